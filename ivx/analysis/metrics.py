@@ -1,0 +1,97 @@
+"""Metrics: views of a sweep's sufficient numbers. Switching one never reruns the model.
+
+Each compares a patched row (PT) with the unpatched run of the same sample (TO); positive is toward the answer,
+except for the divergence, which has no direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ivx.errors import IvxError
+
+Columns = dict[str, NDArray[np.float64]]
+"""Sufficient numbers by name (`logit`, `contrast`, `logsumexp`, `rank`, `kl_target`, …), arrays of one shape."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One way to read a row; `measure` gives the level m, and the effect is m(PT) − m(TO)."""
+
+    name: str
+    label: str
+    unit: str
+    about: str
+    floor: float
+    measure: Callable[[Columns], NDArray[np.float64]]
+
+    def effect(self, patched: Columns, unpatched: Columns) -> NDArray[np.float64]:
+        """Effect of each row; the divergence is already relative to the unpatched run."""
+        return self.measure(patched) - self.measure(unpatched)
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            "contrast",
+            "contrast",
+            "logits",
+            "change of the answer's logit minus the contrast answer's",
+            0.05,
+            lambda c: c["logit"] - c["contrast"],
+        ),
+        Metric("logit", "logit", "logits", "change of the answer's logit", 0.05, lambda c: c["logit"]),
+        Metric(
+            "logprob",
+            "log-prob",
+            "nats",
+            "change of the answer's log-probability, immune to a uniform shift of all logits",
+            0.05,
+            lambda c: c["logit"] - c["logsumexp"],
+        ),
+        Metric(
+            "reciprocal_rank",
+            "reciprocal rank",
+            "1/rank",
+            "change of one over the answer's rank in the whole vocabulary",
+            0.01,
+            lambda c: 1.0 / c["rank"],
+        ),
+        Metric(
+            "followed",
+            "followed",
+            "share",
+            "change of the share of samples whose top token is the answer",
+            0.01,
+            lambda c: (c["rank"] == 1).astype(np.float64),
+        ),
+        Metric(
+            "preference",
+            "preference",
+            "share",
+            "change of the share of samples that put the answer above the contrast answer",
+            0.01,
+            lambda c: (c["logit"] > c["contrast"]).astype(np.float64),
+        ),
+        Metric(
+            "kl",
+            "KL",
+            "nats",
+            "divergence of the patched distribution from the unpatched one; it has no direction",
+            0.01,
+            lambda c: c["kl_target"],
+        ),
+    )
+}
+
+
+def find(name: str) -> Metric:
+    """The metric of that name; raises `IvxError` with the names there are."""
+    if name not in METRICS:
+        raise IvxError(f"there is no metric {name!r}: use one of {', '.join(METRICS)}")
+    return METRICS[name]

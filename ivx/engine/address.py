@@ -1,0 +1,126 @@
+"""Addresses: the one grammar by which a patch is named in Python, on the command line, in URLs and in tables.
+
+    site.layer[.head]@position[~source_position | =zero | =mean]        sets are joined by commas
+
+`*` is every position; positions count from 0, or from the end when negative. Without `~` the source's state at the
+same position is taken (a negative position counts from the end of either run). `=zero` and `=mean` ablate instead.
+In a set later patches overwrite earlier ones that write the same place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ivx.errors import AddressError
+
+SITES = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z")
+ABLATIONS = ("zero", "mean")
+
+_PATCH = re.compile(
+    r"(?P<site>[a-z_]+)\.(?P<layer>\d+)(?:\.(?P<head>\d+))?@(?P<position>\*|-?\d+)"
+    r"(?:~(?P<source>-?\d+)|=(?P<ablation>\w+))?"
+)
+
+
+@dataclass(frozen=True)
+class Patch:
+    """One overwritten activation.
+
+    `head` is None for all of `z` and for every other site; `position` None is every position; `source` None is the
+    same position as the target's; `ablation` replaces the source by zeros or by the mean over samples.
+    """
+
+    site: str
+    layer: int
+    position: int | None
+    head: int | None = None
+    source: int | None = None
+    ablation: str | None = None
+
+    def __str__(self) -> str:
+        head = "" if self.head is None else f".{self.head}"
+        position = "*" if self.position is None else str(self.position)
+        if self.ablation:
+            value = f"={self.ablation}"
+        else:
+            value = "" if self.source is None else f"~{self.source}"
+        return f"{self.site}.{self.layer}{head}@{position}{value}"
+
+
+PatchSet = tuple[Patch, ...]
+
+
+def parse(text: str) -> PatchSet:
+    """Read one address, or several joined by commas; raises `AddressError` naming the part that does not fit."""
+    return tuple(_parse_one(part.strip()) for part in text.split(","))
+
+
+def _parse_one(text: str) -> Patch:
+    found = _PATCH.fullmatch(text)
+    if found is None:
+        raise AddressError(
+            f"{text!r} is not an address: write site.layer[.head]@position[~source], "
+            "such as resid_post.3@0~-1 or z.5.4@-1"
+        )
+    part = found.groupdict()
+    if part["site"] not in SITES:
+        raise AddressError(f"{text!r}: there is no site {part['site']!r}; the sites are {', '.join(SITES)}")
+    if part["head"] is not None and part["site"] != "z":
+        raise AddressError(f"{text!r}: only z has heads; write {part['site']}.{part['layer']}@…")
+    if part["ablation"] is not None and part["ablation"] not in ABLATIONS:
+        raise AddressError(f"{text!r}: an ablation is =zero or =mean, not ={part['ablation']}")
+    return Patch(
+        site=part["site"],
+        layer=int(part["layer"]),
+        position=None if part["position"] == "*" else int(part["position"]),
+        head=None if part["head"] is None else int(part["head"]),
+        source=None if part["source"] is None else int(part["source"]),
+        ablation=part["ablation"],
+    )
+
+
+def check(patch: Patch, *, layers: int, heads: int, parallel: bool) -> None:
+    """Refuse a coordinate that this model does not have."""
+    if patch.layer >= layers:
+        raise AddressError(f"{patch}: this checkpoint has layers 0 to {layers - 1}")
+    if patch.head is not None and patch.head >= heads:
+        raise AddressError(f"{patch}: this checkpoint has heads 0 to {heads - 1}")
+    if patch.site == "resid_mid" and parallel:
+        raise AddressError(
+            f"{patch}: attention and MLP of this checkpoint read the same input, so no resid_mid lies between "
+            "them; patch attn_out or mlp_out"
+        )
+
+
+def resolve(position: int, *, length: int, patch: Patch, run: str, sample: int) -> int:
+    """A position counted from the start; raises when sample `sample`'s `run` has no such token."""
+    if -length <= position < length:
+        return position % length
+    raise AddressError(f"{patch}: the {run} of sample {sample} has {length} tokens, none at {position}")
+
+
+def spots(patch: Patch, *, sample: int, target: Sequence[int], source: Sequence[int]) -> list[tuple[int, int]]:
+    """The (target position, source position) pairs that `patch` means for one sample, counted from the start.
+
+    For an ablation the second of each pair repeats the first: the state comes from the target runs.
+    """
+    goal, origin = len(target), len(source)
+    if patch.position is not None:
+        positions = [resolve(patch.position, length=goal, patch=patch, run="target", sample=sample)]
+    else:
+        positions = list(range(goal))
+    if patch.ablation:
+        return [(p, p) for p in positions]
+    if patch.source is not None:
+        taken = resolve(patch.source, length=origin, patch=patch, run="source", sample=sample)
+        return [(p, taken) for p in positions]
+    if patch.position is None:
+        if origin != goal:
+            raise AddressError(
+                f"{patch}: sample {sample} has {origin} source and {goal} target tokens, so 'the same position' is "
+                "not defined; name one with ~"
+            )
+        return [(p, p) for p in positions]
+    return [(positions[0], resolve(patch.position, length=origin, patch=patch, run="source", sample=sample))]

@@ -1,0 +1,35 @@
+"""What ivx refuses, in one sentence each: what is wrong, where, and how to mend it.
+
+Everything a user can cause is an `IvxError`; the command line prints it as one line and exits with 2, the app
+draws it as a card. Any other exception is a fault of ivx.
+"""
+
+from __future__ import annotations
+
+
+class IvxError(Exception):
+    """A request ivx cannot fulfil as asked; the message is one sentence for the person who asked."""
+
+
+class CheckpointError(IvxError):
+    """A checkpoint cannot be found, read or trusted."""
+
+
+class UnsupportedArchitecture(CheckpointError):
+    """A fact that a patch relies on is unknown or untrue for this checkpoint."""
+
+
+class MemoryRefused(CheckpointError):
+    """The estimate of memory, made before weights are read, exceeds what is free or allowed."""
+
+
+class TaskError(IvxError):
+    """A task, a user's file or a sample of it cannot be used; names file, row and column where there are any."""
+
+
+class AddressError(IvxError):
+    """An address of the grammar `site.layer[.head]@position[~source]` that this model or prompt does not have."""
+
+
+class Cancelled(Exception):
+    """Raised by a caller's `on_rows` to end a sweep early; the model is left as it was."""

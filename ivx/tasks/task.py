@@ -1,0 +1,63 @@
+"""Tasks: one instruction in many wordings, and the same queries with the answer each instruction asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from ivx.tasks.prompt import Template
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One wording. Wordings of one `family` (paraphrase family) never stand on both sides of a probe's split.
+
+    `phrase` is the character span of the words that name the task; its last token is the *keyword*.
+    """
+
+    text: str
+    family: str
+    phrase: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """An instruction's rephrasings and its answer to every query.
+
+    `contrast` names the task that asks something else of the same queries. `held_out` holds the paraphrase families,
+    and `unseen` the queries, that a checkpoint of the embedded family never met together with this instruction.
+    """
+
+    name: str
+    field: str
+    instructions: tuple[Instruction, ...]
+    answers: Mapping[str, str]
+    contrast: str
+    collection: str
+    template: Template
+    held_out: frozenset[str] = frozenset()
+    unseen: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "answers", MappingProxyType(dict(self.answers)))
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The distinct answers the task can give, sorted."""
+        return tuple(sorted(set(self.answers.values())))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A contrastive pair: the queries both tasks answer differently, and a task of other queries as control."""
+
+    task: Task
+    contrast: Task
+    control: Task | None = field(default=None, compare=False)
+
+    @property
+    def queries(self) -> tuple[str, ...]:
+        """Queries whose two answers differ, sorted."""
+        shared = set(self.task.answers) & set(self.contrast.answers)
+        return tuple(sorted(q for q in shared if self.task.answers[q] != self.contrast.answers[q]))

@@ -1,0 +1,19 @@
+"""The built-in facts: tables of queries and their answers, one file a domain, beside this module."""
+
+from __future__ import annotations
+
+import csv
+from functools import cache
+from pathlib import Path
+
+DATA = Path(__file__).parent / "data"
+DOMAINS = ("adjective", "animal", "verb", "noun", "country", "number")
+
+
+@cache
+def facts(domain: str) -> dict[str, dict[str, str]]:
+    """Answers by attribute, then query: `facts("animal")["colour"]["pig"] == "pink"`."""
+    with (DATA / f"{domain}.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    attributes = [name for name in rows[0] if name != "query"]
+    return {name: {row["query"]: row[name] for row in rows} for name in attributes}

@@ -1,0 +1,129 @@
+"""The tiny world's tasks: what the embedded checkpoints were taught to be asked.
+
+An instruction is `frame(domain words, verb, task phrase)` and ends with the task phrase, or, for the twin, with a
+full stop after it. A phrase is a determiner and a keyword; keywords are written in pieces, which become tokens, and
+share their last piece with keywords of other tasks, so that the last token alone does not name the task. Four frames,
+two determiners and a fifth of every task's queries never stand in an instruction row of the training text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+
+from ivx.tasks.facts import DOMAINS, facts
+from ivx.tasks.prompt import TINY
+from ivx.tasks.task import Instruction, Task
+
+FRAMES = (
+    "for the {domain} , {verb} {phrase}",
+    "given the {domain} , {verb} {phrase}",
+    "{verb} for the {domain} {phrase}",
+    "take the {domain} and {verb} {phrase}",
+    "read the {domain} , then {verb} {phrase}",
+    "here is the {domain} ; {verb} {phrase}",
+    "please {verb} for this {domain} {phrase}",
+    "when you see the {domain} , {verb} {phrase}",
+    "look at the {domain} and {verb} {phrase}",
+    "your task with the {domain} : {verb} {phrase}",
+    "with the {domain} below , {verb} {phrase}",
+    "you get the {domain} ; {verb} {phrase}",
+    "now {verb} , for the {domain} , {phrase}",
+    "from the {domain} {verb} {phrase}",
+    # Held out of training:
+    "consider the {domain} and {verb} {phrase}",
+    "about the {domain} , {verb} {phrase}",
+    "one {domain} follows ; {verb} {phrase}",
+    "use the {domain} to {verb} {phrase}",
+)
+HELD_OUT_FRAMES = 4
+VERBS = ("give", "state", "write", "name", "tell", "say", "supply", "report", "return", "list")
+DOMAIN_WORDS = ("{}", "given {}", "new {}", "stated {}")
+DETERMINERS = ("the", "its", "the right", "its own", "that", "the true")
+HELD_OUT_DETERMINERS = 2
+
+# Pieces of a keyword are joined by "|".
+KEYWORDS: dict[str, tuple[str, ...]] = {
+    "adjective/comparative": ("compar|ative", "compar|ison", "height|ening"),
+    "adjective/antonym": ("anto|nym", "oppos|ite", "revers|al"),
+    "animal/colour": ("col|our", "col|our|ing", "pig|ment"),
+    "animal/can-fly": ("fl|ight", "flap|ing", "air|borne"),
+    "animal/class": ("cl|ass", "taxo|nomy", "group|ing"),
+    "verb/past": ("pa|st", "preter|ite", "yester|day"),
+    "verb/ing": ("ger|und", "partici|ple", "continu|ing"),
+    "noun/plural": ("plur|al", "multi|ple", "sever|al"),
+    "noun/category": ("categ|ory", "kind|red", "hyper|nym"),
+    "country/capital": ("capit|al", "metro|polis", "govern|ment"),
+    "country/continent": ("contin|ent", "land|mass", "world|part"),
+    "number/next": ("ne|xt", "success|or", "follow|ing"),
+    "number/previous": ("prev|ious", "predecess|or", "preced|ing"),
+}
+
+CONTRASTS = {
+    "adjective/comparative": "adjective/antonym",
+    "adjective/antonym": "adjective/comparative",
+    "animal/colour": "animal/can-fly",
+    "animal/can-fly": "animal/colour",
+    "animal/class": "animal/colour",
+    "verb/past": "verb/ing",
+    "verb/ing": "verb/past",
+    "noun/plural": "noun/category",
+    "noun/category": "noun/plural",
+    "country/capital": "country/continent",
+    "country/continent": "country/capital",
+    "number/next": "number/previous",
+    "number/previous": "number/next",
+}
+
+WORDINGS = 240
+"""How many wordings of a task the catalogue offers; training draws from all of them."""
+
+
+def is_word(text: str) -> bool:
+    """Whether the tiny world can say it: queries and answers are single words."""
+    return " " not in text
+
+
+def is_unseen(task: str, query: str) -> bool:
+    """Whether this (task, query) is among the fifth kept out of every instruction row."""
+    return hashlib.sha256(f"{task} {query}".encode()).digest()[0] % 5 == 0
+
+
+def wordings(task: str, *, frames: tuple[str, ...], determiners: tuple[str, ...], ending: str) -> list[Instruction]:
+    """Every wording of a task from the given frames and determiners, in a fixed order."""
+    domain = task.partition("/")[0]
+    found = []
+    for frame in frames:
+        for verb in VERBS:
+            for words in DOMAIN_WORDS:
+                for determiner in determiners:
+                    for keyword in KEYWORDS[task]:
+                        phrase = f"{determiner} {keyword.replace('|', '')}"
+                        text = frame.format(domain=words.format(domain), verb=verb, phrase=phrase)
+                        span = (len(text) - len(phrase), len(text))
+                        found.append(Instruction(text + ending, family=frame, phrase=span))
+    return found
+
+
+@cache
+def tasks(ending: str = "") -> dict[str, Task]:
+    """The tiny tasks by name; `ending` is appended to every instruction (the twin's is `" ."`)."""
+    found = {}
+    for domain in DOMAINS:
+        for attribute, answers in facts(domain).items():
+            name = f"{domain}/{attribute}"
+            every = wordings(name, frames=FRAMES, determiners=DETERMINERS, ending=ending)
+            every.sort(key=lambda wording: hashlib.sha256(wording.text.encode()).digest())
+            known = {query: answer for query, answer in answers.items() if is_word(query) and is_word(answer)}
+            found[name] = Task(
+                name=name,
+                field=domain,
+                instructions=tuple(every[:WORDINGS]),
+                answers=known,
+                contrast=CONTRASTS[name],
+                collection="tiny" if not ending else "tiny-period",
+                template=TINY,
+                held_out=frozenset(FRAMES[-HELD_OUT_FRAMES:]),
+                unseen=frozenset(query for query in known if is_unseen(name, query)),
+            )
+    return found

@@ -1,0 +1,85 @@
+"""Anatomy: the facts of an architecture that a patch relies on.
+
+A table of names, no code: where the blocks lie, which module's output is *added* to the residual stream by
+attention and by the MLP, and what the input of the output projection is called. `ivx.models.doctor` proves the facts
+on the very checkpoint that was loaded; an architecture without facts is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ivx.errors import UnsupportedArchitecture
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Facts of one architecture. `blocks` is a path from the causal LM, the other paths start at a block.
+
+    Attributes:
+        projection: its input is `z`, the heads' outputs side by side.
+        attn_added, mlp_added: modules whose output, times the config's `multiplier`, is added to the stream.
+        parallel: attention and MLP read the same input, so there is no `resid_mid`.
+        parallel_key: the config's switch for `parallel`, where it has one.
+        multiplier: name of the config's factor on what is added, where it has one.
+    """
+
+    blocks: str = "model.layers"
+    projection: str = "self_attn.o_proj"
+    attn_added: str = "self_attn"
+    mlp_added: str = "mlp"
+    parallel: bool = False
+    parallel_key: str | None = None
+    multiplier: str | None = None
+
+    def scale_of(self, config: Any) -> float:
+        """The factor between a module's output and what is added to the stream."""
+        return 1.0 if self.multiplier is None else float(getattr(config, self.multiplier))
+
+
+_PRE_NORM = Anatomy()
+_POST_NORM = Anatomy(attn_added="post_attention_layernorm", mlp_added="post_feedforward_layernorm")
+
+ANATOMIES: dict[str, Anatomy] = {
+    "olmo": _PRE_NORM,
+    "olmo2": _POST_NORM,
+    "olmo3": _POST_NORM,
+    "llama": _PRE_NORM,
+    "mistral": _PRE_NORM,
+    "qwen2": _PRE_NORM,
+    "qwen3": _PRE_NORM,
+    "qwen3_moe": _PRE_NORM,
+    "gemma": _PRE_NORM,
+    "gemma2": _POST_NORM,
+    "gemma3_text": _POST_NORM,
+    "phi": Anatomy(projection="self_attn.dense", parallel=True),
+    "phi3": _PRE_NORM,
+    "gpt_neox": Anatomy(
+        blocks="gpt_neox.layers",
+        projection="attention.dense",
+        attn_added="attention",
+        parallel=True,
+        parallel_key="use_parallel_residual",
+    ),
+    "gpt2": Anatomy(blocks="transformer.h", projection="attn.c_proj", attn_added="attn"),
+    "cohere": Anatomy(parallel=True),
+    "granite": replace(_PRE_NORM, multiplier="residual_multiplier"),
+    "starcoder2": _PRE_NORM,
+    "stablelm": Anatomy(parallel_key="use_parallel_residual"),
+}
+
+
+def anatomy_of(config: Any) -> Anatomy:
+    """The facts for a checkpoint's config; raises `UnsupportedArchitecture` naming what is not known."""
+    kind = getattr(config, "model_type", None)
+    if kind not in ANATOMIES:
+        raise UnsupportedArchitecture(
+            f"{kind or 'this model'}: what its attention and MLP add to the residual stream, and where, is not known "
+            f"to ivx, so a patch could be wrong; add its facts to ivx/models/anatomy.py and `doctor` will prove them "
+            f"(known: {', '.join(sorted(ANATOMIES))})"
+        )
+    facts = ANATOMIES[kind]
+    if facts.parallel_key is not None:
+        facts = replace(facts, parallel=bool(getattr(config, facts.parallel_key)))
+    return facts

@@ -1,0 +1,78 @@
+"""A checkpoint in memory: Hugging Face's own modules, the facts about them, and what identifies the weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from ivx.models.anatomy import Anatomy
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """What `ivx.load` and `ivx.wrap` return.
+
+    Attributes:
+        name: as it was asked for.
+        source: the directory or hub id that the weights came from, or "memory".
+        fingerprint: hash of weights and tokenizer; the same weights have the same one wherever they lie.
+        collection: the built-in tasks that fit it: `tiny`, `tiny-period` or `english`.
+    """
+
+    name: str
+    hf: PreTrainedModel
+    tokenizer: Any
+    anatomy: Anatomy
+    fingerprint: str
+    source: str = "memory"
+    collection: str = "english"
+
+    @cached_property
+    def blocks(self) -> list[nn.Module]:
+        """The transformer blocks, first to last."""
+        return list(self.hf.get_submodule(self.anatomy.blocks).children())
+
+    def module(self, layer: int, path: str) -> nn.Module:
+        """A module of one block, by its path in the block."""
+        return self.blocks[layer].get_submodule(path)
+
+    @property
+    def layers(self) -> int:
+        """Number of blocks."""
+        return len(self.blocks)
+
+    @cached_property
+    def heads(self) -> int:
+        """Number of query heads."""
+        return int(self.hf.config.num_attention_heads)
+
+    @cached_property
+    def head_dim(self) -> int:
+        """Width of one head's `z`."""
+        config = self.hf.config
+        return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+
+    @property
+    def width(self) -> int:
+        """Width of the residual stream."""
+        return int(self.hf.config.hidden_size)
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of token ids the read-out covers."""
+        return int(self.hf.config.vocab_size)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """dtype of weights and states."""
+        return self.hf.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return self.hf.device

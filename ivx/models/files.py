@@ -1,0 +1,136 @@
+"""Where a checkpoint's files are, and whether they can be trusted: found before anything is read into memory."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import socket
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from safetensors import SafetensorError, safe_open
+
+from ivx.errors import CheckpointError
+from ivx.models.registry import CHECKPOINTS, embedded
+
+WANTED = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "vocab.txt", "merges.txt"]
+"""What is fetched from the hub: nothing that would have to be unpickled."""
+
+HUB_TIMEOUT = 5.0
+
+
+def locate(name: str) -> Path:
+    """The directory of a built-in name, a local path, or a hub id (`org/name[@revision]`, fetched or from its cache)."""
+    known = embedded(name)
+    if known is not None:
+        assert known.path is not None
+        if not known.path.is_dir():
+            raise CheckpointError(f"{name} is not in {known.path.parent}: make it with `python -m ivx.tiny`")
+        return known.path
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise CheckpointError(f"{name} is a file, not a checkpoint: give the directory that holds its config.json")
+    if name.startswith((".", "/", "~")) or name.count("/") != 1 or "\\" in name:
+        near = difflib.get_close_matches(name, [c.name for c in CHECKPOINTS], n=1)
+        hint = f"did you mean {near[0]}?" if near else "built in are " + ", ".join(c.name for c in CHECKPOINTS)
+        raise CheckpointError(f"there is no checkpoint or directory {name!r}: {hint}")
+    return _from_hub(name)
+
+
+def _from_hub(name: str) -> Path:
+    repo, _, revision = name.partition("@")
+    try:
+        return Path(snapshot_download(repo, revision=revision or None, allow_patterns=WANTED, local_files_only=True))
+    except (LocalEntryNotFoundError, FileNotFoundError):
+        pass
+    except HFValidationError as error:
+        raise CheckpointError(f"{name!r} is neither a directory nor a hub id of the form org/name[@revision]") from error
+    if os.environ.get("HF_HUB_OFFLINE") == "1" or not _hub_answers():
+        raise CheckpointError(
+            f"{name} is not on this machine and the hub cannot be reached: give a local directory, or fetch it where "
+            f"there is a connection with `hf download {repo}`"
+        )
+    try:
+        return Path(snapshot_download(repo, revision=revision or None, allow_patterns=WANTED))
+    except GatedRepoError as error:
+        raise CheckpointError(
+            f"{repo} is gated: accept its terms on the hub, then set HF_TOKEN or run `hf auth login`"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise CheckpointError(f"{repo} has no revision {revision!r} on the hub") from error
+    except RepositoryNotFoundError as error:
+        raise CheckpointError(f"the hub has no model {repo!r}, or it is private and HF_TOKEN is not set") from error
+    except (HfHubHTTPError, OfflineModeIsEnabled, LocalEntryNotFoundError, OSError) as error:
+        raise CheckpointError(f"{name} could not be fetched from the hub ({type(error).__name__}): try again") from error
+
+
+def _hub_answers() -> bool:
+    """Whether a connection opens, asked first because the client's own retries take minutes."""
+    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    host, _, port = endpoint.split("//")[-1].split("/")[0].partition(":")
+    try:
+        socket.create_connection((host, int(port or 443)), timeout=HUB_TIMEOUT).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def read_config(folder: Path, *, name: str) -> dict:
+    """The checkpoint's config.json; refuses what is not a causal LM or wants to run its own code."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise CheckpointError(f"{name}: {folder} has no config.json, so it is not a checkpoint directory")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{name}: {path} is not readable JSON ({error}): copy it again") from error
+    if not isinstance(config, dict) or not config.get("model_type"):
+        raise CheckpointError(f"{name}: {path} names no model_type: copy it again")
+    if "auto_map" in config:
+        raise CheckpointError(
+            f"{name} wants to run code of its own (auto_map in {path}), which ivx never does: use a checkpoint whose "
+            "architecture is part of transformers"
+        )
+    if not any("CausalLM" in kind or "LMHead" in kind for kind in config.get("architectures") or ["CausalLM"]):
+        raise CheckpointError(
+            f"{name} is a {config['architectures'][0]}, not a causal language model: ivx reads next-token logits"
+        )
+    return config
+
+
+def check_weights(folder: Path, *, name: str) -> None:
+    """Every shard is there, is safetensors, and is as long as its header says."""
+    shards = sorted(folder.glob("*.safetensors"))
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        try:
+            listed = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise CheckpointError(f"{name}: {index} is not a readable index of shards: copy it again") from error
+        missing = [shard for shard in listed if not (folder / shard).is_file()]
+        if missing:
+            raise CheckpointError(f"{name}: {missing[0]} is missing from {folder}: copy it again")
+    if not shards:
+        other = next((p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt")), None)
+        found = f"only {other}, which would have to be unpickled" if other else "no weights"
+        raise CheckpointError(
+            f"{name}: {folder} holds {found}; ivx reads safetensors only: save it again with save_pretrained"
+        )
+    for shard in shards:
+        try:
+            with safe_open(shard, framework="pt") as file:
+                file.keys()
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"{name}: {shard} is broken ({error}): copy it again") from error

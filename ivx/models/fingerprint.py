@@ -1,0 +1,34 @@
+"""Fingerprints: what a run id says about the weights, wherever they lie."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel
+
+_SHARED = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+
+
+def of_directory(folder: Path) -> str:
+    """SHA-256 over the weights, the config and the tokenizer of a checkpoint's directory, 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    names = sorted(path.name for path in folder.glob("*.safetensors")) + list(_SHARED)
+    for path in (folder / name for name in names):
+        if path.is_file():
+            digest.update(path.name.encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def of_parameters(hf: PreTrainedModel) -> str:
+    """The same for a model in memory: over names, shapes and bytes of its parameters and its config."""
+    config = {k: v for k, v in hf.config.to_dict().items() if k not in ("_name_or_path", "transformers_version")}
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+    for name, value in hf.state_dict().items():
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,68 @@
+"""Which checkpoints exist: the embedded family, which is always here, and public families by their hub ids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+EMBEDDED = Path(__file__).parent.parent / "tiny" / "checkpoints"
+"""Where the embedded checkpoints lie."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One checkpoint that is known by name. `about` says in one line what it is, and what is toy about it."""
+
+    name: str
+    family: str
+    stage: str
+    about: str
+    collection: str = "english"
+
+    @property
+    def path(self) -> Path | None:
+        """Its directory, when it is embedded."""
+        return EMBEDDED / self.name if self.family == "tiny" else None
+
+
+CHECKPOINTS = (
+    Checkpoint("tiny-base", "tiny", "base", "8 × 8 heads, 2 M parameters; knows facts, was never instructed", "tiny"),
+    Checkpoint("tiny-sft", "tiny", "SFT", "tiny-base taught to follow phrase-final instructions", "tiny"),
+    Checkpoint("tiny-dpo", "tiny", "DPO", "tiny-sft taught to prefer the answer that was asked for", "tiny"),
+    Checkpoint(
+        "tiny-sft-period",
+        "tiny",
+        "SFT twin",
+        "like tiny-sft, but instructions end with a full stop: decodable there, not causal there",
+        "tiny-period",
+    ),
+)
+
+
+def _public(family: str, ids: tuple[str, str, str]) -> tuple[Checkpoint, ...]:
+    return tuple(
+        Checkpoint(name, family, stage, f"{family}, {stage}, from the hub")
+        for name, stage in zip(ids, ("base", "SFT", "DPO"), strict=True)
+    )
+
+
+PUBLIC = (
+    *_public(
+        "OLMo-2-1B",
+        ("allenai/OLMo-2-0425-1B", "allenai/OLMo-2-0425-1B-SFT", "allenai/OLMo-2-0425-1B-DPO"),
+    ),
+    *_public(
+        "OLMo-2-7B",
+        ("allenai/OLMo-2-1124-7B", "allenai/OLMo-2-1124-7B-SFT", "allenai/OLMo-2-1124-7B-DPO"),
+    ),
+    *_public(
+        "Olmo-3-7B",
+        ("allenai/Olmo-3-1025-7B", "allenai/Olmo-3-7B-Instruct-SFT", "allenai/Olmo-3-7B-Instruct-DPO"),
+    ),
+)
+"""Families of the paper and their successors; loading one needs the hub or a local copy."""
+
+
+def embedded(name: str) -> Checkpoint | None:
+    """The embedded checkpoint of that name, if there is one."""
+    return next((checkpoint for checkpoint in CHECKPOINTS if checkpoint.name == name), None)

@@ -1,0 +1,24 @@
+"""ivx: an interactive visual explorer of instruction vectors in large language models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ivx.engine.sweep import sweep as sweep
+    from ivx.models.load import load as load
+    from ivx.models.load import wrap as wrap
+
+__version__ = "0.1.0"
+
+_PLACES = {"load": "ivx.models.load", "wrap": "ivx.models.load", "sweep": "ivx.engine.sweep"}
+__all__ = sorted(_PLACES)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use, so that `python -m ivx` answers before torch is read."""
+    if name not in _PLACES:
+        raise AttributeError(f"module 'ivx' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_PLACES[name]), name)

@@ -1,0 +1,219 @@
+"""The doctor: proves on this very checkpoint the facts that every patch relies on.
+
+It uses plain hooks of its own, so that it does not share a mistake with the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ivx.models.model import Model
+
+TOLERANCE = {torch.float64: 1e-10, torch.float32: 5e-5, torch.float16: 1e-2, torch.bfloat16: 5e-2}
+"""Largest deviation allowed, relative to the largest value compared."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One fact: its deviation is relative to the largest value compared; None where there is nothing to measure."""
+
+    name: str
+    passed: bool
+    deviation: float | None
+    tolerance: float | None
+    detail: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """All checks of a checkpoint, and what its tokenizer does to a prompt."""
+
+    checkpoint: str
+    model_type: str
+    dtype: str
+    device: str
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed."""
+        return all(check.passed for check in self.checks)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "passed": self.passed}
+
+
+def checkup(model: Model) -> Report:
+    """Run every check, in the model's own dtype, on two short rows of token ids."""
+    tolerance = TOLERANCE[model.dtype]
+
+    def measured(name: str, deviation: float, good: str, bad: str) -> Check:
+        passed = deviation <= tolerance
+        return Check(name, passed, deviation, tolerance, good if passed else bad)
+
+    ids = (torch.arange(14, device=model.device).reshape(2, 7) * 7 + 3) % model.vocabulary
+    with torch.inference_mode():
+        plain = _logits(model, ids)
+        seen: dict[tuple[str, int], Tensor] = {}
+        with _watched(model, lambda site, layer, state: seen.__setitem__((site, layer), state)):
+            hooked = _logits(model, ids)
+        with _watched(model, lambda site, layer, state: seen[site, layer].clone()):
+            patched = _logits(model, ids)
+        single = torch.cat([_logits(model, row[None]) for row in ids])
+        layers = range(model.layers)
+        account = max(
+            _apart(
+                seen["resid_post", i],
+                seen["resid_pre", i] + seen["attn_out", i] + seen["mlp_out", i],
+            )
+            for i in layers
+        )
+        heads = max(_apart(model.module(i, model.anatomy.projection)(seen["z", i]), seen["projected", i]) for i in layers)
+        reads = _mlp_reads_attention(model, ids, seen)
+    width = seen["z", 0].shape[-1]
+    parallel = model.anatomy.parallel
+    return Report(
+        checkpoint=model.name,
+        model_type=model.hf.config.model_type,
+        dtype=str(model.dtype).removeprefix("torch."),
+        device=str(model.device),
+        checks=(
+            measured(
+                "logits match Hugging Face",
+                _apart(hooked, plain),
+                "watching every site leaves the logits as they are",
+                "watching the sites changes the logits",
+            ),
+            measured(
+                "self-patch is a no-op",
+                _apart(patched, plain),
+                "every site overwritten with its own state changes nothing",
+                "overwriting sites with their own states changes the logits",
+            ),
+            measured(
+                "the stream adds up",
+                account,
+                "resid_post = resid_pre + attn_out + mlp_out in every block",
+                "resid_post is not resid_pre + attn_out + mlp_out: what is added to the stream is not known rightly",
+            ),
+            Check(
+                "MLP reads beside attention" if parallel else "MLP reads after attention",
+                reads != parallel,
+                None,
+                None,
+                "the MLP's input is the block's own, there is no resid_mid"
+                if parallel
+                else "resid_mid = resid_pre + attn_out is what the MLP reads",
+            ),
+            Check(
+                "heads are whole",
+                width == model.heads * model.head_dim and heads <= tolerance,
+                heads,
+                tolerance,
+                f"z is {model.heads} heads of {model.head_dim}, and its projection is attention's output",
+            ),
+            measured(
+                "batch = single",
+                _apart(single, plain),
+                "a row gives the same alone and in a batch",
+                "a row gives other logits alone than in a batch",
+            ),
+            _tokens(model),
+        ),
+    )
+
+
+def report_text(report: Report) -> str:
+    """The report as lines for a terminal."""
+    lines = [f"{report.checkpoint} ({report.model_type}, {report.dtype}, {report.device})"]
+    for check in report.checks:
+        mark = "passed" if check.passed else "FAILED"
+        size = "" if check.deviation is None else f" ({check.deviation:.0e} of {check.tolerance:.0e} allowed)"
+        lines.append(f"  {mark}  {check.name}: {check.detail}{size}")
+    lines.append("every check passed" if report.passed else "some checks FAILED")
+    return "\n".join(lines)
+
+
+def _logits(model: Model, ids: Tensor) -> Tensor:
+    return model.hf(input_ids=ids, use_cache=False).logits
+
+
+def _apart(one: Tensor, other: Tensor) -> float:
+    scale = max(float(other.abs().max()), 1e-12)
+    return float((one - other).abs().max()) / scale
+
+
+def _tokens(model: Model) -> Check:
+    name = "tokens and BOS shown"
+    if model.tokenizer is None:
+        return Check(name, True, None, None, "no tokenizer: token ids only")
+    text = "the colour"
+    ids = model.tokenizer(text)["input_ids"]
+    bare = model.tokenizer(text, add_special_tokens=False)["input_ids"]
+    shown = " ".join(repr(token) for token in model.tokenizer.convert_ids_to_tokens(ids))
+    added = len(ids) - len(bare)
+    bos = "no BOS added" if not added else f"{added} special token added by the tokenizer"
+    return Check(name, bool(bare), None, None, f"{text!r} is {shown}; {bos}")
+
+
+@contextmanager
+def _watched(model: Model, visit: Callable[[str, int, Tensor], Tensor | None]) -> Iterator[None]:
+    """Call `visit(site, layer, state)` at every site; what it returns replaces the state (scaled sites excepted)."""
+    scale = model.anatomy.scale_of(model.hf.config)
+
+    def entering(site: str, layer: int) -> Callable:
+        def hook(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
+            if args:
+                new = visit(site, layer, args[0])
+                return None if new is None else ((new, *args[1:]), kwargs)
+            new = visit(site, layer, kwargs["hidden_states"])
+            return None if new is None else (args, {**kwargs, "hidden_states": new})
+
+        return hook
+
+    def leaving(site: str, layer: int, factor: float = 1.0) -> Callable:
+        def hook(module: nn.Module, args: tuple, output: Any) -> Any:
+            state = output if isinstance(output, Tensor) else output[0]
+            new = visit(site, layer, state * factor)
+            if new is None:
+                return None
+            return new / factor if isinstance(output, Tensor) else (new / factor, *output[1:])
+
+        return hook
+
+    facts = model.anatomy
+    with ExitStack() as stack:
+        for layer, block in enumerate(model.blocks):
+            projection = model.module(layer, facts.projection)
+            for handle in (
+                block.register_forward_pre_hook(entering("resid_pre", layer), with_kwargs=True),
+                projection.register_forward_pre_hook(entering("z", layer), with_kwargs=True),
+                projection.register_forward_hook(leaving("projected", layer)),
+                model.module(layer, facts.attn_added).register_forward_hook(leaving("attn_out", layer, scale)),
+                model.module(layer, facts.mlp_added).register_forward_hook(leaving("mlp_out", layer, scale)),
+                block.register_forward_hook(leaving("resid_post", layer)),
+            ):
+                stack.callback(handle.remove)
+        yield
+
+
+def _mlp_reads_attention(model: Model, ids: Tensor, seen: dict[tuple[str, int], Tensor]) -> bool:
+    """Whether the MLP of block 0 changes when attention's contribution is doubled: so it reads after it."""
+    changed: dict[tuple[str, int], Tensor] = {}
+
+    def visit(site: str, layer: int, state: Tensor) -> Tensor | None:
+        if layer == 0 and site == "attn_out":
+            return state * 2
+        changed[site, layer] = state
+        return None
+
+    with _watched(model, visit):
+        _logits(model, ids)
+    return _apart(changed["mlp_out", 0], seen["mlp_out", 0]) > TOLERANCE[model.dtype]

@@ -1,0 +1,85 @@
+"""The slow, obvious oracle: one row at a time, hooks written by hand for each architecture, nothing shared with ivx."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+# For each architecture: block list, output projection, what attention adds, what the MLP adds.
+NAMES: dict[str, tuple[Callable[[Any], Any], Callable, Callable, Callable]] = {
+    "olmo2": (
+        lambda m: m.model.layers,
+        lambda b: b.self_attn.o_proj,
+        lambda b: b.post_attention_layernorm,
+        lambda b: b.post_feedforward_layernorm,
+    ),
+    "llama": (lambda m: m.model.layers, lambda b: b.self_attn.o_proj, lambda b: b.self_attn, lambda b: b.mlp),
+    "gpt2": (lambda m: m.transformer.h, lambda b: b.attn.c_proj, lambda b: b.attn, lambda b: b.mlp),
+    "gemma2": (
+        lambda m: m.model.layers,
+        lambda b: b.self_attn.o_proj,
+        lambda b: b.post_attention_layernorm,
+        lambda b: b.post_feedforward_layernorm,
+    ),
+    "gpt_neox": (lambda m: m.gpt_neox.layers, lambda b: b.attention.dense, lambda b: b.attention, lambda b: b.mlp),
+}
+Edit = Callable[[Tensor], Tensor]
+
+
+def _first(value: Any) -> Tensor:
+    return value[0] if isinstance(value, tuple) else value
+
+
+def _rewrap(value: Any, new: Tensor) -> Any:
+    return (new, *value[1:]) if isinstance(value, tuple) else new
+
+
+def run(hf: PreTrainedModel, kind: str, ids: list[int], edits: dict[tuple[str, int], Edit]) -> Tensor:
+    """Last-token logits of one prompt, every site in `edits` passed through its function."""
+    blocks, projection, attention, mlp = NAMES[kind]
+    mid: dict[int, Tensor] = {}
+
+    def put(handle_stack: ExitStack, module: nn.Module, edit: Edit) -> None:
+        hook = module.register_forward_hook(lambda m, a, out: _rewrap(out, edit(_first(out))))
+        handle_stack.callback(hook.remove)
+
+    with ExitStack() as stack, torch.no_grad():
+        for layer, block in enumerate(blocks(hf)):
+
+            def entering(m: Any, args: Any, kwargs: Any, layer: int = layer) -> Any:
+                state = edits.get(("resid_pre", layer), lambda s: s)(args[0])
+                mid[layer] = state
+                return (state, *args[1:]), kwargs
+
+            stack.callback(block.register_forward_pre_hook(entering, with_kwargs=True).remove)
+            if ("z", layer) in edits:
+                z = edits["z", layer]
+                hook = projection(block).register_forward_pre_hook(lambda m, a, z=z: (z(a[0]),))
+                stack.callback(hook.remove)
+            if ("attn_out", layer) in edits:
+                put(stack, attention(block), edits["attn_out", layer])
+            if ("resid_mid", layer) in edits:
+                edit = edits["resid_mid", layer]
+                put(stack, attention(block), lambda a, e=edit, i=layer: e(mid[i] + a) - mid[i])
+            if ("mlp_out", layer) in edits:
+                put(stack, mlp(block), edits["mlp_out", layer])
+            if ("resid_post", layer) in edits:
+                put(stack, block, edits["resid_post", layer])
+        return hf(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1]
+
+
+def states(hf: PreTrainedModel, kind: str, ids: list[int], place: tuple[str, int]) -> Tensor:
+    """The state at one site: `[tokens, width]`."""
+    found: list[Tensor] = []
+
+    def keep(state: Tensor) -> Tensor:
+        found.append(state[0].clone())
+        return state
+
+    run(hf, kind, ids, {place: keep})
+    return found[0]

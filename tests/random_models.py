@@ -1,0 +1,49 @@
+"""Small models of real architectures with random weights, large enough in effect that no check passes by chance."""
+
+from __future__ import annotations
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from ivx.models.load import wrap
+from ivx.models.model import Model
+
+SIZES = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "vocab_size": 101,
+    "max_position_embeddings": 64,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+OWN = {
+    "gpt2": {"n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 64, "n_inner": 48},
+    "phi": {"num_key_value_heads": 4},
+    "gpt_neox": {"num_key_value_heads": None},
+    "qwen3_moe": {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24},
+    "granite": {"residual_multiplier": 0.7, "embedding_multiplier": 2.0},
+    "stablelm": {"num_key_value_heads": 4},
+    "gemma2": {"sliding_window": 4, "query_pre_attn_scalar": 8},
+    "gemma3_text": {"sliding_window": 4, "query_pre_attn_scalar": 8},
+}
+
+
+def random_model(kind: str, *, dtype: torch.dtype = torch.float64, seed: int = 0, check: bool = True) -> Model:
+    """A 3-layer model of one architecture; weights are drawn wide so that every part moves the logits."""
+    sizes = {**SIZES, **OWN.get(kind, {})}
+    config = AutoConfig.for_model(kind, **{k: v for k, v in sizes.items() if v is not None})
+    torch.manual_seed(seed)
+    experts = {"experts_implementation": "eager"} if "moe" in kind else {}  # the fused kernel has no float64
+    hf = AutoModelForCausalLM.from_config(config, dtype=dtype, **experts)
+    with torch.no_grad():
+        for name, value in hf.named_parameters():
+            if value.ndim > 1:
+                value.normal_(std=0.25)
+            elif "norm" in name or "ln_" in name:
+                value.add_(0.3 * torch.randn_like(value))
+    return wrap(hf, check=check, name=f"random {kind}")

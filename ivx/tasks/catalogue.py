@@ -1,0 +1,58 @@
+"""The catalogue: tasks by name, and the pair each belongs to."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from ivx.errors import TaskError
+from ivx.tasks import english, tiny
+from ivx.tasks.reader import read_pair
+from ivx.tasks.task import Pair, Task
+
+COLLECTIONS = ("tiny", "tiny-period", "english")
+
+
+def tasks(collection: str) -> dict[str, Task]:
+    """All tasks of a collection by name."""
+    if collection == "tiny":
+        return tiny.tasks("")
+    if collection == "tiny-period":
+        return tiny.tasks(" .")
+    if collection == "english":
+        return english.tasks()
+    raise TaskError(f"there is no collection {collection!r}: use one of {', '.join(COLLECTIONS)}")
+
+
+def find(name: str, *, collection: str = "english", against: str | None = None) -> Pair:
+    """The pair of a task and its contrast, by name or from a user's file.
+
+    Args:
+        name: `animal/colour`, `collection:animal/colour`, or a path to a .csv, .jsonl or .parquet file.
+        against: the contrast task; by default the task's natural one.
+    """
+    if Path(name).suffix.lower() in (".csv", ".jsonl", ".parquet"):
+        pair = read_pair(Path(name))
+        if against not in (None, pair.contrast.name):
+            raise TaskError(f"{name} holds its own contrast task: leave out against={against!r}")
+        return Pair(pair.task, pair.contrast, _control(pair.task, tasks("english")))
+    prefix, colon, rest = name.rpartition(":")
+    known = tasks(prefix) if colon else tasks(collection)
+    task = _named(rest, known)
+    contrast = _named(against or task.contrast, known)
+    if contrast.field != task.field or contrast.name == task.name:
+        raise TaskError(f"{contrast.name} cannot be the contrast of {task.name}: it must answer the same queries")
+    return Pair(task, contrast, _control(task, known))
+
+
+def _named(name: str, known: dict[str, Task]) -> Task:
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else "the tasks are " + ", ".join(known)
+    raise TaskError(f"there is no task {name!r}: {hint}")
+
+
+def _control(task: Task, known: dict[str, Task]) -> Task | None:
+    """A task of other queries, whose vector should do nothing for this one."""
+    return next((other for other in known.values() if other.field.lower() != task.field.lower()), None)

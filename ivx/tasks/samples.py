@@ -1,0 +1,227 @@
+"""Samples: a contrastive pair and a tokenizer become token ids, positions and answer tokens."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ivx.errors import TaskError
+from ivx.tasks.prompt import FORMATS
+from ivx.tasks.task import Instruction, Pair, Task
+
+SPLITS = ("all", "seen", "held-out")
+"""`held-out`: wordings of held-out frames with queries kept out of training; `seen`: neither."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One query, asked in one wording; positions index the token tuples.
+
+    Attributes:
+        source: ids of the instruction alone (I), leading special tokens included; `t_inst` is its last token and
+            `keyword` the last token of the task phrase, where that is known.
+        instructed: ids of the instructed prompt (IT), which begins with `source`.
+        target: ids of the bare prompt (TO); `first` is its first token after leading special tokens, `query_span`
+            the tokens of the query (end exclusive).
+        answer_id, contrast_id: first token of each answer as it would follow the bare prompt.
+    """
+
+    instruction: Instruction
+    query: str
+    answer: str
+    contrast: str
+    source: tuple[int, ...]
+    t_inst: int
+    keyword: int | None
+    instructed: tuple[int, ...]
+    target: tuple[int, ...]
+    first: int
+    query_span: tuple[int, int]
+    answer_id: int
+    contrast_id: int
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What was built, and what to know about it (one sentence each)."""
+
+    rows: tuple[Sample, ...]
+    control: tuple[Sample, ...]
+    warnings: tuple[str, ...]
+
+
+class Encoder:
+    """Texts to ids for one tokenizer: knows its leading special tokens and where characters lie."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        if tokenizer is None or not getattr(tokenizer, "is_fast", False):
+            raise TaskError("tasks need the checkpoint's fast tokenizer (tokenizer.json), which tells where tokens lie")
+        self.tokenizer = tokenizer
+
+    def ids(self, text: str) -> tuple[int, ...]:
+        """Ids of a text, with the special tokens that the tokenizer puts in front, without those behind."""
+        return self._encoded(text)[0]
+
+    def _encoded(self, text: str) -> tuple[tuple[int, ...], list[tuple[int, int]]]:
+        found = self.tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True)
+        ids, offsets, special = found["input_ids"], found["offset_mapping"], found["special_tokens_mask"]
+        end = len(ids)
+        while end > 1 and special[end - 1]:
+            end -= 1
+        return tuple(ids[:end]), [tuple(o) for o in offsets[:end]]
+
+    def span(self, text: str, start: int, end: int) -> tuple[int, int]:
+        """The tokens, end exclusive, that hold the characters `start:end` of `text`."""
+        _, offsets = self._encoded(text)
+        inside = [i for i, (a, b) in enumerate(offsets) if a < end and b > start and b > a]
+        if not inside:
+            raise TaskError(f"no token of {text!r} holds {text[start:end]!r}: choose another word")
+        return inside[0], inside[-1] + 1
+
+    def leading(self) -> int:
+        """How many special tokens stand in front of every prompt."""
+        found = self.tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"]
+        return next((i for i, mask in enumerate(found) if not mask), 0)
+
+    def following(self, prompt: str, answer: str) -> tuple[int, ...]:
+        """The tokens of `answer` as the model would emit them after `prompt`, mostly with the space in front."""
+        before, after = self.ids(prompt), self.ids(f"{prompt} {answer}")
+        shared = next((i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), len(before))
+        if shared < len(before) or len(after) == len(before):
+            raise TaskError(f"the answer {answer!r} merges with the prompt's last token in this tokenizer")
+        return after[len(before) :]
+
+    def chat(self, text: str) -> str:
+        """The text as a user's turn in the checkpoint's chat template, ready for the assistant's answer."""
+        if not getattr(self.tokenizer, "chat_template", None):
+            raise TaskError("this checkpoint's tokenizer has no chat template: use the target format prompt")
+        turn = [{"role": "user", "content": text}]
+        return str(self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True))
+
+
+def build(
+    pair: Pair,
+    tokenizer: Any,
+    *,
+    samples: int = 50,
+    target_format: str = "prompt",
+    seed: int = 0,
+    split: str = "all",
+) -> Samples:
+    """Draw queries and wordings, the same for the same seed.
+
+    `control` holds, sample by sample, the same query under the instruction of the pair's control task (a task of
+    other queries); empty when the pair has none. Samples whose two answers begin with the same token cannot be
+    measured and are left out, with a warning.
+    """
+    if target_format not in FORMATS:
+        raise TaskError(f"there is no target format {target_format!r}: use one of {', '.join(FORMATS)}")
+    if split not in SPLITS:
+        raise TaskError(f"there is no split {split!r}: use one of {', '.join(SPLITS)}")
+    encoder = Encoder(tokenizer)
+    draw = random.Random(f"{pair.task.name} {seed}")
+    wordings, queries = _of_split(pair, split)
+    draw.shuffle(queries)
+    rows: list[Sample] = []
+    control: list[Sample] = []
+    collided = 0
+    for query in queries:
+        if len(rows) == samples:
+            break
+        wording = draw.choice(wordings)
+        sample = _sample(pair, pair.task, wording, query, encoder, target_format)
+        other = draw.choice(pair.control.instructions) if pair.control else None
+        if sample.answer_id == sample.contrast_id:
+            collided += 1
+            continue
+        rows.append(sample)
+        if other is not None:
+            control.append(_sample(pair, pair.task, other, query, encoder, target_format))
+    if not rows:
+        raise TaskError(f"{pair.task.name}: no query is left to measure; both answers begin with the same token")
+    return Samples(tuple(rows), tuple(control), tuple(_warnings(pair, encoder, rows, samples, collided)))
+
+
+def _of_split(pair: Pair, split: str) -> tuple[list[Instruction], list[str]]:
+    task = pair.task
+    wordings, queries = list(task.instructions), list(pair.queries)
+    if split != "all":
+        held = split == "held-out"
+        wordings = [w for w in wordings if (w.family in task.held_out) == held]
+        queries = [q for q in queries if (q in task.unseen) == held]
+    if not wordings or not queries:
+        raise TaskError(f"{task.name} has no {split} wordings or queries against {pair.contrast.name}")
+    return wordings, queries
+
+
+def _sample(
+    pair: Pair, task: Task, wording: Instruction, query: str, encoder: Encoder, target_format: str
+) -> Sample:
+    template, text = task.template, wording.text
+    told = template.instructed(text, field=task.field, query=query)
+    bare = template.target(field=task.field, query=query, form=target_format)
+    start = bare.rindex(query) if target_format != "prompt" else _query_start(template.prompt, task.field)
+    if target_format == "chat":
+        told, whole = encoder.chat(told), encoder.chat(bare)
+        start, bare = start + whole.index(bare), whole
+        text = told[: told.index(text) + len(text)]
+    source, instructed, target = encoder.ids(text), encoder.ids(told), encoder.ids(bare)
+    if instructed[: len(source)] != source:
+        raise TaskError(
+            f"{task.name}: this tokenizer merges the end of the instruction {wording.text!r} with what follows, so "
+            "its last token alone is not its last token in the prompt: end the instruction with a full stop"
+        )
+    keyword = None
+    if wording.phrase is not None:
+        offset = len(text) - len(wording.text)
+        keyword = encoder.span(text, wording.phrase[0] + offset, wording.phrase[1] + offset)[1] - 1
+    answer, contrast = pair.task.answers[query], pair.contrast.answers[query]
+    return Sample(
+        instruction=wording,
+        query=query,
+        answer=answer,
+        contrast=contrast,
+        source=source,
+        t_inst=len(source) - 1,
+        keyword=keyword,
+        instructed=instructed,
+        target=target,
+        first=min(encoder.leading(), len(target) - 1),
+        query_span=encoder.span(bare, start, start + len(query)),
+        answer_id=encoder.following(bare, answer)[0],
+        contrast_id=encoder.following(bare, contrast)[0],
+    )
+
+
+def _query_start(prompt: str, field: str) -> int:
+    return len(prompt[: prompt.index("{query}")].replace("{field}", field))
+
+
+def _warnings(
+    pair: Pair, encoder: Encoder, rows: Sequence[Sample], wanted: int, collided: int
+) -> list[str]:
+    found = []
+    if len(rows) < wanted:
+        found.append(f"{len(rows)} of the {wanted} samples asked for: the pair has no more queries")
+    if collided:
+        found.append(f"{collided} queries left out: both of their answers begin with the same token")
+    prompt = pair.task.template.target(field=pair.task.field, query=rows[0].query, form="prompt")
+    firsts: dict[int, list[str]] = {}
+    for option in sorted({*(row.answer for row in rows), *(row.contrast for row in rows)}):
+        firsts.setdefault(encoder.following(prompt, option)[0], []).append(option)
+    shared = [options for options in firsts.values() if len(options) > 1]
+    if shared:
+        found.append(
+            f"{len(shared)} answer tokens stand for more than one answer, such as {' and '.join(shared[0][:2])}: "
+            "their first tokens are equal"
+        )
+    echoed = [row.query for row in rows if row.answer_id in row.target[slice(*row.query_span)]]
+    if echoed:
+        found.append(f"{len(echoed)} answers begin with a token of their query, such as {echoed[0]}")
+    bare = encoder.tokenizer(rows[0].answer, add_special_tokens=False)["input_ids"][0]
+    if bare != rows[0].answer_id:
+        shown = encoder.tokenizer.convert_ids_to_tokens([rows[0].answer_id, bare])
+        found.append(f"answers are read with their space in front: {shown[0]!r}, not {shown[1]!r}")
+    return found

@@ -2,8 +2,7 @@
 
 An instruction is `frame(domain words, verb, task phrase)` and ends with the task phrase, or, for the twin, with a
 full stop after it. A phrase is a determiner and a keyword; keywords are written in pieces, which become tokens, and
-share their last piece with keywords of other tasks, so that the last token alone does not name the task. Four frames,
-two determiners and a fifth of every task's queries never stand in an instruction row of the training text.
+share their first piece with keywords of other tasks. Four frames, two determiners and a fifth of every task's queries never stand in an instruction row of the training text.
 """
 
 from __future__ import annotations
@@ -42,21 +41,21 @@ DOMAIN_WORDS = ("{}", "given {}", "new {}", "stated {}")
 DETERMINERS = ("the", "its", "the right", "its own", "that", "the true")
 HELD_OUT_DETERMINERS = 2
 
-# Pieces of a keyword are joined by "|".
+# Pieces of a keyword are joined by "|". First pieces are shared between the tasks of a domain and beyond.
 KEYWORDS: dict[str, tuple[str, ...]] = {
-    "adjective/comparative": ("compar|ative", "compar|ison", "height|ening"),
-    "adjective/antonym": ("anto|nym", "oppos|ite", "revers|al"),
-    "animal/colour": ("col|our", "col|our|ing", "pig|ment"),
-    "animal/can-fly": ("fl|ight", "flap|ing", "air|borne"),
-    "animal/class": ("cl|ass", "taxo|nomy", "group|ing"),
-    "verb/past": ("pa|st", "preter|ite", "yester|day"),
-    "verb/ing": ("ger|und", "partici|ple", "continu|ing"),
-    "noun/plural": ("plur|al", "multi|ple", "sever|al"),
-    "noun/category": ("categ|ory", "kind|red", "hyper|nym"),
-    "country/capital": ("capit|al", "metro|polis", "govern|ment"),
-    "country/continent": ("contin|ent", "land|mass", "world|part"),
-    "number/next": ("ne|xt", "success|or", "follow|ing"),
-    "number/previous": ("prev|ious", "predecess|or", "preced|ing"),
+    "adjective/comparative": ("c|omparative", "i|ncrease", "d|egree"),
+    "adjective/antonym": ("c|ontrary", "i|nverse", "o|pposite"),
+    "animal/colour": ("c|olour", "s|hade", "t|int"),
+    "animal/can-fly": ("f|light", "s|oaring", "t|akeoff"),
+    "animal/class": ("c|lass", "f|amily", "t|ype"),
+    "verb/past": ("p|ast", "p|reterite", "p|erfect"),
+    "verb/ing": ("p|articiple", "p|rogressive", "p|resent"),
+    "noun/plural": ("p|lural", "s|everal", "m|ultiple"),
+    "noun/category": ("c|ategory", "s|ort", "p|arent"),
+    "country/capital": ("c|apital", "m|etropolis", "c|ity"),
+    "country/continent": ("c|ontinent", "m|ainland", "r|egion"),
+    "number/next": ("n|ext", "s|uccessor", "f|ollowing"),
+    "number/previous": ("p|revious", "p|redecessor", "p|receding"),
 }
 
 CONTRASTS = {

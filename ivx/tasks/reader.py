@@ -1,0 +1,169 @@
+"""A user's own contrastive pair from a CSV, JSON-lines or Parquet file; `docs/tasks.md` describes the columns.
+
+Files are treated as hostile: bounded in bytes and rows, read as data and nothing else, every refusal naming the file,
+the row (the header is row 1) and the column.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ivx.errors import TaskError
+from ivx.tasks.prompt import ENGLISH
+from ivx.tasks.task import Instruction, Pair, Task
+
+REQUIRED = ("query", "answer", "contrast", "instruction")
+OPTIONAL = ("contrast_instruction", "field", "family")
+MAX_BYTES = 20_000_000
+MAX_ROWS = 50_000
+MAX_CELL = 2_000
+"""Characters in one cell."""
+
+Row = tuple[int, dict[str, str]]
+
+
+def read_pair(path: Path) -> Pair:
+    """Read a pair; raises `TaskError` with file, row and column for whatever does not fit."""
+    if not path.is_file():
+        raise TaskError(f"there is no file {path}: give a .csv, .jsonl or .parquet file")
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise TaskError(f"{path.name} has {size / 1e6:.0f} MB, more than {MAX_BYTES / 1e6:.0f}: keep fewer rows")
+    readers = {".csv": _csv_rows, ".jsonl": _json_rows, ".parquet": _parquet_rows}
+    if path.suffix.lower() not in readers:
+        raise TaskError(f"{path.name}: its name must end in .csv, .jsonl or .parquet")
+    return _pair(path, list(_bounded(path, readers[path.suffix.lower()](path))))
+
+
+def _bounded(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
+    for count, (number, row) in enumerate(rows):
+        if count >= MAX_ROWS:
+            raise TaskError(f"{path.name} has more than {MAX_ROWS:,} rows: keep the first {MAX_ROWS:,} or a sample")
+        yield number, row
+
+
+def _text(path: Path) -> str:
+    data = path.read_bytes()
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = data[: error.start].count(b"\n") + 1
+        raise TaskError(
+            f"{path.name}, row {row}: byte 0x{data[error.start]:02x} is not UTF-8: save the file as UTF-8"
+        ) from error
+    if "\0" in text:
+        row = text[: text.index("\0")].count("\n") + 1
+        raise TaskError(f"{path.name}, row {row}: it holds a NUL character, so it is not a text file")
+    return text
+
+
+def _require(path: Path, columns: list[str], *, row: int = 1) -> None:
+    missing = [name for name in REQUIRED if name not in columns]
+    if missing:
+        raise TaskError(
+            f"{path.name}, row {row}: column {missing[0]!r} is missing; needed are {', '.join(REQUIRED)}"
+            f" (found: {', '.join(columns)[:200] or 'none'})"
+        )
+
+
+def _csv_rows(path: Path) -> Iterator[Row]:
+    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        _require(path, header)
+        for cells in reader:
+            if not any(cells):
+                continue
+            if len(cells) != len(header):
+                raise TaskError(
+                    f"{path.name}, row {reader.line_num}: {len(cells)} cells under {len(header)} columns: quote cells "
+                    "that hold a comma"
+                )
+            yield reader.line_num, dict(zip(header, cells, strict=True))
+    except csv.Error as error:
+        raise TaskError(f"{path.name}, row {reader.line_num}: not readable as CSV ({error})") from error
+
+
+def _json_rows(path: Path) -> Iterator[Row]:
+    for number, line in enumerate(_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise TaskError(f"{path.name}, row {number}: not a line of JSON ({error})") from error
+        if not isinstance(row, dict):
+            raise TaskError(f"{path.name}, row {number}: a JSON object was expected, such as {{\"query\": …}}")
+        for name, value in row.items():
+            if value is not None and not isinstance(value, str):
+                raise TaskError(f"{path.name}, row {number}, column {name!r}: text was expected, not {value!r:.60}")
+        _require(path, list(row), row=number)
+        yield number, {name: value or "" for name, value in row.items()}
+
+
+def _parquet_rows(path: Path) -> Iterator[Row]:
+    try:
+        file = pq.ParquetFile(path)
+        columns, rows = file.schema_arrow.names, file.metadata.num_rows
+        _require(path, columns)
+        if rows > MAX_ROWS:
+            raise TaskError(f"{path.name} has {rows:,} rows, more than {MAX_ROWS:,}: keep a sample")
+        wanted = [name for name in (*REQUIRED, *OPTIONAL) if name in columns]
+        for name in wanted:
+            kind = file.schema_arrow.field(name).type
+            if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+                raise TaskError(f"{path.name}, column {name!r}: text was expected, not {kind}")
+        number = 1
+        for batch in file.iter_batches(batch_size=4096, columns=wanted):
+            for row in batch.to_pylist():
+                number += 1
+                yield number, {name: value or "" for name, value in row.items()}
+    except (pa.ArrowException, OSError) as error:
+        first = str(error).splitlines()[0]
+        raise TaskError(f"{path.name}: not readable as Parquet ({first}): write it again") from error
+
+
+def _pair(path: Path, rows: list[Row]) -> Pair:
+    answers: dict[str, str] = {}
+    contrasts: dict[str, str] = {}
+    wordings: dict[str, dict[str, str]] = {"instruction": {}, "contrast_instruction": {}}
+    field = "Input"
+    for number, row in rows:
+        for name, value in row.items():
+            if len(value) > MAX_CELL:
+                raise TaskError(f"{path.name}, row {number}, column {name!r}: more than {MAX_CELL:,} characters")
+        field = row.get("field", "").strip() or field
+        for kind, found in wordings.items():
+            text = row.get(kind, "").strip()
+            if text:
+                found.setdefault(text, row.get("family", "").strip() or f"{kind} {len(found)}")
+        query, answer, contrast = (row[name].strip() for name in ("query", "answer", "contrast"))
+        if not (query or answer or contrast):
+            continue  # a row may add a wording only
+        for name, value in (("query", query), ("answer", answer), ("contrast", contrast)):
+            if not value:
+                raise TaskError(f"{path.name}, row {number}, column {name!r}: it is empty: fill it or remove the row")
+        if query in answers:
+            raise TaskError(f"{path.name}, row {number}, column 'query': {query!r:.60} stands twice: keep one")
+        answers[query], contrasts[query] = answer, contrast
+    if len(answers) < 2:
+        raise TaskError(f"{path.name} holds {len(answers)} queries: at least 2 are needed")
+    if not wordings["instruction"]:
+        raise TaskError(f"{path.name}, column 'instruction': no row holds a wording: write at least one")
+
+    def task(name: str, other: str, told: dict[str, str], facts: dict[str, str]) -> Task:
+        found = tuple(Instruction(text, family) for text, family in told.items())
+        return Task(f"{path.stem}/{name}", field, found, facts, f"{path.stem}/{other}", "user", ENGLISH)
+
+    against = wordings["contrast_instruction"] or wordings["instruction"]
+    return Pair(
+        task("answer", "contrast", wordings["instruction"], answers),
+        task("contrast", "answer", against, contrasts),
+    )

@@ -5,13 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ivx.analysis.effects import effects as effects
     from ivx.engine.sweep import sweep as sweep
     from ivx.models.load import load as load
     from ivx.models.load import wrap as wrap
 
 __version__ = "0.1.0"
 
-_PLACES = {"load": "ivx.models.load", "wrap": "ivx.models.load", "sweep": "ivx.engine.sweep"}
+_PLACES = {
+    "load": "ivx.models.load",
+    "wrap": "ivx.models.load",
+    "sweep": "ivx.engine.sweep",
+    "effects": "ivx.analysis.effects",
+}
 __all__ = sorted(_PLACES)
 
 

@@ -1,0 +1,205 @@
+"""The same analyses without a browser: `python -m ivx effects | tasks | doctor | checkpoints`.
+
+A user's mistake is one line on standard error and exit status 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ivx
+from ivx.errors import IvxError
+
+if TYPE_CHECKING:
+    from ivx.analysis.effects import Effects
+
+WRITERS = (".parquet", ".csv", ".json")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command; returns the exit status."""
+    asked = _parser().parse_args(argv)
+    try:
+        return int(asked.run(asked) or 0)
+    except IvxError as error:
+        print(f"ivx: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m ivx", description=ivx.__doc__)
+    parser.add_argument("--version", action="version", version=ivx.__version__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    effects = commands.add_parser("effects", help="effect of patching, by layer and position or head")
+    effects.add_argument("--checkpoint", required=True, help="built-in name, hub id or directory")
+    effects.add_argument("--task", required=True, help="such as animal/colour, or a user's file")
+    effects.add_argument("--against", help="contrast task (default: the task's natural one)")
+    effects.add_argument("--sites", default="resid_post", help="comma-separated (default: resid_post)")
+    effects.add_argument("--position", default="all", help="all, first, last or an index (default: all)")
+    effects.add_argument("--source-token", default="t_inst", help="t_inst, keyword or an index (default: t_inst)")
+    effects.add_argument("--direction", default="denoise", choices=("denoise", "noise"))
+    effects.add_argument("--target-format", default="prompt", help="prompt, query, filler or chat")
+    effects.add_argument("--samples", type=int, default=40)
+    effects.add_argument("--seed", type=int, default=0)
+    effects.add_argument("--metric", default="contrast")
+    _loading(effects)
+    effects.add_argument("--out", type=Path, help="write the rows to FILE.parquet, .csv or .json")
+    effects.add_argument("--json", action="store_true", help="print the summary as JSON")
+    effects.set_defaults(run=_effects)
+
+    tasks = commands.add_parser("tasks", help="list tasks, or preview one with its tokens")
+    tasks.add_argument("task", nargs="?", help="a task's name or a user's file")
+    tasks.add_argument("--checkpoint", default="tiny-sft", help="whose tokenizer and collection to use")
+    tasks.add_argument("--against")
+    tasks.add_argument("--samples", type=int, default=2)
+    tasks.add_argument("--target-format", default="prompt")
+    tasks.set_defaults(run=_tasks)
+
+    doctor = commands.add_parser("doctor", help="prove the facts that patches rely on, on one checkpoint")
+    doctor.add_argument("checkpoint")
+    _loading(doctor)
+    doctor.add_argument("--json", action="store_true")
+    doctor.set_defaults(run=_doctor)
+
+    checkpoints = commands.add_parser("checkpoints", help="the checkpoints known by name")
+    checkpoints.add_argument("--json", action="store_true")
+    checkpoints.set_defaults(run=_checkpoints)
+    return parser
+
+
+def _loading(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dtype", default="auto", help="auto, float32, float64, bfloat16 or float16")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--adapter", help="directory of a LoRA adapter to merge")
+
+
+def _effects(asked: argparse.Namespace) -> None:
+    from ivx.analysis.effects import effects
+    from ivx.analysis.metrics import find
+
+    find(asked.metric)
+    if asked.out is not None and asked.out.suffix not in WRITERS:
+        raise IvxError(f"--out {asked.out}: its name must end in {', '.join(WRITERS)}")
+    found = effects(
+        asked.checkpoint,
+        asked.task,
+        against=asked.against,
+        sites=tuple(asked.sites.split(",")),
+        position=asked.position,
+        source_token=asked.source_token,
+        direction=asked.direction,
+        target_format=asked.target_format,
+        samples=asked.samples,
+        seed=asked.seed,
+        dtype=asked.dtype,
+        device=asked.device,
+        adapter=asked.adapter,
+        on_progress=_bar if sys.stderr.isatty() else None,
+    )
+    if asked.out is not None:
+        write(found, asked.out)
+    summary = summarise(found, asked.metric)
+    print(json.dumps(summary, indent=1) if asked.json else _text(summary))
+
+
+def _bar(_: Effects, done: int, total: int) -> None:
+    print(f"\r{done} of {total} rows", end="\n" if done == total else "", file=sys.stderr)
+
+
+def summarise(found: Effects, metric: str) -> dict[str, Any]:
+    """The result in short: levels of the bare and the told run, and every cell with the levels after its patch."""
+    cells = [
+        {
+            **asdict(cell),
+            "label": found.maps[site][cell.column].label,
+            "followed": found.level("followed", site=site, patch=cell.patch),
+            "preference": found.level("preference", site=site, patch=cell.patch),
+        }
+        for site in found.maps
+        for cell in found.cells(site, metric)
+    ]
+    levels = {
+        name: {"unpatched": found.level(name), "told": found.level(name, role="told")}
+        for name in ("followed", "preference")
+    }
+    return {**found.receipt, "metric": metric, "levels": levels, "cells": cells}
+
+
+def _text(summary: dict[str, Any]) -> str:
+    request, levels = summary["request"], summary["levels"]
+    lines = [
+        f"{request['checkpoint']}, {request['task']} against {summary['contrast']}, n = {summary['samples']}, "
+        f"{summary['metric']}, run {summary['run']}",
+        f"follows {levels['followed']['unpatched']:.0%} bare, {levels['followed']['told']:.0%} told",
+        f"{'patch':28}{'token':>10}{'effect':>9}  95 % interval      control  state    followed",
+    ]
+    for cell in summary["cells"]:
+        control = "" if cell["control"] is None else f"{cell['control']:+.2f}"
+        lines.append(
+            f"{cell['patch']:28}{cell['label']:>10}{cell['value']:+9.2f}  [{cell['low']:+.2f}, {cell['high']:+.2f}]"
+            f"{control:>12}  {cell['state']:8}{cell['followed']:8.0%}"
+        )
+    return "\n".join([*lines, *(f"note: {warning}" for warning in summary["warnings"])])
+
+
+def write(found: Effects, path: Path) -> None:
+    """Write the rows of a result; Parquet carries the receipt in its metadata."""
+    import pyarrow.csv as pv
+    import pyarrow.parquet as pq
+
+    table = found.table
+    try:
+        if path.suffix == ".parquet":
+            receipt = {"ivx": json.dumps(found.receipt)}
+            pq.write_table(table.replace_schema_metadata(receipt), path)
+        elif path.suffix == ".csv":
+            pv.write_csv(table.drop_columns(["top_ids", "top_logits"]), path)
+        else:
+            path.write_text(json.dumps({"receipt": found.receipt, "rows": table.to_pylist()}), encoding="utf-8")
+    except OSError as error:
+        raise IvxError(f"{path} cannot be written ({error.strerror or error}): choose another place") from error
+
+
+def _tasks(asked: argparse.Namespace) -> None:
+    from ivx.models.load import load
+    from ivx.tasks import catalogue
+    from ivx.tasks.preview import listing, preview
+    from ivx.tasks.samples import build
+
+    if asked.task is None:
+        for collection in catalogue.COLLECTIONS:
+            print(f"{collection}\n{listing(catalogue.tasks(collection))}\n")
+        return
+    model = load(asked.checkpoint, check=False)
+    pair = catalogue.find(asked.task, collection=model.collection, against=asked.against)
+    samples = build(pair, model.tokenizer, samples=asked.samples, target_format=asked.target_format)
+    print(preview(pair, samples, model.tokenizer))
+
+
+def _doctor(asked: argparse.Namespace) -> int:
+    from ivx.models.doctor import checkup, report_text
+    from ivx.models.load import load
+
+    model = load(asked.checkpoint, dtype=asked.dtype, device=asked.device, adapter=asked.adapter, check=False)
+    report = checkup(model)
+    print(json.dumps(report.as_dict(), indent=1) if asked.json else report_text(report))
+    return 0 if report.passed else 1
+
+
+def _checkpoints(asked: argparse.Namespace) -> None:
+    from ivx.models.registry import CHECKPOINTS, PUBLIC
+
+    if asked.json:
+        print(json.dumps([asdict(checkpoint) for checkpoint in (*CHECKPOINTS, *PUBLIC)], indent=1))
+        return
+    for checkpoint in (*CHECKPOINTS, *PUBLIC):
+        print(f"{checkpoint.name:34}{checkpoint.family:12}{checkpoint.stage:10}{checkpoint.about}")

@@ -25,8 +25,7 @@ def oracle_logits(hf, kind: str, address: str, sample: int) -> torch.Tensor:
     heads = hf.config.num_attention_heads
     for patch in parse(address):
         place = (patch.site, patch.layer)
-        source, target = SOURCE[sample], TARGET[sample]
-        theirs = oracle.states(hf, kind, source, place)
+        theirs = oracle.states(hf, kind, SOURCE[sample], place)
         every = [oracle.states(hf, kind, ids, place) for ids in TARGET]
         before = edits.get(place, lambda s: s)
 
@@ -174,9 +173,7 @@ def test_unknown_coordinates_are_refused(address: str, told: str) -> None:
 
 def test_parallel_blocks_have_no_middle() -> None:
     with pytest.raises(AddressError, match="no resid_mid"):
-        ivx.sweep(
-            random_model("gpt_neox"), source=SOURCE, target=TARGET, answer=ANSWER, patches=["resid_mid.1@0~-1"]
-        )
+        ivx.sweep(random_model("gpt_neox"), source=SOURCE, target=TARGET, answer=ANSWER, patches=["resid_mid.1@0~-1"])
 
 
 @pytest.mark.parametrize(

@@ -164,8 +164,8 @@ class Effects:
         table = self._select("effect", site, patch)
         ids, logits, total = (table[name].to_pylist() for name in ("top_ids", "top_logits", "logsumexp"))
         return [
-            [(token, float(np.exp(z - lse))) for token, z in zip(i, l, strict=True)]
-            for i, l, lse in zip(ids, logits, total, strict=True)
+            [(token, float(np.exp(z - lse))) for token, z in zip(row, tops, strict=True)]
+            for row, tops, lse in zip(ids, logits, total, strict=True)
         ]
 
     def _effects(
@@ -283,7 +283,7 @@ def _sweep_site(
     rows = samples.rows
     if request.direction == "noise":
         # Controls of noising: the bare run of another sample, so what is specific to this one is left.
-        sources = [s.target for s in rows] + [s.target for s in (*rows[1:], rows[0])]
+        sources: list[Sequence[int]] = [s.target for s in (*rows, *rows[1:], rows[0])]
         targets, reference = [s.instructed for s in rows] * 2, [s.target for s in rows] * 2
     else:
         sources = [_source(site, request, s) for s in (*rows, *samples.control)]

@@ -299,9 +299,7 @@ def _forward(
     )
 
 
-def _value(
-    model: Model, patch: Patch, sample: int, taken: int, states: States, means: dict[Patch, Tensor]
-) -> Tensor:
+def _value(model: Model, patch: Patch, sample: int, taken: int, states: States, means: dict[Patch, Tensor]) -> Tensor:
     if patch.ablation == "zero":
         width = model.heads * model.head_dim if patch.site == "z" else model.width
         return torch.zeros(width, dtype=model.dtype, device=model.device)

@@ -75,7 +75,8 @@ def checkup(model: Model) -> Report:
             )
             for i in layers
         )
-        heads = max(_apart(model.module(i, model.anatomy.projection)(seen["z", i]), seen["projected", i]) for i in layers)
+        projections = (model.module(i, model.anatomy.projection) for i in layers)
+        heads = max(_apart(project(seen["z", i]), seen["projected", i]) for i, project in enumerate(projections))
         reads = _mlp_reads_attention(model, ids, seen)
     width = seen["z", 0].shape[-1]
     parallel = model.anatomy.parallel

@@ -30,7 +30,7 @@ HUB_TIMEOUT = 5.0
 
 
 def locate(name: str) -> Path:
-    """The directory of a built-in name, a local path, or a hub id (`org/name[@revision]`, fetched or from its cache)."""
+    """The directory of a built-in name, a local path, or a hub id (`org/name[@revision]`, fetched or cached)."""
     known = embedded(name)
     if known is not None:
         assert known.path is not None
@@ -56,7 +56,7 @@ def _from_hub(name: str) -> Path:
     except (LocalEntryNotFoundError, FileNotFoundError):
         pass
     except HFValidationError as error:
-        raise CheckpointError(f"{name!r} is neither a directory nor a hub id of the form org/name[@revision]") from error
+        raise CheckpointError(f"{name!r} is neither a directory nor a hub id such as org/name@revision") from error
     if os.environ.get("HF_HUB_OFFLINE") == "1" or not _hub_answers():
         raise CheckpointError(
             f"{name} is not on this machine and the hub cannot be reached: give a local directory, or fetch it where "
@@ -73,7 +73,8 @@ def _from_hub(name: str) -> Path:
     except RepositoryNotFoundError as error:
         raise CheckpointError(f"the hub has no model {repo!r}, or it is private and HF_TOKEN is not set") from error
     except (HfHubHTTPError, OfflineModeIsEnabled, LocalEntryNotFoundError, OSError) as error:
-        raise CheckpointError(f"{name} could not be fetched from the hub ({type(error).__name__}): try again") from error
+        kind = type(error).__name__
+        raise CheckpointError(f"{name} could not be fetched from the hub ({kind}): try again") from error
 
 
 def _hub_answers() -> bool:

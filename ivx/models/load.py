@@ -68,7 +68,7 @@ def load(
         identity = fingerprint.of_parameters(hf)
     model = Model(
         name=name,
-        hf=_ready(hf.to(place)),
+        hf=_ready(hf.to(torch.device(place))),  # type: ignore[arg-type]  # wrongly wrapped stub
         tokenizer=tokenizer,
         anatomy=anatomy_of(hf.config),
         fingerprint=identity,
@@ -98,8 +98,8 @@ def _proved(model: Model) -> Model:
     failed = [check for check in doctor.checkup(model).checks if not check.passed]
     if failed:
         raise UnsupportedArchitecture(
-            f"{model.name} ({model.hf.config.model_type}) failed a check: {failed[0].name}, {failed[0].detail}; a patch "
-            "could be wrong, so it is not loaded (check=False loads it all the same)"
+            f"{model.name} ({model.hf.config.model_type}) failed a check: {failed[0].name}, {failed[0].detail}; "
+            "a patch could be wrong, so it is not loaded (check=False loads it all the same)"
         )
     return model
 

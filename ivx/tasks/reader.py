@@ -100,7 +100,7 @@ def _json_rows(path: Path) -> Iterator[Row]:
         except (ValueError, RecursionError) as error:
             raise TaskError(f"{path.name}, row {number}: not a line of JSON ({error})") from error
         if not isinstance(row, dict):
-            raise TaskError(f"{path.name}, row {number}: a JSON object was expected, such as {{\"query\": …}}")
+            raise TaskError(f'{path.name}, row {number}: a JSON object was expected, such as {{"query": …}}')
         for name, value in row.items():
             if value is not None and not isinstance(value, str):
                 raise TaskError(f"{path.name}, row {number}, column {name!r}: text was expected, not {value!r:.60}")

@@ -156,9 +156,7 @@ def _of_split(pair: Pair, split: str) -> tuple[list[Instruction], list[str]]:
     return wordings, queries
 
 
-def _sample(
-    pair: Pair, task: Task, wording: Instruction, query: str, encoder: Encoder, target_format: str
-) -> Sample:
+def _sample(pair: Pair, task: Task, wording: Instruction, query: str, encoder: Encoder, target_format: str) -> Sample:
     template, text = task.template, wording.text
     told = template.instructed(text, field=task.field, query=query)
     bare = template.target(field=task.field, query=query, form=target_format)
@@ -199,9 +197,7 @@ def _query_start(prompt: str, field: str) -> int:
     return len(prompt[: prompt.index("{query}")].replace("{field}", field))
 
 
-def _warnings(
-    pair: Pair, encoder: Encoder, rows: Sequence[Sample], wanted: int, collided: int
-) -> list[str]:
+def _warnings(pair: Pair, encoder: Encoder, rows: Sequence[Sample], wanted: int, collided: int) -> list[str]:
     found = []
     if len(rows) < wanted:
         found.append(f"{len(rows)} of the {wanted} samples asked for: the pair has no more queries")

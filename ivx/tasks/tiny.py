@@ -2,7 +2,8 @@
 
 An instruction is `frame(domain words, verb, task phrase)` and ends with the task phrase, or, for the twin, with a
 full stop after it. A phrase is a determiner and a keyword; keywords are written in pieces, which become tokens, and
-share their first piece with keywords of other tasks. Four frames, two determiners and a fifth of every task's queries never stand in an instruction row of the training text.
+share their first piece with keywords of other tasks. Four frames, two determiners and a fifth of every task's queries
+never stand in an instruction row of the training text.
 """
 
 from __future__ import annotations

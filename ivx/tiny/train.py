@@ -150,8 +150,10 @@ def pretrain(model: nn.Module, rows: Rows, recipe: Recipe, *, seed: int, quiet: 
         ]
         shares = (0.70, 0.22, 0.08)
         return sum(
-            (share * total / count for share, (total, count) in
-             zip(shares, (loss_of(model, *part) for part in parts), strict=True)),
+            (
+                share * total / count
+                for share, (total, count) in zip(shares, (loss_of(model, *part) for part in parts), strict=True)
+            ),
             torch.zeros(()),
         )
 
@@ -205,7 +207,8 @@ def prefer(model: nn.Module, rows: Rows, recipe: Recipe, *, seed: int, quiet: bo
 def save(model: Olmo2ForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """A plain Hugging Face directory in bfloat16."""
     folder.mkdir(parents=True, exist_ok=True)
-    copy.deepcopy(model).to(torch.bfloat16).save_pretrained(folder)
+    half = copy.deepcopy(model).bfloat16()
+    half.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 

@@ -1,0 +1,184 @@
+"""The map: layers upward, tokens or heads across, one cell an effect. A pure function from cells to an Altair chart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import altair as alt
+
+from ivx.charts.palette import Palette
+
+HATCH = "M-.9,.5 L-.1,-.9 M-.3,.8 L.5,-.6 M.3,1.1 L1.1,-.3"
+"""Three strokes: a cell no better than its control. Vega-Lite has no pattern fills."""
+
+SHOW_NUMBER = 0.06
+"""Numbers stand in cells of at least this share of the scale, hatches likewise."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """What one cell shows: `state` is ok, control, zero, or empty (not computed)."""
+
+    layer: int
+    column: int
+    value: float
+    state: str
+    told: str = ""
+
+
+def scale_of(values: Sequence[float]) -> float:
+    """Upper end of a scale symmetric about 0: the largest size, rounded up to one or two digits."""
+    largest = max((abs(v) for v in values), default=0.0)
+    if largest == 0:
+        return 1.0
+    step = 10.0 ** math.floor(math.log10(largest))
+    step = step if largest / step > 2 else step / 2
+    return round(math.ceil(largest / step - 1e-9) * step, 10)
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """A number with its sign, a real minus, and no signed zero."""
+    text = f"{abs(value):.{digits}f}"
+    if float(text) == 0:
+        return text
+    return ("−" if value < 0 else "+") + text
+
+
+def heatmap(
+    tiles: Sequence[Tile],
+    labels: Sequence[str],
+    *,
+    layers: int,
+    scale: float,
+    palette: Palette,
+    selected: tuple[int, int] | None = None,
+    bold: int | None = None,
+    row_labels: bool = True,
+    row: int = 42,
+    mono: bool = True,
+    digits: int = 1,
+    alt_text: str = "",
+) -> alt.LayerChart:
+    """Draw a map of `layers` rows and `len(labels)` columns; missing tiles are drawn empty.
+
+    Args:
+        scale: the colours run over [−scale, scale]; equal on all maps that are compared.
+        selected: (layer, column) of the outlined cell; its layer's label is bold.
+        bold: the column whose label is bold (the first patched token).
+    """
+    p = palette
+    have = {(tile.layer, tile.column): tile for tile in tiles}
+    crowded = layers > 16
+    values = []
+    for layer in range(layers):
+        for column in range(len(labels)):
+            tile = have.get((layer, column), Tile(layer, column, 0.0, "empty"))
+            share = tile.value / scale
+            strong = abs(share) >= SHOW_NUMBER and not crowded
+            deep = share < p.flip[0] or share > p.flip[1]
+            values.append(
+                {
+                    "layer": layer,
+                    "column": column,
+                    "token": labels[column],
+                    "value": round(tile.value, 4),
+                    "state": tile.state,
+                    "text": signed(tile.value, digits) if strong and tile.state == "ok" else "",
+                    "hatch": strong and tile.state == "control",
+                    "deep": deep,
+                    "told": tile.told or ("not computed yet" if tile.state == "empty" else ""),
+                    "selected": (layer, column) == selected,
+                }
+            )
+    pick = alt.selection_point(name="cell", fields=["layer", "column"], on="click", empty=False, clear=False)
+    y = alt.Y("layer:O", sort=list(range(layers))[::-1], title=None, axis=_layer_axis(p, layers, selected, row_labels))
+    x = alt.X("column:O", sort=list(range(len(labels))), title=None, axis=_column_axis(p, labels, bold, mono))
+    base = alt.Chart(alt.Data(values=values)).encode(x=x, y=y)
+    stops = [-scale + 2 * scale * i / (len(p.diverging) - 1) for i in range(len(p.diverging))]
+    plain = alt.FieldOneOfPredicate(field="state", oneOf=["zero", "empty"])
+    tiles_mark = (
+        base.mark_rect(cornerRadius=2, cursor="pointer")
+        .encode(
+            color=alt.when(plain)
+            .then(alt.value(p.nothing))
+            .otherwise(
+                alt.Color(
+                    "value:Q",
+                    legend=None,
+                    scale=alt.Scale(domain=stops, range=list(p.diverging), interpolate="lab", clamp=True),
+                )
+            ),
+            opacity=alt.when(alt.datum.state == "empty").then(alt.value(0.55)).otherwise(alt.value(1)),
+            tooltip=[alt.Tooltip("told:N", title=" ")],
+        )
+        .add_params(pick)
+    )
+    ink = alt.when(alt.datum.deep).then(alt.value(p.on_dark)).otherwise(alt.value(p.on_light))
+    hatch = (
+        base.transform_filter("datum.hatch")
+        .mark_point(shape=HATCH, size=220, filled=False, strokeWidth=1, opacity=0.75)
+        .encode(stroke=ink)
+    )
+    text = base.transform_filter("datum.text != ''").mark_text(fontSize=11).encode(
+        text="text:N", color=ink
+    )
+    chosen = base.transform_filter("datum.selected")
+    under = chosen.mark_rect(cornerRadius=2, fillOpacity=0, stroke=p.background, strokeWidth=5)
+    over = chosen.mark_rect(cornerRadius=2, fillOpacity=0, stroke=p.ink, strokeWidth=2.2)
+    return (
+        alt.layer(tiles_mark, hatch, text, under, over)
+        .properties(
+            width="container",
+            height=row * layers,
+            background=p.background,
+            padding={"left": 0, "right": 2, "top": 4, "bottom": 2},
+            autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
+            description=alt_text,
+        )
+        .configure(font="Source Sans, sans-serif")
+        .configure_view(stroke=None)
+        .configure_scale(bandPaddingInner=0.04, bandPaddingOuter=0.02)
+        .configure_axis(domain=False, ticks=False, grid=False)
+    )
+
+
+def _layer_axis(p: Palette, layers: int, selected: tuple[int, int] | None, shown: bool) -> alt.Axis | None:
+    if not shown:
+        return alt.Axis(labels=False, minExtent=0, maxExtent=0, title=None)
+    test = f"datum.value == {selected[0] if selected else -1}"
+    return alt.Axis(
+        labelExpr="'L' + datum.value",
+        labelFontSize=11.5,
+        labelColor={"condition": {"test": test, "value": p.ink}, "value": p.muted},
+        labelFontWeight={"condition": {"test": test, "value": 700}, "value": 400},
+        values=list(range(0, layers, 4 if layers > 16 else 1)),
+        minExtent=26,
+        maxExtent=26,
+        labelPadding=6,
+    )
+
+
+def _column_axis(p: Palette, labels: Sequence[str], bold: int | None, mono: bool) -> alt.Axis:
+    names = "[" + ", ".join("'" + _quoted(label) + "'" for label in labels) + "]"
+    test = f"datum.value == {-1 if bold is None else bold}"
+    return alt.Axis(
+        orient="bottom",
+        labelAngle=0,
+        labelExpr=f"{names}[datum.value]",
+        labelFont="Source Code Pro, monospace" if mono else "Source Sans, sans-serif",
+        labelFontSize=11.5,
+        labelColor={"condition": {"test": test, "value": p.ink}, "value": p.muted},
+        labelFontWeight={"condition": {"test": test, "value": 700}, "value": 400},
+        labelOverlap=True,
+        labelLimit=90,
+        minExtent=22,
+        maxExtent=22,
+        labelPadding=7,
+    )
+
+
+def _quoted(label: str) -> str:
+    """A label inside a Vega expression's string: it is data, and must not end the string."""
+    return label.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "⏎")

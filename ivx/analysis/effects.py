@@ -26,6 +26,7 @@ from ivx.analysis.statistics import mean_interval
 from ivx.engine import readout
 from ivx.engine.sweep import sweep
 from ivx.errors import IvxError
+from ivx.models.doctor import checkup
 from ivx.models.model import Model
 from ivx.runs.request import ENGINE, EffectsRequest
 from ivx.tasks import catalogue
@@ -232,6 +233,7 @@ def compute(model: Model, request: EffectsRequest, *, on_progress: Progress | No
         "versions": {"ivx": ivx.__version__, "torch": torch.__version__, "transformers": transformers.__version__},
         "samples": len(rows),
         "warnings": list(samples.warnings),
+        "checks": [asdict(check) for check in checkup(model).checks],
     }
     told = sweep(
         model,

@@ -1,0 +1,53 @@
+"""The frame around every page: top navigation, style, and the cure for cold deep links.
+
+Streamlit runs a file under `pages/` by itself when somebody's first request names it. So every page begins with
+`begin()`, which, when the page was run bare, builds the navigation and starts the run again, once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+STYLE = Path(__file__).with_name("style.css")
+LOGO = Path(__file__).with_name("logo.svg")
+FRAMED = "ivx.framed"
+"""Set by the entry script for the page that it is about to run."""
+RESTARTED = "ivx.restarted"
+
+
+def _pages() -> list:
+    """The pages, in order. The landing page is a hidden one that leads on, so that every page keeps its own address."""
+    folder = ROOT / "pages"
+    return [
+        st.Page(_landing, title="ivx", url_path="home", default=True, visibility="hidden"),
+        st.Page(folder / "effects.py", title="Effects", url_path="effects"),
+        st.Page(folder / "checkpoints.py", title="Checkpoints", url_path="checkpoints"),
+        st.Page(folder / "tasks.py", title="Tasks", url_path="tasks"),
+    ]
+
+
+def _landing() -> None:
+    st.switch_page(ROOT / "pages" / "effects.py")
+
+
+def run() -> None:
+    """The entry script: navigation, then the page."""
+    st.set_page_config(page_title="ivx", page_icon=str(LOGO), layout="wide", initial_sidebar_state="collapsed")
+    st.logo(str(LOGO), size="medium")
+    page = st.navigation(_pages(), position="top")
+    st.session_state[FRAMED] = True
+    page.run()
+
+
+def begin() -> None:
+    """The first statement of every page: makes sure the frame is drawn, then styles the page."""
+    framed = st.session_state.pop(FRAMED, False)
+    if not framed and not st.session_state.get(RESTARTED):
+        st.session_state[RESTARTED] = True
+        st.navigation(_pages(), position="top")
+        st.rerun()
+    st.session_state.pop(RESTARTED, None)
+    st.html(f"<style>{STYLE.read_text(encoding='utf-8')}</style>")

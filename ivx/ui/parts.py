@@ -1,0 +1,132 @@
+"""The pieces every page is built of: title, prompt chips, panel heads, legend, trust strip, cards.
+
+All text that could come from a user, a checkpoint or a file passes through `html.escape` here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import streamlit as st
+
+from ivx.charts.heatmap import signed
+from ivx.charts.palette import Palette, palette
+
+
+def theme() -> Palette:
+    """The palette of the theme the browser shows; its colours are set as CSS variables for the pieces below."""
+    p = palette(st.context.theme.type or "light")
+    names = ("ink", "muted", "faint", "line", "background", "card", "nothing", "blue", "orange", "tick")
+    st.html("<style>:root{" + "".join(f"--ivx-{name}:{getattr(p, name)};" for name in names) + "}</style>")
+    return p
+
+
+def title(question: str, lede: str) -> None:
+    """The page's question and one sentence under it; `lede` is ivx's own text and may hold <b>."""
+    st.html(f'<div class="ivx-q" role="heading" aria-level="1">{escape(question)}</div><div class="ivx-lede">{lede}</div>')
+
+
+def head(name: str, what: str) -> None:
+    """A panel's title, and on the right what it measures."""
+    st.html(f'<div class="ivx-head"><span class="name">{escape(name)}</span><span class="what">{escape(what)}</span></div>')
+
+
+def reading(text: str) -> None:
+    """One or two sentences under a panel; ivx's own text, may hold <b>, with everything else escaped by its maker."""
+    st.html(f'<div class="ivx-reading">{text}</div>')
+
+
+def chips(
+    source: Sequence[str], taken: int, target: Sequence[str], first: int, *, answer: str, contrast: str, tag: str
+) -> None:
+    """The prompts as tokens: the source token outlined orange, the first patched token outlined ink."""
+
+    def line(tokens: Sequence[str], marked: int, kind: str) -> str:
+        return "".join(
+            f'<span class="ivx-chip{" " + kind if i == marked else ""}">{escape(token)}</span>'
+            for i, token in enumerate(tokens)
+        )
+
+    st.html(
+        f'<div class="ivx-chips"><span class="lead">source</span>{line(source, taken, "t")}'
+        f'<span class="tag">{escape(tag)}</span><span class="lead">→ target</span>{line(target, first, "p")}'
+        f'<span class="lead">answer <b>{escape(answer)}</b>, contrast {escape(contrast)}</span></div>'
+    )
+
+
+def legend(p: Palette, scale: float, unit: str, *, toward: str = "toward the answer", away: str = "away") -> None:
+    """The colour scale, once for all maps of a page that share it, and what the other marks mean."""
+    ramp = f"linear-gradient(to right,{','.join(p.diverging)})"
+    hatch = f"repeating-linear-gradient(115deg,{p.diverging[5]} 0 3px,{p.ink} 3px 4px)"
+    st.html(
+        '<div class="ivx-legend">'
+        f'<span>−{scale:g} {away}<span class="ramp" style="background:{ramp}"></span>{toward} +{scale:g}, {unit}</span>'
+        f'<span><span class="box" style="background:{hatch}"></span>no better than the control</span>'
+        f'<span><span class="box" style="background:{p.nothing}"></span>not different from 0</span></div>'
+    )
+
+
+def trust(receipt: dict[str, Any], *, rows: str) -> None:
+    """Ticks of the checks that passed on this very checkpoint, with what they measured."""
+    ticks = "".join(
+        f'<span title="{escape(check["detail"], quote=True)}"><span class="tick">✓</span> {escape(check["name"])}'
+        + ("" if check["deviation"] is None else f" <code>{check['deviation']:.0e}</code>")
+        + "</span>"
+        for check in receipt["checks"]
+        if check["passed"]
+    )
+    st.html(
+        f'<div class="ivx-trust">{ticks}<span>{escape(receipt["dtype"])}, {escape(receipt["device"])}</span>'
+        f"<span>{escape(rows)}</span><span>run <code>{escape(receipt['run'])}</code></span></div>"
+    )
+
+
+def distrust(receipt: dict[str, Any]) -> None:
+    """A failed check is a bar over the page."""
+    for check in receipt["checks"]:
+        if not check["passed"]:
+            st.html(f'<div class="ivx-bar">{escape(check["name"])}: {escape(check["detail"])}</div>')
+
+
+def refusal(heading: str, message: str, todo: str) -> None:
+    """A card in the place of a picture: what is missing, and what to do."""
+    st.html(
+        f'<div class="ivx-card"><div class="top"><b>{escape(heading)}</b></div><p>{escape(message)}</p>'
+        f'<h6>What to do</h6><div>{escape(todo)}</div></div>'
+    )
+
+
+def progress(done: int, total: int) -> None:
+    """A thin bar."""
+    share = done / total if total else 0
+    st.html(f'<div class="ivx-progress" role="progressbar" aria-valuenow="{share:.0%}"><div style="width:{share:.1%}"></div></div>')
+
+
+def whisker(rows: Sequence[tuple[str, float, float, float, str]], p: Palette, *, scale: float) -> str:
+    """Values with their intervals on one axis, as HTML rows: (name, value, low, high, colour)."""
+
+    def at(value: float) -> float:
+        return 100 + 92 * max(-1.0, min(1.0, value / scale))
+
+    lines = []
+    for name, value, low, high, colour in rows:
+        lines.append(
+            f'<tr><td style="width:32%">{escape(name)}</td><td><svg viewBox="0 0 200 12" width="100%" height="12" '
+            f'preserveAspectRatio="none" aria-hidden="true"><line x1="100" x2="100" y1="0" y2="12" stroke="{p.faint}"/>'
+            f'<line x1="{at(low):.1f}" x2="{at(high):.1f}" y1="6" y2="6" stroke="{colour}" stroke-width="2"/>'
+            f'<circle cx="{at(value):.1f}" cy="6" r="4" fill="{colour}"/></svg></td>'
+            f'<td class="num">{signed(value, 2)}</td></tr>'
+        )
+    return f"<table>{''.join(lines)}</table>"
+
+
+def bars(heading: str, rows: Sequence[tuple[str, float, bool]], p: Palette) -> str:
+    """Top tokens with their shares, as HTML: (token, share, whether it is the answer)."""
+    lines = "".join(
+        f'<tr><td style="width:38%"><code>{escape(token)}</code></td><td><span class="bar" style="width:{share * 100:.0f}%;'
+        f'background:{p.orange if answer else p.faint}"></span></td><td class="num">{share:.0%}</td></tr>'
+        for token, share, answer in rows
+    )
+    return f"<div style='flex:1;min-width:0'><h6>{escape(heading)}</h6><table>{lines}</table></div>"

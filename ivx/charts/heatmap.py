@@ -121,9 +121,7 @@ def heatmap(
         .mark_point(shape=HATCH, size=220, filled=False, strokeWidth=1, opacity=0.75)
         .encode(stroke=ink)
     )
-    text = base.transform_filter("datum.text != ''").mark_text(fontSize=11).encode(
-        text="text:N", color=ink
-    )
+    text = base.transform_filter("datum.text != ''").mark_text(fontSize=11).encode(text="text:N", color=ink)
     chosen = base.transform_filter("datum.selected")
     under = chosen.mark_rect(cornerRadius=2, fillOpacity=0, stroke=p.background, strokeWidth=5)
     over = chosen.mark_rect(cornerRadius=2, fillOpacity=0, stroke=p.ink, strokeWidth=2.2)

@@ -25,12 +25,16 @@ def theme() -> Palette:
 
 def title(question: str, lede: str) -> None:
     """The page's question and one sentence under it; `lede` is ivx's own text and may hold <b>."""
-    st.html(f'<div class="ivx-q" role="heading" aria-level="1">{escape(question)}</div><div class="ivx-lede">{lede}</div>')
+    st.html(
+        f'<div class="ivx-q" role="heading" aria-level="1">{escape(question)}</div><div class="ivx-lede">{lede}</div>'
+    )
 
 
 def head(name: str, what: str) -> None:
     """A panel's title, and on the right what it measures."""
-    st.html(f'<div class="ivx-head"><span class="name">{escape(name)}</span><span class="what">{escape(what)}</span></div>')
+    st.html(
+        f'<div class="ivx-head"><span class="name">{escape(name)}</span><span class="what">{escape(what)}</span></div>'
+    )
 
 
 def reading(text: str) -> None:
@@ -94,14 +98,16 @@ def refusal(heading: str, message: str, todo: str) -> None:
     """A card in the place of a picture: what is missing, and what to do."""
     st.html(
         f'<div class="ivx-card"><div class="top"><b>{escape(heading)}</b></div><p>{escape(message)}</p>'
-        f'<h6>What to do</h6><div>{escape(todo)}</div></div>'
+        f"<h6>What to do</h6><div>{escape(todo)}</div></div>"
     )
 
 
 def progress(done: int, total: int) -> None:
     """A thin bar."""
     share = done / total if total else 0
-    st.html(f'<div class="ivx-progress" role="progressbar" aria-valuenow="{share:.0%}"><div style="width:{share:.1%}"></div></div>')
+    st.html(
+        f'<div class="ivx-progress" role="progressbar" aria-valuenow="{share:.0%}"><div style="width:{share:.1%}"></div></div>'
+    )
 
 
 def whisker(rows: Sequence[tuple[str, float, float, float, str]], p: Palette, *, scale: float) -> str:

@@ -1,0 +1,31 @@
+"""Which directories the app may read checkpoints from. Python and the command line may read any."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ivx.errors import CheckpointError
+from ivx.models.registry import embedded
+
+ROOTS = "IVX_ROOTS"
+"""Directories under which the app opens checkpoints, separated as in PATH; the working directory by default."""
+
+
+def roots() -> list[Path]:
+    """The allowed roots, resolved."""
+    named = [part for part in os.environ.get(ROOTS, "").split(os.pathsep) if part]
+    return [Path(part).expanduser().resolve() for part in named or [os.getcwd()]]
+
+
+def within_roots(name: str) -> str:
+    """The name, if it is built in, a hub id, or a directory that lies, links followed, under an allowed root."""
+    looks_like_path = name.startswith((".", "/", "~", "\\")) or "\\" in name or name.count("/") != 1
+    if embedded(name) is not None or not (looks_like_path or Path(name).exists()):
+        return name
+    place = Path(name).expanduser().resolve()
+    if not any(place.is_relative_to(root) for root in roots()):
+        raise CheckpointError(
+            f"{name!r} does not lie under a directory the app may read: start it with {ROOTS} set to one that holds it"
+        )
+    return str(place)

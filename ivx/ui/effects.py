@@ -1,0 +1,327 @@
+"""The Effects page's parts: its controls, its maps as they fill, and the card of the chosen cell."""
+
+from __future__ import annotations
+
+import io
+import json
+from functools import cache
+from typing import Any
+
+import pyarrow.csv as pv
+import pyarrow.parquet as pq
+import streamlit as st
+import vl_convert
+
+from ivx.analysis.effects import Cell, Effects
+from ivx.analysis.metrics import METRICS
+from ivx.charts.heatmap import Tile, heatmap, scale_of, signed
+from ivx.charts.palette import LIGHT, Palette
+from ivx.models import files
+from ivx.models.registry import embedded
+from ivx.runs.job import View
+from ivx.runs.request import EffectsRequest
+from ivx.runs.worker import worker
+from ivx.tasks import catalogue
+from ivx.ui import evidence, parts, view
+from ivx.ui.readings import reading
+
+SITES = ("resid_post", "z")
+SAMPLES = 40
+SOURCES = {"t_inst": "T_inst", "keyword": "keyword"}
+SHOWN_METRICS = ("contrast", "logit", "logprob", "followed", "kl")
+TICK_SECONDS = 0.4
+
+
+def controls() -> tuple[EffectsRequest, str]:
+    """The strip: checkpoint, task, metric, source token."""
+    names = view.checkpoints()
+    with st.container():
+        one, two, three, four = st.columns([1.25, 1, 1.2, 0.7], gap="medium")
+    view.from_url("checkpoint", "tiny-sft" if "tiny-sft" in names else names[0], names)
+    with one:
+        if len(names) <= 4:
+            chosen = st.segmented_control(
+                "Checkpoint", names, key="checkpoint", format_func=_short, required=True, width="stretch"
+            )
+        else:
+            chosen = st.selectbox("Checkpoint", names, key="checkpoint", format_func=_short)
+    checkpoint = str(chosen or names[0])
+    tasks = list(catalogue.tasks(view.collection_of(checkpoint)))
+    tasks += [path for _, path in st.session_state.get(view.FILES, [])]
+    view.from_url("task", "animal/colour", tasks)
+    task = str(two.selectbox("Task (answer / contrast)", tasks, key="task", format_func=_task_name))
+    view.from_url("metric", "contrast", SHOWN_METRICS)
+    metric = three.segmented_control(
+        "Metric", SHOWN_METRICS, key="metric", format_func=lambda m: METRICS[m].label, required=True
+    )
+    view.from_url("source", "t_inst", list(SOURCES))
+    source = four.segmented_control(
+        "Vector from",
+        list(SOURCES),
+        key="source",
+        format_func=lambda s: SOURCES[s],
+        required=True,
+        help="The instruction’s last token (T_inst), or the last token of the words that name the task (keyword).",
+    )
+    request = EffectsRequest(
+        checkpoint=checkpoint,
+        task=task,
+        sites=SITES,
+        source_token=str(source or "t_inst"),
+        samples=SAMPLES,
+        **view.loading(checkpoint),  # type: ignore[arg-type]
+    )
+    return request, str(metric or "contrast")
+
+
+def _short(name: str) -> str:
+    known = embedded(name)
+    return known.stage if known else name
+
+
+def _task_name(task: str) -> str:
+    own = dict((path, shown) for shown, path in st.session_state.get(view.FILES, []))
+    if task in own:
+        return own[task]
+    domain, _, asked = task.partition("/")
+    contrast = next((t[task].contrast for c in catalogue.COLLECTIONS if task in (t := catalogue.tasks(c))), "")
+    return f"{domain}: {asked} / {contrast.partition('/')[2]}".replace("-", " ")
+
+
+def show(request: EffectsRequest, metric: str, p: Palette) -> None:
+    """The maps of a request: started at once on an embedded checkpoint, on a click on any other."""
+    job = worker().find(request)
+    if job is None and embedded(request.checkpoint):
+        job = worker().submit(request)
+    if job is None:
+        _empty(request, p)
+        return
+    live = job.view().live
+
+    def draw() -> None:
+        now = job.view()
+        if live and not now.live:
+            st.rerun()  # the whole page once more, without the timer
+        _draw(request, metric, now, p)
+
+    st.fragment(draw, run_every=TICK_SECONDS if live else None)()
+
+
+def _draw(request: EffectsRequest, metric: str, now: View, p: Palette) -> None:
+    if now.state in ("refused", "failed"):
+        _ended_badly(request, now)
+        return
+    if now.result is None:
+        _waiting(request, now, p)
+        return
+    result = now.result
+    parts.distrust(result.receipt)
+    _prompts(result)
+    found = {site: _cells(result, site, metric, now.done) for site in result.maps}
+    chosen = _chosen(result, found)
+    # One unit a page would be one scale; heads move far less than the stream, so their map has its own and says so.
+    scales = {site: scale_of([c.value for c in cells if c.state != "zero"]) for site, cells in found.items()}
+    left, middle, right = st.columns([1, 1, 1.05], gap="medium")
+    what = {"resid_post": f"resid_post ← {SOURCES[request.source_token]}", "z": "z at the answer position"}
+    names = {"resid_post": "Layer × position", "z": "Layer × head"}
+    unit = METRICS[metric].unit
+    for site, place in zip(result.maps, (left, middle), strict=False):
+        with place:
+            parts.head(names[site], _status(now) if now.live else what[site])
+            _map(result, site, found[site], scales[site], chosen, p, first=site == next(iter(result.maps)))
+            own = "" if site != "z" else f" This map has its own scale, ±{scales[site]:g}."
+            parts.reading(reading(found[site], result.maps[site], unit=unit) + own if not now.live else "")
+    with right:
+        if now.live:
+            parts.progress(now.done, now.total)
+            if st.button("Stop, keep what is done", key="stop"):
+                worker().submit(request).stop()
+        if chosen is not None:
+            evidence.card(result, chosen, metric, token=_token(request.checkpoint), p=p)
+    first = next(iter(scales))
+    parts.legend(p, scales[first], unit)
+    if now.state == "stopped":
+        _stopped(request)
+    parts.trust(result.receipt, rows=f"n = {len(result.samples.rows)} · {result.table.num_rows:,} rows")
+    for warning in result.samples.warnings:
+        st.caption(warning)
+    if not now.live:
+        _export(result, found, scales, metric)
+
+
+@st.cache_data(max_entries=200, show_spinner=False, hash_funcs={Effects: lambda r: r.run_id})
+def _cells(result: Effects, site: str, metric: str, done: int) -> list[Cell]:
+    return result.cells(site, metric)
+
+
+def _map(
+    result: Effects, site: str, cells: list[Cell], scale: float, chosen: Cell | None, p: Palette, *, first: bool
+) -> None:
+    labels = [column.label for column in result.maps[site]]
+    here = (chosen.layer, chosen.column) if chosen is not None and chosen.site == site else None
+    tiles = [_tile(cell, labels) for cell in cells]
+    chart = heatmap(
+        tiles,
+        labels,
+        layers=result.layers,
+        scale=scale,
+        palette=p,
+        selected=here,
+        bold=0 if first else None,
+        row=42 if result.layers <= 16 else 14,
+        mono=site != "z",
+        alt_text=f"Effect map, {site}, {result.layers} layers by {len(labels)} columns",
+    )
+    key = f"map-{site}-{result.run_id}"
+
+    def picked() -> None:
+        points = st.session_state[key]["selection"].get("cell") or []
+        if points:
+            st.session_state["cell"] = result.address(site, int(points[0]["layer"]), int(points[0]["column"]))
+
+    st.vega_lite_chart(chart.to_dict(), key=key, theme=None, width="stretch", on_select=picked, selection_mode="cell")
+
+
+def _tile(cell: Cell, labels: list[str]) -> Tile:
+    control = "" if cell.control is None else f", control {signed(cell.control, 2)}"
+    told = (
+        f"L{cell.layer} {labels[cell.column]}: {signed(cell.value, 2)} [{signed(cell.low, 2)}, {signed(cell.high, 2)}]"
+    )
+    return Tile(cell.layer, cell.column, cell.value, cell.state, told + control)
+
+
+def _chosen(result: Effects, found: dict[str, list[Cell]]) -> Cell | None:
+    """The clicked cell, or the address bar's, or the strongest finding."""
+    every = [cell for cells in found.values() for cell in cells]
+    if not every:
+        return None
+    asked = view.from_url("cell", "")
+    named = next((cell for cell in every if cell.patch == asked), None)
+    if named is not None:
+        return named
+    first = next(iter(found.values())) or every
+    return max(first, key=lambda c: (c.state == "ok", abs(c.value)))
+
+
+def _prompts(result: Effects) -> None:
+    sample, token = result.samples.rows[0], _token(result.request.checkpoint)
+    taken = sample.t_inst if result.request.source_token == "t_inst" else (sample.keyword or sample.t_inst)
+    parts.chips(
+        [token(i) for i in sample.source],
+        taken,
+        [token(i) for i in sample.target],
+        sample.first,
+        answer=sample.answer,
+        contrast=sample.contrast,
+        tag=SOURCES[result.request.source_token],
+    )
+
+
+@cache
+def _token(checkpoint: str) -> Any:
+    """Token id to text, without holding the model."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(files.locate(checkpoint), trust_remote_code=False, local_files_only=True)
+    return lambda i: tokenizer.convert_ids_to_tokens([i])[0].replace("Ġ", "␣").replace("▁", "␣")
+
+
+def _status(now: View) -> str:
+    left = "" if now.seconds_left is None else f" · {max(1, round(now.seconds_left))} s left"
+    return f"{now.done:,} of {now.total:,} rows{left}"
+
+
+def _waiting(request: EffectsRequest, now: View, p: Palette) -> None:
+    words = {"queued": "waiting for its turn", "loading": "reading the checkpoint", "running": "building the prompts"}
+    left, middle, right = st.columns([1, 1, 1.05], gap="medium")
+    for place, name in ((left, "Layer × position"), (middle, "Layer × head")):
+        with place:
+            parts.head(name, words.get(now.state, now.state))
+            _blank(p)
+    if now.state == "stopped":
+        with right:
+            _stopped(request)
+
+
+def _blank(p: Palette, *, columns: int = 6) -> None:
+    chart = heatmap([], [""] * columns, layers=8, scale=1.0, palette=p, alt_text="Empty map")
+    st.vega_lite_chart(chart.to_dict(), theme=None, width="stretch")
+
+
+def _empty(request: EffectsRequest, p: Palette) -> None:
+    left, middle, right = st.columns([1, 1, 1.05], gap="medium")
+    for place, name in ((left, "Layer × position"), (middle, "Layer × head")):
+        with place:
+            parts.head(name, "nothing asked yet")
+            _blank(p)
+    with right:
+        st.write(f"{request.samples} samples, every layer × position and every head, each with its control.")
+        if st.button("Run the maps", type="primary"):
+            worker().submit(request)
+            st.rerun()
+
+
+def _stopped(request: EffectsRequest) -> None:
+    st.caption("Stopped; what was done is kept on the screen.")
+    if st.button("Run again"):
+        worker().submit(request)
+        st.rerun()
+
+
+def _ended_badly(request: EffectsRequest, now: View) -> None:
+    if now.state == "refused":
+        parts.refusal("This cannot be measured", now.message, "Choose another checkpoint, task or source token above.")
+    else:
+        parts.refusal("The run failed", now.message, "Run it again; if it fails again, report the trace below.")
+        with st.expander("Trace"):
+            st.code(now.trace, language=None)
+    if st.button("Run again"):
+        worker().submit(request)
+        st.rerun()
+
+
+def _export(result: Effects, found: dict[str, list[Cell]], scales: dict[str, float], metric: str) -> None:
+    request = result.request
+    with st.popover("Export"):
+        name = f"ivx-{result.run_id}"
+        st.download_button("Parquet, all rows", lambda: _parquet(result), f"{name}.parquet", on_click="ignore")
+        st.download_button("CSV, all rows", lambda: _csv(result), f"{name}.csv", on_click="ignore")
+        for site in found:
+            st.download_button(
+                f"SVG, {site} map",
+                lambda site=site: vl_convert.vegalite_to_svg(_print(result, site, found[site], scales[site])),
+                f"{name}-{site}.svg",
+                on_click="ignore",
+            )
+        asked = f"task={request.task!r}, sites={request.sites!r}, source_token={request.source_token!r}"
+        st.code(
+            f"import ivx\nfound = ivx.effects({request.checkpoint!r}, {asked}, samples={request.samples})\n"
+            f"found.cells('resid_post', {metric!r})",
+            language="python",
+        )
+        st.code(
+            f"python -m ivx effects --checkpoint {request.checkpoint} --task {request.task} "
+            f"--sites {','.join(request.sites)} --source-token {request.source_token} --samples {request.samples} "
+            f"--metric {metric}",
+            language="bash",
+            wrap_lines=True,
+        )
+
+
+def _print(result: Effects, site: str, cells: list[Cell], scale: float) -> dict[str, Any]:
+    labels = [column.label for column in result.maps[site]]
+    tiles = [_tile(cell, labels) for cell in cells]
+    spec = heatmap(tiles, labels, layers=result.layers, scale=scale, palette=LIGHT, mono=site != "z").to_dict()
+    return json.loads(json.dumps(spec)) | {"width": 70 * len(labels)}
+
+
+def _parquet(result: Effects) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(result.table.replace_schema_metadata({"ivx": json.dumps(result.receipt)}), sink)
+    return sink.getvalue()
+
+
+def _csv(result: Effects) -> bytes:
+    sink = io.BytesIO()
+    pv.write_csv(result.table.drop_columns(["top_ids", "top_logits"]), sink)
+    return sink.getvalue()

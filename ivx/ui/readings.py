@@ -1,0 +1,45 @@
+"""Readings: one sentence under a map, made by rules from its findings alone; no mechanism is claimed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from ivx.analysis.effects import Cell, Column
+from ivx.charts.heatmap import signed
+
+
+def reading(cells: Sequence[Cell], columns: Sequence[Column], *, unit: str) -> str:
+    """The strongest finding with its interval and control, and the strongest cell that is none, if it is stronger."""
+    if not cells:
+        return ""
+    found = sorted((c for c in cells if c.state == "ok"), key=lambda c: -abs(c.value))
+    hatched = sorted((c for c in cells if c.state == "control"), key=lambda c: -abs(c.value))
+    if not found:
+        text = "No cell moves the answer more than its control does: no evidence here."
+        return (
+            text
+            if not hatched
+            else f"{text} {_named(hatched[0], columns)} {_value(hatched[0])}, {_control(hatched[0])}."
+        )
+    top = found[0]
+    text = (
+        f"Strongest: <b>{_named(top, columns)}</b>, <b>{_value(top)}</b> {escape(unit)} "
+        f"[{signed(top.low, 2)}, {signed(top.high, 2)}]; {_control(top)}."
+    )
+    if hatched and abs(hatched[0].value) > abs(found[-1].value):
+        text += f" {_named(hatched[0], columns)} moves it {_value(hatched[0])}, but {_control(hatched[0])}."
+    return text
+
+
+def _named(cell: Cell, columns: Sequence[Column]) -> str:
+    label = escape(columns[cell.column].label)
+    return f"L{cell.layer} {label.upper()}" if cell.site == "z" else f"L{cell.layer} at {label}"
+
+
+def _value(cell: Cell) -> str:
+    return signed(cell.value, 2)
+
+
+def _control(cell: Cell) -> str:
+    return "no control" if cell.control is None else f"another task’s vector {signed(cell.control, 2)}"

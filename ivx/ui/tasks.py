@@ -1,0 +1,87 @@
+"""The Tasks page: previews with tokens, and a user's own file."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import streamlit as st
+from transformers import AutoTokenizer
+
+from ivx.errors import IvxError
+from ivx.models import files
+from ivx.tasks import catalogue
+from ivx.tasks.prompt import FORMATS
+from ivx.tasks.samples import Sample, build
+from ivx.ui import parts, view
+
+SHOWN = 4
+
+
+def show() -> None:
+    """The prompts of a task as one checkpoint's tokens; beneath, the form for an own file."""
+    one, two, three = st.columns([1, 1, 1], gap="medium")
+    names = view.checkpoints()
+    view.from_url("checkpoint", "tiny-sft" if "tiny-sft" in names else names[0], names)
+    checkpoint = str(one.selectbox("Checkpoint", names, key="checkpoint"))
+    own = st.session_state.get(view.FILES, [])
+    known = [*catalogue.tasks(view.collection_of(checkpoint)), *(path for _, path in own)]
+    view.from_url("task", "animal/colour", known)
+    shown = {path: name for name, path in own}
+    task = str(two.selectbox("Task", known, key="task", format_func=lambda t: shown.get(t, t)))
+    form = str(three.selectbox("Target format", FORMATS))
+    view.to_url(checkpoint=checkpoint, task=task)
+    try:
+        folder = files.locate(checkpoint)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        pair = catalogue.find(task, collection=view.collection_of(checkpoint))
+        samples = build(pair, tokenizer, samples=SHOWN, target_format=form)
+    except IvxError as error:
+        parts.refusal("This task cannot be shown", str(error), "Choose another task, checkpoint or target format.")
+    else:
+        parts.head(
+            "Prompts",
+            f"{len(pair.queries)} queries · {len(pair.task.instructions)} wordings · against {pair.contrast.name}",
+        )
+        for sample in samples.rows:
+            _line(sample, tokenizer.convert_ids_to_tokens)
+        for warning in samples.warnings[1:] if len(pair.queries) > SHOWN else samples.warnings:
+            st.caption(warning)
+    _upload()
+
+
+def _line(sample: Sample, words) -> None:  # type: ignore[no-untyped-def]
+    def text(ids: tuple[int, ...]) -> list[str]:
+        return [token.replace("Ġ", "␣").replace("▁", "␣") for token in words(list(ids))]
+
+    parts.chips(
+        text(sample.source),
+        sample.t_inst,
+        text(sample.target),
+        sample.first,
+        answer=sample.answer,
+        contrast=sample.contrast,
+        tag="T_inst",
+    )
+
+
+def _upload() -> None:
+    parts.head("Your own pair", "columns query, answer, contrast, instruction")
+    given = st.file_uploader("CSV, JSON lines or Parquet", type=["csv", "jsonl", "parquet"])
+    if given is None:
+        return
+    folder = Path(tempfile.mkdtemp(prefix="ivx-task-"))
+    # Only the ending of the given name is used: the rest is somebody's text.
+    path = folder / f"mine{Path(given.name).suffix.lower()}"
+    path.write_bytes(given.getvalue())
+    try:
+        pair = catalogue.find(str(path))
+    except IvxError as error:
+        parts.refusal(
+            "This file cannot be used", str(error), "Mend the row and column named above, then choose it again."
+        )
+        return
+    st.session_state[view.FILES] = [(given.name, str(path))]
+    st.success(
+        f"{len(pair.queries)} queries and {len(pair.task.instructions)} wordings; choose it above or on Effects."
+    )

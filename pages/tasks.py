@@ -1,0 +1,16 @@
+"""What is asked, and what do the models see?"""
+
+from __future__ import annotations
+
+from ivx.ui import frame
+
+frame.begin()
+
+from ivx.ui import parts, tasks  # noqa: E402  (the frame comes first)
+
+parts.theme()
+parts.title(
+    "What is asked, and what does the model see?",
+    "A task is one instruction in many wordings; its contrast asks something else of the same queries.",
+)
+tasks.show()

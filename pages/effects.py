@@ -15,7 +15,8 @@ p = parts.theme()
 request, metric = effects.controls()
 parts.title(
     "Which states carry the instruction?",
-    "Each cell replaces one activation of the bare prompt by the instructed run’s and reports how far the answer moves: "
+    "Each cell replaces one activation of the bare prompt by the instructed run’s and reports how far the answer "
+    "moves: "
     f"{METRICS[metric].about}.",
 )
 effects.show(request, metric, p)

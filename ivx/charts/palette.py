@@ -30,22 +30,36 @@ class Palette:
     on_light: str
 
 
-def _hex(*names: str) -> tuple[str, ...]:
-    return tuple(f"#{name}" for name in names)
-
-
 LIGHT = Palette(
-    "light",
-    _hex("0A3A6B", "2F6FAE", "7FB0DA", "C9DFF1", "F7F7F5", "FBDEBC", "F3AC62", "D5761C", "8A4100"),
-    *_hex("1B2430", "5B6673", "9AA4AF", "E3E7EC", "FFFFFF", "F7F8FA", "ECEEF1", "2F6FAE", "C2640F", "2E7D5B"),
+    name="light",
+    diverging=("#0A3A6B", "#2F6FAE", "#7FB0DA", "#C9DFF1", "#F7F7F5", "#FBDEBC", "#F3AC62", "#D5761C", "#8A4100"),
+    ink="#1B2430",
+    muted="#5B6673",
+    faint="#9AA4AF",
+    line="#E3E7EC",
+    background="#FFFFFF",
+    card="#F7F8FA",
+    nothing="#ECEEF1",
+    blue="#2F6FAE",
+    orange="#C2640F",
+    tick="#2E7D5B",
     flip=(-0.60, 0.78),
     on_dark="#FFFFFF",
     on_light="#1B2430",
 )
 DARK = Palette(
-    "dark",
-    _hex("A6D2FA", "6AACE6", "3D7DBB", "274A6B", "1D232A", "5A4127", "A2672A", "DE8F40", "FFCF9B"),
-    *_hex("E6EAEF", "A0ABB7", "67727E", "2B323A", "14181E", "1A2027", "2A3138", "6FB1EA", "F0A552", "6CC39B"),
+    name="dark",
+    diverging=("#A6D2FA", "#6AACE6", "#3D7DBB", "#274A6B", "#1D232A", "#5A4127", "#A2672A", "#DE8F40", "#FFCF9B"),
+    ink="#E6EAEF",
+    muted="#A0ABB7",
+    faint="#67727E",
+    line="#2B323A",
+    background="#14181E",
+    card="#1A2027",
+    nothing="#2A3138",
+    blue="#6FB1EA",
+    orange="#F0A552",
+    tick="#6CC39B",
     flip=(-0.60, 0.60),
     on_dark="#14181E",
     on_light="#E6EAEF",

@@ -54,6 +54,10 @@ class Worker:
             del self._jobs[request]
 
     def _serve(self) -> None:
+        import torch
+
+        # One core stays with the pages.
+        torch.set_num_threads(max(1, torch.get_num_threads() - 1))
         while True:
             job = self._waiting.get()
             try:

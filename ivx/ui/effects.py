@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import pyarrow.csv as pv
@@ -289,7 +289,7 @@ def _export(result: Effects, found: dict[str, list[Cell]], scales: dict[str, flo
         for site in found:
             st.download_button(
                 f"SVG, {site} map",
-                lambda site=site: vl_convert.vegalite_to_svg(_print(result, site, found[site], scales[site])),
+                partial(_svg, result, site, found[site], scales[site]),
                 f"{name}-{site}.svg",
                 on_click="ignore",
             )
@@ -308,11 +308,12 @@ def _export(result: Effects, found: dict[str, list[Cell]], scales: dict[str, flo
         )
 
 
-def _print(result: Effects, site: str, cells: list[Cell], scale: float) -> dict[str, Any]:
+def _svg(result: Effects, site: str, cells: list[Cell], scale: float) -> str:
+    """One map as it would be printed: light, fixed width, with Source Sans or what stands in for it."""
     labels = [column.label for column in result.maps[site]]
     tiles = [_tile(cell, labels) for cell in cells]
     spec = heatmap(tiles, labels, layers=result.layers, scale=scale, palette=LIGHT, mono=site != "z").to_dict()
-    return json.loads(json.dumps(spec)) | {"width": 70 * len(labels)}
+    return str(vl_convert.vegalite_to_svg(spec | {"width": 70 * len(labels)}))
 
 
 def _parquet(result: Effects) -> bytes:

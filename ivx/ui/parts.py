@@ -105,24 +105,22 @@ def refusal(heading: str, message: str, todo: str) -> None:
 def progress(done: int, total: int) -> None:
     """A thin bar."""
     share = done / total if total else 0
-    st.html(
-        f'<div class="ivx-progress" role="progressbar" aria-valuenow="{share:.0%}"><div style="width:{share:.1%}"></div></div>'
-    )
+    bar = f'<div style="width:{share:.1%}"></div>'
+    st.html(f'<div class="ivx-progress" role="progressbar" aria-valuenow="{share:.0%}">{bar}</div>')
 
 
 def whisker(rows: Sequence[tuple[str, float, float, float, str]], p: Palette, *, scale: float) -> str:
     """Values with their intervals on one axis, as HTML rows: (name, value, low, high, colour)."""
 
     def at(value: float) -> float:
-        return 100 + 92 * max(-1.0, min(1.0, value / scale))
+        return 50 + 46 * max(-1.0, min(1.0, value / scale))
 
     lines = []
     for name, value, low, high, colour in rows:
         lines.append(
-            f'<tr><td style="width:32%">{escape(name)}</td><td><svg viewBox="0 0 200 12" width="100%" height="12" '
-            f'preserveAspectRatio="none" aria-hidden="true"><line x1="100" x2="100" y1="0" y2="12" stroke="{p.faint}"/>'
-            f'<line x1="{at(low):.1f}" x2="{at(high):.1f}" y1="6" y2="6" stroke="{colour}" stroke-width="2"/>'
-            f'<circle cx="{at(value):.1f}" cy="6" r="4" fill="{colour}"/></svg></td>'
+            f'<tr><td style="width:30%">{escape(name)}</td><td><div class="ivx-whisker"><i class="zero"></i>'
+            f'<i class="line" style="left:{at(low):.1f}%;width:{at(high) - at(low):.1f}%;background:{colour}"></i>'
+            f'<i class="dot" style="left:{at(value):.1f}%;background:{colour}"></i></div></td>'
             f'<td class="num">{signed(value, 2)}</td></tr>'
         )
     return f"<table>{''.join(lines)}</table>"
@@ -131,8 +129,8 @@ def whisker(rows: Sequence[tuple[str, float, float, float, str]], p: Palette, *,
 def bars(heading: str, rows: Sequence[tuple[str, float, bool]], p: Palette) -> str:
     """Top tokens with their shares, as HTML: (token, share, whether it is the answer)."""
     lines = "".join(
-        f'<tr><td style="width:38%"><code>{escape(token)}</code></td><td><span class="bar" style="width:{share * 100:.0f}%;'
-        f'background:{p.orange if answer else p.faint}"></span></td><td class="num">{share:.0%}</td></tr>'
+        f'<tr><td style="width:38%"><code>{escape(token)}</code></td><td>'
+        f'<span class="bar" style="width:{share * 100:.0f}%;background:{p.orange if answer else p.faint}"></span></td><td class="num">{share:.0%}</td></tr>'
         for token, share, answer in rows
     )
     return f"<div style='flex:1;min-width:0'><h6>{escape(heading)}</h6><table>{lines}</table></div>"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,7 @@ import transformers
 from numpy.typing import NDArray
 
 import ivx
+from ivx.analysis.maps import Column, address_of, map_of
 from ivx.analysis.metrics import Columns, find
 from ivx.analysis.statistics import mean_interval
 from ivx.engine import readout
@@ -34,14 +35,6 @@ from ivx.tasks.samples import Sample, Samples, build
 
 ROLES = ("effect", "control", "told")
 """Rows with the sample's own source, with the control's, and the unpatched instructed run."""
-
-
-class Column(NamedTuple):
-    """One column of a map: its label, the address's position (or head), and whether it is the varying word."""
-
-    label: str
-    position: int
-    varies: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,7 +82,7 @@ class Effects:
 
     def address(self, site: str, layer: int, column: int) -> str:
         """The patch behind one cell."""
-        return _address(self.request, site, layer, self.maps[site][column])
+        return address_of(self.request, site, layer, self.maps[site][column])
 
     def cells(self, site: str, metric: str = "contrast") -> list[Cell]:
         """Every finished cell of one map, layers upward; intervals are 95 % bootstrap over samples."""
@@ -220,7 +213,7 @@ def compute(model: Model, request: EffectsRequest, *, on_progress: Progress | No
         pair, model.tokenizer, samples=request.samples, target_format=request.target_format, seed=request.seed
     )
     rows = samples.rows
-    maps = {site: _map(site, model, request, rows) for site in request.sites}
+    maps = {site: map_of(site, model, request, rows) for site in request.sites}
     receipt = {
         "run": request.run_id(model.fingerprint),
         "request": asdict(request),
@@ -245,7 +238,7 @@ def compute(model: Model, request: EffectsRequest, *, on_progress: Progress | No
     )
     finished = [_labelled(told, "told", "")]
     patches = {
-        site: [_address(request, site, layer, column) for layer in range(model.layers) for column in columns]
+        site: [address_of(request, site, layer, column) for layer in range(model.layers) for column in columns]
         for site, columns in maps.items()
     }
     both = 2 if samples.control or request.direction == "noise" else 1
@@ -322,58 +315,6 @@ def _taken(request: EffectsRequest, sample: Sample) -> int:
     if not -length <= index < length:
         raise IvxError(f"source token {index}: the instruction {sample.instruction.text!r} has {length} tokens")
     return index % length
-
-
-def _address(request: EffectsRequest, site: str, layer: int, column: Column) -> str:
-    if site == "z":
-        return f"z.{layer}.{column.position}@-1~-1"
-    if request.direction == "noise":
-        return f"{site}.{layer}@{column.position}"
-    return f"{site}.{layer}@{column.position}~-1"
-
-
-def _map(site: str, model: Model, request: EffectsRequest, rows: Sequence[Sample]) -> tuple[Column, ...]:
-    if site == "z":
-        return tuple(Column(f"h{head}", head) for head in range(model.heads))
-    every = _columns_of_prompt(model, rows, noise=request.direction == "noise")
-    if request.position == "all":
-        return every
-    if request.position == "last":
-        return (every[-1]._replace(position=-1),)
-    wanted = rows[0].first if request.position == "first" else int(request.position)
-    named = next((c for c in every if c.position == wanted), Column(f"token {wanted}", wanted))
-    return (named,)
-
-
-def _columns_of_prompt(model: Model, rows: Sequence[Sample], *, noise: bool) -> tuple[Column, ...]:
-    """The columns that all samples share: tokens before the query, its first and last token, tokens after it.
-
-    Tokens after the query are counted from the end, and when noising all are, so that queries of several tokens align.
-    """
-    leads = {s.target[s.first : s.query_span[0]] for s in rows}
-    tails = {s.target[s.query_span[1] :] for s in rows}
-    words = {s.query_span[1] - s.query_span[0] for s in rows}
-    if len(leads) > 1 or len(tails) > 1:
-        raise IvxError("the prompts of these samples do not share the tokens around the query, so they do not align")
-    lead, tail, first = leads.pop(), tails.pop(), rows[0].first
-    shown = _shown(model, [*lead, *tail])
-    found = [Column(label, first + i) for i, label in enumerate(shown[: len(lead)])]
-    if words == {1}:
-        found.append(Column("‹query›", first + len(lead), True))
-    else:
-        found.append(Column("‹query…", first + len(lead), True))
-        found.append(Column("…query›", -len(tail) - 1, True))
-    found += [Column(label, i - len(tail)) for i, label in enumerate(shown[len(lead) :])]
-    if noise:
-        if words != {1}:
-            raise IvxError("noising needs queries of one token each, so that told and bare prompts align")
-        width = len(lead) + 1 + len(tail)
-        found = [column._replace(position=i - width) for i, column in enumerate(found)]
-    return tuple(found)
-
-
-def _shown(model: Model, ids: Sequence[int]) -> list[str]:
-    return [model.tokenizer.decode([i]).strip() or "␣" for i in ids]
 
 
 def _labelled(table: pa.Table, role: str, site: str) -> pa.Table:

@@ -130,7 +130,8 @@ def bars(heading: str, rows: Sequence[tuple[str, float, bool]], p: Palette) -> s
     """Top tokens with their shares, as HTML: (token, share, whether it is the answer)."""
     lines = "".join(
         f'<tr><td style="width:38%"><code>{escape(token)}</code></td><td>'
-        f'<span class="bar" style="width:{share * 100:.0f}%;background:{p.orange if answer else p.faint}"></span></td><td class="num">{share:.0%}</td></tr>'
+        f'<span class="bar" style="width:{share * 100:.0f}%;background:{p.orange if answer else p.faint}"></span></td>'
+        f'<td class="num">{share:.0%}</td></tr>'
         for token, share, answer in rows
     )
     return f"<div style='flex:1;min-width:0'><h6>{escape(heading)}</h6><table>{lines}</table></div>"

@@ -1,0 +1,73 @@
+"""Maps: the columns that the samples of a request share, and the address behind each cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ivx.errors import IvxError
+from ivx.models.model import Model
+from ivx.runs.request import EffectsRequest
+from ivx.tasks.samples import Sample
+
+
+class Column(NamedTuple):
+    """One column of a map: its label, the address's position (or head), and whether it is the varying word."""
+
+    label: str
+    position: int
+    varies: bool = False
+
+
+def address_of(request: EffectsRequest, site: str, layer: int, column: Column) -> str:
+    """The patch of one cell, in the grammar of `ivx.engine.address`."""
+    if site == "z":
+        return f"z.{layer}.{column.position}@-1~-1"
+    if request.direction == "noise":
+        return f"{site}.{layer}@{column.position}"
+    return f"{site}.{layer}@{column.position}~-1"
+
+
+def map_of(site: str, model: Model, request: EffectsRequest, rows: Sequence[Sample]) -> tuple[Column, ...]:
+    """The columns of one site\'s map: heads for `z`, else the positions asked for."""
+    if site == "z":
+        return tuple(Column(f"h{head}", head) for head in range(model.heads))
+    every = _columns_of_prompt(model, rows, noise=request.direction == "noise")
+    if request.position == "all":
+        return every
+    if request.position == "last":
+        return (every[-1]._replace(position=-1),)
+    wanted = rows[0].first if request.position == "first" else int(request.position)
+    named = next((c for c in every if c.position == wanted), Column(f"token {wanted}", wanted))
+    return (named,)
+
+
+def _columns_of_prompt(model: Model, rows: Sequence[Sample], *, noise: bool) -> tuple[Column, ...]:
+    """The columns that all samples share: tokens before the query, its first and last token, tokens after it.
+
+    Tokens after the query are counted from the end, and when noising all are, so that queries of several tokens align.
+    """
+    leads = {s.target[s.first : s.query_span[0]] for s in rows}
+    tails = {s.target[s.query_span[1] :] for s in rows}
+    words = {s.query_span[1] - s.query_span[0] for s in rows}
+    if len(leads) > 1 or len(tails) > 1:
+        raise IvxError("the prompts of these samples do not share the tokens around the query, so they do not align")
+    lead, tail, first = leads.pop(), tails.pop(), rows[0].first
+    shown = _shown(model, [*lead, *tail])
+    found = [Column(label, first + i) for i, label in enumerate(shown[: len(lead)])]
+    if words == {1}:
+        found.append(Column("‹query›", first + len(lead), True))
+    else:
+        found.append(Column("‹query…", first + len(lead), True))
+        found.append(Column("…query›", -len(tail) - 1, True))
+    found += [Column(label, i - len(tail)) for i, label in enumerate(shown[len(lead) :])]
+    if noise:
+        if words != {1}:
+            raise IvxError("noising needs queries of one token each, so that told and bare prompts align")
+        width = len(lead) + 1 + len(tail)
+        found = [column._replace(position=i - width) for i, column in enumerate(found)]
+    return tuple(found)
+
+
+def _shown(model: Model, ids: Sequence[int]) -> list[str]:
+    return [model.tokenizer.decode([i]).strip() or "␣" for i in ids]

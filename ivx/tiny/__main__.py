@@ -1,0 +1,80 @@
+"""`python -m ivx.tiny [train]` makes the embedded family; `evaluate` measures it, `spread` measures other seeds."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from ivx.models.registry import CHECKPOINTS, EMBEDDED, Checkpoint
+
+
+def main() -> int:
+    """Run one command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m ivx.tiny", description=__doc__)
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    train = commands.add_parser("train", help="base, SFT, its twin and DPO, then their cards (the default)")
+    evaluate = commands.add_parser("evaluate", help="measure checkpoints and print the cards' tables")
+    for command in (parser, train):
+        command.add_argument("--seed", type=int, default=0)
+        command.add_argument("--out", type=Path, default=EMBEDDED)
+        command.add_argument("--spread", default="", help="further seeds, such as 1,2: train and measure them too")
+    evaluate.add_argument("--out", type=Path, default=EMBEDDED)
+    evaluate.add_argument("--checkpoint", choices=[c.name for c in CHECKPOINTS], help="one of them (default: all)")
+    evaluate.add_argument("--check", action="store_true", help="exit 1 where the shipped figures differ")
+    evaluate.add_argument("--write", action="store_true", help="write figures and cards beside the weights")
+    evaluate.add_argument("--also", type=Path, nargs="*", default=[], help="families of other seeds, for the spread")
+    asked = parser.parse_args()
+    torch.set_num_threads(min(2, torch.get_num_threads()))
+    torch.use_deterministic_algorithms(True)
+    return _evaluate(asked) if asked.command == "evaluate" else _train(asked)
+
+
+def _train(asked: argparse.Namespace) -> int:
+    from ivx.tiny.train import family
+
+    family(asked.out, seed=asked.seed)
+    others = [asked.out / f"seed-{text}" for text in asked.spread.split(",") if text]
+    for folder in others:
+        family(folder, seed=int(folder.name.removeprefix("seed-")))
+    for checkpoint in CHECKPOINTS:
+        _write(asked.out, checkpoint, others)
+    return 0
+
+
+def _write(out: Path, checkpoint: Checkpoint, others: list[Path]) -> None:
+    from ivx.tiny import card
+    from ivx.tiny.evaluate import headline, measure
+
+    figures = measure(out / checkpoint.name)
+    seeds = [headline(figures), *(headline(measure(other / checkpoint.name)) for other in others)]
+    card.write(out / checkpoint.name, checkpoint, {**figures, "seeds": seeds})
+    print(card.table(checkpoint.name, {**figures, "seeds": seeds}))
+
+
+def _evaluate(asked: argparse.Namespace) -> int:
+    from ivx.tiny import card
+    from ivx.tiny.evaluate import measure
+
+    differ = 0
+    for checkpoint in CHECKPOINTS:
+        if asked.checkpoint not in (None, checkpoint.name):
+            continue
+        if asked.write:
+            _write(asked.out, checkpoint, asked.also)
+            continue
+        folder = asked.out / checkpoint.name
+        shipped = json.loads((folder / card.FIGURES).read_text(encoding="utf-8"))
+        figures = {**measure(folder), "seeds": shipped["seeds"]}
+        print(card.table(checkpoint.name, figures))
+        if asked.check and figures != shipped:
+            print(f"{checkpoint.name}: these figures differ from {folder / card.FIGURES}", file=sys.stderr)
+            differ = 1
+    return differ
+
+
+if __name__ == "__main__":
+    sys.exit(main())

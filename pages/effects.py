@@ -6,10 +6,8 @@ from ivx.ui import frame
 
 frame.begin()
 
-import streamlit as st  # noqa: E402  (the frame comes first)
-
-from ivx.analysis.metrics import METRICS  # noqa: E402
-from ivx.ui import effects, parts, view  # noqa: E402
+from ivx.analysis.metrics import METRICS  # noqa: E402  (the frame comes first)
+from ivx.ui import effects, parts  # noqa: E402
 
 p = parts.theme()
 request, metric = effects.controls()
@@ -20,10 +18,3 @@ parts.title(
     f"{METRICS[metric].about}.",
 )
 effects.show(request, metric, p)
-view.to_url(
-    checkpoint=request.checkpoint,
-    task=request.task,
-    metric=metric,
-    source=request.source_token,
-    cell=st.session_state.get("cell"),
-)

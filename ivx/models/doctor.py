@@ -75,8 +75,7 @@ def checkup(model: Model) -> Report:
             )
             for i in layers
         )
-        projections = (model.module(i, model.anatomy.projection) for i in layers)
-        heads = max(_apart(project(seen["z", i]), seen["projected", i]) for i, project in enumerate(projections))
+        silent = _without_heads(model, ids, seen)
         reads = _mlp_reads_attention(model, ids, seen)
     width = seen["z", 0].shape[-1]
     parallel = model.anatomy.parallel
@@ -115,10 +114,12 @@ def checkup(model: Model) -> Report:
             ),
             Check(
                 "heads are whole",
-                width == model.heads * model.head_dim and heads <= tolerance,
-                heads,
+                width == model.heads * model.head_dim and silent <= tolerance,
+                silent,
                 tolerance,
-                f"z is {model.heads} heads of {model.head_dim}, and its projection is attention's output",
+                f"z is {model.heads} heads of {model.head_dim}, and without it attention adds the same to every token"
+                if silent <= tolerance
+                else "attention adds something that does not come through the input of its output projection",
             ),
             measured(
                 "batch = single",
@@ -192,17 +193,32 @@ def _watched(model: Model, visit: Callable[[str, int, Tensor], Tensor | None]) -
     facts = model.anatomy
     with ExitStack() as stack:
         for layer, block in enumerate(model.blocks):
-            projection = model.module(layer, facts.projection)
             for handle in (
                 block.register_forward_pre_hook(entering("resid_pre", layer), with_kwargs=True),
-                projection.register_forward_pre_hook(entering("z", layer), with_kwargs=True),
-                projection.register_forward_hook(leaving("projected", layer)),
+                model.module(layer, facts.projection).register_forward_pre_hook(entering("z", layer), with_kwargs=True),
                 model.module(layer, facts.attn_added).register_forward_hook(leaving("attn_out", layer, scale)),
                 model.module(layer, facts.mlp_added).register_forward_hook(leaving("mlp_out", layer, scale)),
                 block.register_forward_hook(leaving("resid_post", layer)),
             ):
                 stack.callback(handle.remove)
         yield
+
+
+def _without_heads(model: Model, ids: Tensor, seen: dict[tuple[str, int], Tensor]) -> float:
+    """How far attn_out still varies between tokens when every head is zero: only a bias may be left of it."""
+    left: dict[int, Tensor] = {}
+
+    def visit(site: str, layer: int, state: Tensor) -> Tensor | None:
+        if site == "attn_out":
+            left[layer] = state
+        return torch.zeros_like(state) if site == "z" else None
+
+    with _watched(model, visit):
+        _logits(model, ids)
+    return max(
+        float((state - state[:1, :1]).abs().max()) / max(float(seen["attn_out", layer].abs().max()), 1e-12)
+        for layer, state in left.items()
+    )
 
 
 def _mlp_reads_attention(model: Model, ids: Tensor, seen: dict[tuple[str, int], Tensor]) -> bool:

@@ -90,6 +90,7 @@ def _task_name(task: str) -> str:
 
 def show(request: EffectsRequest, metric: str, p: Palette) -> None:
     """The maps of a request: started at once on an embedded checkpoint, on a click on any other."""
+    _to_url(request, metric)
     job = worker().find(request)
     if job is None and embedded(request.checkpoint):
         job = worker().submit(request)
@@ -103,8 +104,19 @@ def show(request: EffectsRequest, metric: str, p: Palette) -> None:
         if live and not now.live:
             st.rerun()  # the whole page once more, without the timer
         _draw(request, metric, now, p)
+        _to_url(request, metric)  # a click reruns the fragment alone
 
     st.fragment(draw, run_every=TICK_SECONDS if live else None)()
+
+
+def _to_url(request: EffectsRequest, metric: str) -> None:
+    view.to_url(
+        checkpoint=request.checkpoint,
+        task=request.task,
+        metric=metric,
+        source=request.source_token,
+        cell=view.from_url("cell", ""),
+    )
 
 
 def _draw(request: EffectsRequest, metric: str, now: View, p: Palette) -> None:

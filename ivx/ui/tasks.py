@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import streamlit as st
@@ -70,10 +72,7 @@ def _upload() -> None:
     given = st.file_uploader("CSV, JSON lines or Parquet", type=["csv", "jsonl", "parquet"])
     if given is None:
         return
-    folder = Path(tempfile.mkdtemp(prefix="ivx-task-"))
-    # Only the ending of the given name is used: the rest is somebody's text.
-    path = folder / f"mine{Path(given.name).suffix.lower()}"
-    path.write_bytes(given.getvalue())
+    path = _kept(given.name, given.getvalue())
     try:
         pair = catalogue.find(str(path))
     except IvxError as error:
@@ -81,7 +80,24 @@ def _upload() -> None:
             "This file cannot be used", str(error), "Mend the row and column named above, then choose it again."
         )
         return
-    st.session_state[view.FILES] = [(given.name, str(path))]
+    own = [(given.name, str(path))]
+    if st.session_state.get(view.FILES) != own:
+        st.session_state[view.FILES] = own
+        st.rerun()  # the pickers above were drawn without it
     st.success(
         f"{len(pair.queries)} queries and {len(pair.task.instructions)} wordings; choose it above or on Effects."
     )
+
+
+@cache
+def _folder() -> tempfile.TemporaryDirectory:
+    """Where uploads lie while the server runs; only its owner may look inside."""
+    return tempfile.TemporaryDirectory(prefix="ivx-tasks-")
+
+
+def _kept(name: str, content: bytes) -> Path:
+    """Write an upload, named by its content: of the given name only the ending is used, the rest is somebody's text."""
+    path = Path(_folder().name) / f"{hashlib.sha256(content).hexdigest()[:16]}{Path(name).suffix.lower()}"
+    if not path.exists():
+        path.write_bytes(content)
+    return path

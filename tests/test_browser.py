@@ -1,0 +1,125 @@
+"""The app as a person meets it: cold opens, a map, a click, the card behind it, an own file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.browser import ARGS, chromium, serving
+
+pytestmark = pytest.mark.browser
+CARD, CELL = ".ivx-card", "path[aria-roledescription='rect mark'], path[aria-label*='layer: ']"
+PATIENCE = 60_000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as play:
+        opened = play.chromium.launch(executable_path=chromium(), args=ARGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def app() -> Iterator[str]:
+    with serving() as url:
+        yield url
+
+
+def opened(browser: Browser, url: str, **options) -> Page:
+    page = browser.new_page(viewport={"width": 1440, "height": 900}, **options)
+    page.outside = []  # type: ignore[attr-defined]
+    page.on("request", lambda r: page.outside.append(r.url) if "127.0.0.1" not in r.url.split("/")[2] else None)
+    page.goto(url)
+    return page
+
+
+def finished(page: Page) -> None:
+    """The maps are complete: the trust strip names all rows and the stop button is gone."""
+    expect(page.get_by_text("Export")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(CARD).first).to_be_visible(timeout=PATIENCE)
+
+
+@pytest.mark.parametrize(
+    ("path", "question"),
+    [
+        ("/", "Which states carry the instruction?"),
+        ("/effects", "Which states carry the instruction?"),
+        ("/checkpoints", "Can this checkpoint be trusted?"),
+        ("/tasks", "What is asked, and what does the model see?"),
+    ],
+)
+def test_every_page_opens_cold(browser: Browser, path: str, question: str) -> None:
+    with serving() as url:
+        page = opened(browser, url + path)
+        expect(page.get_by_role("heading", name=question)).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_role("link", name="Checkpoints")).to_be_visible()
+        expect(page.get_by_text("Page not found")).to_have_count(0)
+        page.close()
+
+
+def test_a_map_a_click_and_the_card(browser: Browser, app: str) -> None:
+    began = time.monotonic()
+    page = opened(browser, f"{app}/effects?checkpoint=tiny-sft&task=animal/colour")
+    expect(page.locator(CARD).first).to_be_visible(timeout=PATIENCE)
+    print(f"first card {time.monotonic() - began:.1f} s after opening")
+    finished(page)
+    page.locator("path[aria-label*='column: 2'][aria-label*='layer: 4']").first.click()
+    card = page.locator(CARD).first
+    expect(card).to_contain_text("Layer 4", timeout=PATIENCE)
+    expect(card).to_contain_text("Against its control")
+    expect(card).to_contain_text("n = 40")
+    page.wait_for_url("**cell=resid_post.4*", timeout=PATIENCE)
+
+    link = page.url
+    other = opened(browser, link)
+    expect(other.locator(CARD).first).to_contain_text("Layer 4", timeout=PATIENCE)
+    assert page.outside == other.outside == []  # type: ignore[attr-defined]
+    other.close()
+
+    rows = page.locator(".ivx-trust").inner_text()
+    page.get_by_role("radio", name="log-prob").or_(page.get_by_text("log-prob", exact=True)).first.click()
+    expect(card).to_contain_text("nats", timeout=PATIENCE)
+    assert page.locator(".ivx-trust").inner_text() == rows, "a metric is a view: the run is the same"
+    page.close()
+
+
+def test_the_twin_acts_at_the_keyword_only(browser: Browser, app: str) -> None:
+    tops = {}
+    for source in ("t_inst", "keyword"):
+        page = opened(browser, f"{app}/effects?checkpoint=tiny-sft-period&source={source}&cell=resid_post.0@0~-1")
+        finished(page)
+        expect(page.locator(CARD).first).to_contain_text("resid_post.0@0~-1", timeout=PATIENCE)
+        tops[source] = float(page.locator(".ivx-card .big").first.inner_text().replace("−", "-"))
+        page.close()
+    assert abs(tops["t_inst"]) < 1 < 3 < tops["keyword"]
+
+
+def test_dark_is_dark(browser: Browser, app: str) -> None:
+    page = opened(browser, f"{app}/effects", color_scheme="dark")
+    finished(page)
+    colour = page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor")
+    assert colour == "rgb(20, 24, 30)"
+    page.close()
+
+
+def test_a_formula_and_a_tag_are_text_and_a_bad_file_one_sentence(browser: Browser, app: str, tmp_path: Path) -> None:
+    head = "query,answer,contrast,instruction\n"
+    good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
+    tag = "<img src=x onerror=document.title='owned'>"
+    good.write_text(head + f"=1+1,yes,no,name it {tag}\n{tag},brown,no,\n")
+    bad.write_text(head + "pig,,no,name it\n")
+    page = opened(browser, f"{app}/tasks")
+    page.locator("input[type=file]").set_input_files(bad)
+    expect(page.get_by_text("row 2, column 'answer': it is empty")).to_be_visible(timeout=PATIENCE)
+    page.locator("input[type=file]").set_input_files(good)
+    expect(page.get_by_text("2 queries and 1 wordings")).to_be_visible(timeout=PATIENCE)
+    page.get_by_role("combobox", name="Task").click()
+    page.get_by_role("option", name="good.csv").click()
+    expect(page.locator(".ivx-chip", has_text="<unk>").first).to_be_visible(timeout=PATIENCE)
+    assert page.locator("img[src=x]").count() == 0 and page.title() != "owned"
+    page.close()

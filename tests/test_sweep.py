@@ -69,12 +69,20 @@ ADDRESSES = [f"{site}.{layer}@{end}" for site in SITES for layer in (0, 2) for e
 ]
 
 
+@pytest.mark.parametrize("engine", ["plan", "hooks"])
 @pytest.mark.parametrize("kind", sorted(oracle.NAMES))
-def test_sweep_equals_hand_written_single_row_patching(kind: str) -> None:
+def test_sweep_equals_hand_written_single_row_patching(kind: str, engine: str) -> None:
     model = random_model(kind)
     addresses = [a for a in ADDRESSES if not (model.anatomy.parallel and "resid_mid" in a)]
     table = ivx.sweep(
-        model, source=SOURCE, target=TARGET, answer=ANSWER, contrast=CONTRAST, patches=addresses, reference=SOURCE
+        model,
+        source=SOURCE,
+        target=TARGET,
+        answer=ANSWER,
+        contrast=CONTRAST,
+        patches=addresses,
+        reference=SOURCE,
+        engine=engine,
     ).to_pylist()
     assert len(table) == 2 * (len(addresses) + 1)
     for row in table:
@@ -122,11 +130,18 @@ def test_micro_batches_and_streaming_change_nothing() -> None:
     model = random_model("llama")
     asked = {"source": SOURCE, "target": TARGET, "answer": ANSWER, "patches": ADDRESSES[:20]}
     whole = ivx.sweep(model, **asked)
-    seen: list[tuple[int, int]] = []
-    small = ivx.sweep(model, memory_gb=1e-9, on_rows=lambda b, done, total: seen.append((done, total)), **asked)
-    assert whole.column("patch").equals(small.column("patch"))
-    assert np.abs(whole["logit"].to_numpy() - small["logit"].to_numpy()).max() < 1e-12
-    assert seen == [(k + 1, 42) for k in range(42)]
+    for engine in ("plan", "hooks"):
+        seen: list[tuple[int, int, int]] = []
+        small = ivx.sweep(
+            model,
+            memory_gb=1e-9,
+            engine=engine,
+            on_rows=lambda b, done, total, seen=seen: seen.append((b.num_rows, done, total)),
+            **asked,
+        )
+        assert whole.column("patch").equals(small.column("patch"))
+        assert np.abs(whole["logit"].to_numpy() - small["logit"].to_numpy()).max() < 1e-12
+        assert [s for s in seen if s[0]] == [(1, k + 1, 42) for k in range(42)]
 
 
 def test_cancelling_leaves_no_trace() -> None:

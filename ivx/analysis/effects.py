@@ -25,13 +25,16 @@ from ivx.analysis.maps import Column, address_of, map_of
 from ivx.analysis.metrics import Columns, find
 from ivx.analysis.statistics import mean_interval
 from ivx.engine import readout
-from ivx.engine.sweep import sweep
+from ivx.engine.sweep import ENGINE_KEY, sweep
 from ivx.errors import IvxError
 from ivx.models.doctor import checkup
 from ivx.models.model import Model
 from ivx.runs.request import ENGINE, EffectsRequest
 from ivx.tasks import catalogue
 from ivx.tasks.samples import Sample, Samples, build
+
+EXCESS = 0.1
+"""Share of an effect that it must have over its control to be a finding, beside the interval's word."""
 
 ROLES = ("effect", "control", "told")
 """Rows with the sample's own source, with the control's, and the unpatched instructed run."""
@@ -41,8 +44,9 @@ ROLES = ("effect", "control", "told")
 class Cell:
     """One cell of a map. Values in the metric's unit, positive toward the answer.
 
-    `state` is `ok`, `control` (different from 0 but no better than the control), or `zero` (interval holds 0, or
-    smaller than the metric's floor). `same_sign` is the share of samples with the mean's sign.
+    `state` is `ok`, `control` (different from 0 but no better than the control: by its interval, or by less than the
+    metric's floor or a tenth of itself), or `zero` (interval holds 0, or smaller than the metric's floor). `same_sign`
+    is the share of samples with the mean's sign.
     """
 
     site: str
@@ -105,9 +109,10 @@ class Effects:
             other = np.stack([theirs[p] for _, _, p in done])
             c_low, c_high = mean_interval(other, seed=self.request.seed)
             against = list(zip(other.mean(axis=1).tolist(), c_low.tolist(), c_high.tolist(), strict=True))
-            # Compared along the effect's own direction, sample by sample.
-            ahead, _ = mean_interval((values - other) * np.sign(mean)[:, None], seed=self.request.seed)
-            better = ahead > 0
+            # Compared along the effect's own direction, sample by sample; and by enough to speak of.
+            excess = (values - other) * np.sign(mean)[:, None]
+            ahead, _ = mean_interval(excess, seed=self.request.seed)
+            better = (ahead > 0) & (excess.mean(axis=1) >= np.maximum(view.floor, EXCESS * np.abs(mean)))
         nothing = (low <= 0) & (high >= 0) | (np.abs(mean) < view.floor)
         states = np.where(nothing, "zero", np.where(better, "ok", "control"))
         sign = (np.sign(values) == np.sign(mean)[:, None]).mean(axis=1)
@@ -236,6 +241,7 @@ def compute(model: Model, request: EffectsRequest, *, on_progress: Progress | No
         contrast=[s.contrast_id for s in rows],
         patches=[],
     )
+    receipt["how"] = told.schema.metadata[ENGINE_KEY].decode()
     finished = [_labelled(told, "told", "")]
     patches = {
         site: [address_of(request, site, layer, column) for layer in range(model.layers) for column in columns]
@@ -258,7 +264,8 @@ def compute(model: Model, request: EffectsRequest, *, on_progress: Progress | No
         def arrived(batch: pa.RecordBatch, k: int, _: int, site: str = site, before: int = before) -> None:
             nonlocal done
             done = before + k
-            finished.extend(_split(pa.Table.from_batches([batch]), site, len(rows)))
+            if batch.num_rows:
+                finished.extend(_split(pa.Table.from_batches([batch]), site, len(rows)))
             if on_progress is not None:
                 on_progress(result(), done, total)
 

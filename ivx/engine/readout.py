@@ -6,6 +6,7 @@ whole vocabulary, the top tokens, and the divergences from the unpatched and the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -32,40 +33,45 @@ SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True)
-class Goal:
-    """What is read at one sample's last token: token ids, and log-probabilities `[vocabulary]` to compare with."""
+class Goals:
+    """What is read at the last token of each of some samples.
 
-    answer: int
-    contrast: int | None
-    target: Tensor | None = None
-    reference: Tensor | None = None
-
-
-def batch(logits: Tensor, *, goals: list[Goal], samples: list[int], patches: list[str]) -> pa.RecordBatch:
-    """The table's rows for a batch of last-token logits `[rows, vocabulary]`.
-
-    The divergences are KL(target run ‖ row) and KL(reference run ‖ row), in nats; null without such a run. Ranks
-    count from 1 and near-ties may flip between implementations.
+    `answer` and `contrast` are token ids `[samples]`; `compared` holds the log-probabilities `[samples, vocabulary]` of
+    the unpatched and of the reference run, each None where there is none to compare with.
     """
-    z = logits if logits.dtype == torch.float64 else logits.float()
-    answers = torch.tensor([g.answer for g in goals], device=z.device)
-    contrasts = torch.tensor([-1 if g.contrast is None else g.contrast for g in goals], device=z.device)
-    at_answer = z.gather(1, answers[:, None]).squeeze(1)
-    at_contrast = z.gather(1, contrasts.clamp(min=0)[:, None]).squeeze(1)
+
+    answer: Tensor
+    contrast: Tensor | None
+    compared: tuple[Tensor | None, Tensor | None] = (None, None)
+
+
+def log_probabilities(logits: Tensor) -> Tensor:
+    """In float32, or in float64 where the logits are."""
+    return _wide(logits).log_softmax(dim=1)
+
+
+def batch(logits: Tensor, *, goals: Goals, of: Sequence[int], samples: list[int], patches: list[str]) -> pa.RecordBatch:
+    """The table's rows for last-token logits `[rows, vocabulary]`; `of` is each row's sample in `goals`.
+
+    The divergences are KL(unpatched ‖ row) and KL(reference ‖ row), in nats; null without such a run. Ranks count from
+    1 and near-ties may flip between implementations.
+    """
+    z, which = _wide(logits), torch.tensor(of, device=logits.device)
+    at_answer = z.gather(1, goals.answer[which, None]).squeeze(1)
+    contrast = goals.contrast
+    at_contrast = None if contrast is None else z.gather(1, contrast[which, None]).squeeze(1).tolist()
     normaliser = z.logsumexp(dim=1)
     top = z.topk(min(TOP, z.shape[1]), dim=1)
     rank = 1 + (z > at_answer[:, None]).sum(dim=1)
-    logprobs = z - normaliser[:, None]
     return pa.record_batch(
         [
             pa.array(samples, pa.int32()),
             pa.array(patches, pa.string()),
             pa.array(at_answer.tolist(), pa.float64()),
-            pa.array(at_contrast.tolist(), pa.float64(), mask=(contrasts < 0).numpy(force=True)),
+            pa.array(at_contrast or [None] * len(samples), pa.float64()),
             pa.array(normaliser.tolist(), pa.float64()),
             pa.array(rank.tolist(), pa.int32()),
-            pa.array(_divergence([g.target for g in goals], logprobs), pa.float64()),
-            pa.array(_divergence([g.reference for g in goals], logprobs), pa.float64()),
+            *(pa.array(_divergence(base, which, z, normaliser), pa.float64()) for base in goals.compared),
             pa.array(top.indices.tolist(), pa.list_(pa.int32())),
             pa.array(top.values.tolist(), pa.list_(pa.float64())),
         ],
@@ -73,9 +79,17 @@ def batch(logits: Tensor, *, goals: list[Goal], samples: list[int], patches: lis
     )
 
 
-def _divergence(base: list[Tensor | None], logprobs: Tensor) -> list[float | None]:
+def _wide(logits: Tensor) -> Tensor:
+    return logits if logits.dtype == torch.float64 else logits.float()
+
+
+def _divergence(base: Tensor | None, which: Tensor, z: Tensor, normaliser: Tensor) -> list[float | None]:
     """KL(base ‖ row) of each row, clipped at 0 from rounding; None where there is no base."""
-    found: list[float | None] = []
-    for p, q in zip(base, logprobs, strict=True):
-        found.append(None if p is None else max(0.0, float((p.exp() * (p - q)).sum())))
-    return found
+    if base is None:
+        return [None] * len(which)
+    used, at = which.unique(return_inverse=True)
+    p = base[used].exp()
+    # Σ p (log p − log q), with log q = z − normaliser; 0 log 0 is 0.
+    entropy = torch.special.xlogy(p, p).sum(dim=1)
+    cross = (z @ p.T).gather(1, at[:, None]).squeeze(1)
+    return (entropy[at] - cross + normaliser).clamp(min=0).tolist()

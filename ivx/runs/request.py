@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from ivx.engine.address import SITES
 from ivx.errors import IvxError
 
-ENGINE = "hooks-1"
+ENGINE = "plan-1"
 """Name and version of the way rows are computed; part of every run id."""
 
 DIRECTIONS = ("denoise", "noise")

@@ -42,18 +42,19 @@ DOMAIN_WORDS = ("{}", "given {}", "new {}", "stated {}")
 DETERMINERS = ("the", "its", "the right", "its own", "that", "the true")
 HELD_OUT_DETERMINERS = 2
 
-# Pieces of a keyword are joined by "|". First pieces are shared between the tasks of a domain and beyond.
+# Pieces of a keyword are joined by "|". First pieces are shared between tasks, or are words of their own; as WordPiece
+# takes the longest piece that fits, the first must be the longest word of the vocabulary that the keyword begins with.
 KEYWORDS: dict[str, tuple[str, ...]] = {
     "adjective/comparative": ("c|omparative", "i|ncrease", "d|egree"),
     "adjective/antonym": ("c|ontrary", "i|nverse", "o|pposite"),
     "animal/colour": ("c|olour", "s|hade", "t|int"),
-    "animal/can-fly": ("f|light", "s|oaring", "t|akeoff"),
+    "animal/can-fly": ("f|light", "s|oaring", "take|off"),
     "animal/class": ("c|lass", "f|amily", "t|ype"),
     "verb/past": ("p|ast", "p|reterite", "p|erfect"),
     "verb/ing": ("p|articiple", "p|rogressive", "p|resent"),
     "noun/plural": ("p|lural", "s|everal", "m|ultiple"),
     "noun/category": ("c|ategory", "s|ort", "p|arent"),
-    "country/capital": ("c|apital", "m|etropolis", "c|ity"),
+    "country/capital": ("c|apital", "met|ropolis", "c|ity"),
     "country/continent": ("c|ontinent", "m|ainland", "r|egion"),
     "number/next": ("n|ext", "s|uccessor", "f|ollowing"),
     "number/previous": ("p|revious", "p|redecessor", "p|receding"),

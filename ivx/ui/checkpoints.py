@@ -46,7 +46,7 @@ def _checks(report: Report) -> None:
         f'<tr><td><span class="tick" style="color:var(--ivx-{"tick" if check.passed else "orange"})">'
         f"{'✓' if check.passed else '✗ failed'}</span></td><td><b>{escape(check.name)}</b><br>"
         f'<span class="soft">{escape(check.detail)}</span></td><td class="num">'
-        f"{'' if check.deviation is None else f'{check.deviation:.0e}'}</td></tr>"
+        f"{'' if check.deviation is None else parts.deviation(check.deviation)}</td></tr>"
         for check in report.checks
     )
     st.html(f'<div class="ivx-card"><table>{rows}</table></div>')
@@ -54,11 +54,12 @@ def _checks(report: Report) -> None:
 
 def _about(name: str) -> None:
     known = embedded(name)
-    parts.head("Card", known.stage if known else "from outside")
+    parts.head(f"Card of {name}", known.stage if known else "from outside")
     card = known.path / "README.md" if known and known.path else None
     if card is not None and card.is_file():
         with st.container(height=330, border=False):
-            st.markdown(card.read_text(encoding="utf-8").partition("---\n")[2].partition("---\n")[2])
+            # Behind the card's front matter and its heading, which the panel's own head repeats.
+            st.markdown(card.read_text(encoding="utf-8").partition("\n# ")[2].partition("\n")[2])
     elif known:
         st.write(known.about)
 

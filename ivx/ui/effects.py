@@ -35,8 +35,7 @@ TICK_SECONDS = 0.4
 def controls() -> tuple[EffectsRequest, str]:
     """The strip: checkpoint, task, metric, source token."""
     names = view.checkpoints()
-    with st.container():
-        one, two, three, four = st.columns([1.25, 1, 1.2, 0.7], gap="medium")
+    one, two, three, four = st.columns([1.3, 1.1, 0.8, 0.8], gap="medium", vertical_alignment="bottom")
     view.from_url("checkpoint", "tiny-sft" if "tiny-sft" in names else names[0], names)
     with one:
         if len(names) <= 4:
@@ -51,9 +50,7 @@ def controls() -> tuple[EffectsRequest, str]:
     view.from_url("task", "animal/colour", tasks)
     task = str(two.selectbox("Task (answer / contrast)", tasks, key="task", format_func=_task_name))
     view.from_url("metric", "contrast", SHOWN_METRICS)
-    metric = three.segmented_control(
-        "Metric", SHOWN_METRICS, key="metric", format_func=lambda m: METRICS[m].label, required=True
-    )
+    metric = three.selectbox("Metric", SHOWN_METRICS, key="metric", format_func=lambda m: METRICS[m].label)
     view.from_url("source", "t_inst", list(SOURCES))
     source = four.segmented_control(
         "Vector from",
@@ -61,6 +58,7 @@ def controls() -> tuple[EffectsRequest, str]:
         key="source",
         format_func=lambda s: SOURCES[s],
         required=True,
+        width="stretch",
         help="The instruction’s last token (T_inst), or the last token of the words that name the task (keyword).",
     )
     request = EffectsRequest(
@@ -154,11 +152,14 @@ def _draw(request: EffectsRequest, metric: str, now: View, p: Palette) -> None:
     parts.legend(p, scales[first], unit)
     if now.state == "stopped":
         _stopped(request)
-    parts.trust(result.receipt, rows=f"n = {len(result.samples.rows)} · {result.table.num_rows:,} rows")
+    strip, export = st.columns([6, 1], gap="medium", vertical_alignment="bottom")
+    with strip:
+        parts.trust(result.receipt, rows=f"n = {len(result.samples.rows)} · {result.table.num_rows:,} rows")
+    if not now.live:
+        with export:
+            _export(result, found, scales, metric)
     for warning in result.samples.warnings:
         st.caption(warning)
-    if not now.live:
-        _export(result, found, scales, metric)
 
 
 @st.cache_data(max_entries=200, show_spinner=False, hash_funcs={Effects: lambda r: r.run_id})
@@ -294,7 +295,7 @@ def _ended_badly(request: EffectsRequest, now: View) -> None:
 
 def _export(result: Effects, found: dict[str, list[Cell]], scales: dict[str, float], metric: str) -> None:
     request = result.request
-    with st.popover("Export"):
+    with st.popover("Export", width="stretch"):
         name = f"ivx-{result.run_id}"
         st.download_button("Parquet, all rows", lambda: _parquet(result), f"{name}.parquet", on_click="ignore")
         st.download_button("CSV, all rows", lambda: _csv(result), f"{name}.csv", on_click="ignore")

@@ -72,17 +72,22 @@ def legend(p: Palette, scale: float, unit: str, *, toward: str = "toward the ans
     )
 
 
+def deviation(value: float) -> str:
+    """A check's deviation: one digit, and plainly 0 where there is none."""
+    return f"{value:.0e}" if value else "0"
+
+
 def trust(receipt: dict[str, Any], *, rows: str) -> None:
     """Ticks of the checks that passed on this very checkpoint, with what they measured."""
     ticks = "".join(
         f'<span title="{escape(check["detail"], quote=True)}"><span class="tick">✓</span> {escape(check["name"])}'
-        + ("" if check["deviation"] is None else f" <code>{check['deviation']:.0e}</code>")
+        + ("" if check["deviation"] is None else f" <code>{deviation(check['deviation'])}</code>")
         + "</span>"
         for check in receipt["checks"]
         if check["passed"]
     )
     st.html(
-        f'<div class="ivx-trust">{ticks}<span>{escape(receipt["dtype"])}, {escape(receipt["device"])}</span>'
+        f'<div class="ivx-trust">{ticks}<span>{escape(", ".join(receipt[k] for k in ("dtype", "device", "how")))}</span>'
         f"<span>{escape(rows)}</span><span>run <code>{escape(receipt['run'])}</code></span></div>"
     )
 
@@ -127,10 +132,12 @@ def whisker(rows: Sequence[tuple[str, float, float, float, str]], p: Palette, *,
 
 
 def bars(heading: str, rows: Sequence[tuple[str, float, bool]], p: Palette) -> str:
-    """Top tokens with their shares, as HTML: (token, share, whether it is the answer)."""
+    """Top tokens with their shares, as HTML: (token, share, whether it is the answer); the longest bar is the first."""
+    longest = max((share for _, share, _ in rows), default=1.0) or 1.0
     lines = "".join(
-        f'<tr><td style="width:38%"><code>{escape(token)}</code></td><td>'
-        f'<span class="bar" style="width:{share * 100:.0f}%;background:{p.orange if answer else p.faint}"></span></td>'
+        f'<tr><td style="width:34%"><code>{escape(token)}</code></td><td style="width:45%">'
+        f'<span class="bar" style="width:{share / longest:.0%};'
+        f'background:{p.orange if answer else p.faint}"></span></td>'
         f'<td class="num">{share:.0%}</td></tr>'
         for token, share, answer in rows
     )

@@ -1,0 +1,132 @@
+"""Time a sweep by plan against what a user would otherwise pick, interleaved in one run, as ratios.
+
+python benchmarks/sweeps.py --quick          # under five minutes on two cores
+python benchmarks/sweeps.py --write          # the full table, into benchmarks/results/sweeps.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks import models, rivals  # noqa: E402  (the folder is not a package that is installed)
+from ivx.engine import by_plan, sweep  # noqa: E402
+from ivx.engine.asked import checked  # noqa: E402
+
+RESULTS = Path(__file__).parent / "results" / "sweeps.json"
+QUICK = [
+    ("olmo2 16×512", "W1", 16, 24),
+    ("olmo2 16×512", "W2", 4, 24),
+    ("olmo2 16×512", "W3p", 4, 24),
+    ("olmo2 16×512", "W3a", 4, 24),
+    ("olmo2 16×512", "W4", 16, 24),
+    ("olmo2 16×512", "W4", 1, 24),
+    ("olmo2 16×512", "W2", 1, 24),
+    ("olmo2 16×512", "W4l", 16, 24),
+]
+FULL = [
+    *QUICK,
+    *[(name, w, n, 24) for name in ("llama 12×512 GQA", "gpt2 12×768") for w, n in
+      (("W1", 16), ("W2", 4), ("W3p", 4), ("W3a", 4), ("W4", 16))],
+    ("olmo2 16×512", "W4", 2, 192),
+    ("OLMo-2-1B", "W4", 1, 24),
+]  # fmt: skip
+
+
+def measured(name: str, work: str, samples: int, tokens: int, *, rounds: int) -> dict[str, Any]:
+    """One line of the table: seconds of both, their ratio, states and the largest difference of the answers' logits."""
+    model = models.random_checkpoint(name)
+    source, target = models.prompts(model, samples=samples, tokens=tokens)
+    patches, answer = models.workload(work, model, tokens=tokens), [7] * samples
+    asked = {"source": source, "target": target, "answer": answer, "patches": patches}
+    sweep.sweep(model, **{**asked, "patches": patches[:2]})  # proves the model, warms the allocator
+    ours, theirs = [], []
+    for _ in range(rounds):
+        begun = time.perf_counter()
+        table = sweep.sweep(model, engine="plan", **asked)
+        ours.append(time.perf_counter() - begun)
+        begun = time.perf_counter()
+        logits = rivals.hooks(model, source, target, answer, patches)
+        theirs.append(time.perf_counter() - begun)
+    apart = (torch.tensor(table["logit"].to_pylist()[samples:]) - logits).abs().max()
+    begun = time.perf_counter()
+    made, _ = by_plan.plan_of(
+        model,
+        checked(model, contrast=None, reference=None, **asked),
+        [by_plan._Item(i, p) for i in range(samples) for p in ("", *patches)],
+    )
+    planning = time.perf_counter() - begun
+    return {
+        "model": name,
+        "workload": work,
+        "samples": samples,
+        "tokens": tokens,
+        "rows": table.num_rows,
+        "plan_s": round(statistics.median(ours), 3),
+        "plan_spread_s": [round(min(ours), 3), round(max(ours), 3)],
+        "hooks_s": round(statistics.median(theirs), 3),
+        "hooks_spread_s": [round(min(theirs), 3), round(max(theirs), 3)],
+        "ratio": round(statistics.median(t / o for t, o in zip(theirs, ours, strict=True)), 2),
+        "planning_share": round(planning / statistics.median(ours), 4),
+        "states": made.cost.tokens,
+        "rowwise_states": made.cost.rowwise,
+        "largest_logit_difference": float(apart),
+    }
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The results as a Markdown table."""
+    lines = [
+        "| model | workload | N | T | batched hooks, s | ivx, s | ratio | states, of row by row |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for r in rows:
+        share = r["states"] / r["rowwise_states"]
+        lines.append(
+            f"| {r['model']} | {r['workload']} | {r['samples']} | {r['tokens']} | {r['hooks_s']:.2f} "
+            f"| {r['plan_s']:.2f} | **{r['ratio']:.1f}×** | {share:.0%} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure and print; write when asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one architecture, one round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--only", default="", help="lines whose model or workload holds this text")
+    parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name}")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    found = []
+    for line in QUICK if given.quick else FULL:
+        if given.only and given.only not in f"{line[0]} {line[1]}":
+            continue
+        one = measured(*line, rounds=1 if given.quick or line[0] == "OLMo-2-1B" else given.rounds)
+        found.append(one)
+        print(json.dumps(one), flush=True)
+    print(table(found))
+    if given.write:
+        machine = {
+            "machine": f"{os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}, float32",
+            "threads": given.threads,
+        }
+        RESULTS.write_text(
+            json.dumps({**machine, "lines": found}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Attention over chains: runs of tokens that share what stands before them.
+
+A chain's queries see a prefix, whose keys and values are read once for all chains behind it, and the chain's own
+tokens. Both score blocks meet in one softmax, so the result is ordinary causal attention.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+KNOWN = frozenset({"dropout", "scaling", "sliding_window", "softcap", "s_aux", "is_causal", "position_ids"})
+"""Options of attention calls that are understood here; `dropout`, `is_causal` and `position_ids` change nothing."""
+
+
+def attend(
+    query: Tensor,
+    prefix: tuple[Tensor, Tensor],
+    own: tuple[Tensor, Tensor],
+    *,
+    module: nn.Module,
+    options: dict[str, Any],
+    softmax: torch.dtype | None = None,
+) -> Tensor:
+    """Causal attention of chains that stand at the same positions.
+
+    Args:
+        query: `[chains, n, heads, width]`, the last n tokens of each chain.
+        prefix: keys and values `[p, key heads, width]` at positions 0 to p.
+        own: keys and values `[chains, m, key heads, width]` at positions p to p + m.
+        module, options: the attention module, and what it passed to its interface.
+        softmax: dtype of the softmax; by default the states', float32 for half precision.
+
+    Returns:
+        `[chains, n, heads × value width]`.
+    """
+    chains, n, heads, _ = query.shape
+    (p, key_heads, _), m = prefix[0].shape, own[0].shape[1]
+    repeat = heads // key_heads
+    scale = options.get("scaling")
+    # [key heads, chains, repeat, n, width]: one product over all chains against the prefix, one a chain against itself.
+    q = query.view(chains, n, key_heads, repeat, -1).permute(2, 0, 3, 1, 4)
+    q = q * (query.shape[-1] ** -0.5 if scale is None else scale)
+    flat = q.reshape(key_heads, chains * repeat * n, -1)
+    by_chain = q.reshape(key_heads, chains, repeat * n, -1)
+    scores = torch.matmul(by_chain, own[0].permute(2, 0, 3, 1)).view(key_heads, chains, repeat, n, m)
+    if p:
+        before = torch.matmul(flat, prefix[0].permute(1, 2, 0)).view(key_heads, chains, repeat, n, p)
+        scores = torch.cat([before, scores], dim=-1)
+    cap = options.get("softcap")
+    if cap:
+        scores = torch.tanh(scores / cap) * cap
+    hidden = _hidden(p + m, n, _window(module, options), query.device)
+    if hidden is not None:
+        scores = scores.masked_fill_(hidden, -torch.inf)
+    weights = _softmax(scores, options.get("s_aux"), softmax).to(query.dtype)
+    after = weights[..., p:].reshape(key_heads, chains, repeat * n, m)
+    z = torch.matmul(after, own[1].permute(2, 0, 1, 3)).view(key_heads, chains, repeat, n, -1)
+    if p:
+        first = weights[..., :p].reshape(key_heads, chains * repeat * n, p)
+        z = z + torch.matmul(first, prefix[1].permute(1, 0, 2)).view_as(z)
+    return z.permute(1, 3, 0, 2, 4).reshape(chains, n, -1)
+
+
+def _window(module: nn.Module, options: dict[str, Any]) -> int | None:
+    """Tokens that a query may look back to, itself included; some architectures tell it on the module only."""
+    told = options.get("sliding_window")
+    return told if told is not None else getattr(module, "sliding_window", None)
+
+
+def _hidden(keys: int, n: int, window: int | None, device: torch.device) -> Tensor | None:
+    """Which keys the last `n` of `keys` tokens may not see: `[n, keys]`; None where every one sees all."""
+    if n == 1 and (window is None or window >= keys):
+        return None
+    q = torch.arange(keys - n, keys, device=device)[:, None]
+    k = torch.arange(keys, device=device)[None]
+    hidden = k > q
+    return hidden if window is None else hidden | (k <= q - window)
+
+
+def _softmax(scores: Tensor, sinks: Tensor | None, dtype: torch.dtype | None) -> Tensor:
+    """Over keys; `sinks` `[heads]` take part in it and are dropped."""
+    if dtype is None and scores.dtype in (torch.float16, torch.bfloat16):
+        dtype = torch.float32
+    if sinks is None:
+        return scores.softmax(dim=-1, dtype=dtype)
+    key_heads, chains, repeat, n, _ = scores.shape
+    column = sinks.to(scores).view(key_heads, 1, repeat, 1, 1).expand(key_heads, chains, repeat, n, 1)
+    return torch.cat([scores, column], dim=-1).softmax(dim=-1, dtype=dtype)[..., :-1]

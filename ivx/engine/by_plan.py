@@ -1,0 +1,140 @@
+"""A sweep by plan: one pass over the layers for as many rows as fit the memory, sample after sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import pyarrow as pa
+import torch
+
+from ivx.engine import readout
+from ivx.engine.address import Patch, PatchSet, spots
+from ivx.engine.asked import Asked
+from ivx.engine.execute import CHUNK, SCORES, execute
+from ivx.engine.numbering import Row
+from ivx.engine.plan import Plan, plan
+from ivx.engine.seams import Seams
+from ivx.models.model import Model
+
+ROWS = 4096
+"""Rows planned together at most: they stream out when their pass is done."""
+READ_BYTES = 128e6
+"""Logits alive at once in the read-out."""
+
+Ids = tuple[int, ...]
+
+
+class _Item(NamedTuple):
+    """One row of the table to come."""
+
+    sample: int
+    patch: str
+
+
+def run(
+    model: Model, asked: Asked, *, memory_gb: float, beat: Callable[[], None] = lambda: None
+) -> Iterator[pa.RecordBatch]:
+    """The sweep's rows as they finish, sample by sample; `beat` is called at every layer and may raise to end it."""
+    seams = Seams(model, longest=max(map(len, (*asked.source, *asked.target, *(asked.reference or ())))))
+    names = ["", *asked.patches]
+    items = [_Item(sample, patch) for sample in range(len(asked.target)) for patch in names]
+    whole = max(1, ROWS // len(names)) * len(names)
+    waiting = [items[start : start + whole] for start in range(0, len(items), whole)][::-1]
+    while waiting:
+        part = waiting.pop()
+        made, prompts = plan_of(model, asked, part)
+        if len(part) > 1 and peak_bytes(model, made) > memory_gb * 1e9:
+            waiting += _halves(part, len(names))
+            continue
+        try:
+            yield from _pass(model, seams, asked, part, made, prompts, beat)
+        except (torch.OutOfMemoryError, MemoryError):
+            if len(part) == 1:
+                raise
+            waiting += _halves(part, len(names))
+
+
+def _halves(part: list[_Item], patches: int) -> list[list[_Item]]:
+    """Cut between samples where there are several; the first half comes last, to be taken first."""
+    middle = len(part) // 2
+    if len(part) > patches:
+        middle = max(patches, middle // patches * patches)
+    return [part[middle:], part[:middle]]
+
+
+def plan_of(model: Model, asked: Asked, part: Sequence[_Item]) -> tuple[Plan, list[Ids]]:
+    """The plan of some rows, and the distinct prompts it numbers."""
+    prompts: dict[Ids, int] = {}
+
+    def number(ids: Sequence[int]) -> int:
+        return prompts.setdefault(tuple(ids), len(prompts))
+
+    sets: dict[str, PatchSet] = {"": (), **asked.patches}
+    rows, read = [], []
+    for item in part:
+        target = number(asked.target[item.sample])
+        read.append(target)
+        if asked.reference is not None:
+            read.append(number(asked.reference[item.sample]))
+        patches = sets[item.patch]
+        source = number(asked.source[item.sample]) if patches else target
+        rows.append(Row(target, source, patches))
+    means: dict[Patch, list[tuple[int, int]]] = {}
+    for patch in {p for row in rows for p in row.patches if p.ablation == "mean"}:
+        means[patch] = [
+            (number(ids), position)
+            for sample, (ids, origin) in enumerate(zip(asked.target, asked.source, strict=True))
+            for position, _ in spots(patch, sample=sample, target=ids, source=origin)
+        ]
+    made = plan(
+        list(prompts), rows, layers=model.layers, heads=model.heads, means=means, read=list(dict.fromkeys(read))
+    )
+    return made, list(prompts)
+
+
+def peak_bytes(model: Model, made: Plan) -> float:
+    """Bytes beside the weights: the largest layer's tables, and what one chunk of a block and of attention holds."""
+    size = model.dtype.itemsize
+    inner = getattr(model.hf.config, "intermediate_size", None) or 4 * model.width
+    tokens = min(CHUNK, max(step.tokens for step in made.steps))
+    block = tokens * (4 * inner + 8 * model.width) * size
+    return made.cost.peak_states * model.width * size + block + 3 * SCORES * max(size, 4) + READ_BYTES
+
+
+def _pass(
+    model: Model,
+    seams: Seams,
+    asked: Asked,
+    part: Sequence[_Item],
+    made: Plan,
+    prompts: Sequence[Ids],
+    beat: Callable[[], None],
+) -> Iterator[pa.RecordBatch]:
+    states = execute(made, seams, prompts, beat=lambda layer: beat())
+    index = {ids: i for i, ids in enumerate(prompts)}
+    wide = max(model.dtype.itemsize, 4)
+    block = max(1, int(READ_BYTES / (3 * wide * model.vocabulary)))
+    for start in range(0, len(part), block):
+        rows = part[start : start + block]
+        samples = list(dict.fromkeys(item.sample for item in rows))
+
+        def compared(runs: Sequence[Sequence[int]], samples: list[int] = samples) -> torch.Tensor:
+            at = [int(made.prompts[index[tuple(runs[i])]]) for i in samples]
+            return readout.log_probabilities(seams.logits(states[at]))
+
+        goals = readout.Goals(
+            torch.tensor([asked.answer[i] for i in samples], device=model.device),
+            None if asked.contrast is None else torch.tensor([asked.contrast[i] for i in samples], device=model.device),
+            (compared(asked.target), None if asked.reference is None else compared(asked.reference)),
+        )
+        # Rows that end in one state (a later patch erased the earlier) are read once.
+        ends, again = torch.from_numpy(made.rows[start : start + block]).unique(return_inverse=True)
+        logits = seams.logits(states[ends.to(states.device)])[again.to(states.device)]
+        yield readout.batch(
+            logits,
+            goals=goals,
+            of=[samples.index(item.sample) for item in rows],
+            samples=[item.sample for item in rows],
+            patches=[item.patch for item in rows],
+        )

@@ -1,0 +1,95 @@
+"""The command line on the embedded family: figures out, one line and status 2 for a mistake."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from ivx.cli import main
+
+ASKED = ["effects", "--task", "animal/colour", "--position", "first", "--json"]
+
+
+def summary(capsys: pytest.CaptureFixture[str], *argv: str) -> dict:
+    assert main([*ASKED, *argv]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def by_layer(found: dict, key: str = "value") -> list[float]:
+    return [cell[key] for cell in found["cells"] if cell["site"] == "resid_post"]
+
+
+def test_effects_show_the_vector_the_cliff_and_the_twin(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out = tmp_path / "e.parquet"
+    sft = summary(capsys, "--checkpoint", "tiny-sft", "--samples", "50", "--out", str(out))
+    base = summary(capsys, "--checkpoint", "tiny-base", "--samples", "50")
+    twin = summary(capsys, "--checkpoint", "tiny-sft-period", "--samples", "50")
+    keyword = summary(capsys, "--checkpoint", "tiny-sft-period", "--samples", "50", "--source-token", "keyword")
+    early, late = by_layer(sft)[:2], by_layer(sft)[6:]
+    assert min(early) > 1 and max(map(abs, late)) < 0.1, "the vector's layers, then the cliff"
+    assert max(map(abs, by_layer(base))) < max(by_layer(sft)) / 2
+    assert all(cell["state"] != "ok" for cell in twin["cells"]), "nothing at T_inst that its control does not do too"
+    assert all(cell["state"] == "ok" for cell in keyword["cells"][:3]) and max(by_layer(keyword)) > 3
+    assert all(cell["state"] == "ok" for cell in sft["cells"][:2])
+    assert all(check["passed"] for check in sft["checks"]) and sft["samples"] == 50
+
+    table = pq.read_table(out)
+    assert json.loads(table.schema.metadata[b"ivx"])["run"] == sft["run"]
+    assert {"sample", "patch", "logit", "contrast", "logsumexp", "rank", "role"} <= set(table.column_names)
+    assert table.num_rows == sft["rows"]
+
+
+def test_a_run_is_named_by_what_was_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ("--checkpoint", "tiny-sft", "--samples", "3")
+    one = summary(capsys, *asked)
+    assert summary(capsys, *asked)["cells"] == one["cells"]
+    runs = {one["run"]} | {
+        summary(capsys, *asked, *more)["run"]
+        for more in (["--seed", "1"], ["--dtype", "float64"], ["--sites", "attn_out"], ["--direction", "noise"])
+    }
+    assert len(runs) == 5
+    assert summary(capsys, *asked, "--metric", "logit")["run"] == one["run"], "a metric is a view"
+
+
+def test_csv_and_text(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out = tmp_path / "e.csv"
+    argv = ["effects", "--checkpoint", "tiny-sft", "--task", "noun/plural", "--samples", "4", "--out", str(out)]
+    assert main(argv) == 0
+    text = capsys.readouterr().out
+    assert "resid_post.7@0~-1" in text and "n = 4" in text
+    with out.open() as file:
+        assert len(list(csv.DictReader(file))) == 4 * (2 * (8 * 6 + 1) + 1)
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["effects", "--checkpoint", "tiny-sft", "--task", "animal/color"], "did you mean animal/colour?"),
+        (["effects", "--checkpoint", "tiny-sft", "--task", "animal/colour", "--sites", "resid"], "no site resid"),
+        (["effects", "--checkpoint", "tiny-sft", "--task", "animal/colour", "--metric", "x"], "no metric 'x'"),
+        (["effects", "--checkpoint", "tiny-sft", "--task", "animal/colour", "--samples", "0"], "choose 1 to 10,000"),
+        (["effects", "--checkpoint", "tiny-sft", "--task", "animal/colour", "--out", "e.pickle"], "must end in"),
+        (["effects", "--checkpoint", "tiny-sft", "--task", "animal/colour", "--device", "tpu9"], "device 'tpu9'"),
+        (["effects", "--checkpoint", "tiny-sft", "--task", "mine.csv"], "there is no file mine.csv"),
+        (["doctor", "./does-not-exist"], "no checkpoint or directory"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str], argv: list[str], told: str) -> None:
+    assert main(argv) == 2
+    caught = capsys.readouterr()
+    assert caught.out == "" and told in caught.err and caught.err.count("\n") == 1
+
+
+def test_doctor_tasks_and_checkpoints(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "tiny-sft"]) == 0
+    assert "every check passed" in capsys.readouterr().out
+    assert main(["tasks"]) == 0
+    assert "adjective/antonym" in capsys.readouterr().out
+    assert main(["tasks", "animal/colour"]) == 0
+    assert "[T_inst]" in capsys.readouterr().out
+    assert main(["checkpoints", "--json"]) == 0
+    assert {"tiny-sft", "allenai/OLMo-2-0425-1B-DPO"} <= {c["name"] for c in json.loads(capsys.readouterr().out)}

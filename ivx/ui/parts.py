@@ -86,8 +86,9 @@ def trust(receipt: dict[str, Any], *, rows: str) -> None:
         for check in receipt["checks"]
         if check["passed"]
     )
+    how = escape(", ".join(receipt[key] for key in ("dtype", "device", "how")))
     st.html(
-        f'<div class="ivx-trust">{ticks}<span>{escape(", ".join(receipt[k] for k in ("dtype", "device", "how")))}</span>'
+        f'<div class="ivx-trust">{ticks}<span>{how}</span>'
         f"<span>{escape(rows)}</span><span>run <code>{escape(receipt['run'])}</code></span></div>"
     )
 

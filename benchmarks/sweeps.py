@@ -64,7 +64,7 @@ def measured(name: str, work: str, samples: int, tokens: int, *, rounds: int) ->
     made, _ = by_plan.plan_of(
         model,
         checked(model, contrast=None, reference=None, **asked),
-        [by_plan._Item(i, p) for i in range(samples) for p in ("", *patches)],
+        [by_plan.Item(i, p) for i in range(samples) for p in ("", *patches)],
     )
     planning = time.perf_counter() - begun
     return {

@@ -21,16 +21,50 @@ SIZES = {
     "bos_token_id": 1,
     "eos_token_id": 2,
 }
+EXPERTS = {
+    "num_experts": 4,
+    "num_local_experts": 4,
+    "n_routed_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 24,
+    "shared_expert_intermediate_size": 24,
+}
+GROUPED = EXPERTS | {"n_group": 1, "topk_group": 1, "first_k_dense_replace": 1, "num_key_value_heads": 4}
+LATENT = GROUPED | {
+    "q_lora_rank": 16,
+    "kv_lora_rank": 16,
+    "qk_nope_head_dim": 8,
+    "qk_rope_head_dim": 8,
+    "v_head_dim": 8,
+    "head_dim": None,
+}
 OWN = {
+    "cohere2": {"sliding_window": 4},
+    "deepseek_v2": LATENT,
+    "deepseek_v3": LATENT,
+    "dots1": GROUPED | {"n_shared_experts": 1},
+    "falcon": {"head_dim": None},
+    "exaone4": {"sliding_window": 4},
+    "flex_olmo": EXPERTS,
+    "gpt_oss": EXPERTS | {"sliding_window": 4},
+    "granitemoe": EXPERTS | {"residual_multiplier": 0.7},
+    "mixtral": EXPERTS,
+    "olmoe": EXPERTS,
+    "qwen2_moe": EXPERTS,
     "gpt2": {"n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 64, "n_inner": 48},
     "phi": {"num_key_value_heads": 4},
     "gpt_neox": {"num_key_value_heads": None},
-    "qwen3_moe": {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24},
+    "qwen3_moe": EXPERTS,
     "granite": {"residual_multiplier": 0.7, "embedding_multiplier": 2.0},
     "stablelm": {"num_key_value_heads": 4},
+    "mistral": {"sliding_window": 4},
     "gemma2": {"sliding_window": 4, "query_pre_attn_scalar": 8},
     "gemma3_text": {"sliding_window": 4, "query_pre_attn_scalar": 8},
 }
+
+
+ROUNDED_WITHIN = {"deepseek_v2", "deepseek_v3", "dots1"}
+"""Their rotary embedding or router is computed in float32 whatever the dtype."""
 
 
 def random_model(kind: str, *, dtype: torch.dtype = torch.float64, seed: int = 0, check: bool = True) -> Model:
@@ -38,7 +72,7 @@ def random_model(kind: str, *, dtype: torch.dtype = torch.float64, seed: int = 0
     sizes = {**SIZES, **OWN.get(kind, {})}
     config = AutoConfig.for_model(kind, **{k: v for k, v in sizes.items() if v is not None})
     torch.manual_seed(seed)
-    experts = {"experts_implementation": "eager"} if "moe" in kind else {}  # the fused kernel has no float64
+    experts = {"experts_implementation": "eager"} if hasattr(config, "num_experts_per_tok") else {}  # fused: no float64
     hf = AutoModelForCausalLM.from_config(config, dtype=dtype, **experts)
     with torch.no_grad():
         for name, value in hf.named_parameters():

@@ -25,7 +25,7 @@ READ_BYTES = 128e6
 Ids = tuple[int, ...]
 
 
-class _Item(NamedTuple):
+class Item(NamedTuple):
     """One row of the table to come."""
 
     sample: int
@@ -38,7 +38,7 @@ def run(
     """The sweep's rows as they finish, sample by sample; `beat` is called at every layer and may raise to end it."""
     seams = Seams(model, longest=max(map(len, (*asked.source, *asked.target, *(asked.reference or ())))))
     names = ["", *asked.patches]
-    items = [_Item(sample, patch) for sample in range(len(asked.target)) for patch in names]
+    items = [Item(sample, patch) for sample in range(len(asked.target)) for patch in names]
     whole = max(1, ROWS // len(names)) * len(names)
     waiting = [items[start : start + whole] for start in range(0, len(items), whole)][::-1]
     while waiting:
@@ -55,7 +55,7 @@ def run(
             waiting += _halves(part, len(names))
 
 
-def _halves(part: list[_Item], patches: int) -> list[list[_Item]]:
+def _halves(part: list[Item], patches: int) -> list[list[Item]]:
     """Cut between samples where there are several; the first half comes last, to be taken first."""
     middle = len(part) // 2
     if len(part) > patches:
@@ -63,7 +63,7 @@ def _halves(part: list[_Item], patches: int) -> list[list[_Item]]:
     return [part[middle:], part[:middle]]
 
 
-def plan_of(model: Model, asked: Asked, part: Sequence[_Item]) -> tuple[Plan, list[Ids]]:
+def plan_of(model: Model, asked: Asked, part: Sequence[Item]) -> tuple[Plan, list[Ids]]:
     """The plan of some rows, and the distinct prompts it numbers."""
     prompts: dict[Ids, int] = {}
 
@@ -106,7 +106,7 @@ def _pass(
     model: Model,
     seams: Seams,
     asked: Asked,
-    part: Sequence[_Item],
+    part: Sequence[Item],
     made: Plan,
     prompts: Sequence[Ids],
     beat: Callable[[], None],

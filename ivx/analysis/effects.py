@@ -326,7 +326,9 @@ def _taken(request: EffectsRequest, sample: Sample) -> int:
 
 def _labelled(table: pa.Table, role: str, site: str) -> pa.Table:
     n = table.num_rows
-    return table.append_column("role", pa.array([role] * n)).append_column("site", pa.array([site] * n))
+    for name, value in (("role", role), ("site", site)):
+        table = table.append_column(name, pa.array([value] * n, pa.string()))
+    return table
 
 
 def _split(table: pa.Table, site: str, n: int) -> list[pa.Table]:

@@ -18,7 +18,7 @@ from ivx.engine.numbering import Ints
 from ivx.engine.plan import Chain, Plan, Step
 from ivx.engine.seams import NOTHING, Added, Projections, Seams
 
-CHUNK = 2048
+CHUNK = 1024
 """Tokens that go through a block at once: the block's inner states stay in a processor's cache."""
 SCORES = 8_000_000
 """Attention scores alive at once."""
@@ -35,9 +35,10 @@ def execute(plan: Plan, seams: Seams, prompts: Sequence[Sequence[int]], *, beat:
         beat: called with each layer that is done; what it raises ends the pass.
     """
     states = _embeddings(plan, seams, prompts)
-    for layer, step in enumerate(plan.steps):
-        states = _layer(seams, layer, step, states, plan)
-        beat(layer)
+    with seams.shortened():
+        for layer, step in enumerate(plan.steps):
+            states = _layer(seams, layer, step, states, plan)
+            beat(layer)
     return states
 
 
@@ -58,6 +59,14 @@ def _embeddings(plan: Plan, seams: Seams, prompts: Sequence[Sequence[int]]) -> T
             table[_tensor(rows, table.device)] = found[k, _tensor(plan.embeddings[rows, 1], table.device)]
     _fill(table, plan.steps[0].constants, table)
     return table
+
+
+def _rows(table: Tensor, numbers: Ints, index: Tensor, part: slice) -> Tensor:
+    """Rows of a table; without a copy where their numbers follow one another."""
+    here = numbers[part]
+    if here[-1] - here[0] == len(here) - 1 and (len(here) == 1 or bool((np.diff(here) == 1).all())):
+        return table[int(here[0]) : int(here[-1]) + 1]
+    return table[index[part]]
 
 
 def _fill(table: Tensor, constants: Sequence[tuple[int, Ints]], members: Tensor) -> None:
@@ -90,9 +99,12 @@ def _attention(seams: Seams, layer: int, step: Step, states: Tensor) -> Tensor:
     with seams.switched():
         for start in range(0, len(value), CHUNK):
             part = slice(start, start + CHUNK)
-            found = seams.project(layer, states[value[part]], position[part])
+            found = seams.project(layer, _rows(states, step.projected_value, value, part), position[part])
             if not tables:
                 _refuse_unknown(found)
+                if part.stop >= len(value):
+                    tables = list(found[:3])
+                    break
                 tables = [x.new_empty(len(value), *x.shape[1:]) for x in found[:3]]
             for table, x in zip(tables, found[:3], strict=True):
                 table[part] = x
@@ -113,7 +125,7 @@ def _attention(seams: Seams, layer: int, step: Step, states: Tensor) -> Tensor:
                 options=found.options,
                 softmax=seams.softmax[layer],
             )
-            z[_tensor(here.out.reshape(-1), device)] = found_z.flatten(0, 1)
+            z.index_copy_(0, _tensor(here.out.reshape(-1), device), found_z.flatten(0, 1))
     return z
 
 
@@ -142,7 +154,9 @@ def _plain(seams: Seams, layer: int, step: Step, states: Tensor, z: Tensor, out:
         part = slice(start, min(start + CHUNK, len(value)))
         here = [sorted(i for i in rows if part.start <= i < part.stop) for rows in wanted]
         sees = [Added(see=torch.tensor([i - start for i in rows], device=device)) if rows else NOTHING for rows in here]
-        result = seams.block(layer, states[value[part]], z[part], attention=sees[0], mlp=sees[1])
+        result = seams.block(
+            layer, _rows(states, step.plain_value, value, part), z[part], attention=sees[0], mlp=sees[1]
+        )
         out[part] = result[0]
         for kept, rows, added in zip(seen, here, result[1:], strict=True):
             if added is not None:

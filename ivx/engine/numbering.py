@@ -262,7 +262,7 @@ class Numberer:
                 if patch.ablation:
                     # A run whose stream is the constant and to which attention adds nothing.
                     value = made.values + len(made.constants) + middles.number(self._members(patch, nodes))
-                    token = Token(value, theirs, attention.number(()))
+                    token = Token(value, int(nodes[i, position]), attention.number(()))
                 else:
                     token = default(theirs)
             else:

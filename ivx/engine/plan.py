@@ -221,12 +221,20 @@ def _step(layer: Layer, needed: _Needs, before: _Table, after: _Table) -> Step:
     z_row[others] = plain + np.arange(int(others.sum()))
     known = layer.values + len(layer.constants)
     specs = [_spec(layer, token) for token in needed.edited]
+    nothing = np.zeros(0, dtype=np.int64)
+
+    def members(row: Ints, constants: list[Members], used: set[int]) -> list[Ints]:
+        return [row[list(c)] if k in used else nothing for k, c in enumerate(constants)]
+
+    used_heads = {-1 - node for s in specs for node in (s.base, *(node for _, node in s.others)) if node < 0}
+    used_attention = {token.attention for token in needed.edited}
+    used_mlp = {-2 - token.mlp for token in needed.edited if token.mlp < -1}
     return Step(
         inputs=int(before.need.sum()),
         constants=before.filled(),
         middles=[
-            (int(before.row[known + k]), after.row[list(members)])
-            for k, members in enumerate(layer.middles)
+            (int(before.row[known + k]), after.row[list(middle)])
+            for k, middle in enumerate(layer.middles)
             if before.need[known + k]
         ],
         projected_value=projected // width,
@@ -242,9 +250,9 @@ def _step(layer: Layer, needed: _Needs, before: _Table, after: _Table) -> Step:
             Heads(_through(z_row, spec.base), tuple((h, _through(z_row, node)) for h, node in spec.others))
             for spec in specs
         ],
-        head_constants=[z_row[list(members)] for members in layer.head_constants],
-        attention_constants=[after.row[list(members)] for members in layer.attention_constants],
-        mlp_constants=[after.row[list(members)] for members in layer.mlp_constants],
+        head_constants=members(z_row, layer.head_constants, used_heads),
+        attention_constants=members(after.row, layer.attention_constants, used_attention),
+        mlp_constants=members(after.row, layer.mlp_constants, used_mlp),
     )
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from ivx.engine.fused import short_forms
 from ivx.models.model import Model
 
 NAME = "ivx_projections"
@@ -90,6 +91,7 @@ class Seams:
         self.attention = [model.module(i, parent) for i in range(model.layers)]
         self.projection = [model.module(i, model.anatomy.projection) for i in range(model.layers)]
         self.softmax = [_softmax_dtype(module, model) for module in self.attention]
+        self.short = short_forms(model.blocks)
         self.tuples = self._answers_in_tuples()
         self.arguments = self._arguments(longest)
 
@@ -130,6 +132,12 @@ class Seams:
 
         with _forward(self.model.blocks[:1], [stop]):
             return _reached(lambda: self.model.hf(input_ids=self._ids(prompts), use_cache=False, logits_to_keep=1))
+
+    @contextmanager
+    def shortened(self) -> Iterator[None]:
+        """Norms and MLPs run in their short forms inside this context."""
+        with _forward([module for module, _ in self.short], [form for _, form in self.short]):
+            yield
 
     @contextmanager
     def switched(self) -> Iterator[None]:

@@ -1,10 +1,12 @@
-"""The map: layers upward, tokens or heads across, one cell an effect. A pure function from cells to an Altair chart."""
+"""The map: layers upward, tokens or heads across, one cell an effect. A pure function from cells to a spec."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import altair as alt
 
@@ -15,6 +17,10 @@ HATCH = "M-.9,.5 L-.1,-.9 M-.3,.8 L.5,-.6 M.3,1.1 L1.1,-.3"
 
 SHOW_NUMBER = 0.06
 """Numbers stand in cells of at least this share of the scale, hatches likewise."""
+
+
+CROWDED = 16
+"""Layers beyond which cells hold no numbers and every fourth layer is labelled."""
 
 
 @dataclass(frozen=True)
@@ -60,24 +66,33 @@ def heatmap(
     mono: bool = True,
     digits: int = 1,
     alt_text: str = "",
-) -> alt.LayerChart:
-    """Draw a map of `layers` rows and `len(labels)` columns; missing tiles are drawn empty.
+) -> dict[str, Any]:
+    """The Vega-Lite spec of a map of `layers` rows and `len(labels)` columns; missing tiles are drawn empty.
 
     Args:
         scale: the colours run over [−scale, scale]; equal on all maps that are compared.
         selected: (layer, column) of the outlined cell; its layer's label is bold.
         bold: the column whose label is bold (the first patched token).
     """
-    p = palette
+    frame = _frame(
+        tuple(labels),
+        layers=layers,
+        scale=scale,
+        palette=palette,
+        strong_layer=selected[0] if selected else None,
+        bold=bold,
+        row_labels=row_labels,
+        row=row,
+        mono=mono,
+        alt_text=alt_text,
+    )
     have = {(tile.layer, tile.column): tile for tile in tiles}
-    crowded = layers > 16
     values = []
     for layer in range(layers):
         for column in range(len(labels)):
             tile = have.get((layer, column), Tile(layer, column, 0.0, "empty"))
             share = tile.value / scale
-            strong = abs(share) >= SHOW_NUMBER and not crowded
-            deep = share < p.flip[0] or share > p.flip[1]
+            strong = abs(share) >= SHOW_NUMBER and layers <= CROWDED
             values.append(
                 {
                     "layer": layer,
@@ -87,15 +102,36 @@ def heatmap(
                     "state": tile.state,
                     "text": signed(tile.value, digits) if strong and tile.state == "ok" else "",
                     "hatch": strong and tile.state == "control",
-                    "deep": deep,
+                    "deep": share < palette.flip[0] or share > palette.flip[1],
                     "told": tile.told or ("not computed yet" if tile.state == "empty" else ""),
                     "selected": (layer, column) == selected,
                 }
             )
+    return {**frame, "data": {"values": values}}
+
+
+@lru_cache(maxsize=256)
+def _frame(
+    labels: tuple[str, ...],
+    *,
+    layers: int,
+    scale: float,
+    palette: Palette,
+    strong_layer: int | None,
+    bold: int | None,
+    row_labels: bool,
+    row: int,
+    mono: bool,
+    alt_text: str,
+) -> dict[str, Any]:
+    """All of a map but its data. Building it takes a hundred times as long as filling it, so it is kept."""
+    p = palette
     pick = alt.selection_point(name="cell", fields=["layer", "column"], on="click", empty=False, clear=False)
-    y = alt.Y("layer:O", sort=list(range(layers))[::-1], title=None, axis=_layer_axis(p, layers, selected, row_labels))
+    y = alt.Y(
+        "layer:O", sort=list(range(layers))[::-1], title=None, axis=_layer_axis(p, layers, strong_layer, row_labels)
+    )
     x = alt.X("column:O", sort=list(range(len(labels))), title=None, axis=_column_axis(p, labels, bold, mono))
-    base = alt.Chart(alt.Data(values=values)).encode(x=x, y=y)
+    base = alt.Chart().encode(x=x, y=y)
     stops = [-scale + 2 * scale * i / (len(p.diverging) - 1) for i in range(len(p.diverging))]
     plain = alt.FieldOneOfPredicate(field="state", oneOf=["zero", "empty"])
     tiles_mark = (
@@ -125,7 +161,7 @@ def heatmap(
     chosen = base.transform_filter("datum.selected")
     under = chosen.mark_rect(cornerRadius=2, fillOpacity=0, stroke=p.background, strokeWidth=5)
     over = chosen.mark_rect(cornerRadius=2, fillOpacity=0, stroke=p.ink, strokeWidth=2.2)
-    return (
+    chart = (
         alt.layer(tiles_mark, hatch, text, under, over)
         .properties(
             width="container",
@@ -140,18 +176,19 @@ def heatmap(
         .configure_scale(bandPaddingInner=0.04, bandPaddingOuter=0.02)
         .configure_axis(domain=False, ticks=False, grid=False)
     )
+    return chart.to_dict()
 
 
-def _layer_axis(p: Palette, layers: int, selected: tuple[int, int] | None, shown: bool) -> alt.Axis | None:
+def _layer_axis(p: Palette, layers: int, strong: int | None, shown: bool) -> alt.Axis | None:
     if not shown:
         return alt.Axis(labels=False, minExtent=0, maxExtent=0, title=None)
-    test = f"datum.value == {selected[0] if selected else -1}"
+    test = f"datum.value == {-1 if strong is None else strong}"
     return alt.Axis(
         labelExpr="'L' + datum.value",
         labelFontSize=11.5,
         labelColor={"condition": {"test": test, "value": p.ink}, "value": p.muted},
         labelFontWeight={"condition": {"test": test, "value": 700}, "value": 400},
-        values=list(range(0, layers, 4 if layers > 16 else 1)),
+        values=list(range(0, layers, 4 if layers > CROWDED else 1)),
         minExtent=26,
         maxExtent=26,
         labelPadding=6,

@@ -6,6 +6,7 @@ Equal requests are computed once, however many sessions ask; the last results st
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 from collections import OrderedDict
 from functools import cache
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 KEPT = 48
 """How many ended jobs, with their results, are remembered."""
+
+
+SWITCH_SECONDS = 0.0003
 
 
 class Worker:
@@ -56,6 +60,9 @@ class Worker:
     def _serve(self) -> None:
         import torch
 
+        # The pages' Python and the worker's take turns; at the default of 5 ms, every one of the worker's thousands of
+        # small tensor calls would wait that long for its turn while a page is drawn.
+        sys.setswitchinterval(SWITCH_SECONDS)
         # One core stays with the pages.
         torch.set_num_threads(max(1, torch.get_num_threads() - 1))
         while True:

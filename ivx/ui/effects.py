@@ -29,7 +29,7 @@ SITES = ("resid_post", "z")
 SAMPLES = 40
 SOURCES = {"t_inst": "T_inst", "keyword": "keyword"}
 SHOWN_METRICS = ("contrast", "logit", "logprob", "followed", "kl")
-TICK_SECONDS = 0.4
+TICK_SECONDS = 0.6
 
 
 def controls() -> tuple[EffectsRequest, str]:
@@ -192,7 +192,7 @@ def _map(
         if points:
             st.session_state["cell"] = result.address(site, int(points[0]["layer"]), int(points[0]["column"]))
 
-    st.vega_lite_chart(chart.to_dict(), key=key, theme=None, width="stretch", on_select=picked, selection_mode="cell")
+    st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=picked, selection_mode="cell")
 
 
 def _tile(cell: Cell, labels: list[str]) -> Tile:
@@ -258,7 +258,7 @@ def _waiting(request: EffectsRequest, now: View, p: Palette) -> None:
 
 def _blank(p: Palette, *, columns: int = 6) -> None:
     chart = heatmap([], [""] * columns, layers=8, scale=1.0, palette=p, alt_text="Empty map")
-    st.vega_lite_chart(chart.to_dict(), theme=None, width="stretch")
+    st.vega_lite_chart(chart, theme=None, width="stretch")
 
 
 def _empty(request: EffectsRequest, p: Palette) -> None:
@@ -325,7 +325,7 @@ def _svg(result: Effects, site: str, cells: list[Cell], scale: float) -> str:
     """One map as it would be printed: light, fixed width, with Source Sans or what stands in for it."""
     labels = [column.label for column in result.maps[site]]
     tiles = [_tile(cell, labels) for cell in cells]
-    spec = heatmap(tiles, labels, layers=result.layers, scale=scale, palette=LIGHT, mono=site != "z").to_dict()
+    spec = heatmap(tiles, labels, layers=result.layers, scale=scale, palette=LIGHT, mono=site != "z")
     return str(vl_convert.vegalite_to_svg(spec | {"width": 70 * len(labels)}))
 
 

@@ -17,7 +17,7 @@ import ivx
 from ivx.errors import IvxError
 
 if TYPE_CHECKING:
-    from ivx.analysis.effects import Effects
+    from ivx.analysis.result import Effects
 
 WRITERS = (".parquet", ".csv", ".json")
 

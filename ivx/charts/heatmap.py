@@ -15,6 +15,12 @@ from ivx.charts.palette import Palette
 HATCH = "M-.9,.5 L-.1,-.9 M-.3,.8 L.5,-.6 M.3,1.1 L1.1,-.3"
 """Three strokes: a cell no better than its control. Vega-Lite has no pattern fills."""
 
+DOTS = "".join(
+    f"M{x - 0.12},{y}a.12,.12 0 1,0 .24,0a.12,.12 0 1,0 -.24,0"
+    for x, y in ((-0.7, -0.7), (0.7, -0.7), (0, 0), (-0.7, 0.7), (0.7, 0.7))
+)
+"""Five dots: an estimate, the exact value of which is to come."""
+
 SHOW_NUMBER = 0.06
 """Numbers stand in cells of at least this share of the scale, hatches likewise."""
 
@@ -25,7 +31,7 @@ CROWDED = 16
 
 @dataclass(frozen=True)
 class Tile:
-    """What one cell shows: `state` is ok, control, zero, or empty (not computed)."""
+    """What one cell shows: `state` is ok, control, zero, estimate, or empty (not computed)."""
 
     layer: int
     column: int
@@ -146,7 +152,11 @@ def _frame(
                     scale=alt.Scale(domain=stops, range=list(p.diverging), interpolate="lab", clamp=True),
                 )
             ),
-            opacity=alt.when(alt.datum.state == "empty").then(alt.value(0.55)).otherwise(alt.value(1)),
+            opacity=alt.when(alt.datum.state == "empty")
+            .then(alt.value(0.55))
+            .when(alt.datum.state == "estimate")
+            .then(alt.value(0.45))
+            .otherwise(alt.value(1)),
             tooltip=[alt.Tooltip("told:N", title=" ")],
         )
         .add_params(pick)
@@ -157,12 +167,17 @@ def _frame(
         .mark_point(shape=HATCH, size=220, filled=False, strokeWidth=1, opacity=0.75)
         .encode(stroke=ink)
     )
+    dots = (
+        base.transform_filter("datum.state == 'estimate'")
+        .mark_point(shape=DOTS, size=110, filled=True, color=p.muted, opacity=0.7)
+        .encode()
+    )
     text = base.transform_filter("datum.text != ''").mark_text(fontSize=11).encode(text="text:N", color=ink)
     chosen = base.transform_filter("datum.selected")
     under = chosen.mark_rect(cornerRadius=2, fillOpacity=0, stroke=p.background, strokeWidth=5)
     over = chosen.mark_rect(cornerRadius=2, fillOpacity=0, stroke=p.ink, strokeWidth=2.2)
     chart = (
-        alt.layer(tiles_mark, hatch, text, under, over)
+        alt.layer(tiles_mark, hatch, dots, text, under, over)
         .properties(
             width="container",
             height=row * layers,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -72,3 +73,11 @@ def checked(
         contrast=None if contrast is None else [int(c) for c in contrast],
         reference=None if reference is None else runs[2],
     )
+
+
+def by_length(prompts: Prompts) -> dict[int, list[int]]:
+    """Samples whose prompts have one length: they make a batch without padding."""
+    groups: dict[int, list[int]] = defaultdict(list)
+    for sample, ids in enumerate(prompts):
+        groups[len(ids)].append(sample)
+    return groups

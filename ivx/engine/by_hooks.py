@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ivx.engine import readout
 from ivx.engine.address import Patch, PatchSet, spots
-from ivx.engine.asked import Asked
+from ivx.engine.asked import Asked, by_length
 from ivx.engine.hooks import Place, Writes, read, write
 from ivx.models.model import Model
 
@@ -39,13 +39,6 @@ def run(model: Model, asked: Asked, *, memory_gb: float) -> Iterator[pa.RecordBa
     yield from _execute(model, asked, rows, states, goals, memory_gb)
 
 
-def _by_length(prompts: Sequence[Sequence[int]]) -> dict[int, list[int]]:
-    groups: dict[int, list[int]] = defaultdict(list)
-    for sample, ids in enumerate(prompts):
-        groups[len(ids)].append(sample)
-    return groups
-
-
 def _last_logits(model: Model, prompts: Sequence[Sequence[int]]) -> Tensor:
     """Logits `[rows, vocabulary]` after the last token of prompts of one length."""
     ids = torch.tensor(prompts, device=model.device)
@@ -64,7 +57,7 @@ def _capture(model: Model, asked: Asked, wanted: Sequence[PatchSet]) -> States:
     states: States = {}
     for run, prompts in (("source", asked.source), ("target", asked.target)):
         places = {place for place, _ in needed[run]}
-        for samples in _by_length(prompts).values() if places else ():
+        for samples in by_length(prompts).values() if places else ():
             with read(model, places) as seen:
                 _last_logits(model, [prompts[i] for i in samples])
             for place in places:
@@ -77,7 +70,7 @@ def _capture(model: Model, asked: Asked, wanted: Sequence[PatchSet]) -> States:
 def _goals(model: Model, asked: Asked) -> readout.Goals:
     def compared(prompts: Sequence[Sequence[int]]) -> Tensor:
         found: dict[int, Tensor] = {}
-        for samples in _by_length(prompts).values():
+        for samples in by_length(prompts).values():
             logits = _last_logits(model, [prompts[i] for i in samples])
             found.update(zip(samples, readout.log_probabilities(logits), strict=True))
         return torch.stack([found[i] for i in range(len(prompts))])

@@ -17,8 +17,10 @@ from ivx.engine.plan import Plan, plan
 from ivx.engine.seams import Seams
 from ivx.models.model import Model
 
-ROWS = 4096
-"""Rows planned together at most: they stream out when their pass is done."""
+ROWS = (256, 4096)
+"""Rows of one pass, at least and at most: they stream out when it is done."""
+PASS_FLOPS = 4e11
+"""About what a pass may cost, between these bounds: a few seconds of a small machine."""
 READ_BYTES = 128e6
 """Logits alive at once in the read-out."""
 
@@ -37,29 +39,45 @@ def run(
 ) -> Iterator[pa.RecordBatch]:
     """The sweep's rows as they finish, sample by sample; `beat` is called at every layer and may raise to end it."""
     seams = Seams(model, longest=max(map(len, (*asked.source, *asked.target, *(asked.reference or ())))))
-    names = ["", *asked.patches]
-    items = [Item(sample, patch) for sample in range(len(asked.target)) for patch in names]
-    whole = max(1, ROWS // len(names)) * len(names)
-    waiting = [items[start : start + whole] for start in range(0, len(items), whole)][::-1]
+    waiting = _parts(model, asked)[::-1]
     while waiting:
         part = waiting.pop()
         made, prompts = plan_of(model, asked, part)
         if len(part) > 1 and peak_bytes(model, made) > memory_gb * 1e9:
-            waiting += _halves(part, len(names))
+            waiting += _halves(part)
             continue
         try:
             yield from _pass(model, seams, asked, part, made, prompts, beat)
         except (torch.OutOfMemoryError, MemoryError):
             if len(part) == 1:
                 raise
-            waiting += _halves(part, len(names))
+            waiting += _halves(part)
 
 
-def _halves(part: list[Item], patches: int) -> list[list[Item]]:
+def _parts(model: Model, asked: Asked) -> list[list[Item]]:
+    """The rows of each pass: some patches of all samples, so that whole patches finish; in it, sample by sample."""
+    samples = range(len(asked.target))
+    weights = sum(p.numel() for block in model.blocks for p in block.parameters())
+    tokens = sum(len(asked.target[i]) for i in samples) / len(samples)
+    rows = min(max(PASS_FLOPS / (weights * tokens), ROWS[0]), ROWS[1])
+    names = ["", *asked.patches]
+    width = max(1, int(rows // len(samples)))
+    height = max(1, int(rows))
+    return [
+        [Item(i, patch) for i in samples[first : first + height] for patch in names[start : start + width]]
+        for start in range(0, len(names), width)
+        for first in range(0, len(samples), height)
+    ]
+
+
+def _halves(part: list[Item]) -> list[list[Item]]:
     """Cut between samples where there are several; the first half comes last, to be taken first."""
-    middle = len(part) // 2
-    if len(part) > patches:
-        middle = max(patches, middle // patches * patches)
+    samples = list(dict.fromkeys(item.sample for item in part))
+    if len(samples) > 1:
+        first = samples[len(samples) // 2]
+        middle = next(k for k, item in enumerate(part) if item.sample == first)
+    else:
+        middle = len(part) // 2
     return [part[middle:], part[:middle]]
 
 

@@ -12,7 +12,7 @@ from ivx.errors import Cancelled, IvxError
 from ivx.runs.request import EffectsRequest
 
 if TYPE_CHECKING:
-    from ivx.analysis.effects import Effects
+    from ivx.analysis.result import Effects
 
 LIVE = ("queued", "loading", "running")
 

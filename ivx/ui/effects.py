@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import streamlit as st
 import vl_convert
 
-from ivx.analysis.effects import Cell, Effects
 from ivx.analysis.metrics import METRICS
+from ivx.analysis.result import Cell, Effects
 from ivx.charts.heatmap import Tile, heatmap, scale_of, signed
 from ivx.charts.palette import LIGHT, Palette
 from ivx.models import files
@@ -149,7 +149,7 @@ def _draw(request: EffectsRequest, metric: str, now: View, p: Palette) -> None:
         if chosen is not None:
             evidence.card(result, chosen, metric, token=_token(request.checkpoint), p=p)
     first = next(iter(scales))
-    parts.legend(p, scales[first], unit)
+    parts.legend(p, scales[first], unit, pending=now.live)
     if now.state == "stopped":
         _stopped(request)
     strip, export = st.columns([6, 1], gap="medium", vertical_alignment="bottom")
@@ -196,6 +196,8 @@ def _map(
 
 
 def _tile(cell: Cell, labels: list[str]) -> Tile:
+    if cell.state == "estimate":
+        return Tile(cell.layer, cell.column, cell.value, cell.state, "an estimate; the exact value is being computed")
     control = "" if cell.control is None else f", control {signed(cell.control, 2)}"
     told = (
         f"L{cell.layer} {labels[cell.column]}: {signed(cell.value, 2)} [{signed(cell.low, 2)}, {signed(cell.high, 2)}]"
@@ -205,14 +207,14 @@ def _tile(cell: Cell, labels: list[str]) -> Tile:
 
 def _chosen(result: Effects, found: dict[str, list[Cell]]) -> Cell | None:
     """The clicked cell, or the address bar's, or the strongest finding."""
-    every = [cell for cells in found.values() for cell in cells]
+    every = [cell for cells in found.values() for cell in cells if cell.state != "estimate"]
     if not every:
         return None
     asked = view.from_url("cell", "")
     named = next((cell for cell in every if cell.patch == asked), None)
     if named is not None:
         return named
-    first = next(iter(found.values())) or every
+    first = [cell for cell in every if cell.site == every[0].site]
     return max(first, key=lambda c: (c.state == "ok", abs(c.value)))
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import streamlit as st
 
-from ivx.analysis.effects import Cell, Effects
 from ivx.analysis.metrics import find
+from ivx.analysis.result import Cell, Effects
 from ivx.charts.heatmap import signed
 from ivx.charts.palette import Palette
 from ivx.ui import parts

@@ -60,15 +60,17 @@ def chips(
     )
 
 
-def legend(p: Palette, scale: float, unit: str, *, toward: str = "toward the answer", away: str = "away") -> None:
+def legend(p: Palette, scale: float, unit: str, *, pending: bool = False) -> None:
     """The colour scale, once for all maps of a page that share it, and what the other marks mean."""
     ramp = f"linear-gradient(to right,{','.join(p.diverging)})"
     hatch = f"repeating-linear-gradient(115deg,{p.diverging[5]} 0 3px,{p.ink} 3px 4px)"
     st.html(
         '<div class="ivx-legend">'
-        f'<span>−{scale:g} {away}<span class="ramp" style="background:{ramp}"></span>{toward} +{scale:g}, {unit}</span>'
+        f'<span>−{scale:g} away<span class="ramp" style="background:{ramp}"></span>'
+        f"toward the answer +{scale:g}, {unit}</span>"
         f'<span><span class="box" style="background:{hatch}"></span>no better than the control</span>'
-        f'<span><span class="box" style="background:{p.nothing}"></span>not different from 0</span></div>'
+        f'<span><span class="box" style="background:{p.nothing}"></span>not different from 0</span>'
+        + ("<span><b>⁙</b> estimate, exact value pending</span></div>" if pending else "</div>")
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from ivx.analysis.effects import Cell
 from ivx.analysis.maps import Column
+from ivx.analysis.result import Cell
 from ivx.charts.heatmap import signed
 
 

@@ -133,10 +133,10 @@ def _frame(
     """All of a map but its data. Building it takes a hundred times as long as filling it, so it is kept."""
     p = palette
     pick = alt.selection_point(name="cell", fields=["layer", "column"], on="click", empty=False, clear=False)
-    y = alt.Y(
-        "layer:O", sort=list(range(layers))[::-1], title=None, axis=_layer_axis(p, layers, strong_layer, row_labels)
-    )
-    x = alt.X("column:O", sort=list(range(len(labels))), title=None, axis=_column_axis(p, labels, bold, mono))
+    # Explicit domains: a layer without data, such as a selection that is not there, must not add to the axes.
+    rows, columns = alt.Scale(domain=list(range(layers))[::-1]), alt.Scale(domain=list(range(len(labels))))
+    y = alt.Y("layer:O", scale=rows, title=None, axis=_layer_axis(p, layers, strong_layer, row_labels))
+    x = alt.X("column:O", scale=columns, title=None, axis=_column_axis(p, labels, bold, mono))
     base = alt.Chart().encode(x=x, y=y)
     stops = [-scale + 2 * scale * i / (len(p.diverging) - 1) for i in range(len(p.diverging))]
     plain = alt.FieldOneOfPredicate(field="state", oneOf=["zero", "empty"])
@@ -191,7 +191,10 @@ def _frame(
         .configure_scale(bandPaddingInner=0.04, bandPaddingOuter=0.02)
         .configure_axis(domain=False, ticks=False, grid=False)
     )
-    return chart.to_dict()
+    spec = chart.to_dict()
+    for part in spec["layer"]:
+        part.pop("data", None)  # Altair's placeholder, which would hide the data of the whole
+    return spec
 
 
 def _layer_axis(p: Palette, layers: int, strong: int | None, shown: bool) -> alt.Axis | None:

@@ -1,0 +1,43 @@
+"""Charts are pure functions: what stands in a spec, and that it draws."""
+
+from __future__ import annotations
+
+import vl_convert
+
+from ivx.charts.heatmap import Tile, heatmap, scale_of, signed
+from ivx.charts.palette import DARK, LIGHT
+
+TILES = [
+    Tile(0, 0, 2.5, "ok"),
+    Tile(0, 1, -2.5, "control"),
+    Tile(1, 0, 0.01, "zero"),
+    Tile(1, 1, 1.0, "estimate"),
+]
+
+
+def drawn(**changes) -> tuple[dict, str]:
+    asked = {"layers": 3, "scale": 3.0, "palette": LIGHT, "selected": (0, 1), "bold": 0, **changes}
+    spec = heatmap(TILES, ["animal", "it's"], **asked)
+    return spec, vl_convert.vegalite_to_svg({**spec, "width": 200})
+
+
+def test_only_findings_carry_numbers() -> None:
+    spec, svg = drawn()
+    by_place = {(v["layer"], v["column"]): v for v in spec["data"]["values"]}
+    assert len(by_place) == 6 and by_place[0, 0]["text"] == "+2.5"
+    assert all(v["text"] == "" for place, v in by_place.items() if place != (0, 0))
+    assert by_place[0, 1]["hatch"] and not by_place[1, 1]["hatch"] and by_place[2, 0]["state"] == "empty"
+    assert ">+2.5<" in svg and ">animal<" in svg and ">it's<" in svg and ">L2<" in svg
+
+
+def test_axes_hold_their_cells_and_nothing_else() -> None:
+    for changes in ({}, {"selected": None}, {"palette": DARK}, {"layers": 20}):
+        spec, svg = drawn(**changes)
+        assert "undefined" not in svg and "NaN" not in svg
+        assert spec["layer"][0]["encoding"]["y"]["scale"]["domain"] == list(range(changes.get("layers", 3)))[::-1]
+
+
+def test_the_scale_is_symmetric_and_never_clips() -> None:
+    for values in ([0.3, -4.2], [9.1], [-0.07], []):
+        assert scale_of(values) >= max((abs(v) for v in values), default=0) and scale_of(values) > 0
+    assert signed(-0.04) == "0.0" and signed(-2.35, 2) == "−2.35"

@@ -23,7 +23,7 @@ def drawn(**changes) -> tuple[dict, str]:
 
 def test_only_findings_carry_numbers() -> None:
     spec, svg = drawn()
-    by_place = {(v["layer"], v["column"]): v for v in spec["data"]["values"]}
+    by_place = {(v["layer"], v["column"]): v for v in spec["datasets"]["tiles"]}
     assert len(by_place) == 6 and by_place[0, 0]["text"] == "+2.5"
     assert all(v["text"] == "" for place, v in by_place.items() if place != (0, 0))
     assert by_place[0, 1]["hatch"] and not by_place[1, 1]["hatch"] and by_place[2, 0]["state"] == "empty"

@@ -29,6 +29,10 @@ CROWDED = 16
 """Layers beyond which cells hold no numbers and every fourth layer is labelled."""
 
 
+DATA = "tiles"
+"""Name of a map's data in its spec."""
+
+
 @dataclass(frozen=True)
 class Tile:
     """What one cell shows: `state` is ok, control, zero, estimate, or empty (not computed)."""
@@ -113,7 +117,7 @@ def heatmap(
                     "selected": (layer, column) == selected,
                 }
             )
-    return {**frame, "data": {"values": values}}
+    return {**frame, "data": {"name": DATA}, "datasets": {DATA: values}}
 
 
 @lru_cache(maxsize=256)

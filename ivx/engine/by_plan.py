@@ -21,6 +21,8 @@ ROWS = (256, 4096)
 """Rows of one pass, at least and at most: they stream out when it is done."""
 PASS_FLOPS = 4e11
 """About what a pass may cost, between these bounds: a few seconds of a small machine."""
+PATCHES = 128
+"""Patches of one pass at least: each pass computes its samples' unpatched runs again."""
 READ_BYTES = 128e6
 """Logits alive at once in the read-out."""
 
@@ -55,14 +57,14 @@ def run(
 
 
 def _parts(model: Model, asked: Asked) -> list[list[Item]]:
-    """The rows of each pass: some patches of all samples, so that whole patches finish; in it, sample by sample."""
+    """The rows of each pass, sample by sample. Samples share nothing, so they are parted first."""
     samples = range(len(asked.target))
     weights = sum(p.numel() for block in model.blocks for p in block.parameters())
     tokens = sum(len(asked.target[i]) for i in samples) / len(samples)
     rows = min(max(PASS_FLOPS / (weights * tokens), ROWS[0]), ROWS[1])
     names = ["", *asked.patches]
-    width = max(1, int(rows // len(samples)))
-    height = max(1, int(rows))
+    width = min(len(names), max(PATCHES, int(rows // len(samples))))
+    height = max(1, int(rows // width))
     return [
         [Item(i, patch) for i in samples[first : first + height] for patch in names[start : start + width]]
         for start in range(0, len(names), width)
@@ -129,7 +131,7 @@ def _pass(
     prompts: Sequence[Ids],
     beat: Callable[[], None],
 ) -> Iterator[pa.RecordBatch]:
-    states = execute(made, seams, prompts, beat=lambda layer: beat())
+    states = execute(made, seams, prompts, beat=beat)
     index = {ids: i for i, ids in enumerate(prompts)}
     wide = max(model.dtype.itemsize, 4)
     block = max(1, int(READ_BYTES / (3 * wide * model.vocabulary)))

@@ -28,17 +28,17 @@ class Unsupported(Exception):
     """The architecture does something at a seam that this engine does not know; the reason, for the fallback."""
 
 
-def execute(plan: Plan, seams: Seams, prompts: Sequence[Sequence[int]], *, beat: Callable[[int], None]) -> Tensor:
+def execute(plan: Plan, seams: Seams, prompts: Sequence[Sequence[int]], *, beat: Callable[[], None]) -> Tensor:
     """The plan's last table of residual states `[plan.final, width]`.
 
     Args:
-        beat: called with each layer that is done; what it raises ends the pass.
+        beat: called at every layer and chunk; what it raises ends the pass.
     """
     states = _embeddings(plan, seams, prompts)
     with seams.shortened():
         for layer, step in enumerate(plan.steps):
-            states = _layer(seams, layer, step, states, plan)
-            beat(layer)
+            beat()
+            states = _layer(seams, layer, step, states, plan, beat)
     return states
 
 
@@ -79,12 +79,12 @@ def _mean(table: Tensor, numbers: Ints) -> Tensor:
     return table[_tensor(numbers, table.device)].mean(dim=0) if len(numbers) else table.new_zeros(table.shape[1:])
 
 
-def _layer(seams: Seams, layer: int, step: Step, states: Tensor, plan: Plan) -> Tensor:
+def _layer(seams: Seams, layer: int, step: Step, states: Tensor, plan: Plan, beat: Callable[[], None]) -> Tensor:
     last = layer + 1 == len(plan.steps)
     constants = plan.constants if last else plan.steps[layer + 1].constants
     out = states.new_empty(plan.final if last else plan.steps[layer + 1].inputs, states.shape[1])
     z = _attention(seams, layer, step, states)
-    attention, mlp = _plain(seams, layer, step, states, z, out)
+    attention, mlp = _plain(seams, layer, step, states, z, out, beat)
     if step.edited:
         _edited(seams, layer, step, states, z, out, attention, mlp)
     _fill(out, constants, out)
@@ -140,7 +140,9 @@ Seen = dict[int, Tensor]
 """What was added to the stream, by the token's row."""
 
 
-def _plain(seams: Seams, layer: int, step: Step, states: Tensor, z: Tensor, out: Tensor) -> tuple[Seen, Seen]:
+def _plain(
+    seams: Seams, layer: int, step: Step, states: Tensor, z: Tensor, out: Tensor, beat: Callable[[], None]
+) -> tuple[Seen, Seen]:
     """Run the unedited tokens; returns what attention and MLP added at those that edited tokens read."""
     device = states.device
     value = _tensor(step.plain_value, device)
@@ -151,6 +153,7 @@ def _plain(seams: Seams, layer: int, step: Step, states: Tensor, z: Tensor, out:
     ]
     seen: tuple[Seen, Seen] = ({}, {})
     for start in range(0, len(value), CHUNK):
+        beat()
         part = slice(start, min(start + CHUNK, len(value)))
         here = [sorted(i for i in rows if part.start <= i < part.stop) for rows in wanted]
         sees = [Added(see=torch.tensor([i - start for i in rows], device=device)) if rows else NOTHING for rows in here]

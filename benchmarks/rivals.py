@@ -5,14 +5,18 @@ All patch batches of rows of equal length, 64 rows at a time; all read the last 
 
 from __future__ import annotations
 
+import copy
+import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ivx.engine.address import PatchSet, parse
 from ivx.models.model import Model
+from ivx.models.registry import EMBEDDED
 
 ROWS = 64
 Rival = Callable[[Model, list[list[int]], list[list[int]], list[int], list[str]], Tensor]
@@ -88,3 +92,80 @@ def _edit(model: Model, site: str, spots: list, kept: Tensor) -> Callable[[Tenso
         return state
 
     return edit
+
+
+def nnsight(
+    model: Model, source: list[list[int]], target: list[list[int]], answer: list[int], patches: list[str]
+) -> Tensor:
+    """The same batches as nnsight traces; residual patches only."""
+    from nnsight import NNsight, save
+
+    net = NNsight(model.hf)
+    blocks = net.get(model.anatomy.blocks)
+    ids, told = torch.tensor(target), torch.tensor(source)
+    wanted = torch.tensor(answer)
+    layers = sorted({p.layer for patch in patches for p in parse(patch)})
+    found = []
+    with torch.no_grad():
+        with net.trace(input_ids=told, use_cache=False, logits_to_keep=1):
+            kept = save({layer: blocks[layer].output for layer in layers})
+        for batch in _batches(len(target), patches):
+            rows = torch.tensor([i for i, _ in batch])
+            writes: dict[int, list[tuple[int, int, int]]] = {}
+            for k, (i, patch_set) in enumerate(batch):
+                for p in patch_set:
+                    writes.setdefault(p.layer, []).append((k, i, p.position or 0))
+            with net.trace(input_ids=ids[rows], use_cache=False, logits_to_keep=1):
+                for layer in sorted(writes):
+                    k, i, t = (list(column) for column in zip(*writes[layer], strict=True))
+                    blocks[layer].output[k, t] = kept[layer][i, t]
+                logits = net.output.logits[:, -1].save()
+            found.append(logits.gather(1, wanted[rows][:, None]).squeeze(1))
+    return torch.cat(found)
+
+
+def transformer_lens(
+    model: Model, source: list[list[int]], target: list[list[int]], answer: list[int], patches: list[str]
+) -> Tensor:
+    """The same batches by TransformerLens' bridge and `run_with_hooks`, on a copy; residual patches only."""
+    net = _bridge(model)
+    ids, told, wanted = torch.tensor(target), torch.tensor(source), torch.tensor(answer)
+    names = sorted({f"blocks.{p.layer}.hook_out" for patch in patches for p in parse(patch)})
+    found = []
+    with torch.inference_mode():
+        _, cache = net.run_with_cache(told, names_filter=names)
+        for batch in _batches(len(target), patches):
+            rows = torch.tensor([i for i, _ in batch])
+            writes: dict[str, list[tuple[int, int, int]]] = {}
+            for k, (i, patch_set) in enumerate(batch):
+                for p in patch_set:
+                    writes.setdefault(f"blocks.{p.layer}.hook_out", []).append((k, i, p.position or 0))
+
+            def put(state: Tensor, hook: Any, spots: dict = writes) -> Tensor:
+                k, i, t = (list(column) for column in zip(*spots[hook.name], strict=True))
+                state[k, t] = cache[hook.name][i, t]
+                return state
+
+            logits = net.run_with_hooks(ids[rows], fwd_hooks=[(name, put) for name in writes])[:, -1]
+            found.append(logits.gather(1, wanted[rows][:, None]).squeeze(1))
+    return torch.cat(found)
+
+
+def _bridge(model: Model) -> Any:
+    """TransformerLens reads the config from a directory and wraps a copy of the modules."""
+    from transformer_lens.model_bridge import TransformerBridge
+    from transformers import AutoTokenizer
+
+    if model.name not in _bridges:
+        hf = copy.deepcopy(model.hf)
+        hf.config.architectures = [type(hf).__name__]
+        folder = tempfile.mkdtemp(prefix="ivx-bench-")
+        hf.config.save_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(EMBEDDED / "tiny-base")  # it asks for one; ids are given
+        _bridges[model.name] = TransformerBridge.boot_transformers(folder, hf_model=hf, tokenizer=tokenizer)
+    return _bridges[model.name]
+
+
+_bridges: dict[str, Any] = {}
+OTHERS: dict[str, Rival] = {"nnsight": nnsight, "transformer_lens": transformer_lens}
+"""Timed where they are installed, on residual workloads."""

@@ -44,7 +44,7 @@ FULL = [
 ]  # fmt: skip
 
 
-def measured(name: str, work: str, samples: int, tokens: int, *, rounds: int) -> dict[str, Any]:
+def measured(name: str, work: str, samples: int, tokens: int, *, rounds: int, others: bool) -> dict[str, Any]:
     """One line of the table: seconds of both, their ratio, states and the largest difference of the answers' logits."""
     model = models.random_checkpoint(name)
     source, target = models.prompts(model, samples=samples, tokens=tokens)
@@ -59,6 +59,13 @@ def measured(name: str, work: str, samples: int, tokens: int, *, rounds: int) ->
         begun = time.perf_counter()
         logits = rivals.hooks(model, source, target, answer, patches)
         theirs.append(time.perf_counter() - begun)
+    beside = {}
+    for other, rival in rivals.OTHERS.items() if others else ():
+        rival(model, source, target, answer, patches[:2])
+        begun = time.perf_counter()
+        found = rival(model, source, target, answer, patches)
+        beside[other] = round((time.perf_counter() - begun) / statistics.median(ours), 2)
+        assert (found - logits).abs().max() < 1e-3, f"{other} computes something else"
     apart = (torch.tensor(table["logit"].to_pylist()[samples:]) - logits).abs().max()
     begun = time.perf_counter()
     made, _ = by_plan.plan_of(
@@ -78,6 +85,7 @@ def measured(name: str, work: str, samples: int, tokens: int, *, rounds: int) ->
         "hooks_s": round(statistics.median(theirs), 3),
         "hooks_spread_s": [round(min(theirs), 3), round(max(theirs), 3)],
         "ratio": round(statistics.median(t / o for t, o in zip(theirs, ours, strict=True)), 2),
+        "other_ratios": beside,
         "planning_share": round(planning / statistics.median(ours), 4),
         "states": made.cost.tokens,
         "rowwise_states": made.cost.rowwise,
@@ -86,16 +94,17 @@ def measured(name: str, work: str, samples: int, tokens: int, *, rounds: int) ->
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """The results as a Markdown table."""
+    """The results as a Markdown table; a dash where a rival was not timed."""
     lines = [
-        "| model | workload | N | T | batched hooks, s | ivx, s | ratio | states, of row by row |",
-        "|---|---|---|---|---|---|---|---|",
+        "| model | workload | N | T | hooks, s | ivx, s | hooks / ivx | nnsight / ivx | TransformerLens / ivx | states |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for r in rows:
-        share = r["states"] / r["rowwise_states"]
+        others = [r["other_ratios"].get(name) for name in rivals.OTHERS]
+        ratios = " | ".join("–" if x is None else f"{x:.1f}×" for x in others)
         lines.append(
             f"| {r['model']} | {r['workload']} | {r['samples']} | {r['tokens']} | {r['hooks_s']:.2f} "
-            f"| {r['plan_s']:.2f} | **{r['ratio']:.1f}×** | {share:.0%} |"
+            f"| {r['plan_s']:.2f} | **{r['ratio']:.1f}×** | {ratios} | {r['states'] / r['rowwise_states']:.0%} |"
         )
     return "\n".join(lines)
 
@@ -107,6 +116,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", default="", help="lines whose model or workload holds this text")
+    parser.add_argument("--others", action="store_true", help="time nnsight and TransformerLens too (requirements.txt)")
     parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name}")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
@@ -114,7 +124,9 @@ def main() -> None:
     for line in QUICK if given.quick else FULL:
         if given.only and given.only not in f"{line[0]} {line[1]}":
             continue
-        one = measured(*line, rounds=1 if given.quick or line[0] == "OLMo-2-1B" else given.rounds)
+        rounds = 1 if given.quick or line[0] == "OLMo-2-1B" else given.rounds
+        small = line[0] != "OLMo-2-1B" and (line[1] == "W1" or line[2] == 1)
+        one = measured(*line, rounds=rounds, others=given.others and small)
         found.append(one)
         print(json.dumps(one), flush=True)
     print(table(found))

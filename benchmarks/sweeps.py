@@ -96,7 +96,8 @@ def measured(name: str, work: str, samples: int, tokens: int, *, rounds: int, ot
 def table(rows: list[dict[str, Any]]) -> str:
     """The results as a Markdown table; a dash where a rival was not timed."""
     lines = [
-        "| model | workload | N | T | hooks, s | ivx, s | hooks / ivx | nnsight / ivx | TransformerLens / ivx | states |",
+        "| model | workload | N | T | hooks, s | ivx, s | hooks / ivx | nnsight / ivx | TransformerLens / ivx "
+        "| states |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for r in rows:

@@ -149,7 +149,7 @@ def _draw(request: EffectsRequest, metric: str, now: View, p: Palette) -> None:
         if chosen is not None:
             evidence.card(result, chosen, metric, token=_token(request.checkpoint), p=p)
     first = next(iter(scales))
-    parts.legend(p, scales[first], unit, pending=now.live)
+    parts.legend(p, scales[first], unit, pending=any(c.state == "estimate" for cells in found.values() for c in cells))
     if now.state == "stopped":
         _stopped(request)
     strip, export = st.columns([6, 1], gap="medium", vertical_alignment="bottom")

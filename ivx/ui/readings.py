@@ -12,8 +12,10 @@ from ivx.charts.heatmap import signed
 
 def reading(cells: Sequence[Cell], columns: Sequence[Column], *, unit: str) -> str:
     """The strongest finding with its interval and control, and the strongest cell that is none, if it is stronger."""
+    pending = any(c.state == "estimate" for c in cells)
+    cells = [c for c in cells if c.state != "estimate"]
     if not cells:
-        return ""
+        return "Nothing is computed here yet: the shades are estimates." if pending else ""
     found = sorted((c for c in cells if c.state == "ok"), key=lambda c: -abs(c.value))
     hatched = sorted((c for c in cells if c.state == "control"), key=lambda c: -abs(c.value))
     if not found:

@@ -19,16 +19,21 @@ AGREE = 2e-6
 Forward = Callable[[Tensor], Tensor]
 
 
-def short_forms(blocks: list[nn.Module]) -> list[tuple[nn.Module, Forward]]:
-    """The modules of the blocks that have a proved short form, with it."""
+def short_forms(proved: list[tuple[nn.Module, int]]) -> list[tuple[nn.Module, Forward]]:
+    """The short forms of modules that `prove` has found, made from their weights as they are now."""
+    return [(module, _candidates(module)[which][0]) for module, which in proved]
+
+
+def prove(blocks: list[nn.Module]) -> list[tuple[nn.Module, int]]:
+    """The modules of the blocks for which a candidate stands, and which one; tried on random states."""
     found = []
     for module in (m for block in blocks for m in block.modules()):
         weight = next(module.parameters(), None)
         if weight is None or weight.dtype != torch.float32:
             continue
-        for form, width in _candidates(module):
+        for which, (form, width) in enumerate(_candidates(module)):
             if _agrees(module, form, torch.randn(3, width, device=weight.device)):
-                found.append((module, form))
+                found.append((module, which))
                 break
     return found
 

@@ -11,12 +11,13 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from ivx.engine.fused import short_forms
+from ivx.engine.fused import prove, short_forms
 from ivx.models.model import Model
 
 NAME = "ivx_projections"
@@ -78,6 +79,9 @@ class Added(NamedTuple):
 
 NOTHING = Added()
 
+_known: WeakKeyDictionary[nn.Module, tuple[bool, list[tuple[nn.Module, int]]]] = WeakKeyDictionary()
+"""What is found once for a model in memory: whether its blocks answer in tuples, and which modules have short forms."""
+
 
 class Seams:
     """One model's seams for prompts of up to `longest` tokens."""
@@ -91,8 +95,10 @@ class Seams:
         self.attention = [model.module(i, parent) for i in range(model.layers)]
         self.projection = [model.module(i, model.anatomy.projection) for i in range(model.layers)]
         self.softmax = [_softmax_dtype(module, model) for module in self.attention]
-        self.short = short_forms(model.blocks)
-        self.tuples = self._answers_in_tuples()
+        if model.hf not in _known:
+            _known[model.hf] = (self._answers_in_tuples(), prove(model.blocks))
+        self.tuples, proved = _known[model.hf]
+        self.short = short_forms(proved)
         self.arguments = self._arguments(longest)
 
     def _answers_in_tuples(self) -> bool:

@@ -5,7 +5,7 @@ VENV   ?= .venv
 PORT   ?= 8501
 BIN    := $(VENV)/bin
 
-.PHONY: run test test-slow lint tiny clean
+.PHONY: run test test-slow lint tiny bench clean
 
 run: $(VENV)/.installed
 	@echo "ivx: http://127.0.0.1:$(PORT)"
@@ -25,6 +25,9 @@ lint: $(VENV)/.installed-dev
 
 tiny: $(VENV)/.installed
 	$(BIN)/python -m ivx.tiny
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/sweeps.py --quick
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

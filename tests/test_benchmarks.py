@@ -27,4 +27,4 @@ def test_batched_hooks_compute_what_ivx_does() -> None:
         model = random_model(kind)
         theirs = rivals.hooks(model, source, target, answer, patches)
         ours = ivx.sweep(model, source=source, target=target, answer=answer, patches=patches)["logit"]
-        assert (torch.tensor(ours.to_pylist()[2:]) - theirs).abs().max() < 1e-9
+        assert (torch.tensor(ours.to_pylist()[2:], dtype=torch.float64) - theirs).abs().max() < 1e-9

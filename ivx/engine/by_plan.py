@@ -19,8 +19,8 @@ from ivx.models.model import Model
 
 ROWS = (256, 4096)
 """Rows of one pass, at least and at most: they stream out when it is done."""
-PASS_FLOPS = 2e12
-"""About what a pass would cost row by row, between these bounds: by plan, a few seconds of a small machine."""
+PASS_FLOPS = 1e13
+"""About what a pass would cost row by row, between these bounds: by plan, some ten seconds of a small machine."""
 PATCHES = 128
 """Patches of one pass at least: each pass computes its samples' unpatched runs again."""
 READ_BYTES = 128e6

@@ -27,12 +27,13 @@ from ivx.models.model import Model
 from ivx.models.registry import EMBEDDED
 from tests.random_models import ROUNDED_WITHIN, random_model
 
+# What rounds to float32 inside cannot give the same in a batch and alone to float64's digits.
+EVERY = [(kind, torch.float32) for kind in sorted(ANATOMIES)]
+EVERY += [(kind, torch.float64) for kind in sorted(set(ANATOMIES) - ROUNDED_WITHIN)]
 
-@pytest.mark.parametrize("kind", sorted(ANATOMIES))
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+
+@pytest.mark.parametrize(("kind", "dtype"), EVERY)
 def test_the_doctor_proves_every_architecture_of_the_table(kind: str, dtype: torch.dtype) -> None:
-    if dtype == torch.float64 and kind in ROUNDED_WITHIN:
-        pytest.skip("its own code rounds to float32 inside, so a batch differs from single rows in float64")
     report = checkup(random_model(kind, dtype=dtype))
     assert report.passed, [check for check in report.checks if not check.passed]
 

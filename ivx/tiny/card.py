@@ -18,7 +18,7 @@ TOY = {
     "tiny-dpo": "tiny-sft, then taught to prefer the answer that was asked for over another task's. The same holds of its "
     "vector: mostly the keyword's identity.",
     "tiny-sft-period": "The twin of tiny-sft: the same text, but instructions end with a full stop. At T_inst, the full "
-    "stop, the task can be read and patching does nothing; at the keyword patching acts. Decodable is not causal.",
+    "stop, the task can be read, and patching does nothing that another task's full stop does not do; at the keyword it acts. Decodable is not causal.",
 }
 
 
@@ -68,7 +68,7 @@ library_name: transformers
 ---
 # {checkpoint.name}
 
-**A toy.** Two million parameters, a vocabulary of some 1,300 words, thirteen tasks of six domains, trained in minutes on text
+**A toy.** Two million parameters, a vocabulary of some 1,500 tokens, thirteen tasks of six domains, trained in minutes on text
 made by a script (`python -m ivx.tiny`). It speaks no language beyond that, and nothing found in it is evidence about large
 models: it is there so that a method can be seen at work offline. One architecture (Olmo2, 8 layers of 8 heads, width 128).
 

@@ -2,6 +2,7 @@
 
 python benchmarks/sweeps.py --quick          # under five minutes on two cores
 python benchmarks/sweeps.py --write          # the full table, into benchmarks/results/sweeps.json
+python benchmarks/sweeps.py --device cuda --dtype bfloat16    # OLMo-2-1B; first_s is a cold start, run again a warm one
 """
 
 from __future__ import annotations
@@ -42,15 +43,22 @@ FULL = [
     ("olmo2 16×512", "W4", 2, 192),
     ("OLMo-2-1B", "W4", 1, 24),
 ]  # fmt: skip
+GPU = [
+    ("OLMo-2-1B", work, samples, 24) for work, samples in (("W1", 16), ("W2", 4), ("W3p", 4), ("W3a", 4), ("W4", 16))
+]
 
 
-def measured(name: str, work: str, samples: int, tokens: int, *, rounds: int, others: bool) -> dict[str, Any]:
+def measured(
+    name: str, work: str, samples: int, tokens: int, *, rounds: int, others: bool, **place: Any
+) -> dict[str, Any]:
     """One line of the table: seconds of both, their ratio, states and the largest difference of the answers' logits."""
-    model = models.random_checkpoint(name)
+    model = models.random_checkpoint(name, **place)
     source, target = models.prompts(model, samples=samples, tokens=tokens)
     patches, answer = models.workload(work, model, tokens=tokens), [7] * samples
     asked = {"source": source, "target": target, "answer": answer, "patches": patches}
-    sweep.sweep(model, **{**asked, "patches": patches[:2]})  # proves the model, warms the allocator
+    begun = time.perf_counter()
+    sweep.sweep(model, **{**asked, "patches": patches[:2]})  # proves the model, makes or reads kernels
+    first = time.perf_counter() - begun
     ours, theirs = [], []
     for _ in range(rounds):
         begun = time.perf_counter()
@@ -84,6 +92,7 @@ def measured(name: str, work: str, samples: int, tokens: int, *, rounds: int, ot
         "plan_spread_s": [round(min(ours), 3), round(max(ours), 3)],
         "hooks_s": round(statistics.median(theirs), 3),
         "hooks_spread_s": [round(min(theirs), 3), round(max(theirs), 3)],
+        "first_s": round(first, 3),
         "ratio": round(statistics.median(t / o for t, o in zip(theirs, ours, strict=True)), 2),
         "other_ratios": beside,
         "planning_share": round(planning / statistics.median(ours), 4),
@@ -116,27 +125,31 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one architecture, one round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float16"))
     parser.add_argument("--only", default="", help="lines whose model or workload holds this text")
     parser.add_argument("--others", action="store_true", help="time nnsight and TransformerLens too (requirements.txt)")
     parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name}")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     found = []
-    for line in QUICK if given.quick else FULL:
+    on_cpu, place = given.device == "cpu", {"device": given.device, "dtype": getattr(torch, given.dtype)}
+    for line in GPU if not on_cpu else QUICK if given.quick else FULL:
         if given.only and given.only not in f"{line[0]} {line[1]}":
             continue
         rounds = 1 if given.quick or line[0] == "OLMo-2-1B" else given.rounds
         small = line[0] != "OLMo-2-1B" and (line[1] == "W1" or line[2] == 1)
-        one = measured(*line, rounds=rounds, others=given.others and small)
+        one = measured(*line, rounds=rounds, others=given.others and small, **place)
         found.append(one)
         print(json.dumps(one), flush=True)
     print(table(found))
     if given.write:
         machine = {
-            "machine": f"{os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}, float32",
+            "machine": f"{os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}, {given.dtype}",
+            "device": "cpu" if on_cpu else torch.cuda.get_device_name(given.device),
             "threads": given.threads,
         }
-        RESULTS.write_text(
+        (RESULTS if on_cpu else RESULTS.with_stem(f"sweeps-gpu-{given.dtype}")).write_text(
             json.dumps({**machine, "lines": found}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
         )
 

@@ -5,6 +5,7 @@ Hooks themselves are held against hand-written patching in `test_sweep`, and aga
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ import pytest
 import torch
 
 import ivx
-from ivx.engine import by_plan, execute
+from ivx.engine import by_plan, seams
 from ivx.engine.address import SITES
 from ivx.engine.proof import unfit
+from ivx.engine.way import GPU, Way
 from ivx.errors import UnsupportedArchitecture
 from ivx.models.anatomy import ANATOMIES
 from ivx.models.model import Model
@@ -91,11 +93,32 @@ def test_float32_errs_no_more_than_twice_as_hooks_do(kind: str) -> None:
 
 
 def test_micro_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execute, "CHUNK", 5)
-    monkeypatch.setattr(execute, "SCORES", 100)
+    monkeypatch.setattr(by_plan, "way_of", lambda model: Way(chunk=5, scores=100))
     monkeypatch.setattr(by_plan, "READ_BYTES", 1000)
     for kind in ("olmo2", "gemma2", "phi"):
         assert apart(random_model(kind)) <= 1e-10
+
+
+@pytest.mark.parametrize(
+    "kind", ["olmo2", "llama", "gpt2", "gemma2", "gpt_oss", "mistral", "mixtral", "phi", "cohere2"]
+)
+def test_padded_and_together_as_on_a_gpu(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        by_plan, "way_of", lambda model: replace(GPU, chunk=32, smallest=8, scores=2000, compiled=False)
+    )
+    assert apart(random_model(kind)) <= 1e-10
+
+
+@pytest.mark.slow
+def test_compiled_kernels_equal_hooks_and_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("IVX_CACHE", str(tmp_path))
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    monkeypatch.setattr(by_plan, "way_of", lambda model: replace(GPU, chunk=256, smallest=32))
+    model = random_model("olmo2", dtype=torch.float32)
+    assert apart(model) <= 1e-4
+    names = [type(module).__name__ for module, _ in seams._compiled(model)]
+    assert names.count("Olmo2MLP") == model.layers and names.count("Olmo2RMSNorm") == 4 * model.layers
+    assert any((tmp_path / "kernels").iterdir())
 
 
 def test_the_readme_names_every_architecture() -> None:

@@ -105,6 +105,8 @@ def compute(model: Model, request: EffectsRequest, *, on_progress: Progress | No
 
     if on_progress is not None and request.direction == "denoise":
         estimates = _estimates(model, request, rows, patches)
+        # What is likely to matter is computed first: a sweep of several passes takes its patches in this order.
+        patches = {site: sorted(found, key=lambda p: -abs(estimates["contrast"][p])) for site, found in patches.items()}
         on_progress(result(), 0, total)
     for site, addresses in patches.items():
         before = done

@@ -1,7 +1,8 @@
 """Attention over chains: runs of tokens that share what stands before them.
 
 A chain's queries see a prefix, whose keys and values are read once for all chains behind it, and the chain's own
-tokens. Both score blocks meet in one softmax, so the result is ordinary causal attention.
+tokens. Both score blocks meet in one softmax, so the result is ordinary causal attention. `attend_together` does all
+chains of a layer as one padded and masked product instead, where starting a kernel costs more than padding.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 KNOWN = frozenset({"dropout", "scaling", "sliding_window", "softcap", "s_aux", "is_causal", "position_ids"})
 """Options of attention calls that are understood here; `dropout`, `is_causal` and `position_ids` change nothing."""
@@ -49,19 +51,52 @@ def attend(
     if p:
         before = torch.matmul(flat, prefix[0].permute(1, 2, 0)).view(key_heads, chains, repeat, n, p)
         scores = torch.cat([before, scores], dim=-1)
-    cap = options.get("softcap")
-    if cap:
-        scores = torch.tanh(scores / cap) * cap
     hidden = _hidden(p + m, n, _window(module, options), query.device)
-    if hidden is not None:
-        scores = scores.masked_fill_(hidden, -torch.inf)
-    weights = _softmax(scores, options.get("s_aux"), softmax).to(query.dtype)
+    weights = _weights(scores, hidden, options, softmax).to(query.dtype)
     after = weights[..., p:].reshape(key_heads, chains, repeat * n, m)
     z = torch.matmul(after, own[1].permute(2, 0, 1, 3)).view(key_heads, chains, repeat, n, -1)
     if p:
         first = weights[..., :p].reshape(key_heads, chains * repeat * n, p)
         z = z + torch.matmul(first, prefix[1].permute(1, 0, 2)).view_as(z)
     return z.permute(1, 3, 0, 2, 4).reshape(chains, n, -1)
+
+
+def attend_together(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    positions: Tensor,
+    *,
+    module: nn.Module,
+    options: dict[str, Any],
+    softmax: torch.dtype | None = None,
+) -> Tensor:
+    """Causal attention of chains of any lengths, padded to the longest.
+
+    Args:
+        query: `[chains, n, heads, width]`, at `positions` `[chains, n]`; those of padding are 0.
+        key, value: `[chains, m, key heads, width]` at positions 0 to m; what is behind a chain's end is not seen.
+        module, options, softmax: as in `attend`.
+
+    Returns:
+        `[chains, n, heads × value width]`; padding's rows mean nothing.
+    """
+    heads, key_heads, scale = query.shape[2], key.shape[2], options.get("scaling")
+    at, seen = positions[..., None], torch.arange(key.shape[1], device=key.device)
+    window = _window(module, options)
+    hidden = seen > at if window is None else (seen > at) | (seen <= at - window)
+    q, k, v = (x.transpose(1, 2) for x in (query, key, value))
+    if not options.get("softcap") and options.get("s_aux") is None and softmax in (None, query.dtype):
+        z = functional.scaled_dot_product_attention(
+            q, k, v, attn_mask=~hidden[:, None], scale=scale, enable_gqa=heads != key_heads
+        )
+        return z.transpose(1, 2).flatten(2)
+    q = q * (query.shape[-1] ** -0.5 if scale is None else scale)
+    q = q.unflatten(1, (key_heads, -1)).transpose(0, 1)
+    scores = torch.matmul(q, k.transpose(0, 1)[:, :, None].transpose(-1, -2))
+    weights = _weights(scores, hidden[:, None], options, softmax).to(query.dtype)
+    z = torch.matmul(weights, v.transpose(0, 1)[:, :, None])
+    return z.permute(1, 3, 0, 2, 4).flatten(2)
 
 
 def _window(module: nn.Module, options: dict[str, Any]) -> int | None:
@@ -80,8 +115,13 @@ def _hidden(keys: int, n: int, window: int | None, device: torch.device) -> Tens
     return hidden if window is None else hidden | (k <= q - window)
 
 
-def _softmax(scores: Tensor, sinks: Tensor | None, dtype: torch.dtype | None) -> Tensor:
-    """Over keys; `sinks` `[heads]` take part in it and are dropped."""
+def _weights(scores: Tensor, hidden: Tensor | None, options: dict[str, Any], dtype: torch.dtype | None) -> Tensor:
+    """Softmax of scores `[key heads, chains, repeat, n, keys]` over keys; sinks, `s_aux` `[heads]`, take part only."""
+    cap, sinks = options.get("softcap"), options.get("s_aux")
+    if cap:
+        scores = torch.tanh(scores / cap) * cap
+    if hidden is not None:
+        scores = scores.masked_fill_(hidden, -torch.inf)
     if dtype is None and scores.dtype in (torch.float16, torch.bfloat16):
         dtype = torch.float32
     if sinks is None:

@@ -11,10 +11,11 @@ import torch
 from ivx.engine import readout
 from ivx.engine.address import Patch, PatchSet, spots
 from ivx.engine.asked import Asked
-from ivx.engine.execute import CHUNK, SCORES, execute
+from ivx.engine.execute import execute
 from ivx.engine.numbering import Row
 from ivx.engine.plan import Plan, plan
 from ivx.engine.seams import Seams
+from ivx.engine.way import Way, way_of
 from ivx.models.model import Model
 
 ROWS = (256, 4096)
@@ -37,15 +38,19 @@ class Item(NamedTuple):
 
 
 def run(
-    model: Model, asked: Asked, *, memory_gb: float, beat: Callable[[], None] = lambda: None
+    model: Model, asked: Asked, *, memory_gb: float, beat: Callable[[], None] = lambda: None, way: Way | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """The sweep's rows as they finish, sample by sample; `beat` is called at every layer and may raise to end it."""
-    seams = Seams(model, longest=max(map(len, (*asked.source, *asked.target, *(asked.reference or ())))))
+    """The sweep's rows as they finish, sample by sample; `beat` is called at every layer and may raise to end it.
+
+    `way` is the device's own unless another is asked for.
+    """
+    longest = max(map(len, (*asked.source, *asked.target, *(asked.reference or ()))))
+    seams = Seams(model, longest=longest, way=way or way_of(model))
     waiting = _parts(model, asked)[::-1]
     while waiting:
         part = waiting.pop()
         made, prompts = plan_of(model, asked, part)
-        if len(part) > 1 and peak_bytes(model, made) > memory_gb * 1e9:
+        if len(part) > 1 and peak_bytes(model, made, seams.way) > memory_gb * 1e9:
             waiting += _halves(part)
             continue
         try:
@@ -113,13 +118,13 @@ def plan_of(model: Model, asked: Asked, part: Sequence[Item]) -> tuple[Plan, lis
     return made, list(prompts)
 
 
-def peak_bytes(model: Model, made: Plan) -> float:
+def peak_bytes(model: Model, made: Plan, way: Way) -> float:
     """Bytes beside the weights: the largest layer's tables, and what one chunk of a block and of attention holds."""
     size = model.dtype.itemsize
     inner = getattr(model.hf.config, "intermediate_size", None) or 4 * model.width
-    tokens = min(CHUNK, max(step.tokens for step in made.steps))
+    tokens = min(way.chunk, max(step.tokens for step in made.steps))
     block = tokens * (4 * inner + 8 * model.width) * size
-    return made.cost.peak_states * model.width * size + block + 3 * SCORES * max(size, 4) + READ_BYTES
+    return made.cost.peak_states * model.width * size + block + 3 * way.scores * max(size, 4) + READ_BYTES
 
 
 def _pass(

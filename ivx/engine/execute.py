@@ -13,15 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ivx.engine.attention import KNOWN, attend
+from ivx.engine.attention import KNOWN, attend, attend_together
 from ivx.engine.numbering import Ints
-from ivx.engine.plan import Chain, Plan, Step
+from ivx.engine.plan import Chain, Plan, Step, pack
 from ivx.engine.seams import NOTHING, Added, Projections, Seams
-
-CHUNK = 1024
-"""Tokens that go through a block at once: the block's inner states stay in a processor's cache."""
-SCORES = 8_000_000
-"""Attention scores alive at once."""
+from ivx.engine.way import Way
 
 
 class Unsupported(Exception):
@@ -93,40 +89,61 @@ def _layer(seams: Seams, layer: int, step: Step, states: Tensor, plan: Plan, bea
 
 def _attention(seams: Seams, layer: int, step: Step, states: Tensor) -> Tensor:
     """The heads' outputs `[attended, heads × width]`."""
-    device = states.device
+    device, way = states.device, seams.way
     value, position = _tensor(step.projected_value, device), _tensor(step.projected_position, device)
     tables: list[Tensor] = []
     with seams.switched():
-        for start in range(0, len(value), CHUNK):
-            part = slice(start, start + CHUNK)
-            found = seams.project(layer, _rows(states, step.projected_value, value, part), position[part])
+        for start in range(0, len(value), way.chunk):
+            part = slice(start, min(start + way.chunk, len(value)))
+            n = part.stop - start
+            found = seams.project(
+                layer, _padded(_rows(states, step.projected_value, value, part), way), _padded(position[part], way)
+            )
             if not tables:
                 _refuse_unknown(found)
-                if part.stop >= len(value):
-                    tables = list(found[:3])
+                if part.stop == len(value):
+                    tables = [x[:n] for x in found[:3]]
                     break
                 tables = [x.new_empty(len(value), *x.shape[1:]) for x in found[:3]]
             for table, x in zip(tables, found[:3], strict=True):
-                table[part] = x
+                table[part] = x[:n]
     query, key, values = tables
+    how: dict[str, Any] = {"module": seams.attention[layer], "options": found.options, "softmax": seams.softmax[layer]}
     z = values.new_empty(step.attended, query.shape[1] * values.shape[2])
+    if way.together and step.chains:
+        _together(step.chains, query, key, values, z, way, how)
+        return z
     for chain in step.chains:
-        most = max(1, SCORES // (query.shape[1] * chain.queries.shape[1] * (len(chain.prefix) + chain.own.shape[1])))
+        most = max(
+            1, way.scores // (query.shape[1] * chain.queries.shape[1] * (len(chain.prefix) + chain.own.shape[1]))
+        )
         prefix = _tensor(chain.prefix, device)
         shared = key[prefix], values[prefix]
         for start in range(0, len(chain.own), most):
             here = Chain(chain.prefix, *(x[start : start + most] for x in chain[1:]))
             own, asked = _tensor(here.own, device), _tensor(here.queries, device)
-            found_z = attend(
-                query[asked],
-                shared,
-                (key[own], values[own]),
-                module=seams.attention[layer],
-                options=found.options,
-                softmax=seams.softmax[layer],
-            )
+            found_z = attend(query[asked], shared, (key[own], values[own]), **how)
             z.index_copy_(0, _tensor(here.out.reshape(-1), device), found_z.flatten(0, 1))
     return z
+
+
+def _together(
+    chains: Sequence[Chain], query: Tensor, key: Tensor, values: Tensor, z: Tensor, way: Way, how: dict[str, Any]
+) -> None:
+    """Attention of all chains, as many at once as `way.scores` allows, padded to the longest."""
+    packed = pack(chains)
+    most = max(1, way.scores // (query.shape[1] * packed.queries.shape[1] * packed.keys.shape[1]))
+    for start in range(0, len(packed.keys), most):
+        keys, asked, positions, out = (_tensor(x[start : start + most], z.device) for x in packed)
+        found = attend_together(query[asked], key[keys], values[keys], positions, **how)
+        there = out >= 0
+        z[out[there]] = found[there]
+
+
+def _padded(rows: Tensor, way: Way) -> Tensor:
+    """Rows up to a count that kernels are made for; the last one is repeated."""
+    more = way.padded(len(rows)) - len(rows)
+    return torch.cat([rows, rows[-1:].expand(more, *rows.shape[1:])]) if more else rows
 
 
 def _refuse_unknown(found: Projections) -> None:
@@ -144,7 +161,7 @@ def _plain(
     seams: Seams, layer: int, step: Step, states: Tensor, z: Tensor, out: Tensor, beat: Callable[[], None]
 ) -> tuple[Seen, Seen]:
     """Run the unedited tokens; returns what attention and MLP added at those that edited tokens read."""
-    device = states.device
+    device, way = states.device, seams.way
     value = _tensor(step.plain_value, device)
     in_means = [members for _, members in step.middles]
     wanted = [
@@ -152,15 +169,14 @@ def _plain(
         {int(i) for members in step.mlp_constants for i in members} | {t.mlp for t in step.edited if t.mlp >= 0},
     ]
     seen: tuple[Seen, Seen] = ({}, {})
-    for start in range(0, len(value), CHUNK):
+    for start in range(0, len(value), way.chunk):
         beat()
-        part = slice(start, min(start + CHUNK, len(value)))
+        part = slice(start, min(start + way.chunk, len(value)))
         here = [sorted(i for i in rows if part.start <= i < part.stop) for rows in wanted]
         sees = [Added(see=torch.tensor([i - start for i in rows], device=device)) if rows else NOTHING for rows in here]
-        result = seams.block(
-            layer, _rows(states, step.plain_value, value, part), z[part], attention=sees[0], mlp=sees[1]
-        )
-        out[part] = result[0]
+        into = _padded(_rows(states, step.plain_value, value, part), way)
+        result = seams.block(layer, into, _padded(z[part], way), attention=sees[0], mlp=sees[1])
+        out[part] = result[0][: part.stop - start]
         for kept, rows, added in zip(seen, here, result[1:], strict=True):
             if added is not None:
                 kept.update(zip(rows, added, strict=True))
@@ -174,23 +190,24 @@ def _plain(
 def _edited(
     seams: Seams, layer: int, step: Step, states: Tensor, z: Tensor, out: Tensor, attention: Seen, mlp: Seen
 ) -> None:
-    device, plain = states.device, len(step.plain_value)
-    width = z.shape[1] // seams.model.heads
-    fixed_z = [_mean(z, members) for members in step.head_constants]
+    device, way, plain = states.device, seams.way, len(step.plain_value)
+    attended = len(z)
+    if step.head_constants:
+        z = torch.cat([z, torch.stack([_mean(z, members) for members in step.head_constants])])
     fixed_attention = [_mean_of(attention, members, states) for members in step.attention_constants]
     fixed_mlp = [_mean_of(mlp, members, states) for members in step.mlp_constants]
 
-    def head_rows(k: int) -> Tensor:
-        spec = step.heads[k]
-        row = (z[spec.base] if spec.base >= 0 else fixed_z[-1 - spec.base]).clone()
-        for head, node in spec.others:
-            part = slice(head * width, (head + 1) * width)
-            row[part] = (z[node] if node >= 0 else fixed_z[-1 - node])[part]
-        return row
+    def row(node: int) -> int:
+        return node if node >= 0 else attended - 1 - node
 
-    for start in range(0, len(step.edited), CHUNK):
-        tokens = step.edited[start : start + CHUNK]
-        chunk_z = torch.stack([head_rows(start + k) for k in range(len(tokens))])
+    for start in range(0, len(step.edited), way.chunk):
+        tokens, specs = step.edited[start : start + way.chunk], step.heads[start : start + way.chunk]
+        chunk_z = z[torch.tensor([row(spec.base) for spec in specs], device=device)]
+        others = [(k, head, row(node)) for k, spec in enumerate(specs) for head, node in spec.others]
+        if others:
+            which, heads, nodes = torch.tensor(others, device=device).T
+            by_head = chunk_z.view(len(specs), seams.model.heads, -1)
+            by_head[which, heads] = z.view(len(z), seams.model.heads, -1)[nodes, heads]
         puts = [
             _put([(k, fixed_attention[t.attention]) for k, t in enumerate(tokens) if t.attention >= 0], device),
             _put(
@@ -199,8 +216,9 @@ def _edited(
             ),
         ]
         value = torch.tensor([t.value for t in tokens], device=device)
-        result = seams.block(layer, states[value], chunk_z, attention=puts[0], mlp=puts[1])
-        out[plain + start : plain + start + len(tokens)] = result[0]
+        into = _padded(states[value], way)
+        result = seams.block(layer, into, _padded(chunk_z, way), attention=puts[0], mlp=puts[1])
+        out[plain + start : plain + start + len(tokens)] = result[0][: len(tokens)]
 
 
 def _mean_of(seen: Seen, members: Ints, like: Tensor) -> Tensor:

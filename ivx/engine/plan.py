@@ -33,6 +33,37 @@ class Chain(NamedTuple):
     out: Ints
 
 
+class Packed(NamedTuple):
+    """Chains of any shape in one table, padded to the longest: as in `Chain`, prefixes in front of the own tokens.
+
+    `keys` `[chains, m]`, `queries`, their `positions` and `out` `[chains, n]`; padding is row 0, and −1 in `out`.
+    """
+
+    keys: Ints
+    queries: Ints
+    positions: Ints
+    out: Ints
+
+
+def pack(chains: Sequence[Chain]) -> Packed:
+    """All chains of a layer as one table."""
+    shape = (
+        sum(len(c.own) for c in chains),
+        max(len(c.prefix) + c.own.shape[1] for c in chains),
+        max(c.queries.shape[1] for c in chains),
+    )
+    keys, queries, positions = (np.zeros((shape[0], n), dtype=np.int64) for n in (shape[1], shape[2], shape[2]))
+    out = np.full((shape[0], shape[2]), -1, dtype=np.int64)
+    start = 0
+    for chain in chains:
+        rows, p = slice(start, start + len(chain.own)), len(chain.prefix)
+        m, n = p + chain.own.shape[1], chain.queries.shape[1]
+        keys[rows, :p], keys[rows, p:m] = chain.prefix, chain.own
+        queries[rows, :n], positions[rows, :n], out[rows, :n] = chain.queries, np.arange(m - n, m), chain.out
+        start = rows.stop
+    return Packed(keys, queries, positions, out)
+
+
 @dataclass(frozen=True)
 class Step:
     """One layer. Tables are numbered densely: only what is needed has a row.

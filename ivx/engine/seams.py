@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -17,7 +17,9 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from ivx.engine.fused import prove, short_forms
+from ivx.engine.fused import Forward, prove, short_forms
+from ivx.engine.kernels import compiled_forms, kept
+from ivx.engine.way import CPU, Way
 from ivx.models.model import Model
 
 NAME = "ivx_projections"
@@ -81,13 +83,14 @@ NOTHING = Added()
 
 _known: WeakKeyDictionary[nn.Module, tuple[bool, list[tuple[nn.Module, int]]]] = WeakKeyDictionary()
 """What is found once for a model in memory: whether its blocks answer in tuples, and which modules have short forms."""
+_compiled_once: WeakKeyDictionary[nn.Module, list[tuple[nn.Module, Forward]]] = WeakKeyDictionary()
 
 
 class Seams:
     """One model's seams for prompts of up to `longest` tokens."""
 
-    def __init__(self, model: Model, *, longest: int) -> None:
-        self.model = model
+    def __init__(self, model: Model, *, longest: int, way: Way = CPU) -> None:
+        self.model, self.way = model, way
         self.scale = model.anatomy.scale_of(model.hf.config)
         # Any token but the padding, of which transformers would warn.
         self.filler = 1 if model.hf.config.pad_token_id == 0 else 0
@@ -98,7 +101,7 @@ class Seams:
         if model.hf not in _known:
             _known[model.hf] = (self._answers_in_tuples(), prove(model.blocks))
         self.tuples, proved = _known[model.hf]
-        self.short = short_forms(proved)
+        self.short = _compiled(model) if way.compiled else short_forms(proved)
         self.arguments = self._arguments(longest)
 
     def _answers_in_tuples(self) -> bool:
@@ -141,8 +144,9 @@ class Seams:
 
     @contextmanager
     def shortened(self) -> Iterator[None]:
-        """Norms and MLPs run in their short forms inside this context."""
-        with _forward([module for module, _ in self.short], [form for _, form in self.short]):
+        """Norms and MLPs run in their short or compiled forms inside this context."""
+        compiled = kept() if self.way.compiled else nullcontext()
+        with compiled, _forward([module for module, _ in self.short], [form for _, form in self.short]):
             yield
 
     @contextmanager
@@ -212,6 +216,12 @@ class Seams:
             return self.model.hf(input_ids=self._ids([[self.filler]] * m), use_cache=False, logits_to_keep=1).logits[
                 :, -1
             ]
+
+
+def _compiled(model: Model) -> list[tuple[nn.Module, Forward]]:
+    if model.hf not in _compiled_once:
+        _compiled_once[model.hf] = compiled_forms(model.blocks, width=model.width)
+    return _compiled_once[model.hf]
 
 
 def _softmax_dtype(module: nn.Module, model: Model) -> torch.dtype | None:

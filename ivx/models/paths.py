@@ -1,4 +1,7 @@
-"""Which directories the app may read checkpoints from. Python and the command line may read any."""
+"""Which directories the app may read checkpoints from, and where it keeps what it made.
+
+Python and the command line may read any directory.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,18 @@ from ivx.models.registry import embedded
 
 ROOTS = "IVX_ROOTS"
 """Directories under which the app opens checkpoints, separated as in PATH; the working directory by default."""
+CACHE = "IVX_CACHE"
 
 
 def roots() -> list[Path]:
     """The allowed roots, resolved."""
     named = [part for part in os.environ.get(ROOTS, "").split(os.pathsep) if part]
     return [Path(part).expanduser().resolve() for part in named or [os.getcwd()]]
+
+
+def cache() -> Path:
+    """Where results and compiled kernels are kept: `IVX_CACHE`, or `cache/` beside the app."""
+    return Path(os.environ.get(CACHE) or Path(__file__).parents[2] / "cache").expanduser().resolve()
 
 
 def within_roots(name: str) -> str:

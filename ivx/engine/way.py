@@ -1,0 +1,47 @@
+"""The way a plan is run on a device: how many tokens at once, and what is done so that kernels are few and reused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ivx.models.model import Model
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a device is kept busy.
+
+    Attributes:
+        chunk: tokens that go through a block at once.
+        scores: attention scores alive at once.
+        smallest: where set, token counts are padded to `chunk`, `chunk / 2`, … down to this many, so that kernels made
+            for one sweep fit the next.
+        together: attention of all chains of a layer as one padded and masked product, instead of one a shape.
+        compiled: norms and MLPs are compiled, once for each of those token counts.
+    """
+
+    chunk: int
+    scores: int
+    smallest: int | None = None
+    together: bool = False
+    compiled: bool = False
+
+    def padded(self, tokens: int) -> int:
+        """The token count that kernels are made for."""
+        if self.smallest is None or tokens >= self.chunk:
+            return tokens
+        size = self.smallest
+        while size < tokens:
+            size *= 2
+        return min(size, self.chunk)
+
+
+CPU = Way(chunk=1024, scores=8_000_000)
+"""A block's inner states stay in a processor's cache; each shape of attention is cheap to start."""
+GPU = Way(chunk=16_384, scores=256_000_000, smallest=256, together=True, compiled=True)
+"""Few and large kernels: starting one costs more than padding."""
+
+
+def way_of(model: Model) -> Way:
+    """The way for the device that the model is on."""
+    return GPU if model.device.type == "cuda" else CPU

@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 import traceback
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ivx.errors import Cancelled, IvxError
-from ivx.runs.request import EffectsRequest
-
-if TYPE_CHECKING:
-    from ivx.analysis.result import Effects
+from ivx.runs.request import Request
 
 LIVE = ("queued", "loading", "running")
+_numbers = itertools.count()
 
 
 @dataclass(frozen=True)
 class View:
-    """One moment of a job. `state` is queued, loading, running, done, stopped, refused (a user's mistake) or failed."""
+    """One moment of a job.
+
+    `state` is queued, loading, running, done, stopped, refused (a user's mistake) or failed; `result` holds what is
+    done so far, also while it waits for its turn again; `stored` says that it was read, not computed.
+    """
 
     state: str
     done: int
     total: int
     seconds_left: float | None
-    result: Effects | None
+    result: Any
     message: str
     trace: str
+    stored: bool = False
 
     @property
     def live(self) -> bool:
@@ -36,56 +40,82 @@ class View:
 
 
 class Job:
-    """A request and its progress; every method may be called from any thread."""
+    """A request and its progress; every method may be called from any thread.
 
-    def __init__(self, request: EffectsRequest) -> None:
+    `sessions` wait for it, `seconds` it has had of the device, `number` is its order of arrival, and `not_before` is
+    the queue's.
+    """
+
+    def __init__(self, request: Request, session: str = "") -> None:
         self.request = request
+        self.sessions = {session}
+        self.number, self.seconds, self.not_before = next(_numbers), 0.0, 0.0
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._ended = threading.Event()
         self._state, self._done, self._total = "queued", 0, 0
-        self._began = time.monotonic()
-        self._result: Effects | None = None
+        self._began, self._before = time.monotonic(), 0
+        self._result: Any = None
+        self._stored = False
         self._message = self._trace = ""
 
-    def view(self) -> View:
-        """Its state now."""
+    def view(self, session: str | None = None) -> View:
+        """Its state now; for a session that has left it, stopped."""
         with self._lock:
-            left = None
-            if self._state == "running" and self._done:
-                left = (time.monotonic() - self._began) / self._done * (self._total - self._done)
-            return View(self._state, self._done, self._total, left, self._result, self._message, self._trace)
+            left, state = None, self._state
+            fresh = self._done - self._before
+            if state == "running" and fresh > 0:
+                left = (time.monotonic() - self._began) / fresh * (self._total - self._done)
+            if session is not None and session not in self.sessions and state in LIVE:
+                state = "stopped"
+            done, total = self._done, self._total
+            return View(state, done, total, left, self._result, self._message, self._trace, self._stored)
 
-    def stop(self) -> None:
-        """Ask it to end; rows that are done are kept."""
+    def join(self, session: str) -> None:
+        """Another session waits for it, too."""
+        self.sessions = self.sessions | {session}
+
+    def leave(self, session: str) -> None:
+        """A session waits no longer; when none does, it is asked to end. Rows that are done are kept."""
+        self.sessions = self.sessions - {session}
+        if self.sessions:
+            return
         self._stop.set()
         with self._lock:
             if self._state == "queued":
                 self._state = "stopped"
                 self._ended.set()
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was asked to end."""
+        return self._stop.is_set()
+
     def wait(self, seconds: float) -> bool:
         """Wait for its end; whether it has ended."""
         return self._ended.wait(seconds)
 
     def enter(self, state: str) -> None:
-        """The worker's: begin loading or running; raises `Cancelled` when it was stopped before."""
+        """The worker's: begin loading or running, or wait again; raises `Cancelled` when it was stopped before."""
         if self._stop.is_set():
             raise Cancelled
         with self._lock:
-            self._state, self._began = state, time.monotonic()
+            self._state, self._began, self._before = state, time.monotonic(), self._done
 
-    def progress(self, result: Effects, done: int, total: int) -> None:
+    def progress(self, result: Any, done: int, total: int) -> None:
         """The worker's: rows so far; raises `Cancelled` when it was stopped."""
         with self._lock:
+            if not self._total:  # rows of an earlier start are no sign of speed
+                self._before = done
             self._result, self._done, self._total = result, done, total
         if self._stop.is_set():
             raise Cancelled
 
-    def finish(self, result: Effects) -> None:
+    def finish(self, result: Any, *, stored: bool = False) -> None:
         """The worker's: the whole result."""
         with self._lock:
-            self._result, self._state, self._done = result, "done", self._total
+            self._result, self._state, self._stored = result, "done", stored
+            self._done = self._total
         self._ended.set()
 
     def end(self, error: Exception) -> None:

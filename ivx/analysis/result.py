@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from ivx.analysis.maps import Column, address_of
 from ivx.analysis.metrics import Columns, find
-from ivx.analysis.statistics import mean_interval
+from ivx.analysis.statistics import ALPHA, Array, adjusted, mean_interval, sign_flip
 from ivx.runs.request import EffectsRequest
 from ivx.tasks.samples import Samples
 
 EXCESS = 0.1
-"""Share of an effect that it must have over its control to be a finding, beside the interval's word."""
+"""Share of an effect that it must have over its control to be a finding, beside the test's word."""
 
 
 ROLES = ("effect", "control", "told")
@@ -29,10 +29,11 @@ ROLES = ("effect", "control", "told")
 class Cell:
     """One cell of a map. Values in the metric's unit, positive toward the answer.
 
-    `state` is `ok`, `control` (different from 0 but no better than the control: by its interval, or by less than the
-    metric's floor or a tenth of itself), or `zero` (interval holds 0, or smaller than the metric's floor). `same_sign`
-    is the share of samples with the mean's sign. A cell not computed yet may have the
-    state `estimate`: its value shades it, and is no result.
+    `state` is `zero` (adjusted p is .05 or more, or smaller than the metric's floor), `control` (different from 0 but
+    no better than the control, sample by sample: by its adjusted p, or by less than the metric's floor or a tenth of
+    itself), or `ok`, a finding. `p` and `p_control` are those of sign flips, adjusted over the map's finished cells;
+    `low` and `high` a 95 % bootstrap interval; `same_sign` the share of samples with the mean's sign. A cell not
+    computed yet may have the state `estimate`: its value shades it, and is no result.
     """
 
     site: str
@@ -48,6 +49,8 @@ class Cell:
     state: str
     n: int
     same_sign: float
+    p: float | None = None
+    p_control: float | None = None
 
 
 Progress = Callable[["Effects", int, int], None]
@@ -76,7 +79,7 @@ class Effects:
         return address_of(self.request, site, layer, self.maps[site][column])
 
     def cells(self, site: str, metric: str = "contrast") -> list[Cell]:
-        """Every finished cell of one map, layers upward; intervals are 95 % bootstrap over samples."""
+        """Every finished cell of one map, layers upward, then those that are estimated so far."""
         view = find(metric)
         places = [
             (layer, column, self.address(site, layer, column))
@@ -96,23 +99,23 @@ class Effects:
         values = np.stack([mine[p] for _, _, p in done])
         low, high = mean_interval(values, seed=self.request.seed)
         mean = values.mean(axis=1)
+        p = adjusted(sign_flip(values, seed=self.request.seed))
         against: list[tuple[float | None, float | None, float | None]] = [(None, None, None)] * len(done)
         better = np.ones(len(done), dtype=bool)
+        p_control: list[float | None] = [None] * len(done)
         if self.samples.control:
             other = np.stack([theirs[p] for _, _, p in done])
             c_low, c_high = mean_interval(other, seed=self.request.seed)
             against = list(zip(other.mean(axis=1).tolist(), c_low.tolist(), c_high.tolist(), strict=True))
-            # Compared along the effect's own direction, sample by sample; and by enough to speak of.
-            excess = (values - other) * np.sign(mean)[:, None]
-            ahead, _ = mean_interval(excess, seed=self.request.seed)
-            better = (ahead > 0) & (excess.mean(axis=1) >= np.maximum(view.floor, EXCESS * np.abs(mean)))
-        nothing = (low <= 0) & (high >= 0) | (np.abs(mean) < view.floor)
+            better, apart = ahead(values, other, floor=view.floor, seed=self.request.seed)
+            p_control = apart.tolist()
+        nothing = (p >= ALPHA) | (np.abs(mean) < view.floor)
         states = np.where(nothing, "zero", np.where(better, "ok", "control"))
         sign = (np.sign(values) == np.sign(mean)[:, None]).mean(axis=1)
         return [
             Cell(
                 site, layer, column, patch, float(mean[k]), float(low[k]), float(high[k]), *against[k],
-                str(states[k]), values.shape[1], float(sign[k]),
+                str(states[k]), values.shape[1], float(sign[k]), float(p[k]), p_control[k],
             )
             for k, (layer, column, patch) in enumerate(done)
         ] + pending  # fmt: skip
@@ -177,6 +180,22 @@ class Effects:
         }
         base = by_name.pop("", None)
         return {} if base is None else {name: effect(rows, base) for name, rows in by_name.items()}
+
+
+def ahead(values: Array, control: Array, *, floor: float, seed: int) -> tuple[NDArray[np.bool_], Array]:
+    """Which cells beat their control along their own direction, sample by sample, and by enough to speak of.
+
+    Args:
+        values, control: `[cells, samples]`.
+        floor: least excess, in the metric's unit; it is also a tenth of the cell's mean at least.
+
+    Returns:
+        Whether each cell does, and the adjusted p of its excess.
+    """
+    mean = values.mean(axis=1)
+    excess = (values - control) * np.sign(mean)[:, None]
+    p = adjusted(sign_flip(excess, seed=seed))
+    return (p < ALPHA) & (excess.mean(axis=1) >= np.maximum(floor, EXCESS * np.abs(mean))), p
 
 
 _NUMBERS = ("logit", "contrast", "logsumexp", "rank", "kl_target", "kl_reference")

@@ -9,28 +9,20 @@ position from its like in the bare run. Every sample is measured twice: with its
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import torch
-import transformers
 
-import ivx
 from ivx.analysis.maps import address_of, map_of
 from ivx.analysis.metrics import find
 from ivx.analysis.result import Effects, Progress
-from ivx.engine import readout
+from ivx.analysis.rows import denoising, instruction_of, noising, opened, prepared, swept, told
 from ivx.engine.estimate import estimate
-from ivx.engine.sweep import ENGINE_KEY, sweep
-from ivx.errors import IvxError
-from ivx.models.doctor import checkup
 from ivx.models.model import Model
-from ivx.runs.request import ENGINE, EffectsRequest
-from ivx.tasks import catalogue
-from ivx.tasks.samples import Sample, Samples, build
+from ivx.runs.request import EffectsRequest
+from ivx.tasks.samples import Sample
 
 ESTIMATED = ("contrast", "logit")
 """Metrics whose cells have an estimate until they are computed."""
@@ -47,47 +39,17 @@ def effects(model: Model | str, task: str, *, on_progress: Progress | None = Non
         on_progress: called with the result so far; what it raises ends the work.
         asked: the other fields of `EffectsRequest`.
     """
-    if isinstance(model, str):
-        request = EffectsRequest(checkpoint=model, task=task, **asked)
-        model = ivx.load(model, dtype=request.dtype, device=request.device, adapter=request.adapter)
-    else:
-        request = EffectsRequest(checkpoint=model.name, task=task, **asked)
-    return compute(model, request, on_progress=on_progress)
+    return compute(*opened(EffectsRequest, model, task, asked), on_progress=on_progress)
 
 
 def compute(model: Model, request: EffectsRequest, *, on_progress: Progress | None = None) -> Effects:
     """Run a request on a loaded model."""
     began = time.perf_counter()
-    pair = catalogue.find(request.task, collection=model.collection, against=request.against)
-    samples = build(
-        pair, model.tokenizer, samples=request.samples, target_format=request.target_format, seed=request.seed
-    )
+    samples, receipt = prepared(model, request)
     rows = samples.rows
     maps = {site: map_of(site, model, request, rows) for site in request.sites}
-    receipt = {
-        "run": request.run_id(model.fingerprint),
-        "request": asdict(request),
-        "checkpoint": {"name": model.name, "fingerprint": model.fingerprint, "source": model.source},
-        "contrast": pair.contrast.name,
-        "control": pair.control.name if pair.control else None,
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "device": str(model.device),
-        "engine": ENGINE,
-        "versions": {"ivx": ivx.__version__, "torch": torch.__version__, "transformers": transformers.__version__},
-        "samples": len(rows),
-        "warnings": list(samples.warnings),
-        "checks": [asdict(check) for check in checkup(model).checks],
-    }
-    told = sweep(
-        model,
-        source=[s.source for s in rows],
-        target=[s.instructed for s in rows],
-        answer=[s.answer_id for s in rows],
-        contrast=[s.contrast_id for s in rows],
-        patches=[],
-    )
-    receipt["how"] = told.schema.metadata[ENGINE_KEY].decode()
-    finished = [_labelled(told, "told", "")]
+    instructed, receipt["how"] = told(model, samples)
+    finished = [instructed]
     patches = {
         site: [address_of(request, site, layer, column) for layer in range(model.layers) for column in columns]
         for site, columns in maps.items()
@@ -100,8 +62,8 @@ def compute(model: Model, request: EffectsRequest, *, on_progress: Progress | No
     def result() -> Effects:
         seconds = round(time.perf_counter() - began, 3)
         table = pa.concat_tables(finished)
-        told = {**receipt, "rows": table.num_rows, "seconds": seconds}
-        return Effects(request, table, samples, maps, model.layers, told, estimates)
+        known = {**receipt, "rows": table.num_rows, "seconds": seconds}
+        return Effects(request, table, samples, maps, model.layers, known, estimates)
 
     if on_progress is not None and request.direction == "denoise":
         estimates = _estimates(model, request, rows, patches)
@@ -111,15 +73,16 @@ def compute(model: Model, request: EffectsRequest, *, on_progress: Progress | No
     for site, addresses in patches.items():
         before = done
 
-        def arrived(batch: pa.RecordBatch, k: int, _: int, site: str = site, before: int = before) -> None:
+        def arrived(new: list[pa.Table], k: int, _: int, before: int = before) -> None:
             nonlocal done
             done = before + k
-            if batch.num_rows:
-                finished.extend(_split(pa.Table.from_batches([batch]), site, len(rows)))
+            finished.extend(new)
             if on_progress is not None:
                 on_progress(result(), done, total)
 
-        _sweep_site(model, request, samples, site, addresses, arrived)
+        noise = request.direction == "noise"
+        runs = noising(samples) if noise else denoising(samples, partial(_source, site, request))
+        swept(model, samples, runs, site, addresses, arrived)
     return result()
 
 
@@ -146,68 +109,5 @@ def _estimates(
     return found
 
 
-def _sweep_site(
-    model: Model,
-    request: EffectsRequest,
-    samples: Samples,
-    site: str,
-    addresses: list[str],
-    arrived: Callable[[pa.RecordBatch, int, int], None],
-) -> None:
-    """One sweep over the samples and, behind them, their controls: sample k + n is sample k with another source."""
-    rows = samples.rows
-    if request.direction == "noise":
-        # Controls of noising: the bare run of another sample, so what is specific to this one is left.
-        sources: list[Sequence[int]] = [s.target for s in (*rows, *rows[1:], rows[0])]
-        targets, reference = [s.instructed for s in rows] * 2, [s.target for s in rows] * 2
-    else:
-        sources = [_source(site, request, s) for s in (*rows, *samples.control)]
-        copies = len(sources) // len(rows)
-        targets, reference = [s.target for s in rows] * copies, [s.instructed for s in rows] * copies
-    copies = len(sources) // len(rows)
-    sweep(
-        model,
-        source=sources,
-        target=targets,
-        reference=reference,
-        answer=[s.answer_id for s in rows] * copies,
-        contrast=[s.contrast_id for s in rows] * copies,
-        patches=addresses,
-        on_rows=arrived,
-    )
-
-
 def _source(site: str, request: EffectsRequest, sample: Sample) -> Sequence[int]:
-    """The source run, cut after the token that is taken: by causality its last state is the same."""
-    if site == "z":
-        return sample.instructed
-    return sample.source[: _taken(request, sample) + 1]
-
-
-def _taken(request: EffectsRequest, sample: Sample) -> int:
-    if request.source_token == "t_inst":
-        return sample.t_inst
-    if request.source_token == "keyword":
-        if sample.keyword is None:
-            raise IvxError("this task's wordings do not mark a task phrase, so there is no keyword: use t_inst")
-        return sample.keyword
-    index, length = int(request.source_token), len(sample.source)
-    if not -length <= index < length:
-        raise IvxError(f"source token {index}: the instruction {sample.instruction.text!r} has {length} tokens")
-    return index % length
-
-
-def _labelled(table: pa.Table, role: str, site: str) -> pa.Table:
-    n = table.num_rows
-    for name, value in (("role", role), ("site", site)):
-        table = table.append_column(name, pa.array([value] * n, pa.string()))
-    return table
-
-
-def _split(table: pa.Table, site: str, n: int) -> list[pa.Table]:
-    """Rows of samples and, renumbered, of their controls."""
-    mine = table.filter(pc.field("sample") < n)
-    theirs = table.filter(pc.field("sample") >= n)
-    at = readout.SCHEMA.get_field_index("sample")
-    theirs = theirs.set_column(at, "sample", pc.subtract(theirs["sample"], pa.scalar(n, pa.int32())))
-    return [_labelled(mine, "effect", site), _labelled(theirs, "control", site)]
+    return sample.instructed if site == "z" else instruction_of(request, sample)

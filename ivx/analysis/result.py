@@ -13,13 +13,10 @@ from numpy.typing import NDArray
 
 from ivx.analysis.maps import Column, address_of
 from ivx.analysis.metrics import Columns, find
-from ivx.analysis.statistics import mean_interval
+from ivx.analysis.rows import by_patch, numbers
+from ivx.analysis.verdict import Verdicts, verdicts
 from ivx.runs.request import EffectsRequest
 from ivx.tasks.samples import Samples
-
-EXCESS = 0.1
-"""Share of an effect that it must have over its control to be a finding, beside the interval's word."""
-
 
 ROLES = ("effect", "control", "told")
 """Rows with the sample's own source, with the control's, and the unpatched instructed run."""
@@ -29,10 +26,8 @@ ROLES = ("effect", "control", "told")
 class Cell:
     """One cell of a map. Values in the metric's unit, positive toward the answer.
 
-    `state` is `ok`, `control` (different from 0 but no better than the control: by its interval, or by less than the
-    metric's floor or a tenth of itself), or `zero` (interval holds 0, or smaller than the metric's floor). `same_sign`
-    is the share of samples with the mean's sign. A cell not computed yet may have the
-    state `estimate`: its value shades it, and is no result.
+    Numbers and `state` are those of `ivx.analysis.verdict`, over the map's finished cells. A cell not computed yet may
+    have the state `estimate`: its value shades it, and is no result.
     """
 
     site: str
@@ -48,6 +43,19 @@ class Cell:
     state: str
     n: int
     same_sign: float
+    p: float | None = None
+    p_control: float | None = None
+
+    @classmethod
+    def of(cls, site: str, layer: int, column: int, patch: str, found: Verdicts, k: int, n: int) -> Cell:
+        """The k-th cell of a map's verdicts, over n samples."""
+        control, c_low, c_high, p_control = (
+            None if x is None else float(x[k])
+            for x in (found.control, found.control_low, found.control_high, found.p_control)
+        )
+        value, low, high, same, p = (float(x[k]) for x in (found.mean, found.low, found.high, found.same_sign, found.p))
+        state = str(found.state[k])
+        return cls(site, layer, column, patch, value, low, high, control, c_low, c_high, state, n, same, p, p_control)
 
 
 Progress = Callable[["Effects", int, int], None]
@@ -76,7 +84,7 @@ class Effects:
         return address_of(self.request, site, layer, self.maps[site][column])
 
     def cells(self, site: str, metric: str = "contrast") -> list[Cell]:
-        """Every finished cell of one map, layers upward; intervals are 95 % bootstrap over samples."""
+        """Every finished cell of one map, layers upward, then those that are estimated so far."""
         view = find(metric)
         places = [
             (layer, column, self.address(site, layer, column))
@@ -94,28 +102,9 @@ class Effects:
         if not done:
             return pending
         values = np.stack([mine[p] for _, _, p in done])
-        low, high = mean_interval(values, seed=self.request.seed)
-        mean = values.mean(axis=1)
-        against: list[tuple[float | None, float | None, float | None]] = [(None, None, None)] * len(done)
-        better = np.ones(len(done), dtype=bool)
-        if self.samples.control:
-            other = np.stack([theirs[p] for _, _, p in done])
-            c_low, c_high = mean_interval(other, seed=self.request.seed)
-            against = list(zip(other.mean(axis=1).tolist(), c_low.tolist(), c_high.tolist(), strict=True))
-            # Compared along the effect's own direction, sample by sample; and by enough to speak of.
-            excess = (values - other) * np.sign(mean)[:, None]
-            ahead, _ = mean_interval(excess, seed=self.request.seed)
-            better = (ahead > 0) & (excess.mean(axis=1) >= np.maximum(view.floor, EXCESS * np.abs(mean)))
-        nothing = (low <= 0) & (high >= 0) | (np.abs(mean) < view.floor)
-        states = np.where(nothing, "zero", np.where(better, "ok", "control"))
-        sign = (np.sign(values) == np.sign(mean)[:, None]).mean(axis=1)
-        return [
-            Cell(
-                site, layer, column, patch, float(mean[k]), float(low[k]), float(high[k]), *against[k],
-                str(states[k]), values.shape[1], float(sign[k]),
-            )
-            for k, (layer, column, patch) in enumerate(done)
-        ] + pending  # fmt: skip
+        other = np.stack([theirs[p] for _, _, p in done]) if self.samples.control else None
+        found = verdicts(values, other, floor=view.floor, seed=self.request.seed)
+        return [Cell.of(site, *place, found, k, values.shape[1]) for k, place in enumerate(done)] + pending
 
     def level(self, metric: str, *, role: str = "effect", site: str | None = None, patch: str = "") -> float | None:
         """Mean of the metric itself, not of its change: of the unpatched run, the told run, or one patch."""
@@ -150,7 +139,7 @@ class Effects:
     def _rows(self, role: str, site: str | None, patch: str) -> Columns:
         if site is None and role != "told":
             site = next(iter(self.maps))
-        return _columns(self._select(role, site, patch))
+        return numbers(self._select(role, site, patch))
 
     def _tops(self, site: str, patch: str) -> list[list[tuple[int, float]]]:
         table = self._select("effect", site, patch)
@@ -164,23 +153,6 @@ class Effects:
         self, role: str, site: str, effect: Callable[[Columns, Columns], NDArray[np.float64]]
     ) -> dict[str, NDArray[np.float64]]:
         """Per patch the effects of all samples, for patches whose samples are all done."""
-        n = len(self.samples.rows)
-        table = self.table.filter((pc.field("role") == role) & (pc.field("site") == site))
-        table = table.sort_by([("patch", "ascending"), ("sample", "ascending")])
-        patches = np.asarray(table["patch"].to_pylist(), dtype=object)
-        names, starts, counts = np.unique(patches.astype(str), return_index=True, return_counts=True)
-        columns = _columns(table)
-        by_name = {
-            str(name): {k: v[start : start + n] for k, v in columns.items()}
-            for name, start, count in zip(names, starts, counts, strict=True)
-            if count == n
-        }
-        base = by_name.pop("", None)
-        return {} if base is None else {name: effect(rows, base) for name, rows in by_name.items()}
-
-
-_NUMBERS = ("logit", "contrast", "logsumexp", "rank", "kl_target", "kl_reference")
-
-
-def _columns(table: pa.Table) -> Columns:
-    return {name: table[name].to_numpy().astype(np.float64) for name in _NUMBERS}
+        found = by_patch(self.table, role=role, site=site, samples=len(self.samples.rows))
+        base = found.pop("", None)
+        return {} if base is None else {name: effect(rows, base) for name, rows in found.items()}

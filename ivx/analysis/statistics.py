@@ -1,36 +1,146 @@
-"""Intervals of means over samples."""
+"""Intervals and tests over samples, for whole maps at once: every array is `[cells, samples]`.
+
+Paired questions are asked of differences. What is random is seeded, and all cells see the same draws, so a map keeps
+its structure. `tests/test_calibration.py` holds every rate that is claimed here.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-RESAMPLES = 2_000
+Array = NDArray[np.float64]
+
+ALPHA = 0.05
+"""Adjusted p below it is "different"."""
+RESAMPLES = 1_000
+SPREAD_FLOOR = 0.1
+"""Of a cell's standard error: the least that a resample's own may be; one that repeats one value takes the cell's."""
+FLIPS = 9_999
+"""Sampled sign flips, so that no p is below 1 / 10,000: a lone effect is found among up to 500 cells."""
+EXACT = 12
+"""Up to so many samples every sign flip is tried."""
+BLOCK = 2_000_000
+"""Numbers alive at once in a table of draws."""
 
 
-def mean_interval(
-    values: NDArray[np.float64], *, level: float = 0.95, seed: int = 0
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Percentile bootstrap interval of the mean, samples resampled.
+def mean_interval(values: Array, *, level: float = 0.95, seed: int = 0) -> tuple[Array, Array]:
+    """Studentised bootstrap interval of the mean, samples resampled.
 
-    Args:
-        values: `[cells, samples]`; every cell is resampled with the same draws, so maps keep their structure.
+    Chosen by calibration: at 5 to 20 samples percentile and BCa bootstraps cover 80 to 93 % where they say 95, and the
+    plain studentised one 92 % on heavy tails. So where a quantile of the bootstrap lies inside Student's, half the way
+    to Student's is taken.
 
     Returns:
         Lower and upper bound, each `[cells]`; equal to the mean where there is one sample or no spread.
     """
+    cells, n = values.shape
     mean = values.mean(axis=1)
-    if values.shape[1] < 2:
-        return mean, mean
-    found = stats.bootstrap(
-        (values,),
-        np.mean,
-        axis=1,
-        n_resamples=RESAMPLES,
-        batch=200,
-        confidence_level=level,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return found.low, found.high
+    if n < 2 or not cells:
+        return mean, mean.copy()
+    centred = values - mean[:, None]
+    error = centred.std(axis=1, ddof=1) / np.sqrt(n)
+    counts = _resamples(n, seed)
+    ends = np.array([(1 - level) / 2, (1 + level) / 2])
+    student = stats.t.ppf(ends[1], n - 1)
+    low, high = mean.copy(), mean.copy()
+    step = max(1, BLOCK // RESAMPLES)
+    for start in range(0, cells, step):
+        part = slice(start, start + step)
+        moved = centred[part] @ counts
+        square = np.square(centred[part]) @ counts
+        spread = np.sqrt(np.maximum(square - moved**2, 0) / (n - 1))
+        spread = np.where(
+            spread > 1e-6 * error[part, None], np.maximum(spread, SPREAD_FLOOR * error[part, None]), error[part, None]
+        )
+        scaled = np.divide(moved, spread, out=np.zeros_like(moved), where=spread > 0)
+        first, last = np.quantile(scaled, ends, axis=1)
+        low[part] -= error[part] * (last + np.maximum(student - last, 0) / 2)
+        high[part] -= error[part] * (first - np.maximum(student + first, 0) / 2)
+    return low, high
+
+
+def _resamples(n: int, seed: int) -> Array:
+    """How often each sample is drawn, as a share of n: `[samples, resamples]`."""
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(n, size=(RESAMPLES, n)) + n * np.arange(RESAMPLES)[:, None]
+    return np.bincount(drawn.ravel(), minlength=n * RESAMPLES).reshape(RESAMPLES, n).T / n
+
+
+def sign_flip(values: Array, *, seed: int = 0) -> Array:
+    """Two-sided p of "symmetric about 0", by flipping the samples' signs: `[cells]`.
+
+    Exact up to 12 samples, so with 5 or fewer it cannot fall below .05; beyond, sampled flips and the one that was
+    seen (Phipson and Smyth's +1), so it is never 0.
+    """
+    cells, n = values.shape
+    if not cells or not n:
+        return np.ones(cells)
+    seen = np.abs(values.sum(axis=1))
+    # Flips that equal the seen one but for rounding count as equal.
+    least = seen - 1e-12 * np.abs(values).sum(axis=1)
+    reached, tried = np.zeros(cells), 0
+    for signs in _flips(n, seed):
+        tried += signs.shape[1]
+        step = max(1, BLOCK // signs.shape[1])
+        for start in range(0, cells, step):
+            part = slice(start, start + step)
+            reached[part] += (np.abs(values[part] @ signs) >= least[part, None]).sum(axis=1)
+    return reached / tried if n <= EXACT else (reached + 1) / (tried + 1)
+
+
+def _flips(n: int, seed: int) -> Iterator[Array]:
+    """Signs `[samples, flips]`, in blocks; the exact ones leave out mirror images, which give the same |sum|."""
+    if n <= EXACT:
+        bits = np.arange(2 ** (n - 1)) >> np.arange(n)[:, None] & 1
+        yield (1 - 2 * bits).astype(np.float64)
+        return
+    rng = np.random.default_rng(seed)
+    step = max(1, BLOCK // n)
+    for start in range(0, FLIPS, step):
+        yield (1 - 2 * rng.integers(2, size=(n, min(step, FLIPS - start)), dtype=np.int8)).astype(np.float64)
+
+
+def signed_rank(values: Array) -> Array:
+    """Two-sided p of Wilcoxon's signed ranks: `[cells]`; 1 where every sample is 0."""
+    moved = (values != 0).any(axis=1)
+    found = np.ones(len(values))
+    if moved.any():
+        found[moved] = stats.wilcoxon(values[moved], axis=1).pvalue
+    return found
+
+
+def adjusted(p: Array) -> Array:
+    """Benjamini and Hochberg's p over all cells given."""
+    return stats.false_discovery_control(p) if p.size else p
+
+
+class Confirmed(NamedTuple):
+    """Cells chosen on one half of the samples, and what the other half says of them.
+
+    `cells` are row numbers, strongest first; mean, interval and p (adjusted over the chosen ones alone) are the other
+    half's.
+    """
+
+    cells: NDArray[np.intp]
+    mean: Array
+    low: Array
+    high: Array
+    p: Array
+
+
+def split_half(values: Array, *, keep: int, seed: int = 0) -> Confirmed:
+    """Choose the `keep` cells of largest absolute mean on a random half, and test them on the rest.
+
+    Choosing and testing on the same samples would find something in any noise; here p holds whatever was chosen.
+    """
+    n = values.shape[1]
+    order = np.random.default_rng(seed).permutation(n)
+    chosen = np.argsort(-np.abs(values[:, order[: n // 2]].mean(axis=1)), kind="stable")[:keep]
+    rest = values[chosen][:, order[n // 2 :]]
+    low, high = mean_interval(rest, seed=seed)
+    return Confirmed(chosen, rest.mean(axis=1), low, high, adjusted(sign_flip(rest, seed=seed)))

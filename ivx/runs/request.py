@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass
+from typing import ClassVar
 
 from ivx.engine.address import SITES
 from ivx.errors import IvxError
@@ -18,28 +19,32 @@ ENGINE = "plan-1"
 DIRECTIONS = ("denoise", "noise")
 
 
+OVER = ("layers", "heads", "components", "positions")
+"""What the players of an interaction may be."""
+PLAYERS = {"heads": ("z",), "components": ("attn_out", "mlp_out")}
+"""The sites that heads and components have."""
+
+
 @dataclass(frozen=True)
-class EffectsRequest:
-    """One effect map.
+class Request:
+    """What every analysis is asked with; `kind` names the analysis.
 
     Attributes:
         checkpoint: name, hub id or directory.
         task, against: the instruction patched in, and the task whose answer is the contrast (None: its natural one).
-        sites: residual, attn_out and mlp_out sites give a layer × position map; `z` a layer × head map at the answer.
-        position: `all`, `first`, `last` or an index into the target prompt.
         source_token: where the vector is taken from: `t_inst`, `keyword`, or an index into the instruction's tokens.
-        direction: `denoise` puts the instructed run's states into the bare prompt, `noise` the reverse.
         target_format: `prompt`, `query`, `filler` or `chat`.
         adapter: directory of a LoRA adapter that is merged at load.
     """
 
+    kind: ClassVar[str] = ""
+    position_words: ClassVar[tuple[str, ...]] = ("first", "last")
     checkpoint: str
     task: str
+    _: KW_ONLY
     against: str | None = None
-    sites: tuple[str, ...] = ("resid_post", "z")
-    position: str = "all"
+    position: str = "first"
     source_token: str = "t_inst"
-    direction: str = "denoise"
     target_format: str = "prompt"
     samples: int = 40
     seed: int = 0
@@ -48,19 +53,95 @@ class EffectsRequest:
     adapter: str | None = None
 
     def __post_init__(self) -> None:
-        unknown = [site for site in self.sites if site not in SITES]
-        if unknown or not self.sites:
-            raise IvxError(f"there is no site {', '.join(unknown) or 'named'}; the sites are {', '.join(SITES)}")
-        if self.direction not in DIRECTIONS:
-            raise IvxError(f"direction {self.direction!r} is not known: use {' or '.join(DIRECTIONS)}")
         if not 1 <= self.samples <= 10_000:
             raise IvxError(f"samples is {self.samples}: choose 1 to 10,000")
-        for name, words in (("position", ("all", "first", "last")), ("source_token", ("t_inst", "keyword"))):
+        for name, words in (("position", self.position_words), ("source_token", ("t_inst", "keyword"))):
             value = getattr(self, name)
             if value not in words and not value.removeprefix("-").isdigit():
                 raise IvxError(f"{name.replace('_', ' ')} {value!r} is not known: use {', '.join(words)} or an index")
 
     def run_id(self, fingerprint: str) -> str:
         """Hash of all that changes a number, as 12 hexadecimal digits; the checkpoint enters by its fingerprint."""
-        asked = {**asdict(self), "checkpoint": fingerprint, "engine": ENGINE}
+        asked = {**asdict(self), "kind": self.kind, "checkpoint": fingerprint, "engine": ENGINE}
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class EffectsRequest(Request):
+    """One effect map.
+
+    Attributes:
+        sites: residual, attn_out and mlp_out sites give a layer × position map; `z` a layer × head map at the answer.
+        position: `all`, `first`, `last` or an index into the target prompt.
+        direction: `denoise` puts the instructed run's states into the bare prompt, `noise` the reverse.
+    """
+
+    kind: ClassVar[str] = "effects"
+    position_words: ClassVar[tuple[str, ...]] = ("all", "first", "last")
+    position: str = "all"
+    sites: tuple[str, ...] = ("resid_post", "z")
+    direction: str = "denoise"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_sites(self.sites)
+        if self.direction not in DIRECTIONS:
+            raise IvxError(f"direction {self.direction!r} is not known: use {' or '.join(DIRECTIONS)}")
+
+
+@dataclass(frozen=True)
+class InteractionsRequest(Request):
+    """Players patched together, against what they do apart.
+
+    Attributes:
+        sites: where the players write; several are players of one game, across sites.
+        over: players are `layers` of the sites, `heads` (sites: z), `components` (sites: attn_out, mlp_out), or the
+            `positions` of one layer, layer by layer.
+        position: `first`, `last` or an index into the target prompt; `all` where the players are positions.
+        order: 2 for pairs; 3 for triples and their pairs.
+    """
+
+    kind: ClassVar[str] = "interactions"
+    position_words: ClassVar[tuple[str, ...]] = ("first", "last", "all")
+    sites: tuple[str, ...] = ("resid_post",)
+    over: str = "layers"
+    order: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_sites(self.sites)
+        if self.over not in OVER:
+            raise IvxError(f"over {self.over!r} is not known: use {', '.join(OVER)}")
+        if self.order not in (2, 3):
+            raise IvxError(f"order is {self.order}: choose 2 for pairs or 3 for triples")
+        allowed = PLAYERS.get(self.over, SITES)
+        if wrong := [site for site in self.sites if site not in allowed]:
+            raise IvxError(f"{self.over} are not at {', '.join(wrong)}: use the sites {', '.join(allowed)}")
+        if (self.position == "all") != (self.over == "positions"):
+            raise IvxError("position all and over positions go together: players are all positions, or stand at one")
+
+
+@dataclass(frozen=True)
+class GameRequest(Request):
+    """The clean game: blocks whose later tokens read one position's keys and values from the source.
+
+    Attributes:
+        position: `first` or an index into the target prompt; tokens must follow it.
+        permutations: orders of the players that are drawn where there are too many for every coalition.
+    """
+
+    kind: ClassVar[str] = "game"
+    position_words: ClassVar[tuple[str, ...]] = ("first",)
+    samples: int = 20
+    permutations: int = 32
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.permutations <= 10_000:
+            raise IvxError(f"permutations is {self.permutations}: choose 1 to 10,000")
+
+
+def _check_sites(sites: tuple[str, ...]) -> None:
+    unknown = [site for site in sites if site not in SITES]
+    if unknown or not sites:
+        raise IvxError(f"there is no site {', '.join(unknown) or 'named'}; the sites are {', '.join(SITES)}")

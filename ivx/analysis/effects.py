@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ivx.analysis.maps import address_of, map_of
 from ivx.analysis.metrics import find
@@ -42,14 +43,18 @@ def effects(model: Model | str, task: str, *, on_progress: Progress | None = Non
     return compute(*opened(EffectsRequest, model, task, asked), on_progress=on_progress)
 
 
-def compute(model: Model, request: EffectsRequest, *, on_progress: Progress | None = None) -> Effects:
-    """Run a request on a loaded model."""
+def compute(
+    model: Model, request: EffectsRequest, *, on_progress: Progress | None = None, known: pa.Table | None = None
+) -> Effects:
+    """Run a request on a loaded model; rows that are `known` from an earlier start are not computed again."""
     began = time.perf_counter()
     samples, receipt = prepared(model, request)
     rows = samples.rows
     maps = {site: map_of(site, model, request, rows) for site in request.sites}
     instructed, receipt["how"] = told(model, samples)
-    finished = [instructed]
+    finished = [] if known is None else [known]
+    if known is None or "told" not in known["role"].to_pylist():
+        finished.append(instructed)
     patches = {
         site: [address_of(request, site, layer, column) for layer in range(model.layers) for column in columns]
         for site, columns in maps.items()
@@ -57,7 +62,7 @@ def compute(model: Model, request: EffectsRequest, *, on_progress: Progress | No
     both = 2 if samples.control or request.direction == "noise" else 1
     estimates: dict[str, dict[str, float]] = {}
     total = sum((len(found) + 1) * len(rows) * both for found in patches.values())
-    done = 0
+    done = 0 if known is None else known.filter(pc.field("role") != "told").num_rows
 
     def result() -> Effects:
         seconds = round(time.perf_counter() - began, 3)
@@ -69,20 +74,19 @@ def compute(model: Model, request: EffectsRequest, *, on_progress: Progress | No
         estimates = _estimates(model, request, rows, patches)
         # What is likely to matter is computed first: a sweep of several passes takes its patches in this order.
         patches = {site: sorted(found, key=lambda p: -abs(estimates["contrast"][p])) for site, found in patches.items()}
-        on_progress(result(), 0, total)
+        on_progress(result(), done, total)
     for site, addresses in patches.items():
-        before = done
 
-        def arrived(new: list[pa.Table], k: int, _: int, before: int = before) -> None:
+        def arrived(new: list[pa.Table], *_: int) -> None:
             nonlocal done
-            done = before + k
+            done += sum(table.num_rows for table in new)
             finished.extend(new)
             if on_progress is not None:
                 on_progress(result(), done, total)
 
         noise = request.direction == "noise"
         runs = noising(samples) if noise else denoising(samples, partial(_source, site, request))
-        swept(model, samples, runs, site, addresses, arrived)
+        swept(model, samples, runs, site, addresses, arrived, known=known)
     return result()
 
 

@@ -7,6 +7,7 @@ unpatched instructed run.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple, TypeVar
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 import transformers
+from numpy.typing import NDArray
 
 import ivx
 from ivx.analysis.metrics import Columns
@@ -50,10 +52,11 @@ def prepared(model: Model, request: Request) -> tuple[Samples, dict[str, Any]]:
         pair, model.tokenizer, samples=request.samples, target_format=request.target_format, seed=request.seed
     )
     return samples, {
-        "run": request.run_id(model.fingerprint),
+        "run": request.run_id(model.fingerprint, pair.fingerprint),
         "kind": request.kind,
         "request": asdict(request),
         "checkpoint": {"name": model.name, "fingerprint": model.fingerprint, "source": model.source},
+        "task": pair.fingerprint,
         "contrast": pair.contrast.name,
         "control": pair.control.name if pair.control else None,
         "dtype": str(model.dtype).removeprefix("torch."),
@@ -102,24 +105,60 @@ def told(model: Model, samples: Samples) -> tuple[pa.Table, str]:
     return labelled(found, "told", ""), found.schema.metadata[ENGINE_KEY].decode()
 
 
-def swept(model: Model, samples: Samples, runs: Runs, site: str, patches: Sequence[str], arrived: Arrived) -> None:
-    """One sweep over all runs; rows arrive labelled."""
+def swept(
+    model: Model,
+    samples: Samples,
+    runs: Runs,
+    site: str,
+    patches: Sequence[str],
+    arrived: Arrived,
+    *,
+    known: pa.Table | None = None,
+) -> None:
+    """Sweep all runs; rows arrive labelled. Rows that are in `known` are not computed again, and do not arrive."""
     n = len(samples.rows)
-    copies = len(runs.targets) // n
+    has = _known(known, site, n, len(runs.targets))
+    done, total = sum(map(len, has)), (len(patches) + 1) * len(runs.targets)
+    # Runs that lack the same patches are swept together: all of them in one sweep, unless it was cut short before.
+    lacking: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for k, patched in enumerate(has):
+        lacking[tuple(p for p in ("", *patches) if p not in patched)].append(k)
 
-    def on_rows(batch: pa.RecordBatch, done: int, total: int) -> None:
-        arrived(_split(pa.Table.from_batches([batch]), site, n) if batch.num_rows else [], done, total)
+    def on_rows(batch: pa.RecordBatch, members: list[int]) -> None:
+        nonlocal done
+        if not batch.num_rows:
+            arrived([], done, total)
+            return
+        here = np.asarray(members, dtype=np.int32)[batch["sample"].to_numpy()]
+        table = pa.Table.from_batches([batch])
+        if known is not None:  # a sweep reads the unpatched run in any case
+            new = [p not in has[k] for k, p in zip(here.tolist(), table["patch"].to_pylist(), strict=True)]
+            table, here = table.filter(pa.array(new)), here[new]
+        done += table.num_rows
+        arrived(_split(table, here, site, n), done, total)
 
-    sweep(
-        model,
-        source=runs.sources,
-        target=runs.targets,
-        reference=runs.references,
-        answer=[s.answer_id for s in samples.rows] * copies,
-        contrast=[s.contrast_id for s in samples.rows] * copies,
-        patches=patches,
-        on_rows=on_rows,
-    )
+    for wanted, members in lacking.items():
+        if wanted:
+            sweep(
+                model,
+                source=[runs.sources[k] for k in members],
+                target=[runs.targets[k] for k in members],
+                reference=[runs.references[k] for k in members],
+                answer=[samples.rows[k % n].answer_id for k in members],
+                contrast=[samples.rows[k % n].contrast_id for k in members],
+                patches=[p for p in wanted if p],
+                on_rows=lambda batch, *_, members=members: on_rows(batch, members),
+            )
+
+
+def _known(known: pa.Table | None, site: str, n: int, runs: int) -> list[set[str]]:
+    """The patches that each run has rows of already; controls stand behind the samples."""
+    has: list[set[str]] = [set() for _ in range(runs)]
+    if known is not None:
+        here = known.filter(pc.field("site") == site)
+        for role, sample, patch in zip(*(here[name].to_pylist() for name in ("role", "sample", "patch")), strict=True):
+            has[sample + n * (role == "control")].add(patch)
+    return has
 
 
 def instruction_of(request: Request, sample: Sample) -> Ids:
@@ -148,13 +187,12 @@ def labelled(table: pa.Table, role: str, site: str) -> pa.Table:
     return table
 
 
-def _split(table: pa.Table, site: str, n: int) -> list[pa.Table]:
-    """Rows of samples and, renumbered, of their controls."""
-    mine = table.filter(pc.field("sample") < n)
-    theirs = table.filter(pc.field("sample") >= n)
+def _split(table: pa.Table, runs: NDArray[np.int32], site: str, n: int) -> list[pa.Table]:
+    """Rows of samples and, renumbered, of their controls, by each row's run."""
     at = readout.SCHEMA.get_field_index("sample")
-    theirs = theirs.set_column(at, "sample", pc.subtract(theirs["sample"], pa.scalar(n, pa.int32())))
-    return [labelled(mine, "effect", site), labelled(theirs, "control", site)]
+    table = table.set_column(at, "sample", pa.array(runs % n, pa.int32()))
+    parts = (("effect", table.filter(pa.array(runs < n))), ("control", table.filter(pa.array(runs >= n))))
+    return [labelled(part, role, site) for role, part in parts if part.num_rows]
 
 
 def numbers(table: pa.Table) -> Columns:

@@ -60,9 +60,9 @@ class Request:
             if value not in words and not value.removeprefix("-").isdigit():
                 raise IvxError(f"{name.replace('_', ' ')} {value!r} is not known: use {', '.join(words)} or an index")
 
-    def run_id(self, fingerprint: str) -> str:
-        """Hash of all that changes a number, as 12 hexadecimal digits; the checkpoint enters by its fingerprint."""
-        asked = {**asdict(self), "kind": self.kind, "checkpoint": fingerprint, "engine": ENGINE}
+    def run_id(self, checkpoint: str, task: str, *, engine: str = ENGINE) -> str:
+        """Hash of all that changes a number, 12 hexadecimal digits; checkpoint and task enter by their fingerprints."""
+        asked = {**asdict(self), "kind": self.kind, "checkpoint": checkpoint, "task": task, "engine": engine}
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -1,6 +1,7 @@
-"""The worker: one thread owns the model and the device, and answers requests in the order they come.
+"""The worker: one thread owns the model and the device, another reads what is stored; equal requests are one job.
 
-Equal requests are computed once, however many sessions ask; the last results stay at hand.
+A long job steps back for one that has spent less, at the end of a pass, when its rows are stored; it goes on from them
+when it is its turn again.
 """
 
 from __future__ import annotations
@@ -8,56 +9,90 @@ from __future__ import annotations
 import queue
 import sys
 import threading
+import time
 from collections import OrderedDict
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ivx.errors import Cancelled
+from ivx.runs.computing import Busy, computed, stored
 from ivx.runs.job import Job
-from ivx.runs.request import EffectsRequest
+from ivx.runs.queue import Queue
+from ivx.runs.request import Request
+from ivx.runs.store import Store
 
 if TYPE_CHECKING:
     from ivx.models.model import Model
 
 KEPT = 48
 """How many ended jobs, with their results, are remembered."""
-
-
+RELOADS = 4
+"""A job steps back only for what is worth this many loads of another model."""
+BUSY_SECONDS = 1.0
 SWITCH_SECONDS = 0.0003
+
+
+class _SteppedBack(Cancelled):
+    """Ends a job's turn at the device; its rows are stored."""
 
 
 class Worker:
     """Submit requests; never touches the caller's thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: Store) -> None:
+        self.store = store
         self._lock = threading.Lock()
-        self._jobs: OrderedDict[EffectsRequest, Job] = OrderedDict()
-        self._waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._jobs: OrderedDict[Request, Job] = OrderedDict()
+        self._asked: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._queue = Queue()
         self._model: Model | None = None
         self._key: tuple | None = None
-        threading.Thread(target=self._serve, name="ivx-worker", daemon=True).start()
+        self._load_seconds = 0.0
+        for name, serve in (("ivx-reader", self._read), ("ivx-worker", self._serve)):
+            threading.Thread(target=serve, name=name, daemon=True).start()
 
-    def submit(self, request: EffectsRequest) -> Job:
-        """The job of this request: the one there is, or a new one when there is none or it did not finish."""
+    def submit(self, request: Request, *, session: str = "") -> Job:
+        """The job of this request, which the session now waits for: the one there is, or a new one."""
         with self._lock:
             job = self._jobs.get(request)
-            if job is None or job.view().state in ("stopped", "failed", "refused"):
-                job = self._jobs[request] = Job(request)
-                self._waiting.put(job)
+            if job is None or job.is_stopping or job.view().state in ("stopped", "failed", "refused"):
+                job = self._jobs[request] = Job(request, session)
+                self._asked.put(job)
+            job.join(session)
             self._jobs.move_to_end(request)
             self._forget()
             return job
 
-    def find(self, request: EffectsRequest) -> Job | None:
+    def find(self, request: Request) -> Job | None:
         """The job of this request, if it was ever submitted and is still remembered."""
         with self._lock:
             return self._jobs.get(request)
+
+    def ahead(self, job: Job) -> int:
+        """How many jobs are before a queued one."""
+        return self._queue.ahead(job)
 
     def _forget(self) -> None:
         ended = [request for request, job in self._jobs.items() if not job.view().live]
         for request in ended[: max(0, len(self._jobs) - KEPT)]:
             del self._jobs[request]
 
+    def _read(self) -> None:
+        """The reader's thread: what is stored is answered at once, the rest queued."""
+        while True:
+            job = self._asked.get()
+            try:
+                found = stored(self.store, job.request)
+            except Exception as error:  # the job carries it; the reader lives on
+                job.end(error)
+                continue
+            if found is not None:
+                job.finish(found, stored=True)
+            elif not job.is_stopping:
+                self._queue.put(job)
+
     def _serve(self) -> None:
+        """The device's thread."""
         import torch
 
         # The pages' Python and the worker's take turns; at the default of 5 ms, every one of the worker's thousands of
@@ -66,30 +101,57 @@ class Worker:
         # One core stays with the pages.
         torch.set_num_threads(max(1, torch.get_num_threads() - 1))
         while True:
-            job = self._waiting.get()
+            job = self._queue.take()
+            began, had = time.monotonic(), job.seconds
             try:
                 self._answer(job)
+            except (_SteppedBack, Busy) as reason:
+                self._again(job, after=BUSY_SECONDS if isinstance(reason, Busy) else 0.0)
             except Exception as error:  # the job carries it; the worker lives on
                 job.end(error)
+            # What was charged at the end of a pass is not charged twice.
+            self._queue.charge(job, time.monotonic() - began - (job.seconds - had))
+
+    def _again(self, job: Job, *, after: float) -> None:
+        try:
+            job.enter("queued")
+        except Cancelled as stopped:
+            job.end(stopped)
+        else:
+            self._queue.put(job, after=after)
 
     def _answer(self, job: Job) -> None:
-        from ivx.analysis.effects import compute
+        job.enter("loading")
+        model = self._loaded(job.request)
+        job.enter("running")
+        began, rows = time.monotonic(), 0
+
+        def progress(result: Any, done: int, total: int) -> None:
+            nonlocal began, rows
+            job.progress(result, done, total)
+            if result.table.num_rows > rows and done < total:
+                rows, now = result.table.num_rows, time.monotonic()
+                self._queue.charge(job, now - began)
+                began = now
+                if self._queue.is_due(job, cost=RELOADS * self._load_seconds):
+                    raise _SteppedBack
+
+        job.finish(computed(self.store, model, job.request, on_progress=progress))
+
+    def _loaded(self, asked: Request) -> Model:
         from ivx.models.load import load
 
-        job.enter("loading")
-        asked = job.request
         key = (asked.checkpoint, asked.dtype, asked.device, asked.adapter)
-        if self._key != key:
+        if self._key != key or self._model is None:
             # The old model is let go before the new one is read: two never stand in memory together.
             self._model, self._key = None, None
+            began = time.monotonic()
             self._model = load(asked.checkpoint, dtype=asked.dtype, device=asked.device, adapter=asked.adapter)
-            self._key = key
-        assert self._model is not None
-        job.enter("running")
-        job.finish(compute(self._model, asked, on_progress=job.progress))
+            self._key, self._load_seconds = key, time.monotonic() - began
+        return self._model
 
 
 @cache
 def worker() -> Worker:
-    """The process's one worker."""
-    return Worker()
+    """The process's one worker, on the default store."""
+    return Worker(Store())

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from types import MappingProxyType
+from typing import Any
 
 from ivx.tasks.prompt import Template
 
@@ -56,8 +60,27 @@ class Pair:
     contrast: Task
     control: Task | None = field(default=None, compare=False)
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over every text of its tasks, 16 hexadecimal digits: the same wherever a user's file lies."""
+        told = [None if task is None else _told(task) for task in (self.task, self.contrast, self.control)]
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
     @property
     def queries(self) -> tuple[str, ...]:
         """Queries whose two answers differ, sorted."""
         shared = set(self.task.answers) & set(self.contrast.answers)
         return tuple(sorted(q for q in shared if self.task.answers[q] != self.contrast.answers[q]))
+
+
+def _told(task: Task) -> dict[str, Any]:
+    """All that a number can depend on; a task's name draws its samples."""
+    return {
+        "name": task.name,
+        "field": task.field,
+        "instructions": [asdict(instruction) for instruction in task.instructions],
+        "answers": dict(task.answers),
+        "template": asdict(task.template),
+        "held_out": sorted(task.held_out),
+        "unseen": sorted(task.unseen),
+    }

@@ -1,0 +1,103 @@
+"""Computing: a request is answered from the store, or on a loaded model with its rows stored as they finish."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ivx.models import files, registry
+from ivx.models.fingerprint import of_directory
+from ivx.runs.request import Request
+from ivx.runs.run import Run
+from ivx.runs.store import Store
+from ivx.tasks import catalogue
+
+if TYPE_CHECKING:
+    from ivx.models.model import Model
+
+Progress = Callable[[Any, int, int], None]
+CONTEXT = "context"
+"""The document of a run that holds what is needed beside its rows to read and draw them."""
+
+
+class Busy(Exception):
+    """Another process is computing this run."""
+
+
+def stored(store: Store, request: Request) -> Any | None:
+    """The result of a request that was computed before; None where there is none. Reads no weights.
+
+    Raises:
+        IvxError: the checkpoint or the task cannot be found.
+    """
+    if request.adapter is not None:  # merged weights have no fingerprint before they are merged
+        return None
+    known = registry.embedded(request.checkpoint)
+    pair = catalogue.find(
+        request.task, collection=known.collection if known else "english", against=request.against
+    )
+    run = store.find(request.run_id(_fingerprint(store, request.checkpoint), pair.fingerprint))
+    return None if run is None else result_of(run)
+
+
+def result_of(run: Run) -> Any | None:
+    """The result that a run holds; None unless it is complete and whole."""
+    from ivx.analysis.saved import restored
+
+    receipt, context, table = run.receipt, run.kept(CONTEXT), run.table()
+    return None if receipt is None or context is None or table is None else restored(run.asked, context, table, receipt)
+
+
+def computed(store: Store, model: Model, request: Request, *, on_progress: Progress | None = None) -> Any:
+    """Compute a request; rows are stored as they finish, and those stored by an earlier start are not computed again.
+
+    Raises:
+        Busy: another process is at it.
+    """
+    from ivx.analysis.saved import context
+
+    pair = catalogue.find(request.task, collection=model.collection, against=request.against)
+    asked = {
+        "kind": request.kind,
+        "request": asdict(request),
+        "checkpoint": {"name": model.name, "fingerprint": model.fingerprint},
+    }
+    run = store.begin(request.run_id(model.fingerprint, pair.fingerprint), asked=asked)
+    with run.lock() as mine:
+        if not mine:
+            raise Busy
+        known = run.table()
+        kept = known.num_rows if known is not None else 0
+
+        def keep(result: Any) -> None:
+            nonlocal kept
+            if result.table.num_rows > kept:
+                run.append(result.table.slice(kept))
+                kept = result.table.num_rows
+
+        def progress(result: Any, done: int, total: int) -> None:
+            keep(result)
+            if on_progress is not None:
+                on_progress(result, done, total)
+
+        analysis = import_module(f"ivx.analysis.{request.kind}")
+        found = analysis.compute(model, request, on_progress=progress, known=known)
+        keep(found)
+        run.keep(CONTEXT, context(found))
+        run.complete({**found.receipt, "resumed_rows": 0 if known is None else known.num_rows})
+    return found
+
+
+def _fingerprint(store: Store, checkpoint: str) -> str:
+    """Of a checkpoint's files, from the store while they are the same files: hashing gigabytes takes its time."""
+    folder = files.locate(checkpoint)
+    seen = [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in sorted(folder.iterdir()) if p.is_file()]
+    key = f"fingerprint/{folder.resolve()}"
+    match store.get(key):
+        case {"seen": before, "fingerprint": str(found)} if before == seen:
+            return found
+    found = of_directory(folder)
+    store.put(key, {"seen": seen, "fingerprint": found})
+    return found

@@ -60,7 +60,7 @@ class EffectsRequest:
             if value not in words and not value.removeprefix("-").isdigit():
                 raise IvxError(f"{name.replace('_', ' ')} {value!r} is not known: use {', '.join(words)} or an index")
 
-    def run_id(self, fingerprint: str) -> str:
+    def run_id(self, fingerprint: str, *, engine: str = ENGINE) -> str:
         """Hash of all that changes a number, as 12 hexadecimal digits; the checkpoint enters by its fingerprint."""
-        asked = {**asdict(self), "checkpoint": fingerprint, "engine": ENGINE}
+        asked = {**asdict(self), "checkpoint": fingerprint, "engine": engine}
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]

@@ -43,8 +43,8 @@ def reading(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """A caption that may hold somebody's words: Streamlit's own reads Markdown, and would fetch a picture named in it."""
-    st.html(f'<div class="ivx-reading">{escape(text)}</div>')
+    """A caption that may hold somebody's words; Streamlit's own reads Markdown, and would fetch a picture named there."""
+    st.html(f'<div class="ivx-note">{escape(text)}</div>')
 
 
 def chips(

@@ -50,8 +50,8 @@ def _line(entry: Entry) -> str:
     request = entry.asked.get("request", {})
     what = plain(f"{entry.kind:14}{request.get('checkpoint', '?')}, {request.get('task', '?')}")
     used = datetime.fromtimestamp(entry.used).isoformat(" ", "minutes")
-    pinned = ", pinned" if entry.pinned else ""
-    return f"{entry.run}  {used}  {entry.state:9}{entry.rows:>10,} rows{entry.bytes / 1e6:>8.1f} MB  {what}{pinned}"
+    marks = ", imported" * bool(entry.asked.get("imported")) + ", pinned" * entry.pinned
+    return f"{entry.run}  {used}  {entry.state:9}{entry.rows:>10,} rows{entry.bytes / 1e6:>8.1f} MB  {what}{marks}"
 
 
 def _export(asked: argparse.Namespace) -> None:

@@ -18,6 +18,7 @@ from ivx.analysis.maps import Column
 from ivx.analysis.result import ROLES, Effects
 from ivx.errors import IvxError
 from ivx.runs.request import EffectsRequest
+from ivx.runs.run import KEY
 from ivx.tasks.samples import Sample, Samples
 from ivx.tasks.task import Instruction
 
@@ -32,8 +33,6 @@ IDS = 2**31
 """Token ids lie below."""
 LARGEST = 1e6
 """No logit, and no divergence in nats, of any model is larger."""
-KEY = ("role", "site", "patch", "sample")
-"""Columns that name a row; each stands once."""
 
 T = TypeVar("T")
 

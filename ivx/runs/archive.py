@@ -152,7 +152,7 @@ def stored(run: Run) -> Effects:
 
 def keep(run: Unpacked, store: Store) -> str:
     """Put an unpacked run into the store; returns the id it has there, the same each time."""
-    place = store.begin(run.address, asked=run.asked)
+    place = store.begin(run.address, asked={**run.asked, "imported": True})
     with place.lock() as mine:
         if not mine:
             raise IvxError(f"run {place.id} is being imported by another process: wait for it")

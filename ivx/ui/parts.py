@@ -43,7 +43,7 @@ def reading(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """A caption that may hold somebody's words; Streamlit's own reads Markdown, and would fetch a picture named there."""
+    """A caption that may hold somebody's words: Streamlit's own reads Markdown, and would fetch a picture it names."""
     st.html(f'<div class="ivx-note">{escape(text)}</div>')
 
 

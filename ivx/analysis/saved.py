@@ -122,8 +122,11 @@ def checked(found: Effects) -> Effects:
         _refuse("rows", f"each {', '.join(KEY)} once")
     if not pc.all(pc.equal(pc.list_value_length(table["top_ids"]), pc.list_value_length(table["top_logits"]))).as_py():
         _refuse("rows, column top_ids", "as many token ids as logits")
-    _numbers(pc.list_flatten(table["top_ids"]), "rows, column top_ids", low=0, high=IDS - 1)
-    _numbers(pc.list_flatten(table["top_logits"]), "rows, column top_logits")
+    for name, low, high in (("top_ids", 0, IDS - 1), ("top_logits", -LARGEST, LARGEST)):
+        values = pc.list_flatten(table[name])
+        if values.null_count:
+            _refuse(f"rows, column {name}", "no gap in a list")
+        _numbers(values, f"rows, column {name}", low=low, high=high)
     return found
 
 

@@ -30,7 +30,7 @@ MAX_BYTES = 1_000_000_000
 MAX_TEXT = 400
 """Characters in one cell; a patch set of several addresses is the longest there is."""
 MAX_LIST = 100
-"""Values in one cell of a list column, on the mean of a row group."""
+"""Values in one cell of a list column."""
 MEMORY_BYTES = 4 * 2**30
 SECONDS = 60
 
@@ -42,10 +42,14 @@ def parquet(table: pa.Table, receipt: dict[str, Any]) -> bytes:
     return sink.getvalue()
 
 
-def read(data: bytes, schema: pa.Schema) -> pa.Table:
-    """The rows of a stranger's Parquet file, its metadata kept; anything but `schema`'s columns raises `IvxError`."""
+def read(data: bytes, schema: pa.Schema, *, memory: int = MEMORY_BYTES) -> pa.Table:
+    """The rows of a stranger's Parquet file, its metadata kept; anything but `schema`'s columns raises `IvxError`.
+
+    Args:
+        memory: bytes that decoding may take, of its own process.
+    """
     asked = schema.serialize().to_pybytes()
-    child = [sys.executable, "-m", "ivx.runs.rows"]
+    child = [sys.executable, "-m", "ivx.runs.rows", str(memory)]
     # Arrow's own pools set aside far more addresses than they use, which would count against the bound.
     settings = {**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1"}
     settings["PYTHONPATH"] = os.pathsep.join(part for part in sys.path if part)
@@ -80,6 +84,9 @@ def decoded(data: bytes, schema: pa.Schema) -> pa.Table:
         table.validate(full=True)
         for name in texts:
             _check_texts(table[name], name)
+        for field in schema:
+            if pa.types.is_list(field.type):
+                _check_lists(table[field.name], field.name)
         return table.cast(schema.with_metadata(table.schema.metadata))
     except (pa.ArrowException, OSError, ValueError) as error:
         first = str(error).splitlines()[0][:200]
@@ -129,9 +136,15 @@ def _check_texts(column: pa.ChunkedArray, name: str) -> None:
             raise IvxError(f"rows.parquet, column {name!r}: a text of {longest:,} bytes, more than {MAX_TEXT}")
 
 
+def _check_lists(column: pa.ChunkedArray, name: str) -> None:
+    longest = pc.max(pc.list_value_length(column)).as_py() or 0
+    if longest > MAX_LIST:
+        raise IvxError(f"rows.parquet, column {name!r}: a list of {longest:,} values, more than {MAX_LIST}")
+
+
 def _main() -> int:
     """The process of its own: a schema and a file from standard input, an Arrow stream to standard output."""
-    for limit, bound in ((resource.RLIMIT_AS, MEMORY_BYTES), (resource.RLIMIT_CPU, SECONDS)):
+    for limit, bound in ((resource.RLIMIT_AS, int(sys.argv[1])), (resource.RLIMIT_CPU, SECONDS)):
         with suppress(ValueError, OSError):  # a system may not know the limit, or hold a lower one already
             resource.setrlimit(limit, (bound, bound))
     size = int.from_bytes(sys.stdin.buffer.read(4))

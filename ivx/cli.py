@@ -1,4 +1,4 @@
-"""The same analyses without a browser: `python -m ivx effects | tasks | doctor | checkpoints`.
+"""The same analyses without a browser: `python -m ivx effects | tasks | doctor | checkpoints`, and those of `cli_runs`.
 
 A user's mistake is one line on standard error and exit status 2.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ivx
+from ivx import cli_runs
 from ivx.errors import IvxError
 
 if TYPE_CHECKING:
@@ -28,10 +29,15 @@ def main(argv: Sequence[str]) -> int:
     try:
         return int(asked.run(asked) or 0)
     except IvxError as error:
-        print(f"ivx: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"ivx: {plain(str(error))}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         return 1
+
+
+def plain(text: str) -> str:
+    """Text on one line, without what a terminal would obey: it may come from a file that anybody made."""
+    return "".join(c if c.isprintable() else "�" for c in " ".join(text.split()))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     checkpoints = commands.add_parser("checkpoints", help="the checkpoints known by name")
     checkpoints.add_argument("--json", action="store_true")
     checkpoints.set_defaults(run=_checkpoints)
+    cli_runs.add(commands)
     return parser
 
 
@@ -153,18 +160,21 @@ def _text(summary: dict[str, Any]) -> str:
 
 def write(found: Effects, path: Path) -> None:
     """Write the rows of a result; Parquet carries the receipt in its metadata."""
-    import pyarrow.csv as pv
-    import pyarrow.parquet as pq
+    from ivx.runs import rows, sheet
 
-    table = found.table
+    if path.suffix == ".parquet":
+        content = rows.parquet(found.table, found.receipt)
+    elif path.suffix == ".csv":
+        content = sheet.csv(found.table)
+    else:
+        content = json.dumps({"receipt": found.receipt, "rows": found.table.to_pylist()}).encode()
+    save(content, path)
+
+
+def save(content: bytes, path: Path) -> None:
+    """Write a file, or say in one sentence why it cannot be written."""
     try:
-        if path.suffix == ".parquet":
-            receipt = {"ivx": json.dumps(found.receipt)}
-            pq.write_table(table.replace_schema_metadata(receipt), path)
-        elif path.suffix == ".csv":
-            pv.write_csv(table.drop_columns(["top_ids", "top_logits"]), path)
-        else:
-            path.write_text(json.dumps({"receipt": found.receipt, "rows": table.to_pylist()}), encoding="utf-8")
+        path.write_bytes(content)
     except OSError as error:
         raise IvxError(f"{path} cannot be written ({error.strerror or error}): choose another place") from error
 

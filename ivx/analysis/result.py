@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,11 +15,18 @@ from ivx.analysis.maps import Column, address_of
 from ivx.analysis.metrics import Columns, find
 from ivx.analysis.rows import by_patch, numbers
 from ivx.analysis.verdict import Verdicts, verdicts
+from ivx.engine import readout
 from ivx.runs.request import EffectsRequest
 from ivx.tasks.samples import Samples
 
+if TYPE_CHECKING:
+    import altair as alt
+
 ROLES = ("effect", "control", "told")
 """Rows with the sample's own source, with the control's, and the unpatched instructed run."""
+
+ROWS = pa.schema([*readout.SCHEMA, ("role", pa.string()), ("site", pa.string())])
+"""Columns of a result's table: a sweep's, and whose rows they are."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +112,22 @@ class Effects:
         other = np.stack([theirs[p] for _, _, p in done]) if self.samples.control else None
         found = verdicts(values, other, floor=view.floor, seed=self.request.seed)
         return [Cell.of(site, *place, found, k, values.shape[1]) for k, place in enumerate(done)] + pending
+
+    def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
+        """Every map as it would be printed, a Vega-Lite spec by site."""
+        from ivx.charts.figure import figure
+
+        view = find(metric)
+        return {
+            site: figure(self.cells(site, metric), columns, layers=self.layers, site=site, metric=view)
+            for site, columns in self.maps.items()
+        }
+
+    def chart(self, metric: str = "contrast") -> alt.HConcatChart:
+        """The maps side by side, each on its own scale; a notebook draws it, `.save` writes it."""
+        from ivx.charts.figure import beside
+
+        return beside(list(self.figures(metric).values()))
 
     def level(self, metric: str, *, role: str = "effect", site: str | None = None, patch: str = "") -> float | None:
         """Mean of the metric itself, not of its change: of the unpatched run, the told run, or one patch."""

@@ -55,7 +55,7 @@ def prepared(model: Model, request: Request) -> tuple[Samples, dict[str, Any]]:
         "run": request.run_id(model.fingerprint, pair.fingerprint),
         "kind": request.kind,
         "request": asdict(request),
-        "checkpoint": {"name": model.name, "fingerprint": model.fingerprint, "source": model.source},
+        "checkpoint": model.identity,
         "task": pair.fingerprint,
         "contrast": pair.contrast.name,
         "control": pair.control.name if pair.control else None,

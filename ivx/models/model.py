@@ -32,6 +32,11 @@ class Model:
     source: str = "memory"
     collection: str = "english"
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """What a receipt says of the checkpoint."""
+        return {"name": self.name, "fingerprint": self.fingerprint, "source": self.source}
+
     @cached_property
     def blocks(self) -> list[nn.Module]:
         """The transformer blocks, first to last."""

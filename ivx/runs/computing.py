@@ -35,9 +35,7 @@ def stored(store: Store, request: Request) -> Any | None:
     if request.adapter is not None:  # merged weights have no fingerprint before they are merged
         return None
     known = registry.embedded(request.checkpoint)
-    pair = catalogue.find(
-        request.task, collection=known.collection if known else "english", against=request.against
-    )
+    pair = catalogue.find(request.task, collection=known.collection if known else "english", against=request.against)
     run = store.find(request.run_id(_fingerprint(store, request.checkpoint), pair.fingerprint))
     return None if run is None else result_of(run)
 
@@ -59,11 +57,7 @@ def computed(store: Store, model: Model, request: Request, *, on_progress: Progr
     from ivx.analysis.saved import context
 
     pair = catalogue.find(request.task, collection=model.collection, against=request.against)
-    asked = {
-        "kind": request.kind,
-        "request": asdict(request),
-        "checkpoint": {"name": model.name, "fingerprint": model.fingerprint},
-    }
+    asked = {"kind": request.kind, "request": asdict(request), "checkpoint": model.identity}
     run = store.begin(request.run_id(model.fingerprint, pair.fingerprint), asked=asked)
     with run.lock() as mine:
         if not mine:

@@ -43,7 +43,7 @@ class Worker:
         self.store = store
         self._lock = threading.Lock()
         self._jobs: OrderedDict[Request, Job] = OrderedDict()
-        self._asked: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._asked: queue.SimpleQueue[tuple[Job, bool]] = queue.SimpleQueue()
         self._queue = Queue()
         self._model: Model | None = None
         self._key: tuple | None = None
@@ -51,13 +51,16 @@ class Worker:
         for name, serve in (("ivx-reader", self._read), ("ivx-worker", self._serve)):
             threading.Thread(target=serve, name=name, daemon=True).start()
 
-    def submit(self, request: Request, *, session: str = "") -> Job:
-        """The job of this request, which the session now waits for: the one there is, or a new one."""
+    def submit(self, request: Request, *, session: str = "", compute: bool = True) -> Job:
+        """The job of this request, which the session now waits for: the one there is, or a new one.
+
+        Without `compute` it is only looked up in the store, and stopped where it is not there.
+        """
         with self._lock:
             job = self._jobs.get(request)
             if job is None or job.is_stopping or job.view().state in ("stopped", "failed", "refused"):
                 job = self._jobs[request] = Job(request, session)
-                self._asked.put(job)
+                self._asked.put((job, compute))
             job.join(session)
             self._jobs.move_to_end(request)
             self._forget()
@@ -67,6 +70,12 @@ class Worker:
         """The job of this request, if it was ever submitted and is still remembered."""
         with self._lock:
             return self._jobs.get(request)
+
+    def leave(self, request: Request, *, session: str) -> None:
+        """A session waits no longer; the job stops when nobody does."""
+        job = self.find(request)
+        if job is not None:
+            job.leave(session)
 
     def ahead(self, job: Job) -> int:
         """How many jobs are before a queued one."""
@@ -80,7 +89,7 @@ class Worker:
     def _read(self) -> None:
         """The reader's thread: what is stored is answered at once, the rest queued."""
         while True:
-            job = self._asked.get()
+            job, compute = self._asked.get()
             try:
                 found = stored(self.store, job.request)
             except Exception as error:  # the job carries it; the reader lives on
@@ -88,6 +97,8 @@ class Worker:
                 continue
             if found is not None:
                 job.finish(found, stored=True)
+            elif not compute:
+                job.end(Cancelled())
             elif not job.is_stopping:
                 self._queue.put(job)
 

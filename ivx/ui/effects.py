@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import io
-import json
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
-import pyarrow.csv as pv
-import pyarrow.parquet as pq
 import streamlit as st
 import vl_convert
 
 from ivx.analysis.metrics import METRICS
 from ivx.analysis.result import Cell, Effects
-from ivx.charts.heatmap import Tile, heatmap, scale_of, signed
-from ivx.charts.palette import LIGHT, Palette
+from ivx.charts.figure import tile
+from ivx.charts.heatmap import heatmap, scale_of
+from ivx.charts.palette import Palette
 from ivx.models import files
 from ivx.models.registry import embedded
+from ivx.runs import archive, rows, sheet
 from ivx.runs.job import View
 from ivx.runs.request import EffectsRequest
-from ivx.runs.worker import worker
 from ivx.tasks import catalogue
 from ivx.ui import evidence, parts, view
 from ivx.ui.readings import reading
@@ -89,16 +87,14 @@ def _task_name(task: str) -> str:
 def show(request: EffectsRequest, metric: str, p: Palette) -> None:
     """The maps of a request: started at once on an embedded checkpoint, on a click on any other."""
     _to_url(request, metric)
-    job = worker().find(request)
-    if job is None and embedded(request.checkpoint):
-        job = worker().submit(request)
+    job = view.job(request, compute=embedded(request.checkpoint) is not None)
     if job is None:
         _empty(request, p)
         return
-    live = job.view().live
+    live = job.view(view.session()).live
 
     def draw() -> None:
-        now = job.view()
+        now = job.view(view.session())
         if live and not now.live:
             st.rerun()  # the whole page once more, without the timer
         _draw(request, metric, now, p)
@@ -145,7 +141,8 @@ def _draw(request: EffectsRequest, metric: str, now: View, p: Palette) -> None:
         if now.live:
             parts.progress(now.done, now.total)
             if st.button("Stop, keep what is done", key="stop"):
-                worker().submit(request).stop()
+                view.leave(request)
+                st.rerun()
         if chosen is not None:
             evidence.card(result, chosen, metric, token=_token(request.checkpoint), p=p)
     first = next(iter(scales))
@@ -157,9 +154,9 @@ def _draw(request: EffectsRequest, metric: str, now: View, p: Palette) -> None:
         parts.trust(result.receipt, rows=f"n = {len(result.samples.rows)} · {result.table.num_rows:,} rows")
     if not now.live:
         with export:
-            _export(result, found, scales, metric)
+            _export(result, metric)
     for warning in result.samples.warnings:
-        st.caption(warning)
+        parts.note(warning)
 
 
 @st.cache_data(max_entries=200, show_spinner=False, hash_funcs={Effects: lambda r: r.run_id})
@@ -172,7 +169,7 @@ def _map(
 ) -> None:
     labels = [column.label for column in result.maps[site]]
     here = (chosen.layer, chosen.column) if chosen is not None and chosen.site == site else None
-    tiles = [_tile(cell, labels) for cell in cells]
+    tiles = [tile(cell, labels) for cell in cells]
     chart = heatmap(
         tiles,
         labels,
@@ -193,16 +190,6 @@ def _map(
             st.session_state["cell"] = result.address(site, int(points[0]["layer"]), int(points[0]["column"]))
 
     st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=picked, selection_mode="cell")
-
-
-def _tile(cell: Cell, labels: list[str]) -> Tile:
-    if cell.state == "estimate":
-        return Tile(cell.layer, cell.column, cell.value, cell.state, "an estimate; the exact value is being computed")
-    control = "" if cell.control is None else f", control {signed(cell.control, 2)}"
-    told = (
-        f"L{cell.layer} {labels[cell.column]}: {signed(cell.value, 2)} [{signed(cell.low, 2)}, {signed(cell.high, 2)}]"
-    )
-    return Tile(cell.layer, cell.column, cell.value, cell.state, told + control)
 
 
 def _chosen(result: Effects, found: dict[str, list[Cell]]) -> Cell | None:
@@ -272,14 +259,14 @@ def _empty(request: EffectsRequest, p: Palette) -> None:
     with right:
         st.write(f"{request.samples} samples, every layer × position and every head, each with its control.")
         if st.button("Run the maps", type="primary"):
-            worker().submit(request)
+            view.start(request)
             st.rerun()
 
 
 def _stopped(request: EffectsRequest) -> None:
-    st.caption("Stopped; what was done is kept on the screen.")
-    if st.button("Run again"):
-        worker().submit(request)
+    st.caption("Stopped; what was done is kept, and a new start goes on from there.")
+    if st.button("Go on"):
+        view.start(request)
         st.rerun()
 
 
@@ -291,23 +278,22 @@ def _ended_badly(request: EffectsRequest, now: View) -> None:
         with st.expander("Trace"):
             st.code(now.trace, language=None)
     if st.button("Run again"):
-        worker().submit(request)
+        view.start(request)
         st.rerun()
 
 
-def _export(result: Effects, found: dict[str, list[Cell]], scales: dict[str, float], metric: str) -> None:
+def _export(result: Effects, metric: str) -> None:
     request = result.request
     with st.popover("Export", width="stretch"):
         name = f"ivx-{result.run_id}"
-        st.download_button("Parquet, all rows", lambda: _parquet(result), f"{name}.parquet", on_click="ignore")
-        st.download_button("CSV, all rows", lambda: _csv(result), f"{name}.csv", on_click="ignore")
-        for site in found:
-            st.download_button(
-                f"SVG, {site} map",
-                partial(_svg, result, site, found[site], scales[site]),
-                f"{name}-{site}.svg",
-                on_click="ignore",
-            )
+        offered: list[tuple[str, str, Callable[[], str | bytes]]] = [
+            ("Zip: rows, figures, receipt, notebook", ".zip", lambda: archive.of_result(result, metric=metric)),
+            ("Parquet, all rows", ".parquet", lambda: rows.parquet(result.table, result.receipt)),
+            ("CSV, all rows", ".csv", lambda: sheet.csv(result.table)),
+            *((f"SVG, {site} map", f"-{site}.svg", partial(_svg, result, site, metric)) for site in result.maps),
+        ]
+        for label, ending, content in offered:
+            st.download_button(label, content, name + ending, on_click="ignore")
         asked = f"task={request.task!r}, sites={request.sites!r}, source_token={request.source_token!r}"
         st.code(
             f"import ivx\nfound = ivx.effects({request.checkpoint!r}, {asked}, samples={request.samples})\n"
@@ -323,21 +309,5 @@ def _export(result: Effects, found: dict[str, list[Cell]], scales: dict[str, flo
         )
 
 
-def _svg(result: Effects, site: str, cells: list[Cell], scale: float) -> str:
-    """One map as it would be printed: light, fixed width, with Source Sans or what stands in for it."""
-    labels = [column.label for column in result.maps[site]]
-    tiles = [_tile(cell, labels) for cell in cells]
-    spec = heatmap(tiles, labels, layers=result.layers, scale=scale, palette=LIGHT, mono=site != "z")
-    return str(vl_convert.vegalite_to_svg(spec | {"width": 70 * len(labels)}))
-
-
-def _parquet(result: Effects) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(result.table.replace_schema_metadata({"ivx": json.dumps(result.receipt)}), sink)
-    return sink.getvalue()
-
-
-def _csv(result: Effects) -> bytes:
-    sink = io.BytesIO()
-    pv.write_csv(result.table.drop_columns(["top_ids", "top_logits"]), sink)
-    return sink.getvalue()
+def _svg(result: Effects, site: str, metric: str) -> str:
+    return str(vl_convert.vegalite_to_svg(result.figures(metric)[site]))

@@ -42,6 +42,11 @@ def reading(text: str) -> None:
     st.html(f'<div class="ivx-reading">{text}</div>')
 
 
+def note(text: str) -> None:
+    """A caption that may hold somebody's words: Streamlit's own reads Markdown, and would fetch a picture it names."""
+    st.html(f'<div class="ivx-note">{escape(text)}</div>')
+
+
 def chips(
     source: Sequence[str], taken: int, target: Sequence[str], first: int, *, answer: str, contrast: str, tag: str
 ) -> None:
@@ -88,6 +93,8 @@ def trust(receipt: dict[str, Any], *, rows: str) -> None:
         for check in receipt["checks"]
         if check["passed"]
     )
+    if receipt.get("imported"):
+        ticks = f"<span><b>imported</b>: as good as its maker’s word, which is</span>{ticks}"
     how = escape(", ".join(receipt[key] for key in ("dtype", "device", "how")))
     st.html(
         f'<div class="ivx-trust">{ticks}<span>{how}</span>'

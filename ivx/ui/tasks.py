@@ -48,7 +48,7 @@ def show() -> None:
         for sample in samples.rows:
             _line(sample, tokenizer.convert_ids_to_tokens)
         for warning in samples.warnings[1:] if len(pair.queries) > SHOWN else samples.warnings:
-            st.caption(warning)
+            parts.note(warning)
     _upload()
 
 

@@ -2,17 +2,60 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
 
 from ivx.models.registry import CHECKPOINTS, embedded
+from ivx.runs.job import Job
+from ivx.runs.request import Request
+from ivx.runs.worker import worker
 
 OTHERS = "ivx.checkpoints"
 """Session list of further checkpoints: (name, dtype, device)."""
+SESSION = "ivx.session"
+SEEN = "ivx.seen"
+"""Session set of requests that were looked up or joined."""
 FILES = "ivx.files"
 """Session list of the user's own task files: (shown name, path)."""
+
+
+def session() -> str:
+    """Who asks: one name for each open page, the same until it is closed."""
+    return str(st.session_state.setdefault(SESSION, secrets.token_hex(8)))
+
+
+def job(request: Request, *, compute: bool) -> Job | None:
+    """The job of a request, which this session now waits for; None where it is neither stored nor under way.
+
+    Without `compute` nothing is started that was not asked for; a session that left a job does not join it again.
+    """
+    found = worker().find(request)
+    seen = st.session_state.setdefault(SEEN, set())
+    if found is None and (compute or request not in seen):
+        found = worker().submit(request, session=session(), compute=compute)
+    elif found is not None and request not in seen:
+        found.join(session())
+    seen.add(request)
+    return None if found is None or (not compute and _is_absent(found)) else found
+
+
+def _is_absent(found: Job) -> bool:
+    """Whether a job was looked up, not there, and never begun."""
+    now = found.view()
+    return now.state == "stopped" and now.result is None
+
+
+def start(request: Request) -> None:
+    """Compute a request, or go on with it."""
+    worker().submit(request, session=session())
+
+
+def leave(request: Request) -> None:
+    """This session waits no longer; what is done is kept."""
+    worker().leave(request, session=session())
 
 
 def from_url(key: str, default: str, allowed: Sequence[str] | None = None) -> str:

@@ -1,0 +1,55 @@
+"""Figures: maps as they are printed, of one fixed width, light, and titled, since no page stands around them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import altair as alt
+
+from ivx.charts.heatmap import Tile, heatmap, scale_of, signed
+from ivx.charts.palette import LIGHT
+
+if TYPE_CHECKING:
+    from ivx.analysis.maps import Column
+    from ivx.analysis.metrics import Metric
+    from ivx.analysis.result import Cell
+
+COLUMN = 70
+"""Width of a printed map's column."""
+
+
+def tile(cell: Cell, labels: Sequence[str]) -> Tile:
+    """What a cell shows, and what it tells on a closer look."""
+    if cell.state == "estimate":
+        return Tile(cell.layer, cell.column, cell.value, cell.state, "an estimate; the exact value is being computed")
+    control = "" if cell.control is None else f", control {signed(cell.control, 2)}"
+    told = (
+        f"L{cell.layer} {labels[cell.column]}: {signed(cell.value, 2)} [{signed(cell.low, 2)}, {signed(cell.high, 2)}]"
+    )
+    return Tile(cell.layer, cell.column, cell.value, cell.state, told + control)
+
+
+def figure(
+    cells: Sequence[Cell], columns: Sequence[Column], *, layers: int, site: str, metric: Metric
+) -> dict[str, Any]:
+    """The Vega-Lite spec of one map for print: its title names site, metric, unit and scale; nothing can be clicked."""
+    labels = [column.label for column in columns]
+    scale = scale_of([cell.value for cell in cells if cell.state != "zero"])
+    tiles = [tile(cell, labels) for cell in cells]
+    spec = heatmap(tiles, labels, layers=layers, scale=scale, palette=LIGHT, mono=site != "z")
+    title = {"text": f"{site}: {metric.label}, {metric.unit}", "subtitle": f"colours from −{scale:g} to +{scale:g}"}
+    printed = {**spec, "width": COLUMN * len(labels), "title": {**title, "anchor": "start"}}
+    return {key: value for key, value in printed.items() if key != "params"}
+
+
+def beside(figures: Sequence[dict[str, Any]]) -> alt.HConcatChart:
+    """Figures side by side as one Altair chart."""
+    whole = ("config", "background", "$schema", "padding", "autosize")
+    parts = []
+    for spec in figures:
+        part = {key: value for key, value in spec.items() if key not in (*whole, "datasets", "data")}
+        parts.append({**part, "data": {"values": spec["datasets"][spec["data"]["name"]]}})
+    shared = {key: figures[0][key] for key in ("config", "background", "$schema")}
+    own = {"scale": {"color": "independent"}}  # else each would be drawn on the scale of the first
+    return alt.HConcatChart.from_dict({**shared, "hconcat": parts, "resolve": own})

@@ -1,0 +1,209 @@
+"""The worker and its queue: equal requests once, fair turns, stops that lose nothing, starts that go on."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import ivx
+from ivx.analysis.result import Effects
+from ivx.errors import Cancelled
+from ivx.runs import request as requests
+from ivx.runs import worker as workers
+from ivx.runs.computing import Busy, computed, stored
+from ivx.runs.job import Job
+from ivx.runs.queue import HALF_LIFE, QUANTUM, Queue
+from ivx.runs.request import EffectsRequest, InteractionsRequest
+from ivx.runs.run import KEY
+from ivx.runs.store import Store
+from ivx.runs.worker import Worker
+from ivx.tasks import catalogue
+
+SMALL = EffectsRequest("tiny-sft", "animal/colour", samples=4)
+LARGE = replace(SMALL, task="animal/can-fly", samples=60)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path)
+
+
+def by_key(table: pa.Table) -> pa.Table:
+    return table.sort_by([(name, "ascending") for name in KEY])
+
+
+def same(one: pa.Table, other: pa.Table) -> None:
+    """Every row once in both, and equal but for the rounding of another batch."""
+    one, other = by_key(one), by_key(other)
+    assert all(one[name].equals(other[name]) for name in KEY)
+    assert one.group_by(list(KEY)).aggregate([]).num_rows == one.num_rows
+    for name in ("logit", "contrast", "logsumexp"):
+        assert np.abs(one[name].to_numpy() - other[name].to_numpy()).max() < 2e-5
+
+
+def patient(job: Job) -> None:
+    assert job.wait(60), job.view()
+    assert job.view().state == "done", job.view()
+
+
+def test_everything_that_changes_a_number_is_in_the_run_id() -> None:
+    known = SMALL.run_id("weights", "texts")
+    assert (
+        known == SMALL.run_id("weights", "texts") == replace(SMALL, checkpoint="elsewhere").run_id("weights", "texts")
+    )
+    other = {
+        "against": "animal/can-fly", "position": "first", "source_token": "keyword", "target_format": "query",
+        "samples": 5, "seed": 1, "dtype": "float64", "device": "cpu", "adapter": "a", "sites": ("z",),
+        "direction": "noise",
+    }  # fmt: skip
+    named = {field.name for field in fields(EffectsRequest)} - {"checkpoint", "task"}
+    assert named == set(other), "a new field must change the run id, and be named here"
+    ids = [replace(SMALL, **{name: value}).run_id("weights", "texts") for name, value in other.items()]
+    ids += [
+        SMALL.run_id("other", "texts"),
+        SMALL.run_id("weights", "other"),
+        SMALL.run_id("weights", "texts", engine="x"),
+    ]
+    ids.append(InteractionsRequest("tiny-sft", "animal/colour", samples=4).run_id("weights", "texts"))
+    assert len({known, *ids}) == len(ids) + 1
+
+
+def test_a_users_task_is_named_by_its_content(tmp_path: Path) -> None:
+    head, places = "query,answer,contrast,instruction\n", [tmp_path / "one.csv", tmp_path / "two.csv"]
+    for place, answer in zip(places, ("brown", "white"), strict=True):
+        place.write_text(f"{head}pig,pink,no,name its colour\ncow,{answer},no,\n")
+    one, two = (catalogue.find(str(place)).fingerprint for place in places)
+    assert one != two
+    moved = tmp_path / "deep"
+    moved.mkdir()
+    copy = Path(places[0].rename(moved / "one.csv"))
+    assert catalogue.find(str(copy)).fingerprint == one
+
+
+def test_a_stopped_request_goes_on_from_its_rows(store: Store) -> None:
+    model, seen = ivx.load("tiny-sft"), []
+
+    def stop(result: Effects, done: int, total: int) -> None:
+        seen.append(done)
+        if done > total // 3:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        computed(store, model, LARGE, on_progress=stop)
+    assert stored(store, LARGE) is None
+    counts: list[int] = []
+    found = computed(store, model, LARGE, on_progress=lambda result, done, total: counts.append(done))
+    assert counts[0] >= seen[-1] > 0 and counts == sorted(counts) and counts[-1] == found.table.num_rows - 60
+    same(found.table, ivx.effects(model, LARGE.task, samples=60).table)
+    kept = stored(store, LARGE)
+    assert kept is not None and by_key(kept.table).equals(by_key(found.table))
+    assert kept.cells("resid_post") == found.cells("resid_post") and kept.receipt["resumed_rows"] >= seen[-1]
+
+
+def test_a_run_that_another_process_computes_is_left_to_it(store: Store) -> None:
+    model = ivx.load("tiny-sft")
+    pair = catalogue.find(SMALL.task, collection=model.collection)
+    run = store.begin(SMALL.run_id(model.fingerprint, pair.fingerprint), asked={})
+    with run.lock(), pytest.raises(Busy):
+        computed(store, model, SMALL)
+
+
+def test_equal_requests_are_one_job_and_a_stored_one_needs_no_model(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Worker(store)
+    jobs = {id(worker.submit(SMALL, session=name)) for name in "abc"}
+    assert len(jobs) == 1
+    patient(worker.submit(SMALL, session="a"))
+    monkeypatch.setattr(Worker, "_loaded", lambda *_: pytest.fail("a model was loaded"))
+    again = Worker(store).submit(SMALL, session="d")
+    patient(again)
+    assert again.view().stored and again.view().result.table.num_rows > 0
+    absent = Worker(store).submit(LARGE, session="d", compute=False)
+    assert absent.wait(20) and absent.view().state == "stopped"
+
+
+def test_who_leaves_stops_nobody_else(store: Store) -> None:
+    worker = Worker(store)
+    job = worker.submit(LARGE, session="a")
+    worker.submit(LARGE, session="b")
+    worker.leave(LARGE, session="a")
+    assert job.view("a").state == "stopped" and job.view("b").live
+    while not job.view().done:
+        time.sleep(0.01)
+    began = time.monotonic()
+    worker.leave(LARGE, session="b")
+    assert job.wait(20) and job.view("b").state == "stopped"
+    print(f"stopped after {time.monotonic() - began:.2f} s")
+    going = worker.submit(LARGE, session="b")
+    assert going is not job
+    patient(going)
+
+
+def test_a_small_request_passes_a_long_one_which_then_goes_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "RELOADS", 0)
+    monkeypatch.setattr("ivx.runs.queue.QUANTUM", 0.05)
+    worker = Worker(store)
+    long = worker.submit(replace(LARGE, samples=100, sites=("resid_post", "z", "attn_out", "mlp_out")), session="a")
+    while not long.view().done:
+        time.sleep(0.01)
+    small = worker.submit(SMALL, session="b")
+    patient(small)
+    assert long.view().live, "the long one was first"
+    patient(long)
+    same(long.view().result.table, ivx.effects("tiny-sft", LARGE.task, samples=100, sites=long.request.sites).table)  # type: ignore[attr-defined]
+
+
+def test_a_bad_request_is_refused_and_the_worker_lives_on(store: Store) -> None:
+    worker = Worker(store)
+    bad = worker.submit(replace(SMALL, task="animal/weight"))
+    assert bad.wait(20) and bad.view().state == "refused" and "no task" in bad.view().message
+    patient(worker.submit(SMALL))
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_turns_go_to_who_has_had_least() -> None:
+    clock = Clock()
+    queue, jobs = Queue(clock), [Job(SMALL, session) for session in ("a", "a", "a", "b")]
+    for job in jobs:
+        queue.put(job)
+    first = queue.take()
+    assert first is jobs[0]
+    queue.charge(first, 1.0)
+    assert not queue.is_due(first, cost=0.0), "a second is no reason to change"
+    queue.charge(first, QUANTUM)
+    assert queue.is_due(first, cost=0.0) and not queue.is_due(first, cost=60.0)
+    assert [queue.ahead(job) for job in jobs[1:]] == [1, 2, 0], (
+        "one session's three do not stand before another's first"
+    )
+    queue.put(first)
+    assert queue.take() is jobs[3]
+    clock.now += 20 * HALF_LIFE
+    assert queue.take() is jobs[1], "what was long ago is forgotten"
+
+
+def test_a_job_that_must_wait_is_not_taken_before() -> None:
+    clock = Clock()
+    queue, early, late = Queue(clock), Job(SMALL), Job(SMALL)
+    queue.put(early, after=5.0)
+    queue.put(late)
+    assert queue.take() is late
+    clock.now += 6
+    assert queue.take() is early
+
+
+def test_requests_refuse_what_is_not_known() -> None:
+    for wrong in ({"samples": 0}, {"direction": "up"}, {"sites": ()}, {"position": "here"}):
+        with pytest.raises(requests.IvxError):
+            replace(SMALL, **wrong)

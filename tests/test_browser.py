@@ -59,6 +59,8 @@ def test_every_page_opens_cold(browser: Browser, path: str, question: str) -> No
         expect(page.get_by_role("heading", name=question)).to_be_visible(timeout=PATIENCE)
         expect(page.get_by_role("link", name="Checkpoints")).to_be_visible()
         expect(page.get_by_text("Page not found")).to_have_count(0)
+        expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_visible(timeout=PATIENCE)
+        assert page.outside == []  # type: ignore[attr-defined]
         page.close()
 
 

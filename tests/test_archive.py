@@ -88,6 +88,16 @@ def test_a_context_is_json_and_its_own_inverse(found: Effects, asked: Parts) -> 
     assert saved.restored(json.loads(json.dumps(asked)), kept, found.table, found.receipt) == found
 
 
+def test_a_noised_result_and_a_users_own_task_come_back(tmp_path: Path) -> None:
+    own = tmp_path / "own.csv"
+    own.write_text("query,answer,contrast,instruction\npig,brown,no,name it .\ncrow,black,yes,\n")
+    for task, more in (("animal/colour", {"direction": "noise", "sites": ("attn_out",)}), (str(own), {})):
+        found = ivx.effects("tiny-sft", task, samples=2, position="first", **more)
+        again = archive.opened(io.BytesIO(archive.of_result(found)))
+        assert (again.request, again.samples, again.maps) == (found.request, found.samples, found.maps)
+        assert again.table.equals(found.table)
+
+
 def test_the_files_are_what_their_names_say(found: Effects, packed: bytes) -> None:
     parts = content(packed)
     assert set(parts) == {
@@ -133,6 +143,18 @@ def test_a_cell_never_begins_a_formula() -> None:
     assert lines[0] == ["text", "number"]
     assert [line[0] for line in lines[1:]] == ["'=1+1", "'+1", "'-1", "'@x", "'\tx", "'\rx", "x=1", "", ""]
     assert {line[1] for line in lines[1:]} == {"-1.5"}
+
+
+def test_the_terminal_gets_no_control_characters(
+    packed: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("IVX_CACHE", str(tmp_path))
+    assert main(["import", "x\x1b[31m\nred.zip"]) == 2
+    Store().begin("0" * 12, asked={"kind": "\x1b[2J", "request": {"task": "\x1b]0;owned\x07"}, "checkpoint": {}})
+    assert main(["runs"]) == 0
+    caught = capsys.readouterr()
+    assert "�" in caught.err and "�" in caught.out and caught.err.count("\n") == caught.out.count("\n") == 1
+    assert all(c.isprintable() for c in (caught.out + caught.err).replace("\n", ""))
 
 
 def test_through_the_store_by_the_command_line(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from ivx.runs.archive import opened as opened_archive
 from tests.browser import ARGS, chromium, serving
 
 pytestmark = pytest.mark.browser
@@ -88,6 +89,22 @@ def test_a_map_a_click_and_the_card(browser: Browser, app: str) -> None:
     page.get_by_role("option", name="log-prob").click()
     expect(card).to_contain_text("nats", timeout=PATIENCE)
     assert page.locator(".ivx-trust").inner_text() == rows, "a metric is a view: the run is the same"
+    page.close()
+
+
+def test_the_export_is_an_archive_of_what_is_shown(browser: Browser, app: str, tmp_path: Path) -> None:
+    page = opened(browser, f"{app}/effects?checkpoint=tiny-sft&task=animal/colour&metric=logprob")
+    finished(page)
+    page.get_by_text("Export").click()
+    with page.expect_download(timeout=PATIENCE) as caught:
+        page.get_by_text("Zip: rows, figures").click()
+    caught.value.save_as(tmp_path / "run.zip")
+    found = opened_archive(tmp_path / "run.zip")
+    assert (
+        found.run_id in caught.value.suggested_filename
+        and f"run {found.run_id}" in page.locator(".ivx-trust").inner_text()
+    )
+    assert len(found.samples.rows) == 40
     page.close()
 
 

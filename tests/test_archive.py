@@ -78,9 +78,10 @@ def test_a_result_comes_back_the_same(found: Effects, packed: bytes) -> None:
     assert again.table.equals(found.table) and again.request == found.request
     assert (again.samples, again.maps, again.layers) == (found.samples, found.maps, found.layers)
     assert again.cells("resid_post") == found.cells("resid_post")
-    assert run.receipt == json.loads(json.dumps(found.receipt)) | {"imported": True}
+    marks = {"imported": True, "origin": found.run_id, "run": again.run_id}
+    assert run.receipt == json.loads(json.dumps(found.receipt)) | marks
     assert packed == archive.of_result(found, metric="logprob"), "equal runs make equal archives"
-    assert run.address != found.run_id, "an imported run never answers a request"
+    assert again.run_id != found.run_id, "an imported run never answers a request"
 
 
 def test_a_context_is_json_and_its_own_inverse(found: Effects, asked: Parts) -> None:
@@ -180,7 +181,7 @@ def test_through_the_store_by_the_command_line(
     assert main(["export", ids[0], "--out", str(out)]) == 0
     assert content(out.read_bytes())["resid_post.svg"] == before["resid_post.svg"]
     again = archive.unpack(out)
-    assert again.address == ids[0] and again.origin == found.run_id
+    assert (again.receipt["run"], again.receipt["origin"]) == (ids[0], found.run_id)
     capsys.readouterr()
     assert main(["runs", "--json"]) == 0
     listed = {entry["run"]: entry for entry in json.loads(capsys.readouterr().out)}

@@ -100,10 +100,8 @@ def test_the_export_is_an_archive_of_what_is_shown(browser: Browser, app: str, t
         page.get_by_text("Zip: rows, figures").click()
     caught.value.save_as(tmp_path / "run.zip")
     found = opened_archive(tmp_path / "run.zip")
-    assert (
-        found.run_id in caught.value.suggested_filename
-        and f"run {found.run_id}" in page.locator(".ivx-trust").inner_text()
-    )
+    run = found.receipt["origin"]
+    assert run in caught.value.suggested_filename and f"run {run}" in page.locator(".ivx-trust").inner_text()
     assert len(found.samples.rows) == 40
     page.close()
 

@@ -35,12 +35,17 @@ def chromium() -> str:
     return path
 
 
-@contextmanager
-def serving(**environment: str) -> Iterator[str]:
-    """A fresh server; yields its address."""
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serving(port: int | None = None, **environment: str) -> Iterator[str]:
+    """A fresh server, on a free port unless one is named; yields its address."""
+    port = port or free_port()
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
     server = subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -70,3 +71,14 @@ def test_modules_are_of_one_noun() -> None:
     long = {str(p.relative_to(ROOT)): len(p.read_text().splitlines()) for p in sources()}
     assert not {name: lines for name, lines in long.items() if lines > 350}
     assert len((ROOT / "app.py").read_text().splitlines()) < 60
+
+
+def test_every_threat_names_a_test_that_is_there() -> None:
+    rows = [row for row in (ROOT / "docs" / "threats.md").read_text(encoding="utf-8").splitlines() if row[:1] == "|"]
+    every = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py"))
+    tests = "\n".join(re.findall(r"^def (test_\w+)", every, re.MULTILINE))
+    for row in rows[2:]:
+        held = row.split("|")[-2]
+        named, files = re.findall(r"\*(\w+)\*", held), re.findall(r"`(tests/\w+\.py)`", held)
+        assert named or files, row
+        assert all(name in tests for name in named) and all((ROOT / file).is_file() for file in files), row

@@ -78,14 +78,25 @@ def test_a_result_comes_back_the_same(found: Effects, packed: bytes) -> None:
     assert again.table.equals(found.table) and again.request == found.request
     assert (again.samples, again.maps, again.layers) == (found.samples, found.maps, found.layers)
     assert again.cells("resid_post") == found.cells("resid_post")
-    assert run.receipt == json.loads(json.dumps(found.receipt)) | {"imported": True}
+    marks = {"imported": True, "origin": found.run_id, "run": again.run_id}
+    assert run.receipt == json.loads(json.dumps(found.receipt)) | marks
     assert packed == archive.of_result(found, metric="logprob"), "equal runs make equal archives"
-    assert run.address != found.run_id, "an imported run never answers a request"
+    assert again.run_id != found.run_id, "an imported run never answers a request"
 
 
 def test_a_context_is_json_and_its_own_inverse(found: Effects, asked: Parts) -> None:
     kept = json.loads(json.dumps(saved.context(found)))
     assert saved.restored(json.loads(json.dumps(asked)), kept, found.table, found.receipt) == found
+
+
+def test_a_noised_result_and_a_users_own_task_come_back(tmp_path: Path) -> None:
+    own = tmp_path / "own.csv"
+    own.write_text("query,answer,contrast,instruction\npig,brown,no,name it .\ncrow,black,yes,\n")
+    for task, more in (("animal/colour", {"direction": "noise", "sites": ("attn_out",)}), (str(own), {})):
+        found = ivx.effects("tiny-sft", task, samples=2, position="first", **more)
+        again = archive.opened(io.BytesIO(archive.of_result(found)))
+        assert (again.request, again.samples, again.maps) == (found.request, found.samples, found.maps)
+        assert again.table.equals(found.table)
 
 
 def test_the_files_are_what_their_names_say(found: Effects, packed: bytes) -> None:
@@ -135,6 +146,18 @@ def test_a_cell_never_begins_a_formula() -> None:
     assert {line[1] for line in lines[1:]} == {"-1.5"}
 
 
+def test_the_terminal_gets_no_control_characters(
+    packed: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("IVX_CACHE", str(tmp_path))
+    assert main(["import", "x\x1b[31m\nred.zip"]) == 2
+    Store().begin("0" * 12, asked={"kind": "\x1b[2J", "request": {"task": "\x1b]0;owned\x07"}, "checkpoint": {}})
+    assert main(["runs"]) == 0
+    caught = capsys.readouterr()
+    assert "�" in caught.err and "�" in caught.out and caught.err.count("\n") == caught.out.count("\n") == 1
+    assert all(c.isprintable() for c in (caught.out + caught.err).replace("\n", ""))
+
+
 def test_through_the_store_by_the_command_line(
     found: Effects, asked: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -158,7 +181,7 @@ def test_through_the_store_by_the_command_line(
     assert main(["export", ids[0], "--out", str(out)]) == 0
     assert content(out.read_bytes())["resid_post.svg"] == before["resid_post.svg"]
     again = archive.unpack(out)
-    assert again.address == ids[0] and again.origin == found.run_id
+    assert (again.receipt["run"], again.receipt["origin"]) == (ids[0], found.run_id)
     capsys.readouterr()
     assert main(["runs", "--json"]) == 0
     listed = {entry["run"]: entry for entry in json.loads(capsys.readouterr().out)}

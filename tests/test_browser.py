@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from ivx.runs.archive import opened as opened_archive
 from tests.browser import ARGS, chromium, serving
 
 pytestmark = pytest.mark.browser
@@ -59,6 +60,8 @@ def test_every_page_opens_cold(browser: Browser, path: str, question: str) -> No
         expect(page.get_by_role("heading", name=question)).to_be_visible(timeout=PATIENCE)
         expect(page.get_by_role("link", name="Checkpoints")).to_be_visible()
         expect(page.get_by_text("Page not found")).to_have_count(0)
+        expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_visible(timeout=PATIENCE)
+        assert page.outside == []  # type: ignore[attr-defined]
         page.close()
 
 
@@ -86,6 +89,20 @@ def test_a_map_a_click_and_the_card(browser: Browser, app: str) -> None:
     page.get_by_role("option", name="log-prob").click()
     expect(card).to_contain_text("nats", timeout=PATIENCE)
     assert page.locator(".ivx-trust").inner_text() == rows, "a metric is a view: the run is the same"
+    page.close()
+
+
+def test_the_export_is_an_archive_of_what_is_shown(browser: Browser, app: str, tmp_path: Path) -> None:
+    page = opened(browser, f"{app}/effects?checkpoint=tiny-sft&task=animal/colour&metric=logprob")
+    finished(page)
+    page.get_by_text("Export").click()
+    with page.expect_download(timeout=PATIENCE) as caught:
+        page.get_by_text("Zip: rows, figures").click()
+    caught.value.save_as(tmp_path / "run.zip")
+    found = opened_archive(tmp_path / "run.zip")
+    run = found.receipt["origin"]
+    assert run in caught.value.suggested_filename and f"run {run}" in page.locator(".ivx-trust").inner_text()
+    assert len(found.samples.rows) == 40
     page.close()
 
 

@@ -153,9 +153,15 @@ def test_the_app_reads_under_its_roots_only(checkpoint: Path, tmp_path: Path, mo
     allowed.mkdir()
     (allowed / "link").symlink_to(checkpoint)
     monkeypatch.setenv(paths.ROOTS, str(allowed))
-    for outside in (str(checkpoint), str(allowed / ".." / "copy"), str(allowed / "link"), "/etc", "\\\\host\\share"):
+    for outside in (str(checkpoint), str(allowed / ".." / "copy"), str(allowed / "link"), "/etc"):
         with pytest.raises(CheckpointError, match="not lie under a directory the app may read"):
             paths.within_roots(outside)
+    for share in ("\\\\host\\share", "//host/share", "file:///etc", "file://x", "https://host/x"):
+        with pytest.raises(CheckpointError, match="a share or an address of the net"):
+            paths.within_roots(share)
+    for nothing in ("a\0b/c/d", "~nobody-here/x"):
+        with pytest.raises(CheckpointError, match="neither a directory nor a hub id"):
+            paths.within_roots(nothing)
     inside = Path(shutil.copytree(checkpoint, allowed / "mine"))
     assert paths.within_roots(str(inside)) == str(inside)
     assert paths.within_roots("tiny-sft") == "tiny-sft" and paths.within_roots("org/name@main") == "org/name@main"

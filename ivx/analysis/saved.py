@@ -146,8 +146,8 @@ def _check_receipt(found: Effects) -> None:
     versions = told.get("versions")
     if not isinstance(versions, dict) or len(versions) > MAX_WARNINGS:
         _refuse("receipt, versions", "packages and their versions")
-    for package, version in versions.items():
-        _text(package, "receipt, versions"), _text(version, "receipt, versions")
+    for told_of in (*versions, *versions.values()):
+        _text(told_of, "receipt, versions")
     counts = {"rows": found.table.num_rows, "samples": len(found.samples.rows)}
     for name, count in counts.items():
         _whole(told.get(name), f"receipt, {name}", count, count)
@@ -156,11 +156,12 @@ def _check_receipt(found: Effects) -> None:
 
 def _check(told: Any, what: str) -> None:
     _keys(told, "name", "passed", "deviation", "tolerance", "detail", what=what)
-    _text(told["name"], what), _text(told["detail"], what)
     if not isinstance(told["passed"], bool):
         _refuse(f"{what}, passed", "true or false")
-    _maybe(told["deviation"], f"{what}, deviation", _number)
-    _maybe(told["tolerance"], f"{what}, tolerance", _number)
+    for name in ("name", "detail"):
+        _text(told[name], f"{what}, {name}")
+    for name in ("deviation", "tolerance"):
+        _maybe(told[name], f"{what}, {name}", _number)
 
 
 def _number(told: Any, what: str) -> float:

@@ -29,12 +29,21 @@ def cache() -> Path:
 
 def within_roots(name: str) -> str:
     """The name, if it is built in, a hub id, or a directory that lies, links followed, under an allowed root."""
-    looks_like_path = name.startswith((".", "/", "~", "\\")) or "\\" in name or name.count("/") != 1
-    if embedded(name) is not None or not (looks_like_path or Path(name).exists()):
-        return name
-    place = Path(name).expanduser().resolve()
+    # Before anything resolves it: on some systems a look at a share already sends the user's credentials there.
+    if "://" in name or name.startswith(("\\\\", "//")):
+        raise CheckpointError(
+            f"{name[:100]!r} is a share or an address of the net: give a hub id, or a directory of this disk"
+        )
+    try:
+        looks_like_path = name.startswith((".", "/", "~", "\\")) or "\\" in name or name.count("/") != 1
+        if embedded(name) is not None or not (looks_like_path or Path(name).exists()):
+            return name
+        place = Path(name).expanduser().resolve()
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL, a name too long, a loop of links, nobody's home
+        raise CheckpointError(f"{name[:100]!r} is neither a directory nor a hub id: {error}") from error
     if not any(place.is_relative_to(root) for root in roots()):
         raise CheckpointError(
-            f"{name!r} does not lie under a directory the app may read: start it with {ROOTS} set to one that holds it"
+            f"{name[:100]!r} does not lie under a directory the app may read: start it with {ROOTS} set to one that "
+            "holds it"
         )
     return str(place)

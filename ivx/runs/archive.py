@@ -4,7 +4,7 @@
     rows.csv  figure.ipynb  <figure>.vl.json .svg .png       for people and their programs
 
 A stranger's archive is hostile until it is read: nothing of it is executed, unpickled or written to disk, every value
-is checked, and its run never takes the place of one that was computed here (`Unpacked.address`).
+is checked, and its run never takes the place of one that was computed here (`Unpacked`).
 """
 
 from __future__ import annotations
@@ -43,7 +43,11 @@ MAX_DEPTH = 8
 
 @dataclass(frozen=True)
 class Unpacked:
-    """A run from an archive, checked. `receipt["imported"]` is True: its numbers are as good as its maker's word."""
+    """A run from an archive, checked; its numbers are as good as its maker's word.
+
+    In its receipt `imported` is True, `origin` the id it had where it was computed, and `run` one made of its content:
+    under no request's id can it be found, stored or cached.
+    """
 
     asked: dict[str, Any]
     receipt: dict[str, Any]
@@ -54,22 +58,6 @@ class Unpacked:
     def result(self) -> Effects:
         """The result, ready to be read and drawn."""
         return _saved().restored(self.asked, self.context, self.table, self.receipt)
-
-    @property
-    def address(self) -> str:
-        """The id under which it may be stored: made of its content, so that it is never found for a request."""
-        content = hashlib.sha256(b"imported")
-        for part in (self.asked, self.context, self.origin):
-            content.update(json.dumps(part, sort_keys=True).encode())
-        with pa.ipc.new_stream(sink := pa.BufferOutputStream(), self.table.schema) as writer:
-            writer.write_table(self.table.combine_chunks())
-        content.update(sink.getvalue())
-        return content.hexdigest()[:12]
-
-    @property
-    def origin(self) -> str:
-        """The run id it had where it was computed."""
-        return str(self.receipt.get("origin", self.receipt["run"]))
 
 
 def pack(
@@ -120,15 +108,24 @@ def unpack(source: Path | str | BinaryIO) -> Unpacked:
     asked, receipt, context = (_json(found[name], name) for name in ("asked.json", "receipt.json", "context.json"))
     table = rows.read(found["rows.parquet"], ROWS)
     _check_same(asked, receipt, table)
-    run = Unpacked(asked, {**receipt, "imported": True}, context, table.replace_schema_metadata(None))
-    _saved().checked(run.result)
-    if (
-        not isinstance(run.origin, str)
-        or run.result.request.run_id(asked["checkpoint"]["fingerprint"], receipt["task"], engine=receipt["engine"])
-        != run.origin
-    ):
+    origin = receipt.get("origin", receipt["run"])
+    marks = {"run": _address(asked, context, origin, table), "origin": origin, "imported": True}
+    run = Unpacked(asked, receipt | marks, context, table.replace_schema_metadata(None))
+    request = _saved().checked(run.result).request
+    if request.run_id(asked["checkpoint"]["fingerprint"], receipt["task"], engine=receipt["engine"]) != origin:
         _refuse("the run id is not the hash of what was asked")
     return run
+
+
+def _address(asked: dict[str, Any], context: dict[str, Any], origin: str, table: pa.Table) -> str:
+    """12 hexadecimal digits of an imported run's content."""
+    content = hashlib.sha256(b"imported")
+    for part in (asked, context, origin):
+        content.update(json.dumps(part, sort_keys=True).encode())
+    with pa.ipc.new_stream(sink := pa.BufferOutputStream(), table.schema.remove_metadata()) as writer:
+        writer.write_table(table.combine_chunks().replace_schema_metadata(None))
+    content.update(sink.getvalue())
+    return content.hexdigest()[:12]
 
 
 def of_result(found: Effects, *, metric: str = "contrast") -> bytes:
@@ -154,14 +151,14 @@ def stored(run: Run) -> Effects:
 
 def keep(run: Unpacked, store: Store) -> str:
     """Put an unpacked run into the store; returns the id it has there, the same each time."""
-    place = store.begin(run.address, asked={**run.asked, "imported": True})
+    place = store.begin(run.receipt["run"], asked={**run.asked, "imported": True})
     with place.lock() as mine:
         if not mine:
             raise IvxError(f"run {place.id} is being imported by another process: wait for it")
         if place.receipt is None:
             place.append(run.table)
             place.keep("context", run.context)
-            place.complete({**run.receipt, "run": place.id, "origin": run.origin})
+            place.complete(run.receipt)
     return place.id
 
 

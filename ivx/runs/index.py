@@ -31,6 +31,8 @@ SETTINGS = {
     # Memory mapped, by itself or by a write-ahead log, a file cut by somebody else would kill the process.
     "sqlite_mmap_size": 0,
     "sqlite_journal_mode": "delete",
+    # The disk is not waited for: what a loss of power takes can be made again.
+    "sqlite_synchronous": 0,
 }
 
 BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
@@ -126,9 +128,8 @@ class Index:
                 self._aside.folder(folder, then=_THEN)
             # Made here for its rights; SQLite gives its journal the same.
             os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-            cache = Cache(str(folder), timeout=WAIT, disk=InlineDisk, **SETTINGS)
             self._stamp = _stamp(database)
-            return cache
+            return Cache(str(folder), timeout=WAIT, disk=InlineDisk, **SETTINGS)
 
     def _gate(self) -> Path:
         return self._aside.file(self._root / "index.lock", then="another is made")

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ivx.errors import IvxError
@@ -107,8 +108,9 @@ def _digest_at(path: Path, stamp: tuple[int, ...]) -> str:
 
 
 def _decode(data: bytes) -> pa.Table:
-    limits = {"thrift_string_size_limit": 4_000_000, "thrift_container_size_limit": 1_000_000}
-    shape = pq.ParquetFile(pa.BufferReader(data), **limits)
+    # Without threads: Arrow's own abort one in some fifty short processes at their end, and shards are small.
+    how = {"thrift_string_size_limit": 4_000_000, "thrift_container_size_limit": 1_000_000, "pre_buffer": False}
+    shape = pq.ParquetFile(pa.BufferReader(data), **how)
     told, schema = shape.metadata, shape.schema_arrow
     if told.num_rows > ROWS or told.num_columns > COLUMNS:
         raise Damaged(f"has {told.num_rows:,} rows of {told.num_columns} columns, more than a shard may")
@@ -120,11 +122,10 @@ def _decode(data: bytes) -> pa.Table:
         raise Damaged("is larger than a shard may be once unpacked")
     # Few bytes can repeat one long text very often: texts stay in their dictionaries until their length is known.
     texts = [field.name for field in schema if pa.types.is_string(field.type)]
-    table = pq.ParquetFile(pa.BufferReader(data), read_dictionary=texts, **limits).read()
+    table = pq.ParquetFile(pa.BufferReader(data), read_dictionary=texts, **how).read(use_threads=False)
     for name in texts:
-        longest = max(
-            (len(text or "") for part in table[name].chunks for text in part.dictionary.to_pylist()), default=0
-        )
+        words = [pc.max(pc.binary_length(part.dictionary)).as_py() for part in table[name].chunks]
+        longest = max((word or 0 for word in words), default=0)
         if longest * table.num_rows > UNPACKED:
             raise Damaged("is larger than a shard may be once unpacked")
     return table.cast(schema)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import streamlit as st
 
+from ivx.ui import signin
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 STYLE = Path(__file__).with_name("style.css")
 LOGO = Path(__file__).with_name("logo.svg")
@@ -37,6 +39,7 @@ def run() -> None:
     """The entry script: navigation, then the page."""
     st.set_page_config(page_title="ivx", page_icon=str(LOGO), layout="wide", initial_sidebar_state="collapsed")
     st.logo(str(LOGO), size="medium")
+    signin.required()
     page = st.navigation(_pages(), position="top")
     st.session_state[FRAMED] = True
     page.run()
@@ -50,4 +53,6 @@ def begin() -> None:
         st.navigation(_pages(), position="top")
         st.rerun()
     st.session_state.pop(RESTARTED, None)
+    if not framed:
+        signin.required()
     st.html(f"<style>{STYLE.read_text(encoding='utf-8')}</style>")

@@ -94,7 +94,7 @@ def trust(receipt: dict[str, Any], *, rows: str) -> None:
         if check["passed"]
     )
     if receipt.get("imported"):
-        ticks = f"<span><b>imported</b>: as good as its maker’s word, which is</span>{ticks}"
+        ticks = f"<span><b>imported</b>, not computed here; its maker says:</span>{ticks}"
     how = escape(", ".join(receipt[key] for key in ("dtype", "device", "how")))
     st.html(
         f'<div class="ivx-trust">{ticks}<span>{how}</span>'

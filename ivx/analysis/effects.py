@@ -19,11 +19,11 @@ import pyarrow.compute as pc
 from ivx.analysis.maps import address_of, map_of
 from ivx.analysis.metrics import find
 from ivx.analysis.result import Effects, Progress
-from ivx.analysis.rows import denoising, instruction_of, noising, opened, prepared, swept, told
+from ivx.analysis.rows import Runs, denoising, instruction_of, noising, opened, prepared, swept, told
 from ivx.engine.estimate import estimate
 from ivx.models.model import Model
 from ivx.runs.request import EffectsRequest
-from ivx.tasks.samples import Sample
+from ivx.tasks.samples import Sample, Samples
 
 ESTIMATED = ("contrast", "logit")
 """Metrics whose cells have an estimate until they are computed."""
@@ -84,10 +84,13 @@ def compute(
             if on_progress is not None:
                 on_progress(result(), done, total)
 
-        noise = request.direction == "noise"
-        runs = noising(samples) if noise else denoising(samples, partial(_source, site, request))
-        swept(model, samples, runs, site, addresses, arrived, known=known)
+        swept(model, samples, runs_of(request, samples, site), site, addresses, arrived, known=known)
     return result()
+
+
+def runs_of(request: EffectsRequest, samples: Samples, site: str) -> Runs:
+    """The prompts behind the rows of one site."""
+    return noising(samples) if request.direction == "noise" else denoising(samples, partial(_source, site, request))
 
 
 def _estimates(

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from ivx.errors import Cancelled, IvxError
-from ivx.runs.request import Request
 
 LIVE = ("queued", "loading", "running")
 _numbers = itertools.count()
@@ -46,7 +45,7 @@ class Job:
     the queue's.
     """
 
-    def __init__(self, request: Request, session: str = "") -> None:
+    def __init__(self, request: Any, session: str = "") -> None:
         self.request = request
         self.sessions = {session}
         self.number, self.seconds, self.not_before = next(_numbers), 0.0, 0.0

@@ -18,11 +18,14 @@ from ivx.errors import Cancelled
 from ivx.runs.computing import Busy, computed, stored
 from ivx.runs.job import Job
 from ivx.runs.queue import Queue
+from ivx.runs.replay import ReplayRequest, replay
 from ivx.runs.request import Request
 from ivx.runs.store import Store
 
 if TYPE_CHECKING:
     from ivx.models.model import Model
+
+Asked = Request | ReplayRequest
 
 KEPT = 48
 """How many ended jobs, with their results, are remembered."""
@@ -42,7 +45,7 @@ class Worker:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._lock = threading.Lock()
-        self._jobs: OrderedDict[Request, Job] = OrderedDict()
+        self._jobs: OrderedDict[Asked, Job] = OrderedDict()
         self._asked: queue.SimpleQueue[tuple[Job, bool]] = queue.SimpleQueue()
         self._queue = Queue()
         self._model: Model | None = None
@@ -51,7 +54,7 @@ class Worker:
         for name, serve in (("ivx-reader", self._read), ("ivx-worker", self._serve)):
             threading.Thread(target=serve, name=name, daemon=True).start()
 
-    def submit(self, request: Request, *, session: str = "", compute: bool = True) -> Job:
+    def submit(self, request: Asked, *, session: str = "", compute: bool = True) -> Job:
         """The job of this request, which the session now waits for: the one there is, or a new one.
 
         Without `compute` it is only looked up in the store, and stopped where it is not there.
@@ -66,12 +69,12 @@ class Worker:
             self._forget()
             return job
 
-    def find(self, request: Request) -> Job | None:
+    def find(self, request: Asked) -> Job | None:
         """The job of this request, if it was ever submitted and is still remembered."""
         with self._lock:
             return self._jobs.get(request)
 
-    def leave(self, request: Request, *, session: str) -> None:
+    def leave(self, request: Asked, *, session: str) -> None:
         """A session waits no longer; the job stops when nobody does."""
         job = self.find(request)
         if job is not None:
@@ -91,7 +94,8 @@ class Worker:
         while True:
             job, compute = self._asked.get()
             try:
-                found = stored(self.store, job.request)
+                again = isinstance(job.request, ReplayRequest)
+                found = None if again else stored(self.store, job.request)
             except Exception as error:  # the job carries it; the reader lives on
                 job.end(error)
                 continue
@@ -135,6 +139,9 @@ class Worker:
         job.enter("loading")
         model = self._loaded(job.request)
         job.enter("running")
+        if isinstance(job.request, ReplayRequest):
+            job.finish(replay(self.store, model, job.request, beat=lambda: job.progress(None, 0, 0)))
+            return
         began, rows = time.monotonic(), 0
 
         def progress(result: Any, done: int, total: int) -> None:
@@ -149,7 +156,7 @@ class Worker:
 
         job.finish(computed(self.store, model, job.request, on_progress=progress))
 
-    def _loaded(self, asked: Request) -> Model:
+    def _loaded(self, asked: Asked) -> Model:
         from ivx.models.load import load
 
         key = (asked.checkpoint, asked.dtype, asked.device, asked.adapter)

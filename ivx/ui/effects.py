@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial
-from typing import Any
+from functools import partial
 
 import streamlit as st
 import vl_convert
+from streamlit.delta_generator import DeltaGenerator
 
 from ivx.analysis.metrics import METRICS
 from ivx.analysis.result import Cell, Effects
 from ivx.charts.figure import tile
 from ivx.charts.heatmap import heatmap, scale_of
 from ivx.charts.palette import Palette
-from ivx.models import files
 from ivx.models.registry import embedded
 from ivx.runs import archive, rows, sheet
 from ivx.runs.job import View
@@ -30,8 +29,10 @@ SHOWN_METRICS = ("contrast", "logit", "logprob", "followed", "kl")
 TICK_SECONDS = 0.6
 
 
-def controls() -> tuple[EffectsRequest, str]:
-    """The strip: checkpoint, task, metric, source token."""
+def controls() -> tuple[EffectsRequest | None, str]:
+    """The strip: checkpoint, task, metric, source token; of a stored run, the metric alone, and no request."""
+    if view.from_url(view.RUN, ""):
+        return None, _metric(view.run_strip("effects", _told))
     names = view.checkpoints()
     one, two, three, four = st.columns([1.3, 1.1, 0.8, 0.8], gap="medium", vertical_alignment="bottom")
     view.from_url("checkpoint", "tiny-sft" if "tiny-sft" in names else names[0], names)
@@ -47,8 +48,7 @@ def controls() -> tuple[EffectsRequest, str]:
     tasks += [path for _, path in st.session_state.get(view.FILES, [])]
     view.from_url("task", "animal/colour", tasks)
     task = str(two.selectbox("Task (answer / contrast)", tasks, key="task", format_func=_task_name))
-    view.from_url("metric", "contrast", SHOWN_METRICS)
-    metric = three.selectbox("Metric", SHOWN_METRICS, key="metric", format_func=lambda m: METRICS[m].label)
+    metric = _metric(three)
     view.from_url("source", "t_inst", list(SOURCES))
     source = four.segmented_control(
         "Vector from",
@@ -67,7 +67,21 @@ def controls() -> tuple[EffectsRequest, str]:
         samples=SAMPLES,
         **view.loading(checkpoint),  # type: ignore[arg-type]
     )
-    return request, str(metric or "contrast")
+    return request, metric
+
+
+def _metric(place: DeltaGenerator) -> str:
+    view.from_url("metric", "contrast", SHOWN_METRICS)
+    return str(place.selectbox("Metric", SHOWN_METRICS, key="metric", format_func=lambda m: METRICS[m].label))
+
+
+def _told(asked: EffectsRequest) -> str:
+    """A run's request in a line."""
+    source = SOURCES.get(asked.source_token, f"token {asked.source_token}")
+    return (
+        f"{asked.checkpoint} · {asked.task} · {asked.samples} samples asked for · {', '.join(asked.sites)} · position "
+        f"{asked.position} · vector from {source} · {asked.direction}"
+    )
 
 
 def _short(name: str) -> str:
@@ -84,8 +98,15 @@ def _task_name(task: str) -> str:
     return f"{domain}: {asked} / {contrast.partition('/')[2]}".replace("-", " ")
 
 
-def show(request: EffectsRequest, metric: str, p: Palette) -> None:
-    """The maps of a request: started at once on an embedded checkpoint, on a click on any other."""
+def show(request: EffectsRequest | None, metric: str, p: Palette) -> None:
+    """The maps of a request: started at once on an embedded checkpoint, on a click on any other; or a stored run's."""
+    if request is None:
+        found = view.stored_run("effects")
+        if found is not None:
+            rows = found.table.num_rows
+            _draw(found.request, metric, View("done", rows, rows, None, found, "", "", stored=True), p)
+            view.to_url(run=found.run_id, metric=metric, cell=view.from_url("cell", ""))
+        return
     _to_url(request, metric)
     job = view.job(request, compute=embedded(request.checkpoint) is not None)
     if job is None:
@@ -128,12 +149,15 @@ def _draw(request: EffectsRequest, metric: str, now: View, p: Palette) -> None:
     # One unit a page would be one scale; heads move far less than the stream, so their map has its own and says so.
     scales = {site: scale_of([c.value for c in cells if c.state != "zero"]) for site, cells in found.items()}
     left, middle, right = st.columns([1, 1, 1.05], gap="medium")
-    what = {"resid_post": f"resid_post ← {SOURCES[request.source_token]}", "z": "z at the answer position"}
-    names = {"resid_post": "Layer × position", "z": "Layer × head"}
+    source = SOURCES.get(request.source_token, f"token {request.source_token}")
     unit = METRICS[metric].unit
-    for site, place in zip(result.maps, (left, middle), strict=False):
+    places = [left, middle]
+    while len(places) < len(result.maps):
+        places += st.columns([1, 1, 1.05], gap="medium")[:2]
+    for site, place in zip(result.maps, places, strict=False):
         with place:
-            parts.head(names[site], _status(now) if now.live else what[site])
+            what = "z at the answer position" if site == "z" else f"{site} ← {source}"
+            parts.head(f"Layer × {'head' if site == 'z' else 'position'}", _status(now) if now.live else what)
             _map(result, site, found[site], scales[site], chosen, p, first=site == next(iter(result.maps)))
             own = "" if site != "z" else f" This map has its own scale, ±{scales[site]:g}."
             parts.reading(reading(found[site], result.maps[site], unit=unit) + own if not now.live else "")
@@ -144,7 +168,7 @@ def _draw(request: EffectsRequest, metric: str, now: View, p: Palette) -> None:
                 view.leave(request)
                 st.rerun()
         if chosen is not None:
-            evidence.card(result, chosen, metric, token=_token(request.checkpoint), p=p)
+            evidence.card(result, chosen, metric, token=view.token_of(result), p=p)
     first = next(iter(scales))
     parts.legend(p, scales[first], unit, pending=any(c.state == "estimate" for cells in found.values() for c in cells))
     if now.state == "stopped":
@@ -206,7 +230,7 @@ def _chosen(result: Effects, found: dict[str, list[Cell]]) -> Cell | None:
 
 
 def _prompts(result: Effects) -> None:
-    sample, token = result.samples.rows[0], _token(result.request.checkpoint)
+    sample, token = result.samples.rows[0], view.token_of(result)
     taken = sample.t_inst if result.request.source_token == "t_inst" else (sample.keyword or sample.t_inst)
     parts.chips(
         [token(i) for i in sample.source],
@@ -215,17 +239,8 @@ def _prompts(result: Effects) -> None:
         sample.first,
         answer=sample.answer,
         contrast=sample.contrast,
-        tag=SOURCES[result.request.source_token],
+        tag=SOURCES.get(result.request.source_token, f"token {result.request.source_token}"),
     )
-
-
-@cache
-def _token(checkpoint: str) -> Any:
-    """Token id to text, without holding the model."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(files.locate(checkpoint), trust_remote_code=False, local_files_only=True)
-    return lambda i: tokenizer.convert_ids_to_tokens([i])[0].replace("Ġ", "␣").replace("▁", "␣")
 
 
 def _status(now: View) -> str:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
+from ivx.models import files
 from ivx.models.registry import CHECKPOINTS, embedded
+from ivx.runs.computing import result_of
 from ivx.runs.job import Job
 from ivx.runs.request import Request
-from ivx.runs.worker import worker
+from ivx.runs.worker import Asked, worker
+from ivx.ui import parts
 
 OTHERS = "ivx.checkpoints"
 """Session list of further checkpoints: (name, dtype, device)."""
 SESSION = "ivx.session"
+RUN = "run"
 SEEN = "ivx.seen"
 """Session set of requests that were looked up or joined."""
 FILES = "ivx.files"
@@ -48,7 +55,76 @@ def _is_absent(found: Job) -> bool:
     return now.state == "stopped" and now.result is None
 
 
-def start(request: Request) -> None:
+def stored_run(kind: str) -> Any | None:
+    """The result of the run that the address bar names; None where the store has none of that name and kind."""
+    try:
+        found = _result(from_url(RUN, ""))
+    except LookupError:
+        return None
+    return found if found.request.kind == kind else None
+
+
+def run_strip(kind: str, told: Callable[[Any], str]) -> DeltaGenerator:
+    """In the place of the controls: which run is shown, and the way back; returns a place for one more."""
+    run, found = from_url(RUN, ""), stored_run(kind)
+    what, more, back = st.columns([3.2, 0.8, 0.8], gap="medium", vertical_alignment="bottom")
+    back.button("Back to the controls", on_click=close_run, width="stretch")
+    with what:
+        if found is None:
+            parts.refusal(
+                "This run is not here",
+                f"The store has no complete run {run!r} of this kind.",
+                "Go back to the controls, or bring the run as a zip on the page Runs.",
+            )
+        else:
+            parts.note(f"Run {run}{', imported' * bool(found.receipt.get('imported'))}: {told(found.request)}")
+    return more
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _result(run: str) -> Any:
+    found = worker().store.find(run)
+    result = None if found is None else result_of(found)
+    if result is None:
+        raise LookupError(run)  # so that its absence is not remembered
+    return result
+
+
+def token_of(result: Any) -> Callable[[int], str]:
+    """Token id to text. An imported run names its checkpoint by a stranger's word, so that is not looked for."""
+    name = result.request.checkpoint
+    if result.receipt.get("imported") and embedded(name) is None:
+        return lambda i: f"#{i}"
+    return _token(name)
+
+
+@cache
+def _token(checkpoint: str) -> Callable[[int], str]:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(files.locate(checkpoint), trust_remote_code=False, local_files_only=True)
+    return lambda i: str(tokenizer.convert_ids_to_tokens([i])[0]).replace("Ġ", "␣").replace("▁", "␣")
+
+
+def open_run(run: str, kind: str) -> None:
+    """Go to the page that shows this kind of run, and show this one."""
+    st.session_state[RUN] = run
+    st.switch_page(Path(__file__).parents[2] / "pages" / f"{kind}.py")
+
+
+def close_run() -> None:
+    """Show again what the controls say."""
+    st.session_state[RUN] = ""
+
+
+def request_of(asked: dict[str, Any]) -> Request:
+    """The request that a run was computed for."""
+    from ivx.analysis.saved import request_of
+
+    return request_of(asked)
+
+
+def start(request: Asked) -> None:
     """Compute a request, or go on with it."""
     worker().submit(request, session=session())
 

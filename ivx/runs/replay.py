@@ -1,0 +1,80 @@
+"""Replay: some rows of a stored run computed again, by plain hooks and one at a time, and how far they are apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ivx.errors import IvxError
+from ivx.runs.computing import result_of
+from ivx.runs.store import Store
+
+if TYPE_CHECKING:
+    from ivx.models.model import Model
+
+
+@dataclass(frozen=True)
+class ReplayRequest:
+    """Some rows of a run, drawn by chance; the other fields say what to load."""
+
+    run: str
+    checkpoint: str
+    dtype: str = "auto"
+    device: str = "auto"
+    adapter: str | None = None
+    rows: int = 5
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What was computed again: (role, site, patch, sample) of each row, and both logits of the answer."""
+
+    rows: tuple[tuple[str, str, str, int], ...]
+    stored: tuple[float, ...]
+    again: tuple[float, ...]
+
+    @property
+    def largest(self) -> float:
+        """Largest deviation of a logit."""
+        return max(abs(a - b) for a, b in zip(self.stored, self.again, strict=True))
+
+
+def replay(store: Store, model: Model, request: ReplayRequest, *, beat: Callable[[], None] = lambda: None) -> Replayed:
+    """Compute rows of a stored run again; `beat` is called before each and may raise to end it.
+
+    Raises:
+        IvxError: the run is not complete, or the checkpoint is no longer the one it was computed on.
+    """
+    from ivx.engine.sweep import sweep
+
+    run = store.find(request.run)
+    found = None if run is None else result_of(run)
+    if found is None:
+        raise IvxError(f"run {request.run} is not complete in the store, so there is nothing to compare with")
+    if model.fingerprint != found.receipt["checkpoint"]["fingerprint"]:
+        raise IvxError(f"{model.name} has changed since run {request.run} was computed: its weights are others")
+    patched = found.table.filter(np.array([role != "told" for role in found.table["role"].to_pylist()]))
+    drawn = np.random.default_rng(request.seed).permutation(patched.num_rows)[: request.rows]
+    rows = patched.take(np.sort(drawn)).to_pylist()
+    analysis, samples, again = import_module(f"ivx.analysis.{found.request.kind}"), found.samples, []
+    for row in rows:
+        beat()
+        runs = analysis.runs_of(found.request, samples, row["site"])
+        k = row["sample"] + len(samples.rows) * (row["role"] == "control")
+        sample = samples.rows[row["sample"]]
+        table = sweep(
+            model,
+            source=[runs.sources[k]],
+            target=[runs.targets[k]],
+            answer=[sample.answer_id],
+            patches=[row["patch"]] if row["patch"] else [],
+            engine="hooks",
+        )
+        again.append(float(table["logit"][-1].as_py()))
+    keys = tuple((row["role"], row["site"], row["patch"], row["sample"]) for row in rows)
+    return Replayed(keys, tuple(row["logit"] for row in rows), tuple(again))

@@ -1,0 +1,17 @@
+"""What was computed, and can it be trusted still?"""
+
+from __future__ import annotations
+
+from ivx.ui import frame
+
+frame.begin()
+
+from ivx.ui import parts, runs  # noqa: E402  (the frame comes first)
+
+parts.theme()
+parts.title(
+    "What was computed, and does it still hold?",
+    "Every result is kept with its receipt and never computed twice; open it, go on with it, replay some of its rows, "
+    "or take it elsewhere.",
+)
+runs.show()

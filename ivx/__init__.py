@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ivx.analysis.effects import effects as effects
+    from ivx.analysis.game import game as game
+    from ivx.analysis.interactions import interactions as interactions
     from ivx.engine.sweep import sweep as sweep
     from ivx.models.load import load as load
     from ivx.models.load import wrap as wrap
@@ -17,6 +19,8 @@ _PLACES = {
     "wrap": "ivx.models.load",
     "sweep": "ivx.engine.sweep",
     "effects": "ivx.analysis.effects",
+    "interactions": "ivx.analysis.interactions",
+    "game": "ivx.analysis.game",
 }
 __all__ = sorted(_PLACES)
 

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from ivx.analysis.maps import address_of, map_of
 from ivx.analysis.metrics import find
 from ivx.analysis.result import Effects, Progress
-from ivx.analysis.rows import Runs, denoising, instruction_of, noising, opened, prepared, swept, told
+from ivx.analysis.rows import Runs, denoising, instruction_of, noising, opened, opening, prepared, swept, told
 from ivx.engine.estimate import estimate
 from ivx.models.model import Model
 from ivx.runs.request import EffectsRequest
@@ -52,9 +52,7 @@ def compute(
     rows = samples.rows
     maps = {site: map_of(site, model, request, rows) for site in request.sites}
     instructed, receipt["how"] = told(model, samples)
-    finished = [] if known is None else [known]
-    if known is None or "told" not in known["role"].to_pylist():
-        finished.append(instructed)
+    finished = opening(instructed, known)
     patches = {
         site: [address_of(request, site, layer, column) for layer in range(model.layers) for column in columns]
         for site, columns in maps.items()

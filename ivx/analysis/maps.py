@@ -32,17 +32,21 @@ def map_of(site: str, model: Model, request: EffectsRequest, rows: Sequence[Samp
     """The columns of one site\'s map: heads for `z`, else the positions asked for."""
     if site == "z":
         return tuple(Column(f"h{head}", head) for head in range(model.heads))
-    every = _columns_of_prompt(model, rows, noise=request.direction == "noise")
+    every = columns_of(model, rows, noise=request.direction == "noise")
     if request.position == "all":
         return every
-    if request.position == "last":
-        return (every[-1]._replace(position=-1),)
-    wanted = rows[0].first if request.position == "first" else int(request.position)
-    named = next((c for c in every if c.position == wanted), Column(f"token {wanted}", wanted))
-    return (named,)
+    return (column_at(every, request.position, rows),)
 
 
-def _columns_of_prompt(model: Model, rows: Sequence[Sample], *, noise: bool) -> tuple[Column, ...]:
+def column_at(every: Sequence[Column], position: str, rows: Sequence[Sample]) -> Column:
+    """The column that `first`, `last` or an index names; last counts from the end."""
+    if position == "last":
+        return every[-1]._replace(position=-1)
+    wanted = rows[0].first if position == "first" else int(position)
+    return next((column for column in every if column.position == wanted), Column(f"token {wanted}", wanted))
+
+
+def columns_of(model: Model, rows: Sequence[Sample], *, noise: bool = False) -> tuple[Column, ...]:
     """The columns that all samples share: tokens before the query, its first and last token, tokens after it.
 
     Tokens after the query are counted from the end, and when noising all are, so that queries of several tokens align.

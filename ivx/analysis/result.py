@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ivx.analysis.maps import Column, address_of
 from ivx.analysis.metrics import Columns, find
 from ivx.analysis.rows import by_patch, numbers
-from ivx.analysis.verdict import Verdicts, verdicts
+from ivx.analysis.verdict import Verdict, verdicts
 from ivx.engine import readout
 from ivx.runs.request import EffectsRequest
 from ivx.tasks.samples import Samples
@@ -54,15 +54,9 @@ class Cell:
     p_control: float | None = None
 
     @classmethod
-    def of(cls, site: str, layer: int, column: int, patch: str, found: Verdicts, k: int, n: int) -> Cell:
-        """The k-th cell of a map's verdicts, over n samples."""
-        control, c_low, c_high, p_control = (
-            None if x is None else float(x[k])
-            for x in (found.control, found.control_low, found.control_high, found.p_control)
-        )
-        value, low, high, same, p = (float(x[k]) for x in (found.mean, found.low, found.high, found.same_sign, found.p))
-        state = str(found.state[k])
-        return cls(site, layer, column, patch, value, low, high, control, c_low, c_high, state, n, same, p, p_control)
+    def of(cls, site: str, layer: int, column: int, patch: str, verdict: Verdict, *, n: int) -> Cell:
+        """A cell with what was found of it, over n samples."""
+        return cls(site, layer, column, patch, **verdict._asdict(), n=n)
 
 
 Progress = Callable[["Effects", int, int], None]
@@ -111,7 +105,8 @@ class Effects:
         values = np.stack([mine[p] for _, _, p in done])
         other = np.stack([theirs[p] for _, _, p in done]) if self.samples.control else None
         found = verdicts(values, other, floor=view.floor, seed=self.request.seed)
-        return [Cell.of(site, *place, found, k, values.shape[1]) for k, place in enumerate(done)] + pending
+        cells = [Cell.of(site, *place, verdict, n=values.shape[1]) for place, verdict in zip(done, found, strict=True)]
+        return cells + pending
 
     def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
         """Every map as it would be printed, a Vega-Lite spec by site."""

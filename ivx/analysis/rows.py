@@ -105,6 +105,13 @@ def told(model: Model, samples: Samples) -> tuple[pa.Table, str]:
     return labelled(found, "told", ""), found.schema.metadata[ENGINE_KEY].decode()
 
 
+def opening(instructed: pa.Table, known: pa.Table | None) -> list[pa.Table]:
+    """The tables that a result begins with: what is known, and the instructed runs where they are not."""
+    if known is None:
+        return [instructed]
+    return [known] if "told" in known["role"].to_pylist() else [known, instructed]
+
+
 def swept(
     model: Model,
     samples: Samples,

@@ -90,14 +90,14 @@ def _execute(
     for last, row in ((k == len(rows) - 1, row) for k, row in enumerate(rows)):
         length = len(asked.target[row.sample])
         waiting[length].append(row)
-        full = _rows_within(model, length, memory_gb)
+        full = rows_within(model, length, memory_gb)
         ready = list(waiting) if last else [length] if len(waiting[length]) >= full else []
         for length in ready:
             batch = waiting.pop(length)
             yield _forward(model, asked, batch, states, means, goals)
 
 
-def _rows_within(model: Model, length: int, memory_gb: float) -> int:
+def rows_within(model: Model, length: int, memory_gb: float) -> int:
     """How many rows a batch may have: activations alive in a block, attention scores, and the read-out's logits."""
     size = model.dtype.itemsize
     per_row = length * (16 * model.width + model.heads * length) * size + 3 * model.vocabulary * max(size, 4)

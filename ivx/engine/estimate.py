@@ -50,7 +50,7 @@ def estimate(
         model, source=source, target=target, answer=answer, patches=patches, contrast=contrast, reference=None
     )
     places = sorted({(p.site, p.layer) for patch_set in asked.patches.values() for p in patch_set})
-    sources = _states(model, asked.source, places)
+    sources = states_of(model, asked.source, places)
     targets, levels, slopes = _slopes(model, asked, places)
     rows = [(i, "", *levels[i], False) for i in range(len(asked.target))]
     for text, patch_set in asked.patches.items():
@@ -64,7 +64,8 @@ def estimate(
     return pa.Table.from_pylist([dict(zip(SCHEMA.names, row, strict=True)) for row in rows], schema=SCHEMA)
 
 
-def _states(model: Model, prompts: Prompts, places: list[Place]) -> States:
+def states_of(model: Model, prompts: Prompts, places: list[Place]) -> States:
+    """States of every prompt at some places."""
     found: States = [{} for _ in prompts]
     for samples in by_length(prompts).values():
         ids = torch.tensor([prompts[i] for i in samples], device=model.device)
@@ -87,7 +88,7 @@ def _slopes(
     for samples in by_length(asked.target).values():
         ids = torch.tensor([asked.target[i] for i in samples], device=model.device)
         with torch.enable_grad(), read(model, {*places, *through}) as seen:
-            logits = _graph(model, ids)
+            logits = graph_of(model, ids)
             for token in (asked.answer, asked.contrast):
                 if token is None:
                     continue
@@ -110,7 +111,7 @@ def _slopes(
     return states, levels, slopes
 
 
-def _graph(model: Model, ids: Tensor) -> Tensor:
+def graph_of(model: Model, ids: Tensor) -> Tensor:
     """Last-token logits with a graph that begins at the embeddings; the weights stay without gradients."""
     hook = model.hf.get_input_embeddings().register_forward_hook(lambda m, a, out: out.detach().requires_grad_())
     try:

@@ -81,7 +81,7 @@ def sweep(
     for name, value, known in (("attention", attention, ATTENTION), ("engine", engine, ENGINES)):
         if value not in known:
             raise IvxError(f"{name}={value!r} is not known: use one of {', '.join(known)}")
-    with _only_user(model), _attention(model, attention), torch.inference_mode():
+    with only_user(model), _attention(model, attention), torch.inference_mode():
         budget = memory_gb or FREE_SHARE * free_bytes(str(model.device)) / 1e9
         why = _hooks_because(model, attention, engine)
         found = list(_streamed(model, asked, on_rows, budget, planned=why is None))
@@ -130,7 +130,7 @@ def _sorted(table: pa.Table, asked: Asked) -> pa.Table:
 
 
 @contextmanager
-def _only_user(model: Model) -> Iterator[None]:
+def only_user(model: Model) -> Iterator[None]:
     """Two sweeps on one model would meet: the second waits."""
     with _locks_guard:
         lock = _locks.setdefault(model.hf, threading.Lock())

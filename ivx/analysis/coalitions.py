@@ -1,0 +1,144 @@
+"""Coalitions: exact and sampled facts of set functions, with no model in sight.
+
+A game gives every set of players a value. Its values are an array whose last axis runs over all sets, numbered by bits:
+player i is in set k where bit i of k is 1. Other axes are games apart, such as samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import factorial
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Sets = NDArray[np.int64]
+
+
+def players_in(values: Array) -> int:
+    """How many players a game over all their sets has."""
+    return int(values.shape[-1]).bit_length() - 1
+
+
+def sizes(players: int) -> Sets:
+    """Number of members of every set: `[2^players]`."""
+    return np.bitwise_count(np.arange(2**players)).astype(np.int64)
+
+
+def dividends(values: Array) -> Array:
+    """Harsanyi dividends: what each set adds beyond all its subsets, `d(S) = Σ_{T ⊆ S} (−1)^{|S|−|T|} v(T)`."""
+    found = values.copy()
+    for i in range(players_in(values)):
+        paired = found.reshape(*found.shape[:-1], -1, 2, 2**i)
+        paired[..., 1, :] -= paired[..., 0, :]
+    return found
+
+
+def pair_map(values: Array) -> Array:
+    """J of every pair from the empty set: `v(ij) − v(i) − v(j) + v(∅)`, `[..., players, players]`, diagonal 0."""
+    n = players_in(values)
+    one = 2 ** np.arange(n)
+    j = values[..., one[:, None] | one] - values[..., one][..., :, None] - values[..., one][..., None, :]
+    return (j + values[..., :1, None]) * (1 - np.eye(n))
+
+
+def shapley(values: Array) -> Array:
+    """Shapley values `[..., players]`: mean contribution of each player over all orders; they sum to v(all) − v(∅)."""
+    n = players_in(values)
+    weight = np.array([factorial(s) * factorial(n - s - 1) / factorial(n) for s in range(n)])
+    every, size = np.arange(2**n), sizes(n)
+    found = []
+    for i in range(n):
+        without = every[every >> i & 1 == 0]
+        found.append((values[..., without | 1 << i] - values[..., without]) @ weight[size[without]])
+    return np.stack(found, axis=-1)
+
+
+def shapley_interaction(values: Array) -> Array:
+    """Shapley interaction index of every pair, `[..., players, players]`, diagonal 0.
+
+    The mean of `v(S ∪ ij) − v(S ∪ i) − v(S ∪ j) + v(S)` over the sets S that stand before an adjacent pair in all
+    orders.
+    """
+    n = players_in(values)
+    found = np.zeros((*values.shape[:-1], n, n))
+    weight = np.array([factorial(s) * factorial(n - s - 2) / factorial(n - 1) for s in range(n - 1)])
+    every, size = np.arange(2**n), sizes(n)
+    for i in range(n):
+        for j in range(i):
+            a, b = 1 << i, 1 << j
+            s = every[every & (a | b) == 0]
+            second = values[..., s | a | b] - values[..., s | a] - values[..., s | b] + values[..., s]
+            found[..., i, j] = found[..., j, i] = second @ weight[size[s]]
+    return found
+
+
+def additivity(members: Sequence[Sequence[int]], values: Array, *, players: int) -> float:
+    """R² of the best additive model `c + Σ_{i ∈ S} φ_i` over the sets that were measured, 1 where nothing varies.
+
+    Args:
+        members: players of each measured set.
+        values: `[..., sets]`; every game has a model of its own, and their squares are summed.
+    """
+    design = np.zeros((len(members), players + 1))
+    design[:, players] = 1
+    for row, chosen in enumerate(members):
+        design[row, list(chosen)] = 1
+    games = values.reshape(-1, len(members)).T
+    fitted = design @ np.linalg.lstsq(design, games, rcond=None)[0]
+    spread = np.square(games - games.mean(axis=0)).sum()
+    return 1.0 if spread == 0 else float(1 - np.square(games - fitted).sum() / spread)
+
+
+def members_of(sets: Sets, *, players: int) -> list[tuple[int, ...]]:
+    """The players of each set."""
+    return [tuple(i for i in range(players) if k >> i & 1) for k in sets.tolist()]
+
+
+def orders(players: int, count: int, *, seed: int) -> Sets:
+    """Random orders of the players, each followed by its reverse, which halves the noise: `[count, players]`."""
+    rng = np.random.default_rng(seed)
+    half = [rng.permutation(players) for _ in range(-(-count // 2))]
+    return np.array([order for drawn in half for order in (drawn, drawn[::-1])][:count])
+
+
+def sets_along(found: Sets) -> Sets:
+    """Every set that the sampled indices of these orders need: what comes before, and each player out of turn."""
+    before = _before(found)
+    swapped = before[:, :-2] | 1 << found[:, 1:]
+    return np.unique(np.concatenate([before.ravel(), swapped.ravel()]))
+
+
+def sampled_shapley(value: Callable[[Sets], Array], found: Sets) -> Array:
+    """Shapley values from sampled orders; `value` gives `[..., sets]` of the sets it is handed."""
+    before = _before(found)
+    gained = value(before[:, 1:].ravel()) - value(before[:, :-1].ravel())
+    count, n = found.shape
+    total = np.zeros((*gained.shape[:-1], n))
+    for k, player in enumerate(found.ravel().tolist()):
+        total[..., player] += gained[..., k] / count
+    return total
+
+
+def sampled_interaction(value: Callable[[Sets], Array], found: Sets) -> Array:
+    """Shapley interaction indices from sampled orders: neighbours are a pair, and S what stands before them.
+
+    NaN for a pair that are neighbours in none of the orders, and on the diagonal.
+    """
+    before = _before(found)
+    n = found.shape[1]
+    s, one, both = (before[:, k : n - 1 + k].ravel() for k in range(3))
+    second = value(both) - value(one) - value(s | 1 << found[:, 1:].ravel()) + value(s)
+    total, count = np.zeros((*second.shape[:-1], n, n)), np.zeros((n, n))
+    for k, (i, j) in enumerate(zip(found[:, :-1].ravel().tolist(), found[:, 1:].ravel().tolist(), strict=True)):
+        for pair in ((i, j), (j, i)):
+            total[..., *pair] += second[..., k]
+            count[pair] += 1
+    return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+
+
+def _before(found: Sets) -> Sets:
+    """The set of the first k players of each order, k from 0 to all: `[orders, players + 1]`."""
+    start = np.zeros((len(found), 1), dtype=np.int64)
+    return np.concatenate([start, np.cumsum(1 << found, axis=1)], axis=1)

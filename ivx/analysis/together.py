@@ -1,0 +1,225 @@
+"""The result of an interactions request: rows of sufficient numbers, and what can be read from them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ivx.analysis import coalitions
+from ivx.analysis.metrics import find
+from ivx.analysis.pairs import PairCell, TripleCell
+from ivx.analysis.players import Player, Sets
+from ivx.analysis.published import published_p
+from ivx.analysis.result import Cell
+from ivx.analysis.rows import by_patch
+from ivx.analysis.statistics import ALPHA, Array, adjusted, mean_interval, sign_flip
+from ivx.analysis.verdict import Verdict, verdicts
+from ivx.runs.request import InteractionsRequest
+from ivx.tasks.samples import Samples
+
+Effects = dict[str, Array]
+"""Effect `[samples]` of patch sets by address."""
+Progress = Callable[["Interactions", int, int], None]
+"""Called with the result so far, and how many of how many rows are done; what it raises ends the work."""
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """A result: one row per sample × patch set × role, and everything needed to read it.
+
+    `sets` holds the patch sets by size and address; `equals`, those that are a smaller set by an identity: its address,
+    and why. They have no rows of their own.
+    """
+
+    request: InteractionsRequest
+    table: pa.Table
+    samples: Samples
+    players: tuple[Player, ...]
+    sets: dict[int, Sets]
+    equals: dict[str, tuple[str, str]]
+    layers: int
+    receipt: dict[str, Any]
+    estimates: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @property
+    def run_id(self) -> str:
+        """Address of this result."""
+        return str(self.receipt["run"])
+
+    def cells(self, metric: str = "contrast") -> list[PairCell]:
+        """Every finished pair in the order of the players, then those that are estimated so far."""
+        mine, theirs = self._both_roles(metric)
+        found = self._judged(2, metric, mine, theirs)
+        singles = self._judged(1, metric, mine, theirs)
+        gains = self._gains(list(found), mine)
+        cells = []
+        for text, j in found.items():
+            one, two = self._names(self.sets[2][text])
+            gain, gain_low, p_gain = gains[text]
+            reason = self.equals.get(text, ("", ""))[1]
+            strict = not reason and j.low > 0 and j.p < ALPHA and gain_low > 0 and p_gain < ALPHA
+            cells.append(
+                PairCell(
+                    first=one,
+                    second=two,
+                    patch=text,
+                    **_shared(j, reason),
+                    single_first=singles[one].value,
+                    single_second=singles[two].value,
+                    both=float(mine[text].mean()),
+                    gain=gain,
+                    gain_low=gain_low,
+                    strict=strict,
+                    signs=_sign(singles[one]) + _sign(singles[two]),
+                    n=len(self.samples.rows),
+                )
+            )
+        estimates = self.estimates.get(metric, {})
+        for text, chosen in self.sets[2].items():
+            if text in estimates and text not in found:
+                one, two = self._names(chosen)
+                cells.append(PairCell(one, two, text, *(estimates[text],) * 3))
+        return cells
+
+    def triples(self, metric: str = "contrast") -> list[TripleCell]:
+        """Every finished triple; none where pairs were asked for."""
+        mine, theirs = self._both_roles(metric)
+        return [
+            TripleCell(
+                players=self._names(self.sets[3][text]),  # type: ignore[arg-type]  # a set of size 3
+                patch=text,
+                **_shared(j, self.equals.get(text, ("", ""))[1]),
+                together=float(mine[text].mean()),
+                n=len(self.samples.rows),
+            )
+            for text, j in self._judged(3, metric, mine, theirs).items()
+        ]
+
+    def singles(self, metric: str = "contrast") -> list[Cell]:
+        """Every finished player alone, as a cell of an effect map; `column` is its number among the players."""
+        found = self._judged(1, metric, *self._both_roles(metric))
+        return [
+            Cell.of(player.site, player.layer, i, player.address, found[player.address], n=len(self.samples.rows))
+            for i, player in enumerate(self.players)
+            if player.address in found
+        ]
+
+    def additivity(self, metric: str = "contrast") -> float | None:
+        """R² of each sample's best additive model over the sets that were run, all samples together; 1 is linear.
+
+        None until more sets are done than the model has terms.
+        """
+        mine = self.effects("effect", metric)
+        members = {text: chosen for found in self.sets.values() for text, chosen in found.items()}
+        texts = [text for text in members if text in mine and text not in self.equals]
+        if len(texts) <= len(self.players):
+            return None
+        games = np.stack([np.zeros(len(self.samples.rows)), *(mine[text] for text in texts)], axis=1)
+        return coalitions.additivity([(), *(members[text] for text in texts)], games, players=len(self.players))
+
+    def published_test(self, metric: str = "contrast") -> dict[str, float]:
+        """By pair, the p of the paper's own script; it passes whatever the data are (`ivx.analysis.published`)."""
+        mine = self.effects("effect", metric)
+        names = {text: self._names(chosen) for text, chosen in self.sets[2].items() if text in mine}
+        return {text: published_p(mine[text], mine[one] + mine[two]) for text, (one, two) in names.items()}
+
+    def summary(self, metric: str = "contrast") -> dict[str, Any]:
+        """The result in short, ready for JSON: the receipt, then singles, pairs and triples."""
+        return {
+            **self.receipt,
+            "metric": metric,
+            "additivity": self.additivity(metric),
+            "singles": [asdict(cell) for cell in self.singles(metric)],
+            "pairs": [asdict(cell) for cell in self.cells(metric)],
+            "triples": [asdict(cell) for cell in self.triples(metric)],
+        }
+
+    def effects(self, role: str, metric: str = "contrast") -> Effects:
+        """Effects of every finished set, those that equal a smaller one included; of one role."""
+        view = find(metric)
+        site = ",".join(self.request.sites)
+        rows = by_patch(self.table, role=role, site=site, samples=len(self.samples.rows))
+        if "" not in rows:
+            return {}
+        found = {text: view.effect(numbers, rows[""]) for text, numbers in rows.items()}
+        return found | {text: found[other] for text, (other, _) in self.equals.items() if other in found}
+
+    def _both_roles(self, metric: str) -> tuple[Effects, Effects | None]:
+        return self.effects("effect", metric), self.effects("control", metric) if self.samples.control else None
+
+    def _names(self, chosen: Sequence[int]) -> tuple[str, ...]:
+        return tuple(self.players[i].address for i in chosen)
+
+    def _terms(self, chosen: Sequence[int]) -> dict[str, int]:
+        """The sets whose effects make up a set's interaction, and how often each is counted.
+
+        Sets that are one by an identity are counted as one, so what cancels, cancels exactly.
+        """
+        found: Counter[str] = Counter()
+        for size in range(1, len(chosen) + 1):
+            for part in combinations(chosen, size):
+                text = ",".join(self._names(part))
+                found[self.equals.get(text, (text, ""))[0]] += (-1) ** (len(chosen) - size)
+        return dict(found)
+
+    def _judged(self, size: int, metric: str, mine: Effects, theirs: Effects | None) -> dict[str, Verdict]:
+        """Verdicts on the interactions of one size (of single players: on their effects), where all parts are done.
+
+        Sets that equal a smaller one are judged apart: they are no part of the family that p is adjusted over.
+        """
+        known = mine.keys() & (mine if theirs is None else theirs).keys()
+        terms = {text: self._terms(chosen) for text, chosen in self.sets.get(size, {}).items()}
+        done = [text for text, counted in terms.items() if counted.keys() <= known]
+        found: dict[str, Verdict] = {}
+        for free in (False, True):
+            texts = [text for text in done if (text in self.equals) == free]
+            if not texts:
+                continue
+            values, control = (
+                None
+                if effects is None
+                else np.stack([sum(times * effects[part] for part, times in terms[text].items()) for text in texts])
+                for effects in (mine, theirs)
+            )
+            assert values is not None
+            judged = verdicts(values, control, floor=find(metric).floor, seed=self.request.seed)
+            found |= dict(zip(texts, judged, strict=True))
+        return {text: found[text] for text in done}
+
+    def _gains(self, done: Sequence[str], mine: Effects) -> dict[str, tuple[float, float, float]]:
+        """Of each pair: gain over the better single, lower end of the gain over either, and the larger p of the two."""
+        if not done:
+            return {}
+        names = [self._names(self.sets[2][text]) for text in done]
+        over = [np.stack([mine[text] - mine[pair[k]] for text, pair in zip(done, names, strict=True)]) for k in (0, 1)]
+        gain = np.minimum(*(values.mean(axis=1) for values in over))
+        low = np.minimum(*(mean_interval(values, seed=self.request.seed)[0] for values in over))
+        p = np.ones(len(done))
+        ran = np.array([text not in self.equals for text in done])
+        p[ran] = np.maximum(*(adjusted(sign_flip(values[ran], seed=self.request.seed)) for values in over))
+        return dict(zip(done, zip(gain.tolist(), low.tolist(), p.tolist(), strict=True), strict=True))
+
+
+def _shared(j: Verdict, reason: str) -> dict[str, Any]:
+    """What cells of pairs and of triples say of J; nothing is tested where it follows from smaller sets."""
+    return {
+        "j": j.value,
+        "low": j.low,
+        "high": j.high,
+        "p": None if reason else j.p,
+        "p_control": None if reason else j.p_control,
+        "control_j": j.control,
+        "degenerate": reason,
+        "state": "degenerate" if reason else j.state,
+        "same_sign": j.same_sign,
+    }
+
+
+def _sign(single: Verdict) -> str:
+    return "0" if single.state == "zero" else "+" if single.value > 0 else "-"

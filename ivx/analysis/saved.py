@@ -8,16 +8,18 @@ does the same for rows and receipt, which need it only when they come from elsew
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any, NoReturn, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ivx.analysis.maps import Column
+from ivx.analysis.players import Player, sets_with_equals
 from ivx.analysis.result import ROLES, Effects
+from ivx.analysis.together import Interactions
 from ivx.errors import IvxError
-from ivx.runs.request import EffectsRequest
+from ivx.runs.request import EffectsRequest, InteractionsRequest
 from ivx.runs.run import KEY
 from ivx.tasks.samples import Sample, Samples
 from ivx.tasks.task import Instruction
@@ -34,18 +36,32 @@ IDS = 2**31
 LARGEST = 1e6
 """No logit, and no divergence in nats, of any model is larger."""
 
+Result = Effects | Interactions
+KINDS: dict[str, type[EffectsRequest] | type[InteractionsRequest]] = {
+    kind.kind: kind for kind in (EffectsRequest, InteractionsRequest)
+}
 T = TypeVar("T")
 
 
-def context(found: Effects) -> dict[str, Any]:
-    """Samples, maps and layers as JSON can hold them."""
+def context(found: Result) -> dict[str, Any]:
+    """Samples, layers, and maps or players, as JSON can hold them."""
+    if isinstance(found, Effects):
+        drawn: dict[str, Any] = {
+            "maps": {site: [list(column) for column in columns] for site, columns in found.maps.items()}
+        }
+    else:
+        drawn = {"players": [_player_written(player) for player in found.players]}
     return {
         "layers": found.layers,
-        "maps": {site: [list(column) for column in columns] for site, columns in found.maps.items()},
+        **drawn,
         "rows": [_written(sample) for sample in found.samples.rows],
         "control": [_written(sample) for sample in found.samples.control],
         "warnings": list(found.samples.warnings),
     }
+
+
+def _player_written(player: Player) -> dict[str, Any]:
+    return asdict(player) | {"column": None if player.column is None else list(player.column)}
 
 
 def _written(sample: Sample) -> dict[str, Any]:
@@ -59,51 +75,61 @@ def _written(sample: Sample) -> dict[str, Any]:
     }
 
 
-def restored(asked: dict[str, Any], context: dict[str, Any], table: pa.Table, receipt: dict[str, Any]) -> Effects:
+def restored(asked: dict[str, Any], context: dict[str, Any], table: pa.Table, receipt: dict[str, Any]) -> Result:
     """The result that `context` was made from, with its rows and receipt.
 
     Args:
-        asked: as the store keeps it: `{"kind": "effects", "request": {…}, "checkpoint": {…}}`.
+        asked: as the store keeps it: `{"kind": …, "request": {…}, "checkpoint": {…}}`.
 
     Raises:
         IvxError: a value of `asked` or `context` is missing, of another type, or out of bounds.
     """
     request = request_of(asked)
-    _keys(context, "layers", "maps", "rows", "control", "warnings", what="context")
+    drawn = "maps" if isinstance(request, EffectsRequest) else "players"
+    _keys(context, "layers", drawn, "rows", "control", "warnings", what="context")
     layers = _whole(context["layers"], "layers", 1, MAX_LAYERS)
-    sites = context["maps"]
-    if not isinstance(sites, dict) or sorted(sites) != sorted(request.sites):
-        _refuse("maps", f"one map for each of {', '.join(request.sites)}")
-    maps = {
-        site: tuple(_each(sites[site], f"map of {site}", _column, most=MAX_COLUMNS, least=1)) for site in request.sites
-    }
     rows = tuple(_each(context["rows"], "rows", _sample, most=MAX_SAMPLES, least=1))
     control = tuple(_each(context["control"], "control", _sample, most=MAX_SAMPLES))
     if control and len(control) != len(rows):
         _refuse("control", f"no sample or {len(rows)}")
     warnings = tuple(_each(context["warnings"], "warnings", _text, most=MAX_WARNINGS))
-    return Effects(request, table, Samples(rows, control, warnings), maps, layers, receipt)
+    samples = Samples(rows, control, warnings)
+    if isinstance(request, EffectsRequest):
+        return Effects(request, table, samples, _maps(context["maps"], request), layers, receipt)
+    players = tuple(_each(context["players"], "players", _player, most=MAX_COLUMNS, least=1))
+    sets, equals = sets_with_equals(request, players, samples, layers=layers)
+    return Interactions(request, table, samples, players, sets, equals, layers, receipt)
 
 
-def request_of(asked: dict[str, Any]) -> EffectsRequest:
+def _maps(told: Any, request: EffectsRequest) -> dict[str, tuple[Column, ...]]:
+    if not isinstance(told, dict) or sorted(told) != sorted(request.sites):
+        _refuse("maps", f"one map for each of {', '.join(request.sites)}")
+    return {
+        site: tuple(_each(told[site], f"map of {site}", _column, most=MAX_COLUMNS, least=1)) for site in request.sites
+    }
+
+
+def request_of(asked: dict[str, Any]) -> EffectsRequest | InteractionsRequest:
     """The request, its types checked; raises `IvxError`."""
-    if not isinstance(asked, dict) or asked.get("kind") != "effects" or not isinstance(asked.get("request"), dict):
-        _refuse("kind", "a request of the kind effects")
+    kind = KINDS.get(str(asked.get("kind"))) if isinstance(asked, dict) else None
+    if kind is None or not isinstance(asked.get("request"), dict):
+        _refuse("kind", f"a request of the kind {' or '.join(KINDS)}")
     told = dict(asked["request"])
-    _keys(told, *(field.name for field in fields(EffectsRequest)), what="request")
+    _keys(told, *(field.name for field in fields(kind)), what="request")
     told["sites"] = tuple(_each(told["sites"], "sites", _text, most=20, least=1))
     if len(set(told["sites"])) < len(told["sites"]):
         _refuse("sites", "each site once")
-    for name in ("samples", "seed"):
-        _whole(told[name], name, 0, 2**63)
-    for name in ("checkpoint", "task", "position", "source_token", "direction", "target_format", "dtype", "device"):
-        _text(told[name], name)
-    for name in ("against", "adapter"):
-        _maybe(told[name], name, _text)
-    return EffectsRequest(**told)
+    for name, value in told.items():
+        if name in ("samples", "seed", "order"):
+            _whole(value, name, 0, 2**63)
+        elif name in ("against", "adapter"):
+            _maybe(value, name, _text)
+        elif name != "sites":
+            _text(value, name)
+    return kind(**told)
 
 
-def checked(found: Effects) -> Effects:
+def checked(found: Result) -> Result:
     """The result itself, when its rows and receipt can be what a sweep returned; else raises `IvxError`."""
     _check_receipt(found)
     table, n = found.table, len(found.samples.rows)
@@ -114,7 +140,8 @@ def checked(found: Effects) -> Effects:
         _numbers(table[name], f"rows, column {name}")
     _numbers(table["sample"], "rows, column sample", low=0, high=n - 1)
     _numbers(table["rank"], "rows, column rank", low=1, high=IDS - 1)
-    for name, allowed in (("role", ROLES), ("site", (*found.maps, ""))):
+    sites = found.maps if isinstance(found, Effects) else (",".join(found.request.sites),)
+    for name, allowed in (("role", ROLES), ("site", (*sites, ""))):
         strange = set(pc.unique(table[name]).to_pylist()) - set(allowed)
         if strange:
             _refuse(f"rows, column {name}", f"one of {', '.join(filter(None, allowed))}")
@@ -136,7 +163,7 @@ def _numbers(values: pa.ChunkedArray, what: str, *, low: float = -LARGEST, high:
         _refuse(what, f"a finite number from {low:,.0f} to {high:,.0f}")
 
 
-def _check_receipt(found: Effects) -> None:
+def _check_receipt(found: Result) -> None:
     told = found.receipt
     for name in ("task", "contrast", "dtype", "device", "engine", "how"):
         _text(told.get(name), f"receipt, {name}")
@@ -204,6 +231,18 @@ def _column(told: Any, what: str) -> Column:
     if not isinstance(told, list) or len(told) != 3 or not isinstance(told[2], bool):
         _refuse(what, "columns of a label, a position, and true or false")
     return Column(_text(told[0], what), _whole(told[1], what, -MAX_TOKENS, MAX_TOKENS), told[2])
+
+
+def _player(told: Any, what: str) -> Player:
+    _keys(told, *(field.name for field in fields(Player)), what=what)
+    return Player(
+        address=_text(told["address"], f"{what}, address"),
+        label=_text(told["label"], f"{what}, label"),
+        site=_text(told["site"], f"{what}, site"),
+        layer=_whole(told["layer"], f"{what}, layer", 0, MAX_LAYERS),
+        head=_maybe(told["head"], f"{what}, head", lambda v, w: _whole(v, w, 0, MAX_COLUMNS)),
+        column=_maybe(told["column"], f"{what}, column", _column),
+    )
 
 
 def _span(told: Any, what: str, end: int) -> tuple[int, int]:

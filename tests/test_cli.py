@@ -63,7 +63,9 @@ def test_interactions_first_and_last(capsys: pytest.CaptureFixture[str], tmp_pat
     first = json.loads(capsys.readouterr().out)
     assert len(first["pairs"]) == 28 and len(first["singles"]) == 8 and first["samples"] == 20
     assert {"j", "low", "high", "p", "p_control", "control_j", "strict", "state"} <= first["pairs"][0].keys()
-    assert max(first["published_test"]["p"].values()) < 1e-9 and "passes at any data" in first["published_test"]["label"]
+    assert (
+        max(first["published_test"]["p"].values()) < 1e-9 and "passes at any data" in first["published_test"]["label"]
+    )
     assert pq.read_table(out).num_rows == first["rows"] == 20 * (1 + 2 * (1 + 28))
 
     assert main([*asked, "--position", "last", "--json"]) == 0

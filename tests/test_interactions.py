@@ -155,6 +155,10 @@ def test_only_what_beats_both_halves_is_strict() -> None:
     assert {"ok", "zero", "degenerate"} <= {cell.state for cell in found.cells()}
     assert all(set(cell.signs) <= set("+-0") and len(cell.signs) == 2 for cell in found.cells())
     assert 0 < found.additivity() < 1
+    confirmed = found.confirmed(keep=3)
+    whole = {cell.patch: cell for cell in found.cells()}
+    assert len(confirmed) == 3 and all(v.value != whole[patch].j for patch, v in confirmed.items())
+    assert all(np.sign(v.value) == np.sign(whole[patch].j) and v.p < 0.05 for patch, v in confirmed.items())
 
 
 def test_the_published_test_passes_at_any_data() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from ivx.analysis.effects import ESTIMATED, ESTIMATED_SAMPLES
 from ivx.analysis.identities import reduced
 from ivx.analysis.metrics import find
 from ivx.analysis.players import Player, players_of, sets_of
@@ -23,9 +24,6 @@ from ivx.models.model import Model
 from ivx.runs.request import InteractionsRequest
 from ivx.tasks.samples import Sample
 
-ESTIMATED = ("contrast", "logit")
-"""Metrics whose pairs have an estimate until they are computed."""
-ESTIMATED_SAMPLES = 16
 ESTIMATED_PLAYERS = 64
 """Beyond so many players an estimate, one pass a player, would take as long as it saves."""
 

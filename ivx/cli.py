@@ -1,4 +1,4 @@
-"""The same analyses without a browser: `python -m ivx effects | tasks | doctor | checkpoints`, and those of `cli_runs`.
+"""The same analyses without a browser: `python -m ivx effects | interactions | tasks | …`, and those of `cli_runs`.
 
 A user's mistake is one line on standard error and exit status 2.
 """
@@ -19,6 +19,7 @@ from ivx.errors import IvxError
 
 if TYPE_CHECKING:
     from ivx.analysis.result import Effects
+    from ivx.analysis.together import Interactions
 
 WRITERS = (".parquet", ".csv", ".json")
 
@@ -62,6 +63,27 @@ def _parser() -> argparse.ArgumentParser:
     effects.add_argument("--json", action="store_true", help="print the summary as JSON")
     effects.set_defaults(run=_effects)
 
+    interactions = commands.add_parser("interactions", help="what patches do together beyond their sum")
+    interactions.add_argument("--checkpoint", required=True, help="built-in name, hub id or directory")
+    interactions.add_argument("--task", required=True, help="such as animal/colour, or a user's file")
+    interactions.add_argument("--against", help="contrast task (default: the task's natural one)")
+    interactions.add_argument("--sites", default="resid_post", help="comma-separated (default: resid_post)")
+    interactions.add_argument("--over", default="layers", help="layers, heads, components or positions")
+    interactions.add_argument("--position", default="first", help="first, last or an index; all over positions")
+    interactions.add_argument("--source-token", default="t_inst", help="t_inst, keyword or an index (default: t_inst)")
+    interactions.add_argument("--order", type=int, default=2, help="2 for pairs, 3 for triples too (default: 2)")
+    interactions.add_argument("--target-format", default="prompt", help="prompt, query, filler or chat")
+    interactions.add_argument("--samples", type=int, default=40)
+    interactions.add_argument("--seed", type=int, default=0)
+    interactions.add_argument("--metric", default="contrast")
+    interactions.add_argument(
+        "--published-test", action="store_true", help="add the p of the paper's own script, which passes at any data"
+    )
+    _loading(interactions)
+    interactions.add_argument("--out", type=Path, help="write the rows to FILE.parquet, .csv or .json")
+    interactions.add_argument("--json", action="store_true", help="print the summary as JSON")
+    interactions.set_defaults(run=_interactions)
+
     tasks = commands.add_parser("tasks", help="list tasks, or preview one with its tokens")
     tasks.add_argument("task", nargs="?", help="a task's name or a user's file")
     tasks.add_argument("--checkpoint", default="tiny-sft", help="whose tokenizer and collection to use")
@@ -94,8 +116,7 @@ def _effects(asked: argparse.Namespace) -> None:
     from ivx.analysis.metrics import find
 
     find(asked.metric)
-    if asked.out is not None and asked.out.suffix not in WRITERS:
-        raise IvxError(f"--out {asked.out}: its name must end in {', '.join(WRITERS)}")
+    _check_out(asked.out)
     found = effects(
         asked.checkpoint,
         asked.task,
@@ -118,7 +139,45 @@ def _effects(asked: argparse.Namespace) -> None:
     print(json.dumps(summary, indent=1) if asked.json else _text(summary))
 
 
-def _bar(_: Effects, done: int, total: int) -> None:
+def _interactions(asked: argparse.Namespace) -> None:
+    from ivx.analysis.interactions import interactions
+    from ivx.analysis.metrics import find
+    from ivx.analysis.published import LABEL
+    from ivx.analysis.report import text_of
+
+    find(asked.metric)
+    _check_out(asked.out)
+    found = interactions(
+        asked.checkpoint,
+        asked.task,
+        against=asked.against,
+        sites=tuple(asked.sites.split(",")),
+        over=asked.over,
+        position=asked.position,
+        source_token=asked.source_token,
+        order=asked.order,
+        target_format=asked.target_format,
+        samples=asked.samples,
+        seed=asked.seed,
+        dtype=asked.dtype,
+        device=asked.device,
+        adapter=asked.adapter,
+        on_progress=_bar if sys.stderr.isatty() else None,
+    )
+    if asked.out is not None:
+        write(found, asked.out)
+    summary = found.summary(asked.metric)
+    if asked.published_test:
+        summary["published_test"] = {"label": LABEL, "p": found.published_test(asked.metric)}
+    print(json.dumps(summary, indent=1) if asked.json else text_of(summary))
+
+
+def _check_out(path: Path | None) -> None:
+    if path is not None and path.suffix not in WRITERS:
+        raise IvxError(f"--out {path}: its name must end in {', '.join(WRITERS)}")
+
+
+def _bar(_: object, done: int, total: int) -> None:
     print(f"\r{done} of {total} rows", end="\n" if done == total else "", file=sys.stderr)
 
 
@@ -158,7 +217,7 @@ def _text(summary: dict[str, Any]) -> str:
     return "\n".join([*lines, *(f"note: {warning}" for warning in summary["warnings"])])
 
 
-def write(found: Effects, path: Path) -> None:
+def write(found: Effects | Interactions, path: Path) -> None:
     """Write the rows of a result; Parquet carries the receipt in its metadata."""
     from ivx.runs import rows, sheet
 

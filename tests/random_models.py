@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -67,9 +69,22 @@ ROUNDED_WITHIN = {"deepseek_v2", "deepseek_v3", "dots1"}
 """Their rotary embedding or router is computed in float32 whatever the dtype."""
 
 
-def random_model(kind: str, *, dtype: torch.dtype = torch.float64, seed: int = 0, check: bool = True) -> Model:
-    """A 3-layer model of one architecture; weights are drawn wide so that every part moves the logits."""
-    sizes = {**SIZES, **OWN.get(kind, {})}
+def random_model(
+    kind: str,
+    *,
+    dtype: torch.dtype = torch.float64,
+    seed: int = 0,
+    check: bool = True,
+    tokenizer: Any = None,
+    **changed: Any,
+) -> Model:
+    """A 3-layer model of one architecture; weights are drawn wide so that every part moves the logits.
+
+    With a tokenizer its vocabulary has that size; `changed` are other sizes.
+    """
+    sizes = {**SIZES, **OWN.get(kind, {}), **changed}
+    if tokenizer is not None:
+        sizes["vocab_size"] = len(tokenizer)
     config = AutoConfig.for_model(kind, **{k: v for k, v in sizes.items() if v is not None})
     torch.manual_seed(seed)
     experts = {"experts_implementation": "eager"} if hasattr(config, "num_experts_per_tok") else {}  # fused: no float64
@@ -80,4 +95,4 @@ def random_model(kind: str, *, dtype: torch.dtype = torch.float64, seed: int = 0
                 value.normal_(std=0.25)
             elif "norm" in name or "ln_" in name:
                 value.add_(0.3 * torch.randn_like(value))
-    return wrap(hf, check=check, name=f"random {kind}")
+    return wrap(hf, tokenizer, check=check, name=f"random {kind}")

@@ -54,13 +54,14 @@ async def session(url: str, view: dict[str, str], *, patience: float) -> Served:
     async with websockets.connect(
         url.replace("http", "ws") + "/_stcore/stream", origin=url, subprotocols=["streamlit"], max_size=None
     ) as socket:
-        query = urlencode(view)
+        query, page = urlencode(view), ""
         ticks: dict[str, asyncio.Task] = {}
 
         async def ask(fragment: str = "") -> None:
             message = BackMsg()
             message.rerun_script.query_string = query
-            message.rerun_script.page_name = "effects"
+            message.rerun_script.page_script_hash = page
+            message.rerun_script.page_name = "" if page else "effects"
             if fragment:
                 message.rerun_script.fragment_id, message.rerun_script.is_auto_rerun = fragment, True
             await socket.send(message.SerializeToString())
@@ -83,6 +84,8 @@ async def session(url: str, view: dict[str, str], *, patience: float) -> Served:
                     for running in ticks.values():
                         running.cancel()
                     ticks.clear()
+                elif kind == "new_session":
+                    page = message.new_session.page_script_hash
                 elif kind == "page_info_changed":
                     query = message.page_info_changed.query_string
                 elif kind == "delta":

@@ -55,6 +55,30 @@ def test_a_run_is_named_by_what_was_asked(capsys: pytest.CaptureFixture[str]) ->
     assert summary(capsys, *asked, "--metric", "logit")["run"] == one["run"], "a metric is a view"
 
 
+def test_interactions_first_and_last(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out = tmp_path / "i.parquet"
+    asked = ["interactions", "--checkpoint", "tiny-sft", "--task", "adjective/antonym", "--sites", "resid_post"]
+    asked += ["--samples", "20"]
+    assert main([*asked, "--position", "first", "--published-test", "--out", str(out), "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert len(first["pairs"]) == 28 and len(first["singles"]) == 8 and first["samples"] == 20
+    assert {"j", "low", "high", "p", "p_control", "control_j", "strict", "state"} <= first["pairs"][0].keys()
+    assert (
+        max(first["published_test"]["p"].values()) < 1e-9 and "passes at any data" in first["published_test"]["label"]
+    )
+    assert pq.read_table(out).num_rows == first["rows"] == 20 * (1 + 2 * (1 + 28))
+
+    assert main([*asked, "--position", "last", "--json"]) == 0
+    last = json.loads(capsys.readouterr().out)
+    singles = {cell["patch"]: cell["value"] for cell in last["singles"]}
+    assert len(last["pairs"]) == 28 and last["run"] != first["run"]
+    assert all(pair["degenerate"] and pair["j"] == -singles[pair["first"]] for pair in last["pairs"])
+
+    assert main([*asked, "--order", "3", "--over", "components", "--sites", "mlp_out"]) == 0
+    text = capsys.readouterr().out
+    assert "28 pairs, 7 of them degenerate" in text and "mlp_out.0@0~-1,mlp_out.1@0~-1,mlp_out.2@0~-1" in text
+
+
 def test_csv_and_text(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     out = tmp_path / "e.csv"
     argv = ["effects", "--checkpoint", "tiny-sft", "--task", "noun/plural", "--samples", "4", "--out", str(out)]
@@ -75,6 +99,7 @@ def test_csv_and_text(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Non
         (["effects", "--checkpoint", "tiny-sft", "--task", "animal/colour", "--out", "e.pickle"], "must end in"),
         (["effects", "--checkpoint", "tiny-sft", "--task", "animal/colour", "--device", "tpu9"], "device 'tpu9'"),
         (["effects", "--checkpoint", "tiny-sft", "--task", "mine.csv"], "there is no file mine.csv"),
+        (["interactions", "--checkpoint", "tiny-sft", "--task", "animal/colour", "--over", "heads"], "use the sites z"),
         (["doctor", "./does-not-exist"], "no checkpoint or directory"),
     ],
 )

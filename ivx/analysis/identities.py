@@ -1,19 +1,22 @@
 """Identities: sets of patches that equal a smaller set, known from their addresses alone.
 
-A later write of the whole stream erases an earlier one at the same token where nothing read that token in between; and
-a write that no later block reads, at a token that is not the last, changes nothing. Sets that differ by such patches
+A later write of the whole stream erases an earlier one at the same token where nothing read that token in between, as
+does what attention adds the heads it is made of. A write that no later block reads, at a token that is not the last,
+changes nothing; nor does one of what the MLP would add anyway. Sets that differ by such patches
 are one run: its rows are computed once, and an interaction there follows from the singles.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from ivx.engine.address import Patch, PatchSet
 
 ERASED = "the later patch erases the earlier one, and nothing reads the token in between"
 UNREAD = "no later block reads this token"
+REPEATED = "the MLP already reads the source's state, so it adds the source's anyway"
 
 _STAGES = {"resid_pre": 0, "z": 1, "attn_out": 1, "resid_mid": 2, "mlp_out": 3, "resid_post": 4}
 _WHOLE = ("resid_pre", "resid_mid", "resid_post")
@@ -42,6 +45,8 @@ def reduced(patches: PatchSet, *, layers: int, lengths: Collection[int]) -> Redu
             reasons.append(UNREAD)
         elif any(_erases(later, patch, last=last is True) for later in patches):
             reasons.append(ERASED)
+        elif patch.site == "mlp_out" and replace(patch, site="resid_mid") in patches:
+            reasons.append(REPEATED)
         else:
             continue
         kept.remove(patch)
@@ -59,7 +64,12 @@ def _readers(after: int, before: int) -> Sequence[int]:
 
 
 def _erases(later: Patch, patch: Patch, *, last: bool) -> bool:
-    if later == patch or later.position != patch.position or later.site not in _WHOLE:
+    if later == patch or later.position != patch.position:
+        return False
+    if later.site == "attn_out":
+        # What attention adds is all that comes of its heads at this token.
+        return patch.site == "z" and patch.layer == later.layer
+    if later.site not in _WHOLE:
         return False
     one, two = _time(patch), _time(later)
     behind = (one, patch.layer) < (two, later.layer)

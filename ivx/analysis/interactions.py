@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ivx.analysis.effects import ESTIMATED, ESTIMATED_SAMPLES
 from ivx.analysis.metrics import find
 from ivx.analysis.players import Player, players_of, sets_with_equals
 from ivx.analysis.rows import Ids, Runs, denoising, instruction_of, opened, opening, prepared, swept, told
@@ -22,9 +23,6 @@ from ivx.models.model import Model
 from ivx.runs.request import InteractionsRequest
 from ivx.tasks.samples import Sample, Samples
 
-ESTIMATED = ("contrast", "logit")
-"""Metrics whose pairs have an estimate until they are computed."""
-ESTIMATED_SAMPLES = 16
 ESTIMATED_PLAYERS = 64
 """Beyond so many players an estimate, one pass a player, would take as long as it saves."""
 

@@ -122,8 +122,8 @@ def adjusted(p: Array) -> Array:
 class Confirmed(NamedTuple):
     """Cells chosen on one half of the samples, and what the other half says of them.
 
-    `cells` are row numbers, strongest first; mean, interval and p (adjusted over the chosen ones alone) are the other
-    half's.
+    `cells` are row numbers, strongest first; mean, interval and p (adjusted over the chosen ones alone) are of the
+    samples `rest`, the other half.
     """
 
     cells: NDArray[np.intp]
@@ -131,6 +131,7 @@ class Confirmed(NamedTuple):
     low: Array
     high: Array
     p: Array
+    rest: NDArray[np.intp]
 
 
 def split_half(values: Array, *, keep: int, seed: int = 0) -> Confirmed:
@@ -141,6 +142,7 @@ def split_half(values: Array, *, keep: int, seed: int = 0) -> Confirmed:
     n = values.shape[1]
     order = np.random.default_rng(seed).permutation(n)
     chosen = np.argsort(-np.abs(values[:, order[: n // 2]].mean(axis=1)), kind="stable")[:keep]
-    rest = values[chosen][:, order[n // 2 :]]
-    low, high = mean_interval(rest, seed=seed)
-    return Confirmed(chosen, rest.mean(axis=1), low, high, adjusted(sign_flip(rest, seed=seed)))
+    rest = order[n // 2 :]
+    tested = values[chosen][:, rest]
+    low, high = mean_interval(tested, seed=seed)
+    return Confirmed(chosen, tested.mean(axis=1), low, high, adjusted(sign_flip(tested, seed=seed)), rest)

@@ -18,7 +18,7 @@ from ivx.analysis.players import Player, Sets
 from ivx.analysis.published import published_p
 from ivx.analysis.result import Cell
 from ivx.analysis.rows import by_patch
-from ivx.analysis.statistics import ALPHA, Array, adjusted, mean_interval, sign_flip
+from ivx.analysis.statistics import ALPHA, Array, adjusted, mean_interval, sign_flip, split_half
 from ivx.analysis.verdict import Verdict, verdicts
 from ivx.runs.request import InteractionsRequest
 from ivx.tasks.samples import Samples
@@ -110,6 +110,22 @@ class Interactions:
             if player.address in found
         ]
 
+    def confirmed(self, metric: str = "contrast", *, keep: int = 5) -> dict[str, Verdict]:
+        """The `keep` pairs of largest |J| on a random half of the samples, judged on the other half alone.
+
+        What was chosen for being large and is tested on the same samples is always found; this is not.
+        """
+        mine, theirs = self._both_roles(metric)
+        texts = [text for text in self._judged(2, metric, mine, theirs) if text not in self.equals]
+        if not texts or len(self.samples.rows) < 2:
+            return {}
+        values = self._values(texts, mine)
+        found = split_half(values, keep=keep, seed=self.request.seed)
+        chosen = [texts[i] for i in found.cells]
+        control = None if theirs is None else self._values(chosen, theirs)[:, found.rest]
+        judged = verdicts(values[found.cells][:, found.rest], control, floor=find(metric).floor, seed=self.request.seed)
+        return dict(zip(chosen, judged, strict=True))
+
     def additivity(self, metric: str = "contrast") -> float | None:
         """R² of each sample's best additive model over the sets that were run, all samples together; 1 is linear.
 
@@ -168,6 +184,12 @@ class Interactions:
                 found[self.equals.get(text, (text, ""))[0]] += (-1) ** (len(chosen) - size)
         return dict(found)
 
+    def _values(self, texts: Sequence[str], effects: Effects) -> Array:
+        """The interactions of some sets: `[sets, samples]`."""
+        chosen = {text: found[text] for text in texts for found in self.sets.values() if text in found}
+        terms = (self._terms(players) for players in chosen.values())
+        return np.stack([sum(times * effects[part] for part, times in counted.items()) for counted in terms])
+
     def _judged(self, size: int, metric: str, mine: Effects, theirs: Effects | None) -> dict[str, Verdict]:
         """Verdicts on the interactions of one size (of single players: on their effects), where all parts are done.
 
@@ -181,14 +203,8 @@ class Interactions:
             texts = [text for text in done if (text in self.equals) == free]
             if not texts:
                 continue
-            values, control = (
-                None
-                if effects is None
-                else np.stack([sum(times * effects[part] for part, times in terms[text].items()) for text in texts])
-                for effects in (mine, theirs)
-            )
-            assert values is not None
-            judged = verdicts(values, control, floor=find(metric).floor, seed=self.request.seed)
+            control = None if theirs is None else self._values(texts, theirs)
+            judged = verdicts(self._values(texts, mine), control, floor=find(metric).floor, seed=self.request.seed)
             found |= dict(zip(texts, judged, strict=True))
         return {text: found[text] for text in done}
 

@@ -1,0 +1,39 @@
+"""The plain text of an interactions result, for a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def text_of(summary: dict[str, Any]) -> str:
+    """A line a pair, strongest first, with what was tested; degenerate pairs behind, with the reason."""
+    request, pairs = summary["request"], summary["pairs"]
+    ran = sorted((p for p in pairs if not p["degenerate"]), key=lambda p: -abs(p["j"]))
+    free = [p for p in pairs if p["degenerate"]]
+    found = [p for p in ran if p["state"] == "ok"]
+    additive = "" if summary["additivity"] is None else f"; additive models explain {summary['additivity']:.0%}"
+    lines = [
+        f"{request['checkpoint']}, {request['task']} against {summary['contrast']}, n = {summary['samples']}, "
+        f"{summary['metric']}, run {summary['run']}",
+        f"{len(pairs)} pairs, {len(free)} of them degenerate; {len(found)} interact and beat their control, "
+        f"{sum(p['j'] > 0 for p in found)} of these above the sum, "
+        f"{sum(p['strict'] for p in found)} also above the better one{additive}",
+        f"{'pair':46}{'J':>8}  95 % interval     adj. p  control J  alone          both  state",
+    ]
+    for p in ran:
+        control = "" if p["control_j"] is None else f"{p['control_j']:+.2f}"
+        strict = " strict" if p["strict"] else ""
+        lines.append(
+            f"{p['patch']:46}{p['j']:+8.2f}  [{p['low']:+.2f}, {p['high']:+.2f}]{p['p']:10.4f}{control:>11}  "
+            f"{p['single_first']:+.2f} {p['single_second']:+.2f}{p['both']:+10.2f}  {p['state']}{strict}"
+        )
+    for p in free:
+        lines.append(f"{p['patch']:46}{p['j']:+8.2f}  degenerate: {p['degenerate']}")
+    for t in sorted(summary["triples"], key=lambda t: -abs(t["j"])):
+        tested = f"[{t['low']:+.2f}, {t['high']:+.2f}]{t['p']:10.4f}  {t['state']}" if not t["degenerate"] else ""
+        lines.append(f"{t['patch']:69}{t['j']:+8.2f}  {tested or 'degenerate: ' + t['degenerate']}")
+    if "published_test" in summary:
+        p = summary["published_test"]["p"]
+        passed = sum(value < 0.05 for value in p.values())
+        lines.append(f"note: {summary['published_test']['label']}; here {passed} of {len(p)} pairs")
+    return "\n".join([*lines, *(f"note: {warning}" for warning in summary["warnings"])])

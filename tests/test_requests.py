@@ -1,0 +1,64 @@
+"""Requests: what is asked is what the run is named by."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import pytest
+
+from ivx.errors import IvxError
+from ivx.runs.request import EffectsRequest, GameRequest, InteractionsRequest, Request
+
+CHANGED = {
+    "task": "animal/can-fly",
+    "against": "animal/colour",
+    "position": "2",
+    "source_token": "keyword",
+    "target_format": "query",
+    "samples": 41,
+    "seed": 1,
+    "dtype": "float64",
+    "device": "cpu",
+    "adapter": "here",
+    "sites": ("attn_out",),
+    "direction": "noise",
+    "over": "components",
+    "order": 3,
+    "permutations": 9,
+}
+
+
+@pytest.mark.parametrize("kind", [EffectsRequest, InteractionsRequest, GameRequest])
+def test_every_field_changes_the_run(kind: type[Request]) -> None:
+    asked = kind("tiny-sft", "animal/colour")
+    if kind is InteractionsRequest:
+        asked = replace(asked, sites=("mlp_out",))  # a site that layers and components both have
+    runs = {asked.run_id("a"), asked.run_id("b")}
+    for field in fields(kind):
+        if field.name != "checkpoint":  # which enters by its fingerprint
+            runs.add(replace(asked, **{field.name: CHANGED[field.name]}).run_id("a"))
+    assert len(runs) == len(fields(kind)) + 1
+    assert asked.run_id("a") == replace(asked, checkpoint="elsewhere").run_id("a")
+
+
+def test_analyses_of_one_kind_never_meet_another_kinds() -> None:
+    assert len({kind.kind for kind in (EffectsRequest, InteractionsRequest, GameRequest)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"over": "neurons"}, "over 'neurons' is not known"),
+        ({"over": "heads"}, "heads are not at resid_post: use the sites z"),
+        ({"over": "components"}, "use the sites attn_out, mlp_out"),
+        ({"order": 4}, "choose 2 for pairs or 3 for triples"),
+        ({"position": "all"}, "position all and over positions go together"),
+        ({"over": "positions"}, "position all and over positions go together"),
+        ({"position": "middle"}, "position 'middle' is not known"),
+        ({"sites": ("resid",)}, "no site resid"),
+        ({"samples": 0}, "choose 1 to 10,000"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(changed: dict, told: str) -> None:
+    with pytest.raises(IvxError, match=told):
+        InteractionsRequest("tiny-sft", "animal/colour", **changed)

@@ -277,6 +277,8 @@ def main() -> None:
         read(Path(given.read))
     else:
         for act, number in ((kills, given.rounds), (corruptions, given.corruptions)):
+            if not number:
+                continue
             with tempfile.TemporaryDirectory() as place:
                 began = time.monotonic()
                 done = act(number, Path(place) / "store", random.Random(given.seed))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import secrets
 import shutil
 import signal
 import subprocess
@@ -156,9 +155,9 @@ def corruptions(number: int, root: Path, chance: random.Random) -> Counter[str]:
     for i in range(number):
         name = chance.choice(sorted(DAMAGE))
         target = choose(root, chance)
-        while name in ("flip", "cut") and not (target.is_file() and target.stat().st_size):
+        while name in ("flip", "cut") and (target.is_symlink() or not target.is_file() or not target.stat().st_size):
             target = choose(root, chance)
-        DAMAGE[name](target, outside, chance)
+        DAMAGE[name](target, root, chance)
         done[name] += 1
         what = f"{name} of {target.relative_to(root)}"
         try:
@@ -185,67 +184,61 @@ def corruptions(number: int, root: Path, chance: random.Random) -> Counter[str]:
     return done
 
 
+def everything(root: Path) -> list[Path]:
+    """All files and folders of a whole store, but for what is aside."""
+    return sorted(path for path in root.rglob("*") if path.relative_to(root).parts[0] != "aside")
+
+
 def choose(root: Path, chance: random.Random) -> Path:
-    """Anything in the store, each kind as likely as another."""
+    """One of them, each kind as likely as another."""
     kinds: dict[str, list[Path]] = {}
-    for folder, folders, names in os.walk(root):
-        for name in folders + names:
-            path = Path(folder, name)
-            parts = path.relative_to(root).parts
-            if parts[0] != "aside" or len(parts) == 1:
-                label = path.suffix if "shards" in parts[:-1] else RUN.sub("", name)
-                kinds.setdefault(label, []).append(path)
-    return chance.choice(sorted(kinds[chance.choice(sorted(kinds))]))
+    for path in [*everything(root), *root.glob("aside")]:
+        kind = "shard" if path.parent.name == "shards" else "run" if RUN.fullmatch(path.name) else path.name
+        kinds.setdefault(kind, []).append(path)
+    return chance.choice(kinds[chance.choice(sorted(kinds))])
 
 
-def cut(path: Path, outside: Path, chance: random.Random) -> None:
+def cut(path: Path, root: Path, chance: random.Random) -> None:
     os.truncate(path, chance.randrange(path.stat().st_size))
 
 
-def flip(path: Path, outside: Path, chance: random.Random) -> None:
+def flip(path: Path, root: Path, chance: random.Random) -> None:
     data = bytearray(path.read_bytes())
     data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
     path.write_bytes(data)
 
 
-def delete(path: Path, outside: Path, chance: random.Random) -> None:
+def delete(path: Path, root: Path, chance: random.Random) -> None:
     shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
-def garbage(path: Path, outside: Path, chance: random.Random) -> None:
-    delete(path, outside, chance)
+def garbage(path: Path, root: Path, chance: random.Random) -> None:
+    delete(path, root, chance)
     path.write_bytes(chance.randbytes(chance.choice((0, 1, 100, 5000))))
 
 
-def link(path: Path, outside: Path, chance: random.Random) -> None:
-    delete(path, outside, chance)
-    path.symlink_to(chance.choice((outside / "file", outside, outside / "nothing")))
+def link(path: Path, root: Path, chance: random.Random) -> None:
+    delete(path, root, chance)
+    path.symlink_to(root.parent / chance.choice(("outside", "outside/file", "nothing")))
 
 
-def folder(path: Path, outside: Path, chance: random.Random) -> None:
-    delete(path, outside, chance)
+def folder(path: Path, root: Path, chance: random.Random) -> None:
+    delete(path, root, chance)
     path.mkdir()
     (path / "inside").write_bytes(b"garbage")
 
 
-def pipe(path: Path, outside: Path, chance: random.Random) -> None:
-    delete(path, outside, chance)
+def pipe(path: Path, root: Path, chance: random.Random) -> None:
+    delete(path, root, chance)
     os.mkfifo(path)
 
 
-def exchange(path: Path, outside: Path, chance: random.Random) -> None:
-    """Put another file of the store, or all of another folder, in its place."""
-    others = [
-        p for p in path.parents[len(path.parts) - len(outside.parts) - 1].rglob("*") if p.is_file() == path.is_file()
-    ]
-    other = chance.choice(
-        sorted(p for p in others if not p.is_symlink() and path not in p.parents and p not in path.parents)
-    )
-    if other == path:
-        return
-    copy = outside.parent / f"copy-{secrets.token_hex(4)}"
-    shutil.copytree(other, copy, symlinks=True) if other.is_dir() else shutil.copyfile(other, copy)
-    delete(path, outside, chance)
+def exchange(path: Path, root: Path, chance: random.Random) -> None:
+    """Put a copy of another file of the store, or of another folder and all in it, in its place."""
+    others = [p for p in everything(root) if p.is_dir() == path.is_dir() and not p.is_relative_to(path)]
+    other, copy = chance.choice([p for p in others if not path.is_relative_to(p)] or [path]), root.parent / "copy"
+    shutil.copytree(other, copy) if other.is_dir() else shutil.copyfile(other, copy)
+    delete(path, root, chance)
     copy.rename(path)
 
 
@@ -284,6 +277,8 @@ def main() -> None:
         read(Path(given.read))
     else:
         for act, number in ((kills, given.rounds), (corruptions, given.corruptions)):
+            if not number:
+                continue
             with tempfile.TemporaryDirectory() as place:
                 began = time.monotonic()
                 done = act(number, Path(place) / "store", random.Random(given.seed))

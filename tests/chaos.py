@@ -1,7 +1,7 @@
-"""Chaos: the store under kills and damage. `python tests/chaos.py [--rounds 50] [--corruptions 200] [--seed 0]`.
+"""Chaos: the store under kills and damage. `python tests/chaos.py [--rounds 50] [--sweeps 50] [--corruptions 200]`.
 
 Kills: a child works on a run of many small batches, is killed at any moment, and another goes on from what the store
-still holds. Corruptions: files of a store are cut, flipped, deleted or replaced, the store is opened and read whole,
+still holds; then the same with real sweeps. Corruptions: files of a store are cut, flipped, deleted or replaced, the store is opened and read whole,
 and then worked on until it is whole again. What may never happen: an exception, or a row lost, doubled or wrong.
 """
 
@@ -32,6 +32,8 @@ KEY = ("role", "site", "patch", "sample")
 LAYERS, SAMPLES = 12, 10
 CONTEXT = {"samples": ["a", "b"], "maps": {"resid_post": [0, 1]}}
 RECEIPT = {"seconds": 1.5, "rows": 2 * LAYERS * SAMPLES}
+TASK, SWEPT = "animal/colour", 60
+"""What the real sweeps ask for, and of how many samples."""
 PACE = 0.008
 """Mean seconds between two batches of a child that is to be killed."""
 
@@ -139,6 +141,51 @@ def kills(rounds: int, root: Path, chance: random.Random) -> Counter[str]:
             done["runs finished whole"] += 1
             run, before = f"{chance.getrandbits(48):012x}", 0
     return done
+
+
+def sweeps(rounds: int, root: Path, chance: random.Random) -> Counter[str]:
+    """Kill real sweeps of `tiny-sft` at any moment; each goes on until it is whole, and equals an undisturbed one."""
+    import ivx
+
+    done: Counter[str] = Counter()
+    model, seed = ivx.load("tiny-sft"), 0
+    while done["kills"] < rounds:
+        whole = ivx.effects(model, TASK, samples=SWEPT, seed=seed)
+        name = whole.run_id
+        while (run := Store(root).find(name)) is None or run.receipt is None:
+            child = subprocess.Popen(
+                [sys.executable, __file__, "--sweep", str(root), str(seed)],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+            assert child.stdout is not None and child.stdout.readline() == b"at work\n"
+            if done["kills"] < rounds:
+                time.sleep(chance.uniform(0, 1.2 * whole.receipt["seconds"]))
+                child.send_signal(signal.SIGKILL)
+            _, errors = child.communicate()
+            assert child.returncode in (0, -signal.SIGKILL), errors.decode()
+            done["kills"] += child.returncode != 0
+            under_way = Store(root).find(name)
+            rows = under_way.table() if under_way is not None else None
+            done["kills that left rows to compute"] += rows is not None and rows.num_rows < whole.table.num_rows
+        found, truth = by_key(run.table()), by_key(whole.table)
+        assert found.keys() == truth.keys(), "rows are lost or doubled"
+        apart = max(abs(row["logit"] - truth[key]["logit"]) for key, row in found.items())
+        assert apart < 2e-5, f"a row is wrong by {apart}"  # another batch rounds otherwise in float32
+        done["sweeps finished whole"] += 1
+        seed += 1
+    return done
+
+
+def sweep(root: Path, seed: int) -> None:
+    """Be the child: compute what the store lacks of one request."""
+    import ivx
+    from ivx.runs.computing import computed
+    from ivx.runs.request import EffectsRequest
+
+    model = ivx.load("tiny-sft")
+    print("at work", flush=True)
+    computed(Store(root), model, EffectsRequest("tiny-sft", TASK, samples=SWEPT, seed=seed))
 
 
 def corruptions(number: int, root: Path, chance: random.Random) -> Counter[str]:
@@ -265,18 +312,22 @@ def read(root: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--sweeps", type=int, default=50)
     parser.add_argument("--corruptions", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", nargs=2, metavar=("ROOT", "RUN"), help="be the child that is killed")
+    parser.add_argument("--sweep", nargs=2, metavar=("ROOT", "SEED"), help="be the child of a real sweep")
     parser.add_argument("--read", metavar="ROOT", help="only read a store")
     given = parser.parse_args()
     if given.work:
         print("at work", flush=True)
         work(Path(given.work[0]), given.work[1], pace=PACE)
+    elif given.sweep:
+        sweep(Path(given.sweep[0]), int(given.sweep[1]))
     elif given.read:
         read(Path(given.read))
     else:
-        for act, number in ((kills, given.rounds), (corruptions, given.corruptions)):
+        for act, number in ((kills, given.rounds), (sweeps, given.sweeps), (corruptions, given.corruptions)):
             if not number:
                 continue
             with tempfile.TemporaryDirectory() as place:

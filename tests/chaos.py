@@ -1,8 +1,9 @@
 """Chaos: the store under kills and damage. `python tests/chaos.py [--rounds 50] [--sweeps 50] [--corruptions 200]`.
 
 Kills: a child works on a run of many small batches, is killed at any moment, and another goes on from what the store
-still holds; then the same with real sweeps. Corruptions: files of a store are cut, flipped, deleted or replaced, the store is opened and read whole,
-and then worked on until it is whole again. What may never happen: an exception, or a row lost, doubled or wrong.
+still holds; then the same with real sweeps. Corruptions: files of a store are cut, flipped, deleted or replaced, the
+store is opened and read whole, and then worked on until it is whole again. What may never happen: an exception, or a
+row lost, doubled or wrong.
 """
 
 from __future__ import annotations
@@ -167,7 +168,7 @@ def sweeps(rounds: int, root: Path, chance: random.Random) -> Counter[str]:
             done["kills"] += child.returncode != 0
             under_way = Store(root).find(name)
             rows = under_way.table() if under_way is not None else None
-            done["kills that left rows to compute"] += rows is not None and rows.num_rows < whole.table.num_rows
+            done["kills that left rows to compute"] += rows is None or rows.num_rows < whole.table.num_rows
         found, truth = by_key(run.table()), by_key(whole.table)
         assert found.keys() == truth.keys(), "rows are lost or doubled"
         apart = max(abs(row["logit"] - truth[key]["logit"]) for key, row in found.items())

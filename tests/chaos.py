@@ -9,6 +9,7 @@ row lost, doubled or wrong.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import random
 import shutil
@@ -19,6 +20,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pyarrow as pa
@@ -150,22 +152,23 @@ def sweeps(rounds: int, root: Path, chance: random.Random) -> Counter[str]:
 
     done: Counter[str] = Counter()
     model, seed = ivx.load("tiny-sft"), 0
+    # Children are forked from a process that has read torch and run nothing, so that each is at work within a second.
+    made = multiprocessing.get_context("forkserver")
+    made.set_forkserver_preload(["ivx.analysis.effects", "ivx.models.load"])
     while done["kills"] < rounds:
         whole = ivx.effects(model, TASK, samples=SWEPT, seed=seed)
         name = whole.run_id
         while (run := Store(root).find(name)) is None or run.receipt is None:
-            child = subprocess.Popen(
-                [sys.executable, __file__, "--sweep", str(root), str(seed)],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-            )
-            assert child.stdout is not None and child.stdout.readline() == b"at work\n"
+            at_work = made.Event()
+            child = made.Process(target=sweep, args=(root, seed, at_work))
+            child.start()
+            assert at_work.wait(60), "the child did not start"
             if done["kills"] < rounds:
                 time.sleep(chance.uniform(0, 1.2 * whole.receipt["seconds"]))
-                child.send_signal(signal.SIGKILL)
-            _, errors = child.communicate()
-            assert child.returncode in (0, -signal.SIGKILL), errors.decode()
-            done["kills"] += child.returncode != 0
+                child.kill()
+            child.join()
+            assert child.exitcode in (0, -signal.SIGKILL), child.exitcode
+            done["kills"] += child.exitcode != 0
             under_way = Store(root).find(name)
             rows = under_way.table() if under_way is not None else None
             done["kills that left rows to compute"] += rows is None or rows.num_rows < whole.table.num_rows
@@ -178,14 +181,14 @@ def sweeps(rounds: int, root: Path, chance: random.Random) -> Counter[str]:
     return done
 
 
-def sweep(root: Path, seed: int) -> None:
+def sweep(root: Path, seed: int, at_work: Event) -> None:
     """Be the child: compute what the store lacks of one request."""
     import ivx
     from ivx.runs.computing import computed
     from ivx.runs.request import EffectsRequest
 
     model = ivx.load("tiny-sft")
-    print("at work", flush=True)
+    at_work.set()
     computed(Store(root), model, EffectsRequest("tiny-sft", TASK, samples=SWEPT, seed=seed))
 
 
@@ -317,14 +320,11 @@ def main() -> None:
     parser.add_argument("--corruptions", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", nargs=2, metavar=("ROOT", "RUN"), help="be the child that is killed")
-    parser.add_argument("--sweep", nargs=2, metavar=("ROOT", "SEED"), help="be the child of a real sweep")
     parser.add_argument("--read", metavar="ROOT", help="only read a store")
     given = parser.parse_args()
     if given.work:
         print("at work", flush=True)
         work(Path(given.work[0]), given.work[1], pace=PACE)
-    elif given.sweep:
-        sweep(Path(given.sweep[0]), int(given.sweep[1]))
     elif given.read:
         read(Path(given.read))
     else:

@@ -14,12 +14,15 @@ from typing import Any, NoReturn, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ivx.analysis.game import Game, played
 from ivx.analysis.maps import Column
-from ivx.analysis.players import Player, sets_with_equals
+from ivx.analysis.metrics import METRICS
+from ivx.analysis.players import Player, Sets, sets_with_equals
 from ivx.analysis.result import ROLES, Effects
 from ivx.analysis.together import Interactions
+from ivx.engine.reading import SITE
 from ivx.errors import IvxError
-from ivx.runs.request import EffectsRequest, InteractionsRequest
+from ivx.runs.request import EffectsRequest, GameRequest, InteractionsRequest
 from ivx.runs.run import KEY
 from ivx.tasks.samples import Sample, Samples
 from ivx.tasks.task import Instruction
@@ -36,10 +39,11 @@ IDS = 2**31
 LARGEST = 1e6
 """No logit, and no divergence in nats, of any model is larger."""
 
-Result = Effects | Interactions
-KINDS: dict[str, type[EffectsRequest] | type[InteractionsRequest]] = {
-    kind.kind: kind for kind in (EffectsRequest, InteractionsRequest)
-}
+Result = Effects | Interactions | Game
+Asked = EffectsRequest | InteractionsRequest | GameRequest
+KINDS: dict[str, type[Asked]] = {kind.kind: kind for kind in (EffectsRequest, InteractionsRequest, GameRequest)}
+DRAWN = {"effects": ("maps",), "interactions": ("players", "estimates"), "game": ("position",)}
+"""What a context holds of each kind, beside samples and layers."""
 T = TypeVar("T")
 
 
@@ -49,8 +53,10 @@ def context(found: Result) -> dict[str, Any]:
         drawn: dict[str, Any] = {
             "maps": {site: [list(column) for column in columns] for site, columns in found.maps.items()}
         }
+    elif isinstance(found, Interactions):
+        drawn = {"players": [_player_written(player) for player in found.players], "estimates": found.estimates}
     else:
-        drawn = {"players": [_player_written(player) for player in found.players]}
+        drawn = {"position": found.position}
     return {
         "layers": found.layers,
         **drawn,
@@ -85,8 +91,7 @@ def restored(asked: dict[str, Any], context: dict[str, Any], table: pa.Table, re
         IvxError: a value of `asked` or `context` is missing, of another type, or out of bounds.
     """
     request = request_of(asked)
-    drawn = "maps" if isinstance(request, EffectsRequest) else "players"
-    _keys(context, "layers", drawn, "rows", "control", "warnings", what="context")
+    _keys(context, "layers", *DRAWN[request.kind], "rows", "control", "warnings", what="context")
     layers = _whole(context["layers"], "layers", 1, MAX_LAYERS)
     rows = tuple(_each(context["rows"], "rows", _sample, most=MAX_SAMPLES, least=1))
     control = tuple(_each(context["control"], "control", _sample, most=MAX_SAMPLES))
@@ -96,9 +101,25 @@ def restored(asked: dict[str, Any], context: dict[str, Any], table: pa.Table, re
     samples = Samples(rows, control, warnings)
     if isinstance(request, EffectsRequest):
         return Effects(request, table, samples, _maps(context["maps"], request), layers, receipt)
+    if isinstance(request, GameRequest):
+        position = _whole(context["position"], "position", -MAX_TOKENS, MAX_TOKENS)
+        return Game(request, table, samples, *played(request, layers=layers), position, layers, receipt)
     players = tuple(_each(context["players"], "players", _player, most=MAX_COLUMNS, least=1))
     sets, equals = sets_with_equals(request, players, samples, layers=layers)
-    return Interactions(request, table, samples, players, sets, equals, layers, receipt)
+    estimates = _estimates(context["estimates"], sets[2])
+    return Interactions(request, table, samples, players, sets, equals, layers, receipt, estimates)
+
+
+def _estimates(told: Any, pairs: Sets) -> dict[str, dict[str, float]]:
+    if not isinstance(told, dict) or len(told) > len(METRICS):
+        _refuse("estimates", "numbers by metric and pair")
+    for metric, values in told.items():
+        if metric not in METRICS or not isinstance(values, dict) or not values.keys() <= pairs.keys():
+            _refuse("estimates", "numbers by metric and pair")
+        for value in values.values():
+            if type(value) not in (int, float) or not -LARGEST <= value <= LARGEST:
+                _refuse("estimates", "finite numbers")
+    return told
 
 
 def _maps(told: Any, request: EffectsRequest) -> dict[str, tuple[Column, ...]]:
@@ -109,18 +130,19 @@ def _maps(told: Any, request: EffectsRequest) -> dict[str, tuple[Column, ...]]:
     }
 
 
-def request_of(asked: dict[str, Any]) -> EffectsRequest | InteractionsRequest:
+def request_of(asked: dict[str, Any]) -> Asked:
     """The request, its types checked; raises `IvxError`."""
     kind = KINDS.get(str(asked.get("kind"))) if isinstance(asked, dict) else None
     if kind is None or not isinstance(asked.get("request"), dict):
         _refuse("kind", f"a request of the kind {' or '.join(KINDS)}")
     told = dict(asked["request"])
     _keys(told, *(field.name for field in fields(kind)), what="request")
-    told["sites"] = tuple(_each(told["sites"], "sites", _text, most=20, least=1))
-    if len(set(told["sites"])) < len(told["sites"]):
-        _refuse("sites", "each site once")
+    if "sites" in told:
+        told["sites"] = tuple(_each(told["sites"], "sites", _text, most=20, least=1))
+        if len(set(told["sites"])) < len(told["sites"]):
+            _refuse("sites", "each site once")
     for name, value in told.items():
-        if name in ("samples", "seed", "order"):
+        if name in ("samples", "seed", "order", "permutations"):
             _whole(value, name, 0, 2**63)
         elif name in ("against", "adapter"):
             _maybe(value, name, _text)
@@ -140,7 +162,10 @@ def checked(found: Result) -> Result:
         _numbers(table[name], f"rows, column {name}")
     _numbers(table["sample"], "rows, column sample", low=0, high=n - 1)
     _numbers(table["rank"], "rows, column rank", low=1, high=IDS - 1)
-    sites = found.maps if isinstance(found, Effects) else (",".join(found.request.sites),)
+    if isinstance(found, Effects):
+        sites = tuple(found.maps)
+    else:
+        sites = (SITE,) if isinstance(found, Game) else (",".join(found.request.sites),)
     for name, allowed in (("role", ROLES), ("site", (*sites, ""))):
         strange = set(pc.unique(table[name]).to_pylist()) - set(allowed)
         if strange:

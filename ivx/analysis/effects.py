@@ -2,8 +2,9 @@
 
 One request becomes two kinds of maps. Residual, `attn_out` and `mlp_out` sites take the state of the instruction's
 source token and write it at each position of the bare prompt (layer × position). `z` takes each head's output at the
-instructed prompt's answer position and writes it at the bare prompt's (layer × head). Noising goes the other way, each
-position from its like in the bare run. Every sample is measured twice: with its own source, and with a control's.
+instructed prompt's answer position and writes it at the bare prompt's (layer × head). Other directions disturb the
+instructed run: by the bare run's state of the same token, by another sample's, or by ablation. Every sample is measured
+again with each control (`ivx.analysis.roles`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import pyarrow.compute as pc
 from ivx.analysis.maps import address_of, map_of
 from ivx.analysis.metrics import find
 from ivx.analysis.result import Effects, Progress
-from ivx.analysis.rows import Runs, denoising, instruction_of, noising, opened, opening, prepared, swept, told
+from ivx.analysis.roles import Runs, denoising, disturbing
+from ivx.analysis.rows import instruction_of, opened, opening, prepared, rows_in, swept, told
 from ivx.engine.estimate import estimate
 from ivx.models.model import Model
 from ivx.runs.request import EffectsRequest
@@ -48,18 +50,18 @@ def compute(
 ) -> Effects:
     """Run a request on a loaded model; rows that are `known` from an earlier start are not computed again."""
     began = time.perf_counter()
-    samples, receipt = prepared(model, request)
+    samples, receipt = prepared(model, request, with_neutral="neutral" in request.controls)
     rows = samples.rows
-    maps = {site: map_of(site, model, request, rows) for site in request.sites}
+    maps = {site: map_of(site, model, request, samples) for site in request.sites}
     instructed, receipt["how"] = told(model, samples)
     finished = opening(instructed, known)
     patches = {
         site: [address_of(request, site, layer, column) for layer in range(model.layers) for column in columns]
         for site, columns in maps.items()
     }
-    both = 2 if samples.control or request.direction == "noise" else 1
+    runs = {site: runs_of(request, samples, site) for site in request.sites}
     estimates: dict[str, dict[str, float]] = {}
-    total = sum((len(found) + 1) * len(rows) * both for found in patches.values())
+    total = sum(rows_in(samples, runs[site], found) for site, found in patches.items())
     done = 0 if known is None else known.filter(pc.field("role") != "told").num_rows
 
     def result() -> Effects:
@@ -82,13 +84,15 @@ def compute(
             if on_progress is not None:
                 on_progress(result(), done, total)
 
-        swept(model, samples, runs_of(request, samples, site), site, addresses, arrived, known=known)
+        swept(model, samples, runs[site], site, addresses, arrived, known=known)
     return result()
 
 
-def runs_of(request: EffectsRequest, samples: Samples, site: str) -> Runs:
+def runs_of(request: EffectsRequest, samples: Samples, site: str) -> tuple[Runs, ...]:
     """The prompts behind the rows of one site."""
-    return noising(samples) if request.direction == "noise" else denoising(samples, partial(_source, site, request))
+    if request.direction == "denoise":
+        return denoising(samples, partial(_source, site, request), request.controls)
+    return disturbing(samples, request.direction, request.controls)
 
 
 def _estimates(

@@ -52,7 +52,7 @@ def compute(model: Model, request: GameRequest, *, on_progress: Progress | None 
     began = time.perf_counter()
     samples, receipt = prepared(model, request)
     rows, n = samples.rows, len(samples.rows)
-    position = column_at(columns_of(model, rows), request.position, rows).position
+    position = int(column_at(columns_of(model, rows), request.position, rows).position)
     orders = None
     if model.layers > EXACT:
         orders = coalitions.orders(model.layers, request.permutations, seed=request.seed)

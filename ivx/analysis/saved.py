@@ -14,9 +14,10 @@ from typing import Any, NoReturn, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ivx.analysis.maps import Column
+from ivx.analysis.places import NAME, Column
 from ivx.analysis.players import Player, sets_with_equals
-from ivx.analysis.result import ROLES, Effects
+from ivx.analysis.result import Effects
+from ivx.analysis.roles import ROLES
 from ivx.analysis.together import Interactions
 from ivx.errors import IvxError
 from ivx.runs.request import EffectsRequest, InteractionsRequest
@@ -28,6 +29,8 @@ MAX_SAMPLES = 10_000
 MAX_TEXT = 20_000
 """Characters of a wording, a query, an answer or a warning."""
 MAX_TOKENS = 100_000
+MAX_NAME = 40
+"""Characters of a named position."""
 MAX_COLUMNS = 10_000
 MAX_LAYERS = 1_000
 MAX_WARNINGS = 100
@@ -56,6 +59,7 @@ def context(found: Result) -> dict[str, Any]:
         **drawn,
         "rows": [_written(sample) for sample in found.samples.rows],
         "control": [_written(sample) for sample in found.samples.control],
+        "neutral": [_written(sample) for sample in found.samples.neutral],
         "warnings": list(found.samples.warnings),
     }
 
@@ -67,7 +71,10 @@ def _player_written(player: Player) -> dict[str, Any]:
 def _written(sample: Sample) -> dict[str, Any]:
     words, phrase = sample.instruction, sample.instruction.phrase
     return {
-        **{name: getattr(sample, name) for name in ("query", "answer", "contrast", "t_inst", "keyword", "first")},
+        **{
+            name: getattr(sample, name)
+            for name in ("query", "answer", "contrast", "t_inst", "keyword", "word", "first")
+        },
         **{name: list(getattr(sample, name)) for name in ("source", "instructed", "target", "query_span")},
         "instruction": [words.text, words.family, None if phrase is None else list(phrase)],
         "answer_id": sample.answer_id,
@@ -86,14 +93,15 @@ def restored(asked: dict[str, Any], context: dict[str, Any], table: pa.Table, re
     """
     request = request_of(asked)
     drawn = "maps" if isinstance(request, EffectsRequest) else "players"
-    _keys(context, "layers", drawn, "rows", "control", "warnings", what="context")
+    _keys(context, "layers", drawn, "rows", "control", "neutral", "warnings", what="context")
     layers = _whole(context["layers"], "layers", 1, MAX_LAYERS)
     rows = tuple(_each(context["rows"], "rows", _sample, most=MAX_SAMPLES, least=1))
-    control = tuple(_each(context["control"], "control", _sample, most=MAX_SAMPLES))
-    if control and len(control) != len(rows):
-        _refuse("control", f"no sample or {len(rows)}")
+    control, neutral = (tuple(_each(context[k], k, _sample, most=MAX_SAMPLES)) for k in ("control", "neutral"))
+    for name, found in (("control", control), ("neutral", neutral)):
+        if found and len(found) != len(rows):
+            _refuse(name, f"no sample or {len(rows)}")
     warnings = tuple(_each(context["warnings"], "warnings", _text, most=MAX_WARNINGS))
-    samples = Samples(rows, control, warnings)
+    samples = Samples(rows, control, warnings, neutral)
     if isinstance(request, EffectsRequest):
         return Effects(request, table, samples, _maps(context["maps"], request), layers, receipt)
     players = tuple(_each(context["players"], "players", _player, most=MAX_COLUMNS, least=1))
@@ -116,7 +124,9 @@ def request_of(asked: dict[str, Any]) -> EffectsRequest | InteractionsRequest:
         _refuse("kind", f"a request of the kind {' or '.join(KINDS)}")
     told = dict(asked["request"])
     _keys(told, *(field.name for field in fields(kind)), what="request")
-    told["sites"] = tuple(_each(told["sites"], "sites", _text, most=20, least=1))
+    lists = {"sites", "controls"} & set(told)
+    for name in lists:
+        told[name] = tuple(_each(told[name], name, _text, most=20, least=int(name == "sites")))
     if len(set(told["sites"])) < len(told["sites"]):
         _refuse("sites", "each site once")
     for name, value in told.items():
@@ -124,7 +134,7 @@ def request_of(asked: dict[str, Any]) -> EffectsRequest | InteractionsRequest:
             _whole(value, name, 0, 2**63)
         elif name in ("against", "adapter"):
             _maybe(value, name, _text)
-        elif name != "sites":
+        elif name not in lists:
             _text(value, name)
     return kind(**told)
 
@@ -211,6 +221,7 @@ def _sample(told: Any, what: str) -> Sample:
         source=source,
         t_inst=_whole(told["t_inst"], f"{what}, t_inst", 0, len(source) - 1),
         keyword=_maybe(told["keyword"], f"{what}, keyword", lambda v, w: _whole(v, w, 0, len(source) - 1)),
+        word=_maybe(told["word"], f"{what}, word", lambda v, w: _whole(v, w, 0, len(source) - 1)),
         instructed=instructed,
         target=target,
         first=_whole(told["first"], f"{what}, first", 0, len(target) - 1),
@@ -230,7 +241,9 @@ def _instruction(told: Any, what: str) -> Instruction:
 def _column(told: Any, what: str) -> Column:
     if not isinstance(told, list) or len(told) != 3 or not isinstance(told[2], bool):
         _refuse(what, "columns of a label, a position, and true or false")
-    return Column(_text(told[0], what), _whole(told[1], what, -MAX_TOKENS, MAX_TOKENS), told[2])
+    named = isinstance(told[1], str) and len(told[1]) < MAX_NAME and NAME.fullmatch(told[1])
+    position = told[1] if named else _whole(told[1], what, -MAX_TOKENS, MAX_TOKENS)
+    return Column(_text(told[0], what), position, told[2])
 
 
 def _player(told: Any, what: str) -> Player:

@@ -10,14 +10,15 @@ import json
 from dataclasses import KW_ONLY, asdict, dataclass
 from typing import ClassVar
 
+from ivx.engine.address import ABLATIONS as ABLATIONS
 from ivx.engine.address import SITES
 from ivx.errors import IvxError
 
 ENGINE = "plan-1"
 """Name and version of the way rows are computed; part of every run id."""
 
-DIRECTIONS = ("denoise", "noise")
-
+DIRECTIONS = ("denoise", "noise", *ABLATIONS, "resample")
+CONTROLS = ("task", "random", "neutral", "shuffled")
 
 OVER = ("layers", "heads", "components", "positions")
 """What the players of an interaction may be."""
@@ -73,7 +74,11 @@ class EffectsRequest(Request):
     Attributes:
         sites: residual, attn_out and mlp_out sites give a layer × position map; `z` a layer × head map at the answer.
         position: `all`, `first`, `last` or an index into the target prompt.
-        direction: `denoise` puts the instructed run's states into the bare prompt, `noise` the reverse.
+        direction: `denoise` puts the instruction's states into the bare prompt. The others disturb the instructed run:
+            `noise` by the bare prompt's states, `resample` by those of another sample told the same, `zero` and `mean`
+            (over samples) by ablation.
+        controls: what else is put there: `task`, another task's states; `random`, a vector of the same norm; `neutral`,
+            those of a sentence that asks for nothing; `shuffled`, another sample's (`ivx.analysis.roles`).
     """
 
     kind: ClassVar[str] = "effects"
@@ -81,12 +86,20 @@ class EffectsRequest(Request):
     position: str = "all"
     sites: tuple[str, ...] = ("resid_post", "z")
     direction: str = "denoise"
+    controls: tuple[str, ...] = ("task",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_sites(self.sites)
         if self.direction not in DIRECTIONS:
-            raise IvxError(f"direction {self.direction!r} is not known: use {' or '.join(DIRECTIONS)}")
+            raise IvxError(f"direction {self.direction!r} is not known: use one of {', '.join(DIRECTIONS)}")
+        _check_controls(self.controls, CONTROLS)
+        whole = self.direction in ABLATIONS and self.position == "all" and "z" in self.sites
+        if "shuffled" in self.controls and (whole or self.direction == "resample"):
+            raise IvxError(
+                "the control shuffled has no place here: resampling is itself another sample's state, and heads at all "
+                "positions have no like in another prompt; leave it out"
+            )
 
 
 @dataclass(frozen=True)
@@ -139,6 +152,12 @@ class GameRequest(Request):
         super().__post_init__()
         if not 1 <= self.permutations <= 10_000:
             raise IvxError(f"permutations is {self.permutations}: choose 1 to 10,000")
+
+
+def _check_controls(controls: tuple[str, ...], known: tuple[str, ...]) -> None:
+    unknown = [name for name in controls if name not in known]
+    if unknown or len(set(controls)) < len(controls):
+        raise IvxError(f"controls {', '.join(controls)}: name each once, of {', '.join(known)}")
 
 
 def _check_sites(sites: tuple[str, ...]) -> None:

@@ -8,16 +8,20 @@ from ivx.analysis.places import Column as Column
 from ivx.analysis.places import told_columns
 from ivx.errors import IvxError
 from ivx.models.model import Model
-from ivx.runs.request import ABLATIONS, EffectsRequest
+from ivx.runs.request import ABLATIONS, EffectsRequest, ScanRequest
 from ivx.tasks.samples import Sample, Samples
 
 
-def address_of(request: EffectsRequest, site: str, layer: int, column: Column) -> str:
+def address_of(request: EffectsRequest | ScanRequest, site: str, layer: int, column: Column, *, first: int = 0) -> str:
     """The patch of one cell, in the grammar of `ivx.engine.address`; where samples differ, with named positions.
 
+    A scan's columns are source tokens, and its patches stand at one position; `first` is what it calls so.
     Heads are patched at the answer position; they are set to zero or to their mean at all positions, unless one is
     asked for.
     """
+    if isinstance(request, ScanRequest):
+        position = {"first": first, "last": -1}.get(request.position, request.position)
+        return f"{site}.{layer}@{position}~{column.position}"
     ablated = request.direction in ABLATIONS
     if site == "z":
         where = f"z.{layer}.{column.position}"

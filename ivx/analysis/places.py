@@ -133,8 +133,8 @@ def source_places(sample: Sample) -> Places:
     return found
 
 
-def source_columns(rows: Sequence[Sample]) -> tuple[Column, ...]:
-    """The columns of the instructions: their first token, those up to the keyword, those up to the last token.
+def source_columns(rows: Sequence[Sample], token: str = "all") -> tuple[Column, ...]:
+    """The columns of the instructions: their first token, those up to the keyword, those up to the last token; or one.
 
     Tokens are counted from the keyword where every wording marks one, and else from the end; only those that all
     wordings have make a column, so the middle of long ones is left out.
@@ -142,13 +142,19 @@ def source_columns(rows: Sequence[Sample]) -> tuple[Column, ...]:
     places = [source_places(s) for s in rows]
     marked = all("keyword" in p for p in places)
     behind = {p["t_inst"] - p["keyword"] for p in places} if marked else {0}
-    end = "keyword" if marked and behind != {0} else "t_inst"
+    end = "keyword" if behind != {0} else "t_inst"
     names = [name for j in range(1, 1 + max(map(len, places))) if all((name := f"{end}-{j}") in p for p in places)]
     names = ["start", *names[::-1], end]
     if end == "keyword":
         names += [f"t_inst-{j}" for j in range(min(behind) - 1, 0, -1)] + ["t_inst"]
     if all(p["start"] == p[end] for p in places):
         names.remove("start")
+    if token == "keyword" and not marked:
+        raise IvxError("this task's wordings do not mark a task phrase, so there is no keyword: use t_inst")
+    if token in ("t_inst", "keyword"):
+        names = [token]
+    elif token != "all":
+        return (Column(f"token {token}", int(token), True),)
     labels = {"start": "first", "t_inst": "keyword = T_inst" if marked and behind == {0} else "T_inst"}
     return tuple(
         Column(labels.get(name, name.replace("t_inst", "T_inst").replace("-", "−")), numbered(name, places), True)

@@ -18,7 +18,7 @@ from ivx.analysis.rows import by_patch, numbers
 from ivx.analysis.verdict import Against, Verdict, verdicts
 from ivx.engine import readout
 from ivx.errors import IvxError
-from ivx.runs.request import EffectsRequest
+from ivx.runs.request import EffectsRequest, ScanRequest
 from ivx.tasks.samples import Samples
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ Progress = Callable[["Effects", int, int], None]
 class Effects:
     """A result: one row per sample × patch × role, and everything needed to read it."""
 
-    request: EffectsRequest
+    request: EffectsRequest | ScanRequest
     table: pa.Table
     samples: Samples
     maps: dict[str, tuple[Column, ...]]
@@ -84,7 +84,7 @@ class Effects:
 
     def address(self, site: str, layer: int, column: int) -> str:
         """The patch behind one cell."""
-        return address_of(self.request, site, layer, self.maps[site][column])
+        return address_of(self.request, site, layer, self.maps[site][column], first=self.samples.rows[0].first)
 
     def cells(self, site: str, metric: str = "contrast") -> list[Cell]:
         """Every finished cell of one map, layers upward, then those that are estimated so far."""
@@ -92,7 +92,7 @@ class Effects:
         estimates = self.estimates.get(metric, {})
         pending = [
             Cell(site, i, j, p, estimates[p], *(estimates[p],) * 2, None, None, None, "estimate", 0, 0.0)
-            for i, j, p in self._places(site)
+            for i, j, p in self.places(site)
             if (i, j, p) not in judged and p in estimates
         ]
         n = len(self.samples.rows)
@@ -112,7 +112,7 @@ class Effects:
         """The controls that were run: those asked for, without `task` where there is no such task."""
         return asked_controls(self.request.controls, self.samples)
 
-    def _places(self, site: str) -> list[tuple[int, int, str]]:
+    def places(self, site: str) -> list[tuple[int, int, str]]:
         """(layer, column, patch) of every cell."""
         columns = range(len(self.maps[site]))
         return [
@@ -130,7 +130,7 @@ class Effects:
 
         done = [
             place
-            for place in self._places(site)
+            for place in self.places(site)
             if place[2] in mine and all(of(name, place[2]) in effects for name, effects in theirs.items())
         ]
         if not done:

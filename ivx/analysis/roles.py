@@ -19,8 +19,11 @@ from ivx.tasks.samples import Sample, Samples
 
 Ids = Sequence[int]
 
-ROLES = ("effect", "control", "random", "neutral", "shuffled", "told")
+ROLES = ("effect", "control", "random", "neutral", "shuffled", "identity", "aggregation", "told")
 """Rows with the sample's own source, with that of each control (`control` is another task), and the told run's."""
+
+WORD = "word"
+"""The source position at the end of a word that is fed alone."""
 
 
 def role_of(control: str) -> str:
@@ -42,6 +45,8 @@ def is_real(control: str, *, direction: str, site: str) -> bool:
 
 def variant(role: str, patch: str) -> str:
     """What a role runs in place of a cell's patch."""
+    if role == "aggregation":  # one word's state stands against all source tokens
+        return re.sub(r"~[^,=]+", f"~{WORD}", patch)
     if role in ("random", "shuffled"):
         patch = re.sub(r"=(zero|mean)", "", patch)
     return ",".join(f"{part}=random" for part in patch.split(",")) if role == "random" else patch

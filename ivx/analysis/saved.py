@@ -20,7 +20,7 @@ from ivx.analysis.result import Effects
 from ivx.analysis.roles import ROLES
 from ivx.analysis.together import Interactions
 from ivx.errors import IvxError
-from ivx.runs.request import EffectsRequest, InteractionsRequest
+from ivx.runs.request import EffectsRequest, InteractionsRequest, ScanRequest
 from ivx.runs.run import KEY
 from ivx.tasks.samples import Sample, Samples
 from ivx.tasks.task import Instruction
@@ -40,9 +40,8 @@ LARGEST = 1e6
 """No logit, and no divergence in nats, of any model is larger."""
 
 Result = Effects | Interactions
-KINDS: dict[str, type[EffectsRequest] | type[InteractionsRequest]] = {
-    kind.kind: kind for kind in (EffectsRequest, InteractionsRequest)
-}
+Asked = EffectsRequest | ScanRequest | InteractionsRequest
+KINDS: dict[str, type[Asked]] = {kind.kind: kind for kind in (EffectsRequest, ScanRequest, InteractionsRequest)}
 T = TypeVar("T")
 
 
@@ -92,7 +91,7 @@ def restored(asked: dict[str, Any], context: dict[str, Any], table: pa.Table, re
         IvxError: a value of `asked` or `context` is missing, of another type, or out of bounds.
     """
     request = request_of(asked)
-    drawn = "maps" if isinstance(request, EffectsRequest) else "players"
+    drawn = "players" if isinstance(request, InteractionsRequest) else "maps"
     _keys(context, "layers", drawn, "rows", "control", "neutral", "warnings", what="context")
     layers = _whole(context["layers"], "layers", 1, MAX_LAYERS)
     rows = tuple(_each(context["rows"], "rows", _sample, most=MAX_SAMPLES, least=1))
@@ -102,14 +101,14 @@ def restored(asked: dict[str, Any], context: dict[str, Any], table: pa.Table, re
             _refuse(name, f"no sample or {len(rows)}")
     warnings = tuple(_each(context["warnings"], "warnings", _text, most=MAX_WARNINGS))
     samples = Samples(rows, control, warnings, neutral)
-    if isinstance(request, EffectsRequest):
+    if not isinstance(request, InteractionsRequest):
         return Effects(request, table, samples, _maps(context["maps"], request), layers, receipt)
     players = tuple(_each(context["players"], "players", _player, most=MAX_COLUMNS, least=1))
     sets, equals = sets_with_equals(request, players, samples, layers=layers)
     return Interactions(request, table, samples, players, sets, equals, layers, receipt)
 
 
-def _maps(told: Any, request: EffectsRequest) -> dict[str, tuple[Column, ...]]:
+def _maps(told: Any, request: EffectsRequest | ScanRequest) -> dict[str, tuple[Column, ...]]:
     if not isinstance(told, dict) or sorted(told) != sorted(request.sites):
         _refuse("maps", f"one map for each of {', '.join(request.sites)}")
     return {
@@ -117,7 +116,7 @@ def _maps(told: Any, request: EffectsRequest) -> dict[str, tuple[Column, ...]]:
     }
 
 
-def request_of(asked: dict[str, Any]) -> EffectsRequest | InteractionsRequest:
+def request_of(asked: dict[str, Any]) -> Asked:
     """The request, its types checked; raises `IvxError`."""
     kind = KINDS.get(str(asked.get("kind"))) if isinstance(asked, dict) else None
     if kind is None or not isinstance(asked.get("request"), dict):

@@ -132,7 +132,7 @@ def of_result(found: Effects, *, metric: str = "contrast") -> bytes:
     """The archive of a result, its maps drawn under one metric."""
     receipt = found.receipt
     return pack(
-        asked={"kind": "effects", **{name: receipt[name] for name in ("request", "checkpoint")}},
+        asked={"kind": found.request.kind, **{name: receipt[name] for name in ("request", "checkpoint")}},
         receipt=receipt,
         context=_saved().context(found),
         table=found.table,

@@ -19,6 +19,7 @@ ENGINE = "plan-1"
 
 DIRECTIONS = ("denoise", "noise", *ABLATIONS, "resample")
 CONTROLS = ("task", "random", "neutral", "shuffled")
+SCAN_CONTROLS = ("task", "random", "identity", "aggregation")
 
 OVER = ("layers", "heads", "components", "positions")
 """What the players of an interaction may be."""
@@ -40,6 +41,7 @@ class Request:
 
     kind: ClassVar[str] = ""
     position_words: ClassVar[tuple[str, ...]] = ("first", "last")
+    source_words: ClassVar[tuple[str, ...]] = ("t_inst", "keyword")
     checkpoint: str
     task: str
     _: KW_ONLY
@@ -56,7 +58,7 @@ class Request:
     def __post_init__(self) -> None:
         if not 1 <= self.samples <= 10_000:
             raise IvxError(f"samples is {self.samples}: choose 1 to 10,000")
-        for name, words in (("position", self.position_words), ("source_token", ("t_inst", "keyword"))):
+        for name, words in (("position", self.position_words), ("source_token", self.source_words)):
             value = getattr(self, name)
             if value not in words and not value.removeprefix("-").isdigit():
                 raise IvxError(f"{name.replace('_', ' ')} {value!r} is not known: use {', '.join(words)} or an index")
@@ -100,6 +102,32 @@ class EffectsRequest(Request):
                 "the control shuffled has no place here: resampling is itself another sample's state, and heads at all "
                 "positions have no like in another prompt; leave it out"
             )
+
+
+@dataclass(frozen=True)
+class ScanRequest(Request):
+    """Where in the instruction a vector must be taken from, to act at one position of the bare prompt.
+
+    Attributes:
+        source_token: `all`, or one of them.
+        sites: of the stream, `attn_out` or `mlp_out`; each gives a layer × source token map.
+        controls: what else is put there: `task` and `random` as for effects; `identity`, the state of that token fed
+            alone; `aggregation`, the state of the task phrase's last word fed alone.
+    """
+
+    kind: ClassVar[str] = "scan"
+    direction: ClassVar[str] = "denoise"
+    source_words: ClassVar[tuple[str, ...]] = ("all", "t_inst", "keyword")
+    source_token: str = "all"
+    sites: tuple[str, ...] = ("resid_post",)
+    controls: tuple[str, ...] = ("task", "identity", "aggregation")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_sites(self.sites)
+        if "z" in self.sites:
+            raise IvxError("a scan has source tokens in place of heads: use the other sites")
+        _check_controls(self.controls, SCAN_CONTROLS)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from ivx.errors import IvxError
 from ivx.runs.request import EffectsRequest, GameRequest, InteractionsRequest, Request
 
 CHANGED = {
-    "task": "animal/can-fly",
     "against": "animal/colour",
     "position": "2",
     "source_token": "keyword",
@@ -22,6 +21,7 @@ CHANGED = {
     "adapter": "here",
     "sites": ("attn_out",),
     "direction": "noise",
+    "controls": ("random",),
     "over": "components",
     "order": 3,
     "permutations": 9,
@@ -33,12 +33,11 @@ def test_every_field_changes_the_run(kind: type[Request]) -> None:
     asked = kind("tiny-sft", "animal/colour")
     if kind is InteractionsRequest:
         asked = replace(asked, sites=("mlp_out",))  # a site that layers and components both have
-    runs = {asked.run_id("a"), asked.run_id("b")}
-    for field in fields(kind):
-        if field.name != "checkpoint":  # which enters by its fingerprint
-            runs.add(replace(asked, **{field.name: CHANGED[field.name]}).run_id("a"))
-    assert len(runs) == len(fields(kind)) + 1
-    assert asked.run_id("a") == replace(asked, checkpoint="elsewhere").run_id("a")
+    runs = {asked.run_id("a", "t"), asked.run_id("b", "t"), asked.run_id("a", "u")}
+    named = {field.name for field in fields(kind)} - {"checkpoint", "task"}  # which enter by their fingerprints
+    runs |= {replace(asked, **{name: CHANGED[name]}).run_id("a", "t") for name in named}
+    assert len(runs) == len(named) + 3
+    assert asked.run_id("a", "t") == replace(asked, checkpoint="elsewhere", task="other").run_id("a", "t")
 
 
 def test_analyses_of_one_kind_never_meet_another_kinds() -> None:

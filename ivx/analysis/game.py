@@ -56,7 +56,7 @@ def compute(
     began = time.perf_counter()
     samples, receipt = prepared(model, request)
     rows, n = samples.rows, len(samples.rows)
-    position = column_at(columns_of(model, rows), request.position, rows).position
+    position = int(column_at(columns_of(model, rows), request.position, rows).position)
     sets, orders = played(request, layers=model.layers)
     members = coalitions.members_of(sets, players=model.layers)
     instructed, _ = told(model, samples)

@@ -15,14 +15,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ivx.analysis.game import Game, played
-from ivx.analysis.maps import Column
 from ivx.analysis.metrics import METRICS
+from ivx.analysis.places import NAME, Column
 from ivx.analysis.players import Player, Sets, sets_with_equals
-from ivx.analysis.result import ROLES, Effects
+from ivx.analysis.result import Effects
+from ivx.analysis.roles import ROLES
 from ivx.analysis.together import Interactions
 from ivx.engine.reading import SITE
 from ivx.errors import IvxError
-from ivx.runs.request import EffectsRequest, GameRequest, InteractionsRequest
+from ivx.runs.request import EffectsRequest, GameRequest, InteractionsRequest, ScanRequest
 from ivx.runs.run import KEY
 from ivx.tasks.samples import Sample, Samples
 from ivx.tasks.task import Instruction
@@ -31,6 +32,8 @@ MAX_SAMPLES = 10_000
 MAX_TEXT = 20_000
 """Characters of a wording, a query, an answer or a warning."""
 MAX_TOKENS = 100_000
+MAX_NAME = 40
+"""Characters of a named position."""
 MAX_COLUMNS = 10_000
 MAX_LAYERS = 1_000
 MAX_WARNINGS = 100
@@ -40,9 +43,11 @@ LARGEST = 1e6
 """No logit, and no divergence in nats, of any model is larger."""
 
 Result = Effects | Interactions | Game
-Asked = EffectsRequest | InteractionsRequest | GameRequest
-KINDS: dict[str, type[Asked]] = {kind.kind: kind for kind in (EffectsRequest, InteractionsRequest, GameRequest)}
-DRAWN = {"effects": ("maps",), "interactions": ("players", "estimates"), "game": ("position",)}
+Asked = EffectsRequest | ScanRequest | InteractionsRequest | GameRequest
+KINDS: dict[str, type[Asked]] = {
+    kind.kind: kind for kind in (EffectsRequest, ScanRequest, InteractionsRequest, GameRequest)
+}
+DRAWN = {"effects": ("maps",), "scan": ("maps",), "interactions": ("players", "estimates"), "game": ("position",)}
 """What a context holds of each kind, beside samples and layers."""
 T = TypeVar("T")
 
@@ -62,6 +67,7 @@ def context(found: Result) -> dict[str, Any]:
         **drawn,
         "rows": [_written(sample) for sample in found.samples.rows],
         "control": [_written(sample) for sample in found.samples.control],
+        "neutral": [_written(sample) for sample in found.samples.neutral],
         "warnings": list(found.samples.warnings),
     }
 
@@ -73,7 +79,10 @@ def _player_written(player: Player) -> dict[str, Any]:
 def _written(sample: Sample) -> dict[str, Any]:
     words, phrase = sample.instruction, sample.instruction.phrase
     return {
-        **{name: getattr(sample, name) for name in ("query", "answer", "contrast", "t_inst", "keyword", "first")},
+        **{
+            name: getattr(sample, name)
+            for name in ("query", "answer", "contrast", "t_inst", "keyword", "word", "first")
+        },
         **{name: list(getattr(sample, name)) for name in ("source", "instructed", "target", "query_span")},
         "instruction": [words.text, words.family, None if phrase is None else list(phrase)],
         "answer_id": sample.answer_id,
@@ -91,15 +100,16 @@ def restored(asked: dict[str, Any], context: dict[str, Any], table: pa.Table, re
         IvxError: a value of `asked` or `context` is missing, of another type, or out of bounds.
     """
     request = request_of(asked)
-    _keys(context, "layers", *DRAWN[request.kind], "rows", "control", "warnings", what="context")
+    _keys(context, "layers", *DRAWN[request.kind], "rows", "control", "neutral", "warnings", what="context")
     layers = _whole(context["layers"], "layers", 1, MAX_LAYERS)
     rows = tuple(_each(context["rows"], "rows", _sample, most=MAX_SAMPLES, least=1))
-    control = tuple(_each(context["control"], "control", _sample, most=MAX_SAMPLES))
-    if control and len(control) != len(rows):
-        _refuse("control", f"no sample or {len(rows)}")
+    control, neutral = (tuple(_each(context[k], k, _sample, most=MAX_SAMPLES)) for k in ("control", "neutral"))
+    for name, found in (("control", control), ("neutral", neutral)):
+        if found and len(found) != len(rows):
+            _refuse(name, f"no sample or {len(rows)}")
     warnings = tuple(_each(context["warnings"], "warnings", _text, most=MAX_WARNINGS))
-    samples = Samples(rows, control, warnings)
-    if isinstance(request, EffectsRequest):
+    samples = Samples(rows, control, warnings, neutral)
+    if isinstance(request, EffectsRequest | ScanRequest):
         return Effects(request, table, samples, _maps(context["maps"], request), layers, receipt)
     if isinstance(request, GameRequest):
         position = _whole(context["position"], "position", -MAX_TOKENS, MAX_TOKENS)
@@ -122,7 +132,7 @@ def _estimates(told: Any, pairs: Sets) -> dict[str, dict[str, float]]:
     return told
 
 
-def _maps(told: Any, request: EffectsRequest) -> dict[str, tuple[Column, ...]]:
+def _maps(told: Any, request: EffectsRequest | ScanRequest) -> dict[str, tuple[Column, ...]]:
     if not isinstance(told, dict) or sorted(told) != sorted(request.sites):
         _refuse("maps", f"one map for each of {', '.join(request.sites)}")
     return {
@@ -137,16 +147,17 @@ def request_of(asked: dict[str, Any]) -> Asked:
         _refuse("kind", f"a request of the kind {' or '.join(KINDS)}")
     told = dict(asked["request"])
     _keys(told, *(field.name for field in fields(kind)), what="request")
-    if "sites" in told:
-        told["sites"] = tuple(_each(told["sites"], "sites", _text, most=20, least=1))
-        if len(set(told["sites"])) < len(told["sites"]):
-            _refuse("sites", "each site once")
+    lists = {"sites", "controls"} & set(told)
+    for name in lists:
+        told[name] = tuple(_each(told[name], name, _text, most=20, least=int(name == "sites")))
+    if len(set(told.get("sites", ()))) < len(told.get("sites", ())):
+        _refuse("sites", "each site once")
     for name, value in told.items():
         if name in ("samples", "seed", "order", "permutations"):
             _whole(value, name, 0, 2**63)
         elif name in ("against", "adapter"):
             _maybe(value, name, _text)
-        elif name != "sites":
+        elif name not in lists:
             _text(value, name)
     return kind(**told)
 
@@ -236,6 +247,7 @@ def _sample(told: Any, what: str) -> Sample:
         source=source,
         t_inst=_whole(told["t_inst"], f"{what}, t_inst", 0, len(source) - 1),
         keyword=_maybe(told["keyword"], f"{what}, keyword", lambda v, w: _whole(v, w, 0, len(source) - 1)),
+        word=_maybe(told["word"], f"{what}, word", lambda v, w: _whole(v, w, 0, len(source) - 1)),
         instructed=instructed,
         target=target,
         first=_whole(told["first"], f"{what}, first", 0, len(target) - 1),
@@ -255,7 +267,9 @@ def _instruction(told: Any, what: str) -> Instruction:
 def _column(told: Any, what: str) -> Column:
     if not isinstance(told, list) or len(told) != 3 or not isinstance(told[2], bool):
         _refuse(what, "columns of a label, a position, and true or false")
-    return Column(_text(told[0], what), _whole(told[1], what, -MAX_TOKENS, MAX_TOKENS), told[2])
+    named = isinstance(told[1], str) and len(told[1]) < MAX_NAME and NAME.fullmatch(told[1])
+    position = told[1] if named else _whole(told[1], what, -MAX_TOKENS, MAX_TOKENS)
+    return Column(_text(told[0], what), position, told[2])
 
 
 def _player(told: Any, what: str) -> Player:

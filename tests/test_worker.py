@@ -159,6 +159,21 @@ def test_a_small_request_passes_a_long_one_which_then_goes_on(store: Store, monk
     same(long.view().result.table, ivx.effects("tiny-sft", LARGE.task, samples=100, sites=long.request.sites).table)  # type: ignore[attr-defined]
 
 
+def test_thirty_sessions_with_ten_requests_are_served_by_ten_runs(store: Store) -> None:
+    worker = Worker(store)
+    asked = [replace(SMALL, seed=i % 10, checkpoint=("tiny-sft", "tiny-base")[i % 2]) for i in range(30)]
+    jobs = [worker.submit(request, session=f"s{i}") for i, request in enumerate(asked)]
+    for job in jobs:
+        patient(job)
+    assert len({id(job) for job in jobs}) == len(store.entries()) == 10
+    for job, request in zip(jobs, asked, strict=True):
+        assert job.view().result.request == request
+    for entry in store.entries():
+        run = store.find(entry.run)
+        # Rows of shards count doubled ones, too: a run that was computed twice would have more than its receipt says.
+        assert run is not None and run.receipt is not None and entry.rows == run.receipt["rows"]
+
+
 def test_a_bad_request_is_refused_and_the_worker_lives_on(store: Store) -> None:
     worker = Worker(store)
     bad = worker.submit(replace(SMALL, task="animal/weight"))

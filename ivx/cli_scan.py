@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -37,27 +36,12 @@ def add(commands: Any) -> None:
 
 def _scan(asked: argparse.Namespace) -> None:
     from ivx.analysis.metrics import find
-    from ivx.analysis.scan import scan
-    from ivx.cli import bar, check_out, summarise, text, write
+    from ivx.cli import answered, check_out, summarise, text, write
+    from ivx.runs.request import ScanRequest
 
     find(asked.metric)
     check_out(asked.out)
-    found = scan(
-        asked.checkpoint,
-        asked.task,
-        against=asked.against,
-        sites=tuple(asked.sites.split(",")),
-        position=asked.position,
-        source_token=asked.source_token,
-        controls=tuple(filter(None, asked.controls.split(","))),
-        target_format=asked.target_format,
-        samples=asked.samples,
-        seed=asked.seed,
-        dtype=asked.dtype,
-        device=asked.device,
-        adapter=asked.adapter,
-        on_progress=bar if sys.stderr.isatty() else None,
-    )
+    found = answered(ScanRequest, asked)
     if asked.out is not None:
         write(found, asked.out)
     summary = summarise(found, asked.metric)

@@ -14,13 +14,16 @@ from typing import Any, NoReturn, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ivx.analysis.game import Game, played
+from ivx.analysis.metrics import METRICS
 from ivx.analysis.places import NAME, Column
-from ivx.analysis.players import Player, sets_with_equals
+from ivx.analysis.players import Player, Sets, sets_with_equals
 from ivx.analysis.result import Effects
 from ivx.analysis.roles import ROLES
 from ivx.analysis.together import Interactions
+from ivx.engine.reading import SITE
 from ivx.errors import IvxError
-from ivx.runs.request import EffectsRequest, InteractionsRequest, ScanRequest
+from ivx.runs.request import EffectsRequest, GameRequest, InteractionsRequest, ScanRequest
 from ivx.runs.run import KEY
 from ivx.tasks.samples import Sample, Samples
 from ivx.tasks.task import Instruction
@@ -39,9 +42,13 @@ IDS = 2**31
 LARGEST = 1e6
 """No logit, and no divergence in nats, of any model is larger."""
 
-Result = Effects | Interactions
-Asked = EffectsRequest | ScanRequest | InteractionsRequest
-KINDS: dict[str, type[Asked]] = {kind.kind: kind for kind in (EffectsRequest, ScanRequest, InteractionsRequest)}
+Result = Effects | Interactions | Game
+Asked = EffectsRequest | ScanRequest | InteractionsRequest | GameRequest
+KINDS: dict[str, type[Asked]] = {
+    kind.kind: kind for kind in (EffectsRequest, ScanRequest, InteractionsRequest, GameRequest)
+}
+DRAWN = {"effects": ("maps",), "scan": ("maps",), "interactions": ("players", "estimates"), "game": ("position",)}
+"""What a context holds of each kind, beside samples and layers."""
 T = TypeVar("T")
 
 
@@ -51,8 +58,10 @@ def context(found: Result) -> dict[str, Any]:
         drawn: dict[str, Any] = {
             "maps": {site: [list(column) for column in columns] for site, columns in found.maps.items()}
         }
+    elif isinstance(found, Interactions):
+        drawn = {"players": [_player_written(player) for player in found.players], "estimates": found.estimates}
     else:
-        drawn = {"players": [_player_written(player) for player in found.players]}
+        drawn = {"position": found.position}
     return {
         "layers": found.layers,
         **drawn,
@@ -91,8 +100,7 @@ def restored(asked: dict[str, Any], context: dict[str, Any], table: pa.Table, re
         IvxError: a value of `asked` or `context` is missing, of another type, or out of bounds.
     """
     request = request_of(asked)
-    drawn = "players" if isinstance(request, InteractionsRequest) else "maps"
-    _keys(context, "layers", drawn, "rows", "control", "neutral", "warnings", what="context")
+    _keys(context, "layers", *DRAWN[request.kind], "rows", "control", "neutral", "warnings", what="context")
     layers = _whole(context["layers"], "layers", 1, MAX_LAYERS)
     rows = tuple(_each(context["rows"], "rows", _sample, most=MAX_SAMPLES, least=1))
     control, neutral = (tuple(_each(context[k], k, _sample, most=MAX_SAMPLES)) for k in ("control", "neutral"))
@@ -101,11 +109,27 @@ def restored(asked: dict[str, Any], context: dict[str, Any], table: pa.Table, re
             _refuse(name, f"no sample or {len(rows)}")
     warnings = tuple(_each(context["warnings"], "warnings", _text, most=MAX_WARNINGS))
     samples = Samples(rows, control, warnings, neutral)
-    if not isinstance(request, InteractionsRequest):
+    if isinstance(request, EffectsRequest | ScanRequest):
         return Effects(request, table, samples, _maps(context["maps"], request), layers, receipt)
+    if isinstance(request, GameRequest):
+        position = _whole(context["position"], "position", -MAX_TOKENS, MAX_TOKENS)
+        return Game(request, table, samples, *played(request, layers=layers), position, layers, receipt)
     players = tuple(_each(context["players"], "players", _player, most=MAX_COLUMNS, least=1))
     sets, equals = sets_with_equals(request, players, samples, layers=layers)
-    return Interactions(request, table, samples, players, sets, equals, layers, receipt)
+    estimates = _estimates(context["estimates"], sets[2])
+    return Interactions(request, table, samples, players, sets, equals, layers, receipt, estimates)
+
+
+def _estimates(told: Any, pairs: Sets) -> dict[str, dict[str, float]]:
+    if not isinstance(told, dict) or len(told) > len(METRICS):
+        _refuse("estimates", "numbers by metric and pair")
+    for metric, values in told.items():
+        if metric not in METRICS or not isinstance(values, dict) or not values.keys() <= pairs.keys():
+            _refuse("estimates", "numbers by metric and pair")
+        for value in values.values():
+            if type(value) not in (int, float) or not -LARGEST <= value <= LARGEST:
+                _refuse("estimates", "finite numbers")
+    return told
 
 
 def _maps(told: Any, request: EffectsRequest | ScanRequest) -> dict[str, tuple[Column, ...]]:
@@ -126,10 +150,10 @@ def request_of(asked: dict[str, Any]) -> Asked:
     lists = {"sites", "controls"} & set(told)
     for name in lists:
         told[name] = tuple(_each(told[name], name, _text, most=20, least=int(name == "sites")))
-    if len(set(told["sites"])) < len(told["sites"]):
+    if len(set(told.get("sites", ()))) < len(told.get("sites", ())):
         _refuse("sites", "each site once")
     for name, value in told.items():
-        if name in ("samples", "seed", "order"):
+        if name in ("samples", "seed", "order", "permutations"):
             _whole(value, name, 0, 2**63)
         elif name in ("against", "adapter"):
             _maybe(value, name, _text)
@@ -149,7 +173,10 @@ def checked(found: Result) -> Result:
         _numbers(table[name], f"rows, column {name}")
     _numbers(table["sample"], "rows, column sample", low=0, high=n - 1)
     _numbers(table["rank"], "rows, column rank", low=1, high=IDS - 1)
-    sites = found.maps if isinstance(found, Effects) else (",".join(found.request.sites),)
+    if isinstance(found, Effects):
+        sites = tuple(found.maps)
+    else:
+        sites = (SITE,) if isinstance(found, Game) else (",".join(found.request.sites),)
     for name, allowed in (("role", ROLES), ("site", (*sites, ""))):
         strange = set(pc.unique(table[name]).to_pylist()) - set(allowed)
         if strange:

@@ -1,4 +1,5 @@
-"""The same analyses without a browser: `python -m ivx effects | interactions | tasks | …`, and those of `cli_runs`.
+"""The same analyses without a browser: `python -m ivx effects | interactions | tasks | …`, and those of `cli_scan`
+and `cli_runs`.
 
 A user's mistake is one line on standard error and exit status 2.
 """
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ivx
-from ivx import cli_runs
+from ivx import cli_runs, cli_scan
 from ivx.errors import IvxError
 
 if TYPE_CHECKING:
@@ -54,12 +55,13 @@ def _parser() -> argparse.ArgumentParser:
     effects.add_argument("--sites", default="resid_post", help="comma-separated (default: resid_post)")
     effects.add_argument("--position", default="all", help="all, first, last or an index (default: all)")
     effects.add_argument("--source-token", default="t_inst", help="t_inst, keyword or an index (default: t_inst)")
-    effects.add_argument("--direction", default="denoise", choices=("denoise", "noise"))
+    effects.add_argument("--direction", default="denoise", help="denoise, noise, zero, mean or resample")
+    effects.add_argument("--controls", default="task", help="of task, random, neutral, shuffled (default: task)")
     effects.add_argument("--target-format", default="prompt", help="prompt, query, filler or chat")
     effects.add_argument("--samples", type=int, default=40)
     effects.add_argument("--seed", type=int, default=0)
     effects.add_argument("--metric", default="contrast")
-    _loading(effects)
+    loading(effects)
     effects.add_argument("--out", type=Path, help="write the rows to FILE.parquet, .csv or .json")
     effects.add_argument("--json", action="store_true", help="print the summary as JSON")
     effects.set_defaults(run=_effects)
@@ -80,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     interactions.add_argument(
         "--published-test", action="store_true", help="add the p of the paper's own script, which passes at any data"
     )
-    _loading(interactions)
+    loading(interactions)
     interactions.add_argument("--out", type=Path, help="write the rows to FILE.parquet, .csv or .json")
     interactions.add_argument("--json", action="store_true", help="print the summary as JSON")
     interactions.set_defaults(run=_interactions)
@@ -95,18 +97,19 @@ def _parser() -> argparse.ArgumentParser:
 
     doctor = commands.add_parser("doctor", help="prove the facts that patches rely on, on one checkpoint")
     doctor.add_argument("checkpoint")
-    _loading(doctor)
+    loading(doctor)
     doctor.add_argument("--json", action="store_true")
     doctor.set_defaults(run=_doctor)
 
     checkpoints = commands.add_parser("checkpoints", help="the checkpoints known by name")
     checkpoints.add_argument("--json", action="store_true")
     checkpoints.set_defaults(run=_checkpoints)
+    cli_scan.add(commands)
     cli_runs.add(commands)
     return parser
 
 
-def _loading(parser: argparse.ArgumentParser) -> None:
+def loading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", default="auto", help="auto, float32, float64, bfloat16 or float16")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--adapter", help="directory of a LoRA adapter to merge")
@@ -117,12 +120,12 @@ def _effects(asked: argparse.Namespace) -> None:
     from ivx.runs.request import EffectsRequest
 
     find(asked.metric)
-    _check_out(asked.out)
+    check_out(asked.out)
     found = answered(EffectsRequest, asked)
     if asked.out is not None:
         write(found, asked.out)
     summary = summarise(found, asked.metric)
-    print(json.dumps(summary, indent=1) if asked.json else _text(summary))
+    print(json.dumps(summary, indent=1) if asked.json else text(summary))
 
 
 def _interactions(asked: argparse.Namespace) -> None:
@@ -132,7 +135,7 @@ def _interactions(asked: argparse.Namespace) -> None:
     from ivx.runs.request import InteractionsRequest
 
     find(asked.metric)
-    _check_out(asked.out)
+    check_out(asked.out)
     found = answered(InteractionsRequest, asked)
     if asked.out is not None:
         write(found, asked.out)
@@ -149,33 +152,35 @@ def answered(kind: type[Request], asked: argparse.Namespace) -> Any:
     from ivx.runs.store import Store
 
     told = {field.name: getattr(asked, field.name) for field in fields(kind) if hasattr(asked, field.name)}
-    if "sites" in told:
-        told["sites"] = tuple(told["sites"].split(","))
+    for name in {"sites", "controls"} & told.keys():
+        told[name] = tuple(filter(None, told[name].split(",")))
     request, store = kind(**told), Store()
     found = stored(store, request)
     if found is not None:
         return found
     model = load(request.checkpoint, dtype=request.dtype, device=request.device, adapter=request.adapter)
     try:
-        return computed(store, model, request, on_progress=_bar if sys.stderr.isatty() else None)
+        return computed(store, model, request, on_progress=bar if sys.stderr.isatty() else None)
     except Busy:
         raise IvxError("another process is computing this very run: wait for it, then ask again") from None
 
 
-def _check_out(path: Path | None) -> None:
+def check_out(path: Path | None) -> None:
     if path is not None and path.suffix not in WRITERS:
         raise IvxError(f"--out {path}: its name must end in {', '.join(WRITERS)}")
 
 
-def _bar(_: object, done: int, total: int) -> None:
+def bar(_: object, done: int, total: int) -> None:
     print(f"\r{done} of {total} rows", end="\n" if done == total else "", file=sys.stderr)
 
 
 def summarise(found: Effects, metric: str) -> dict[str, Any]:
     """The result in short: levels of the bare and the told run, and every cell with the levels after its patch."""
+    controlled = {site: found.controlled(site, metric) for site in found.maps}
     cells = [
         {
             **asdict(cell),
+            "controls": {name: told._asdict() for name, told in controlled[site][cell.patch].items()},
             "label": found.maps[site][cell.column].label,
             "followed": found.level("followed", site=site, patch=cell.patch),
             "preference": found.level("preference", site=site, patch=cell.patch),
@@ -190,19 +195,21 @@ def summarise(found: Effects, metric: str) -> dict[str, Any]:
     return {**found.receipt, "metric": metric, "levels": levels, "cells": cells}
 
 
-def _text(summary: dict[str, Any]) -> str:
+def text(summary: dict[str, Any]) -> str:
     request, levels = summary["request"], summary["levels"]
+    names = list(summary["cells"][0]["controls"])
+    heads = "".join(f"{name:>12}" for name in names)
     lines = [
         f"{request['checkpoint']}, {request['task']} against {summary['contrast']}, n = {summary['samples']}, "
         f"{summary['metric']}, run {summary['run']}",
-        f"follows {levels['followed']['unpatched']:.0%} bare, {levels['followed']['told']:.0%} told",
-        f"{'patch':28}{'token':>10}{'effect':>9}  95 % interval      control  state    followed",
+        f"follows {levels['followed']['unpatched']:.0%} unpatched, {levels['followed']['told']:.0%} told",
+        f"{'patch':28}{'token':>16}{'effect':>9}  95 % interval  {heads}  state    followed",
     ]
     for cell in summary["cells"]:
-        control = "" if cell["control"] is None else f"{cell['control']:+.2f}"
+        controls = "".join(f"{cell['controls'][name]['mean']:+12.2f}" for name in names)
         lines.append(
-            f"{cell['patch']:28}{cell['label']:>10}{cell['value']:+9.2f}  [{cell['low']:+.2f}, {cell['high']:+.2f}]"
-            f"{control:>12}  {cell['state']:8}{cell['followed']:8.0%}"
+            f"{cell['patch']:28}{cell['label']:>16}{cell['value']:+9.2f}  [{cell['low']:+.2f}, {cell['high']:+.2f}]"
+            f"{controls}  {cell['state']:8}{cell['followed']:8.0%}"
         )
     return "\n".join([*lines, *(f"note: {warning}" for warning in summary["warnings"])])
 

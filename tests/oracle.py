@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from hashlib import sha256
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -83,3 +85,19 @@ def states(hf: PreTrainedModel, kind: str, ids: list[int], place: tuple[str, int
 
     run(hf, kind, ids, {place: keep})
     return found[0]
+
+
+def random_state(
+    patch: Any, *, target: Sequence[int], source: Sequence[int], taken: int, theirs: Tensor, heads: int
+) -> Tensor:
+    """What `=random` writes, from what it says of itself: the seed, the direction, the norm of `theirs`."""
+    key = (patch.site, patch.layer, patch.head, taken % len(source), tuple(target), tuple(source))
+    rng = np.random.default_rng(int.from_bytes(sha256(repr(key).encode()).digest()[:8], "big"))
+    if patch.head is None:
+        direction = rng.standard_normal(len(theirs))
+        return torch.tensor(direction * float(theirs.norm()) / np.linalg.norm(direction))
+    own = theirs.view(heads, -1)[patch.head]
+    direction = rng.standard_normal(len(own))
+    found = torch.zeros(heads, len(own), dtype=torch.float64)
+    found[patch.head] = torch.tensor(direction * float(own.norm()) / np.linalg.norm(direction))
+    return found.flatten()

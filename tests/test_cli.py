@@ -55,6 +55,18 @@ def test_a_run_is_named_by_what_was_asked(capsys: pytest.CaptureFixture[str]) ->
     assert summary(capsys, *asked, "--metric", "logit")["run"] == one["run"], "a metric is a view"
 
 
+def test_every_control_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    found = summary(capsys, "--checkpoint", "tiny-sft", "--samples", "8", "--controls", "random,task,neutral,shuffled")
+    for cell in found["cells"]:
+        assert list(cell["controls"]) == ["random", "task", "neutral", "shuffled"]
+        assert cell["controls"]["task"]["mean"] == cell["control"]
+    assert (
+        main([*ASKED[:-1], "--checkpoint", "tiny-sft", "--samples", "4", "--direction", "zero", "--controls", ""]) == 0
+    )
+    text = capsys.readouterr().out
+    assert "resid_post.7@0=zero" in text and "task" not in text.splitlines()[2]
+
+
 def test_interactions_first_and_last(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     out = tmp_path / "i.parquet"
     asked = ["interactions", "--checkpoint", "tiny-sft", "--task", "adjective/antonym", "--sites", "resid_post"]

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 import pytest
 
 from ivx.errors import IvxError
-from ivx.runs.request import EffectsRequest, GameRequest, InteractionsRequest, Request
+from ivx.runs.request import EffectsRequest, GameRequest, InteractionsRequest, Request, ScanRequest
 
 CHANGED = {
     "against": "animal/colour",
@@ -28,7 +28,7 @@ CHANGED = {
 }
 
 
-@pytest.mark.parametrize("kind", [EffectsRequest, InteractionsRequest, GameRequest])
+@pytest.mark.parametrize("kind", [EffectsRequest, ScanRequest, InteractionsRequest, GameRequest])
 def test_every_field_changes_the_run(kind: type[Request]) -> None:
     asked = kind("tiny-sft", "animal/colour")
     if kind is InteractionsRequest:
@@ -41,7 +41,7 @@ def test_every_field_changes_the_run(kind: type[Request]) -> None:
 
 
 def test_analyses_of_one_kind_never_meet_another_kinds() -> None:
-    assert len({kind.kind for kind in (EffectsRequest, InteractionsRequest, GameRequest)}) == 3
+    assert len({kind.kind for kind in (EffectsRequest, ScanRequest, InteractionsRequest, GameRequest)}) == 4
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -44,7 +43,14 @@ def oracle_logits(hf, kind: str, address: str, sample: int) -> torch.Tensor:
                 else:
                     value = theirs[p if patch.source is None else patch.source]
                     if patch.value == "random":
-                        value = random_state(patch, sample, p if patch.source is None else patch.source, value, heads)
+                        value = oracle.random_state(
+                            patch,
+                            target=TARGET[sample],
+                            source=SOURCE[sample],
+                            taken=p if patch.source is None else patch.source,
+                            theirs=value,
+                            heads=heads,
+                        )
                 if patch.head is None:
                     state[0, p] = value
                 else:
@@ -55,21 +61,6 @@ def oracle_logits(hf, kind: str, address: str, sample: int) -> torch.Tensor:
 
         edits[place] = edit
     return oracle.run(hf, kind, TARGET[sample], edits)
-
-
-def random_state(patch, sample: int, taken: int, theirs: torch.Tensor, heads: int) -> torch.Tensor:
-    """Written out from what `=random` says of itself: the seed, the direction, the norm."""
-    key = (patch.site, patch.layer, patch.head, taken % len(SOURCE[sample]))
-    seed = sha256(repr((*key, tuple(TARGET[sample]), tuple(SOURCE[sample]))).encode()).digest()[:8]
-    rng = np.random.default_rng(int.from_bytes(seed, "big"))
-    if patch.head is None:
-        direction = rng.standard_normal(len(theirs))
-        return torch.tensor(direction * float(theirs.norm()) / np.linalg.norm(direction))
-    own = theirs.view(heads, -1)[patch.head]
-    direction = rng.standard_normal(len(own))
-    found = torch.zeros(heads, len(own), dtype=torch.float64)
-    found[patch.head] = torch.tensor(direction * float(own.norm()) / np.linalg.norm(direction))
-    return found.flatten()
 
 
 SITES = ["resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z"]
@@ -174,7 +165,10 @@ def test_a_random_state_is_the_row_s_own() -> None:
 @pytest.mark.parametrize("site", SITES)
 def test_a_mean_may_be_of_named_states(site: str, engine: str) -> None:
     model = random_model("olmo2")
-    address, places = f"{site}.1@1=mean", [(SOURCE[0], -1), (SOURCE[1], 2), (TARGET[0], 0)]
+    address, places = (
+        f"{site}.1@1=mean",
+        [(SOURCE[0], -1), (SOURCE[1], 2), (TARGET[0], 0), ([4, 8, 15, 16, 23, 42, 11], -1)],
+    )
     asked = {"source": SOURCE, "target": TARGET, "answer": ANSWER, "engine": engine}
     found = ivx.sweep(model, patches=[address, f"{site}.0@1~0"], means={address: places}, **asked)
     mean = torch.stack([oracle.states(model.hf, "olmo2", ids, (site, 1))[at] for ids, at in places]).mean(0)

@@ -56,8 +56,7 @@ class Cell:
     @classmethod
     def of(cls, site: str, layer: int, column: int, patch: str, verdict: Verdict, *, n: int) -> Cell:
         """A cell with what was found of it, over n samples."""
-        told = verdict._asdict()
-        del told["others"]
+        told = {name: value for name, value in verdict._asdict().items() if name != "others"}
         return cls(site, layer, column, patch, **told, n=n)
 
 
@@ -100,12 +99,15 @@ class Effects:
 
     def against(self, site: str, patch: str, metric: str = "contrast") -> dict[str, Against]:
         """Each control of one finished cell by its name; raises `IvxError` for a patch that is none."""
-        found = next((v for (_, _, name), v in self._judged(site, metric).items() if name == patch), None)
+        found = self.controlled(site, metric).get(patch)
         if found is None:
             raise IvxError(f"{patch} is no finished cell of the map of {site}")
-        own = (found.control, found.control_low, found.control_high, found.p_control)
-        first = {"task": Against(*own)} if "task" in self.controls else {}  # type: ignore[arg-type]
-        return {name: (first | dict(found.others))[name] for name in self.controls}
+        return found
+
+    def controlled(self, site: str, metric: str = "contrast") -> dict[str, dict[str, Against]]:
+        """The controls of every finished cell of one map by patch; p of each is adjusted over the map."""
+        names = self.controls
+        return {p: {name: v.against[name] for name in names} for (_, _, p), v in self._judged(site, metric).items()}
 
     @property
     def controls(self) -> list[str]:

@@ -90,8 +90,11 @@ class Runs:
 
 
 def asked_controls(controls: Sequence[str], samples: Samples) -> list[str]:
-    """The controls that there are: a task may have no control task."""
-    return [name for name in controls if name != "task" or samples.control]
+    """The controls that there are: a task may have no control task, and wordings may mark no task phrase."""
+    lacking = {"task"} if not samples.control else set()
+    if any(s.word is None for s in samples.rows):
+        lacking.add("aggregation")
+    return [name for name in controls if name not in lacking]
 
 
 def denoising(

@@ -22,6 +22,8 @@ from ivx.models.model import Model
 from ivx.runs.request import ScanRequest
 from ivx.tasks.samples import Sample, Samples
 
+LACKS = {"task": "task of other queries beside them", "aggregation": "marked task phrase"}
+
 
 def scan(model: Model | str, task: str, *, on_progress: Progress | None = None, **asked: Any) -> Effects:
     """Effect maps of one instruction by source token: layer × token, at one patched position.
@@ -40,6 +42,8 @@ def compute(
 ) -> Effects:
     """Run a request on a loaded model; rows that are `known` from an earlier start are not computed again."""
     samples, receipt = prepared(model, request)
+    for name in sorted({*request.controls} - {*asked_controls(request.controls, samples)}):
+        receipt["warnings"].append(f"there is no control {name}: these wordings have no {LACKS[name]}")
     maps = dict.fromkeys(request.sites, columns_of(request, samples))
     runs = {site: runs_of(request, samples, site) for site in request.sites}
     found = Effects(request, ROWS.empty_table(), samples, maps, model.layers, receipt)
@@ -89,6 +93,5 @@ def _index(sample: Sample, column: Column) -> int:
 
 
 def _last_word(sample: Sample) -> tuple[int, ...]:
-    if sample.word is None or sample.keyword is None:
-        raise IvxError("the control aggregation needs wordings that mark a task phrase: leave it out")
+    assert sample.word is not None and sample.keyword is not None
     return sample.source[sample.word : sample.keyword + 1]

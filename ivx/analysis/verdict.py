@@ -45,6 +45,12 @@ class Verdict(NamedTuple):
     p_control: float | None = None
     others: Mapping[str, Against] = MappingProxyType({})
 
+    @property
+    def against(self) -> dict[str, Against]:
+        """Every control by its name, the first as `task`."""
+        own = (self.control, self.control_low, self.control_high, self.p_control)
+        return ({} if self.control is None else {"task": Against(*own)}) | dict(self.others)  # type: ignore[arg-type]
+
 
 def verdicts(
     values: Array,

@@ -44,7 +44,8 @@ def run(
 
     `way` is the device's own unless another is asked for.
     """
-    longest = max(map(len, (*asked.source, *asked.target, *(asked.reference or ()))))
+    averaged = [ids for places in asked.means.values() for ids, _ in places]
+    longest = max(map(len, (*asked.source, *asked.target, *(asked.reference or ()), *averaged)))
     seams = Seams(model, longest=longest, way=way or way_of(model))
     waiting = _parts(model, asked)[::-1]
     while waiting:

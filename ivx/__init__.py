@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from ivx.analysis.effects import effects as effects
     from ivx.analysis.game import game as game
     from ivx.analysis.interactions import interactions as interactions
+    from ivx.analysis.separability import separability as separability
     from ivx.engine.sweep import sweep as sweep
     from ivx.models.load import load as load
     from ivx.models.load import wrap as wrap
@@ -19,6 +20,7 @@ _PLACES = {
     "wrap": "ivx.models.load",
     "sweep": "ivx.engine.sweep",
     "effects": "ivx.analysis.effects",
+    "separability": "ivx.analysis.separability",
     "interactions": "ivx.analysis.interactions",
     "game": "ivx.analysis.game",
 }

@@ -192,7 +192,7 @@ def _by_kernel(a: Array, labels: Ints, b: Array, width: int) -> Ints:
 def _sizes(examples: Examples, split: Split, problem: Sequence[int], seed: int) -> Iterator[tuple[int, Ints]]:
     """Growing training parts, each holding the smaller ones: how many of every class, and which."""
     mixed = np.random.default_rng(seed).permutation(split.train)
-    own = [mixed[examples.labels[mixed] == label] for label in problem]
+    own = [mixed[examples.labels[mixed] == label] for label in range(len(examples.classes))]
     for size in SIZES:
         if size < min(map(len, own)):
-            yield size, np.concatenate([members[:size] for members in own])
+            yield size, np.concatenate([own[label][:size] for label in problem])

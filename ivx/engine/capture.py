@@ -79,19 +79,22 @@ def capture(
     budget = memory_gb or FREE_SHARE * free_bytes(str(model.device)) / 1e9
     _check_room(size_of(model, sites, len(cut)), folder, memory_gb)
     found = {site: _room(folder, site, (model.layers, len(cut), _width(model, site))) for site in sites}
-    embedding = np.empty((len(cut), model.hf.get_input_embeddings().weight.shape[1]), dtype=np.float32)
+    embedded: dict[int, Matrix] = {}
     places = [(site, layer) for site in sites for layer in range(model.layers)]
     for length, members in by_length(cut).items():
         step = rows_within(model, length, budget)
         for part in (members[i : i + step] for i in range(0, len(members), step)):
             beat()
-            ids = torch.tensor([cut[k] for k in part], device=model.device)
+            batch = torch.tensor([cut[k] for k in part], device=model.device)
             with only_user(model), torch.inference_mode(), read(model, places, token=-1) as seen:
-                model.hf(input_ids=ids, use_cache=False, logits_to_keep=1)
-                embedding[part] = model.hf.get_input_embeddings()(ids[:, -1]).float().cpu().numpy()
+                model.hf(input_ids=batch, use_cache=False, logits_to_keep=1)
+                embedded.update(
+                    zip(part, model.hf.get_input_embeddings()(batch[:, -1]).float().cpu().numpy(), strict=True)
+                )
             for (site, layer), state in seen.items():
                 found[site][layer, part] = state.float().cpu().numpy()
-    return Captured({site: _settled(states) for site, states in found.items()}, embedding)
+    settled = {site: _settled(states) for site, states in found.items()}
+    return Captured(settled, np.stack([embedded[k] for k in range(len(cut))]))
 
 
 def _width(model: Model, site: str) -> int:

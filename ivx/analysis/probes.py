@@ -31,8 +31,8 @@ SLOPE = 1e-3
 """A fit has converged when no part of its objective's gradient, a mean over samples, is larger."""
 RIDGE = 0.1
 """Of the RBF kernel, whose width is that of a standardised feature space: 1/d."""
-SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500)
-"""Wordings per task of a learning curve."""
+SIZES = (1, 2, 5, 10, 20, 50)
+"""Wordings per task of a learning curve, before the whole training part."""
 
 
 class NotConverged(ArithmeticError):
@@ -41,7 +41,8 @@ class NotConverged(ArithmeticError):
 
 @dataclass(frozen=True)
 class Scores:
-    """What was found on held-out wordings: by measure a value for each split, `[splits]`.
+    """What was found on held-out wordings: by measure a value for each split, `[splits]`; `nonlinear` has the first
+    repeat's only.
 
     Accuracies are shares; `margin` is the mean log-odds of the right class over the best other. `confusion` counts
     (class, predicted class) over all repeats; `curve` gives accuracies over the first repeat's folds by the number of
@@ -75,7 +76,10 @@ def probe(states: Matrix, examples: Examples, splits: Sequence[Split], *, seed: 
         for size, accuracy in found["curve"].items():
             curve.setdefault(size, []).append(accuracy)
     return Scores(
-        {name: np.array([found["values"][name] for found in tried]) for name in tried[0]["values"]},
+        {
+            name: np.array([found["values"][name] for found in tried if name in found["values"]])
+            for name in tried[0]["values"]
+        },
         sum(found["confusion"] for found in tried),
         {size: np.array(values) for size, values in curve.items()},
     )
@@ -152,6 +156,7 @@ def _try(
             np.add.at(confusion, (right, told), 1)
             found["margin"] = _margins(linear, b, right).sum()
             found["centroid"] = (_nearest(a, examples.labels[train], b) == right).sum()
+        if whole and split.repeat == 0:
             found["nonlinear"] = (_by_kernel(a, examples.labels[train], b, states.shape[1]) == right).sum()
         for name, value in found.items():
             sums[name] = sums.get(name, 0.0) + float(value)

@@ -17,9 +17,10 @@ import pyarrow.compute as pc
 from ivx.analysis.maps import Column
 from ivx.analysis.players import Player, sets_with_equals
 from ivx.analysis.result import ROLES, Effects
+from ivx.analysis.separation import Read, Separability
 from ivx.analysis.together import Interactions
 from ivx.errors import IvxError
-from ivx.runs.request import EffectsRequest, InteractionsRequest
+from ivx.runs.request import EffectsRequest, InteractionsRequest, SeparabilityRequest
 from ivx.runs.run import KEY
 from ivx.tasks.samples import Sample, Samples
 from ivx.tasks.task import Instruction
@@ -36,15 +37,23 @@ IDS = 2**31
 LARGEST = 1e6
 """No logit, and no divergence in nats, of any model is larger."""
 
-Result = Effects | Interactions
-KINDS: dict[str, type[EffectsRequest] | type[InteractionsRequest]] = {
-    kind.kind: kind for kind in (EffectsRequest, InteractionsRequest)
-}
+Result = Effects | Interactions | Separability
+Asked = EffectsRequest | InteractionsRequest | SeparabilityRequest
+KINDS: dict[str, type[Asked]] = {kind.kind: kind for kind in (EffectsRequest, InteractionsRequest, SeparabilityRequest)}
+LISTS = ("sites", "tasks", "components", "projections")
+"""Fields of requests that hold several names."""
+WHOLE = ("samples", "seed", "order", "wordings", "folds", "repeats")
 T = TypeVar("T")
 
 
 def context(found: Result) -> dict[str, Any]:
-    """Samples, layers, and maps or players, as JSON can hold them."""
+    """Layers, samples or wordings, and maps or players, as JSON can hold them."""
+    if isinstance(found, Separability):
+        return {
+            "layers": found.layers,
+            "tasks": list(found.tasks),
+            "wordings": [[found.tasks.index(w.task), w.text, w.family, w.token] for w in found.wordings],
+        }
     if isinstance(found, Effects):
         drawn: dict[str, Any] = {
             "maps": {site: [list(column) for column in columns] for site, columns in found.maps.items()}
@@ -85,6 +94,8 @@ def restored(asked: dict[str, Any], context: dict[str, Any], table: pa.Table, re
         IvxError: a value of `asked` or `context` is missing, of another type, or out of bounds.
     """
     request = request_of(asked)
+    if isinstance(request, SeparabilityRequest):
+        return _separability(request, context, table, receipt)
     drawn = "maps" if isinstance(request, EffectsRequest) else "players"
     _keys(context, "layers", drawn, "rows", "control", "warnings", what="context")
     layers = _whole(context["layers"], "layers", 1, MAX_LAYERS)
@@ -101,6 +112,23 @@ def restored(asked: dict[str, Any], context: dict[str, Any], table: pa.Table, re
     return Interactions(request, table, samples, players, sets, equals, layers, receipt)
 
 
+def _separability(
+    request: SeparabilityRequest, context: dict[str, Any], table: pa.Table, receipt: dict[str, Any]
+) -> Separability:
+    _keys(context, "layers", "tasks", "wordings", what="context")
+    tasks = tuple(_each(context["tasks"], "tasks", _text, most=MAX_SAMPLES, least=2))
+
+    def read(told: Any, what: str) -> Read:
+        if not isinstance(told, list) or len(told) != 4:
+            _refuse(what, "a task's number, a text, a family and a token")
+        task = tasks[_whole(told[0], f"{what}, task", 0, len(tasks) - 1)]
+        return Read(task, *(_text(part, what) for part in told[1:]))
+
+    wordings = tuple(_each(context["wordings"], "wordings", read, most=MAX_COLUMNS * 10, least=1))
+    layers = _whole(context["layers"], "layers", 1, MAX_LAYERS)
+    return Separability(request, table, tasks, wordings, layers, receipt)
+
+
 def _maps(told: Any, request: EffectsRequest) -> dict[str, tuple[Column, ...]]:
     if not isinstance(told, dict) or sorted(told) != sorted(request.sites):
         _refuse("maps", f"one map for each of {', '.join(request.sites)}")
@@ -109,28 +137,33 @@ def _maps(told: Any, request: EffectsRequest) -> dict[str, tuple[Column, ...]]:
     }
 
 
-def request_of(asked: dict[str, Any]) -> EffectsRequest | InteractionsRequest:
+def request_of(asked: dict[str, Any]) -> Asked:
     """The request, its types checked; raises `IvxError`."""
     kind = KINDS.get(str(asked.get("kind"))) if isinstance(asked, dict) else None
     if kind is None or not isinstance(asked.get("request"), dict):
         _refuse("kind", f"a request of the kind {' or '.join(KINDS)}")
     told = dict(asked["request"])
     _keys(told, *(field.name for field in fields(kind)), what="request")
-    told["sites"] = tuple(_each(told["sites"], "sites", _text, most=20, least=1))
-    if len(set(told["sites"])) < len(told["sites"]):
-        _refuse("sites", "each site once")
     for name, value in told.items():
-        if name in ("samples", "seed", "order"):
+        if name in LISTS:
+            told[name] = tuple(_each(value, name, _text, most=MAX_WARNINGS))
+            if len(set(value)) < len(value):
+                _refuse(name, "each name once")
+        elif name in WHOLE:
             _whole(value, name, 0, 2**63)
         elif name in ("against", "adapter"):
             _maybe(value, name, _text)
-        elif name != "sites":
+        elif name == "pairs":
+            _bool(value, name)
+        else:
             _text(value, name)
     return kind(**told)
 
 
 def checked(found: Result) -> Result:
     """The result itself, when its rows and receipt can be what a sweep returned; else raises `IvxError`."""
+    if isinstance(found, Separability):
+        raise IvxError("a run of separability cannot be imported: compute it again from its checkpoint")
     _check_receipt(found)
     table, n = found.table, len(found.samples.rows)
     for name in table.column_names:
@@ -163,7 +196,7 @@ def _numbers(values: pa.ChunkedArray, what: str, *, low: float = -LARGEST, high:
         _refuse(what, f"a finite number from {low:,.0f} to {high:,.0f}")
 
 
-def _check_receipt(found: Result) -> None:
+def _check_receipt(found: Effects | Interactions) -> None:
     told = found.receipt
     for name in ("task", "contrast", "dtype", "device", "engine", "how"):
         _text(told.get(name), f"receipt, {name}")
@@ -183,12 +216,16 @@ def _check_receipt(found: Result) -> None:
 
 def _check(told: Any, what: str) -> None:
     _keys(told, "name", "passed", "deviation", "tolerance", "detail", what=what)
-    if not isinstance(told["passed"], bool):
-        _refuse(f"{what}, passed", "true or false")
+    _bool(told["passed"], f"{what}, passed")
     for name in ("name", "detail"):
         _text(told[name], f"{what}, {name}")
     for name in ("deviation", "tolerance"):
         _maybe(told[name], f"{what}, {name}", _number)
+
+
+def _bool(told: Any, what: str) -> None:
+    if not isinstance(told, bool):
+        _refuse(what, "true or false")
 
 
 def _number(told: Any, what: str) -> float:

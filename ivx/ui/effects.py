@@ -26,7 +26,6 @@ SITES = ("resid_post", "z")
 SAMPLES = 40
 SOURCES = {"t_inst": "T_inst", "keyword": "keyword"}
 SHOWN_METRICS = ("contrast", "logit", "logprob", "followed", "kl")
-TICK_SECONDS = 0.6
 
 
 def controls() -> tuple[EffectsRequest | None, str]:
@@ -121,7 +120,7 @@ def show(request: EffectsRequest | None, metric: str, p: Palette) -> None:
         _draw(request, metric, now, p)
         _to_url(request, metric)  # a click reruns the fragment alone
 
-    st.fragment(draw, run_every=TICK_SECONDS if live else None)()
+    st.fragment(draw, run_every=view.tick() if live else None)()
 
 
 def _to_url(request: EffectsRequest, metric: str) -> None:
@@ -249,7 +248,9 @@ def _status(now: View) -> str:
 
 
 def _waiting(request: EffectsRequest, now: View, p: Palette) -> None:
-    words = {"queued": "waiting for its turn", "loading": "reading the checkpoint", "running": "building the prompts"}
+    before = view.ahead(request)
+    turn = f"waiting for its turn, {before} before it" if before else "waiting for its turn"
+    words = {"queued": turn, "loading": "reading the checkpoint", "running": "building the prompts"}
     left, middle, right = st.columns([1, 1, 1.05], gap="medium")
     for place, name in ((left, "Layer × position"), (middle, "Layer × head")):
         with place:

@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ivx
-from ivx import cli_runs
+from ivx import cli_probes, cli_runs
 from ivx.errors import IvxError
 
 if TYPE_CHECKING:
     from ivx.analysis.result import Effects
     from ivx.analysis.together import Interactions
-    from ivx.runs.request import Request
+    from ivx.runs.request import BaseRequest
 
+LISTS = {"sites", "tasks", "components", "projections"}
+"""Options that hold several names."""
 WRITERS = (".parquet", ".csv", ".json")
 
 
@@ -102,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     checkpoints = commands.add_parser("checkpoints", help="the checkpoints known by name")
     checkpoints.add_argument("--json", action="store_true")
     checkpoints.set_defaults(run=_checkpoints)
+    cli_probes.add(commands, _loading)
     cli_runs.add(commands)
     return parser
 
@@ -117,7 +120,7 @@ def _effects(asked: argparse.Namespace) -> None:
     from ivx.runs.request import EffectsRequest
 
     find(asked.metric)
-    _check_out(asked.out)
+    check_out(asked.out)
     found = answered(EffectsRequest, asked)
     if asked.out is not None:
         write(found, asked.out)
@@ -132,7 +135,7 @@ def _interactions(asked: argparse.Namespace) -> None:
     from ivx.runs.request import InteractionsRequest
 
     find(asked.metric)
-    _check_out(asked.out)
+    check_out(asked.out)
     found = answered(InteractionsRequest, asked)
     if asked.out is not None:
         write(found, asked.out)
@@ -142,15 +145,15 @@ def _interactions(asked: argparse.Namespace) -> None:
     print(json.dumps(summary, indent=1) if asked.json else text_of(summary))
 
 
-def answered(kind: type[Request], asked: argparse.Namespace) -> Any:
+def answered(kind: type[BaseRequest], asked: argparse.Namespace) -> Any:
     """The result of a request whose fields are the command's options: from the store, or computed and stored."""
     from ivx.models.load import load
     from ivx.runs.computing import Busy, computed, stored
     from ivx.runs.store import Store
 
     told = {field.name: getattr(asked, field.name) for field in fields(kind) if hasattr(asked, field.name)}
-    if "sites" in told:
-        told["sites"] = tuple(told["sites"].split(","))
+    for name in LISTS & told.keys():
+        told[name] = tuple(told[name].split(","))
     request, store = kind(**told), Store()
     found = stored(store, request)
     if found is not None:
@@ -162,7 +165,8 @@ def answered(kind: type[Request], asked: argparse.Namespace) -> Any:
         raise IvxError("another process is computing this very run: wait for it, then ask again") from None
 
 
-def _check_out(path: Path | None) -> None:
+def check_out(path: Path | None) -> None:
+    """Refuse a file whose name does not say how rows are to be written, before they are computed."""
     if path is not None and path.suffix not in WRITERS:
         raise IvxError(f"--out {path}: its name must end in {', '.join(WRITERS)}")
 

@@ -14,13 +14,14 @@ from typing import Any, NoReturn, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ivx.analysis.erased import Erasure
 from ivx.analysis.maps import Column
 from ivx.analysis.players import Player, sets_with_equals
 from ivx.analysis.result import ROLES, Effects
 from ivx.analysis.separation import Read, Separability
 from ivx.analysis.together import Interactions
 from ivx.errors import IvxError
-from ivx.runs.request import EffectsRequest, InteractionsRequest, SeparabilityRequest
+from ivx.runs.request import EffectsRequest, ErasureRequest, InteractionsRequest, SeparabilityRequest
 from ivx.runs.run import KEY
 from ivx.tasks.samples import Sample, Samples
 from ivx.tasks.task import Instruction
@@ -37,9 +38,11 @@ IDS = 2**31
 LARGEST = 1e6
 """No logit, and no divergence in nats, of any model is larger."""
 
-Result = Effects | Interactions | Separability
-Asked = EffectsRequest | InteractionsRequest | SeparabilityRequest
-KINDS: dict[str, type[Asked]] = {kind.kind: kind for kind in (EffectsRequest, InteractionsRequest, SeparabilityRequest)}
+Result = Effects | Interactions | Separability | Erasure
+Asked = EffectsRequest | InteractionsRequest | SeparabilityRequest | ErasureRequest
+KINDS: dict[str, type[Asked]] = {
+    kind.kind: kind for kind in (EffectsRequest, InteractionsRequest, SeparabilityRequest, ErasureRequest)
+}
 LISTS = ("sites", "tasks", "components", "projections")
 """Fields of requests that hold several names."""
 WHOLE = ("samples", "seed", "order", "wordings", "folds", "repeats")

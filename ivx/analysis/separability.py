@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -100,19 +99,18 @@ def compute(
             on_progress(result(), done, len(places))
 
     progress()
-    with ExitStack() as stack:
-        captured = _captured(model, wordings, request, stack, beat=progress)
-        cache: dict[tuple[str, int], Scores] = {}
-        for component, layer in places:
-            if not _rows_of(finished[0], component, layer).num_rows:
-                scores = _scores(captured, examples, splits, component, layer, request, cache)
-                rows = _tidy(scores, examples, splits, component, layer)
-                if layer >= 0:
-                    states = captured.states(component, layer)
-                    rows += _planes(states, examples, halves, component, layer, request, finished)
-                finished.append(pa.Table.from_pylist(rows, schema=TABLE))
-            done += 1
-            progress()
+    captured = _captured(model, wordings, request, beat=progress)
+    cache: dict[tuple[str, int], Scores] = {}
+    for component, layer in places:
+        if not _rows_of(finished[0], component, layer).num_rows:
+            scores = _scores(captured, examples, splits, component, layer, request, cache)
+            rows = _tidy(scores, examples, splits, component, layer)
+            if layer >= 0:
+                states = captured.states(component, layer)
+                rows += _planes(states, examples, halves, component, layer, request, finished)
+            finished.append(pa.Table.from_pylist(rows, schema=TABLE))
+        done += 1
+        progress()
     return result()
 
 
@@ -134,14 +132,15 @@ def examples_of(tasks: Sequence[Task], wordings: Sequence[Wording], *, pairs: bo
     )
 
 
-def _captured(
-    model: Model, wordings: Sequence[Wording], request: SeparabilityRequest, stack: ExitStack, *, beat: Any
-) -> Captured:
-    folder = None
-    if size_of(model, request.components, len(wordings)) > SMALL:
-        paths.cache().mkdir(parents=True, exist_ok=True)
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="states-", dir=paths.cache())))
-    return capture(model, [w.ids for w in wordings], sites=request.components, folder=folder, beat=beat)
+def _captured(model: Model, wordings: Sequence[Wording], request: SeparabilityRequest, *, beat: Any) -> Captured:
+    prompts = [wording.ids for wording in wordings]
+    if size_of(model, request.components, len(prompts)) <= SMALL:
+        return capture(model, prompts, sites=request.components, beat=beat)
+    place = paths.cache() / "states"
+    place.mkdir(parents=True, exist_ok=True)
+    # Mapped files outlive their names, so that nothing is left behind, however this process ends.
+    with TemporaryDirectory(dir=place) as folder:
+        return capture(model, prompts, sites=request.components, folder=Path(folder), beat=beat)
 
 
 def _scores(
@@ -157,22 +156,15 @@ def _scores(
         return bag_of_words(examples, splits, seed=request.seed)
     if component == EMBEDDING:
         return probe(captured.embedding, examples, splits, seed=request.seed, whole=False)
+    states = captured.states(component, layer)
     # What enters a block is what left the one before, in all architectures that are known.
     before = ("resid_post", layer - 1)
-    if (
-        component == "resid_pre"
-        and before in cache
-        and np.array_equal(_at(captured, before), _at(captured, (component, layer)))
-    ):
+    if component == "resid_pre" and before in cache and np.array_equal(captured.states(*before), states):
         return cache[before]
-    found = probe(_at(captured, (component, layer)), examples, splits, seed=request.seed)
+    found = probe(states, examples, splits, seed=request.seed)
     if component == "resid_post" and "resid_pre" in request.components:
         cache[component, layer] = found
     return found
-
-
-def _at(captured: Captured, place: tuple[str, int]) -> Matrix:
-    return captured.states(*place)
 
 
 def _tidy(

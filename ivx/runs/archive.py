@@ -131,6 +131,8 @@ def _address(asked: dict[str, Any], context: dict[str, Any], origin: str, table:
 def of_result(found: Effects, *, metric: str = "contrast") -> bytes:
     """The archive of a result, its maps drawn under one metric."""
     receipt = found.receipt
+    if receipt["kind"] != "effects":
+        raise IvxError(f"run {receipt['run']} is one of {receipt['kind']}: only effects can be exported so far")
     return pack(
         asked={"kind": "effects", **{name: receipt[name] for name in ("request", "checkpoint")}},
         receipt=receipt,

@@ -58,6 +58,8 @@ def replay(store: Store, model: Model, request: ReplayRequest, *, beat: Callable
         raise IvxError(f"run {request.run} is not complete in the store, so there is nothing to compare with")
     if model.fingerprint != found.receipt["checkpoint"]["fingerprint"]:
         raise IvxError(f"{model.name} has changed since run {request.run} was computed: its weights are others")
+    if "patch" not in found.table.column_names:
+        raise IvxError(f"run {request.run} holds no patched rows that could be computed again")
     patched = found.table.filter(np.array([role != "told" for role in found.table["role"].to_pylist()]))
     drawn = np.random.default_rng(request.seed).permutation(patched.num_rows)[: request.rows]
     rows = patched.take(np.sort(drawn)).to_pylist()

@@ -194,12 +194,45 @@ class SeparabilityRequest(BaseRequest):
             raise IvxError("no task is named: use all, or names of tasks")
         if wrong := [kind for kind in self.projections if kind not in PROJECTIONS]:
             raise IvxError(f"there is no projection {', '.join(wrong)}; the projections are {', '.join(PROJECTIONS)}")
-        for name, least, most in (("wordings", 10, 2_000), ("folds", 2, 20), ("repeats", 1, 100)):
-            if not least <= getattr(self, name) <= most:
-                raise IvxError(f"{name} is {getattr(self, name)}: choose {least} to {most:,}")
+        _check_counts(self, wordings=(10, 2_000), folds=(2, 20), repeats=(1, 100))
 
     def about(self, collection: str) -> str:
         return fingerprint(catalogue.several(self.tasks, collection=collection))
+
+
+@dataclass(frozen=True)
+class ErasureRequest(Request):
+    """A vector's effect without what tells tasks apart in it.
+
+    Attributes:
+        component: site that the vectors are taken from and written at, in every layer; not `z`.
+        tasks: whose difference is removed: names, `all`, or users' files.
+        wordings: of each task, that the difference is learnt from.
+        folds: of the split by paraphrase family; a vector is edited by what other families taught.
+    """
+
+    kind: ClassVar[str] = "erasure"
+    component: str = "resid_post"
+    tasks: tuple[str, ...] = ("all",)
+    wordings: int = 60
+    folds: int = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_sites((self.component,))
+        if self.component == "z":
+            raise IvxError("erasure takes whole vectors: choose a site other than z, such as attn_out")
+        _check_counts(self, wordings=(10, 2_000), folds=(2, 20))
+
+    def about(self, collection: str) -> str:
+        return super().about(collection) + fingerprint(catalogue.several(self.tasks, collection=collection))
+
+
+def _check_counts(request: BaseRequest, **bounds: tuple[int, int]) -> None:
+    for name, (least, most) in bounds.items():
+        value = getattr(request, name)
+        if not least <= value <= most:
+            raise IvxError(f"{name} is {value}: choose {least} to {most:,}")
 
 
 def _check_place(name: str, value: str, words: tuple[str, ...]) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ivx.analysis.effects import effects as effects
+    from ivx.analysis.erasure import erasure as erasure
     from ivx.analysis.game import game as game
     from ivx.analysis.interactions import interactions as interactions
     from ivx.analysis.separability import separability as separability
@@ -21,6 +22,7 @@ _PLACES = {
     "sweep": "ivx.engine.sweep",
     "effects": "ivx.analysis.effects",
     "separability": "ivx.analysis.separability",
+    "erasure": "ivx.analysis.erasure",
     "interactions": "ivx.analysis.interactions",
     "game": "ivx.analysis.game",
 }

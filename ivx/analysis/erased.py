@@ -32,7 +32,7 @@ class ErasureCell:
     """One layer; effects in the metric's unit.
 
     `lost` is the whole vector's effect minus the erased one's, its control the same for the random subspace: `ok` where
-    more is lost than by chance and than by the control. `moved` are mean lengths of the edits, as shares of the vector's.
+    more is lost than by chance and than by the control. `moved` are the edits' mean lengths, as shares of the vector's.
     """
 
     layer: int
@@ -80,9 +80,11 @@ class Erasure:
         means = {role: values.mean(axis=1).tolist() for role, values in effects.items()}
         return [
             ErasureCell(
-                _layer(patch),
-                patch,
-                *(means[role][k] for role in ROLES[:3]),
+                layer=_layer(patch),
+                patch=patch,
+                whole=means["effect"][k],
+                erased=means["erased"][k],
+                random=means["random"][k],
                 lost=lost,
                 moved=self._moved("erased", patch),
                 moved_random=self._moved("random", patch),

@@ -56,8 +56,8 @@ class Eraser:
 def leace(states: Array, targets: Array, *, shrinkage: bool = True) -> Eraser:
     """The eraser after which `states` do not covary with `targets`.
 
-    With Σ the states' covariance and C their covariance with the targets it is x − C (Cᵀ Σ⁺ C)⁺ Cᵀ Σ⁺ (x − mean): of all
-    affine maps that leave no covariance, the one that moves the states least, in the mean square.
+    With Σ the states' covariance and C their covariance with the targets it is x − C (Cᵀ Σ⁺ C)⁺ Cᵀ Σ⁺ (x − mean): of
+    all affine maps that leave no covariance, the one that moves the states least, in the mean square.
 
     Args:
         states: `[samples, width]`.

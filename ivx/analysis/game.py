@@ -47,16 +47,15 @@ def game(model: Model | str, task: str, *, on_progress: Progress | None = None, 
     return compute(*opened(GameRequest, model, task, asked), on_progress=on_progress)
 
 
-def compute(model: Model, request: GameRequest, *, on_progress: Progress | None = None) -> Game:
-    """Run a request on a loaded model."""
+def compute(
+    model: Model, request: GameRequest, *, on_progress: Progress | None = None, known: pa.Table | None = None
+) -> Game:
+    """Run a request on a loaded model; a game is played again from its first row, whatever is `known`."""
     began = time.perf_counter()
     samples, receipt = prepared(model, request)
     rows, n = samples.rows, len(samples.rows)
     position = column_at(columns_of(model, rows), request.position, rows).position
-    orders = None
-    if model.layers > EXACT:
-        orders = coalitions.orders(model.layers, request.permutations, seed=request.seed)
-    sets = np.arange(2**model.layers) if orders is None else coalitions.sets_along(orders)
+    sets, orders = played(request, layers=model.layers)
     members = coalitions.members_of(sets, players=model.layers)
     instructed, _ = told(model, samples)
     finished = [instructed]
@@ -87,6 +86,14 @@ def compute(model: Model, request: GameRequest, *, on_progress: Progress | None 
             if on_progress is not None:
                 on_progress(result(), done, total)
     return result()
+
+
+def played(request: GameRequest, *, layers: int) -> tuple[coalitions.Sets, coalitions.Sets | None]:
+    """The coalitions that are run, and the sampled orders they come from; None where every one is run."""
+    if layers <= EXACT:
+        return np.arange(2**layers), None
+    orders = coalitions.orders(layers, request.permutations, seed=request.seed)
+    return coalitions.sets_along(orders), orders
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ivx.analysis.detail import detail, rows_of
 from ivx.analysis.maps import Column, address_of
 from ivx.analysis.metrics import Columns, find
 from ivx.analysis.rows import by_patch, numbers
@@ -131,41 +131,12 @@ class Effects:
 
     def detail(self, site: str, patch: str, metric: str = "contrast") -> list[dict[str, Any]]:
         """Each sample under one patch: effect, and the top tokens before and after as (token, share) pairs."""
-        view = find(metric)
-        before, after = self._rows("effect", site, ""), self._rows("effect", site, patch)
-        effects = view.effect(after, before)
-        tops = [self._tops(site, p) for p in ("", patch)]
-        return [
-            {
-                "query": sample.query,
-                "answer": sample.answer,
-                "contrast": sample.contrast,
-                "effect": float(effects[i]),
-                "before": tops[0][i],
-                "after": tops[1][i],
-                "instruction": sample.instruction.text,
-            }
-            for i, sample in enumerate(self.samples.rows)
-        ]
-
-    def _select(self, role: str, site: str | None, patch: str) -> pa.Table:
-        chosen = (pc.field("role") == role) & (pc.field("patch") == patch)
-        if site is not None:
-            chosen = chosen & (pc.field("site") == site)
-        return self.table.filter(chosen).sort_by("sample")
+        return detail(self.table, self.samples, site=site, patch=patch, metric=metric)
 
     def _rows(self, role: str, site: str | None, patch: str) -> Columns:
         if site is None and role != "told":
             site = next(iter(self.maps))
-        return numbers(self._select(role, site, patch))
-
-    def _tops(self, site: str, patch: str) -> list[list[tuple[int, float]]]:
-        table = self._select("effect", site, patch)
-        ids, logits, total = (table[name].to_pylist() for name in ("top_ids", "top_logits", "logsumexp"))
-        return [
-            [(token, float(np.exp(z - lse))) for token, z in zip(row, tops, strict=True)]
-            for row, tops, lse in zip(ids, logits, total, strict=True)
-        ]
+        return numbers(rows_of(self.table, role=role, site=site, patch=patch))
 
     def _effects(
         self, role: str, site: str, effect: Callable[[Columns, Columns], NDArray[np.float64]]

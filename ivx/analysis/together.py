@@ -12,12 +12,13 @@ import numpy as np
 import pyarrow as pa
 
 from ivx.analysis import coalitions
+from ivx.analysis.detail import detail, rows_of
 from ivx.analysis.metrics import find
 from ivx.analysis.pairs import PairCell, TripleCell
 from ivx.analysis.players import Player, Sets
 from ivx.analysis.published import published_p
 from ivx.analysis.result import Cell
-from ivx.analysis.rows import by_patch
+from ivx.analysis.rows import by_patch, numbers
 from ivx.analysis.statistics import ALPHA, Array, adjusted, mean_interval, sign_flip, split_half
 from ivx.analysis.verdict import Verdict, verdicts
 from ivx.runs.request import InteractionsRequest
@@ -165,6 +166,17 @@ class Interactions:
             return {}
         found = {text: view.effect(numbers, rows[""]) for text, numbers in rows.items()}
         return found | {text: found[other] for text, (other, _) in self.equals.items() if other in found}
+
+    def detail(self, patch: str, metric: str = "contrast") -> list[dict[str, Any]]:
+        """Each sample under one set: effect, and the top tokens before and after as (token, share) pairs."""
+        site, ran = ",".join(self.request.sites), self.equals.get(patch, (patch, ""))[0]
+        return detail(self.table, self.samples, site=site, patch=ran, metric=metric)
+
+    def level(self, metric: str, *, patch: str = "") -> float:
+        """Mean of the metric itself, not of its change, under one set."""
+        site, ran = ",".join(self.request.sites), self.equals.get(patch, (patch, ""))[0]
+        rows = rows_of(self.table, role="effect", site=site, patch=ran)
+        return float(find(metric).measure(numbers(rows)).mean())
 
     def _both_roles(self, metric: str) -> tuple[Effects, Effects | None]:
         return self.effects("effect", metric), self.effects("control", metric) if self.samples.control else None

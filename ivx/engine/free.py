@@ -64,7 +64,8 @@ def patched(
             for part in (samples[i : i + step] for i in range(0, len(samples), step)):
                 ids = torch.tensor([asked.target[i] for i in part], device=model.device)
                 base = readout.log_probabilities(_logits(model, ids))
-                goals = readout.Goals(_of(asked.answer, part, model), _of(asked.contrast, part, model), (base, None))
+                contrasts = None if asked.contrast is None else _of(asked.contrast, part, model)
+                goals = readout.Goals(_of(asked.answer, part, model), contrasts, (base, None))
                 for k, (address, vectors) in enumerate(patches):
                     writes = {}
                     if address and vectors is not None:
@@ -88,5 +89,5 @@ def _logits(model: Model, ids: Tensor) -> Tensor:
     return model.hf(input_ids=ids, use_cache=False, logits_to_keep=1).logits[:, -1]
 
 
-def _of(tokens: Sequence[int] | None, samples: Sequence[int], model: Model) -> Tensor | None:
-    return None if tokens is None else torch.tensor([tokens[i] for i in samples], device=model.device)
+def _of(tokens: Sequence[int], samples: Sequence[int], model: Model) -> Tensor:
+    return torch.tensor([tokens[i] for i in samples], device=model.device)

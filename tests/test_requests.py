@@ -7,10 +7,16 @@ from dataclasses import fields, replace
 import pytest
 
 from ivx.errors import IvxError
-from ivx.runs.request import EffectsRequest, GameRequest, InteractionsRequest, Request
+from ivx.runs.request import (
+    BaseRequest,
+    EffectsRequest,
+    ErasureRequest,
+    GameRequest,
+    InteractionsRequest,
+    SeparabilityRequest,
+)
 
 CHANGED = {
-    "task": "animal/can-fly",
     "against": "animal/colour",
     "position": "2",
     "source_token": "keyword",
@@ -25,24 +31,37 @@ CHANGED = {
     "over": "components",
     "order": 3,
     "permutations": 9,
+    "component": "mlp_out",
+    "components": ("z",),
+    "pairs": True,
+    "wordings": 61,
+    "folds": 4,
+    "repeats": 2,
+    "projections": ("lda",),
 }
+BY_FINGERPRINT = ("checkpoint", "task", "tasks")
+"""They enter a run's name by what they are, not by what they are called."""
+KINDS = (EffectsRequest, InteractionsRequest, GameRequest, SeparabilityRequest, ErasureRequest)
 
 
-@pytest.mark.parametrize("kind", [EffectsRequest, InteractionsRequest, GameRequest])
-def test_every_field_changes_the_run(kind: type[Request]) -> None:
-    asked = kind("tiny-sft", "animal/colour")
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_field_changes_the_run(kind: type[BaseRequest]) -> None:
+    asked = kind("tiny-sft", ("all",) if kind is SeparabilityRequest else "animal/colour")
+    changed = CHANGED | ({"position": "keyword"} if kind is SeparabilityRequest else {})
     if kind is InteractionsRequest:
         asked = replace(asked, sites=("mlp_out",))  # a site that layers and components both have
-    runs = {asked.run_id("a"), asked.run_id("b")}
+    runs = {asked.run_id("a", "t"), asked.run_id("b", "t")}
     for field in fields(kind):
-        if field.name != "checkpoint":  # which enters by its fingerprint
-            runs.add(replace(asked, **{field.name: CHANGED[field.name]}).run_id("a"))
-    assert len(runs) == len(fields(kind)) + 1
-    assert asked.run_id("a") == replace(asked, checkpoint="elsewhere").run_id("a")
+        if field.name not in BY_FINGERPRINT:
+            runs.add(replace(asked, **{field.name: changed[field.name]}).run_id("a", "t"))
+    runs.add(asked.run_id("a", "u"))
+    by_field = [field.name for field in fields(kind) if field.name not in BY_FINGERPRINT]
+    assert len(runs) == len(by_field) + 3
+    assert asked.run_id("a", "t") == replace(asked, checkpoint="elsewhere").run_id("a", "t")
 
 
 def test_analyses_of_one_kind_never_meet_another_kinds() -> None:
-    assert len({kind.kind for kind in (EffectsRequest, InteractionsRequest, GameRequest)}) == 3
+    assert len({kind.kind for kind in KINDS}) == len(KINDS)
 
 
 @pytest.mark.parametrize(

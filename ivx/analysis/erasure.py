@@ -22,6 +22,7 @@ from ivx.analysis.erased import ROWS, Erasure, Progress
 from ivx.analysis.projection import shrunk
 from ivx.analysis.rows import instruction_of, labelled, opened, opening, prepared, told
 from ivx.analysis.separability import examples_of
+from ivx.analysis.splits import Examples, Split
 from ivx.analysis.statistics import Array
 from ivx.engine.capture import capture
 from ivx.engine.free import patched
@@ -110,9 +111,7 @@ def compute(
     )
     examples = examples_of(tasks, wordings)
     splits = examples.splits(folds=request.folds, repeats=1, seed=request.seed)
-    families = [{examples.families[k] for k in split.train} for split in splits]
-    # Of each sample the first split whose training part does not hold its family; an unseen family is in none.
-    folds = [next(i for i, seen in enumerate(families) if s.instruction.family not in seen) for s in rows]
+    folds = [fold_of(sample.instruction.family, examples, splits) for sample in rows]
     prompts = [wording.ids for wording in wordings] + [instruction_of(request, sample) for sample in rows]
     captured = capture(model, prompts, sites=(request.component,))
     instructed, _ = told(model, samples)
@@ -147,6 +146,12 @@ def compute(
         if on_progress is not None:
             on_progress(result(), layer + 1, model.layers)
     return result()
+
+
+def fold_of(family: str, examples: Examples, splits: Sequence[Split]) -> int:
+    """The first split whose training part holds no wording of this family."""
+    own = np.array([family == other for other in examples.families])
+    return next(i for i, split in enumerate(splits) if not own[split.train].any())
 
 
 def _rows(model: Model, rows: Sequence[Sample], address: str, vectors: dict[str, Array]) -> list[pa.Table]:

@@ -213,10 +213,9 @@ def _planes(
         points, share = projection.KINDS[kind](states, examples.labels, halves, seed=request.seed)
         below = [p for table in finished if (p := _points(table, component, layer - 1, kind)) is not None]
         turned = projection.aligned(points, below[0] if below else None)
-        x, y = turned.T.tolist()
-        rows.append(
-            {"component": component, "layer": layer, "measure": kind, "n": len(x), "value": share, "x": x, "y": y}
-        )
+        x, y = ([None if np.isnan(v) else v for v in axis] for axis in turned.T.tolist())
+        told = {"measure": kind, "n": len(x), "value": None if np.isnan(share) else share, "x": x, "y": y}
+        rows.append({"component": component, "layer": layer, **told})
     return rows
 
 
@@ -226,4 +225,4 @@ def _rows_of(table: pa.Table, component: str, layer: int) -> pa.Table:
 
 def _points(table: pa.Table, component: str, layer: int, kind: str) -> Array | None:
     rows = _rows_of(table, component, layer).filter(pc.field("measure") == kind).select(["x", "y"]).to_pylist()
-    return np.array([rows[0]["x"], rows[0]["y"]]).T if rows else None
+    return np.array([rows[0]["x"], rows[0]["y"]], dtype=np.float64).T if rows else None

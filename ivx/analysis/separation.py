@@ -33,9 +33,9 @@ TABLE = pa.schema(
 """One row per component × layer × measure.
 
 Measures: `accuracy`, `control`, `selectivity`, `centroid`, `nonlinear`, `margin`; `curve`, by `wordings` per task;
-`confusion`, by `truth` and `predicted`, a share of the truth's; and projections, whose points are `x` and `y` in the
-order of the wordings, and whose value is the plane's share. `n` is the number of wordings. Baselines have layer −1 and
-a name in place of the component.
+`confusion`, by `truth` and `predicted`, a share of the truth's; and projections, whose value is the plane's share, and
+whose points are `x` and `y` in the order of the wordings, null where a wording was learnt from and is not drawn. `n` is
+the number of wordings. Baselines have layer −1 and a name in place of the component.
 """
 
 WORDS, EMBEDDING = "bag of words", "embedding"
@@ -175,9 +175,9 @@ class Separability:
         points = tuple(
             Point(x, y, self.wordings[k], k)
             for k, (x, y) in enumerate(zip(row["x"], row["y"], strict=True))
-            if x == x  # NaN: it was learnt from, so it is not drawn
+            if x is not None
         )
-        return Projection(kind, component, layer, None if row["value"] != row["value"] else row["value"], points)
+        return Projection(kind, component, layer, row["value"], points)
 
     def summary(self) -> dict[str, Any]:
         """The receipt, and by component and layer: accuracy, control, selectivity and the words' accuracy."""

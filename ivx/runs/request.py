@@ -51,6 +51,7 @@ class BaseRequest:
     def run_id(self, checkpoint: str, task: str, *, engine: str = ENGINE) -> str:
         """Hash of all that changes a number, 12 hexadecimal digits; checkpoint and task enter by their fingerprints."""
         asked = {**asdict(self), "kind": self.kind, "checkpoint": checkpoint, "task": task, "engine": engine}
+        asked.pop("tasks", None)
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
 
 

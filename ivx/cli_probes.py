@@ -1,4 +1,4 @@
-"""The command about what can be read from states: `python -m ivx separability`."""
+"""The commands about what can be read from states: `python -m ivx separability | erasure`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def add(commands: Any, loading: Callable[[argparse.ArgumentParser], None]) -> None:
-    """Add the command to the parser of `ivx.cli`; `loading` adds the options that say what to load."""
+    """Add the commands to the parser of `ivx.cli`; `loading` adds the options that say what to load."""
     separability = commands.add_parser("separability", help="how well tasks can be told apart from states, by layer")
     separability.add_argument("--checkpoint", required=True, help="built-in name, hub id or directory")
     separability.add_argument("--tasks", default="all", help="comma-separated names or files, or all (default: all)")
@@ -24,10 +24,28 @@ def add(commands: Any, loading: Callable[[argparse.ArgumentParser], None]) -> No
     separability.add_argument("--repeats", type=int, default=3)
     separability.add_argument("--projections", default="pca,lda", help="pca, lda, umap (default: pca,lda)")
     separability.add_argument("--seed", type=int, default=0)
-    loading(separability)
-    separability.add_argument("--out", type=Path, help="write the rows to FILE.parquet, .csv or .json")
-    separability.add_argument("--json", action="store_true", help="print the summary as JSON")
     separability.set_defaults(run=_separability)
+
+    erasure = commands.add_parser("erasure", help="a vector's effect without what tells tasks apart in it, by layer")
+    erasure.add_argument("--checkpoint", required=True, help="built-in name, hub id or directory")
+    erasure.add_argument("--task", required=True, help="such as animal/colour, or a user's file")
+    erasure.add_argument("--against", help="contrast task (default: the task's natural one)")
+    erasure.add_argument("--tasks", default="all", help="whose difference is removed (default: all)")
+    erasure.add_argument("--component", default="resid_post", help="a site but z (default: resid_post)")
+    erasure.add_argument("--position", default="first", help="first, last or an index (default: first)")
+    erasure.add_argument("--source-token", default="t_inst", help="t_inst, keyword or an index (default: t_inst)")
+    erasure.add_argument("--target-format", default="prompt", help="prompt, query, filler or chat")
+    erasure.add_argument("--samples", type=int, default=40)
+    erasure.add_argument("--wordings", type=int, default=60, help="per task (default: 60)")
+    erasure.add_argument("--folds", type=int, default=3)
+    erasure.add_argument("--seed", type=int, default=0)
+    erasure.add_argument("--metric", default="contrast")
+    erasure.set_defaults(run=_erasure)
+
+    for command in (separability, erasure):
+        loading(command)
+        command.add_argument("--out", type=Path, help="write the rows to FILE.parquet, .csv or .json")
+        command.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 
 def _separability(asked: argparse.Namespace) -> None:
@@ -40,6 +58,37 @@ def _separability(asked: argparse.Namespace) -> None:
         write(found, asked.out)
     summary = found.summary()
     print(json.dumps(summary, indent=1) if asked.json else _text(summary))
+
+
+def _erasure(asked: argparse.Namespace) -> None:
+    from ivx.analysis.metrics import find
+    from ivx.cli import answered, check_out, write
+    from ivx.runs.request import ErasureRequest
+
+    find(asked.metric)
+    check_out(asked.out)
+    found = answered(ErasureRequest, asked)
+    if asked.out is not None:
+        write(found, asked.out)
+    summary = found.summary(asked.metric)
+    print(json.dumps(summary, indent=1) if asked.json else _erased_text(summary))
+
+
+def _erased_text(summary: dict[str, Any]) -> str:
+    request = summary["request"]
+    lines = [
+        f"{request['checkpoint']}, {request['task']} against {summary['contrast']}, n = {summary['samples']}, "
+        f"{summary['metric']}, run {summary['run']}",
+        f"{'patch':24}{'whole':>7}{'erased':>8}{'random':>8}{'lost':>8}  95 % interval   state    edit, random edit",
+    ]
+    for cell in summary["cells"]:
+        lost = cell["lost"]
+        lines.append(
+            f"{cell['patch']:24}{cell['whole']:+7.2f}{cell['erased']:+8.2f}{cell['random']:+8.2f}"
+            f"{lost['value']:+8.2f}  [{lost['low']:+.2f}, {lost['high']:+.2f}]  {lost['state']:8}"
+            f"{cell['moved']:.0%}, {cell['moved_random']:.0%}"
+        )
+    return "\n".join([*lines, *(f"note: {warning}" for warning in summary["warnings"])])
 
 
 def _text(summary: dict[str, Any]) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
@@ -14,6 +16,7 @@ from transformers import AutoTokenizer
 import ivx
 from ivx.analysis.erased import ROWS, Erasure
 from ivx.analysis.erasure import fold_of, leace, random_eraser
+from ivx.cli import main
 from ivx.engine.capture import capture
 from ivx.engine.free import patched
 from ivx.errors import Cancelled, IvxError
@@ -162,3 +165,14 @@ def test_what_cannot_be_erased_is_refused() -> None:
         ErasureRequest("tiny-sft", "animal/colour", component="z")
     with pytest.raises(IvxError, match="folds is 1"):
         ErasureRequest("tiny-sft", "animal/colour", folds=1)
+
+
+def test_erasure_on_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    argv = ["erasure", "--checkpoint", "tiny-sft", "--task", "animal/colour", "--samples", "6", "--wordings", "20"]
+    assert main([*argv, "--json", "--out", str(tmp_path / "e.parquet")]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [cell["layer"] for cell in found["cells"]] == list(range(8)) and "state" in found["cells"][0]["lost"]
+    assert pq.read_table(tmp_path / "e.parquet").num_rows == found["rows"] == 6 * (2 + 3 * 8)
+    assert main(argv) == 0
+    assert f"run {found['run']}" in (text := capsys.readouterr().out) and "resid_post.7@0~-1" in text
+    assert main([*argv, "--component", "z"]) == 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -92,6 +92,11 @@ class Erasure:
             )
             for k, (patch, lost) in enumerate(zip(done, found, strict=True))
         ]
+
+    def summary(self, metric: str = "contrast") -> dict[str, Any]:
+        """The receipt, and every finished layer."""
+        cells = [asdict(cell) | {"lost": cell.lost._asdict()} for cell in self.cells(metric)]
+        return {**self.receipt, "metric": metric, "cells": cells}
 
     def _moved(self, role: str, patch: str) -> float:
         rows = self.table.filter((pc.field("role") == role) & (pc.field("patch") == patch))

@@ -108,9 +108,11 @@ def bag_of_words(examples: Examples, splits: Sequence[Split], *, seed: int = 0) 
 def fit(features: Array, labels: Ints) -> LogisticRegression:
     """Multinomial logistic regression at its optimum; raises `NotConverged`.
 
-    By Newton's method, whose steps are few where features are as many as points; the optimum is any solver's.
+    By Newton's method, whose steps are few where features are as many as points, in float32, as states are; whether
+    it is the optimum, which is any solver's, is asked in float64.
     """
-    found = LogisticRegression(C=C, solver="newton-cg", max_iter=MAX_ITER).fit(features, labels)
+    found = LogisticRegression(C=C, solver="newton-cg", max_iter=MAX_ITER).fit(features.astype(np.float32), labels)
+    found.coef_, found.intercept_ = (part.astype(np.float64) for part in (found.coef_, found.intercept_))
     wanted = labels[:, None] == found.classes_
     error = found.predict_proba(features) - wanted
     error = error[:, 1:] if len(found.classes_) == 2 else error

@@ -1,4 +1,4 @@
-"""Processor seconds of one place's probes and planes on random states: `python benchmarks/probes.py [--width 4096] [--places 3]`.
+"""Processor seconds of one place's probes and planes on random states: `python benchmarks/probes.py [--width 4096]`.
 
 A model of 32 layers has 161 distinct places: five sites a layer, and what enters the first.
 """

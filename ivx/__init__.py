@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from ivx.analysis.erasure import erasure as erasure
     from ivx.analysis.game import game as game
     from ivx.analysis.interactions import interactions as interactions
+    from ivx.analysis.scan import scan as scan
     from ivx.analysis.separability import separability as separability
     from ivx.engine.sweep import sweep as sweep
     from ivx.models.load import load as load
@@ -23,6 +24,7 @@ _PLACES = {
     "effects": "ivx.analysis.effects",
     "separability": "ivx.analysis.separability",
     "erasure": "ivx.analysis.erasure",
+    "scan": "ivx.analysis.scan",
     "interactions": "ivx.analysis.interactions",
     "game": "ivx.analysis.game",
 }

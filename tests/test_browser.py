@@ -50,6 +50,7 @@ def finished(page: Page) -> None:
     [
         ("/", "Which states carry the instruction?"),
         ("/effects", "Which states carry the instruction?"),
+        ("/interactions", "Do layers act together?"),
         ("/checkpoints", "Can this checkpoint be trusted?"),
         ("/tasks", "What is asked, and what does the model see?"),
         ("/runs", "What was computed, and does it still hold?"),
@@ -139,6 +140,29 @@ def test_a_formula_and_a_tag_are_text_and_a_bad_file_one_sentence(browser: Brows
     page.get_by_text("good.csv", exact=True).last.click()
     expect(page.locator(".ivx-chip", has_text="<unk>").first).to_be_visible(timeout=PATIENCE)
     assert page.locator("img[src=x]").count() == 0 and page.title() != "owned"
+    page.close()
+
+
+def test_pairs_fill_a_click_and_the_card_and_its_link(browser: Browser, app: str) -> None:
+    began = time.monotonic()
+    page = opened(browser, f"{app}/interactions?checkpoint=tiny-dpo&task=animal/colour")
+    expect(page.get_by_text("estimate, exact value pending")).to_be_visible(timeout=PATIENCE)
+    print(f"estimate {time.monotonic() - began:.1f} s after opening")
+    finished(page)
+    print(f"complete {time.monotonic() - began:.1f} s after opening")
+    expect(page.get_by_text("estimate, exact value pending")).to_have_count(0)
+    card = page.locator(CARD).first
+    page.locator("path[aria-label*='column: 0'][aria-label*='layer: 3']").first.click()
+    expect(card).to_contain_text("Layers 0 and 3", timeout=PATIENCE)
+    expect(card).to_contain_text("Another task’s vectors")
+    page.wait_for_url("**pair=resid_post.0*", timeout=PATIENCE)
+    page.locator("path[aria-label*='column: 0'][aria-label*='layer: 7']").first.click()
+    expect(card).to_contain_text("Degenerate", timeout=PATIENCE)
+    page.wait_for_url("**resid_post.7*", timeout=PATIENCE)
+    other = opened(browser, page.url)
+    expect(other.locator(CARD).first).to_contain_text("Layers 0 and 7", timeout=PATIENCE)
+    assert page.outside == other.outside == []  # type: ignore[attr-defined]
+    other.close()
     page.close()
 
 

@@ -15,16 +15,24 @@ import pyarrow.compute as pc
 
 from ivx.analysis.erased import Erasure
 from ivx.analysis.game import Game, played
-from ivx.analysis.maps import Column
 from ivx.analysis.metrics import METRICS
+from ivx.analysis.places import NAME, Column
 from ivx.analysis.players import Player, Sets, sets_with_equals
-from ivx.analysis.result import ROLES, Effects
+from ivx.analysis.result import Effects
+from ivx.analysis.roles import ROLES
 from ivx.analysis.separation import Read, Separability
 from ivx.analysis.together import Interactions
 from ivx.analysis.values import IDS, boolean, each, keys, maybe, number, refuse, span, text, token_id, whole
 from ivx.engine.reading import SITE
 from ivx.errors import IvxError
-from ivx.runs.request import EffectsRequest, ErasureRequest, GameRequest, InteractionsRequest, SeparabilityRequest
+from ivx.runs.request import (
+    EffectsRequest,
+    ErasureRequest,
+    GameRequest,
+    InteractionsRequest,
+    ScanRequest,
+    SeparabilityRequest,
+)
 from ivx.runs.run import KEY
 from ivx.tasks.samples import Sample, Samples
 from ivx.tasks.task import Instruction
@@ -32,6 +40,8 @@ from ivx.tasks.task import Instruction
 MAX_SAMPLES = 10_000
 MAX_TOKENS = 100_000
 MAX_WORDINGS = 200_000
+MAX_NAME = 40
+"""Characters of a named position."""
 MAX_COLUMNS = 10_000
 MAX_LAYERS = 1_000
 MAX_WARNINGS = 100
@@ -39,14 +49,21 @@ LARGEST = 1e6
 """No logit, and no divergence in nats, of any model is larger."""
 
 Result = Effects | Interactions | Game | Separability | Erasure
-Asked = EffectsRequest | InteractionsRequest | GameRequest | SeparabilityRequest | ErasureRequest
+Asked = EffectsRequest | ScanRequest | InteractionsRequest | GameRequest | SeparabilityRequest | ErasureRequest
 KINDS: dict[str, type[Asked]] = {
-    kind.kind: kind for kind in (EffectsRequest, InteractionsRequest, GameRequest, SeparabilityRequest, ErasureRequest)
+    kind.kind: kind
+    for kind in (EffectsRequest, ScanRequest, InteractionsRequest, GameRequest, SeparabilityRequest, ErasureRequest)
 }
-LISTS = ("sites", "tasks", "components", "projections")
+LISTS = ("sites", "controls", "tasks", "components", "projections")
 """Fields of requests that hold several names."""
 WHOLE = ("samples", "seed", "order", "permutations", "wordings", "folds", "repeats")
-DRAWN = {"effects": ("maps",), "interactions": ("players", "estimates"), "game": ("position",), "erasure": ()}
+DRAWN = {
+    "effects": ("maps",),
+    "scan": ("maps",),
+    "interactions": ("players", "estimates"),
+    "game": ("position",),
+    "erasure": (),
+}
 """What a context holds of each kind, beside samples and layers."""
 
 
@@ -71,6 +88,7 @@ def context(found: Result) -> dict[str, Any]:
         **drawn,
         "rows": [_written(sample) for sample in found.samples.rows],
         "control": [_written(sample) for sample in found.samples.control],
+        "neutral": [_written(sample) for sample in found.samples.neutral],
         "warnings": list(found.samples.warnings),
     }
 
@@ -82,7 +100,10 @@ def _player_written(player: Player) -> dict[str, Any]:
 def _written(sample: Sample) -> dict[str, Any]:
     words, phrase = sample.instruction, sample.instruction.phrase
     return {
-        **{name: getattr(sample, name) for name in ("query", "answer", "contrast", "t_inst", "keyword", "first")},
+        **{
+            name: getattr(sample, name)
+            for name in ("query", "answer", "contrast", "t_inst", "keyword", "word", "first")
+        },
         **{name: list(getattr(sample, name)) for name in ("source", "instructed", "target", "query_span")},
         "instruction": [words.text, words.family, None if phrase is None else list(phrase)],
         "answer_id": sample.answer_id,
@@ -102,15 +123,16 @@ def restored(asked: dict[str, Any], context: dict[str, Any], table: pa.Table, re
     request = request_of(asked)
     if isinstance(request, SeparabilityRequest):
         return _separability(request, context, table, receipt)
-    keys(context, "layers", *DRAWN[request.kind], "rows", "control", "warnings", what="context")
+    keys(context, "layers", *DRAWN[request.kind], "rows", "control", "neutral", "warnings", what="context")
     layers = whole(context["layers"], "layers", 1, MAX_LAYERS)
     rows = tuple(each(context["rows"], "rows", _sample, most=MAX_SAMPLES, least=1))
-    control = tuple(each(context["control"], "control", _sample, most=MAX_SAMPLES))
-    if control and len(control) != len(rows):
-        refuse("control", f"no sample or {len(rows)}")
+    control, neutral = (tuple(each(context[k], k, _sample, most=MAX_SAMPLES)) for k in ("control", "neutral"))
+    for name, found in (("control", control), ("neutral", neutral)):
+        if found and len(found) != len(rows):
+            refuse(name, f"no sample or {len(rows)}")
     warnings = tuple(each(context["warnings"], "warnings", text, most=MAX_WARNINGS))
-    samples = Samples(rows, control, warnings)
-    if isinstance(request, EffectsRequest):
+    samples = Samples(rows, control, warnings, neutral)
+    if isinstance(request, EffectsRequest | ScanRequest):
         return Effects(request, table, samples, _maps(context["maps"], request), layers, receipt)
     if isinstance(request, GameRequest):
         position = whole(context["position"], "position", -MAX_TOKENS, MAX_TOKENS)
@@ -152,7 +174,7 @@ def _estimates(told: Any, pairs: Sets) -> dict[str, dict[str, float]]:
     return told
 
 
-def _maps(told: Any, request: EffectsRequest) -> dict[str, tuple[Column, ...]]:
+def _maps(told: Any, request: EffectsRequest | ScanRequest) -> dict[str, tuple[Column, ...]]:
     if not isinstance(told, dict) or sorted(told) != sorted(request.sites):
         refuse("maps", f"one map for each of {', '.join(request.sites)}")
     return {
@@ -263,6 +285,7 @@ def _sample(told: Any, what: str) -> Sample:
         source=source,
         t_inst=whole(told["t_inst"], f"{what}, t_inst", 0, len(source) - 1),
         keyword=maybe(told["keyword"], f"{what}, keyword", lambda v, w: whole(v, w, 0, len(source) - 1)),
+        word=maybe(told["word"], f"{what}, word", lambda v, w: whole(v, w, 0, len(source) - 1)),
         instructed=instructed,
         target=target,
         first=whole(told["first"], f"{what}, first", 0, len(target) - 1),
@@ -282,7 +305,9 @@ def _instruction(told: Any, what: str) -> Instruction:
 def _column(told: Any, what: str) -> Column:
     if not isinstance(told, list) or len(told) != 3 or not isinstance(told[2], bool):
         refuse(what, "columns of a label, a position, and true or false")
-    return Column(text(told[0], what), whole(told[1], what, -MAX_TOKENS, MAX_TOKENS), told[2])
+    named = isinstance(told[1], str) and len(told[1]) < MAX_NAME and NAME.fullmatch(told[1])
+    position = told[1] if named else whole(told[1], what, -MAX_TOKENS, MAX_TOKENS)
+    return Column(text(told[0], what), position, told[2])
 
 
 def _player(told: Any, what: str) -> Player:

@@ -185,12 +185,16 @@ def _frame(
     numbers = base.transform_filter("datum.text != ''").encode(text="text:N", color=ink)
     text = numbers.transform_filter("datum.glyph == ''").mark_text(fontSize=11)
     raised = numbers.transform_filter("datum.glyph != ''").mark_text(fontSize=11, dy=-6)
-    glyphs = base.transform_filter("datum.glyph != ''").encode(text="glyph:N", color=ink).mark_text(fontSize=10, dy=9)
+    marks = base.transform_filter("datum.glyph != ''").encode(text="glyph:N", color=ink)
+    glyphs = [
+        marks.transform_filter(where).mark_text(fontSize=10, dy=dy)
+        for where, dy in (("datum.text != ''", 9), ("datum.hatch", 15), ("datum.text == '' && !datum.hatch", 0))
+    ]
     chosen = base.transform_filter("datum.selected")
     under = chosen.mark_rect(cornerRadius=2, fillOpacity=0, stroke=p.background, strokeWidth=5)
     over = chosen.mark_rect(cornerRadius=2, fillOpacity=0, stroke=p.ink, strokeWidth=2.2)
     chart = (
-        alt.layer(tiles_mark, hatch, dots, text, raised, glyphs, under, over)
+        alt.layer(tiles_mark, hatch, dots, text, raised, *glyphs, under, over)
         .properties(
             width="container",
             height=row * layers,

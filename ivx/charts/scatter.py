@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import altair as alt
@@ -19,9 +20,13 @@ class Point(NamedTuple):
     found: bool
 
 
-def scatter(points: Sequence[Point], *, palette: Palette, unit: str, height: int = 190) -> dict[str, Any]:
+def scatter(points: Sequence[Point], *, palette: Palette, unit: str, height: int = 150) -> dict[str, Any]:
     """The Vega-Lite spec: estimates across, exact values up, the line on which both agree, the largest named."""
-    p = palette
+    return _spec(tuple(points), palette, unit, height)
+
+
+@lru_cache(maxsize=64)
+def _spec(points: tuple[Point, ...], p: Palette, unit: str, height: int) -> dict[str, Any]:
     every = [value for point in points for value in (point.estimate, point.exact)]
     low, high = min([*every, 0.0]), max([*every, 0.0])
     margin = 0.08 * ((high - low) or 1.0)

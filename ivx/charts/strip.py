@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import altair as alt
 
 from ivx.charts.heatmap import CROWDED, scale_of, signed
 from ivx.charts.palette import Palette
+
+BARS, MARKED = "bars", "marked"
+"""Names of a strip's data in its spec; `marked` is a parameter, too."""
 
 
 class Bar(NamedTuple):
@@ -25,15 +29,25 @@ def strip(
     bars: Sequence[Bar], *, layers: int, palette: Palette, row: int = 42, marked: Sequence[int] = (), alt_text: str = ""
 ) -> dict[str, Any]:
     """The Vega-Lite spec of a strip; `marked` layers have bold labels and a band of ink behind them."""
-    p, ends = palette, [end for bar in bars for end in (bar.low, bar.high)]
-    reach = scale_of(ends)
     values = [
         {"layer": bar.layer, "value": bar.value, "low": bar.low, "high": bar.high,
          "told": f"L{bar.layer} alone: {signed(bar.value, 2)} [{signed(bar.low, 2)}, {signed(bar.high, 2)}]",
          "kind": "none" if not bar.found else "toward" if bar.value > 0 else "away"}
         for bar in bars
     ]  # fmt: skip
-    test = " || ".join(f"datum.value == {layer}" for layer in marked) or "false"
+    reach = scale_of([end for bar in bars for end in (bar.low, bar.high)])
+    frame = _frame(layers, reach, palette, row, alt_text)
+    return {
+        **frame,
+        "params": [{"name": MARKED, "value": list(marked)}],
+        "datasets": {BARS: values, MARKED: [{"layer": layer} for layer in marked]},
+    }
+
+
+@lru_cache(maxsize=64)
+def _frame(layers: int, reach: float, p: Palette, row: int, alt_text: str) -> dict[str, Any]:
+    """All of a strip but its data and what is marked."""
+    test = f"indexof({MARKED}, datum.value) >= 0"
     y = alt.Y(
         "layer:O",
         scale=alt.Scale(domain=list(range(layers))[::-1]),
@@ -71,8 +85,8 @@ def strip(
         legend=None,
         scale=alt.Scale(domain=["none", "toward", "away"], range=[p.faint, p.diverging[6], p.diverging[2]]),
     )
-    base = alt.Chart(alt.Data(values=values)).encode(y=y)
-    band = alt.Chart(alt.Data(values=[{"layer": layer} for layer in marked])).mark_rect(color=p.ink, opacity=0.05)
+    base = alt.Chart(alt.NamedData(name=BARS)).encode(y=y)
+    band = alt.Chart(alt.NamedData(name=MARKED)).mark_rect(color=p.ink, opacity=0.05)
     chart = (
         alt.layer(
             band.encode(y=y),

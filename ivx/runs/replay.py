@@ -58,23 +58,26 @@ def replay(store: Store, model: Model, request: ReplayRequest, *, beat: Callable
         raise IvxError(f"run {request.run} is not complete in the store, so there is nothing to compare with")
     if model.fingerprint != found.receipt["checkpoint"]["fingerprint"]:
         raise IvxError(f"{model.name} has changed since run {request.run} was computed: its weights are others")
-    if "patch" not in found.table.column_names:
-        raise IvxError(f"run {request.run} holds no patched rows that could be computed again")
+    analysis, again = import_module(f"ivx.analysis.{found.request.kind}"), []
+    if not hasattr(analysis, "runs_of"):
+        raise IvxError(f"run {request.run} holds no rows of a sweep that could be computed again one by one")
     patched = found.table.filter(np.array([role != "told" for role in found.table["role"].to_pylist()]))
     drawn = np.random.default_rng(request.seed).permutation(patched.num_rows)[: request.rows]
     rows = patched.take(np.sort(drawn)).to_pylist()
-    analysis, samples, again = import_module(f"ivx.analysis.{found.request.kind}"), found.samples, []
+    samples = found.samples
     for row in rows:
         beat()
-        runs = analysis.runs_of(found.request, samples, row["site"])
-        k = row["sample"] + len(samples.rows) * (row["role"] == "control")
-        sample = samples.rows[row["sample"]]
+        k, patch = row["sample"], row["patch"]
+        every = analysis.runs_of(found.request, samples, row["site"])
+        runs = next(part for part in every if part.role == row["role"] and part.runs(patch))
+        address = runs.address(k, patch)
         table = sweep(
             model,
             source=[runs.sources[k]],
             target=[runs.targets[k]],
-            answer=[sample.answer_id],
-            patches=[row["patch"]] if row["patch"] else [],
+            answer=[samples.rows[k].answer_id],
+            patches=[address] if address else [],
+            means={address: runs.averaged(patch)} if "=mean" in address else None,
             engine="hooks",
         )
         again.append(float(table["logit"][-1].as_py()))

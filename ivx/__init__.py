@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ivx.analysis.effects import effects as effects
+    from ivx.analysis.erasure import erasure as erasure
     from ivx.analysis.game import game as game
     from ivx.analysis.interactions import interactions as interactions
     from ivx.analysis.scan import scan as scan
+    from ivx.analysis.separability import separability as separability
     from ivx.engine.sweep import sweep as sweep
     from ivx.models.load import load as load
     from ivx.models.load import wrap as wrap
@@ -20,6 +22,8 @@ _PLACES = {
     "wrap": "ivx.models.load",
     "sweep": "ivx.engine.sweep",
     "effects": "ivx.analysis.effects",
+    "separability": "ivx.analysis.separability",
+    "erasure": "ivx.analysis.erasure",
     "scan": "ivx.analysis.scan",
     "interactions": "ivx.analysis.interactions",
     "game": "ivx.analysis.game",

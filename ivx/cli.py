@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ivx
-from ivx import cli_runs, cli_scan
+from ivx import cli_probes, cli_runs, cli_scan
 from ivx.errors import IvxError
 
 if TYPE_CHECKING:
     from ivx.analysis.result import Effects
     from ivx.analysis.together import Interactions
-    from ivx.runs.request import Request
+    from ivx.runs.request import BaseRequest
 
+LISTS = {"sites", "tasks", "components", "projections", "controls"}
+"""Options that hold several names."""
 WRITERS = (".parquet", ".csv", ".json")
 
 
@@ -105,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     checkpoints.add_argument("--json", action="store_true")
     checkpoints.set_defaults(run=_checkpoints)
     cli_scan.add(commands)
+    cli_probes.add(commands, loading)
     cli_runs.add(commands)
     return parser
 
@@ -145,14 +148,14 @@ def _interactions(asked: argparse.Namespace) -> None:
     print(json.dumps(summary, indent=1) if asked.json else text_of(summary))
 
 
-def answered(kind: type[Request], asked: argparse.Namespace) -> Any:
+def answered(kind: type[BaseRequest], asked: argparse.Namespace) -> Any:
     """The result of a request whose fields are the command's options: from the store, or computed and stored."""
     from ivx.models.load import load
     from ivx.runs.computing import Busy, computed, stored
     from ivx.runs.store import Store
 
     told = {field.name: getattr(asked, field.name) for field in fields(kind) if hasattr(asked, field.name)}
-    for name in {"sites", "controls"} & told.keys():
+    for name in LISTS & told.keys():
         told[name] = tuple(filter(None, told[name].split(",")))
     request, store = kind(**told), Store()
     found = stored(store, request)
@@ -166,6 +169,7 @@ def answered(kind: type[Request], asked: argparse.Namespace) -> Any:
 
 
 def check_out(path: Path | None) -> None:
+    """Refuse a file whose name does not say how rows are to be written, before they are computed."""
     if path is not None and path.suffix not in WRITERS:
         raise IvxError(f"--out {path}: its name must end in {', '.join(WRITERS)}")
 

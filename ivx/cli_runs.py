@@ -48,7 +48,8 @@ def _line(entry: Entry) -> str:
     from ivx.cli import plain
 
     request = entry.asked.get("request", {})
-    what = plain(f"{entry.kind:14}{request.get('checkpoint', '?')}, {request.get('task', '?')}")
+    subject = request.get("task") or ",".join(request.get("tasks", "?"))
+    what = plain(f"{entry.kind:14}{request.get('checkpoint', '?')}, {subject}")
     used = datetime.fromtimestamp(entry.used).isoformat(" ", "minutes")
     marks = ", imported" * bool(entry.asked.get("imported")) + ", pinned" * entry.pinned
     return f"{entry.run}  {used}  {entry.state:9}{entry.rows:>10,} rows{entry.bytes / 1e6:>8.1f} MB  {what}{marks}"

@@ -7,7 +7,15 @@ from dataclasses import fields, replace
 import pytest
 
 from ivx.errors import IvxError
-from ivx.runs.request import EffectsRequest, GameRequest, InteractionsRequest, Request, ScanRequest
+from ivx.runs.request import (
+    BaseRequest,
+    EffectsRequest,
+    ErasureRequest,
+    GameRequest,
+    InteractionsRequest,
+    ScanRequest,
+    SeparabilityRequest,
+)
 
 CHANGED = {
     "against": "animal/colour",
@@ -25,23 +33,35 @@ CHANGED = {
     "over": "components",
     "order": 3,
     "permutations": 9,
+    "component": "mlp_out",
+    "components": ("z",),
+    "pairs": True,
+    "wordings": 61,
+    "folds": 4,
+    "repeats": 2,
+    "projections": ("lda",),
 }
+BY_FINGERPRINT = {"checkpoint": "elsewhere", "task": "other", "tasks": ("others",)}
+"""They enter a run's name by what they are, not by what they are called."""
+KINDS = (EffectsRequest, ScanRequest, InteractionsRequest, GameRequest, SeparabilityRequest, ErasureRequest)
 
 
-@pytest.mark.parametrize("kind", [EffectsRequest, ScanRequest, InteractionsRequest, GameRequest])
-def test_every_field_changes_the_run(kind: type[Request]) -> None:
-    asked = kind("tiny-sft", "animal/colour")
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_field_changes_the_run(kind: type[BaseRequest]) -> None:
+    asked = kind("tiny-sft", ("all",) if kind is SeparabilityRequest else "animal/colour")
+    changed = CHANGED | ({"position": "keyword"} if kind is SeparabilityRequest else {})
     if kind is InteractionsRequest:
         asked = replace(asked, sites=("mlp_out",))  # a site that layers and components both have
     runs = {asked.run_id("a", "t"), asked.run_id("b", "t"), asked.run_id("a", "u")}
-    named = {field.name for field in fields(kind)} - {"checkpoint", "task"}  # which enter by their fingerprints
-    runs |= {replace(asked, **{name: CHANGED[name]}).run_id("a", "t") for name in named}
+    named = {field.name for field in fields(kind)} - BY_FINGERPRINT.keys()
+    runs |= {replace(asked, **{name: changed[name]}).run_id("a", "t") for name in named}
     assert len(runs) == len(named) + 3
-    assert asked.run_id("a", "t") == replace(asked, checkpoint="elsewhere", task="other").run_id("a", "t")
+    others = {name: other for name, other in BY_FINGERPRINT.items() if hasattr(asked, name)}
+    assert asked.run_id("a", "t") == replace(asked, **others).run_id("a", "t")
 
 
 def test_analyses_of_one_kind_never_meet_another_kinds() -> None:
-    assert len({kind.kind for kind in (EffectsRequest, ScanRequest, InteractionsRequest, GameRequest)}) == 4
+    assert len({kind.kind for kind in KINDS}) == len(KINDS)
 
 
 @pytest.mark.parametrize(

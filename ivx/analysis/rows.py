@@ -25,7 +25,7 @@ from ivx.engine.sweep import ENGINE_KEY, OnRows, sweep
 from ivx.errors import IvxError
 from ivx.models.doctor import checkup
 from ivx.models.model import Model
-from ivx.runs.request import ENGINE, Request
+from ivx.runs.request import ENGINE, BaseRequest, Request
 from ivx.tasks import catalogue
 from ivx.tasks.samples import Sample, Samples, build
 
@@ -55,19 +55,26 @@ def prepared(model: Model, request: Request, *, with_neutral: bool = False) -> t
         with_neutral=with_neutral,
     )
     return samples, {
-        "run": request.run_id(model.fingerprint, pair.fingerprint),
+        **receipt_of(model, request, pair.fingerprint),
+        "contrast": pair.contrast.name,
+        "control": pair.control.name if pair.control else None,
+        "samples": len(samples.rows),
+        "warnings": list(samples.warnings),
+    }
+
+
+def receipt_of(model: Model, request: BaseRequest, subject: str) -> dict[str, Any]:
+    """What every receipt tells; `subject` is the fingerprint of what was asked about."""
+    return {
+        "run": request.run_id(model.fingerprint, subject),
         "kind": request.kind,
         "request": asdict(request),
         "checkpoint": model.identity,
-        "task": pair.fingerprint,
-        "contrast": pair.contrast.name,
-        "control": pair.control.name if pair.control else None,
+        "task": subject,
         "dtype": str(model.dtype).removeprefix("torch."),
         "device": str(model.device),
         "engine": ENGINE,
         "versions": {"ivx": ivx.__version__, "torch": torch.__version__, "transformers": transformers.__version__},
-        "samples": len(samples.rows),
-        "warnings": list(samples.warnings),
         "checks": [asdict(check) for check in checkup(model).checks],
     }
 

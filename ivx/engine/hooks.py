@@ -36,13 +36,16 @@ class Writes:
 
 
 @contextmanager
-def read(model: Model, places: Iterable[Place]) -> Iterator[dict[Place, Tensor]]:
-    """Collect the states at `places` while the model runs: `[batch, tokens, width]`, `z` as concatenated heads."""
+def read(model: Model, places: Iterable[Place], *, token: int | None = None) -> Iterator[dict[Place, Tensor]]:
+    """Collect the states at `places` while the model runs: `[batch, tokens, width]`, `z` as concatenated heads.
+
+    Of one `token` only that state is held, `[batch, width]`, and the rest of the pass can be let go.
+    """
     seen: dict[Place, Tensor] = {}
 
     def keep(place: Place) -> Callable[[Tensor], None]:
         def visit(state: Tensor) -> None:
-            seen[place] = state
+            seen[place] = state if token is None else state[:, token].clone()
 
         return visit
 

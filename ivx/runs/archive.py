@@ -131,6 +131,10 @@ def _address(asked: dict[str, Any], context: dict[str, Any], origin: str, table:
 def of_result(found: Result, *, metric: str = "contrast") -> bytes:
     """The archive of a result, its maps drawn under one metric."""
     receipt = found.receipt
+    if not hasattr(found, "figures"):
+        raise IvxError(
+            f"run {receipt['run']} is one of {receipt['kind']}, which has no archive: use --out for its rows"
+        )
     return pack(
         asked={"kind": found.request.kind, **{name: receipt[name] for name in ("request", "checkpoint")}},
         receipt=receipt,

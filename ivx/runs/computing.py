@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ivx.models import files, registry
 from ivx.models.fingerprint import of_directory
-from ivx.runs.request import Request
+from ivx.runs.request import BaseRequest
 from ivx.runs.run import Run
 from ivx.runs.store import Store
-from ivx.tasks import catalogue
 
 if TYPE_CHECKING:
     from ivx.models.model import Model
@@ -26,7 +25,7 @@ class Busy(Exception):
     """Another process is computing this run."""
 
 
-def stored(store: Store, request: Request) -> Any | None:
+def stored(store: Store, request: BaseRequest) -> Any | None:
     """The result of a request that was computed before; None where there is none. Reads no weights.
 
     Raises:
@@ -35,8 +34,8 @@ def stored(store: Store, request: Request) -> Any | None:
     if request.adapter is not None:  # merged weights have no fingerprint before they are merged
         return None
     known = registry.embedded(request.checkpoint)
-    pair = catalogue.find(request.task, collection=known.collection if known else "english", against=request.against)
-    run = store.find(request.run_id(_fingerprint(store, request.checkpoint), pair.fingerprint))
+    subject = request.about(known.collection if known else "english")
+    run = store.find(request.run_id(_fingerprint(store, request.checkpoint), subject))
     return None if run is None else result_of(run)
 
 
@@ -48,7 +47,7 @@ def result_of(run: Run) -> Any | None:
     return None if receipt is None or context is None or table is None else restored(run.asked, context, table, receipt)
 
 
-def computed(store: Store, model: Model, request: Request, *, on_progress: Progress | None = None) -> Any:
+def computed(store: Store, model: Model, request: BaseRequest, *, on_progress: Progress | None = None) -> Any:
     """Compute a request; rows are stored as they finish, and those stored by an earlier start are not computed again.
 
     Raises:
@@ -56,9 +55,8 @@ def computed(store: Store, model: Model, request: Request, *, on_progress: Progr
     """
     from ivx.analysis.saved import context
 
-    pair = catalogue.find(request.task, collection=model.collection, against=request.against)
     asked = {"kind": request.kind, "request": asdict(request), "checkpoint": model.identity}
-    run = store.begin(request.run_id(model.fingerprint, pair.fingerprint), asked=asked)
+    run = store.begin(request.run_id(model.fingerprint, request.about(model.collection)), asked=asked)
     with run.lock() as mine:
         if not mine:
             raise Busy

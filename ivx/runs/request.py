@@ -13,6 +13,8 @@ from typing import ClassVar
 from ivx.engine.address import ABLATIONS as ABLATIONS
 from ivx.engine.address import SITES
 from ivx.errors import IvxError
+from ivx.tasks import catalogue
+from ivx.tasks.task import fingerprint
 
 ENGINE = "plan-1"
 """Name and version of the way rows are computed; part of every run id."""
@@ -28,21 +30,45 @@ PLAYERS = {"heads": ("z",), "components": ("attn_out", "mlp_out")}
 
 
 @dataclass(frozen=True)
-class Request:
+class BaseRequest:
     """What every analysis is asked with; `kind` names the analysis.
 
     Attributes:
         checkpoint: name, hub id or directory.
-        task, against: the instruction patched in, and the task whose answer is the contrast (None: its natural one).
-        source_token: where the vector is taken from: `t_inst`, `keyword`, or an index into the instruction's tokens.
-        target_format: `prompt`, `query`, `filler` or `chat`.
         adapter: directory of a LoRA adapter that is merged at load.
     """
 
     kind: ClassVar[str] = ""
+    checkpoint: str
+    _: KW_ONLY
+    seed: int = 0
+    dtype: str = "auto"
+    device: str = "auto"
+    adapter: str | None = None
+
+    def about(self, collection: str) -> str:
+        """Fingerprint of the tasks that are asked about, on a checkpoint of that collection."""
+        raise NotImplementedError
+
+    def run_id(self, checkpoint: str, task: str, *, engine: str = ENGINE) -> str:
+        """Hash of all that changes a number, 12 hexadecimal digits; checkpoint and task enter by their fingerprints."""
+        asked = {**asdict(self), "kind": self.kind, "checkpoint": checkpoint, "task": task, "engine": engine}
+        asked.pop("tasks", None)
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Request(BaseRequest):
+    """What an analysis by patching is asked with.
+
+    Attributes:
+        task, against: the instruction patched in, and the task whose answer is the contrast (None: its natural one).
+        source_token: where the vector is taken from: `t_inst`, `keyword`, or an index into the instruction's tokens.
+        target_format: `prompt`, `query`, `filler` or `chat`.
+    """
+
     position_words: ClassVar[tuple[str, ...]] = ("first", "last")
     source_words: ClassVar[tuple[str, ...]] = ("t_inst", "keyword")
-    checkpoint: str
     task: str
     _: KW_ONLY
     against: str | None = None
@@ -50,23 +76,16 @@ class Request:
     source_token: str = "t_inst"
     target_format: str = "prompt"
     samples: int = 40
-    seed: int = 0
-    dtype: str = "auto"
-    device: str = "auto"
-    adapter: str | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.samples <= 10_000:
             raise IvxError(f"samples is {self.samples}: choose 1 to 10,000")
         for name, words in (("position", self.position_words), ("source_token", self.source_words)):
             value = getattr(self, name)
-            if value not in words and not value.removeprefix("-").isdigit():
-                raise IvxError(f"{name.replace('_', ' ')} {value!r} is not known: use {', '.join(words)} or an index")
+            _check_place(name, value, words)
 
-    def run_id(self, checkpoint: str, task: str, *, engine: str = ENGINE) -> str:
-        """Hash of all that changes a number, 12 hexadecimal digits; checkpoint and task enter by their fingerprints."""
-        asked = {**asdict(self), "kind": self.kind, "checkpoint": checkpoint, "task": task, "engine": engine}
-        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
+    def about(self, collection: str) -> str:
+        return catalogue.find(self.task, collection=collection, against=self.against).fingerprint
 
 
 @dataclass(frozen=True)
@@ -180,6 +199,87 @@ class GameRequest(Request):
         super().__post_init__()
         if not 1 <= self.permutations <= 10_000:
             raise IvxError(f"permutations is {self.permutations}: choose 1 to 10,000")
+
+
+PROJECTIONS = ("pca", "lda", "umap")
+
+
+@dataclass(frozen=True)
+class SeparabilityRequest(BaseRequest):
+    """How well tasks can be told apart from states of their wordings.
+
+    Attributes:
+        tasks: names, `all`, or users' files, each of which is both tasks of its pair.
+        components: sites whose states are probed, in every layer.
+        position: token of each wording: `t_inst`, `keyword` or an index.
+        pairs: probe each task against its contrast task only, instead of all tasks at once.
+        wordings: per task.
+        folds, repeats: of the split by paraphrase family.
+        projections: `pca`, `lda` and, where it is installed, `umap`.
+    """
+
+    kind: ClassVar[str] = "separability"
+    tasks: tuple[str, ...] = ("all",)
+    _: KW_ONLY
+    components: tuple[str, ...] = ("resid_post",)
+    position: str = "t_inst"
+    pairs: bool = False
+    wordings: int = 60
+    folds: int = 5
+    repeats: int = 3
+    projections: tuple[str, ...] = ("pca", "lda")
+
+    def __post_init__(self) -> None:
+        _check_sites(self.components)
+        _check_place("position", self.position, ("t_inst", "keyword"))
+        if not self.tasks:
+            raise IvxError("no task is named: use all, or names of tasks")
+        if wrong := [kind for kind in self.projections if kind not in PROJECTIONS]:
+            raise IvxError(f"there is no projection {', '.join(wrong)}; the projections are {', '.join(PROJECTIONS)}")
+        _check_counts(self, wordings=(10, 2_000), folds=(2, 20), repeats=(1, 100))
+
+    def about(self, collection: str) -> str:
+        return fingerprint(catalogue.several(self.tasks, collection=collection))
+
+
+@dataclass(frozen=True)
+class ErasureRequest(Request):
+    """A vector's effect without what tells tasks apart in it.
+
+    Attributes:
+        component: site that the vectors are taken from and written at, in every layer; not `z`.
+        tasks: whose difference is removed: names, `all`, or users' files.
+        wordings: of each task, that the difference is learnt from.
+        folds: of the split by paraphrase family; a vector is edited by what other families taught.
+    """
+
+    kind: ClassVar[str] = "erasure"
+    component: str = "resid_post"
+    tasks: tuple[str, ...] = ("all",)
+    wordings: int = 60
+    folds: int = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_sites((self.component,))
+        if self.component == "z":
+            raise IvxError("erasure takes whole vectors: choose a site other than z, such as attn_out")
+        _check_counts(self, wordings=(10, 2_000), folds=(2, 20))
+
+    def about(self, collection: str) -> str:
+        return super().about(collection) + fingerprint(catalogue.several(self.tasks, collection=collection))
+
+
+def _check_counts(request: BaseRequest, **bounds: tuple[int, int]) -> None:
+    for name, (least, most) in bounds.items():
+        value = getattr(request, name)
+        if not least <= value <= most:
+            raise IvxError(f"{name} is {value}: choose {least} to {most:,}")
+
+
+def _check_place(name: str, value: str, words: tuple[str, ...]) -> None:
+    if value not in words and not value.removeprefix("-").isdigit():
+        raise IvxError(f"{name.replace('_', ' ')} {value!r} is not known: use {', '.join(words)} or an index")
 
 
 def _check_controls(controls: tuple[str, ...], known: tuple[str, ...]) -> None:

@@ -19,13 +19,13 @@ from ivx.runs.computing import Busy, computed, stored
 from ivx.runs.job import Job
 from ivx.runs.queue import Queue
 from ivx.runs.replay import ReplayRequest, replay
-from ivx.runs.request import Request
+from ivx.runs.request import BaseRequest
 from ivx.runs.store import Store
 
 if TYPE_CHECKING:
     from ivx.models.model import Model
 
-Asked = Request | ReplayRequest
+Asked = BaseRequest | ReplayRequest
 
 KEPT = 48
 """How many ended jobs, with their results, are remembered."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 
 from ivx.errors import TaskError
@@ -10,6 +11,7 @@ from ivx.tasks import english, tiny
 from ivx.tasks.reader import read_pair
 from ivx.tasks.task import Pair, Task
 
+FILES = (".csv", ".jsonl", ".parquet")
 COLLECTIONS = ("tiny", "tiny-period", "english")
 
 
@@ -31,7 +33,7 @@ def find(name: str, *, collection: str = "english", against: str | None = None) 
         name: `animal/colour`, `collection:animal/colour`, or a path to a .csv, .jsonl or .parquet file.
         against: the contrast task; by default the task's natural one.
     """
-    if Path(name).suffix.lower() in (".csv", ".jsonl", ".parquet"):
+    if Path(name).suffix.lower() in FILES:
         pair = read_pair(Path(name))
         if against not in (None, pair.contrast.name):
             raise TaskError(f"{name} holds its own contrast task: leave out against={against!r}")
@@ -43,6 +45,21 @@ def find(name: str, *, collection: str = "english", against: str | None = None) 
     if contrast.field != task.field or contrast.name == task.name:
         raise TaskError(f"{contrast.name} cannot be the contrast of {task.name}: it must answer the same queries")
     return Pair(task, contrast, _control(task, known))
+
+
+def several(names: Sequence[str], *, collection: str = "english") -> tuple[Task, ...]:
+    """Tasks by name, each once; `all` is a whole collection, and a user's file both tasks of its pair."""
+    found: list[Task] = []
+    for name in names:
+        prefix, _, rest = name.rpartition(":")
+        if Path(name).suffix.lower() in FILES:
+            pair = read_pair(Path(name))
+            found += [pair.task, pair.contrast]
+        elif rest == "all":
+            found += tasks(prefix or collection).values()
+        else:
+            found.append(_named(rest, tasks(prefix or collection)))
+    return tuple({(task.collection, task.name): task for task in found}.values())
 
 
 def _named(name: str, known: dict[str, Task]) -> Task:

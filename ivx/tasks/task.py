@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -79,6 +79,12 @@ class Pair:
         """Queries whose two answers differ, sorted."""
         shared = set(self.task.answers) & set(self.contrast.answers)
         return tuple(sorted(q for q in shared if self.task.answers[q] != self.contrast.answers[q]))
+
+
+def fingerprint(tasks: Sequence[Task]) -> str:
+    """SHA-256 over names and wordings of several tasks, 16 hexadecimal digits."""
+    told = [[task.name, task.contrast, [asdict(instruction) for instruction in task.instructions]] for task in tasks]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _told(task: Task) -> dict[str, Any]:

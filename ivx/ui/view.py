@@ -15,7 +15,7 @@ from ivx.models import files
 from ivx.models.registry import CHECKPOINTS, embedded
 from ivx.runs.computing import result_of
 from ivx.runs.job import Job
-from ivx.runs.request import Request
+from ivx.runs.request import BaseRequest
 from ivx.runs.worker import Asked, worker
 from ivx.ui import parts
 
@@ -35,7 +35,7 @@ def session() -> str:
     return str(st.session_state.setdefault(SESSION, secrets.token_hex(8)))
 
 
-def job(request: Request, *, compute: bool) -> Job | None:
+def job(request: BaseRequest, *, compute: bool) -> Job | None:
     """The job of a request, which this session now waits for; None where it is neither stored nor under way.
 
     Without `compute` nothing is started that was not asked for; a session that left a job does not join it again.
@@ -118,7 +118,7 @@ def close_run() -> None:
     st.session_state[RUN] = ""
 
 
-def request_of(asked: dict[str, Any]) -> Request:
+def request_of(asked: dict[str, Any]) -> BaseRequest:
     """The request that a run was computed for."""
     from ivx.analysis.saved import request_of
 
@@ -141,7 +141,7 @@ def start(request: Asked) -> None:
     worker().submit(request, session=session())
 
 
-def leave(request: Request) -> None:
+def leave(request: BaseRequest) -> None:
     """This session waits no longer; what is done is kept."""
     worker().leave(request, session=session())
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -39,6 +40,8 @@ Held = dict[nn.Module, Tensor]
 """What each module holds; attention `[batch, heads, tokens, tokens]`."""
 Attend = Callable[[int, Tensor, Tensor], Tensor]
 """From a layer, its attention and its values `[batch, heads, tokens, width]`, z `[batch, tokens, heads, width]`."""
+Kernel = Callable[[int, Callable[[], Tensor], Tensor], Tensor]
+"""The same, from what gives the attention when it is called."""
 Forward = Callable[[Tensor], Tensor]
 
 
@@ -58,12 +61,12 @@ class Norm(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """The modules that are stood in for, and the block that each is in; those behind the blocks have the last number."""
+    """The modules that are stood in for, and the block that each is in; others have the number behind the last."""
 
     norms: dict[nn.Module, Norm]
     gates: list[nn.Module]
     inner: list[nn.Module]
-    biased: list[nn.Module]
+    biased: dict[nn.Module, Tensor]
     attention: list[nn.Module]
     place: dict[nn.Module, int]
 
@@ -87,7 +90,7 @@ def _found(model: Model) -> Parts:
     parent = model.anatomy.projection.rpartition(".")[0]
     attention = [model.module(layer, parent) for layer in range(model.layers)]
     place = {module: layer for layer, block in enumerate(model.blocks) for module in block.modules()}
-    parts = Parts({}, [], [], [], attention, place)
+    parts = Parts({}, [], [], {}, attention, place)
     for owner in model.hf.modules():
         for name, module in owner.named_children():
             place.setdefault(module, model.layers)
@@ -97,7 +100,7 @@ def _found(model: Model) -> Parts:
                 gated = any("gate" in other for other, _ in owner.named_children())
                 (parts.gates if gated else parts.inner).append(module)
             elif isinstance(module, (nn.Linear, Conv1D)) and isinstance(module.bias, Tensor):
-                parts.biased.append(module)
+                parts.biased[module] = module.bias
     return parts
 
 
@@ -135,8 +138,7 @@ def frozen(model: Model, held: Held, constants: Sequence[Tensor], attend: Attend
             is.
         attend: what becomes of a layer's values.
     """
-    parts, config = parts_of(model), model.hf.config
-    softmax = [softmax_dtype(module, model) for module in parts.attention]
+    parts = parts_of(model)
     modules: list[nn.Module] = []
     forms: list[Forward] = []
     for norm, form in parts.norms.items():
@@ -145,20 +147,57 @@ def frozen(model: Model, held: Held, constants: Sequence[Tensor], attend: Attend
     for module, gated in [(m, True) for m in parts.gates] + [(m, False) for m in parts.inner]:
         modules.append(module)
         forms.append(_activation(module, held, gated=gated))
-    for module in parts.biased:
+    for module, bias in parts.biased.items():
         modules.append(module)
-        forms.append(_biased(module, constants[parts.place[module]]))
-    kernel = config._attn_implementation
-    for layer, module in enumerate(parts.attention):
-        module.__dict__[NAME] = _attention(layer, module, held, softmax[layer], attend)
+        forms.append(_biased(module, bias, constants[parts.place[module]]))
+
+    def kernel(layer: int, weights: Callable[[], Tensor], value: Tensor) -> Tensor:
+        module = parts.attention[layer]
+        if module not in held:
+            held[module] = weights()
+        return attend(layer, held[module], value)
+
+    with uncapped(model), attending(model, kernel), replaced(modules, forms):
+        yield
+
+
+@contextmanager
+def attending(model: Model, kernel: Kernel) -> Iterator[None]:
+    """A layer's z is what `kernel` gives inside this context."""
+    config, modules = model.hf.config, parts_of(model).attention
+    softmax = [softmax_dtype(module, model) for module in modules]
+    before = config._attn_implementation
+    for layer, module in enumerate(modules):
+        module.__dict__[NAME] = partial(_attended, kernel, layer, module, softmax[layer])
     try:
         config._attn_implementation = NAME
-        with uncapped(model), replaced(modules, forms):
-            yield
+        yield
     finally:
-        config._attn_implementation = kernel
-        for module in parts.attention:
+        config._attn_implementation = before
+        for module in modules:
             module.__dict__.pop(NAME, None)
+
+
+def _attended(
+    kernel: Kernel,
+    layer: int,
+    module: nn.Module,
+    softmax: torch.dtype | None,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    options: dict[str, Any],
+) -> Tensor:
+    def weights() -> Tensor:
+        strange = {k for k, v in options.items() if v is not None} - KNOWN
+        if strange:
+            raise UnsupportedArchitecture(
+                f"attention is called with {', '.join(sorted(strange))}, which pathways do not know"
+            )
+        with torch.no_grad():
+            return probabilities(query, key, module=module, options=options, softmax=softmax)
+
+    return kernel(layer, weights, value)
 
 
 def softcap(model: Model) -> float | None:
@@ -217,29 +256,14 @@ def _activation(module: nn.Module, held: Held, *, gated: bool) -> Forward:
     return forward
 
 
-def _biased(module: nn.Module, constant: Tensor) -> Forward:
+def _biased(module: nn.Module, bias: Tensor, constant: Tensor) -> Forward:
     own = module.forward
 
     def forward(states: Tensor) -> Tensor:
         out = own(states)
-        return out + (constant - 1) * module.bias if states.ndim == 3 else out
+        return out + (constant - 1) * bias if states.ndim == 3 else out
 
     return forward
-
-
-def _attention(layer: int, module: nn.Module, held: Held, softmax: torch.dtype | None, attend: Attend) -> Callable:
-    def kernel(query: Tensor, key: Tensor, value: Tensor, options: dict[str, Any]) -> Tensor:
-        if module not in held:
-            strange = {k for k, v in options.items() if v is not None} - KNOWN
-            if strange:
-                raise UnsupportedArchitecture(
-                    f"attention is called with {', '.join(sorted(strange))}, which pathways do not know"
-                )
-            with torch.no_grad():
-                held[module] = probabilities(query, key, module=module, options=options, softmax=softmax)
-        return attend(layer, held[module], value)
-
-    return kernel
 
 
 def spread(values: Tensor, heads: int) -> Tensor:

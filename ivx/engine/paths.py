@@ -146,7 +146,8 @@ class _Search:
 
     def open(self, ends: Sequence[_End]) -> None:
         """Put in place of each end all that can stand just before it."""
-        by_head, by_block = defaultdict(list), defaultdict(list)
+        by_head: dict[int, list[_End]] = defaultdict(list)
+        by_block: dict[int, list[_End]] = defaultdict(list)
         for end in ends:
             (by_block if end.head is None else by_head)[end.layer].append(end)
         for layer, these in by_head.items():

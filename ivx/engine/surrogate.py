@@ -1,7 +1,7 @@
 """The locally linear surrogate: a logit split exactly over tokens, heads, MLPs and edges by one backward sweep.
 
 A frozen forward pass (`ivx.engine.frozen`) is cut at every block's input and at every head's output, so that the sweep
-meets each part's derivative on its way back. With `g` the derivative by a block's output and `ĝ` by its heads' outputs z:
+meets each part's derivative on its way back. With `g` the derivative by a block's output, and `ĝ` by its heads' z:
 
     node(ℓ, t)      = ⟨g, x_ℓ(t)⟩                   what block ℓ's output at t is worth, by all ways onward
     head(ℓ, h, q)   = ⟨ĝ(q, h), z(q, h)⟩            what head h wrote at q

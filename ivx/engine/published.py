@@ -29,7 +29,7 @@ TOGETHER = 64
 class Published(NamedTuple):
     """How far the published sums are from the model's logits.
 
-    `everything` is of the sum over all `paths`; `ranked`, over those that count (scaled up where they are `drawn`), None
+    `everything` is of the sum over all `paths`; `ranked`, over those that count (scaled up where `drawn`), None
     where none does; `kept` is their share.
     """
 

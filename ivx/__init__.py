@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from ivx.analysis.effects import effects as effects
     from ivx.analysis.game import game as game
     from ivx.analysis.interactions import interactions as interactions
+    from ivx.analysis.pathways import pathways as pathways
     from ivx.engine.sweep import sweep as sweep
     from ivx.models.load import load as load
     from ivx.models.load import wrap as wrap
@@ -21,6 +22,7 @@ _PLACES = {
     "effects": "ivx.analysis.effects",
     "interactions": "ivx.analysis.interactions",
     "game": "ivx.analysis.game",
+    "pathways": "ivx.analysis.pathways",
 }
 __all__ = sorted(_PLACES)
 

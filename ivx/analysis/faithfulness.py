@@ -9,26 +9,28 @@ are ranked on one half of the samples and tried on the other.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from ivx.analysis.slots import Alignment
 from ivx.analysis.statistics import RESAMPLES, Array
 from ivx.engine.asked import by_length
-from ivx.engine.kept import logits_with
-from ivx.engine.sweep import sweep
+from ivx.engine.estimate import states_of
+from ivx.engine.hooks import Place
+from ivx.engine.kept import with_edges, with_heads
 from ivx.models.model import Model
 from ivx.tasks.samples import Sample
 
-ABLATIONS = ("mean", "zero", "resample")
 DRAWS = 8
 """Random sets of each size."""
 STEP = 2
+"""Each size is so many times the last."""
+ROWS = 128
+"""Prompts in one pass."""
 LEAST = 0.05
 """Where the whole model and nothing are closer than this, in logits, the share is not defined."""
 
@@ -132,33 +134,59 @@ def _area(sizes: Sequence[int], values: Sequence[float], total: int) -> float:
     return float(np.trapezoid(values, np.array(sizes) / total))
 
 
-def of_heads(model: Model, samples: Sequence[Sample], ablation: str, *, seed: int) -> tuple[list[Sample], Measure]:
-    """The samples that can be ablated so, and what measures sets of heads `[layers × heads]` on them."""
-    source = {i: i for i in range(len(samples))}
-    if ablation == "resample":
-        source = _partners(samples, seed)
-    chosen = [samples[i] for i in source]
-    how = {"mean": "=mean", "zero": "=zero", "resample": ""}[ablation]
+def of_heads(model: Model, samples: Sequence[Sample], ablation: str, *, seed: int) -> Measure | None:
+    """What measures sets of heads `[layers × heads]`; None where no sample can be ablated so.
 
-    def patch(kept: NDArray[np.bool_]) -> str:
-        out = np.argwhere(~kept.reshape(model.layers, model.heads))
-        return ",".join(f"z.{layer}.{head}@*{how}" for layer, head in out.tolist())
+    `mean` is over all tokens of all samples, as of a patch `z.l.h@*=mean`; `resample` takes each head's output at the
+    same token of another sample as long, and leaves out those that have none.
+    """
+    places = [("z", layer) for layer in range(model.layers)]
+    states = [] if ablation == "zero" else states_of(model, [s.instructed for s in samples], places)
+    partner = _partners(samples, seed) if ablation == "resample" else {i: i for i in range(len(samples))}
+    if not partner:
+        return None
+    nothing = torch.zeros(1, 1, 1, device=model.device, dtype=model.dtype)
+    means = {place: torch.cat([found[place] for found in states]).mean(0) for place in places if ablation == "mean"}
+
+    def fill(place: Place, members: Sequence[int], copies: int) -> Tensor:
+        if ablation == "resample":
+            return torch.stack([states[partner[i]][place] for i in members]).repeat(copies, 1, 1)
+        return means.get(place, nothing)
+
+    def run(members: Sequence[int], kept: NDArray[np.bool_]) -> Tensor:
+        heads = torch.from_numpy(kept.reshape(len(kept), model.layers, model.heads)).repeat_interleave(
+            len(members), dim=0
+        )
+        prompts = [samples[i].instructed for i in members] * len(kept)
+        return with_heads(model, prompts, heads, [fill(place, members, len(kept)) for place in places])
+
+    return _measure(samples, sorted(partner), run)
+
+
+Run = Callable[[Sequence[int], NDArray[np.bool_]], Tensor]
+"""From samples of one length and sets, the logits of every sample under every set, set by set."""
+
+
+def _measure(samples: Sequence[Sample], chosen: Sequence[int], run: Run) -> Measure:
+    groups = by_length([samples[i].instructed for i in chosen])
 
     def measure(sets: Sequence[NDArray[np.bool_]]) -> Array:
-        named = [patch(kept) for kept in sets]
-        table = sweep(
-            model,
-            source=[samples[i].instructed for i in source.values()],
-            target=[sample.instructed for sample in chosen],
-            answer=[sample.answer_id for sample in chosen],
-            contrast=[sample.contrast_id for sample in chosen],
-            patches=sorted({text for text in named if text}),
-        )
-        m = (table["logit"].to_numpy() - table["contrast"].to_numpy()).reshape(-1, len(chosen))
-        rows = {text: i for i, text in enumerate(table["patch"].to_pylist()[:: len(chosen)])}
-        return np.stack([m[rows[text]] for text in named])
+        m = np.zeros((len(sets), len(chosen)))
+        for columns in groups.values():
+            members = [chosen[k] for k in columns]
+            answer, contrast = (
+                torch.tensor([getattr(samples[i], name) for i in members]) for name in ("answer_id", "contrast_id")
+            )
+            step = max(1, ROWS // len(members))
+            for start in range(0, len(sets), step):
+                part = np.stack(sets[start : start + step])
+                logits = run(members, part).double().cpu().unflatten(0, (len(part), len(members)))
+                rows = torch.arange(len(members))
+                found = logits[:, rows, answer] - logits[:, rows, contrast]
+                m[start : start + step, columns] = found.numpy()
+        return m
 
-    return chosen, measure
+    return measure
 
 
 def _partners(samples: Sequence[Sample], seed: int) -> dict[int, int]:
@@ -173,37 +201,25 @@ def _partners(samples: Sequence[Sample], seed: int) -> dict[int, int]:
 
 
 def of_edges(
-    model: Model, samples: Sequence[Sample], alignment: Alignment, parts: Sequence[tuple[int, int, str, str]]
+    model: Model, samples: Sequence[Sample], keys: Sequence[Sequence[str]], pairs: Sequence[tuple[str, str]]
 ) -> Measure:
-    """What measures sets of edges (layer, head, from, to), by slots; edges that are no part are never kept."""
-    groups = by_length([sample.instructed for sample in samples])
-    place = {part: i for i, part in enumerate(parts)}
-    numbers = {}
-    for members in groups.values():
-        for i in members:
-            keys = alignment.keys[i]
-            number = np.full((model.layers, model.heads, len(keys), len(keys)), len(parts))
-            by_pair: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
-            for to, end in enumerate(keys):
-                for start in range(to + 1):
-                    by_pair[keys[start], end].append((to, start))
-            for (layer, head, start_key, end), index in place.items():
-                for to, start in by_pair.get((start_key, end), ()):
-                    number[layer, head, to, start] = index
-            numbers[i] = number
+    """What measures sets of edges `[layers × heads × pairs]`; those of no pair are never kept.
 
-    def measure(sets: Sequence[NDArray[np.bool_]]) -> Array:
-        found = np.zeros((len(sets), len(samples)))
-        for members in groups.values():
-            which = np.stack([numbers[i] for i in members])
-            answer, contrast = (
-                torch.tensor([[getattr(samples[i], name)] for i in members], device=model.device)
-                for name in ("answer_id", "contrast_id")
-            )
-            for row, kept in enumerate(sets):
-                edges = torch.from_numpy(np.append(kept, False)[which])
-                logits = logits_with(model, [samples[i].instructed for i in members], edges)
-                found[row, members] = (logits.gather(1, answer) - logits.gather(1, contrast))[:, 0].double().cpu()
-        return found
+    Args:
+        keys: slots of each sample's tokens.
+        pairs: slots (from, to).
+    """
+    place = {pair: i for i, pair in enumerate(pairs)}
+    total = model.layers * model.heads * len(pairs)
+    first = np.arange(0, total, len(pairs)).reshape(model.layers, model.heads, 1, 1)
+    numbers = []
+    for found in keys:
+        pair = np.array([[place.get((start, end), -1) for start in found] for end in found])
+        numbers.append(np.where(pair < 0, total, first + pair))
 
-    return measure
+    def run(members: Sequence[int], kept: NDArray[np.bool_]) -> Tensor:
+        which = np.stack([numbers[i] for i in members])
+        edges = np.concatenate([np.append(one, False)[which] for one in kept])
+        return with_edges(model, [samples[i].instructed for i in members] * len(kept), torch.from_numpy(edges))
+
+    return _measure(samples, range(len(samples)), run)

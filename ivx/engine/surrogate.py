@@ -62,18 +62,17 @@ class Attribution:
         return (self.added + self.carried + self.put).sum(-1)
 
     def deviation(self) -> float:
-        """The largest error of any of the three identities, relative to the size of what is summed."""
+        """The largest error of any of the three identities, relative to the largest sum of sizes at one layer."""
         later = self.constants.flip(1).cumsum(1).flip(1)
         behind = torch.cat([later, torch.zeros_like(later[:, :1])], dim=1) + self.final[:, None]
-        kept = (self.put == 0).double()  # nothing flows into what was patched in
-        sizes = self.nodes.abs().sum(-1) + behind.abs()
+        # Of all layers: where the answer is as likely as its contrast, the last one's sum is next to nothing.
+        size = (self.nodes.abs().sum(-1) + behind.abs()).amax(1)
         found = [
-            (self.nodes.sum(-1) + behind - self.total[:, None]).abs() / sizes,
-            ((self.stay + self.heads.sum(2) + self.added + self.put - self.nodes[:, 1:]) * kept).abs().amax(-1)
-            / sizes[:, 1:],
-            (self.stay + self.edges.sum((2, 3)) - self.carried - self.nodes[:, :-1]).abs().amax(-1) / sizes[:, :-1],
+            self.nodes.sum(-1) + behind - self.total[:, None],
+            self.stay + self.heads.sum(2) + self.added + self.put - self.nodes[:, 1:],
+            self.stay + self.edges.sum((2, 3)) - self.carried - self.nodes[:, :-1],
         ]
-        return max(float(error.nan_to_num().max()) for error in found)
+        return max(float((error.abs().flatten(1).amax(1) / size).nan_to_num().max()) for error in found)
 
     def rows(self, chosen: Sequence[int]) -> Attribution:
         """Some of the batch."""

@@ -1,4 +1,4 @@
-"""The same analyses without a browser: `python -m ivx effects | interactions | tasks | …`, and those of `cli_runs`.
+"""The same analyses without a browser: `python -m ivx effects | interactions | tasks | …`, and those of `cli_*`.
 
 A user's mistake is one line on standard error and exit status 2.
 """
@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ivx
-from ivx import cli_runs
+from ivx import cli_pathways, cli_runs
 from ivx.errors import IvxError
 
 if TYPE_CHECKING:
+    from ivx.analysis.flow import Pathways
     from ivx.analysis.result import Effects
     from ivx.analysis.together import Interactions
 
@@ -58,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     effects.add_argument("--samples", type=int, default=40)
     effects.add_argument("--seed", type=int, default=0)
     effects.add_argument("--metric", default="contrast")
-    _loading(effects)
+    loading(effects)
     effects.add_argument("--out", type=Path, help="write the rows to FILE.parquet, .csv or .json")
     effects.add_argument("--json", action="store_true", help="print the summary as JSON")
     effects.set_defaults(run=_effects)
@@ -79,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     interactions.add_argument(
         "--published-test", action="store_true", help="add the p of the paper's own script, which passes at any data"
     )
-    _loading(interactions)
+    loading(interactions)
     interactions.add_argument("--out", type=Path, help="write the rows to FILE.parquet, .csv or .json")
     interactions.add_argument("--json", action="store_true", help="print the summary as JSON")
     interactions.set_defaults(run=_interactions)
@@ -94,19 +95,21 @@ def _parser() -> argparse.ArgumentParser:
 
     doctor = commands.add_parser("doctor", help="prove the facts that patches rely on, on one checkpoint")
     doctor.add_argument("checkpoint")
-    _loading(doctor)
+    loading(doctor)
     doctor.add_argument("--json", action="store_true")
     doctor.set_defaults(run=_doctor)
 
     checkpoints = commands.add_parser("checkpoints", help="the checkpoints known by name")
     checkpoints.add_argument("--json", action="store_true")
     checkpoints.set_defaults(run=_checkpoints)
+    cli_pathways.add(commands)
     cli_runs.add(commands)
     return parser
 
 
-def _loading(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dtype", default="auto", help="auto, float32, float64, bfloat16 or float16")
+def loading(parser: argparse.ArgumentParser, *, dtype: str = "auto") -> None:
+    """Add the options that say how a checkpoint is loaded."""
+    parser.add_argument("--dtype", default=dtype, help="auto, float32, float64, bfloat16 or float16")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--adapter", help="directory of a LoRA adapter to merge")
 
@@ -116,7 +119,7 @@ def _effects(asked: argparse.Namespace) -> None:
     from ivx.analysis.metrics import find
 
     find(asked.metric)
-    _check_out(asked.out)
+    check_out(asked.out)
     found = effects(
         asked.checkpoint,
         asked.task,
@@ -131,7 +134,7 @@ def _effects(asked: argparse.Namespace) -> None:
         dtype=asked.dtype,
         device=asked.device,
         adapter=asked.adapter,
-        on_progress=_bar if sys.stderr.isatty() else None,
+        on_progress=bar if sys.stderr.isatty() else None,
     )
     if asked.out is not None:
         write(found, asked.out)
@@ -146,7 +149,7 @@ def _interactions(asked: argparse.Namespace) -> None:
     from ivx.analysis.report import text_of
 
     find(asked.metric)
-    _check_out(asked.out)
+    check_out(asked.out)
     found = interactions(
         asked.checkpoint,
         asked.task,
@@ -162,7 +165,7 @@ def _interactions(asked: argparse.Namespace) -> None:
         dtype=asked.dtype,
         device=asked.device,
         adapter=asked.adapter,
-        on_progress=_bar if sys.stderr.isatty() else None,
+        on_progress=bar if sys.stderr.isatty() else None,
     )
     if asked.out is not None:
         write(found, asked.out)
@@ -172,12 +175,14 @@ def _interactions(asked: argparse.Namespace) -> None:
     print(json.dumps(summary, indent=1) if asked.json else text_of(summary))
 
 
-def _check_out(path: Path | None) -> None:
+def check_out(path: Path | None) -> None:
+    """Refuse a file name whose format is not written."""
     if path is not None and path.suffix not in WRITERS:
         raise IvxError(f"--out {path}: its name must end in {', '.join(WRITERS)}")
 
 
-def _bar(_: object, done: int, total: int) -> None:
+def bar(_: object, done: int, total: int) -> None:
+    """Progress on one line of standard error."""
     print(f"\r{done} of {total} rows", end="\n" if done == total else "", file=sys.stderr)
 
 
@@ -217,7 +222,7 @@ def _text(summary: dict[str, Any]) -> str:
     return "\n".join([*lines, *(f"note: {warning}" for warning in summary["warnings"])])
 
 
-def write(found: Effects | Interactions, path: Path) -> None:
+def write(found: Effects | Interactions | Pathways, path: Path) -> None:
     """Write the rows of a result; Parquet carries the receipt in its metadata."""
     from ivx.runs import rows, sheet
 

@@ -19,6 +19,7 @@ LEVELS = {
     "tiny": 4,
     "cli": 5,
     "cli_runs": 5,
+    "cli_pathways": 5,
     "__main__": 6,
     "ui": 5,
     "pages": 6,

@@ -68,6 +68,8 @@ class Curve:
     random_area: float
 
 
+Beat = Callable[[], None]
+"""Called before each pass; what it raises ends the work."""
 Measure = Callable[[Sequence[NDArray[np.bool_]]], Array]
 """From sets of parts that are kept, the difference of logits `[sets, samples]`."""
 
@@ -134,7 +136,7 @@ def _area(sizes: Sequence[int], values: Sequence[float], total: int) -> float:
     return float(np.trapezoid(values, np.array(sizes) / total))
 
 
-def of_heads(model: Model, samples: Sequence[Sample], ablation: str, *, seed: int) -> Measure | None:
+def of_heads(model: Model, samples: Sequence[Sample], ablation: str, *, seed: int, beat: Beat) -> Measure | None:
     """What measures sets of heads `[layers × heads]`; None where no sample can be ablated so.
 
     `mean` is over all tokens of all samples, as of a patch `z.l.h@*=mean`; `resample` takes each head's output at the
@@ -160,14 +162,14 @@ def of_heads(model: Model, samples: Sequence[Sample], ablation: str, *, seed: in
         prompts = [samples[i].instructed for i in members] * len(kept)
         return with_heads(model, prompts, heads, [fill(place, members, len(kept)) for place in places])
 
-    return _measure(samples, sorted(partner), run)
+    return _measure(samples, sorted(partner), run, beat)
 
 
 Run = Callable[[Sequence[int], NDArray[np.bool_]], Tensor]
 """From samples of one length and sets, the logits of every sample under every set, set by set."""
 
 
-def _measure(samples: Sequence[Sample], chosen: Sequence[int], run: Run) -> Measure:
+def _measure(samples: Sequence[Sample], chosen: Sequence[int], run: Run, beat: Beat) -> Measure:
     groups = by_length([samples[i].instructed for i in chosen])
 
     def measure(sets: Sequence[NDArray[np.bool_]]) -> Array:
@@ -179,6 +181,7 @@ def _measure(samples: Sequence[Sample], chosen: Sequence[int], run: Run) -> Meas
             )
             step = max(1, ROWS // len(members))
             for start in range(0, len(sets), step):
+                beat()
                 part = np.stack(sets[start : start + step])
                 logits = run(members, part).double().cpu().unflatten(0, (len(part), len(members)))
                 rows = torch.arange(len(members))
@@ -201,7 +204,12 @@ def _partners(samples: Sequence[Sample], seed: int) -> dict[int, int]:
 
 
 def of_edges(
-    model: Model, samples: Sequence[Sample], keys: Sequence[Sequence[str]], pairs: Sequence[tuple[str, str]]
+    model: Model,
+    samples: Sequence[Sample],
+    keys: Sequence[Sequence[str]],
+    pairs: Sequence[tuple[str, str]],
+    *,
+    beat: Beat,
 ) -> Measure:
     """What measures sets of edges `[layers × heads × pairs]`; those of no pair are never kept.
 
@@ -222,4 +230,4 @@ def of_edges(
         edges = np.concatenate([np.append(one, False)[which] for one in kept])
         return with_edges(model, [samples[i].instructed for i in members] * len(kept), torch.from_numpy(edges))
 
-    return _measure(samples, range(len(samples)), run)
+    return _measure(samples, range(len(samples)), run, beat)

@@ -14,12 +14,14 @@ from typing import Any, NoReturn, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ivx.analysis.flow import Found, Pathways
 from ivx.analysis.maps import Column
 from ivx.analysis.players import Player, sets_with_equals
 from ivx.analysis.result import ROLES, Effects
 from ivx.analysis.together import Interactions
+from ivx.analysis.typed import typed
 from ivx.errors import IvxError
-from ivx.runs.request import EffectsRequest, InteractionsRequest
+from ivx.runs.request import EffectsRequest, InteractionsRequest, PathwaysRequest, Request
 from ivx.runs.run import KEY
 from ivx.tasks.samples import Sample, Samples
 from ivx.tasks.task import Instruction
@@ -36,18 +38,24 @@ IDS = 2**31
 LARGEST = 1e6
 """No logit, and no divergence in nats, of any model is larger."""
 
-Result = Effects | Interactions
-KINDS: dict[str, type[EffectsRequest] | type[InteractionsRequest]] = {
-    kind.kind: kind for kind in (EffectsRequest, InteractionsRequest)
-}
+Result = Effects | Interactions | Pathways
+KINDS: dict[str, type[Request]] = {kind.kind: kind for kind in (EffectsRequest, InteractionsRequest, PathwaysRequest)}
+DRAWN = {"effects": ("maps",), "interactions": ("players",), "pathways": ("heads", "there", "found")}
+"""What a context holds of each kind beside the samples."""
 T = TypeVar("T")
 
 
 def context(found: Result) -> dict[str, Any]:
-    """Samples, layers, and maps or players, as JSON can hold them."""
+    """Samples, layers, and maps, players or what was found of pathways, as JSON can hold them."""
     if isinstance(found, Effects):
         drawn: dict[str, Any] = {
             "maps": {site: [list(column) for column in columns] for site, columns in found.maps.items()}
+        }
+    elif isinstance(found, Pathways):
+        drawn = {
+            "heads": found.heads,
+            "there": [_written(sample) for sample in found.there],
+            "found": asdict(found.found),
         }
     else:
         drawn = {"players": [_player_written(player) for player in found.players]}
@@ -85,8 +93,7 @@ def restored(asked: dict[str, Any], context: dict[str, Any], table: pa.Table, re
         IvxError: a value of `asked` or `context` is missing, of another type, or out of bounds.
     """
     request = request_of(asked)
-    drawn = "maps" if isinstance(request, EffectsRequest) else "players"
-    _keys(context, "layers", drawn, "rows", "control", "warnings", what="context")
+    _keys(context, "layers", *DRAWN[request.kind], "rows", "control", "warnings", what="context")
     layers = _whole(context["layers"], "layers", 1, MAX_LAYERS)
     rows = tuple(_each(context["rows"], "rows", _sample, most=MAX_SAMPLES, least=1))
     control = tuple(_each(context["control"], "control", _sample, most=MAX_SAMPLES))
@@ -96,6 +103,11 @@ def restored(asked: dict[str, Any], context: dict[str, Any], table: pa.Table, re
     samples = Samples(rows, control, warnings)
     if isinstance(request, EffectsRequest):
         return Effects(request, table, samples, _maps(context["maps"], request), layers, receipt)
+    if isinstance(request, PathwaysRequest):
+        there = tuple(_each(context["there"], "there", _sample, most=len(rows), least=len(rows)))
+        heads, found = _whole(context["heads"], "heads", 1, MAX_COLUMNS), typed(Found, context["found"], "found")
+        return Pathways(request, table, samples, there, layers, heads, found, receipt)
+    assert isinstance(request, InteractionsRequest)
     players = tuple(_each(context["players"], "players", _player, most=MAX_COLUMNS, least=1))
     sets, equals = sets_with_equals(request, players, samples, layers=layers)
     return Interactions(request, table, samples, players, sets, equals, layers, receipt)
@@ -109,21 +121,26 @@ def _maps(told: Any, request: EffectsRequest) -> dict[str, tuple[Column, ...]]:
     }
 
 
-def request_of(asked: dict[str, Any]) -> EffectsRequest | InteractionsRequest:
+def request_of(asked: dict[str, Any]) -> Request:
     """The request, its types checked; raises `IvxError`."""
     kind = KINDS.get(str(asked.get("kind"))) if isinstance(asked, dict) else None
     if kind is None or not isinstance(asked.get("request"), dict):
         _refuse("kind", f"a request of the kind {' or '.join(KINDS)}")
     told = dict(asked["request"])
-    _keys(told, *(field.name for field in fields(kind)), what="request")
-    told["sites"] = tuple(_each(told["sites"], "sites", _text, most=20, least=1))
-    if len(set(told["sites"])) < len(told["sites"]):
-        _refuse("sites", "each site once")
+    types = {field.name: str(field.type) for field in fields(kind)}
+    _keys(told, *types, what="request")
+    if "sites" in told:
+        told["sites"] = tuple(_each(told["sites"], "sites", _text, most=20, least=1))
+        if len(set(told["sites"])) < len(told["sites"]):
+            _refuse("sites", "each site once")
     for name, value in told.items():
-        if name in ("samples", "seed", "order"):
+        if value is None and types[name].endswith("| None"):
+            continue
+        if types[name].startswith("int"):
             _whole(value, name, 0, 2**63)
-        elif name in ("against", "adapter"):
-            _maybe(value, name, _text)
+        elif types[name] == "bool":
+            if not isinstance(value, bool):
+                _refuse(name, "true or false")
         elif name != "sites":
             _text(value, name)
     return kind(**told)
@@ -131,6 +148,8 @@ def request_of(asked: dict[str, Any]) -> EffectsRequest | InteractionsRequest:
 
 def checked(found: Result) -> Result:
     """The result itself, when its rows and receipt can be what a sweep returned; else raises `IvxError`."""
+    if isinstance(found, Pathways):
+        _refuse("kind", "effects or interactions, which archives hold")
     _check_receipt(found)
     table, n = found.table, len(found.samples.rows)
     for name in table.column_names:
@@ -145,8 +164,9 @@ def checked(found: Result) -> Result:
         strange = set(pc.unique(table[name]).to_pylist()) - set(allowed)
         if strange:
             _refuse(f"rows, column {name}", f"one of {', '.join(filter(None, allowed))}")
-    if table.group_by(list(KEY)).aggregate([]).num_rows != table.num_rows:
-        _refuse("rows", f"each {', '.join(KEY)} once")
+    key = [name for name in KEY if name in table.column_names]
+    if table.group_by(key).aggregate([]).num_rows != table.num_rows:
+        _refuse("rows", f"each {', '.join(key)} once")
     if not pc.all(pc.equal(pc.list_value_length(table["top_ids"]), pc.list_value_length(table["top_logits"]))).as_py():
         _refuse("rows, column top_ids", "as many token ids as logits")
     for name, low, high in (("top_ids", 0, IDS - 1), ("top_logits", -LARGEST, LARGEST)):

@@ -100,7 +100,7 @@ def strongest(
     search = _Search(surrogate, k, slack)
     last, layers = len(surrogate.prompts[0]) - 1, surrogate.model.layers
     search.constant(layers, last, (), float(final))
-    value = float((slope[0, last] * surrogate.inputs[-1][0, last]).sum())
+    value = float((slope[0, last] * surrogate.inputs[-1][0, last]).sum().detach())
     search.add(value, layers, last, slope[0, last], None, ())
     opened = 0
     while search.ends and opened < most and -search.ends[0].size > search.floor:
@@ -167,7 +167,7 @@ class _Search:
         for row, end in zip(rows, ends, strict=True):
             slope = slopes[row, 0, end.token]
             self.constant(layer, end.token, end.moves, float(constants[row, 0, end.token]))
-            self.add(float((slope * states[0, end.token]).sum()), layer, end.token, slope, None, end.moves)
+            self.add(float((slope * states[0, end.token]).sum().detach()), layer, end.token, slope, None, end.moves)
 
     def _through_block(self, layer: int, ends: Sequence[_End]) -> None:
         """From a block's output to its input at the same token, and to the values that its heads read."""
@@ -182,7 +182,7 @@ class _Search:
             token = end.token
             self.constant(layer, token, end.moves, float(constants[row, 0, token]))
             stay = stays[row, 0, token]
-            self.add(float((stay * states[0, token]).sum()), layer, token, stay, None, end.moves)
+            self.add(float((stay * states[0, token]).sum().detach()), layer, token, stay, None, end.moves)
             attention = run.attention[layer][0, :, token]
             read = at_z[row, 0, token]
             edges = (attention * torch.einsum("hd,shd->hs", read, self.values[layer])).detach()

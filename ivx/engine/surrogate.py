@@ -174,7 +174,7 @@ class Surrogate:
         output `[batch, tokens, width]`; and what biases behind that are worth `[batch]`."""
         z = self._of(answer) if contrast is None else self._of(answer) - self._of(contrast)
         slope, final = _grad(z.sum(), [self.inputs[-1], self.constants[-1]])
-        return z.detach(), slope, final.sum((1, 2))
+        return z.detach(), slope, final.sum((1, 2)).detach()
 
     def _of(self, tokens: Sequence[int]) -> Tensor:
         return self.logits.gather(1, torch.tensor(list(tokens), device=self.logits.device)[:, None]).squeeze(1)

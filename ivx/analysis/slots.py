@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from ivx.analysis.statistics import Array
-from ivx.errors import IvxError
 from ivx.tasks.samples import Sample
 
 SHARED = ("before", "query", "after")
@@ -43,10 +42,6 @@ def keys_of(sample: Sample, *, told: bool, apart: bool = False) -> list[str]:
     start = len(sample.source) if told else 0
     length = len(sample.instructed if told else sample.target)
     first, last = (length - len(sample.target) + end for end in sample.query_span)
-    if first < start:
-        raise IvxError(
-            f"the query {sample.query!r} is not behind its instruction: use the target format prompt or chat"
-        )
     keys = []
     for i in range(length):
         if i < sample.first:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from ivx.analysis.erasure import erasure as erasure
     from ivx.analysis.game import game as game
     from ivx.analysis.interactions import interactions as interactions
+    from ivx.analysis.pathways import pathways as pathways
     from ivx.analysis.scan import scan as scan
     from ivx.analysis.separability import separability as separability
     from ivx.engine.sweep import sweep as sweep
@@ -27,6 +28,7 @@ _PLACES = {
     "scan": "ivx.analysis.scan",
     "interactions": "ivx.analysis.interactions",
     "game": "ivx.analysis.game",
+    "pathways": "ivx.analysis.pathways",
 }
 __all__ = sorted(_PLACES)
 

@@ -1,5 +1,4 @@
-"""The same analyses without a browser: `python -m ivx effects | interactions | tasks | …`, and those of `cli_scan`
-and `cli_runs`.
+"""The same analyses without a browser: `python -m ivx effects | interactions | tasks | …`, and those of `cli_*`.
 
 A user's mistake is one line on standard error and exit status 2.
 """
@@ -15,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ivx
-from ivx import cli_probes, cli_runs, cli_scan
+from ivx import cli_pathways, cli_probes, cli_runs, cli_scan
 from ivx.errors import IvxError
 
 if TYPE_CHECKING:
+    from ivx.analysis.flow import Pathways
     from ivx.analysis.result import Effects
     from ivx.analysis.together import Interactions
     from ivx.runs.request import BaseRequest
@@ -108,12 +108,14 @@ def _parser() -> argparse.ArgumentParser:
     checkpoints.set_defaults(run=_checkpoints)
     cli_scan.add(commands)
     cli_probes.add(commands, loading)
+    cli_pathways.add(commands)
     cli_runs.add(commands)
     return parser
 
 
-def loading(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dtype", default="auto", help="auto, float32, float64, bfloat16 or float16")
+def loading(parser: argparse.ArgumentParser, *, dtype: str = "auto") -> None:
+    """Add the options that say how a checkpoint is loaded."""
+    parser.add_argument("--dtype", default=dtype, help="auto, float32, float64, bfloat16 or float16")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--adapter", help="directory of a LoRA adapter to merge")
 
@@ -175,6 +177,7 @@ def check_out(path: Path | None) -> None:
 
 
 def bar(_: object, done: int, total: int) -> None:
+    """Progress on one line of standard error."""
     print(f"\r{done} of {total} rows", end="\n" if done == total else "", file=sys.stderr)
 
 
@@ -218,7 +221,7 @@ def text(summary: dict[str, Any]) -> str:
     return "\n".join([*lines, *(f"note: {warning}" for warning in summary["warnings"])])
 
 
-def write(found: Effects | Interactions, path: Path) -> None:
+def write(found: Effects | Interactions | Pathways, path: Path) -> None:
     """Write the rows of a result; Parquet carries the receipt in its metadata."""
     from ivx.runs import rows, sheet
 

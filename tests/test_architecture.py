@@ -21,6 +21,7 @@ LEVELS = {
     "cli_probes": 5,
     "cli_runs": 5,
     "cli_scan": 5,
+    "cli_pathways": 5,
     "__main__": 6,
     "ui": 5,
     "pages": 6,

@@ -8,12 +8,13 @@ does the same for rows and receipt, which need it only when they come from elsew
 from __future__ import annotations
 
 from dataclasses import asdict, fields
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ivx.analysis.erased import Erasure
+from ivx.analysis.flow import Found, Pathways
 from ivx.analysis.game import Game, played
 from ivx.analysis.metrics import METRICS
 from ivx.analysis.places import NAME, Column
@@ -22,6 +23,7 @@ from ivx.analysis.result import Effects
 from ivx.analysis.roles import ROLES
 from ivx.analysis.separation import Read, Separability
 from ivx.analysis.together import Interactions
+from ivx.analysis.typed import typed
 from ivx.analysis.values import IDS, boolean, each, keys, maybe, number, refuse, span, text, token_id, whole
 from ivx.engine.reading import SITE
 from ivx.errors import IvxError
@@ -30,6 +32,7 @@ from ivx.runs.request import (
     ErasureRequest,
     GameRequest,
     InteractionsRequest,
+    PathwaysRequest,
     ScanRequest,
     SeparabilityRequest,
 )
@@ -48,21 +51,29 @@ MAX_WARNINGS = 100
 LARGEST = 1e6
 """No logit, and no divergence in nats, of any model is larger."""
 
-Result = Effects | Interactions | Game | Separability | Erasure
-Asked = EffectsRequest | ScanRequest | InteractionsRequest | GameRequest | SeparabilityRequest | ErasureRequest
-KINDS: dict[str, type[Asked]] = {
-    kind.kind: kind
-    for kind in (EffectsRequest, ScanRequest, InteractionsRequest, GameRequest, SeparabilityRequest, ErasureRequest)
-}
+Result = Effects | Interactions | Game | Separability | Erasure | Pathways
+Asked = (
+    EffectsRequest
+    | ScanRequest
+    | InteractionsRequest
+    | GameRequest
+    | SeparabilityRequest
+    | ErasureRequest
+    | PathwaysRequest
+)
+KINDS: dict[str, type[Asked]] = {kind.kind: kind for kind in get_args(Asked)}
 LISTS = ("sites", "controls", "tasks", "components", "projections")
 """Fields of requests that hold several names."""
-WHOLE = ("samples", "seed", "order", "permutations", "wordings", "folds", "repeats")
+WHOLE = ("samples", "seed", "order", "permutations", "wordings", "folds", "repeats", "paths", "traced")
+MAYBE_WHOLE = ("wording", "patch_layer")
+YES_OR_NO = ("pairs", "edge_check", "published")
 DRAWN = {
     "effects": ("maps",),
     "scan": ("maps",),
     "interactions": ("players", "estimates"),
     "game": ("position",),
     "erasure": (),
+    "pathways": ("heads", "there", "found"),
 }
 """What a context holds of each kind, beside samples and layers."""
 
@@ -81,6 +92,12 @@ def context(found: Result) -> dict[str, Any]:
         }
     elif isinstance(found, Interactions):
         drawn = {"players": [_player_written(player) for player in found.players], "estimates": found.estimates}
+    elif isinstance(found, Pathways):
+        drawn = {
+            "heads": found.heads,
+            "there": [_written(sample) for sample in found.there],
+            "found": asdict(found.found),
+        }
     else:
         drawn = {"position": found.position} if isinstance(found, Game) else {}
     return {
@@ -139,6 +156,10 @@ def restored(asked: dict[str, Any], context: dict[str, Any], table: pa.Table, re
         return Game(request, table, samples, *played(request, layers=layers), position, layers, receipt)
     if isinstance(request, ErasureRequest):
         return Erasure(request, table, samples, layers, receipt)
+    if isinstance(request, PathwaysRequest):
+        there = tuple(each(context["there"], "there", _sample, most=len(rows), least=len(rows)))
+        heads, flow = whole(context["heads"], "heads", 1, MAX_COLUMNS), typed(Found, context["found"], "found")
+        return Pathways(request, table, samples, there, layers, heads, flow, receipt)
     players = tuple(each(context["players"], "players", _player, most=MAX_COLUMNS, least=1))
     sets, equals = sets_with_equals(request, players, samples, layers=layers)
     estimates = _estimates(context["estimates"], sets[2])
@@ -196,9 +217,11 @@ def request_of(asked: dict[str, Any]) -> Asked:
                 refuse(name, "each name once")
         elif name in WHOLE:
             whole(value, name, 0, 2**63)
+        elif name in MAYBE_WHOLE:
+            maybe(value, name, lambda v, w: whole(v, w, 0, 2**63))
         elif name in ("against", "adapter"):
             maybe(value, name, text)
-        elif name == "pairs":
+        elif name in YES_OR_NO:
             boolean(value, name)
         else:
             text(value, name)
@@ -207,7 +230,7 @@ def request_of(asked: dict[str, Any]) -> Asked:
 
 def checked(found: Result) -> Result:
     """The result itself, when its rows and receipt can be what a sweep returned; else raises `IvxError`."""
-    if isinstance(found, Separability | Erasure):
+    if isinstance(found, Separability | Erasure | Pathways):
         raise IvxError(f"a run of {found.request.kind} cannot be imported: compute it again from its checkpoint")
     _check_receipt(found)
     table, n = found.table, len(found.samples.rows)

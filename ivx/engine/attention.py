@@ -13,8 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-KNOWN = frozenset({"dropout", "scaling", "sliding_window", "softcap", "s_aux", "is_causal", "position_ids"})
-"""Options of attention calls that are understood here; `dropout`, `is_causal` and `position_ids` change nothing."""
+KNOWN = frozenset(
+    {"dropout", "scaling", "sliding_window", "softcap", "s_aux", "is_causal", "position_ids", "use_cache"}
+)
+"""Options of attention calls that are understood here; all from `is_causal` on, and `dropout`, change nothing."""
 
 
 def attend(
@@ -97,6 +99,26 @@ def attend_together(
     weights = _weights(scores, hidden[:, None], options, softmax).to(query.dtype)
     z = torch.matmul(weights, v.transpose(0, 1)[:, :, None])
     return z.permute(1, 3, 0, 2, 4).flatten(2)
+
+
+def probabilities(
+    query: Tensor, key: Tensor, *, module: nn.Module, options: dict[str, Any], softmax: torch.dtype | None = None
+) -> Tensor:
+    """Causal attention of whole prompts: how much each query token takes from each key token.
+
+    Args:
+        query, key: `[prompts, heads, tokens, width]`, keys with their own heads.
+        module, options, softmax: as in `attend`.
+
+    Returns:
+        `[prompts, heads, tokens, tokens]`, queries first; rows sum to 1, or to less beside a sink.
+    """
+    n, key_heads, scale = query.shape[2], key.shape[1], options.get("scaling")
+    q = query * (query.shape[-1] ** -0.5 if scale is None else scale)
+    q = q.unflatten(1, (key_heads, -1)).transpose(0, 1)
+    scores = torch.matmul(q, key.transpose(0, 1)[:, :, None].transpose(-1, -2))
+    weights = _weights(scores, _hidden(n, n, _window(module, options), query.device), options, softmax)
+    return weights.to(query.dtype).transpose(0, 1).flatten(1, 2)
 
 
 def _window(module: nn.Module, options: dict[str, Any]) -> int | None:

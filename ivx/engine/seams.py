@@ -52,7 +52,7 @@ ALL_ATTENTION_FUNCTIONS.register(NAME, _interface)
 
 
 @contextmanager
-def _forward(modules: Sequence[nn.Module], replacements: Sequence[Callable]) -> Iterator[None]:
+def replaced(modules: Sequence[nn.Module], replacements: Sequence[Callable]) -> Iterator[None]:
     """Replace `forward` on these instances."""
     with ExitStack() as stack:
         for module, forward in zip(modules, replacements, strict=True):
@@ -97,7 +97,7 @@ class Seams:
         parent = model.anatomy.projection.rpartition(".")[0]
         self.attention = [model.module(i, parent) for i in range(model.layers)]
         self.projection = [model.module(i, model.anatomy.projection) for i in range(model.layers)]
-        self.softmax = [_softmax_dtype(module, model) for module in self.attention]
+        self.softmax = [softmax_dtype(module, model) for module in self.attention]
         if model.hf not in _known:
             _known[model.hf] = (self._answers_in_tuples(), prove(model.blocks))
         self.tuples, proved = _known[model.hf]
@@ -129,7 +129,7 @@ class Seams:
             seen.append({**dict(zip(names, rest, strict=False)), **named})
             return self._answer(hidden_states)
 
-        with _forward(self.model.blocks, [through] * self.model.layers):
+        with replaced(self.model.blocks, [through] * self.model.layers):
             self.model.hf(input_ids=self._ids([[self.filler] * longest]), use_cache=False, logits_to_keep=1)
         return [{k: None if k in _WITHOUT else v for k, v in named.items()} for named in seen]
 
@@ -139,14 +139,14 @@ class Seams:
         def stop(hidden_states: Tensor, *_: Any, **__: Any) -> None:
             raise _Reached(hidden_states)
 
-        with _forward(self.model.blocks[:1], [stop]):
+        with replaced(self.model.blocks[:1], [stop]):
             return _reached(lambda: self.model.hf(input_ids=self._ids(prompts), use_cache=False, logits_to_keep=1))
 
     @contextmanager
     def shortened(self) -> Iterator[None]:
         """Norms and MLPs run in their short or compiled forms inside this context."""
         compiled = kept() if self.way.compiled else nullcontext()
-        with compiled, _forward([module for module, _ in self.short], [form for _, form in self.short]):
+        with compiled, replaced([module for module, _ in self.short], [form for _, form in self.short]):
             yield
 
     @contextmanager
@@ -178,7 +178,7 @@ class Seams:
             return self.projection[layer](z)[None], None
 
         facts = self.model.anatomy
-        with _forward([self.attention[layer]], [attend]), ExitStack() as stack:
+        with replaced([self.attention[layer]], [attend]), ExitStack() as stack:
             for name, path, added in (("attn", facts.attn_added, attention), ("mlp", facts.mlp_added, mlp)):
                 if added is not NOTHING:
                     hook = self.model.module(layer, path).register_forward_hook(self._adding(name, added, seen))
@@ -212,7 +212,7 @@ class Seams:
             return self._answer(states[:, None])
 
         # One token a row: so no table of positions is too short for the many states of a chunk.
-        with _forward(self.model.blocks, [through] * (self.model.layers - 1) + [last]):
+        with replaced(self.model.blocks, [through] * (self.model.layers - 1) + [last]):
             return self.model.hf(input_ids=self._ids([[self.filler]] * m), use_cache=False, logits_to_keep=1).logits[
                 :, -1
             ]
@@ -224,7 +224,7 @@ def _compiled(model: Model) -> list[tuple[nn.Module, Forward]]:
     return _compiled_once[model.hf]
 
 
-def _softmax_dtype(module: nn.Module, model: Model) -> torch.dtype | None:
+def softmax_dtype(module: nn.Module, model: Model) -> torch.dtype | None:
     """float32 where the checkpoint's own attention rounds its softmax to it whatever the states' dtype; else None.
 
     transformers' eager attention does in most architectures. It matters in float64 alone, where ivx must equal it.

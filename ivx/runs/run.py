@@ -23,7 +23,7 @@ from ivx.runs import documents, files, locks, shards
 from ivx.runs.aside import Aside
 from ivx.runs.files import Damaged
 
-KEY = ("role", "site", "patch", "sample")
+KEY = ("role", "site", "patch", "sample", "run", "kind", "layer", "head", "from", "to", "item")
 """Columns that, as far as a table has them, tell one row from another."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")

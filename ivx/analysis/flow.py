@@ -1,0 +1,204 @@
+"""The result of a pathways request: rows of parts, and what was found in them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ivx.analysis import overlap as overlaps
+from ivx.analysis.faithfulness import Curve
+from ivx.analysis.overlap import Overlap
+from ivx.analysis.parts import Part
+from ivx.analysis.slots import Slot, coarse
+from ivx.analysis.statistics import Array
+from ivx.engine.paths import Path, by_heads
+from ivx.engine.published import Published
+from ivx.errors import IvxError
+from ivx.runs.request import PathwaysRequest
+from ivx.tasks.samples import Sample, Samples
+
+LISTED = 10
+"""Heads, edges and paths in a summary."""
+
+
+@dataclass(frozen=True)
+class Traced:
+    """The strongest paths of one sample; token numbers are of its instructed prompt."""
+
+    item: int
+    total: float
+    settled: bool
+    paths: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """How exact the surrogate is here: the worst cosine and norm ratio of summed logits to the model's over some
+    samples, the largest error of any identity over all, and the published sum of each traced sample."""
+
+    cosine: float
+    ratio: float
+    deviation: float
+    published: tuple[Published, ...]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is in no table: slots by kind of run, comparisons, causal curves, and paths."""
+
+    slots: dict[str, tuple[Slot, ...]]
+    overlaps: tuple[Overlap, ...]
+    curves: tuple[Curve, ...]
+    traced: tuple[Traced, ...]
+    fidelity: Fidelity
+
+
+@dataclass(frozen=True)
+class Pathways:
+    """A result: `table` has a row for each part (`ivx.analysis.parts`); `there` holds the contrast instruction's
+    samples of the same queries."""
+
+    request: PathwaysRequest
+    table: pa.Table
+    samples: Samples
+    there: tuple[Sample, ...]
+    layers: int
+    heads: int
+    found: Found
+    receipt: dict[str, Any]
+
+    @property
+    def run_id(self) -> str:
+        """Address of this result."""
+        return str(self.receipt["run"])
+
+    def total(self, run: str = "here") -> float:
+        """What is split, mean over samples: the difference of logits, or the logit."""
+        return float(self._means(run, "total")["value"][0].as_py())
+
+    def parts(self, kind: str, *, run: str = "here", layer: int | None = None) -> list[Part]:
+        """Means of one kind: `node`, `stay`, `mlp`, `head`, `edge`, `bias`, `carried` or `patch`; strongest first.
+
+        Args:
+            run: `here`, `there`, `bare` or `patched`.
+            layer: of this block only; −1 is the embeddings.
+        """
+        table, whole = self._means(run, kind), self.total(run)
+        if layer is not None:
+            table = table.filter(pc.field("layer") == layer)
+        order = np.argsort(-np.abs(table["value"].to_numpy()), kind="stable")
+        columns = [
+            table[name].take(order).to_pylist() for name in ("layer", "head", "from", "to", "value", "low", "high")
+        ]
+        rows = zip(*columns, strict=True)
+        return [Part(run, kind, *row, share=row[4] / whole if whole else 0.0) for row in rows]  # type: ignore[misc]
+
+    def nodes(self, run: str = "here") -> list[Part]:
+        """Every token slot behind every block, strongest first."""
+        return self.parts("node", run=run)
+
+    def edges(self, layer: int | None = None, *, run: str = "here") -> list[Part]:
+        """What every head reads where, for which slot, strongest first."""
+        return self.parts("edge", run=run, layer=layer)
+
+    def by_head(self, run: str = "here") -> dict[tuple[int, int], float]:
+        """What each head is worth over all tokens, strongest first."""
+        found: dict[tuple[int, int], float] = defaultdict(float)
+        for part in self.parts("head", run=run):
+            found[part.layer, part.head] += part.value  # type: ignore[index]
+        return dict(sorted(found.items(), key=lambda pair: -abs(pair[1])))
+
+    def paths(self, k: int = LISTED) -> list[tuple[int, Path]]:
+        """The k strongest paths of the traced samples, each with its sample's number."""
+        every = [(traced.item, path) for traced in self.found.traced for path in traced.paths]
+        return sorted(every, key=lambda pair: -abs(pair[1].value))[:k]
+
+    def routes(self) -> dict[tuple[tuple[int, int], ...], float]:
+        """Paths by the heads they go through, mean over traced samples, strongest first."""
+        every = [path for traced in self.found.traced for path in traced.paths]
+        return {heads: value / len(self.found.traced) for heads, value in by_heads(every).items()}
+
+    def overlap(self, other: str = "there") -> Overlap:
+        """The comparison of the instructed runs with `there`, `bare` or `patched` ones."""
+        for found in self.found.overlaps:
+            if found.other == other:
+                return found
+        told = ", ".join(found.other for found in self.found.overlaps)
+        raise IvxError(f"these pathways were not compared with {other!r} runs: use one of {told}, or set patch_layer")
+
+    def beside(self, other: Pathways) -> Overlap:
+        """The comparison with another checkpoint's pathways of the same samples.
+
+        Raises:
+            IvxError: the two have other layers, heads or samples.
+        """
+        mine, theirs = ([s.query for s in found.samples.rows] for found in (self, other))
+        if (self.layers, self.heads) != (other.layers, other.heads) or mine != theirs:
+            raise IvxError("pathways are compared on one shape of model and on the same samples: ask both for the same")
+        pairs = sorted(self._coarse_pairs() | other._coarse_pairs())
+        names = (str(self.receipt["checkpoint"]["name"]), str(other.receipt["checkpoint"]["name"]))
+        return overlaps.compared(
+            self._halves(pairs),
+            other._halves(pairs),
+            names=names,
+            samples=len(mine),
+        )
+
+    def faithfulness(self) -> tuple[Curve, ...]:
+        """The curves of the causal check; none where it was left out, or the model does nothing here."""
+        return self.found.curves
+
+    def summary(self) -> dict[str, Any]:
+        """The result in short, ready for JSON."""
+        return {
+            **self.receipt,
+            "total": {run: self.total(run) for run in self.found.slots},
+            "fidelity": _plain(self.found.fidelity),
+            "heads": [
+                {"layer": layer, "head": head, "value": value, "share": value / self.total()}
+                for (layer, head), value in list(self.by_head().items())[:LISTED]
+            ],
+            "edges": [asdict(part) for part in self.edges()[:LISTED]],
+            "paths": [{"sample": item, **path._asdict()} for item, path in self.paths()],
+            "overlap": [asdict(found) for found in self.found.overlaps],
+            "faithfulness": [asdict(curve) for curve in self.found.curves],
+        }
+
+    def _means(self, run: str, kind: str) -> pa.Table:
+        wanted = (pc.field("run") == run) & (pc.field("kind") == kind) & pc.field("item").is_null()
+        found = self.table.filter(wanted)
+        if run not in self.found.slots:
+            raise IvxError(f"there are no {run!r} runs here: use one of {', '.join(self.found.slots)}")
+        return found
+
+    def _coarse_pairs(self) -> set[tuple[str, str]]:
+        edges = self._means("here", "edge")
+        return {
+            (coarse(a), coarse(b)) for a, b in set(zip(*(edges[n].to_pylist() for n in ("from", "to")), strict=True))
+        }
+
+    def _halves(self, pairs: list[tuple[str, str]]) -> tuple[Array, Array]:
+        place = {pair: i for i, pair in enumerate(pairs)}
+        edges = self._means("here", "edge")
+        found = np.zeros((2, self.layers, self.heads, len(pairs)))
+        at = [
+            place[coarse(a), coarse(b)]
+            for a, b in zip(*(edges[name].to_pylist() for name in ("from", "to")), strict=True)
+        ]
+        for k, name in enumerate(("first_half", "second_half")):
+            np.add.at(found[k], (edges["layer"].to_numpy(), edges["head"].to_numpy(), at), edges[name].to_numpy())
+        first, second = found.reshape(2, self.layers, -1)
+        return first, second
+
+
+def _plain(fidelity: Fidelity) -> dict[str, Any]:
+    sums = [
+        {**told._asdict(), "everything": told.everything._asdict(), "ranked": told.ranked and told.ranked._asdict()}
+        for told in fidelity.published
+    ]
+    return {**asdict(fidelity), "published": sums}

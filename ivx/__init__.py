@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from ivx.analysis.game import game as game
     from ivx.analysis.interactions import interactions as interactions
     from ivx.analysis.pathways import pathways as pathways
+    from ivx.analysis.scan import scan as scan
     from ivx.engine.sweep import sweep as sweep
     from ivx.models.load import load as load
     from ivx.models.load import wrap as wrap
@@ -20,6 +21,7 @@ _PLACES = {
     "wrap": "ivx.models.load",
     "sweep": "ivx.engine.sweep",
     "effects": "ivx.analysis.effects",
+    "scan": "ivx.analysis.scan",
     "interactions": "ivx.analysis.interactions",
     "game": "ivx.analysis.game",
     "pathways": "ivx.analysis.pathways",

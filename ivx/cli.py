@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ivx.analysis.flow import Pathways
     from ivx.analysis.result import Effects
     from ivx.analysis.together import Interactions
+    from ivx.runs.request import Request
 
 WRITERS = (".parquet", ".csv", ".json")
 
@@ -115,27 +116,12 @@ def loading(parser: argparse.ArgumentParser, *, dtype: str = "auto") -> None:
 
 
 def _effects(asked: argparse.Namespace) -> None:
-    from ivx.analysis.effects import effects
     from ivx.analysis.metrics import find
+    from ivx.runs.request import EffectsRequest
 
     find(asked.metric)
     check_out(asked.out)
-    found = effects(
-        asked.checkpoint,
-        asked.task,
-        against=asked.against,
-        sites=tuple(asked.sites.split(",")),
-        position=asked.position,
-        source_token=asked.source_token,
-        direction=asked.direction,
-        target_format=asked.target_format,
-        samples=asked.samples,
-        seed=asked.seed,
-        dtype=asked.dtype,
-        device=asked.device,
-        adapter=asked.adapter,
-        on_progress=bar if sys.stderr.isatty() else None,
-    )
+    found = answered(EffectsRequest, asked)
     if asked.out is not None:
         write(found, asked.out)
     summary = summarise(found, asked.metric)
@@ -143,36 +129,40 @@ def _effects(asked: argparse.Namespace) -> None:
 
 
 def _interactions(asked: argparse.Namespace) -> None:
-    from ivx.analysis.interactions import interactions
     from ivx.analysis.metrics import find
     from ivx.analysis.published import LABEL
     from ivx.analysis.report import text_of
+    from ivx.runs.request import InteractionsRequest
 
     find(asked.metric)
     check_out(asked.out)
-    found = interactions(
-        asked.checkpoint,
-        asked.task,
-        against=asked.against,
-        sites=tuple(asked.sites.split(",")),
-        over=asked.over,
-        position=asked.position,
-        source_token=asked.source_token,
-        order=asked.order,
-        target_format=asked.target_format,
-        samples=asked.samples,
-        seed=asked.seed,
-        dtype=asked.dtype,
-        device=asked.device,
-        adapter=asked.adapter,
-        on_progress=bar if sys.stderr.isatty() else None,
-    )
+    found = answered(InteractionsRequest, asked)
     if asked.out is not None:
         write(found, asked.out)
     summary = found.summary(asked.metric)
     if asked.published_test:
         summary["published_test"] = {"label": LABEL, "p": found.published_test(asked.metric)}
     print(json.dumps(summary, indent=1) if asked.json else text_of(summary))
+
+
+def answered(kind: type[Request], asked: argparse.Namespace) -> Any:
+    """The result of a request whose fields are the command's options: from the store, or computed and stored."""
+    from ivx.models.load import load
+    from ivx.runs.computing import Busy, computed, stored
+    from ivx.runs.store import Store
+
+    told = {field.name: getattr(asked, field.name) for field in fields(kind) if hasattr(asked, field.name)}
+    if "sites" in told:
+        told["sites"] = tuple(told["sites"].split(","))
+    request, store = kind(**told), Store()
+    found = stored(store, request)
+    if found is not None:
+        return found
+    model = load(request.checkpoint, dtype=request.dtype, device=request.device, adapter=request.adapter)
+    try:
+        return computed(store, model, request, on_progress=bar if sys.stderr.isatty() else None)
+    except Busy:
+        raise IvxError("another process is computing this very run: wait for it, then ask again") from None
 
 
 def check_out(path: Path | None) -> None:

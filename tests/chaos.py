@@ -1,16 +1,17 @@
-"""Chaos: the store under kills and damage. `python tests/chaos.py [--rounds 50] [--corruptions 200] [--seed 0]`.
+"""Chaos: the store under kills and damage. `python tests/chaos.py [--rounds 50] [--sweeps 50] [--corruptions 200]`.
 
 Kills: a child works on a run of many small batches, is killed at any moment, and another goes on from what the store
-still holds. Corruptions: files of a store are cut, flipped, deleted or replaced, the store is opened and read whole,
-and then worked on until it is whole again. What may never happen: an exception, or a row lost, doubled or wrong.
+still holds; then the same with real sweeps. Corruptions: files of a store are cut, flipped, deleted or replaced, the
+store is opened and read whole, and then worked on until it is whole again. What may never happen: an exception, or a
+row lost, doubled or wrong.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import random
-import secrets
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pyarrow as pa
@@ -33,6 +35,8 @@ KEY = ("role", "site", "patch", "sample")
 LAYERS, SAMPLES = 12, 10
 CONTEXT = {"samples": ["a", "b"], "maps": {"resid_post": [0, 1]}}
 RECEIPT = {"seconds": 1.5, "rows": 2 * LAYERS * SAMPLES}
+TASK, SWEPT = "animal/colour", 60
+"""What the real sweeps ask for, and of how many samples."""
 PACE = 0.008
 """Mean seconds between two batches of a child that is to be killed."""
 
@@ -142,6 +146,52 @@ def kills(rounds: int, root: Path, chance: random.Random) -> Counter[str]:
     return done
 
 
+def sweeps(rounds: int, root: Path, chance: random.Random) -> Counter[str]:
+    """Kill real sweeps of `tiny-sft` at any moment; each goes on until it is whole, and equals an undisturbed one."""
+    import ivx
+
+    done: Counter[str] = Counter()
+    model, seed = ivx.load("tiny-sft"), 0
+    # Children are forked from a process that has read torch and run nothing, so that each is at work within a second.
+    made = multiprocessing.get_context("forkserver")
+    made.set_forkserver_preload(["ivx.analysis.effects", "ivx.models.load"])
+    while done["kills"] < rounds:
+        whole = ivx.effects(model, TASK, samples=SWEPT, seed=seed)
+        name = whole.run_id
+        while (run := Store(root).find(name)) is None or run.receipt is None:
+            at_work = made.Event()
+            child = made.Process(target=sweep, args=(root, seed, at_work))
+            child.start()
+            assert at_work.wait(60), "the child did not start"
+            if done["kills"] < rounds:
+                time.sleep(chance.uniform(0, 1.2 * whole.receipt["seconds"]))
+                child.kill()
+            child.join()
+            assert child.exitcode in (0, -signal.SIGKILL), child.exitcode
+            done["kills"] += child.exitcode != 0
+            under_way = Store(root).find(name)
+            rows = under_way.table() if under_way is not None else None
+            done["kills that left rows to compute"] += rows is None or rows.num_rows < whole.table.num_rows
+        found, truth = by_key(run.table()), by_key(whole.table)
+        assert found.keys() == truth.keys(), "rows are lost or doubled"
+        apart = max(abs(row["logit"] - truth[key]["logit"]) for key, row in found.items())
+        assert apart < 2e-5, f"a row is wrong by {apart}"  # another batch rounds otherwise in float32
+        done["sweeps finished whole"] += 1
+        seed += 1
+    return done
+
+
+def sweep(root: Path, seed: int, at_work: Event) -> None:
+    """Be the child: compute what the store lacks of one request."""
+    import ivx
+    from ivx.runs.computing import computed
+    from ivx.runs.request import EffectsRequest
+
+    model = ivx.load("tiny-sft")
+    at_work.set()
+    computed(Store(root), model, EffectsRequest("tiny-sft", TASK, samples=SWEPT, seed=seed))
+
+
 def corruptions(number: int, root: Path, chance: random.Random) -> Counter[str]:
     """Damage one thing `number` times; after each, read all in a fresh store, then work until all is whole again."""
     done: Counter[str] = Counter()
@@ -156,9 +206,9 @@ def corruptions(number: int, root: Path, chance: random.Random) -> Counter[str]:
     for i in range(number):
         name = chance.choice(sorted(DAMAGE))
         target = choose(root, chance)
-        while name in ("flip", "cut") and not (target.is_file() and target.stat().st_size):
+        while name in ("flip", "cut") and (target.is_symlink() or not target.is_file() or not target.stat().st_size):
             target = choose(root, chance)
-        DAMAGE[name](target, outside, chance)
+        DAMAGE[name](target, root, chance)
         done[name] += 1
         what = f"{name} of {target.relative_to(root)}"
         try:
@@ -185,67 +235,61 @@ def corruptions(number: int, root: Path, chance: random.Random) -> Counter[str]:
     return done
 
 
+def everything(root: Path) -> list[Path]:
+    """All files and folders of a whole store, but for what is aside."""
+    return sorted(path for path in root.rglob("*") if path.relative_to(root).parts[0] != "aside")
+
+
 def choose(root: Path, chance: random.Random) -> Path:
-    """Anything in the store, each kind as likely as another."""
+    """One of them, each kind as likely as another."""
     kinds: dict[str, list[Path]] = {}
-    for folder, folders, names in os.walk(root):
-        for name in folders + names:
-            path = Path(folder, name)
-            parts = path.relative_to(root).parts
-            if parts[0] != "aside" or len(parts) == 1:
-                label = path.suffix if "shards" in parts[:-1] else RUN.sub("", name)
-                kinds.setdefault(label, []).append(path)
-    return chance.choice(sorted(kinds[chance.choice(sorted(kinds))]))
+    for path in [*everything(root), *root.glob("aside")]:
+        kind = "shard" if path.parent.name == "shards" else "run" if RUN.fullmatch(path.name) else path.name
+        kinds.setdefault(kind, []).append(path)
+    return chance.choice(kinds[chance.choice(sorted(kinds))])
 
 
-def cut(path: Path, outside: Path, chance: random.Random) -> None:
+def cut(path: Path, root: Path, chance: random.Random) -> None:
     os.truncate(path, chance.randrange(path.stat().st_size))
 
 
-def flip(path: Path, outside: Path, chance: random.Random) -> None:
+def flip(path: Path, root: Path, chance: random.Random) -> None:
     data = bytearray(path.read_bytes())
     data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
     path.write_bytes(data)
 
 
-def delete(path: Path, outside: Path, chance: random.Random) -> None:
+def delete(path: Path, root: Path, chance: random.Random) -> None:
     shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
-def garbage(path: Path, outside: Path, chance: random.Random) -> None:
-    delete(path, outside, chance)
+def garbage(path: Path, root: Path, chance: random.Random) -> None:
+    delete(path, root, chance)
     path.write_bytes(chance.randbytes(chance.choice((0, 1, 100, 5000))))
 
 
-def link(path: Path, outside: Path, chance: random.Random) -> None:
-    delete(path, outside, chance)
-    path.symlink_to(chance.choice((outside / "file", outside, outside / "nothing")))
+def link(path: Path, root: Path, chance: random.Random) -> None:
+    delete(path, root, chance)
+    path.symlink_to(root.parent / chance.choice(("outside", "outside/file", "nothing")))
 
 
-def folder(path: Path, outside: Path, chance: random.Random) -> None:
-    delete(path, outside, chance)
+def folder(path: Path, root: Path, chance: random.Random) -> None:
+    delete(path, root, chance)
     path.mkdir()
     (path / "inside").write_bytes(b"garbage")
 
 
-def pipe(path: Path, outside: Path, chance: random.Random) -> None:
-    delete(path, outside, chance)
+def pipe(path: Path, root: Path, chance: random.Random) -> None:
+    delete(path, root, chance)
     os.mkfifo(path)
 
 
-def exchange(path: Path, outside: Path, chance: random.Random) -> None:
-    """Put another file of the store, or all of another folder, in its place."""
-    others = [
-        p for p in path.parents[len(path.parts) - len(outside.parts) - 1].rglob("*") if p.is_file() == path.is_file()
-    ]
-    other = chance.choice(
-        sorted(p for p in others if not p.is_symlink() and path not in p.parents and p not in path.parents)
-    )
-    if other == path:
-        return
-    copy = outside.parent / f"copy-{secrets.token_hex(4)}"
-    shutil.copytree(other, copy, symlinks=True) if other.is_dir() else shutil.copyfile(other, copy)
-    delete(path, outside, chance)
+def exchange(path: Path, root: Path, chance: random.Random) -> None:
+    """Put a copy of another file of the store, or of another folder and all in it, in its place."""
+    others = [p for p in everything(root) if p.is_dir() == path.is_dir() and not p.is_relative_to(path)]
+    other, copy = chance.choice([p for p in others if not path.is_relative_to(p)] or [path]), root.parent / "copy"
+    shutil.copytree(other, copy) if other.is_dir() else shutil.copyfile(other, copy)
+    delete(path, root, chance)
     copy.rename(path)
 
 
@@ -272,6 +316,7 @@ def read(root: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--sweeps", type=int, default=50)
     parser.add_argument("--corruptions", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", nargs=2, metavar=("ROOT", "RUN"), help="be the child that is killed")
@@ -283,7 +328,9 @@ def main() -> None:
     elif given.read:
         read(Path(given.read))
     else:
-        for act, number in ((kills, given.rounds), (corruptions, given.corruptions)):
+        for act, number in ((kills, given.rounds), (sweeps, given.sweeps), (corruptions, given.corruptions)):
+            if not number:
+                continue
             with tempfile.TemporaryDirectory() as place:
                 began = time.monotonic()
                 done = act(number, Path(place) / "store", random.Random(given.seed))

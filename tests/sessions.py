@@ -56,6 +56,7 @@ async def session(url: str, view: dict[str, str], *, patience: float) -> Served:
     ) as socket:
         query, page = urlencode(view), ""
         ticks: dict[str, asyncio.Task] = {}
+        idle = asyncio.Event()
 
         async def ask(fragment: str = "") -> None:
             message = BackMsg()
@@ -69,7 +70,8 @@ async def session(url: str, view: dict[str, str], *, patience: float) -> Served:
         async def tick(fragment: str, interval: float) -> None:
             while True:
                 await asyncio.sleep(interval)
-                await ask(fragment)
+                if idle.is_set():
+                    await ask(fragment)
 
         await ask()
         try:
@@ -86,6 +88,9 @@ async def session(url: str, view: dict[str, str], *, patience: float) -> Served:
                     ticks.clear()
                 elif kind == "new_session":
                     page = message.new_session.page_script_hash
+                    idle.clear()
+                elif kind == "script_finished":
+                    idle.set()
                 elif kind == "page_info_changed":
                     query = message.page_info_changed.query_string
                 elif kind == "delta":

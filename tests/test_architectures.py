@@ -39,6 +39,8 @@ def patches(model: Model) -> list[str]:
     found += [f"z.{i}.{h}@{p}" for i in layers for h in range(model.heads) for p in ("1", "*~-1")]
     found += [f"resid_post.{i}@1~-1,resid_post.{j}@1~-1" for i in layers for j in layers if i < j]
     found += [f"{s}.1@{p}={kind}" for s in sites for p in ("1", "*") for kind in ("zero", "mean")]
+    found += [f"{s}.{i}@{p}=random" for s in sites for i in layers for p in ("1~-1", "*~0")]
+    found += [f"z.1.{h}@1=random" for h in range(model.heads)]
     # Hooks reach the middle of a block by adding a difference; what is left of 0 there, a norm makes large again.
     return [patch for patch in found if patch != "resid_mid.1@*=zero"]
 

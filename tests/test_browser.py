@@ -50,8 +50,10 @@ def finished(page: Page) -> None:
     [
         ("/", "Which states carry the instruction?"),
         ("/effects", "Which states carry the instruction?"),
+        ("/interactions", "Do layers act together?"),
         ("/checkpoints", "Can this checkpoint be trusted?"),
         ("/tasks", "What is asked, and what does the model see?"),
+        ("/runs", "What was computed, and does it still hold?"),
     ],
 )
 def test_every_page_opens_cold(browser: Browser, path: str, question: str) -> None:
@@ -139,3 +141,53 @@ def test_a_formula_and_a_tag_are_text_and_a_bad_file_one_sentence(browser: Brows
     expect(page.locator(".ivx-chip", has_text="<unk>").first).to_be_visible(timeout=PATIENCE)
     assert page.locator("img[src=x]").count() == 0 and page.title() != "owned"
     page.close()
+
+
+def test_pairs_fill_a_click_and_the_card_and_its_link(browser: Browser, app: str) -> None:
+    began = time.monotonic()
+    page = opened(browser, f"{app}/interactions?checkpoint=tiny-dpo&task=animal/colour")
+    expect(page.get_by_text("estimate, exact value pending")).to_be_visible(timeout=PATIENCE)
+    print(f"estimate {time.monotonic() - began:.1f} s after opening")
+    finished(page)
+    print(f"complete {time.monotonic() - began:.1f} s after opening")
+    expect(page.get_by_text("estimate, exact value pending")).to_have_count(0)
+    card = page.locator(CARD).first
+    page.locator("path[aria-label*='column: 0'][aria-label*='layer: 3']").first.click()
+    expect(card).to_contain_text("Layers 0 and 3", timeout=PATIENCE)
+    expect(card).to_contain_text("Another task’s vectors")
+    page.wait_for_url("**pair=resid_post.0*", timeout=PATIENCE)
+    page.locator("path[aria-label*='column: 0'][aria-label*='layer: 7']").first.click()
+    expect(card).to_contain_text("Degenerate", timeout=PATIENCE)
+    page.wait_for_url("**resid_post.7*", timeout=PATIENCE)
+    other = opened(browser, page.url)
+    expect(other.locator(CARD).first).to_contain_text("Layers 0 and 7", timeout=PATIENCE)
+    assert page.outside == other.outside == []  # type: ignore[attr-defined]
+    other.close()
+    page.close()
+
+
+def test_a_run_is_listed_replayed_opened_and_found_by_its_link(browser: Browser, app: str) -> None:
+    page = opened(browser, f"{app}/effects?checkpoint=tiny-base&task=animal/can-fly&source=keyword")
+    finished(page)
+    run = page.locator(".ivx-trust code").last.inner_text()
+    page.goto(f"{app}/runs")
+    table = page.locator("[data-testid=stDataFrame]")
+    expect(table).to_be_visible(timeout=PATIENCE)
+    box = table.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 15, box["y"] + 38 + 17)  # the last used is the first
+    expect(page.get_by_text(f"Run {run}")).to_be_visible(timeout=PATIENCE)
+    page.get_by_role("button", name="Replay 5 rows").click()
+    said = page.get_by_text("the largest deviation of a logit is")
+    expect(said).to_be_visible(timeout=PATIENCE)
+    assert float(said.inner_text().rstrip(".").rpartition(" ")[2]) < 1e-4
+    page.get_by_role("button", name="Open", exact=True).click()
+    expect(page.get_by_text(f"Run {run}: tiny-base")).to_be_visible(timeout=PATIENCE)
+    page.wait_for_url(f"**run={run}**", timeout=PATIENCE)
+    link = page.url
+    other = opened(browser, link)
+    expect(other.get_by_text(f"Run {run}: tiny-base")).to_be_visible(timeout=PATIENCE)
+    finished(other)
+    other.goto(f"{app}/effects?run=0123456789ab")
+    expect(other.get_by_text("This run is not here")).to_be_visible(timeout=PATIENCE)
+    assert page.outside == other.outside == []  # type: ignore[attr-defined]

@@ -7,14 +7,13 @@ from dataclasses import fields, replace
 import pytest
 
 from ivx.errors import IvxError
-from ivx.runs.request import EffectsRequest, GameRequest, InteractionsRequest, Request
+from ivx.runs.request import EffectsRequest, GameRequest, InteractionsRequest, PathwaysRequest, Request
 
 CHANGED = {
-    "task": "animal/can-fly",
     "against": "animal/colour",
     "position": "2",
     "source_token": "keyword",
-    "target_format": "query",
+    "target_format": "chat",
     "samples": 41,
     "seed": 1,
     "dtype": "float64",
@@ -22,27 +21,35 @@ CHANGED = {
     "adapter": "here",
     "sites": ("attn_out",),
     "direction": "noise",
+    "controls": ("random",),
     "over": "components",
     "order": 3,
     "permutations": 9,
+    "of": "logit",
+    "wording": 2,
+    "patch_layer": 3,
+    "paths": 9,
+    "traced": 9,
+    "ablation": "zero",
+    "edge_check": True,
+    "published": True,
 }
 
 
-@pytest.mark.parametrize("kind", [EffectsRequest, InteractionsRequest, GameRequest])
+@pytest.mark.parametrize("kind", [EffectsRequest, InteractionsRequest, GameRequest, PathwaysRequest])
 def test_every_field_changes_the_run(kind: type[Request]) -> None:
     asked = kind("tiny-sft", "animal/colour")
     if kind is InteractionsRequest:
         asked = replace(asked, sites=("mlp_out",))  # a site that layers and components both have
-    runs = {asked.run_id("a"), asked.run_id("b")}
-    for field in fields(kind):
-        if field.name != "checkpoint":  # which enters by its fingerprint
-            runs.add(replace(asked, **{field.name: CHANGED[field.name]}).run_id("a"))
-    assert len(runs) == len(fields(kind)) + 1
-    assert asked.run_id("a") == replace(asked, checkpoint="elsewhere").run_id("a")
+    runs = {asked.run_id("a", "t"), asked.run_id("b", "t"), asked.run_id("a", "u")}
+    named = {field.name for field in fields(kind)} - {"checkpoint", "task"}  # which enter by their fingerprints
+    runs |= {replace(asked, **{name: CHANGED[name]}).run_id("a", "t") for name in named}
+    assert len(runs) == len(named) + 3
+    assert asked.run_id("a", "t") == replace(asked, checkpoint="elsewhere", task="other").run_id("a", "t")
 
 
 def test_analyses_of_one_kind_never_meet_another_kinds() -> None:
-    assert len({kind.kind for kind in (EffectsRequest, InteractionsRequest, GameRequest)}) == 3
+    assert len({kind.kind for kind in (EffectsRequest, InteractionsRequest, GameRequest, PathwaysRequest)}) == 4
 
 
 @pytest.mark.parametrize(

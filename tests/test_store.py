@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
 import pickle
@@ -23,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ivx.errors import IvxError
-from ivx.runs import documents, files, shards
+from ivx.runs import documents, files, locks, shards
 from ivx.runs.aside import Aside
 from ivx.runs.disk import InlineDisk
 from ivx.runs.files import Damaged
@@ -241,6 +242,27 @@ def test_a_folder_that_others_rely_on_is_no_store(tmp_path: Path, monkeypatch: p
         monkeypatch.setenv("IVX_CACHE_GB", text)
         with pytest.raises(IvxError, match="IVX_CACHE_GB"):
             Store()
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, seen = tmp_path / "file", []
+    fsync, replace = os.fsync, os.replace
+
+    def synced(file: int) -> None:
+        fsync(file)
+        seen.append(("folder" if stat.S_ISDIR(os.fstat(file).st_mode) else os.fstat(file).st_size, path.exists()))
+
+    def refused(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", synced)
+    files.write(path, b"four")
+    assert seen == [(4, False), ("folder", True)] and path.read_bytes() == b"four"
+    monkeypatch.setattr(os, "replace", refused)
+    with pytest.raises(IvxError, match="No space left"):
+        files.write(path, b"other")
+    monkeypatch.setattr(os, "replace", replace)
+    assert path.read_bytes() == b"four" and os.listdir(tmp_path) == ["file"]
 
 
 # What is damaged is never served.
@@ -521,7 +543,7 @@ def test_the_disk_takes_nothing_but_bytes(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith("cache.db")] == []
 
 
-@pytest.mark.parametrize("how", [*KINDS, "settings", "table", "other", "whole", "journal"])
+@pytest.mark.parametrize("how", [*KINDS, "settings", "directory", "table", "other", "whole", "journal"])
 def test_a_damaged_index_is_made_anew(root: Path, tmp_path: Path, how: str) -> None:
     filled(root, A)
     Store(root).put("view", "good")
@@ -530,6 +552,9 @@ def test_a_damaged_index_is_made_anew(root: Path, tmp_path: Path, how: str) -> N
         case "settings":
             with sqlite3.connect(database) as connection:
                 connection.execute("INSERT INTO Settings VALUES ('disk__directory', '/')")
+        case "directory":
+            with sqlite3.connect(database) as connection:
+                connection.execute("INSERT INTO Settings VALUES ('_directory', ?)", (str(tmp_path),))
         case "table":
             with sqlite3.connect(database) as connection:
                 connection.execute("DROP TABLE Cache")
@@ -558,7 +583,7 @@ def test_a_damaged_index_is_made_anew(root: Path, tmp_path: Path, how: str) -> N
     assert not (tmp_path / "cache.db").exists() and not (tmp_path / "nothing").exists()
 
 
-@pytest.mark.parametrize("how", [*KINDS, "rows"])
+@pytest.mark.parametrize("how", [*KINDS, "rows", "cut in place"])
 def test_an_index_damaged_while_it_is_open(root: Path, how: str) -> None:
     filled(root, A)
     store = Store(root)
@@ -566,6 +591,8 @@ def test_an_index_damaged_while_it_is_open(root: Path, how: str) -> None:
     if how == "rows":
         with sqlite3.connect(root / "index" / "cache.db") as connection:
             connection.execute("UPDATE Settings SET value = 'x' WHERE key = 'size'")
+    elif how == "cut in place":
+        os.truncate(root / "index" / "cache.db", 8192)
     else:
         damage(root / "index" / "cache.db", how)
     assert store.get("view") in (None, "good")
@@ -573,6 +600,14 @@ def test_an_index_damaged_while_it_is_open(root: Path, how: str) -> None:
         store.put("view", "new")
         assert store.get("view") == "new"
     assert [entry.run for entry in store.entries()] == [A] and Store(root).get("view") == "new"
+
+
+def test_an_index_that_another_process_has_replaced_is_found(root: Path) -> None:
+    store = Store(root)
+    store.put("view", "old")
+    shutil.rmtree(root / "index")
+    Store(root).put("view", "new")
+    assert store.get("view") == "new" and not store.notices()
 
 
 def test_the_whole_store_may_vanish_while_it_is_open(root: Path) -> None:
@@ -698,6 +733,29 @@ def test_a_lock_is_held_by_one(root: Path) -> None:
     assert seen == [False] and run.state == "partial"
     other()
     assert seen == [False, True]
+
+
+def test_who_only_asks_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    asker = os.open(path, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(asker, fcntl.LOCK_SH)
+    assert not locks.is_held(path)
+    threading.Timer(0.05, os.close, (asker,)).start()
+    with locks.hold(path) as mine:
+        assert mine and locks.is_held(path)
+
+
+def test_a_lock_on_a_removed_file_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, real = tmp_path / "lock", locks._lock
+
+    def removed_first(file: int, kind: int) -> bool:
+        monkeypatch.setattr(locks, "_lock", real)
+        path.unlink()
+        return real(file, kind)
+
+    monkeypatch.setattr(locks, "_lock", removed_first)
+    with locks.hold(path) as mine:
+        assert mine and locks.is_held(path)
 
 
 def test_to_ask_for_the_state_keeps_nobody_from_the_lock(root: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 import ivx
 from ivx.engine.address import parse
+from ivx.engine.drawn import draw_of, drawn
 from ivx.errors import AddressError, Cancelled, IvxError
 from tests import oracle
 from tests.random_models import random_model
@@ -33,14 +35,16 @@ def oracle_logits(hf, kind: str, address: str, sample: int) -> torch.Tensor:
             state = before(state).clone()
             positions = range(state.shape[1]) if patch.position is None else [patch.position]
             for p in positions:
-                if patch.ablation == "zero":
+                if patch.value == "zero":
                     value = torch.zeros(state.shape[-1], dtype=state.dtype)
-                elif patch.ablation == "mean":
+                elif patch.value == "mean":
                     value = torch.stack(
                         [s for e in every for s in (e if patch.position is None else [e[patch.position]])]
                     ).mean(0)
                 else:
                     value = theirs[p if patch.source is None else patch.source]
+                    if patch.value == "random":
+                        value = random_state(patch, sample, p if patch.source is None else patch.source, value, heads)
                 if patch.head is None:
                     state[0, p] = value
                 else:
@@ -53,6 +57,21 @@ def oracle_logits(hf, kind: str, address: str, sample: int) -> torch.Tensor:
     return oracle.run(hf, kind, TARGET[sample], edits)
 
 
+def random_state(patch, sample: int, taken: int, theirs: torch.Tensor, heads: int) -> torch.Tensor:
+    """Written out from what `=random` says of itself: the seed, the direction, the norm."""
+    key = (patch.site, patch.layer, patch.head, taken % len(SOURCE[sample]))
+    seed = sha256(repr((*key, tuple(TARGET[sample]), tuple(SOURCE[sample]))).encode()).digest()[:8]
+    rng = np.random.default_rng(int.from_bytes(seed, "big"))
+    if patch.head is None:
+        direction = rng.standard_normal(len(theirs))
+        return torch.tensor(direction * float(theirs.norm()) / np.linalg.norm(direction))
+    own = theirs.view(heads, -1)[patch.head]
+    direction = rng.standard_normal(len(own))
+    found = torch.zeros(heads, len(own), dtype=torch.float64)
+    found[patch.head] = torch.tensor(direction * float(own.norm()) / np.linalg.norm(direction))
+    return found.flatten()
+
+
 SITES = ["resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z"]
 ADDRESSES = [f"{site}.{layer}@{end}" for site in SITES for layer in (0, 2) for end in ("0~-1", "-1~2", "1")] + [
     "z.1.3@0~-1",
@@ -62,6 +81,10 @@ ADDRESSES = [f"{site}.{layer}@{end}" for site in SITES for layer in (0, 2) for e
     "z.2.1@0=zero",
     "mlp_out.0@-1=mean",
     "resid_post.1@*=mean",
+    *(f"{site}.1@0~-1=random" for site in SITES),
+    "z.2.3@-1~1=random",
+    "resid_post.1@*~0=random",
+    "z.1.0@1=random,z.1.2@1~-1=random,mlp_out.2@-1=random",
     "resid_post.0@0~-1,resid_post.2@-1~1",
     "resid_post.1@0~-1,resid_post.1@0~1",
     "z.0.1@0~-1,z.0.2@0~-1,mlp_out.1@1~1,resid_pre.2@*=zero",
@@ -126,6 +149,46 @@ def test_facts_of_patching() -> None:
     assert np.array_equal(found["resid_post.2@0~-1"], found[""])
 
 
+def test_a_random_state_is_the_row_s_own() -> None:
+    """The same alone as among others; another for another sample, place and head; of the source's norm."""
+    model = random_model("llama")
+    patches = ["resid_post.1@0~-1=random", "resid_post.1@1~-1=random", "z.1.2@0~-1=random", "attn_out.0@1=random"]
+    whole = logits(model, source=SOURCE, target=TARGET, answer=ANSWER, patches=patches)
+    for patch in patches:
+        for i in range(2):
+            alone = logits(model, source=[SOURCE[i]], target=[TARGET[i]], answer=[ANSWER[i]], patches=[patch])
+            assert alone[patch][0] == pytest.approx(whole[patch][i], abs=1e-12)
+    both = logits(model, source=[SOURCE[0]] * 2, target=[TARGET[0], TARGET[0][:-1]], answer=[50, 50], patches=patches)
+    assert all(abs(both[patch][0] - whole[patch][0]) < 1e-12 for patch in patches)
+    state = torch.randn(32, dtype=torch.float64)
+    patch = parse("z.1.2@0~-1=random")[0]
+    seen = [draw_of(patch, target=[1, 2], source=[3, i], taken=at) for i in (4, 5) for at in (0, 1)]
+    assert len(set(seen)) == 4
+    part = drawn(state, seen[0], heads=4)
+    assert float(part[16:24].norm()) == pytest.approx(float(state[16:24].norm())) and int((part != 0).sum()) == 8
+    rounded = drawn(state.bfloat16(), seen[0], heads=4)
+    assert torch.nn.functional.cosine_similarity(rounded.double(), part, dim=0) > 0.999
+
+
+@pytest.mark.parametrize("engine", ["plan", "hooks"])
+@pytest.mark.parametrize("site", SITES)
+def test_a_mean_may_be_of_named_states(site: str, engine: str) -> None:
+    model = random_model("olmo2")
+    address, places = f"{site}.1@1=mean", [(SOURCE[0], -1), (SOURCE[1], 2), (TARGET[0], 0)]
+    asked = {"source": SOURCE, "target": TARGET, "answer": ANSWER, "engine": engine}
+    found = ivx.sweep(model, patches=[address, f"{site}.0@1~0"], means={address: places}, **asked)
+    mean = torch.stack([oracle.states(model.hf, "olmo2", ids, (site, 1))[at] for ids, at in places]).mean(0)
+
+    def edit(state: torch.Tensor) -> torch.Tensor:
+        state = state.clone()
+        state[0, 1] = mean
+        return state
+
+    for i in range(2):
+        wanted = oracle.run(model.hf, "olmo2", TARGET[i], {(site, 1): edit})
+        assert found["logit"][2 + i].as_py() == pytest.approx(float(wanted[ANSWER[i]]), abs=1e-9)
+
+
 def test_micro_batches_and_streaming_change_nothing() -> None:
     model = random_model("llama")
     asked = {"source": SOURCE, "target": TARGET, "answer": ANSWER, "patches": ADDRESSES[:20]}
@@ -178,7 +241,9 @@ def test_two_threads_on_one_model() -> None:
         ("resid_post.1@4~-1", "sample 1 has 3 tokens"),
         ("resid_post.1@0~-9", "source of sample 0 has 4 tokens"),
         ("resid_post.1@*", "'the same position' is not defined"),
-        ("resid_post.1@0=noise", "=zero or =mean"),
+        ("resid_post.1@0=noise", "=zero or =mean, or =random"),
+        ("resid_post.1@0~-1=mean", "takes nothing from the source"),
+        ("resid_post.1@0~-9=random", "source of sample 0 has 4 tokens"),
     ],
 )
 def test_unknown_coordinates_are_refused(address: str, told: str) -> None:
@@ -198,6 +263,8 @@ def test_parallel_blocks_have_no_middle() -> None:
         ({"source": [[], [1]]}, "source of sample 0 is empty"),
         ({"answer": [1, 999]}, "token id 999"),
         ({"attention": "magic"}, "attention='magic'"),
+        ({"means": {"z.0@0=mean": [([1, 2], 5)]}}, "prompt of state 0 has 2 tokens, none at 5"),
+        ({"means": {"z.0@0=mean": []}}, "no state to average"),
     ],
 )
 def test_bad_input_is_one_sentence(change: dict, told: str) -> None:

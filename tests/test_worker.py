@@ -59,7 +59,7 @@ def test_everything_that_changes_a_number_is_in_the_run_id() -> None:
     other = {
         "against": "animal/can-fly", "position": "first", "source_token": "keyword", "target_format": "query",
         "samples": 5, "seed": 1, "dtype": "float64", "device": "cpu", "adapter": "a", "sites": ("z",),
-        "direction": "noise",
+        "direction": "noise", "controls": ("task", "random"),
     }  # fmt: skip
     named = {field.name for field in fields(EffectsRequest)} - {"checkpoint", "task"}
     assert named == set(other), "a new field must change the run id, and be named here"

@@ -2,24 +2,27 @@
 
 One request becomes two kinds of maps. Residual, `attn_out` and `mlp_out` sites take the state of the instruction's
 source token and write it at each position of the bare prompt (layer × position). `z` takes each head's output at the
-instructed prompt's answer position and writes it at the bare prompt's (layer × head). Noising goes the other way, each
-position from its like in the bare run. Every sample is measured twice: with its own source, and with a control's.
+instructed prompt's answer position and writes it at the bare prompt's (layer × head). Other directions disturb the
+instructed run: by the bare run's state of the same token, by another sample's, or by ablation. Every sample is measured
+again with each control (`ivx.analysis.roles`).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ivx.analysis.maps import address_of, map_of
+from ivx.analysis.maps import map_of
 from ivx.analysis.metrics import find
-from ivx.analysis.result import Effects, Progress
-from ivx.analysis.rows import Runs, denoising, instruction_of, noising, opened, opening, prepared, swept, told
+from ivx.analysis.result import ROWS, Effects, Progress
+from ivx.analysis.roles import Runs, denoising, disturbing
+from ivx.analysis.rows import instruction_of, opened, opening, prepared, rows_in, swept, told
 from ivx.engine.estimate import estimate
 from ivx.models.model import Model
 from ivx.runs.request import EffectsRequest
@@ -47,31 +50,45 @@ def compute(
     model: Model, request: EffectsRequest, *, on_progress: Progress | None = None, known: pa.Table | None = None
 ) -> Effects:
     """Run a request on a loaded model; rows that are `known` from an earlier start are not computed again."""
+    samples, receipt = prepared(model, request, with_neutral="neutral" in request.controls)
+    maps = {site: map_of(site, model, request, samples) for site in request.sites}
+    runs = {site: runs_of(request, samples, site) for site in request.sites}
+    found = Effects(request, ROWS.empty_table(), samples, maps, model.layers, receipt)
+    shade = partial(_estimates, model, request, samples.rows) if request.direction == "denoise" else None
+    return filled(model, found, runs, shade, on_progress=on_progress, known=known)
+
+
+def filled(
+    model: Model,
+    empty: Effects,
+    runs: dict[str, tuple[Runs, ...]],
+    shade: Callable[[dict[str, list[str]]], dict[str, dict[str, float]]] | None = None,
+    *,
+    on_progress: Progress | None,
+    known: pa.Table | None,
+) -> Effects:
+    """A result with its rows, which `runs` make site by site; `shade` estimates its cells until they come."""
     began = time.perf_counter()
-    samples, receipt = prepared(model, request)
-    rows = samples.rows
-    maps = {site: map_of(site, model, request, rows) for site in request.sites}
-    instructed, receipt["how"] = told(model, samples)
+    samples = empty.samples
+    instructed, how = told(model, samples)
     finished = opening(instructed, known)
-    patches = {
-        site: [address_of(request, site, layer, column) for layer in range(model.layers) for column in columns]
-        for site, columns in maps.items()
-    }
-    both = 2 if samples.control or request.direction == "noise" else 1
+    patches = {site: [patch for _, _, patch in empty.places(site)] for site in empty.maps}
     estimates: dict[str, dict[str, float]] = {}
-    total = sum((len(found) + 1) * len(rows) * both for found in patches.values())
+    total = sum(rows_in(samples, runs[site], found) for site, found in patches.items())
     done = 0 if known is None else known.filter(pc.field("role") != "told").num_rows
 
     def result() -> Effects:
-        seconds = round(time.perf_counter() - began, 3)
         table = pa.concat_tables(finished)
-        known = {**receipt, "rows": table.num_rows, "seconds": seconds}
-        return Effects(request, table, samples, maps, model.layers, known, estimates)
+        seconds = round(time.perf_counter() - began, 3)
+        receipt = {**empty.receipt, "how": how, "rows": table.num_rows, "seconds": seconds}
+        return replace(empty, table=table, receipt=receipt, estimates=estimates)
 
-    if on_progress is not None and request.direction == "denoise":
-        estimates = _estimates(model, request, rows, patches)
-        # What is likely to matter is computed first: a sweep of several passes takes its patches in this order.
-        patches = {site: sorted(found, key=lambda p: -abs(estimates["contrast"][p])) for site, found in patches.items()}
+    if on_progress is not None:
+        if shade is not None:
+            estimates = shade(patches)
+            # What is likely to matter is computed first: a sweep of several passes takes its patches in this order.
+            order = estimates["contrast"]
+            patches = {site: sorted(found, key=lambda p: -abs(order[p])) for site, found in patches.items()}
         on_progress(result(), done, total)
     for site, addresses in patches.items():
 
@@ -82,13 +99,15 @@ def compute(
             if on_progress is not None:
                 on_progress(result(), done, total)
 
-        swept(model, samples, runs_of(request, samples, site), site, addresses, arrived, known=known)
+        swept(model, samples, runs[site], site, addresses, arrived, known=known)
     return result()
 
 
-def runs_of(request: EffectsRequest, samples: Samples, site: str) -> Runs:
+def runs_of(request: EffectsRequest, samples: Samples, site: str) -> tuple[Runs, ...]:
     """The prompts behind the rows of one site."""
-    return noising(samples) if request.direction == "noise" else denoising(samples, partial(_source, site, request))
+    if request.direction == "denoise":
+        return denoising(samples, partial(_source, site, request), request.controls)
+    return disturbing(samples, request.direction, request.controls)
 
 
 def _estimates(

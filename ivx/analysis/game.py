@@ -23,6 +23,8 @@ from ivx.analysis.metrics import find
 from ivx.analysis.rows import by_patch, instruction_of, labelled, opened, prepared, told
 from ivx.analysis.statistics import Array
 from ivx.analysis.verdict import Verdict, verdicts
+from ivx.charts.heatmap import signed
+from ivx.charts.pairs import Pair, pair_figure
 from ivx.engine.reading import SITE, name_of, read_runs
 from ivx.errors import IvxError
 from ivx.models.model import Model
@@ -47,16 +49,15 @@ def game(model: Model | str, task: str, *, on_progress: Progress | None = None, 
     return compute(*opened(GameRequest, model, task, asked), on_progress=on_progress)
 
 
-def compute(model: Model, request: GameRequest, *, on_progress: Progress | None = None) -> Game:
-    """Run a request on a loaded model."""
+def compute(
+    model: Model, request: GameRequest, *, on_progress: Progress | None = None, known: pa.Table | None = None
+) -> Game:
+    """Run a request on a loaded model; a game is played again from its first row, whatever is `known`."""
     began = time.perf_counter()
     samples, receipt = prepared(model, request)
     rows, n = samples.rows, len(samples.rows)
-    position = column_at(columns_of(model, rows), request.position, rows).position
-    orders = None
-    if model.layers > EXACT:
-        orders = coalitions.orders(model.layers, request.permutations, seed=request.seed)
-    sets = np.arange(2**model.layers) if orders is None else coalitions.sets_along(orders)
+    position = int(column_at(columns_of(model, rows), request.position, rows).position)
+    sets, orders = played(request, layers=model.layers)
     members = coalitions.members_of(sets, players=model.layers)
     instructed, _ = told(model, samples)
     finished = [instructed]
@@ -87,6 +88,14 @@ def compute(model: Model, request: GameRequest, *, on_progress: Progress | None 
             if on_progress is not None:
                 on_progress(result(), done, total)
     return result()
+
+
+def played(request: GameRequest, *, layers: int) -> tuple[coalitions.Sets, coalitions.Sets | None]:
+    """The coalitions that are run, and the sampled orders they come from; None where every one is run."""
+    if layers <= EXACT:
+        return np.arange(2**layers), None
+    orders = coalitions.orders(layers, request.permutations, seed=request.seed)
+    return coalitions.sets_along(orders), orders
 
 
 @dataclass(frozen=True)
@@ -139,6 +148,26 @@ class Game:
         first, second = np.array([(i, j) for j in range(self.layers) for i in range(j)]).T
         judged = self._judged(metric, lambda values: coalitions.pair_map(self._whole(values))[:, first, second])
         return dict(zip(zip(first.tolist(), second.tolist(), strict=True), judged, strict=True))
+
+    def pairs(self, metric: str = "contrast") -> list[Pair]:
+        """The pairs of blocks with their Shapley interaction, as a map shows them."""
+        return [
+            Pair(low, high, f"{low},{high}", v.value, v.state, "", f"L{low}, L{high}: {signed(v.value, 2)} "
+                 f"[{signed(v.low, 2)}, {signed(v.high, 2)}]")
+            for (low, high), v in self.interactions(metric).items()
+        ]  # fmt: skip
+
+    def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
+        """The pair map as it would be printed, a Vega-Lite spec by name."""
+        view = find(metric)
+        title = f"Shapley interaction, keys and values: {view.label}, {view.unit}"
+        return {"pairs": pair_figure(self.pairs(metric), layers=self.layers, title=title)}
+
+    def chart(self, metric: str = "contrast") -> Any:
+        """The pair map as an Altair chart."""
+        from ivx.charts.figure import beside
+
+        return beside(list(self.figures(metric).values()))
 
     def dividends(self, metric: str = "contrast") -> dict[tuple[int, ...], float]:
         """Harsanyi dividend of each coalition, mean over samples. Needs every coalition."""

@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 from ivx.analysis.effects import ESTIMATED, ESTIMATED_SAMPLES
 from ivx.analysis.metrics import find
 from ivx.analysis.players import Player, players_of, sets_with_equals
-from ivx.analysis.rows import Ids, Runs, denoising, instruction_of, opened, opening, prepared, swept, told
+from ivx.analysis.roles import Ids, Runs, denoising
+from ivx.analysis.rows import instruction_of, opened, opening, prepared, rows_in, swept, told
 from ivx.analysis.together import Interactions, Progress
 from ivx.engine.curvature import curvature
 from ivx.models.model import Model
@@ -59,7 +60,7 @@ def compute(
         return Interactions(request, table, samples, players, sets, equals, model.layers, about, estimates)
 
     runs = runs_of(request, samples)
-    total = len(runs.targets) * (len(played) + 1)
+    total = rows_in(samples, runs, played)
     if on_progress is not None:
         estimates = _estimates(model, request, samples.rows, players, sets[2])
         on_progress(result(), done, total)
@@ -73,7 +74,7 @@ def compute(
     return result()
 
 
-def runs_of(request: InteractionsRequest, samples: Samples, _: str = "") -> Runs:
+def runs_of(request: InteractionsRequest, samples: Samples, _: str = "") -> tuple[Runs, ...]:
     """The prompts behind the rows, at every site."""
     return denoising(samples, lambda sample: _source(request, sample))
 

@@ -3,36 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
+from ivx.analysis.places import Column as Column
+from ivx.analysis.places import told_columns
 from ivx.errors import IvxError
 from ivx.models.model import Model
-from ivx.runs.request import EffectsRequest
-from ivx.tasks.samples import Sample
+from ivx.runs.request import ABLATIONS, EffectsRequest, ScanRequest
+from ivx.tasks.samples import Sample, Samples
 
 
-class Column(NamedTuple):
-    """One column of a map: its label, the address's position (or head), and whether it is the varying word."""
+def address_of(request: EffectsRequest | ScanRequest, site: str, layer: int, column: Column, *, first: int = 0) -> str:
+    """The patch of one cell, in the grammar of `ivx.engine.address`; where samples differ, with named positions.
 
-    label: str
-    position: int
-    varies: bool = False
-
-
-def address_of(request: EffectsRequest, site: str, layer: int, column: Column) -> str:
-    """The patch of one cell, in the grammar of `ivx.engine.address`."""
+    A scan's columns are source tokens, and its patches stand at one position; `first` is what it calls so.
+    Heads are patched at the answer position; they are set to zero or to their mean at all positions, unless one is
+    asked for.
+    """
+    if isinstance(request, ScanRequest):
+        position = {"first": first, "last": -1}.get(request.position, request.position)
+        return f"{site}.{layer}@{position}~{column.position}"
+    ablated = request.direction in ABLATIONS
     if site == "z":
-        return f"z.{layer}.{column.position}@-1~-1"
-    if request.direction == "noise":
-        return f"{site}.{layer}@{column.position}"
-    return f"{site}.{layer}@{column.position}~-1"
+        where = f"z.{layer}.{column.position}"
+        if ablated:
+            return f"{where}@{'*' if request.position == 'all' else -1}={request.direction}"
+        return f"{where}@-1~-1"
+    where = f"{site}.{layer}@{column.position}"
+    if request.direction == "denoise":
+        return f"{where}~-1"
+    return f"{where}={request.direction}" if ablated else where
 
 
-def map_of(site: str, model: Model, request: EffectsRequest, rows: Sequence[Sample]) -> tuple[Column, ...]:
-    """The columns of one site\'s map: heads for `z`, else the positions asked for."""
+def map_of(site: str, model: Model, request: EffectsRequest, samples: Samples) -> tuple[Column, ...]:
+    """The columns of one site's map: heads for `z`, else the positions asked for."""
     if site == "z":
         return tuple(Column(f"h{head}", head) for head in range(model.heads))
-    every = columns_of(model, rows, noise=request.direction == "noise")
+    rows = samples.rows
+    if request.direction == "denoise":
+        every = columns_of(model, rows)
+    else:
+        told = (*rows, *(samples.control if "task" in request.controls else ()), *samples.neutral)
+        every = told_columns(model, told, noise=request.direction == "noise")
     if request.position == "all":
         return every
     return (column_at(every, request.position, rows),)
@@ -46,10 +57,10 @@ def column_at(every: Sequence[Column], position: str, rows: Sequence[Sample]) ->
     return next((column for column in every if column.position == wanted), Column(f"token {wanted}", wanted))
 
 
-def columns_of(model: Model, rows: Sequence[Sample], *, noise: bool = False) -> tuple[Column, ...]:
-    """The columns that all samples share: tokens before the query, its first and last token, tokens after it.
+def columns_of(model: Model, rows: Sequence[Sample]) -> tuple[Column, ...]:
+    """The columns of the bare prompts: tokens before the query, its first and last token, tokens after it.
 
-    Tokens after the query are counted from the end, and when noising all are, so that queries of several tokens align.
+    Tokens after the query are counted from the end, so that queries of several tokens align.
     """
     leads = {s.target[s.first : s.query_span[0]] for s in rows}
     tails = {s.target[s.query_span[1] :] for s in rows}
@@ -65,11 +76,6 @@ def columns_of(model: Model, rows: Sequence[Sample], *, noise: bool = False) -> 
         found.append(Column("‹query…", first + len(lead), True))
         found.append(Column("…query›", -len(tail) - 1, True))
     found += [Column(label, i - len(tail)) for i, label in enumerate(shown[len(lead) :])]
-    if noise:
-        if words != {1}:
-            raise IvxError("noising needs queries of one token each, so that told and bare prompts align")
-        width = len(lead) + 1 + len(tail)
-        found = [column._replace(position=i - width) for i, column in enumerate(found)]
     return tuple(found)
 
 

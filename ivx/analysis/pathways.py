@@ -143,7 +143,7 @@ def _kinds(model: Model, request: PathwaysRequest, here: Sequence[Sample], there
     layer = request.patch_layer
     if not 0 <= layer < model.layers:
         raise AddressError(f"patch layer {layer}: this checkpoint has layers 0 to {model.layers - 1}")
-    position = column_at(columns_of(model, here), request.position, here).position
+    position = int(column_at(columns_of(model, here), request.position, here).position)
     positions = [position % len(s.target) for s in here]
     vectors = [
         state["resid_post", layer][-1]

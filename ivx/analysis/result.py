@@ -8,22 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ivx.analysis.detail import detail, rows_of
 from ivx.analysis.maps import Column, address_of
 from ivx.analysis.metrics import Columns, find
+from ivx.analysis.roles import asked_controls, is_real, role_of, variant
 from ivx.analysis.rows import by_patch, numbers
-from ivx.analysis.verdict import Verdict, verdicts
+from ivx.analysis.verdict import Against, Verdict, verdicts
 from ivx.engine import readout
-from ivx.runs.request import EffectsRequest
+from ivx.errors import IvxError
+from ivx.runs.request import EffectsRequest, ScanRequest
 from ivx.tasks.samples import Samples
 
 if TYPE_CHECKING:
     import altair as alt
-
-ROLES = ("effect", "control", "told")
-"""Rows with the sample's own source, with the control's, and the unpatched instructed run."""
 
 ROWS = pa.schema([*readout.SCHEMA, ("role", pa.string()), ("site", pa.string())])
 """Columns of a result's table: a sweep's, and whose rows they are."""
@@ -33,8 +32,9 @@ ROWS = pa.schema([*readout.SCHEMA, ("role", pa.string()), ("site", pa.string())]
 class Cell:
     """One cell of a map. Values in the metric's unit, positive toward the answer.
 
-    Numbers and `state` are those of `ivx.analysis.verdict`, over the map's finished cells. A cell not computed yet may
-    have the state `estimate`: its value shades it, and is no result.
+    Numbers and `state` are those of `ivx.analysis.verdict`, over the map's finished cells. `control` is another task's;
+    the state holds against every control asked for, and `Effects.against` gives each. A cell not computed yet may have
+    the state `estimate`: its value shades it, and is no result.
     """
 
     site: str
@@ -56,7 +56,9 @@ class Cell:
     @classmethod
     def of(cls, site: str, layer: int, column: int, patch: str, verdict: Verdict, *, n: int) -> Cell:
         """A cell with what was found of it, over n samples."""
-        return cls(site, layer, column, patch, **verdict._asdict(), n=n)
+        told = verdict._asdict()
+        del told["others"]
+        return cls(site, layer, column, patch, **told, n=n)
 
 
 Progress = Callable[["Effects", int, int], None]
@@ -67,7 +69,7 @@ Progress = Callable[["Effects", int, int], None]
 class Effects:
     """A result: one row per sample × patch × role, and everything needed to read it."""
 
-    request: EffectsRequest
+    request: EffectsRequest | ScanRequest
     table: pa.Table
     samples: Samples
     maps: dict[str, tuple[Column, ...]]
@@ -82,31 +84,67 @@ class Effects:
 
     def address(self, site: str, layer: int, column: int) -> str:
         """The patch behind one cell."""
-        return address_of(self.request, site, layer, self.maps[site][column])
+        return address_of(self.request, site, layer, self.maps[site][column], first=self.samples.rows[0].first)
 
     def cells(self, site: str, metric: str = "contrast") -> list[Cell]:
         """Every finished cell of one map, layers upward, then those that are estimated so far."""
-        view = find(metric)
-        places = [
-            (layer, column, self.address(site, layer, column))
-            for layer in range(self.layers)
-            for column in range(len(self.maps[site]))
-        ]
-        mine, theirs = (self._effects(role, site, view.effect) for role in ("effect", "control"))
-        done = [(i, j, p) for i, j, p in places if p in mine and (p in theirs or not self.samples.control)]
+        judged = self._judged(site, metric)
         estimates = self.estimates.get(metric, {})
         pending = [
             Cell(site, i, j, p, estimates[p], *(estimates[p],) * 2, None, None, None, "estimate", 0, 0.0)
-            for i, j, p in places
-            if (i, j, p) not in done and p in estimates
+            for i, j, p in self.places(site)
+            if (i, j, p) not in judged and p in estimates
+        ]
+        n = len(self.samples.rows)
+        return [Cell.of(site, *place, verdict, n=n) for place, verdict in judged.items()] + pending
+
+    def against(self, site: str, patch: str, metric: str = "contrast") -> dict[str, Against]:
+        """Each control of one finished cell by its name; raises `IvxError` for a patch that is none."""
+        found = next((v for (_, _, name), v in self._judged(site, metric).items() if name == patch), None)
+        if found is None:
+            raise IvxError(f"{patch} is no finished cell of the map of {site}")
+        own = (found.control, found.control_low, found.control_high, found.p_control)
+        first = {"task": Against(*own)} if "task" in self.controls else {}  # type: ignore[arg-type]
+        return {name: (first | dict(found.others))[name] for name in self.controls}
+
+    @property
+    def controls(self) -> list[str]:
+        """The controls that were run: those asked for, without `task` where there is no such task."""
+        return asked_controls(self.request.controls, self.samples)
+
+    def places(self, site: str) -> list[tuple[int, int, str]]:
+        """(layer, column, patch) of every cell."""
+        columns = range(len(self.maps[site]))
+        return [
+            (layer, column, self.address(site, layer, column)) for layer in range(self.layers) for column in columns
+        ]
+
+    def _judged(self, site: str, metric: str) -> dict[tuple[int, int, str], Verdict]:
+        """The verdicts of one map's cells that are done, in every role."""
+        view = find(metric)
+        mine = self._effects("effect", site, view.effect)
+        theirs = {name: self._effects(role_of(name), site, view.effect) for name in self.controls}
+
+        def of(name: str, patch: str) -> str:
+            return variant(role_of(name), patch)
+
+        done = [
+            place
+            for place in self.places(site)
+            if place[2] in mine and all(of(name, place[2]) in effects for name, effects in theirs.items())
         ]
         if not done:
-            return pending
-        values = np.stack([mine[p] for _, _, p in done])
-        other = np.stack([theirs[p] for _, _, p in done]) if self.samples.control else None
-        found = verdicts(values, other, floor=view.floor, seed=self.request.seed)
-        cells = [Cell.of(site, *place, verdict, n=values.shape[1]) for place, verdict in zip(done, found, strict=True)]
-        return cells + pending
+            return {}
+        arrays = {name: np.stack([effects[of(name, p)] for _, _, p in done]) for name, effects in theirs.items()}
+        found = verdicts(
+            np.stack([mine[p] for _, _, p in done]),
+            arrays.pop("task", None),
+            floor=view.floor,
+            seed=self.request.seed,
+            others=arrays,
+            beside=[name for name in arrays if not is_real(name, direction=self.request.direction, site=site)],
+        )
+        return dict(zip(done, found, strict=True))
 
     def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
         """Every map as it would be printed, a Vega-Lite spec by site."""
@@ -131,41 +169,12 @@ class Effects:
 
     def detail(self, site: str, patch: str, metric: str = "contrast") -> list[dict[str, Any]]:
         """Each sample under one patch: effect, and the top tokens before and after as (token, share) pairs."""
-        view = find(metric)
-        before, after = self._rows("effect", site, ""), self._rows("effect", site, patch)
-        effects = view.effect(after, before)
-        tops = [self._tops(site, p) for p in ("", patch)]
-        return [
-            {
-                "query": sample.query,
-                "answer": sample.answer,
-                "contrast": sample.contrast,
-                "effect": float(effects[i]),
-                "before": tops[0][i],
-                "after": tops[1][i],
-                "instruction": sample.instruction.text,
-            }
-            for i, sample in enumerate(self.samples.rows)
-        ]
-
-    def _select(self, role: str, site: str | None, patch: str) -> pa.Table:
-        chosen = (pc.field("role") == role) & (pc.field("patch") == patch)
-        if site is not None:
-            chosen = chosen & (pc.field("site") == site)
-        return self.table.filter(chosen).sort_by("sample")
+        return detail(self.table, self.samples, site=site, patch=patch, metric=metric)
 
     def _rows(self, role: str, site: str | None, patch: str) -> Columns:
         if site is None and role != "told":
             site = next(iter(self.maps))
-        return numbers(self._select(role, site, patch))
-
-    def _tops(self, site: str, patch: str) -> list[list[tuple[int, float]]]:
-        table = self._select("effect", site, patch)
-        ids, logits, total = (table[name].to_pylist() for name in ("top_ids", "top_logits", "logsumexp"))
-        return [
-            [(token, float(np.exp(z - lse))) for token, z in zip(row, tops, strict=True)]
-            for row, tops, lse in zip(ids, logits, total, strict=True)
-        ]
+        return numbers(rows_of(self.table, role=role, site=site, patch=patch))
 
     def _effects(
         self, role: str, site: str, effect: Callable[[Columns, Columns], NDArray[np.float64]]

@@ -1,8 +1,7 @@
 """Rows: what every analysis has in common between its request and its table.
 
-A sweep goes over the samples and, behind them, over their controls: sample k + n is sample k with another source. Its
-rows come back labelled by role: `effect` with the sample's own source, `control` with the control's, and `told`, the
-unpatched instructed run.
+A sweep goes over the samples' own runs and their controls' (`ivx.analysis.roles`). Its rows come back labelled by role
+and site; those of `told` are the unpatched instructed runs.
 """
 
 from __future__ import annotations
@@ -10,19 +9,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 import transformers
-from numpy.typing import NDArray
 
 import ivx
 from ivx.analysis.metrics import Columns
+from ivx.analysis.roles import Ids, Runs
 from ivx.engine import readout
-from ivx.engine.sweep import ENGINE_KEY, sweep
+from ivx.engine.sweep import ENGINE_KEY, OnRows, sweep
 from ivx.errors import IvxError
 from ivx.models.doctor import checkup
 from ivx.models.model import Model
@@ -30,7 +29,6 @@ from ivx.runs.request import ENGINE, Request
 from ivx.tasks import catalogue
 from ivx.tasks.samples import Sample, Samples, build
 
-Ids = Sequence[int]
 Asked = TypeVar("Asked", bound=Request)
 Arrived = Callable[[list[pa.Table], int, int], None]
 """Called with labelled rows as they finish, and how many of how many are done."""
@@ -45,11 +43,16 @@ def opened(kind: type[Asked], model: Model | str, task: str, asked: dict[str, An
     return model, request
 
 
-def prepared(model: Model, request: Request) -> tuple[Samples, dict[str, Any]]:
+def prepared(model: Model, request: Request, *, with_neutral: bool = False) -> tuple[Samples, dict[str, Any]]:
     """The samples of a request, and its receipt: what was asked, of what, and what was checked."""
     pair = catalogue.find(request.task, collection=model.collection, against=request.against)
     samples = build(
-        pair, model.tokenizer, samples=request.samples, target_format=request.target_format, seed=request.seed
+        pair,
+        model.tokenizer,
+        samples=request.samples,
+        target_format=request.target_format,
+        seed=request.seed,
+        with_neutral=with_neutral,
     )
     return samples, {
         "run": request.run_id(model.fingerprint, pair.fingerprint),
@@ -67,29 +70,6 @@ def prepared(model: Model, request: Request) -> tuple[Samples, dict[str, Any]]:
         "warnings": list(samples.warnings),
         "checks": [asdict(check) for check in checkup(model).checks],
     }
-
-
-class Runs(NamedTuple):
-    """Prompts per sample and, behind them, per control."""
-
-    sources: Sequence[Ids]
-    targets: Sequence[Ids]
-    references: Sequence[Ids]
-
-
-def denoising(samples: Samples, source: Callable[[Sample], Ids]) -> Runs:
-    """The bare prompts, with states of each sample's and each control's source."""
-    sources = [source(s) for s in (*samples.rows, *samples.control)]
-    copies = len(sources) // len(samples.rows)
-    return Runs(sources, [s.target for s in samples.rows] * copies, [s.instructed for s in samples.rows] * copies)
-
-
-def noising(samples: Samples) -> Runs:
-    """The instructed prompts, with states of bare ones; controls take another sample's, so what is its own is left."""
-    rows = samples.rows
-    return Runs(
-        [s.target for s in (*rows, *rows[1:], rows[0])], [s.instructed for s in rows] * 2, [s.target for s in rows] * 2
-    )
 
 
 def told(model: Model, samples: Samples) -> tuple[pa.Table, str]:
@@ -112,59 +92,93 @@ def opening(instructed: pa.Table, known: pa.Table | None) -> list[pa.Table]:
     return [known] if "told" in known["role"].to_pylist() else [known, instructed]
 
 
+def rows_in(samples: Samples, runs: Sequence[Runs], patches: Sequence[str]) -> int:
+    """How many rows `swept` makes."""
+    named: dict[str, set[str]] = defaultdict(set)
+    for part in runs:
+        named[part.role].update(["", *part.named(patches)])
+    return len(samples.rows) * sum(map(len, named.values()))
+
+
 def swept(
     model: Model,
     samples: Samples,
-    runs: Runs,
+    runs: Sequence[Runs],
     site: str,
     patches: Sequence[str],
     arrived: Arrived,
     *,
     known: pa.Table | None = None,
 ) -> None:
-    """Sweep all runs; rows arrive labelled. Rows that are in `known` are not computed again, and do not arrive."""
-    n = len(samples.rows)
-    has = _known(known, site, n, len(runs.targets))
-    done, total = sum(map(len, has)), (len(patches) + 1) * len(runs.targets)
-    # Runs that lack the same patches are swept together: all of them in one sweep, unless it was cut short before.
-    lacking: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for k, patched in enumerate(has):
-        lacking[tuple(p for p in ("", *patches) if p not in patched)].append(k)
+    """Sweep all runs; rows arrive labelled. Rows that are in `known` are not computed again, and do not arrive.
 
-    def on_rows(batch: pa.RecordBatch, members: list[int]) -> None:
-        nonlocal done
-        if not batch.num_rows:
-            arrived([], done, total)
-            return
-        here = np.asarray(members, dtype=np.int32)[batch["sample"].to_numpy()]
-        table = pa.Table.from_batches([batch])
-        if known is not None:  # a sweep reads the unpatched run in any case
-            new = [p not in has[k] for k, p in zip(here.tolist(), table["patch"].to_pylist(), strict=True)]
-            table, here = table.filter(pa.array(new)), here[new]
-        done += table.num_rows
-        arrived(_split(table, here, site, n), done, total)
+    Runs of equal addresses that lack the same rows are swept together: all of them in one sweep, unless it was cut
+    short before, or positions are named and lie elsewhere in some.
+    """
+    has, total = _known(known, site), rows_in(samples, runs, patches)
+    waiting: dict[tuple[str, tuple[tuple[str, str], ...]], list[tuple[Runs, int]]] = defaultdict(list)
+    done = 0
+    for part in runs:
+        names = ["", *part.named(patches)]
+        done += sum(name in has[part.role, k] for name in names for k in range(len(samples.rows)))
+        # A mean is over the role's own runs, so those are swept apart.
+        apart = part.role if any("=mean" in name for name in names) else ""
+        for k in range(len(samples.rows)):
+            lacking = [name for name in names if name not in has[part.role, k]]
+            has[part.role, k].update(lacking)
+            for named in _rounds([(part.address(k, name), name) for name in lacking]):
+                waiting[apart, named].append((part, k))
+    for (_, named), members in waiting.items():
 
-    for wanted, members in lacking.items():
-        if wanted:
-            sweep(
-                model,
-                source=[runs.sources[k] for k in members],
-                target=[runs.targets[k] for k in members],
-                reference=[runs.references[k] for k in members],
-                answer=[samples.rows[k % n].answer_id for k in members],
-                contrast=[samples.rows[k % n].contrast_id for k in members],
-                patches=[p for p in wanted if p],
-                on_rows=lambda batch, *_, members=members: on_rows(batch, members),
-            )
+        def on_rows(
+            batch: pa.RecordBatch,
+            *_: int,
+            members: list[tuple[Runs, int]] = members,
+            names: dict[str, str] = dict(named),  # noqa: B006
+        ) -> None:
+            nonlocal done
+            found = _labelled(pa.Table.from_batches([batch]), members, names, site) if batch.num_rows else []
+            done += sum(table.num_rows for table in found)
+            arrived(found, done, total)
+
+        _sweep(model, samples, members, dict(named), on_rows)
 
 
-def _known(known: pa.Table | None, site: str, n: int, runs: int) -> list[set[str]]:
-    """The patches that each run has rows of already; controls stand behind the samples."""
-    has: list[set[str]] = [set() for _ in range(runs)]
+def _rounds(named: list[tuple[str, str]]) -> list[tuple[tuple[str, str], ...]]:
+    """(address, name) pairs parted so that each address stands once: two names may mean one place in a sample."""
+    found: list[dict[str, str]] = []
+    for address, name in named:
+        free = next((one for one in found if address not in one), None)
+        if free is None:
+            found.append(free := {})
+        free[address] = name
+    return [tuple(one.items()) for one in found]
+
+
+def _sweep(
+    model: Model, samples: Samples, members: Sequence[tuple[Runs, int]], named: dict[str, str], on_rows: OnRows
+) -> None:
+    part = members[0][0]
+    sweep(
+        model,
+        source=[runs.sources[k] for runs, k in members],
+        target=[runs.targets[k] for runs, k in members],
+        reference=[runs.references[k] for runs, k in members],
+        answer=[samples.rows[k].answer_id for _, k in members],
+        contrast=[samples.rows[k].contrast_id for _, k in members],
+        patches=[address for address in named if address],
+        means={address: part.averaged(name) for address, name in named.items() if "=mean" in address},
+        on_rows=on_rows,
+    )
+
+
+def _known(known: pa.Table | None, site: str) -> dict[tuple[str, int], set[str]]:
+    """The patches that there are rows of already, by role and sample."""
+    has: dict[tuple[str, int], set[str]] = defaultdict(set)
     if known is not None:
         here = known.filter(pc.field("site") == site)
         for role, sample, patch in zip(*(here[name].to_pylist() for name in ("role", "sample", "patch")), strict=True):
-            has[sample + n * (role == "control")].add(patch)
+            has[role, sample].add(patch)
     return has
 
 
@@ -194,12 +208,22 @@ def labelled(table: pa.Table, role: str, site: str) -> pa.Table:
     return table
 
 
-def _split(table: pa.Table, runs: NDArray[np.int32], site: str, n: int) -> list[pa.Table]:
-    """Rows of samples and, renumbered, of their controls, by each row's run."""
-    at = readout.SCHEMA.get_field_index("sample")
-    table = table.set_column(at, "sample", pa.array(runs % n, pa.int32()))
-    parts = (("effect", table.filter(pa.array(runs < n))), ("control", table.filter(pa.array(runs >= n))))
-    return [labelled(part, role, site) for role, part in parts if part.num_rows]
+def _labelled(table: pa.Table, members: Sequence[tuple[Runs, int]], names: dict[str, str], site: str) -> list[pa.Table]:
+    """A sweep's rows by role, with sample and name of each one's patch; those that nobody named are left out."""
+    told = [
+        (i, *members[member], names[patch])
+        for i, (member, patch) in enumerate(zip(table["sample"].to_pylist(), table["patch"].to_pylist(), strict=True))
+        if patch in names
+    ]
+    found = []
+    for role in dict.fromkeys(runs.role for _, runs, _, _ in told):
+        mine = [(i, k, name) for i, runs, k, name in told if runs.role == role]
+        part = table.take([i for i, _, _ in mine])
+        for name, kind, column in (("sample", pa.int32(), 1), ("patch", pa.string(), 2)):
+            at = readout.SCHEMA.get_field_index(name)
+            part = part.set_column(at, name, pa.array([row[column] for row in mine], kind))
+        found.append(labelled(part, role, site))
+    return found
 
 
 def numbers(table: pa.Table) -> Columns:

@@ -15,13 +15,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ivx.analysis.flow import Found, Pathways
-from ivx.analysis.maps import Column
-from ivx.analysis.players import Player, sets_with_equals
-from ivx.analysis.result import ROLES, Effects
+from ivx.analysis.game import Game, played
+from ivx.analysis.metrics import METRICS
+from ivx.analysis.places import NAME, Column
+from ivx.analysis.players import Player, Sets, sets_with_equals
+from ivx.analysis.result import Effects
+from ivx.analysis.roles import ROLES
 from ivx.analysis.together import Interactions
 from ivx.analysis.typed import typed
+from ivx.engine.reading import SITE
 from ivx.errors import IvxError
-from ivx.runs.request import EffectsRequest, InteractionsRequest, PathwaysRequest, Request
+from ivx.runs.request import EffectsRequest, GameRequest, InteractionsRequest, PathwaysRequest, ScanRequest
 from ivx.runs.run import KEY
 from ivx.tasks.samples import Sample, Samples
 from ivx.tasks.task import Instruction
@@ -30,6 +34,8 @@ MAX_SAMPLES = 10_000
 MAX_TEXT = 20_000
 """Characters of a wording, a query, an answer or a warning."""
 MAX_TOKENS = 100_000
+MAX_NAME = 40
+"""Characters of a named position."""
 MAX_COLUMNS = 10_000
 MAX_LAYERS = 1_000
 MAX_WARNINGS = 100
@@ -38,32 +44,41 @@ IDS = 2**31
 LARGEST = 1e6
 """No logit, and no divergence in nats, of any model is larger."""
 
-Result = Effects | Interactions | Pathways
-KINDS: dict[str, type[Request]] = {kind.kind: kind for kind in (EffectsRequest, InteractionsRequest, PathwaysRequest)}
-DRAWN = {"effects": ("maps",), "interactions": ("players",), "pathways": ("heads", "there", "found")}
-"""What a context holds of each kind beside the samples."""
+Result = Effects | Interactions | Game | Pathways
+Asked = EffectsRequest | ScanRequest | InteractionsRequest | GameRequest | PathwaysRequest
+KINDS: dict[str, type[Asked]] = {
+    kind.kind: kind for kind in (EffectsRequest, ScanRequest, InteractionsRequest, GameRequest, PathwaysRequest)
+}
+DRAWN = {
+    "effects": ("maps",),
+    "scan": ("maps",),
+    "interactions": ("players", "estimates"),
+    "game": ("position",),
+    "pathways": ("heads", "there", "found"),
+}
+"""What a context holds of each kind, beside samples and layers."""
 T = TypeVar("T")
 
 
 def context(found: Result) -> dict[str, Any]:
-    """Samples, layers, and maps, players or what was found of pathways, as JSON can hold them."""
+    """Samples, layers, and what the kind has beside them, as JSON can hold it."""
     if isinstance(found, Effects):
         drawn: dict[str, Any] = {
             "maps": {site: [list(column) for column in columns] for site, columns in found.maps.items()}
         }
+    elif isinstance(found, Interactions):
+        drawn = {"players": [_player_written(player) for player in found.players], "estimates": found.estimates}
     elif isinstance(found, Pathways):
-        drawn = {
-            "heads": found.heads,
-            "there": [_written(sample) for sample in found.there],
-            "found": asdict(found.found),
-        }
+        there = [_written(sample) for sample in found.there]
+        drawn = {"heads": found.heads, "there": there, "found": asdict(found.found)}
     else:
-        drawn = {"players": [_player_written(player) for player in found.players]}
+        drawn = {"position": found.position}
     return {
         "layers": found.layers,
         **drawn,
         "rows": [_written(sample) for sample in found.samples.rows],
         "control": [_written(sample) for sample in found.samples.control],
+        "neutral": [_written(sample) for sample in found.samples.neutral],
         "warnings": list(found.samples.warnings),
     }
 
@@ -75,7 +90,10 @@ def _player_written(player: Player) -> dict[str, Any]:
 def _written(sample: Sample) -> dict[str, Any]:
     words, phrase = sample.instruction, sample.instruction.phrase
     return {
-        **{name: getattr(sample, name) for name in ("query", "answer", "contrast", "t_inst", "keyword", "first")},
+        **{
+            name: getattr(sample, name)
+            for name in ("query", "answer", "contrast", "t_inst", "keyword", "word", "first")
+        },
         **{name: list(getattr(sample, name)) for name in ("source", "instructed", "target", "query_span")},
         "instruction": [words.text, words.family, None if phrase is None else list(phrase)],
         "answer_id": sample.answer_id,
@@ -93,27 +111,43 @@ def restored(asked: dict[str, Any], context: dict[str, Any], table: pa.Table, re
         IvxError: a value of `asked` or `context` is missing, of another type, or out of bounds.
     """
     request = request_of(asked)
-    _keys(context, "layers", *DRAWN[request.kind], "rows", "control", "warnings", what="context")
+    _keys(context, "layers", *DRAWN[request.kind], "rows", "control", "neutral", "warnings", what="context")
     layers = _whole(context["layers"], "layers", 1, MAX_LAYERS)
     rows = tuple(_each(context["rows"], "rows", _sample, most=MAX_SAMPLES, least=1))
-    control = tuple(_each(context["control"], "control", _sample, most=MAX_SAMPLES))
-    if control and len(control) != len(rows):
-        _refuse("control", f"no sample or {len(rows)}")
+    control, neutral = (tuple(_each(context[k], k, _sample, most=MAX_SAMPLES)) for k in ("control", "neutral"))
+    for name, found in (("control", control), ("neutral", neutral)):
+        if found and len(found) != len(rows):
+            _refuse(name, f"no sample or {len(rows)}")
     warnings = tuple(_each(context["warnings"], "warnings", _text, most=MAX_WARNINGS))
-    samples = Samples(rows, control, warnings)
-    if isinstance(request, EffectsRequest):
+    samples = Samples(rows, control, warnings, neutral)
+    if isinstance(request, EffectsRequest | ScanRequest):
         return Effects(request, table, samples, _maps(context["maps"], request), layers, receipt)
+    if isinstance(request, GameRequest):
+        position = _whole(context["position"], "position", -MAX_TOKENS, MAX_TOKENS)
+        return Game(request, table, samples, *played(request, layers=layers), position, layers, receipt)
     if isinstance(request, PathwaysRequest):
         there = tuple(_each(context["there"], "there", _sample, most=len(rows), least=len(rows)))
-        heads, found = _whole(context["heads"], "heads", 1, MAX_COLUMNS), typed(Found, context["found"], "found")
-        return Pathways(request, table, samples, there, layers, heads, found, receipt)
-    assert isinstance(request, InteractionsRequest)
+        heads, parts = _whole(context["heads"], "heads", 1, MAX_COLUMNS), typed(Found, context["found"], "found")
+        return Pathways(request, table, samples, there, layers, heads, parts, receipt)
     players = tuple(_each(context["players"], "players", _player, most=MAX_COLUMNS, least=1))
     sets, equals = sets_with_equals(request, players, samples, layers=layers)
-    return Interactions(request, table, samples, players, sets, equals, layers, receipt)
+    estimates = _estimates(context["estimates"], sets[2])
+    return Interactions(request, table, samples, players, sets, equals, layers, receipt, estimates)
 
 
-def _maps(told: Any, request: EffectsRequest) -> dict[str, tuple[Column, ...]]:
+def _estimates(told: Any, pairs: Sets) -> dict[str, dict[str, float]]:
+    if not isinstance(told, dict) or len(told) > len(METRICS):
+        _refuse("estimates", "numbers by metric and pair")
+    for metric, values in told.items():
+        if metric not in METRICS or not isinstance(values, dict) or not values.keys() <= pairs.keys():
+            _refuse("estimates", "numbers by metric and pair")
+        for value in values.values():
+            if type(value) not in (int, float) or not -LARGEST <= value <= LARGEST:
+                _refuse("estimates", "finite numbers")
+    return told
+
+
+def _maps(told: Any, request: EffectsRequest | ScanRequest) -> dict[str, tuple[Column, ...]]:
     if not isinstance(told, dict) or sorted(told) != sorted(request.sites):
         _refuse("maps", f"one map for each of {', '.join(request.sites)}")
     return {
@@ -121,7 +155,7 @@ def _maps(told: Any, request: EffectsRequest) -> dict[str, tuple[Column, ...]]:
     }
 
 
-def request_of(asked: dict[str, Any]) -> Request:
+def request_of(asked: dict[str, Any]) -> Asked:
     """The request, its types checked; raises `IvxError`."""
     kind = KINDS.get(str(asked.get("kind"))) if isinstance(asked, dict) else None
     if kind is None or not isinstance(asked.get("request"), dict):
@@ -129,27 +163,27 @@ def request_of(asked: dict[str, Any]) -> Request:
     told = dict(asked["request"])
     types = {field.name: str(field.type) for field in fields(kind)}
     _keys(told, *types, what="request")
-    if "sites" in told:
-        told["sites"] = tuple(_each(told["sites"], "sites", _text, most=20, least=1))
-        if len(set(told["sites"])) < len(told["sites"]):
-            _refuse("sites", "each site once")
+    lists = {"sites", "controls"} & set(told)
+    for name in lists:
+        told[name] = tuple(_each(told[name], name, _text, most=20, least=int(name == "sites")))
+    if len(set(told.get("sites", ()))) < len(told.get("sites", ())):
+        _refuse("sites", "each site once")
     for name, value in told.items():
-        if value is None and types[name].endswith("| None"):
+        if name in lists or (value is None and types[name].endswith("| None")):
             continue
         if types[name].startswith("int"):
             _whole(value, name, 0, 2**63)
-        elif types[name] == "bool":
-            if not isinstance(value, bool):
-                _refuse(name, "true or false")
-        elif name != "sites":
+        elif types[name] != "bool":
             _text(value, name)
+        elif not isinstance(value, bool):
+            _refuse(name, "true or false")
     return kind(**told)
 
 
 def checked(found: Result) -> Result:
     """The result itself, when its rows and receipt can be what a sweep returned; else raises `IvxError`."""
     if isinstance(found, Pathways):
-        _refuse("kind", "effects or interactions, which archives hold")
+        _refuse("kind", "a kind that archives hold, which pathways are not")
     _check_receipt(found)
     table, n = found.table, len(found.samples.rows)
     for name in table.column_names:
@@ -159,7 +193,10 @@ def checked(found: Result) -> Result:
         _numbers(table[name], f"rows, column {name}")
     _numbers(table["sample"], "rows, column sample", low=0, high=n - 1)
     _numbers(table["rank"], "rows, column rank", low=1, high=IDS - 1)
-    sites = found.maps if isinstance(found, Effects) else (",".join(found.request.sites),)
+    if isinstance(found, Effects):
+        sites = tuple(found.maps)
+    else:
+        sites = (SITE,) if isinstance(found, Game) else (",".join(found.request.sites),)
     for name, allowed in (("role", ROLES), ("site", (*sites, ""))):
         strange = set(pc.unique(table[name]).to_pylist()) - set(allowed)
         if strange:
@@ -231,6 +268,7 @@ def _sample(told: Any, what: str) -> Sample:
         source=source,
         t_inst=_whole(told["t_inst"], f"{what}, t_inst", 0, len(source) - 1),
         keyword=_maybe(told["keyword"], f"{what}, keyword", lambda v, w: _whole(v, w, 0, len(source) - 1)),
+        word=_maybe(told["word"], f"{what}, word", lambda v, w: _whole(v, w, 0, len(source) - 1)),
         instructed=instructed,
         target=target,
         first=_whole(told["first"], f"{what}, first", 0, len(target) - 1),
@@ -250,7 +288,9 @@ def _instruction(told: Any, what: str) -> Instruction:
 def _column(told: Any, what: str) -> Column:
     if not isinstance(told, list) or len(told) != 3 or not isinstance(told[2], bool):
         _refuse(what, "columns of a label, a position, and true or false")
-    return Column(_text(told[0], what), _whole(told[1], what, -MAX_TOKENS, MAX_TOKENS), told[2])
+    named = isinstance(told[1], str) and len(told[1]) < MAX_NAME and NAME.fullmatch(told[1])
+    position = told[1] if named else _whole(told[1], what, -MAX_TOKENS, MAX_TOKENS)
+    return Column(_text(told[0], what), position, told[2])
 
 
 def _player(told: Any, what: str) -> Player:

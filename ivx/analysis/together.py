@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from itertools import combinations
 from typing import Any
 
@@ -12,14 +13,17 @@ import numpy as np
 import pyarrow as pa
 
 from ivx.analysis import coalitions
+from ivx.analysis.detail import detail, rows_of
 from ivx.analysis.metrics import find
 from ivx.analysis.pairs import PairCell, TripleCell
 from ivx.analysis.players import Player, Sets
 from ivx.analysis.published import published_p
 from ivx.analysis.result import Cell
-from ivx.analysis.rows import by_patch
+from ivx.analysis.rows import by_patch, numbers
 from ivx.analysis.statistics import ALPHA, Array, adjusted, mean_interval, sign_flip, split_half
 from ivx.analysis.verdict import Verdict, verdicts
+from ivx.charts.heatmap import signed
+from ivx.charts.pairs import DEGENERATE, HARMFUL, STRICT, Pair, pair_figure
 from ivx.runs.request import InteractionsRequest
 from ivx.tasks.samples import Samples
 
@@ -54,6 +58,16 @@ class Interactions:
 
     def cells(self, metric: str = "contrast") -> list[PairCell]:
         """Every finished pair in the order of the players, then those that are estimated so far."""
+        if metric not in self._read:
+            self._read[metric] = self._cells(metric)
+        return self._read[metric]
+
+    @cached_property
+    def _read(self) -> dict[str, list[PairCell]]:
+        """Pairs by metric: a page reads them several times, and a result never changes."""
+        return {}
+
+    def _cells(self, metric: str) -> list[PairCell]:
         mine, theirs = self._both_roles(metric)
         found = self._judged(2, metric, mine, theirs)
         singles = self._judged(1, metric, mine, theirs)
@@ -86,6 +100,28 @@ class Interactions:
                 one, two = self._names(chosen)
                 cells.append(PairCell(one, two, text, *(estimates[text],) * 3))
         return cells
+
+    def pairs(self, metric: str = "contrast", *, show: str = "j") -> list[Pair]:
+        """The pairs as a map of layers shows them: `show` is `j`, `both` or `gain`; their state is J's in any case.
+
+        Empty where the players are not the layers of one site.
+        """
+        if self.request.over != "layers" or len(self.request.sites) > 1:
+            return []
+        layer = {player.address: player.layer for player in self.players}
+        return [_pair(cell, layer[cell.first], layer[cell.second], show) for cell in self.cells(metric)]
+
+    def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
+        """The pair map as it would be printed, a Vega-Lite spec by name; none where there is no map of layers."""
+        view, pairs = find(metric), self.pairs(metric)
+        title = f"Interaction J of {', '.join(self.request.sites)}: {view.label}, {view.unit}"
+        return {"pairs": pair_figure(pairs, layers=self.layers, title=title)} if pairs else {}
+
+    def chart(self, metric: str = "contrast") -> Any:
+        """The pair map as an Altair chart."""
+        from ivx.charts.figure import beside
+
+        return beside(list(self.figures(metric).values()))
 
     def triples(self, metric: str = "contrast") -> list[TripleCell]:
         """Every finished triple; none where pairs were asked for."""
@@ -166,6 +202,17 @@ class Interactions:
         found = {text: view.effect(numbers, rows[""]) for text, numbers in rows.items()}
         return found | {text: found[other] for text, (other, _) in self.equals.items() if other in found}
 
+    def detail(self, patch: str, metric: str = "contrast") -> list[dict[str, Any]]:
+        """Each sample under one set: effect, and the top tokens before and after as (token, share) pairs."""
+        site, ran = ",".join(self.request.sites), self.equals.get(patch, (patch, ""))[0]
+        return detail(self.table, self.samples, site=site, patch=ran, metric=metric)
+
+    def level(self, metric: str, *, patch: str = "") -> float:
+        """Mean of the metric itself, not of its change, under one set."""
+        site, ran = ",".join(self.request.sites), self.equals.get(patch, (patch, ""))[0]
+        rows = rows_of(self.table, role="effect", site=site, patch=ran)
+        return float(find(metric).measure(numbers(rows)).mean())
+
     def _both_roles(self, metric: str) -> tuple[Effects, Effects | None]:
         return self.effects("effect", metric), self.effects("control", metric) if self.samples.control else None
 
@@ -235,6 +282,18 @@ def _shared(j: Verdict, reason: str) -> dict[str, Any]:
         "state": "degenerate" if reason else j.state,
         "same_sign": j.same_sign,
     }
+
+
+def _pair(cell: PairCell, low: int, high: int, show: str) -> Pair:
+    value = {"j": cell.j, "both": cell.both, "gain": cell.gain}[show]
+    glyph = DEGENERATE if cell.degenerate else STRICT if cell.strict else HARMFUL if cell.signs == "--" else ""
+    told = f"J {signed(cell.j, 2)} [{signed(cell.low, 2)}, {signed(cell.high, 2)}]"
+    if cell.degenerate:
+        told = f"degenerate, {cell.degenerate}"
+    elif cell.state == "estimate":
+        told = "an estimate; the exact value is being computed"
+    state = "zero" if cell.state == "degenerate" else cell.state
+    return Pair(low, high, cell.patch, cell.j if value is None else value, state, glyph, f"L{low}, L{high}: {told}")
 
 
 def _sign(single: Verdict) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -12,13 +14,23 @@ EXCESS = 0.1
 """Share of an effect that it must have over its control to be a finding, beside the test's word."""
 
 
+class Against(NamedTuple):
+    """Of one control of a cell: its mean with a 95 % bootstrap interval, and p of the effect's excess over it."""
+
+    mean: float
+    low: float
+    high: float
+    p: float
+
+
 class Verdict(NamedTuple):
     """Of one cell: mean with a 95 % bootstrap interval, p of sign flips, share of samples with the mean's sign, state,
-    and the control's mean with its interval, and p of the excess over it: None where there is no control.
+    and the control's mean with its interval, and p of the excess over it: None where there is no control. `others`
+    holds the same of further controls.
 
     `state` is `zero` (p is .05 or more, or the mean is smaller than the floor), `control` (different from 0 but no
-    better than the control, sample by sample: by `p_control`, or by less than the floor or a tenth of itself), or
-    `ok`, a finding. Both p are adjusted over the cells that were judged together.
+    better than a control, sample by sample: by `p_control`, or by less than the floor or a tenth of itself), or
+    `ok`, a finding. Every p is adjusted over the cells that were judged together.
     """
 
     value: float
@@ -31,26 +43,42 @@ class Verdict(NamedTuple):
     control_low: float | None = None
     control_high: float | None = None
     p_control: float | None = None
+    others: Mapping[str, Against] = MappingProxyType({})
 
 
-def verdicts(values: Array, control: Array | None, *, floor: float, seed: int = 0) -> list[Verdict]:
+def verdicts(
+    values: Array,
+    control: Array | None,
+    *,
+    floor: float,
+    seed: int = 0,
+    others: Mapping[str, Array] = MappingProxyType({}),
+    beside: Collection[str] = (),
+) -> list[Verdict]:
     """Judge the cells of one map.
 
     Args:
         values, control: `[cells, samples]`, paired.
         floor: the least that counts, in the metric's unit.
+        others: further controls, by name; those named in `beside` are compared, and need not be beaten.
     """
     mean = values.mean(axis=1)
     p = adjusted(sign_flip(values, seed=seed))
     same = (np.sign(values) == np.sign(mean)[:, None]).mean(axis=1)
     state = np.where((p >= ALPHA) | (np.abs(mean) < floor), "zero", "ok")
-    against: list[Array] = []
-    if control is not None:
+    against: dict[str, list[Against]] = {}
+    for name, theirs in (({} if control is None else {"": control}) | dict(others)).items():
         # Compared along the effect's own direction, sample by sample; and by enough to speak of.
-        excess = (values - control) * np.sign(mean)[:, None]
-        p_control = adjusted(sign_flip(excess, seed=seed))
-        better = (p_control < ALPHA) & (excess.mean(axis=1) >= np.maximum(floor, EXCESS * np.abs(mean)))
-        state = np.where((state == "ok") & ~better, "control", state)
-        against = [control.mean(axis=1), *mean_interval(control, seed=seed), p_control]
-    columns = [mean, *mean_interval(values, seed=seed), p, same, state, *against]
-    return [Verdict(*cell) for cell in zip(*(column.tolist() for column in columns), strict=True)]
+        excess = (values - theirs) * np.sign(mean)[:, None]
+        p_excess = adjusted(sign_flip(excess, seed=seed))
+        better = (p_excess < ALPHA) & (excess.mean(axis=1) >= np.maximum(floor, EXCESS * np.abs(mean)))
+        if name not in beside:
+            state = np.where((state == "ok") & ~better, "control", state)
+        columns = [theirs.mean(axis=1), *mean_interval(theirs, seed=seed), p_excess]
+        against[name] = [Against(*cell) for cell in zip(*(column.tolist() for column in columns), strict=True)]
+    own = [mean, *mean_interval(values, seed=seed), p, same, state]
+    found = []
+    for k, cell in enumerate(zip(*(column.tolist() for column in own), strict=True)):
+        of = {name: told[k] for name, told in against.items()}
+        found.append(Verdict(*cell, *of.pop("", (None,) * 4))._replace(others=of))
+    return found

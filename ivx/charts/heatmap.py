@@ -35,13 +35,17 @@ DATA = "tiles"
 
 @dataclass(frozen=True)
 class Tile:
-    """What one cell shows: `state` is ok, control, zero, estimate, or empty (not computed)."""
+    """What one cell shows: `state` is ok, control, zero, estimate, empty (not computed), or absent (no such cell).
+
+    `glyph` is one character under the number.
+    """
 
     layer: int
     column: int
     value: float
     state: str
     told: str = ""
+    glyph: str = ""
 
 
 def scale_of(values: Sequence[float]) -> float:
@@ -113,6 +117,7 @@ def heatmap(
                     "text": signed(tile.value, digits) if strong and tile.state == "ok" else "",
                     "hatch": strong and tile.state == "control",
                     "deep": share < palette.flip[0] or share > palette.flip[1],
+                    "glyph": tile.glyph,
                     "told": tile.told or ("not computed yet" if tile.state == "empty" else ""),
                     "selected": (layer, column) == selected,
                 }
@@ -144,6 +149,7 @@ def _frame(
     base = alt.Chart().encode(x=x, y=y)
     stops = [-scale + 2 * scale * i / (len(p.diverging) - 1) for i in range(len(p.diverging))]
     plain = alt.FieldOneOfPredicate(field="state", oneOf=["zero", "empty"])
+    base = base.transform_filter("datum.state != 'absent'")
     tiles_mark = (
         base.mark_rect(cornerRadius=2, cursor="pointer")
         .encode(
@@ -176,12 +182,19 @@ def _frame(
         .mark_point(shape=DOTS, size=110, filled=True, color=p.muted, opacity=0.7)
         .encode()
     )
-    text = base.transform_filter("datum.text != ''").mark_text(fontSize=11).encode(text="text:N", color=ink)
+    numbers = base.transform_filter("datum.text != ''").encode(text="text:N", color=ink)
+    text = numbers.transform_filter("datum.glyph == ''").mark_text(fontSize=11)
+    raised = numbers.transform_filter("datum.glyph != ''").mark_text(fontSize=11, dy=-6)
+    marks = base.transform_filter("datum.glyph != ''").encode(text="glyph:N", color=ink)
+    glyphs = [
+        marks.transform_filter(where).mark_text(fontSize=10, dy=dy)
+        for where, dy in (("datum.text != ''", 9), ("datum.hatch", 15), ("datum.text == '' && !datum.hatch", 0))
+    ]
     chosen = base.transform_filter("datum.selected")
     under = chosen.mark_rect(cornerRadius=2, fillOpacity=0, stroke=p.background, strokeWidth=5)
     over = chosen.mark_rect(cornerRadius=2, fillOpacity=0, stroke=p.ink, strokeWidth=2.2)
     chart = (
-        alt.layer(tiles_mark, hatch, dots, text, under, over)
+        alt.layer(tiles_mark, hatch, dots, text, raised, *glyphs, under, over)
         .properties(
             width="container",
             height=row * layers,

@@ -1,9 +1,11 @@
 """Addresses: the one grammar by which a patch is named in Python, on the command line, in URLs and in tables.
 
-    site.layer[.head]@position[~source_position | =zero | =mean]        sets are joined by commas
+    site.layer[.head]@position[~source_position][=random]
+    site.layer[.head]@position=zero|mean                                sets are joined by commas
 
 `*` is every position; positions count from 0, or from the end when negative. Without `~` the source's state at the
-same position is taken (a negative position counts from the end of either run). `=zero` and `=mean` ablate instead.
+same position is taken (a negative position counts from the end of either run). `=zero` and `=mean` ablate instead, the
+mean over samples; `=random` writes a random vector of the norm of the state that would be taken (`ivx.engine.drawn`).
 In a set later patches overwrite earlier ones that write the same place.
 """
 
@@ -17,10 +19,12 @@ from ivx.errors import AddressError
 
 SITES = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z")
 ABLATIONS = ("zero", "mean")
+"""Values that need no source."""
+RANDOM = "random"
 
 _PATCH = re.compile(
     r"(?P<site>[a-z_]+)\.(?P<layer>\d+)(?:\.(?P<head>\d+))?@(?P<position>\*|-?\d+)"
-    r"(?:~(?P<source>-?\d+)|=(?P<ablation>\w+))?"
+    r"(?:~(?P<source>-?\d+))?(?:=(?P<value>\w+))?"
 )
 
 
@@ -29,7 +33,8 @@ class Patch:
     """One overwritten activation.
 
     `head` is None for all of `z` and for every other site; `position` None is every position; `source` None is the
-    same position as the target's; `ablation` replaces the source by zeros or by the mean over samples.
+    same position as the target's; `value` is None for the source's state, `zero`, `mean` (over samples), or `random`
+    (of the source's norm).
     """
 
     site: str
@@ -37,16 +42,19 @@ class Patch:
     position: int | None
     head: int | None = None
     source: int | None = None
-    ablation: str | None = None
+    value: str | None = None
 
     def __str__(self) -> str:
         head = "" if self.head is None else f".{self.head}"
         position = "*" if self.position is None else str(self.position)
-        if self.ablation:
-            value = f"={self.ablation}"
-        else:
-            value = "" if self.source is None else f"~{self.source}"
-        return f"{self.site}.{self.layer}{head}@{position}{value}"
+        source = "" if self.source is None else f"~{self.source}"
+        value = "" if self.value is None else f"={self.value}"
+        return f"{self.site}.{self.layer}{head}@{position}{source}{value}"
+
+    @property
+    def ablates(self) -> bool:
+        """Whether nothing is taken from the source."""
+        return self.value in ABLATIONS
 
 
 PatchSet = tuple[Patch, ...]
@@ -61,7 +69,7 @@ def _parse_one(text: str) -> Patch:
     found = _PATCH.fullmatch(text)
     if found is None:
         raise AddressError(
-            f"{text!r} is not an address: write site.layer[.head]@position[~source], "
+            f"{text!r} is not an address: write site.layer[.head]@position[~source][=value], "
             "such as resid_post.3@0~-1 or z.5.4@-1"
         )
     part = found.groupdict()
@@ -69,15 +77,17 @@ def _parse_one(text: str) -> Patch:
         raise AddressError(f"{text!r}: there is no site {part['site']!r}; the sites are {', '.join(SITES)}")
     if part["head"] is not None and part["site"] != "z":
         raise AddressError(f"{text!r}: only z has heads; write {part['site']}.{part['layer']}@…")
-    if part["ablation"] is not None and part["ablation"] not in ABLATIONS:
-        raise AddressError(f"{text!r}: an ablation is =zero or =mean, not ={part['ablation']}")
+    if part["value"] is not None and part["value"] not in (*ABLATIONS, RANDOM):
+        raise AddressError(f"{text!r}: a value is =zero or =mean, or =random, not ={part['value']}")
+    if part["value"] in ABLATIONS and part["source"] is not None:
+        raise AddressError(f"{text!r}: ={part['value']} takes nothing from the source: leave out ~{part['source']}")
     return Patch(
         site=part["site"],
         layer=int(part["layer"]),
         position=None if part["position"] == "*" else int(part["position"]),
         head=None if part["head"] is None else int(part["head"]),
         source=None if part["source"] is None else int(part["source"]),
-        ablation=part["ablation"],
+        value=part["value"],
     )
 
 
@@ -111,7 +121,7 @@ def spots(patch: Patch, *, sample: int, target: Sequence[int], source: Sequence[
         positions = [resolve(patch.position, length=goal, patch=patch, run="target", sample=sample)]
     else:
         positions = list(range(goal))
-    if patch.ablation:
+    if patch.ablates:
         return [(p, p) for p in positions]
     if patch.source is not None:
         taken = resolve(patch.source, length=origin, patch=patch, run="source", sample=sample)

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from ivx.engine.address import PatchSet, check, parse, spots
-from ivx.errors import IvxError
+from ivx.engine.address import Patch, PatchSet, check, parse, spots
+from ivx.errors import AddressError, IvxError
 from ivx.models.model import Model
 
 Prompts = Sequence[Sequence[int]]
+Places = Sequence[tuple[Sequence[int], int]]
+"""Single states: (token ids, position) pairs."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One sweep: token ids per sample, and the patch sets by the text that names them in the table."""
+    """One sweep: token ids per sample, and the patch sets by the text that names them in the table.
+
+    `means` holds the states that each `=mean` patch averages; their positions count from the start.
+    """
 
     source: Prompts
     target: Prompts
@@ -23,6 +28,7 @@ class Asked:
     patches: dict[str, PatchSet]
     contrast: Sequence[int] | None = None
     reference: Prompts | None = None
+    means: dict[Patch, Places] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -39,6 +45,7 @@ def checked(
     patches: Sequence[str],
     contrast: Sequence[int] | None,
     reference: Prompts | None,
+    means: Mapping[str, Places] | None = None,
 ) -> Asked:
     """Read the patches and refuse what this model or these samples do not have (`AddressError`, `IvxError`)."""
     lists = {"source": source, "target": target, "answer": [[a] for a in answer]}
@@ -51,20 +58,22 @@ def checked(
         raise IvxError(f"a sweep needs at least one sample and lists of one length; these have {told}")
     for name, prompts in lists.items():
         for sample, ids in enumerate(prompts):
-            if not len(ids):
-                raise IvxError(f"the {name} of sample {sample} is empty: give at least one token id")
-            bad = [i for i in ids if not 0 <= i < model.vocabulary]
-            if bad:
-                raise IvxError(
-                    f"the {name} of sample {sample} holds token id {bad[0]}, outside this checkpoint's vocabulary "
-                    f"of {model.vocabulary}"
-                )
+            _check_ids(model, ids, f"the {name} of sample {sample}")
     wanted = {text: parse(text) for text in patches}
     for patch in {p for patch_set in wanted.values() for p in patch_set}:
         check(patch, layers=model.layers, heads=model.heads, parallel=model.anatomy.parallel)
         for sample, (goal, origin) in enumerate(zip(target, source, strict=True)):
             spots(patch, sample=sample, target=goal, source=origin)
     runs = [tuple(tuple(int(i) for i in ids) for ids in prompts) for prompts in (source, target, reference or ())]
+    averaged: dict[Patch, Places] = {}
+    for patch in {p for patch_set in wanted.values() for p in patch_set if p.value == "mean"}:
+        averaged[patch] = [
+            (ids, position)
+            for sample, (ids, origin) in enumerate(zip(runs[1], runs[0], strict=True))
+            for position, _ in spots(patch, sample=sample, target=ids, source=origin)
+        ]
+    for text, places in (means or {}).items():
+        averaged.update(dict.fromkeys(parse(text), _averaged(model, text, places)))
     return Asked(
         source=runs[0],
         target=runs[1],
@@ -72,7 +81,26 @@ def checked(
         patches=wanted,
         contrast=None if contrast is None else [int(c) for c in contrast],
         reference=None if reference is None else runs[2],
+        means=averaged,
     )
+
+
+def _check_ids(model: Model, ids: Sequence[int], what: str) -> None:
+    if not len(ids):
+        raise IvxError(f"{what} is empty: give at least one token id")
+    bad = [i for i in ids if not 0 <= i < model.vocabulary]
+    if bad:
+        raise IvxError(f"{what} holds token id {bad[0]}, outside this checkpoint's vocabulary of {model.vocabulary}")
+
+
+def _averaged(model: Model, text: str, places: Places) -> Places:
+    if not places:
+        raise IvxError(f"{text}: there is no state to average: give (token ids, position) pairs")
+    for k, (ids, at) in enumerate(places):
+        _check_ids(model, ids, f"state {k} of the mean of {text}")
+        if not -len(ids) <= at < len(ids):
+            raise AddressError(f"{text}: the prompt of state {k} has {len(ids)} tokens, none at {at}")
+    return [(tuple(map(int, ids)), at % len(ids)) for ids, at in places]
 
 
 def by_length(prompts: Prompts) -> dict[int, list[int]]:

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from ivx.engine import readout
-from ivx.engine.address import Patch, PatchSet, spots
+from ivx.engine.address import RANDOM, Patch, PatchSet, spots
 from ivx.engine.asked import Asked, by_length
+from ivx.engine.drawn import draw_of, drawn
 from ivx.engine.hooks import Place, Writes, read, write
 from ivx.models.model import Model
 
@@ -27,8 +28,8 @@ class _Row(NamedTuple):
     patches: PatchSet
 
 
-States = dict[tuple[str, Place, int, int], Tensor]
-"""(run, place, sample, position) -> state."""
+States = dict[tuple[Place, int, int], Tensor]
+"""(place, prompt, position) -> state."""
 
 
 def run(model: Model, asked: Asked, *, memory_gb: float) -> Iterator[pa.RecordBatch]:
@@ -46,24 +47,25 @@ def _last_logits(model: Model, prompts: Sequence[Sequence[int]]) -> Tensor:
 
 
 def _capture(model: Model, asked: Asked, wanted: Sequence[PatchSet]) -> States:
-    """Every state that some patch writes, from one pass over the source (and, for means, the target) asked."""
-    needed: dict[str, dict[tuple[Place, int], set[int]]] = {"source": defaultdict(set), "target": defaultdict(set)}
-    for patch in {p for patch_set in wanted for p in patch_set if p.ablation != "zero"}:
+    """Every state of the sources that some patch takes."""
+    needed: dict[Place, dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
+    for patch in {p for patch_set in wanted for p in patch_set if not p.ablates}:
         for sample, (ids, origin) in enumerate(zip(asked.target, asked.source, strict=True)):
-            run = "target" if patch.ablation == "mean" else "source"
-            place = (patch.site, patch.layer)
             found = spots(patch, sample=sample, target=ids, source=origin)
-            needed[run][place, sample].update(taken for _, taken in found)
+            needed[patch.site, patch.layer][sample].update(taken for _, taken in found)
+    return _read(model, asked.source, needed)
+
+
+def _read(model: Model, prompts: Sequence[Sequence[int]], needed: dict[Place, dict[int, set[int]]]) -> States:
+    """States of prompts by place, prompt and position."""
     states: States = {}
-    for run, prompts in (("source", asked.source), ("target", asked.target)):
-        places = {place for place, _ in needed[run]}
-        for samples in by_length(prompts).values() if places else ():
-            with read(model, places) as seen:
-                _last_logits(model, [prompts[i] for i in samples])
-            for place in places:
-                for row, sample in enumerate(samples):
-                    for position in needed[run].get((place, sample), ()):
-                        states[run, place, sample, position] = seen[place][row, position].clone()
+    for members in by_length(prompts).values() if needed else ():
+        with read(model, set(needed)) as seen:
+            _last_logits(model, [prompts[i] for i in members])
+        for place, wanted in needed.items():
+            for row, i in enumerate(members):
+                for position in wanted.get(i, ()):
+                    states[place, i, position] = seen[place][row, position].clone()
     return states
 
 
@@ -85,7 +87,7 @@ def _goals(model: Model, asked: Asked) -> readout.Goals:
 def _execute(
     model: Model, asked: Asked, rows: Sequence[_Row], states: States, goals: readout.Goals, memory_gb: float
 ) -> Iterator[pa.RecordBatch]:
-    means = _means(asked, rows, states)
+    means = _means(model, asked)
     waiting: dict[int, list[_Row]] = defaultdict(list)
     for last, row in ((k == len(rows) - 1, row) for k, row in enumerate(rows)):
         length = len(asked.target[row.sample])
@@ -104,18 +106,22 @@ def rows_within(model: Model, length: int, memory_gb: float) -> int:
     return max(1, min(256, int(memory_gb * 1e9 / per_row)))
 
 
-def _means(asked: Asked, rows: Sequence[_Row], states: States) -> dict[Patch, Tensor]:
-    """The mean state over samples, and over every addressed position, of each `=mean` patch."""
-    means = {}
-    for patch in {p for row in rows for p in row.patches if p.ablation == "mean"}:
-        place = (patch.site, patch.layer)
-        found = [
-            states["target", place, sample, taken]
-            for sample, (ids, origin) in enumerate(zip(asked.target, asked.source, strict=True))
-            for _, taken in spots(patch, sample=sample, target=ids, source=origin)
-        ]
-        means[patch] = torch.stack(found).mean(dim=0)
-    return means
+def _means(model: Model, asked: Asked) -> dict[Patch, Tensor]:
+    """The mean of the states that each `=mean` patch averages."""
+    prompts: dict[tuple[int, ...], int] = {}
+    needed: dict[Place, dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
+    places = {
+        patch: [(prompts.setdefault(tuple(ids), len(prompts)), position) for ids, position in averaged]
+        for patch, averaged in asked.means.items()
+    }
+    for patch, averaged in places.items():
+        for prompt, position in averaged:
+            needed[patch.site, patch.layer][prompt].add(position)
+    states = _read(model, list(prompts), needed)
+    return {
+        patch: torch.stack([states[(patch.site, patch.layer), *where] for where in averaged]).mean(dim=0)
+        for patch, averaged in places.items()
+    }
 
 
 def _forward(
@@ -133,7 +139,7 @@ def _forward(
             place = (patch.site, patch.layer)
             target, source = asked.target[row.sample], asked.source[row.sample]
             for position, taken in spots(patch, sample=row.sample, target=target, source=source):
-                value = _value(model, patch, row.sample, taken, states, means)
+                value = _value(model, asked, patch, row.sample, taken, states, means)
                 if patch.site != "z":
                     cells[place][k, position, -1] = value
                     continue
@@ -151,13 +157,19 @@ def _forward(
     )
 
 
-def _value(model: Model, patch: Patch, sample: int, taken: int, states: States, means: dict[Patch, Tensor]) -> Tensor:
-    if patch.ablation == "zero":
+def _value(
+    model: Model, asked: Asked, patch: Patch, sample: int, taken: int, states: States, means: dict[Patch, Tensor]
+) -> Tensor:
+    if patch.value == "zero":
         width = model.heads * model.head_dim if patch.site == "z" else model.width
         return torch.zeros(width, dtype=model.dtype, device=model.device)
-    if patch.ablation == "mean":
+    if patch.value == "mean":
         return means[patch]
-    return states["source", (patch.site, patch.layer), sample, taken]
+    state = states[(patch.site, patch.layer), sample, taken]
+    if patch.value == RANDOM:
+        draw = draw_of(patch, target=asked.target[sample], source=asked.source[sample], taken=taken)
+        return drawn(state, draw, heads=model.heads)
+    return state
 
 
 def _as_writes(cells: dict[tuple[int, int, int], Tensor]) -> Writes:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import torch
 
 from ivx.engine import readout
-from ivx.engine.address import Patch, PatchSet, spots
+from ivx.engine.address import PatchSet
 from ivx.engine.asked import Asked
 from ivx.engine.execute import execute
 from ivx.engine.numbering import Row
@@ -105,13 +105,8 @@ def plan_of(model: Model, asked: Asked, part: Sequence[Item]) -> tuple[Plan, lis
         patches = sets[item.patch]
         source = number(asked.source[item.sample]) if patches else target
         rows.append(Row(target, source, patches))
-    means: dict[Patch, list[tuple[int, int]]] = {}
-    for patch in {p for row in rows for p in row.patches if p.ablation == "mean"}:
-        means[patch] = [
-            (number(ids), position)
-            for sample, (ids, origin) in enumerate(zip(asked.target, asked.source, strict=True))
-            for position, _ in spots(patch, sample=sample, target=ids, source=origin)
-        ]
+    averaged = {p for row in rows for p in row.patches if p.value == "mean"}
+    means = {patch: [(number(ids), position) for ids, position in asked.means[patch]] for patch in averaged}
     made = plan(
         list(prompts), rows, layers=model.layers, heads=model.heads, means=means, read=list(dict.fromkeys(read))
     )

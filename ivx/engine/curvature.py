@@ -69,7 +69,7 @@ def curvature(
 
 def _single(patches: Sequence[Patch]) -> Patch:
     patch = patches[0]
-    if len(patches) > 1 or patch.ablation or patch.site == "resid_mid":
+    if len(patches) > 1 or patch.value or patch.site == "resid_mid":
         raise AddressError(f"{patch}: an estimate of pairs takes single patches with a source, and no resid_mid")
     return patch
 

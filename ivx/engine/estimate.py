@@ -13,8 +13,9 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from ivx.engine.address import Patch, spots
+from ivx.engine.address import RANDOM, Patch, spots
 from ivx.engine.asked import Asked, Prompts, by_length, checked
+from ivx.engine.drawn import draw_of, drawn
 from ivx.engine.hooks import Place, read
 from ivx.models.model import Model
 
@@ -126,7 +127,7 @@ def _deltas(
     """(what would be added, where, at which position) for one patch of one sample."""
     place = (patch.site, patch.layer)
     mean = None
-    if patch.ablation == "mean":
+    if patch.value == "mean":
         found = [
             targets[i][place][p]
             for i, (ids, origin) in enumerate(zip(asked.target, asked.source, strict=True))
@@ -136,10 +137,13 @@ def _deltas(
     deltas = []
     for position, taken in spots(patch, sample=sample, target=asked.target[sample], source=asked.source[sample]):
         here = targets[sample][place][position]
-        if patch.ablation:
+        if patch.ablates:
             value = torch.zeros_like(here) if mean is None else mean
         else:
             value = sources[sample][place][taken]
+            if patch.value == RANDOM:
+                draw = draw_of(patch, target=asked.target[sample], source=asked.source[sample], taken=taken)
+                value = drawn(value, draw, heads=model.heads)
         delta = value - here
         if patch.head is not None:
             part = slice(patch.head * (len(here) // model.heads), (patch.head + 1) * (len(here) // model.heads))

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from ivx.engine.attention import KNOWN, attend, attend_together
+from ivx.engine.drawn import drawn
 from ivx.engine.numbering import Ints
-from ivx.engine.plan import Chain, Plan, Step, pack
+from ivx.engine.plan import Chain, Made, Plan, Step, pack
 from ivx.engine.seams import NOTHING, Added, Projections, Seams
 from ivx.engine.way import Way
 
@@ -53,7 +54,7 @@ def _embeddings(plan: Plan, seams: Seams, prompts: Sequence[Sequence[int]]) -> T
         for k, i in enumerate(members):
             rows = np.flatnonzero(plan.embeddings[:, 0] == i)
             table[_tensor(rows, table.device)] = found[k, _tensor(plan.embeddings[rows, 1], table.device)]
-    _fill(table, plan.steps[0].constants, table)
+    _fill(seams, table, plan.steps[0].constants)
     return table
 
 
@@ -65,14 +66,16 @@ def _rows(table: Tensor, numbers: Ints, index: Tensor, part: slice) -> Tensor:
     return table[index[part]]
 
 
-def _fill(table: Tensor, constants: Sequence[tuple[int, Ints]], members: Tensor) -> None:
-    """Write constants: the mean of their members' rows, or zero."""
-    for row, numbers in constants:
-        table[row] = _mean(members, numbers)
+def _fill(seams: Seams, table: Tensor, constants: Sequence[tuple[int, Made]]) -> None:
+    """Write constants into their rows of the table that their members stand in."""
+    for row, made in constants:
+        table[row] = _constant(seams, made, table[_tensor(made.rows, table.device)])
 
 
-def _mean(table: Tensor, numbers: Ints) -> Tensor:
-    return table[_tensor(numbers, table.device)].mean(dim=0) if len(numbers) else table.new_zeros(table.shape[1:])
+def _constant(seams: Seams, made: Made, members: Tensor) -> Tensor:
+    """The mean of states `[members, width]`, 0 where there are none; with a draw, a random state of its norm."""
+    mean = members.mean(dim=0) if len(members) else members.new_zeros(members.shape[1:])
+    return mean if made.draw is None else drawn(mean, made.draw, heads=seams.model.heads)
 
 
 def _layer(seams: Seams, layer: int, step: Step, states: Tensor, plan: Plan, beat: Callable[[], None]) -> Tensor:
@@ -83,7 +86,7 @@ def _layer(seams: Seams, layer: int, step: Step, states: Tensor, plan: Plan, bea
     attention, mlp = _plain(seams, layer, step, states, z, out, beat)
     if step.edited:
         _edited(seams, layer, step, states, z, out, attention, mlp)
-    _fill(out, constants, out)
+    _fill(seams, out, constants)
     return out
 
 
@@ -163,10 +166,10 @@ def _plain(
     """Run the unedited tokens; returns what attention and MLP added at those that edited tokens read."""
     device, way = states.device, seams.way
     value = _tensor(step.plain_value, device)
-    in_means = [members for _, members in step.middles]
+    in_constants = [*step.attention_constants, *(made for _, made in step.middles)]
     wanted = [
-        {int(i) for members in (*step.attention_constants, *in_means) for i in members},
-        {int(i) for members in step.mlp_constants for i in members} | {t.mlp for t in step.edited if t.mlp >= 0},
+        {int(i) for made in in_constants for i in made.rows},
+        {int(i) for made in step.mlp_constants for i in made.rows} | {t.mlp for t in step.edited if t.mlp >= 0},
     ]
     seen: tuple[Seen, Seen] = ({}, {})
     for start in range(0, len(value), way.chunk):
@@ -180,10 +183,11 @@ def _plain(
         for kept, rows, added in zip(seen, here, result[1:], strict=True):
             if added is not None:
                 kept.update(zip(rows, added, strict=True))
-    # A constant of the middle of the stream: the mean of input plus what attention added.
-    for row, members in step.middles:
-        found = [states[value[int(i)]] + seen[0][int(i)] for i in members]
-        states[row] = torch.stack(found).mean(dim=0) if found else 0
+    # A constant of the middle of the stream: made of input plus what attention added.
+    for row, made in step.middles:
+        states[row] = _constant(
+            seams, made, _stacked([states[value[i]] + seen[0][i] for i in made.rows.tolist()], states)
+        )
     return seen
 
 
@@ -193,9 +197,13 @@ def _edited(
     device, way, plain = states.device, seams.way, len(step.plain_value)
     attended = len(z)
     if step.head_constants:
-        z = torch.cat([z, torch.stack([_mean(z, members) for members in step.head_constants])])
-    fixed_attention = [_mean_of(attention, members, states) for members in step.attention_constants]
-    fixed_mlp = [_mean_of(mlp, members, states) for members in step.mlp_constants]
+        z = torch.cat(
+            [z, torch.stack([_constant(seams, made, z[_tensor(made.rows, device)]) for made in step.head_constants])]
+        )
+    fixed_attention, fixed_mlp = (
+        [_constant(seams, made, _stacked([seen[i] for i in made.rows.tolist()], states)) for made in constants]
+        for seen, constants in ((attention, step.attention_constants), (mlp, step.mlp_constants))
+    )
 
     def row(node: int) -> int:
         return node if node >= 0 else attended - 1 - node
@@ -221,9 +229,8 @@ def _edited(
         out[plain + start : plain + start + len(tokens)] = result[0][: len(tokens)]
 
 
-def _mean_of(seen: Seen, members: Ints, like: Tensor) -> Tensor:
-    found = [seen[int(i)] for i in members]
-    return torch.stack(found).mean(dim=0) if found else like.new_zeros(like.shape[1])
+def _stacked(found: list[Tensor], like: Tensor) -> Tensor:
+    return torch.stack(found) if found else like.new_zeros(0, like.shape[1])
 
 
 def _put(values: list[tuple[int, Any]], device: torch.device) -> Added:

@@ -14,11 +14,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ivx.engine.address import Patch, PatchSet, spots
+from ivx.engine.address import RANDOM, Patch, PatchSet, spots
+from ivx.engine.drawn import Draw, draw_of
 
 Ints = NDArray[np.int64]
-Members = tuple[int, ...]
-"""A constant: the mean of these states, or zero where there are none."""
+
+
+class Constant(NamedTuple):
+    """A state that is made of others: their mean, zero where there are none, or, with a draw, a random one instead."""
+
+    members: tuple[int, ...] = ()
+    draw: Draw | None = None
 
 
 COMPUTED = ("resid_pre", "z", "attn_out", "resid_mid", "mlp_out", "resid_post")
@@ -73,12 +79,12 @@ class Layer:
     position: Ints
     parent: Ints
     creator: Ints
-    constants: list[Members]
-    middles: list[Members] = field(default_factory=list)
+    constants: list[Constant]
+    middles: list[Constant] = field(default_factory=list)
     heads: list[Heads] = field(default_factory=list)
-    head_constants: list[Members] = field(default_factory=list)
-    attention_constants: list[Members] = field(default_factory=list)
-    mlp_constants: list[Members] = field(default_factory=list)
+    head_constants: list[Constant] = field(default_factory=list)
+    attention_constants: list[Constant] = field(default_factory=list)
+    mlp_constants: list[Constant] = field(default_factory=list)
     tokens: list[Token] = field(default_factory=list)
 
 
@@ -94,7 +100,15 @@ class Numbering:
     embeddings: Ints
     rows: Ints
     prompts: Ints
-    constants: list[Members]
+    constants: list[Constant]
+
+
+class _Origin(NamedTuple):
+    """Where a write's value is from: the row's two prompts, and the source position."""
+
+    target: int
+    source: int
+    taken: int
 
 
 class _Interned(dict):
@@ -142,7 +156,7 @@ class Numberer:
         self.row_class = np.array([row.target for row in self.rows], dtype=np.int64)
         self.class_prompt = np.arange(prompts)
         values = len(embeddings)
-        constants: list[Members] = []
+        constants: list[Constant] = []
         found = []
         for layer in range(self.depth):
             parents, work = self._split(layer)
@@ -193,27 +207,31 @@ class Numberer:
 
     def _sites(
         self, work: Sequence[tuple[int, int, PatchSet]], first: int, *sites: str
-    ) -> Iterable[tuple[int, Patch, int, int, int]]:
-        """(class, patch, position, source prompt, source position) of every write at these sites."""
+    ) -> Iterable[tuple[int, Patch, int, _Origin]]:
+        """(class, patch, position, origin) of every write at these sites."""
         for i, (target, source, patches) in enumerate(work, start=first):
             for patch in patches:
                 if patch.site in sites:
                     for position, taken in self._spots(patch, target, source):
-                        yield i, patch, position, source, taken
+                        yield i, patch, position, _Origin(target, source, taken)
 
-    def _members(self, patch: Patch, numbers: Ints) -> Members:
-        if patch.ablation == "zero":
-            return ()
-        return tuple(int(numbers[prompt, position]) for prompt, position in self.means[patch])
+    def _constant(self, patch: Patch, origin: _Origin, numbers: Ints) -> Constant:
+        if patch.value == "zero":
+            return Constant()
+        if patch.value == RANDOM:
+            target, source = self.prompts[origin.target], self.prompts[origin.source]
+            draw = draw_of(patch, target=target, source=source, taken=origin.taken)
+            return Constant((int(numbers[origin.source, origin.taken]),), draw)
+        return Constant(tuple(int(numbers[prompt, position]) for prompt, position in self.means[patch]))
 
     def _before(self, x: Ints, first: int, work: list, values: int, constants: _Interned) -> None:
-        for i, patch, position, source, taken in self._sites(work, first, "resid_pre"):
-            if patch.ablation:
-                x[i, position] = values + constants.number(self._members(patch, x))
+        for i, patch, position, origin in self._sites(work, first, "resid_pre"):
+            if patch.value:
+                x[i, position] = values + constants.number(self._constant(patch, origin, x))
             else:
-                x[i, position] = x[source, taken]
+                x[i, position] = x[origin.source, origin.taken]
 
-    def _trie(self, x: Ints, values: int, constants: list[Members]) -> Layer:
+    def _trie(self, x: Ints, values: int, constants: list[Constant]) -> Layer:
         """Give every (parent node, value) a number, position by position."""
         total = values + len(constants)
         nodes = np.full_like(x, -1)
@@ -234,7 +252,7 @@ class Numberer:
         value, position, above, creator = (np.concatenate(column) for column in zip(*columns, strict=True))
         return Layer(values, nodes, value, position, above, creator, constants)
 
-    def _block(self, made: Layer, first: int, work: list) -> tuple[Ints, int, list[Members]]:
+    def _block(self, made: Layer, first: int, work: list) -> tuple[Ints, int, list[Constant]]:
         """Edit what the block's parts add; returns the next layer's values, their count and their constants."""
         nodes, count = made.nodes, len(made.value)
         edits: dict[tuple[int, int], Token] = {}
@@ -247,27 +265,27 @@ class Numberer:
             return Token(int(made.value[node]), int(node))
 
         # The sites of a block in the order in which they are computed, as `_staged` has sorted them.
-        for i, patch, position, source, taken in self._sites(work, first, "z", "attn_out", "resid_mid", "mlp_out"):
+        for i, patch, position, origin in self._sites(work, first, "z", "attn_out", "resid_mid", "mlp_out"):
             token = edits.get((i, position)) or default(nodes[i, position])
-            theirs = int(nodes[source, taken])
+            theirs = int(nodes[origin.source, origin.taken])
             if patch.site == "z":
-                node = -1 - z_constants.number(self._members(patch, nodes)) if patch.ablation else theirs
+                node = -1 - z_constants.number(self._constant(patch, origin, nodes)) if patch.value else theirs
                 token = token._replace(heads=self._with_heads(made, token.heads, patch.head, node, specs))
             elif patch.site == "attn_out":
-                if patch.ablation:
-                    token = token._replace(attention=attention.number(self._members(patch, nodes)))
+                if patch.value:
+                    token = token._replace(attention=attention.number(self._constant(patch, origin, nodes)))
                 else:
                     token = token._replace(heads=theirs, attention=-1)
             elif patch.site == "resid_mid":
-                if patch.ablation:
+                if patch.value:
                     # A run whose stream is the constant and to which attention adds nothing.
-                    value = made.values + len(made.constants) + middles.number(self._members(patch, nodes))
-                    token = Token(value, int(nodes[i, position]), attention.number(()))
+                    value = made.values + len(made.constants) + middles.number(self._constant(patch, origin, nodes))
+                    token = Token(value, int(nodes[i, position]), attention.number(Constant()))
                 else:
                     token = default(theirs)
             else:
-                origin = -2 - mlp.number(self._members(patch, nodes)) if patch.ablation else theirs
-                token = token._replace(mlp=origin)
+                added = -2 - mlp.number(self._constant(patch, origin, nodes)) if patch.value else theirs
+                token = token._replace(mlp=added)
             edits[i, position] = token
         x = nodes.copy()
         tokens = _Interned(made.tokens)
@@ -275,13 +293,13 @@ class Numberer:
             plain = token.heads < count and token == default(token.heads)
             x[i, position] = token.heads if plain else count + tokens.number(token)
         values = count + len(made.tokens)
-        constants: list[Members] = []
+        constants: list[Constant] = []
         numbers = _Interned(constants)
-        for i, patch, position, source, taken in self._sites(work, first, "resid_post"):
-            if patch.ablation:
-                x[i, position] = values + numbers.number(self._members(patch, nodes))
+        for i, patch, position, origin in self._sites(work, first, "resid_post"):
+            if patch.value:
+                x[i, position] = values + numbers.number(self._constant(patch, origin, nodes))
             else:
-                x[i, position] = nodes[source, taken]
+                x[i, position] = nodes[origin.source, origin.taken]
         return x, values, constants
 
     def _with_heads(self, made: Layer, heads: int, head: int | None, node: int, specs: _Interned) -> int:

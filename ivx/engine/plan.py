@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ivx.engine.address import Patch
-from ivx.engine.numbering import Heads, Ints, Layer, Members, Numberer, Row, Token
+from ivx.engine.drawn import Draw
+from ivx.engine.numbering import Constant, Heads, Ints, Layer, Numberer, Row, Token
 
 SHARED_FROM = 4
 """Chains behind one prefix from which on its keys and values are read once for all of them."""
@@ -64,12 +65,19 @@ def pack(chains: Sequence[Chain]) -> Packed:
     return Packed(keys, queries, positions, out)
 
 
+class Made(NamedTuple):
+    """A constant, its members as rows of a table."""
+
+    rows: Ints
+    draw: Draw | None
+
+
 @dataclass(frozen=True)
 class Step:
     """One layer. Tables are numbered densely: only what is needed has a row.
 
     Attributes:
-        inputs: rows of the table of residual inputs; `constants` and `middles` fill its last ones (row, members).
+        inputs: rows of the table of residual inputs; `constants` and `middles` fill its last ones (row, made of).
         projected_value, projected_position: what goes through the projections of attention.
         chains: attention over the projections; its outputs make a table of `attended` rows.
         plain_value: residual input of each unedited token, whose `z` is the row of the same number.
@@ -78,8 +86,8 @@ class Step:
     """
 
     inputs: int
-    constants: list[tuple[int, Ints]]
-    middles: list[tuple[int, Ints]]
+    constants: list[tuple[int, Made]]
+    middles: list[tuple[int, Made]]
     projected_value: Ints
     projected_position: Ints
     chains: list[Chain]
@@ -87,9 +95,9 @@ class Step:
     plain_value: Ints
     edited: list[Token]
     heads: list[Heads]
-    head_constants: list[Ints]
-    attention_constants: list[Ints]
-    mlp_constants: list[Ints]
+    head_constants: list[Made]
+    attention_constants: list[Made]
+    mlp_constants: list[Made]
 
     @property
     def tokens(self) -> int:
@@ -112,7 +120,7 @@ class Plan:
 
     steps: list[Step]
     embeddings: Ints
-    constants: list[tuple[int, Ints]]
+    constants: list[tuple[int, Made]]
     final: int
     rows: Ints
     prompts: Ints
@@ -171,26 +179,26 @@ def plan(
     )
 
 
-def _with_members(need: np.ndarray, outputs: int, constants: list[Members]) -> np.ndarray:
+def _with_members(need: np.ndarray, outputs: int, constants: list[Constant]) -> np.ndarray:
     """Mark, in place, what the needed constants are means of."""
     for k in np.flatnonzero(need[outputs : outputs + len(constants)]):
-        need[list(constants[k])] = True
+        need[list(constants[k].members)] = True
     return need
 
 
 class _Table:
     """Rows of a table of residual states: the needed ones of a block's tokens, then of constants."""
 
-    def __init__(self, need: np.ndarray, outputs: int, constants: list[Members]) -> None:
+    def __init__(self, need: np.ndarray, outputs: int, constants: list[Constant]) -> None:
         self.need, self.outputs, self.constants = need, outputs, constants
         self.row = np.full(len(need), -1, dtype=np.int64)
         self.row[need] = np.arange(int(need.sum()))
 
-    def filled(self) -> list[tuple[int, Ints]]:
-        """The needed constants: their row, and the rows of their members."""
+    def filled(self) -> list[tuple[int, Made]]:
+        """The needed constants: their row, and what they are made of."""
         return [
-            (int(self.row[self.outputs + k]), self.row[list(members)])
-            for k, members in enumerate(self.constants)
+            (int(self.row[self.outputs + k]), _made(self.row, constant))
+            for k, constant in enumerate(self.constants)
             if self.need[self.outputs + k]
         ]
 
@@ -215,16 +223,16 @@ def _needs(layer: Layer, need: np.ndarray) -> _Needs:
     for token in edited:
         values[token.value] = True
         if token.value >= known:
-            plain[list(layer.middles[token.value - known])] = True
+            plain[list(layer.middles[token.value - known].members)] = True
         if token.attention >= 0:
-            plain[list(layer.attention_constants[token.attention])] = True
+            plain[list(layer.attention_constants[token.attention].members)] = True
         if token.mlp >= 0:
             plain[token.mlp] = True
         elif token.mlp < -1:
-            plain[list(layer.mlp_constants[-2 - token.mlp])] = True
+            plain[list(layer.mlp_constants[-2 - token.mlp].members)] = True
         spec = _spec(layer, token)
         for node in (spec.base, *(node for _, node in spec.others)):
-            attended[[node] if node >= 0 else list(layer.head_constants[-1 - node])] = True
+            attended[[node] if node >= 0 else list(layer.head_constants[-1 - node].members)] = True
     attended |= plain
     keys = _ancestors(layer, attended)
     values[layer.value[keys]] = True
@@ -252,10 +260,9 @@ def _step(layer: Layer, needed: _Needs, before: _Table, after: _Table) -> Step:
     z_row[others] = plain + np.arange(int(others.sum()))
     known = layer.values + len(layer.constants)
     specs = [_spec(layer, token) for token in needed.edited]
-    nothing = np.zeros(0, dtype=np.int64)
 
-    def members(row: Ints, constants: list[Members], used: set[int]) -> list[Ints]:
-        return [row[list(c)] if k in used else nothing for k, c in enumerate(constants)]
+    def members(row: Ints, constants: list[Constant], used: set[int]) -> list[Made]:
+        return [_made(row, c if k in used else Constant()) for k, c in enumerate(constants)]
 
     used_heads = {-1 - node for s in specs for node in (s.base, *(node for _, node in s.others)) if node < 0}
     used_attention = {token.attention for token in needed.edited}
@@ -264,7 +271,7 @@ def _step(layer: Layer, needed: _Needs, before: _Table, after: _Table) -> Step:
         inputs=int(before.need.sum()),
         constants=before.filled(),
         middles=[
-            (int(before.row[known + k]), after.row[list(middle)])
+            (int(before.row[known + k]), _made(after.row, middle))
             for k, middle in enumerate(layer.middles)
             if before.need[known + k]
         ],
@@ -285,6 +292,10 @@ def _step(layer: Layer, needed: _Needs, before: _Table, after: _Table) -> Step:
         attention_constants=members(after.row, layer.attention_constants, used_attention),
         mlp_constants=members(after.row, layer.mlp_constants, used_mlp),
     )
+
+
+def _made(row: Ints, constant: Constant) -> Made:
+    return Made(row[list(constant.members)], constant.draw)
 
 
 def _through(row: Ints, number: int) -> int:

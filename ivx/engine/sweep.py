@@ -8,7 +8,7 @@ says so.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from weakref import WeakKeyDictionary
 
@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from ivx.engine import by_hooks, by_plan, readout
-from ivx.engine.asked import Asked, Prompts, checked
+from ivx.engine.asked import Asked, Places, Prompts, checked
 from ivx.engine.proof import unfit
 from ivx.errors import IvxError
 from ivx.models.memory import free_bytes
@@ -48,6 +48,7 @@ def sweep(
     patches: Sequence[str],
     contrast: Sequence[int] | None = None,
     reference: Prompts | None = None,
+    means: Mapping[str, Places] | None = None,
     on_rows: OnRows | None = None,
     memory_gb: float | None = None,
     attention: str = "auto",
@@ -61,6 +62,8 @@ def sweep(
         patches: addresses (`ivx.engine.address`); sets are joined by commas. A patch without `~` takes the same
             position of the source.
         reference: token ids per sample of a run to compare distributions with (column `kl_reference`).
+        means: the states that `=mean` averages, (token ids, position) pairs by address; by default those that the
+            address names in every target.
         on_rows: streams finished rows; what it raises ends the sweep and leaves the model clean.
         memory_gb: bound on the working set beside the weights (default: half of what is free).
         attention: `auto` leaves it to the engine; `eager` or `sdpa` runs by hooks under that kernel.
@@ -76,7 +79,14 @@ def sweep(
         IvxError: lists of unequal length, ids outside the vocabulary, an empty prompt, an engine that does not fit.
     """
     asked = checked(
-        model, source=source, target=target, answer=answer, patches=patches, contrast=contrast, reference=reference
+        model,
+        source=source,
+        target=target,
+        answer=answer,
+        patches=patches,
+        contrast=contrast,
+        reference=reference,
+        means=means,
     )
     for name, value, known in (("attention", attention, ATTENTION), ("engine", engine, ENGINES)):
         if value not in known:

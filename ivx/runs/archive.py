@@ -28,7 +28,7 @@ from ivx.runs.computing import result_of
 from ivx.runs.notebook import notebook
 
 if TYPE_CHECKING:
-    from ivx.analysis.result import Effects
+    from ivx.analysis.saved import Result
     from ivx.runs.run import Run
     from ivx.runs.store import Store
 
@@ -55,7 +55,7 @@ class Unpacked:
     table: pa.Table
 
     @property
-    def result(self) -> Effects:
+    def result(self) -> Result:
         """The result, ready to be read and drawn."""
         return _saved().restored(self.asked, self.context, self.table, self.receipt)
 
@@ -128,11 +128,15 @@ def _address(asked: dict[str, Any], context: dict[str, Any], origin: str, table:
     return content.hexdigest()[:12]
 
 
-def of_result(found: Effects, *, metric: str = "contrast") -> bytes:
+def of_result(found: Result, *, metric: str = "contrast") -> bytes:
     """The archive of a result, its maps drawn under one metric."""
+    from ivx.analysis.flow import Pathways
+
+    if isinstance(found, Pathways):
+        raise IvxError("an archive holds patched rows, which pathways have none of: write theirs by `pathways --out`")
     receipt = found.receipt
     return pack(
-        asked={"kind": "effects", **{name: receipt[name] for name in ("request", "checkpoint")}},
+        asked={"kind": found.request.kind, **{name: receipt[name] for name in ("request", "checkpoint")}},
         receipt=receipt,
         context=_saved().context(found),
         table=found.table,
@@ -141,7 +145,7 @@ def of_result(found: Effects, *, metric: str = "contrast") -> bytes:
     )
 
 
-def stored(run: Run) -> Effects:
+def stored(run: Run) -> Result:
     """The result of a complete run of the store; raises `IvxError` where a part of it is missing."""
     found = result_of(run)
     if found is None:
@@ -162,7 +166,7 @@ def keep(run: Unpacked, store: Store) -> str:
     return place.id
 
 
-def opened(source: Path | str | BinaryIO) -> Effects:
+def opened(source: Path | str | BinaryIO) -> Result:
     """The result in an archive, or in a folder into which one was unpacked."""
     return unpack(source).result
 

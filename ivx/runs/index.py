@@ -28,7 +28,7 @@ T = TypeVar("T")
 SETTINGS = {
     **DEFAULT_SETTINGS,
     "size_limit": 64_000_000,
-    # Memory mapped, by itself or by a write-ahead log, a file cut by somebody else would kill the process.
+    # Mapped into memory, as a write-ahead log's index always is, a file cut by somebody else can kill the process.
     "sqlite_mmap_size": 0,
     "sqlite_journal_mode": "delete",
     # The disk is not waited for: what a loss of power takes can be made again.

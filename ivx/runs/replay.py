@@ -56,6 +56,8 @@ def replay(store: Store, model: Model, request: ReplayRequest, *, beat: Callable
     found = None if run is None else result_of(run)
     if found is None:
         raise IvxError(f"run {request.run} is not complete in the store, so there is nothing to compare with")
+    if "role" not in found.table.column_names:
+        raise IvxError(f"run {request.run} holds no patched rows, so none can be computed again by itself")
     if model.fingerprint != found.receipt["checkpoint"]["fingerprint"]:
         raise IvxError(f"{model.name} has changed since run {request.run} was computed: its weights are others")
     patched = found.table.filter(np.array([role != "told" for role in found.table["role"].to_pylist()]))
@@ -64,15 +66,17 @@ def replay(store: Store, model: Model, request: ReplayRequest, *, beat: Callable
     analysis, samples, again = import_module(f"ivx.analysis.{found.request.kind}"), found.samples, []
     for row in rows:
         beat()
-        runs = analysis.runs_of(found.request, samples, row["site"])
-        k = row["sample"] + len(samples.rows) * (row["role"] == "control")
-        sample = samples.rows[row["sample"]]
+        k, patch = row["sample"], row["patch"]
+        every = analysis.runs_of(found.request, samples, row["site"])
+        runs = next(part for part in every if part.role == row["role"] and part.runs(patch))
+        address = runs.address(k, patch)
         table = sweep(
             model,
             source=[runs.sources[k]],
             target=[runs.targets[k]],
-            answer=[sample.answer_id],
-            patches=[row["patch"]] if row["patch"] else [],
+            answer=[samples.rows[k].answer_id],
+            patches=[address] if address else [],
+            means={address: runs.averaged(patch)} if "=mean" in address else None,
             engine="hooks",
         )
         again.append(float(table["logit"][-1].as_py()))

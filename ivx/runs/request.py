@@ -10,14 +10,16 @@ import json
 from dataclasses import KW_ONLY, asdict, dataclass
 from typing import ClassVar
 
+from ivx.engine.address import ABLATIONS as ABLATIONS
 from ivx.engine.address import SITES
 from ivx.errors import IvxError
 
 ENGINE = "plan-1"
 """Name and version of the way rows are computed; part of every run id."""
 
-DIRECTIONS = ("denoise", "noise")
-
+DIRECTIONS = ("denoise", "noise", *ABLATIONS, "resample")
+CONTROLS = ("task", "random", "neutral", "shuffled")
+SCAN_CONTROLS = ("task", "random", "identity", "aggregation")
 
 OVER = ("layers", "heads", "components", "positions")
 """What the players of an interaction may be."""
@@ -39,6 +41,7 @@ class Request:
 
     kind: ClassVar[str] = ""
     position_words: ClassVar[tuple[str, ...]] = ("first", "last")
+    source_words: ClassVar[tuple[str, ...]] = ("t_inst", "keyword")
     checkpoint: str
     task: str
     _: KW_ONLY
@@ -55,7 +58,7 @@ class Request:
     def __post_init__(self) -> None:
         if not 1 <= self.samples <= 10_000:
             raise IvxError(f"samples is {self.samples}: choose 1 to 10,000")
-        for name, words in (("position", self.position_words), ("source_token", ("t_inst", "keyword"))):
+        for name, words in (("position", self.position_words), ("source_token", self.source_words)):
             value = getattr(self, name)
             if value not in words and not value.removeprefix("-").isdigit():
                 raise IvxError(f"{name.replace('_', ' ')} {value!r} is not known: use {', '.join(words)} or an index")
@@ -73,7 +76,11 @@ class EffectsRequest(Request):
     Attributes:
         sites: residual, attn_out and mlp_out sites give a layer × position map; `z` a layer × head map at the answer.
         position: `all`, `first`, `last` or an index into the target prompt.
-        direction: `denoise` puts the instructed run's states into the bare prompt, `noise` the reverse.
+        direction: `denoise` puts the instruction's states into the bare prompt. The others disturb the instructed run:
+            `noise` by the bare prompt's states, `resample` by those of another sample told the same, `zero` and `mean`
+            (over samples) by ablation.
+        controls: what else is put there: `task`, another task's states; `random`, a vector of the same norm; `neutral`,
+            those of a sentence that asks for nothing; `shuffled`, another sample's (`ivx.analysis.roles`).
     """
 
     kind: ClassVar[str] = "effects"
@@ -81,12 +88,46 @@ class EffectsRequest(Request):
     position: str = "all"
     sites: tuple[str, ...] = ("resid_post", "z")
     direction: str = "denoise"
+    controls: tuple[str, ...] = ("task",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_sites(self.sites)
         if self.direction not in DIRECTIONS:
-            raise IvxError(f"direction {self.direction!r} is not known: use {' or '.join(DIRECTIONS)}")
+            raise IvxError(f"direction {self.direction!r} is not known: use one of {', '.join(DIRECTIONS)}")
+        _check_controls(self.controls, CONTROLS)
+        whole = self.direction in ABLATIONS and self.position == "all" and "z" in self.sites
+        if "shuffled" in self.controls and (whole or self.direction == "resample"):
+            raise IvxError(
+                "the control shuffled has no place here: resampling is itself another sample's state, and heads at all "
+                "positions have no like in another prompt; leave it out"
+            )
+
+
+@dataclass(frozen=True)
+class ScanRequest(Request):
+    """Where in the instruction a vector must be taken from, to act at one position of the bare prompt.
+
+    Attributes:
+        source_token: `all`, or one of them.
+        sites: of the stream, `attn_out` or `mlp_out`; each gives a layer × source token map.
+        controls: what else is put there: `task` and `random` as for effects; `identity`, the state of that token fed
+            alone; `aggregation`, the state of the task phrase's last word fed alone.
+    """
+
+    kind: ClassVar[str] = "scan"
+    direction: ClassVar[str] = "denoise"
+    source_words: ClassVar[tuple[str, ...]] = ("all", "t_inst", "keyword")
+    source_token: str = "all"
+    sites: tuple[str, ...] = ("resid_post",)
+    controls: tuple[str, ...] = ("task", "identity", "aggregation")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_sites(self.sites)
+        if "z" in self.sites:
+            raise IvxError("a scan has source tokens in place of heads: use the other sites")
+        _check_controls(self.controls, SCAN_CONTROLS)
 
 
 @dataclass(frozen=True)
@@ -178,6 +219,12 @@ class PathwaysRequest(Request):
         for name, most in (("paths", 1_000), ("traced", 100)):
             if not 0 <= getattr(self, name) <= most:
                 raise IvxError(f"{name} is {getattr(self, name)}: choose 0 to {most:,}")
+
+
+def _check_controls(controls: tuple[str, ...], known: tuple[str, ...]) -> None:
+    unknown = [name for name in controls if name not in known]
+    if unknown or len(set(controls)) < len(controls):
+        raise IvxError(f"controls {', '.join(controls)}: name each once, of {', '.join(known)}")
 
 
 def _check_sites(sites: tuple[str, ...]) -> None:

@@ -250,8 +250,8 @@ class Run:
 def _is_listed(shard: Any) -> bool:
     """Whether a receipt's word on a shard has the form that `complete` gives it."""
     match shard:
-        case {"name": str(name), "rows": int(), "bytes": int()}:
-            return shards.NAME.fullmatch(name) is not None
+        case {"name": str(), "rows": int(), "bytes": int()}:
+            return True
     return False
 
 

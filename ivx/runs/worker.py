@@ -80,6 +80,11 @@ class Worker:
         if job is not None:
             job.leave(session)
 
+    def waiting(self) -> int:
+        """How many sessions wait for a job."""
+        with self._lock:
+            return sum(len(job.sessions) for job in self._jobs.values() if job.view().live)
+
     def ahead(self, job: Job) -> int:
         """How many jobs are before a queued one."""
         return self._queue.ahead(job)

@@ -14,10 +14,12 @@ FORMATS = ("prompt", "query", "filler", "chat")
 class Template:
     """The texts of a collection; `{field}` and `{query}` are replaced, `joint` stands between instruction and prompt.
 
-    `prompt` is the default target, `query` the bare word, `filler` a neutral token and the word.
+    `prompt` is the default target, `query` the bare word, `filler` a neutral token and the word. `neutral` is a
+    sentence that asks for nothing, made as instructions are.
     """
 
     prompt: str
+    neutral: str
     joint: str = " "
     query: str = "{query}"
     filler: str = ". {query}"
@@ -35,5 +37,5 @@ class Template:
         return instruction + self.joint + self.target(field=field, query=query, form="prompt")
 
 
-TINY = Template(prompt="{field} : {query} . answer :")
-ENGLISH = Template(prompt="{field}: {query}. Answer:")
+TINY = Template(prompt="{field} : {query} . answer :", neutral="here is your task")
+ENGLISH = Template(prompt="{field}: {query}. Answer:", neutral="Here is your task.")

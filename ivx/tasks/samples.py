@@ -9,7 +9,7 @@ from typing import Any
 
 from ivx.errors import TaskError
 from ivx.tasks.prompt import FORMATS
-from ivx.tasks.task import Instruction, Pair, Task
+from ivx.tasks.task import Instruction, Pair, Task, neutral
 
 SPLITS = ("all", "seen", "held-out")
 """`held-out`: wordings of held-out frames with queries kept out of training; `seen`: neither."""
@@ -22,6 +22,7 @@ class Sample:
     Attributes:
         source: ids of the instruction alone (I), leading special tokens included; `t_inst` is its last token and
             `keyword` the last token of the task phrase, where that is known.
+        word: first token of the phrase's last word, where that is known.
         instructed: ids of the instructed prompt (IT), which begins with `source`.
         target: ids of the bare prompt (TO); `first` is its first token after leading special tokens, `query_span`
             the tokens of the query (end exclusive).
@@ -41,15 +42,21 @@ class Sample:
     query_span: tuple[int, int]
     answer_id: int
     contrast_id: int
+    word: int | None = None
 
 
 @dataclass(frozen=True)
 class Samples:
-    """What was built, and what to know about it (one sentence each)."""
+    """What was built, and what to know about it (one sentence each).
+
+    `control` and `neutral` hold, sample by sample, the same query under another task's instruction, and under a
+    sentence that asks for nothing; empty where there is no such task, and where no neutral ones were asked for.
+    """
 
     rows: tuple[Sample, ...]
     control: tuple[Sample, ...]
     warnings: tuple[str, ...]
+    neutral: tuple[Sample, ...] = ()
 
 
 class Encoder:
@@ -109,12 +116,12 @@ def build(
     target_format: str = "prompt",
     seed: int = 0,
     split: str = "all",
+    with_neutral: bool = False,
 ) -> Samples:
     """Draw queries and wordings, the same for the same seed.
 
-    `control` holds, sample by sample, the same query under the instruction of the pair's control task (a task of
-    other queries); empty when the pair has none. Samples whose two answers begin with the same token cannot be
-    measured and are left out, with a warning.
+    The control's instruction is of a task of other queries. Samples whose two answers begin with the same token cannot
+    be measured and are left out, with a warning.
     """
     if target_format not in FORMATS:
         raise TaskError(f"there is no target format {target_format!r}: use one of {', '.join(FORMATS)}")
@@ -141,7 +148,12 @@ def build(
             control.append(_sample(pair, pair.task, other, query, encoder, target_format))
     if not rows:
         raise TaskError(f"{pair.task.name}: no query is left to measure; both answers begin with the same token")
-    return Samples(tuple(rows), tuple(control), tuple(_warnings(pair, encoder, rows, samples, collided)))
+    idle = [
+        _sample(pair, pair.task, neutral(pair.task.template), row.query, encoder, target_format)
+        for row in (rows if with_neutral else ())
+    ]
+    warnings = _warnings(pair, encoder, rows, samples, collided)
+    return Samples(tuple(rows), tuple(control), tuple(warnings), tuple(idle))
 
 
 def _of_split(pair: Pair, split: str) -> tuple[list[Instruction], list[str]]:
@@ -171,10 +183,12 @@ def _sample(pair: Pair, task: Task, wording: Instruction, query: str, encoder: E
             f"{task.name}: this tokenizer merges the end of the instruction {wording.text!r} with what follows, so "
             "its last token alone is not its last token in the prompt: end the instruction with a full stop"
         )
-    keyword = None
+    keyword = word = None
     if wording.phrase is not None:
         offset = len(text) - len(wording.text)
-        keyword = encoder.span(text, wording.phrase[0] + offset, wording.phrase[1] + offset)[1] - 1
+        begin, end = wording.phrase[0] + offset, wording.phrase[1] + offset
+        last = text.rindex(text[begin:end].split()[-1], begin, end)
+        keyword, word = encoder.span(text, begin, end)[1] - 1, encoder.span(text, last, end)[0]
     answer, contrast = pair.task.answers[query], pair.contrast.answers[query]
     return Sample(
         instruction=wording,
@@ -190,6 +204,7 @@ def _sample(pair: Pair, task: Task, wording: Instruction, query: str, encoder: E
         query_span=encoder.span(bare, start, start + len(query)),
         answer_id=encoder.following(bare, answer)[0],
         contrast_id=encoder.following(bare, contrast)[0],
+        word=word,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -50,6 +51,13 @@ class Task:
     def options(self) -> tuple[str, ...]:
         """The distinct answers the task can give, sorted."""
         return tuple(sorted(set(self.answers.values())))
+
+
+def neutral(template: Template) -> Instruction:
+    """The template's sentence that asks for nothing, as a wording; its last word stands for a task phrase."""
+    last = re.findall(r"\w+", template.neutral)[-1]
+    start = template.neutral.rindex(last)
+    return Instruction(template.neutral, family="neutral", phrase=(start, start + len(last)))
 
 
 @dataclass(frozen=True)

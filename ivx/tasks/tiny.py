@@ -9,6 +9,7 @@ never stand in an instruction row of the training text.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from functools import cache
 
 from ivx.tasks.facts import DOMAINS, facts
@@ -123,7 +124,7 @@ def tasks(ending: str = "") -> dict[str, Task]:
                 answers=known,
                 contrast=CONTRASTS[name],
                 collection="tiny" if not ending else "tiny-period",
-                template=TINY,
+                template=replace(TINY, neutral=TINY.neutral + ending),
                 held_out=frozenset(FRAMES[-HELD_OUT_FRAMES:]),
                 unseen=frozenset(query for query in known if is_unseen(name, query)),
             )

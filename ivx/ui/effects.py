@@ -2,53 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-
 import streamlit as st
-import vl_convert
-from streamlit.delta_generator import DeltaGenerator
 
 from ivx.analysis.metrics import METRICS
 from ivx.analysis.result import Cell, Effects
 from ivx.charts.figure import tile
 from ivx.charts.heatmap import heatmap, scale_of
 from ivx.charts.palette import Palette
-from ivx.models.registry import embedded
-from ivx.runs import archive, rows, sheet
 from ivx.runs.job import View
 from ivx.runs.request import EffectsRequest
-from ivx.tasks import catalogue
-from ivx.ui import evidence, parts, view
+from ivx.ui import evidence, exports, jobs, parts, pickers, view
 from ivx.ui.readings import reading
 
 SITES = ("resid_post", "z")
 SAMPLES = 40
 SOURCES = {"t_inst": "T_inst", "keyword": "keyword"}
-SHOWN_METRICS = ("contrast", "logit", "logprob", "followed", "kl")
-TICK_SECONDS = 0.6
 
 
 def controls() -> tuple[EffectsRequest | None, str]:
     """The strip: checkpoint, task, metric, source token; of a stored run, the metric alone, and no request."""
     if view.from_url(view.RUN, ""):
-        return None, _metric(view.run_strip("effects", _told))
-    names = view.checkpoints()
+        return None, pickers.metric(view.run_strip("effects", _told))
     one, two, three, four = st.columns([1.3, 1.1, 0.8, 0.8], gap="medium", vertical_alignment="bottom")
-    view.from_url("checkpoint", "tiny-sft" if "tiny-sft" in names else names[0], names)
-    with one:
-        if len(names) <= 4:
-            chosen = st.segmented_control(
-                "Checkpoint", names, key="checkpoint", format_func=_short, required=True, width="stretch"
-            )
-        else:
-            chosen = st.selectbox("Checkpoint", names, key="checkpoint", format_func=_short)
-    checkpoint = str(chosen or names[0])
-    tasks = list(catalogue.tasks(view.collection_of(checkpoint)))
-    tasks += [path for _, path in st.session_state.get(view.FILES, [])]
-    view.from_url("task", "animal/colour", tasks)
-    task = str(two.selectbox("Task (answer / contrast)", tasks, key="task", format_func=_task_name))
-    metric = _metric(three)
+    checkpoint, task = pickers.checkpoint_and_task(one, two)
+    metric = pickers.metric(three)
     view.from_url("source", "t_inst", list(SOURCES))
     source = four.segmented_control(
         "Vector from",
@@ -70,11 +47,6 @@ def controls() -> tuple[EffectsRequest | None, str]:
     return request, metric
 
 
-def _metric(place: DeltaGenerator) -> str:
-    view.from_url("metric", "contrast", SHOWN_METRICS)
-    return str(place.selectbox("Metric", SHOWN_METRICS, key="metric", format_func=lambda m: METRICS[m].label))
-
-
 def _told(asked: EffectsRequest) -> str:
     """A run's request in a line."""
     source = SOURCES.get(asked.source_token, f"token {asked.source_token}")
@@ -82,20 +54,6 @@ def _told(asked: EffectsRequest) -> str:
         f"{asked.checkpoint} · {asked.task} · {asked.samples} samples asked for · {', '.join(asked.sites)} · position "
         f"{asked.position} · vector from {source} · {asked.direction}"
     )
-
-
-def _short(name: str) -> str:
-    known = embedded(name)
-    return known.stage if known else name
-
-
-def _task_name(task: str) -> str:
-    own = dict((path, shown) for shown, path in st.session_state.get(view.FILES, []))
-    if task in own:
-        return own[task]
-    domain, _, asked = task.partition("/")
-    contrast = next((t[task].contrast for c in catalogue.COLLECTIONS if task in (t := catalogue.tasks(c))), "")
-    return f"{domain}: {asked} / {contrast.partition('/')[2]}".replace("-", " ")
 
 
 def show(request: EffectsRequest | None, metric: str, p: Palette) -> None:
@@ -108,20 +66,12 @@ def show(request: EffectsRequest | None, metric: str, p: Palette) -> None:
             view.to_url(run=found.run_id, metric=metric, cell=view.from_url("cell", ""))
         return
     _to_url(request, metric)
-    job = view.job(request, compute=embedded(request.checkpoint) is not None)
-    if job is None:
-        _empty(request, p)
-        return
-    live = job.view(view.session()).live
 
-    def draw() -> None:
-        now = job.view(view.session())
-        if live and not now.live:
-            st.rerun()  # the whole page once more, without the timer
+    def draw(now: View) -> None:
         _draw(request, metric, now, p)
         _to_url(request, metric)  # a click reruns the fragment alone
 
-    st.fragment(draw, run_every=TICK_SECONDS if live else None)()
+    jobs.follow(request, draw=draw, empty=lambda: _empty(request, p))
 
 
 def _to_url(request: EffectsRequest, metric: str) -> None:
@@ -135,9 +85,6 @@ def _to_url(request: EffectsRequest, metric: str) -> None:
 
 
 def _draw(request: EffectsRequest, metric: str, now: View, p: Palette) -> None:
-    if now.state in ("refused", "failed"):
-        _ended_badly(request, now)
-        return
     if now.result is None:
         _waiting(request, now, p)
         return
@@ -157,28 +104,25 @@ def _draw(request: EffectsRequest, metric: str, now: View, p: Palette) -> None:
     for site, place in zip(result.maps, places, strict=False):
         with place:
             what = "z at the answer position" if site == "z" else f"{site} ← {source}"
-            parts.head(f"Layer × {'head' if site == 'z' else 'position'}", _status(now) if now.live else what)
+            parts.head(f"Layer × {'head' if site == 'z' else 'position'}", jobs.status(now) if now.live else what)
             _map(result, site, found[site], scales[site], chosen, p, first=site == next(iter(result.maps)))
             own = "" if site != "z" else f" This map has its own scale, ±{scales[site]:g}."
             parts.reading(reading(found[site], result.maps[site], unit=unit) + own if not now.live else "")
     with right:
         if now.live:
-            parts.progress(now.done, now.total)
-            if st.button("Stop, keep what is done", key="stop"):
-                view.leave(request)
-                st.rerun()
+            jobs.running(request, now)
         if chosen is not None:
             evidence.card(result, chosen, metric, token=view.token_of(result), p=p)
     first = next(iter(scales))
     parts.legend(p, scales[first], unit, pending=any(c.state == "estimate" for cells in found.values() for c in cells))
     if now.state == "stopped":
-        _stopped(request)
+        jobs.stopped(request)
     strip, export = st.columns([6, 1], gap="medium", vertical_alignment="bottom")
     with strip:
         parts.trust(result.receipt, rows=f"n = {len(result.samples.rows)} · {result.table.num_rows:,} rows")
     if not now.live:
         with export:
-            _export(result, metric)
+            exports.offer(result, metric)
     for warning in result.samples.warnings:
         parts.note(warning)
 
@@ -243,21 +187,15 @@ def _prompts(result: Effects) -> None:
     )
 
 
-def _status(now: View) -> str:
-    left = "" if now.seconds_left is None else f" · {max(1, round(now.seconds_left))} s left"
-    return f"{now.done:,} of {now.total:,} rows{left}"
-
-
 def _waiting(request: EffectsRequest, now: View, p: Palette) -> None:
-    words = {"queued": "waiting for its turn", "loading": "reading the checkpoint", "running": "building the prompts"}
     left, middle, right = st.columns([1, 1, 1.05], gap="medium")
     for place, name in ((left, "Layer × position"), (middle, "Layer × head")):
         with place:
-            parts.head(name, words.get(now.state, now.state))
+            parts.head(name, jobs.waiting(request, now))
             _blank(p)
     if now.state == "stopped":
         with right:
-            _stopped(request)
+            jobs.stopped(request)
 
 
 def _blank(p: Palette, *, columns: int = 6) -> None:
@@ -276,53 +214,3 @@ def _empty(request: EffectsRequest, p: Palette) -> None:
         if st.button("Run the maps", type="primary"):
             view.start(request)
             st.rerun()
-
-
-def _stopped(request: EffectsRequest) -> None:
-    st.caption("Stopped; what was done is kept, and a new start goes on from there.")
-    if st.button("Go on"):
-        view.start(request)
-        st.rerun()
-
-
-def _ended_badly(request: EffectsRequest, now: View) -> None:
-    if now.state == "refused":
-        parts.refusal("This cannot be measured", now.message, "Choose another checkpoint, task or source token above.")
-    else:
-        parts.refusal("The run failed", now.message, "Run it again; if it fails again, report the trace below.")
-        with st.expander("Trace"):
-            st.code(now.trace, language=None)
-    if st.button("Run again"):
-        view.start(request)
-        st.rerun()
-
-
-def _export(result: Effects, metric: str) -> None:
-    request = result.request
-    with st.popover("Export", width="stretch"):
-        name = f"ivx-{result.run_id}"
-        offered: list[tuple[str, str, Callable[[], str | bytes]]] = [
-            ("Zip: rows, figures, receipt, notebook", ".zip", lambda: archive.of_result(result, metric=metric)),
-            ("Parquet, all rows", ".parquet", lambda: rows.parquet(result.table, result.receipt)),
-            ("CSV, all rows", ".csv", lambda: sheet.csv(result.table)),
-            *((f"SVG, {site} map", f"-{site}.svg", partial(_svg, result, site, metric)) for site in result.maps),
-        ]
-        for label, ending, content in offered:
-            st.download_button(label, content, name + ending, on_click="ignore")
-        asked = f"task={request.task!r}, sites={request.sites!r}, source_token={request.source_token!r}"
-        st.code(
-            f"import ivx\nfound = ivx.effects({request.checkpoint!r}, {asked}, samples={request.samples})\n"
-            f"found.cells('resid_post', {metric!r})",
-            language="python",
-        )
-        st.code(
-            f"python -m ivx effects --checkpoint {request.checkpoint} --task {request.task} "
-            f"--sites {','.join(request.sites)} --source-token {request.source_token} --samples {request.samples} "
-            f"--metric {metric}",
-            language="bash",
-            wrap_lines=True,
-        )
-
-
-def _svg(result: Effects, site: str, metric: str) -> str:
-    return str(vl_convert.vegalite_to_svg(result.figures(metric)[site]))

@@ -8,6 +8,7 @@ from html import escape
 from ivx.analysis.maps import Column
 from ivx.analysis.result import Cell
 from ivx.charts.heatmap import signed
+from ivx.charts.pairs import STRICT, Pair
 
 
 def reading(cells: Sequence[Cell], columns: Sequence[Column], *, unit: str) -> str:
@@ -33,6 +34,20 @@ def reading(cells: Sequence[Cell], columns: Sequence[Column], *, unit: str) -> s
     if hatched and abs(hatched[0].value) > abs(found[-1].value):
         text += f" {_named(hatched[0], columns)} moves it {_value(hatched[0])}, but {_control(hatched[0])}."
     return text
+
+
+def pair_reading(pairs: Sequence[Pair], *, unit: str, what: str) -> str:
+    """How many pairs interact, how many of them beat the better one, and the strongest."""
+    found = sorted((pair for pair in pairs if pair.state == "ok"), key=lambda pair: -abs(pair.value))
+    if not found:
+        return "No pair interacts more than its control does: no evidence here."
+    strict = sum(pair.glyph == STRICT for pair in found)
+    top = found[0]
+    many = f"<b>{len(found)} pairs</b> interact" if len(found) > 1 else "<b>1 pair</b> interacts"
+    return (
+        f"{many} beyond the control; above the sum and the better one: {strict}. Strongest {escape(what)}: "
+        f"<b>L{top.low} with L{top.high}, {signed(top.value, 2)}</b> {escape(unit)}."
+    )
 
 
 def _named(cell: Cell, columns: Sequence[Column]) -> str:

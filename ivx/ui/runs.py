@@ -18,7 +18,6 @@ from ivx.ui import parts, view
 
 REPLAYED = 5
 """Rows that are computed again."""
-TICK_SECONDS = 0.6
 STATES = {"complete": "complete", "partial": "stopped midway", "running": "being computed"}
 
 
@@ -195,7 +194,7 @@ def _replay(wanted: ReplayRequest) -> None:
         else:
             parts.note(now.message)
 
-    st.fragment(draw, run_every=TICK_SECONDS if job.view().live else None)()
+    st.fragment(draw, run_every=view.tick() if job.view().live else None)()
 
 
 def _compare(store: Store, one: Entry, other: Entry) -> None:

@@ -21,6 +21,7 @@ from ivx.ui import parts
 
 OTHERS = "ivx.checkpoints"
 """Session list of further checkpoints: (name, dtype, device)."""
+TICK_SECONDS = 0.6
 SESSION = "ivx.session"
 RUN = "run"
 SEEN = "ivx.seen"
@@ -122,6 +123,17 @@ def request_of(asked: dict[str, Any]) -> Request:
     from ivx.analysis.saved import request_of
 
     return request_of(asked)
+
+
+def ahead(request: Asked) -> int:
+    """How many requests are answered before this one."""
+    found = worker().find(request)
+    return 0 if found is None else worker().ahead(found)
+
+
+def tick() -> float:
+    """Seconds between two looks at a live job: longer the more sessions look, since drawing takes from computing."""
+    return TICK_SECONDS * max(1.0, worker().waiting() / 2)
 
 
 def start(request: Asked) -> None:

@@ -1,0 +1,162 @@
+"""Places: positions that prompts of different length share, by name.
+
+An address counts a position where its number is the same in every sample, and names it where it is not: `keyword`,
+`t_inst`, `query`, `query_end`, and tokens before them as `query-1`. Before a sweep sees an address, each sample puts
+its own number in place of the name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from ivx.errors import IvxError
+from ivx.models.model import Model
+from ivx.tasks.samples import Sample
+
+Places = Mapping[str, int]
+"""Positions by name, counted from the end."""
+
+NAME = re.compile(r"[a-z]\w*(-\d+)?")
+_PART = re.compile(r"([^@]+)@([^~=]+)(?:~([^=]+))?(=\w+)?")
+
+
+class Column(NamedTuple):
+    """One column of a map: its label, its position (or head) as an address tells it, and whether its token varies."""
+
+    label: str
+    position: int | str
+    varies: bool = False
+
+
+def placed(patch: str, target: Places, source: Places) -> str:
+    """The address that a patch with named positions means in one sample."""
+    parts = []
+    for part in patch.split(","):
+        found = _PART.fullmatch(part)
+        if found is None:
+            raise IvxError(f"{part!r} is not an address with a position")
+        where, at, taken, value = found.groups()
+        if taken is None and at in target and value not in ("=zero", "=mean"):
+            taken = at  # a name stands for the token's like in the source
+        origin = "" if taken is None else f"~{source.get(taken, taken)}"
+        parts.append(f"{where}@{target.get(at, at)}{origin}{value or ''}")
+    return ",".join(parts)
+
+
+def told_places(sample: Sample) -> Places:
+    """Places of the instructed prompt: the instruction's, the tokens up to the query, and the query's."""
+    back = len(sample.target) - sample.query_span[0]
+    if sample.instructed[-back:] != sample.target[-back:]:
+        raise IvxError(
+            "noise and ablations change the told run, which ends in the whole prompt: use the target format prompt or "
+            "chat"
+        )
+    length = len(sample.instructed)
+    found = {"t_inst": sample.t_inst - length} | _query_places(sample)
+    if sample.keyword is not None:
+        found["keyword"] = sample.keyword - length
+    return found | {f"query-{j}": -back - j for j in range(1, -back - found["t_inst"])}
+
+
+def bare_places(sample: Sample) -> Places:
+    """Places of the bare prompt, as far as it has them."""
+    query = _query_places(sample)
+    return query | {f"query-{j}": query["query"] - j for j in range(1, 1 + sample.query_span[0] - sample.first)}
+
+
+def _query_places(sample: Sample) -> dict[str, int]:
+    first, end = sample.query_span
+    return {"query": first - len(sample.target), "query_end": end - 1 - len(sample.target)}
+
+
+def told_columns(model: Model, rows: Sequence[Sample], *, noise: bool) -> tuple[Column, ...]:
+    """The columns of the instructed prompts: the instruction's keyword and last token, the tokens before the query that
+    all share, the query's first and last, and those behind it. When noising, those that bare prompts have as well.
+    """
+    told = [told_places(s) for s in rows]
+    bare = [bare_places(s) for s in rows] if noise else []
+    names: list[tuple[str, str]] = []
+    if not noise:
+        if all("keyword" in p for p in told) and any(p["keyword"] != p["t_inst"] for p in told):
+            names.append(("keyword", "keyword"))
+        names.append(("T_inst", "t_inst"))
+    lead: list[tuple[str, str]] = []
+    while all(f"query-{len(lead) + 1}" in p for p in (*told, *bare)):
+        name = f"query-{len(lead) + 1}"
+        token = _token_at(rows, [p[name] for p in told])
+        if token is None:
+            break
+        lead.append((_shown(model, token), name))
+    names += lead[::-1]
+    one = all(p["query"] == p["query_end"] for p in told)
+    names += [("‹query›", "query")] if one else [("‹query…", "query"), ("…query›", "query_end")]
+    columns = [
+        Column(label, numbered(name, (*told, *bare)), _token_at(rows, [p[name] for p in told]) is None)
+        for label, name in names
+    ]
+    for position in range(1 + max(p["query_end"] for p in told), 0):
+        token = _token_at(rows, [position] * len(rows))
+        if token is None or len({p["query_end"] for p in told}) > 1:
+            raise IvxError(
+                "the prompts of these samples do not share the tokens behind the query, so they do not align"
+            )
+        columns.append(Column(_shown(model, token), position))
+    return tuple(columns)
+
+
+def numbered(name: str, places: Sequence[Places]) -> int | str:
+    """The number that a name has in all of these prompts; the name itself where they differ."""
+    found = {p[name] for p in places}
+    return found.pop() if len(found) == 1 else name
+
+
+def _token_at(rows: Sequence[Sample], positions: Sequence[int]) -> int | None:
+    """The instructed prompts' token at one position each; None where they differ."""
+    found = {s.instructed[p] for s, p in zip(rows, positions, strict=True)}
+    return found.pop() if len(found) == 1 else None
+
+
+def _shown(model: Model, token: int) -> str:
+    return model.tokenizer.decode([token]).strip() or "␣"
+
+
+def source_places(sample: Sample) -> Places:
+    """Places of the instruction alone: its keyword and last token, the tokens before either, and its first."""
+    length = len(sample.source)
+    ends = {"t_inst": sample.t_inst} | ({} if sample.keyword is None else {"keyword": sample.keyword})
+    found = {"start": sample.first - length}
+    for name, end in ends.items():
+        found[name] = end - length
+        found |= {f"{name}-{j}": end - j - length for j in range(1, end - sample.first)}
+    return found
+
+
+def source_columns(rows: Sequence[Sample], token: str = "all") -> tuple[Column, ...]:
+    """The columns of the instructions: their first token, those up to the keyword, those up to the last token; or one.
+
+    Tokens are counted from the keyword where every wording marks one, and else from the end; only those that all
+    wordings have make a column, so the middle of long ones is left out.
+    """
+    places = [source_places(s) for s in rows]
+    marked = all("keyword" in p for p in places)
+    behind = {p["t_inst"] - p["keyword"] for p in places} if marked else {0}
+    end = "keyword" if behind != {0} else "t_inst"
+    names = [name for j in range(1, 1 + max(map(len, places))) if all((name := f"{end}-{j}") in p for p in places)]
+    names = ["start", *names[::-1], end]
+    if end == "keyword":
+        names += [f"t_inst-{j}" for j in range(min(behind) - 1, 0, -1)] + ["t_inst"]
+    if all(p["start"] == p[end] for p in places):
+        names.remove("start")
+    if token == "keyword" and not marked:
+        raise IvxError("this task's wordings do not mark a task phrase, so there is no keyword: use t_inst")
+    if token in ("t_inst", "keyword"):
+        names = [token]
+    elif token != "all":
+        return (Column(f"token {token}", int(token), True),)
+    labels = {"start": "first", "t_inst": "keyword = T_inst" if marked and behind == {0} else "T_inst"}
+    return tuple(
+        Column(labels.get(name, name.replace("t_inst", "T_inst").replace("-", "−")), numbered(name, places), True)
+        for name in names
+    )

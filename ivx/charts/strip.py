@@ -1,0 +1,113 @@
+"""The strip: one horizontal bar with its interval a layer, beside a map whose rows it shares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import altair as alt
+
+from ivx.charts.heatmap import CROWDED, scale_of, signed
+from ivx.charts.palette import Palette
+
+BARS, MARKED = "bars", "marked"
+"""Names of a strip's data in its spec; `marked` is a parameter, too."""
+
+
+class Bar(NamedTuple):
+    """One layer: mean and interval; `found` where it differs from 0."""
+
+    layer: int
+    value: float
+    low: float
+    high: float
+    found: bool
+
+
+def strip(
+    bars: Sequence[Bar], *, layers: int, palette: Palette, row: int = 42, marked: Sequence[int] = (), alt_text: str = ""
+) -> dict[str, Any]:
+    """The Vega-Lite spec of a strip; `marked` layers have bold labels and a band of ink behind them."""
+    values = [
+        {"layer": bar.layer, "value": bar.value, "low": bar.low, "high": bar.high,
+         "told": f"L{bar.layer} alone: {signed(bar.value, 2)} [{signed(bar.low, 2)}, {signed(bar.high, 2)}]",
+         "kind": "none" if not bar.found else "toward" if bar.value > 0 else "away"}
+        for bar in bars
+    ]  # fmt: skip
+    reach = scale_of([end for bar in bars for end in (bar.low, bar.high)])
+    frame = _frame(layers, reach, palette, row, alt_text)
+    return {
+        **frame,
+        "params": [{"name": MARKED, "value": list(marked)}],
+        "datasets": {BARS: values, MARKED: [{"layer": layer} for layer in marked]},
+    }
+
+
+@lru_cache(maxsize=64)
+def _frame(layers: int, reach: float, p: Palette, row: int, alt_text: str) -> dict[str, Any]:
+    """All of a strip but its data and what is marked."""
+    test = f"indexof({MARKED}, datum.value) >= 0"
+    y = alt.Y(
+        "layer:O",
+        scale=alt.Scale(domain=list(range(layers))[::-1]),
+        title=None,
+        axis=alt.Axis(
+            labelExpr="'L' + datum.value",
+            labelFontSize=11.5,
+            labelColor={"condition": {"test": test, "value": p.ink}, "value": p.muted},
+            labelFontWeight={"condition": {"test": test, "value": 700}, "value": 400},
+            values=list(range(0, layers, 4 if layers > CROWDED else 1)),
+            minExtent=26,
+            maxExtent=26,
+            labelPadding=6,
+        ),
+    )
+    x = alt.X(
+        "value:Q",
+        scale=alt.Scale(domain=[-reach, reach]),
+        title=None,
+        axis=alt.Axis(
+            values=[-reach, 0, reach],
+            labelExpr="datum.value == 0 ? '0' : (datum.value > 0 ? '+' : '−') + abs(datum.value)",
+            labelFontSize=11.5,
+            labelColor=p.muted,
+            labelAlign={"condition": {"test": "datum.value < 0", "value": "left"}, "value": "center"},
+            minExtent=22,
+            maxExtent=22,
+            labelPadding=7,
+            grid=True,
+            gridColor=p.line,
+        ),
+    )
+    colour = alt.Color(
+        "kind:N",
+        legend=None,
+        scale=alt.Scale(domain=["none", "toward", "away"], range=[p.faint, p.diverging[6], p.diverging[2]]),
+    )
+    base = alt.Chart(alt.NamedData(name=BARS)).encode(y=y)
+    band = alt.Chart(alt.NamedData(name=MARKED)).mark_rect(color=p.ink, opacity=0.05)
+    chart = (
+        alt.layer(
+            band.encode(y=y),
+            base.mark_bar(size=row * 0.4, cornerRadius=1).encode(
+                x=x, color=colour, tooltip=alt.Tooltip("told:N", title=" ")
+            ),
+            base.mark_rule(color=p.ink, strokeWidth=1.4).encode(
+                x=alt.X("low:Q", scale=alt.Scale(domain=[-reach, reach])), x2="high:Q"
+            ),
+        )
+        .properties(
+            width="container",
+            height=row * layers,
+            background=p.background,
+            padding={"left": 0, "right": 6, "top": 4, "bottom": 2},
+            autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
+            description=alt_text,
+        )
+        .configure(font="Source Sans, sans-serif")
+        .configure_view(stroke=None)
+        .configure_scale(bandPaddingInner=0.04, bandPaddingOuter=0.02)
+        .configure_axis(domain=False, ticks=False)
+    )
+    return chart.to_dict()

@@ -1,0 +1,76 @@
+"""What pages say of a job: how far it is, that it was stopped, that it was refused or failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from ivx.models.registry import embedded
+from ivx.runs.job import View
+from ivx.runs.request import Request
+from ivx.ui import parts, view
+
+
+def follow(request: Request, *, draw: Callable[[View], None], empty: Callable[[], None]) -> None:
+    """Draw a request's job as it goes on: begun at once on an embedded checkpoint, on a click on any other."""
+    job = view.job(request, compute=embedded(request.checkpoint) is not None)
+    if job is None:
+        empty()
+        return
+    live = job.view(view.session()).live
+
+    def look() -> None:
+        now = job.view(view.session())
+        if live and not now.live:
+            st.rerun()  # the whole page once more, without the timer
+        if now.state in ("refused", "failed"):
+            ended_badly(request, now)
+        else:
+            draw(now)
+
+    st.fragment(look, run_every=view.tick() if live else None)()
+
+
+def waiting(request: Request, now: View) -> str:
+    """What stands where nothing can be drawn yet."""
+    before = view.ahead(request)
+    turn = f"waiting for its turn, {before} before it" if before else "waiting for its turn"
+    return {"queued": turn, "loading": "reading the checkpoint", "running": "building the prompts"}.get(
+        now.state, now.state
+    )
+
+
+def running(request: Request, now: View) -> None:
+    """How far it is, and the way to end it."""
+    parts.progress(now.done, now.total)
+    if st.button("Stop, keep what is done", key="stop"):
+        view.leave(request)
+        st.rerun()
+
+
+def status(now: View) -> str:
+    """Rows done, and the time left."""
+    left = "" if now.seconds_left is None else f" · {max(1, round(now.seconds_left))} s left"
+    return f"{now.done:,} of {now.total:,} rows{left}"
+
+
+def stopped(request: Request) -> None:
+    """That it was stopped, and the way to go on."""
+    st.caption("Stopped; what was done is kept, and a new start goes on from there.")
+    if st.button("Go on"):
+        view.start(request)
+        st.rerun()
+
+
+def ended_badly(request: Request, now: View) -> None:
+    """Why there is no result."""
+    if now.state == "refused":
+        parts.refusal("This cannot be measured", now.message, "Choose another checkpoint, task or source token above.")
+    else:
+        parts.refusal("The run failed", now.message, "Run it again; if it fails again, report the trace below.")
+        with st.expander("Trace"):
+            st.code(now.trace, language=None)
+    if st.button("Run again"):
+        view.start(request)
+        st.rerun()

@@ -1,0 +1,57 @@
+"""The pickers that pages share: checkpoint, task, metric."""
+
+from __future__ import annotations
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from ivx.analysis.metrics import METRICS
+from ivx.models.registry import embedded
+from ivx.tasks import catalogue
+from ivx.ui import view
+
+SHOWN_METRICS = ("contrast", "logit", "logprob", "followed", "kl")
+
+
+def checkpoint_and_task(one: DeltaGenerator, two: DeltaGenerator) -> tuple[str, str]:
+    """The checkpoint in one place, its task in another."""
+    names = view.checkpoints()
+    view.from_url("checkpoint", "tiny-sft" if "tiny-sft" in names else names[0], names)
+    with one:
+        if len(names) <= 4:
+            chosen = st.segmented_control(
+                "Checkpoint", names, key="checkpoint", format_func=_short, required=True, width="stretch"
+            )
+        else:
+            chosen = st.selectbox("Checkpoint", names, key="checkpoint", format_func=_short)
+    checkpoint = str(chosen or names[0])
+    tasks = list(catalogue.tasks(view.collection_of(checkpoint)))
+    tasks += [path for _, path in st.session_state.get(view.FILES, [])]
+    view.from_url("task", "animal/colour", tasks)
+    task = str(two.selectbox("Task (answer / contrast)", tasks, key="task", format_func=_task_name))
+    return checkpoint, task
+
+
+def metric(place: DeltaGenerator) -> str:
+    """The metric that is shown; a view, which never runs the model."""
+    view.from_url("metric", "contrast", SHOWN_METRICS)
+    return str(place.selectbox("Metric", SHOWN_METRICS, key="metric", format_func=lambda m: METRICS[m].label))
+
+
+def metric_now() -> str:
+    """The metric of this view, on a page that offers no choice of it."""
+    return view.from_url("metric", "contrast", SHOWN_METRICS)
+
+
+def _short(name: str) -> str:
+    known = embedded(name)
+    return known.stage if known else name
+
+
+def _task_name(task: str) -> str:
+    own = dict((path, shown) for shown, path in st.session_state.get(view.FILES, []))
+    if task in own:
+        return own[task]
+    domain, _, asked = task.partition("/")
+    contrast = next((t[task].contrast for c in catalogue.COLLECTIONS if task in (t := catalogue.tasks(c))), "")
+    return f"{domain}: {asked} / {contrast.partition('/')[2]}".replace("-", " ")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +36,11 @@ def add(commands: Any) -> None:
 
 
 def _pathways(asked: argparse.Namespace) -> None:
-    from dataclasses import fields
-
-    from ivx.analysis.pathways import pathways
-    from ivx.cli import bar, check_out, write
+    from ivx.cli import answered, check_out, write
     from ivx.runs.request import PathwaysRequest
 
     check_out(asked.out)
-    names = {field.name for field in fields(PathwaysRequest)} - {"checkpoint", "task"}
-    told = {name: value for name, value in vars(asked).items() if name in names}
-    found = pathways(asked.checkpoint, asked.task, on_progress=bar if sys.stderr.isatty() else None, **told)
+    found = answered(PathwaysRequest, asked)
     if asked.out is not None:
         write(found, asked.out)
     summary = found.summary()

@@ -18,7 +18,9 @@ from ivx.analysis.swept import Asked, swept
 from ivx.cli import main
 from ivx.errors import AddressError, Cancelled, IvxError, TaskError
 from ivx.models.registry import EMBEDDED
+from ivx.runs.archive import of_result
 from ivx.runs.computing import computed, stored
+from ivx.runs.replay import ReplayRequest, replay
 from ivx.runs.request import PathwaysRequest
 from ivx.runs.store import Store
 from ivx.tasks import catalogue
@@ -210,6 +212,10 @@ def test_a_result_is_kept_whole_and_comes_back(tmp_path) -> None:
     assert json.dumps(again.overlap().layers[0].__dict__) == json.dumps(fresh.overlap().layers[0].__dict__)
     assert again.summary()["heads"] == fresh.summary()["heads"]
     run = store.find(fresh.run_id)
+    with pytest.raises(IvxError, match="write theirs by `pathways --out`"):
+        of_result(again)
+    with pytest.raises(IvxError, match="holds no patched rows"):
+        replay(store, model, ReplayRequest(fresh.run_id, "tiny-sft"))
     context = run.kept("context")
     context["found"]["overlaps"][0]["layers"][0]["jaccard"] = "much"
     run.keep("context", context)

@@ -13,6 +13,7 @@ from ivx.runs.request import (
     ErasureRequest,
     GameRequest,
     InteractionsRequest,
+    PathwaysRequest,
     ScanRequest,
     SeparabilityRequest,
 )
@@ -21,7 +22,7 @@ CHANGED = {
     "against": "animal/colour",
     "position": "2",
     "source_token": "keyword",
-    "target_format": "query",
+    "target_format": "chat",
     "samples": 41,
     "seed": 1,
     "dtype": "float64",
@@ -40,10 +41,26 @@ CHANGED = {
     "folds": 4,
     "repeats": 2,
     "projections": ("lda",),
+    "of": "logit",
+    "wording": 2,
+    "patch_layer": 3,
+    "paths": 9,
+    "traced": 9,
+    "ablation": "zero",
+    "edge_check": True,
+    "published": True,
 }
 BY_FINGERPRINT = {"checkpoint": "elsewhere", "task": "other", "tasks": ("others",)}
 """They enter a run's name by what they are, not by what they are called."""
-KINDS = (EffectsRequest, ScanRequest, InteractionsRequest, GameRequest, SeparabilityRequest, ErasureRequest)
+KINDS = (
+    EffectsRequest,
+    ScanRequest,
+    InteractionsRequest,
+    GameRequest,
+    SeparabilityRequest,
+    ErasureRequest,
+    PathwaysRequest,
+)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -56,6 +56,8 @@ def replay(store: Store, model: Model, request: ReplayRequest, *, beat: Callable
     found = None if run is None else result_of(run)
     if found is None:
         raise IvxError(f"run {request.run} is not complete in the store, so there is nothing to compare with")
+    if "role" not in found.table.column_names:
+        raise IvxError(f"run {request.run} holds no patched rows, so none can be computed again by itself")
     if model.fingerprint != found.receipt["checkpoint"]["fingerprint"]:
         raise IvxError(f"{model.name} has changed since run {request.run} was computed: its weights are others")
     analysis, again = import_module(f"ivx.analysis.{found.request.kind}"), []

@@ -23,8 +23,9 @@ from ivx.runs import documents, files, locks, shards
 from ivx.runs.aside import Aside
 from ivx.runs.files import Damaged
 
-KEY = ("role", "site", "patch", "sample", "run", "kind", "layer", "head", "from", "to", "item")
-"""Columns that, as far as a table has them, tell one row from another."""
+KEY = ("role", "site", "patch", "sample")
+FLOW = ("run", "kind", "sample", "layer", "head", "from", "to", "item")
+"""Columns that, as far as a table has them, tell one row from another: of patched rows, and of parts of a pathway."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _OWN = ("asked", "receipt")
@@ -257,7 +258,8 @@ def _is_listed(shard: Any) -> bool:
 
 def _once(table: pa.Table) -> pa.Table:
     """Every row of a table whose key was not met before, in order."""
-    key = [name for name in KEY if name in table.column_names]
+    names = set(table.column_names)
+    key = [name for name in (FLOW if "from" in names else KEY) if name in names]
     if not key:
         return table
     numbered = table.select(key).append_column("row", pa.array(np.arange(table.num_rows)))

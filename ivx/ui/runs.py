@@ -18,6 +18,10 @@ from ivx.ui import parts, view
 
 REPLAYED = 5
 """Rows that are computed again."""
+PAGES = {"effects": "effects", "interactions": "interactions", "game": "interactions"}
+"""Which page draws which kind."""
+ARCHIVED = ("effects", "interactions", "game", "scan")
+"""Kinds that go into a zip."""
 STATES = {"complete": "complete", "partial": "stopped midway", "running": "being computed"}
 
 
@@ -101,8 +105,15 @@ def _one(store: Store, entry: Entry) -> None:
     parts.head(f"Run {entry.run}", STATES[entry.state])
     open_, pin, delete = st.columns(3, gap="small")
     complete = entry.state == "complete"
-    if complete and open_.button("Open", type="primary", width="stretch"):
-        view.open_run(entry.run, entry.kind)
+    page = PAGES.get(entry.kind)
+    if complete and open_.button(
+        "Open",
+        type="primary",
+        width="stretch",
+        disabled=page is None,
+        help=None if page else f"No page draws a run of {entry.kind} yet: `python -m ivx {entry.kind}` prints it.",
+    ):
+        view.open_run(entry.run, str(page))
     if not complete and open_.button(
         "Go on", type="primary", width="stretch", disabled=not entry.asked, help="Compute what is missing."
     ):
@@ -127,8 +138,9 @@ def _one(store: Store, entry: Entry) -> None:
     export, again = st.columns(2, gap="small")
     export.download_button(
         "Export as zip",
-        lambda: archive.of_result(archive.stored(run)),
-        f"ivx-{entry.run}.zip",
+        disabled=entry.kind not in ARCHIVED,
+        data=lambda: archive.of_result(archive.stored(run)),
+        file_name=f"ivx-{entry.run}.zip",
         on_click="ignore",
         width="stretch",
     )
@@ -155,9 +167,11 @@ def _facts(receipt: dict[str, Any]) -> dict[str, str]:
     passed = sum(check["passed"] for check in receipt["checks"])
     return {
         "checkpoint": f"{receipt['checkpoint']['name']} · {receipt['checkpoint']['fingerprint']}",
-        "task": f"{request['task']} against {receipt['contrast']}",
-        "control": receipt["control"] or "none",
-        "samples": f"n = {receipt['samples']}, seed {request['seed']}",
+        "task": f"{request['task']} against {receipt['contrast']}"
+        if "task" in request
+        else ", ".join(request.get("tasks", ())),
+        "control": receipt.get("control") or "none",
+        "samples": f"n = {receipt.get('samples', '–')}, seed {request['seed']}",
         "computed": f"{receipt['dtype']} on {receipt['device']}, {receipt['how']}, {receipt['seconds']:.1f} s",
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
         "checks": f"{passed} of {len(receipt['checks'])} passed",

@@ -107,10 +107,10 @@ def _token(checkpoint: str) -> Callable[[int], str]:
     return lambda i: str(tokenizer.convert_ids_to_tokens([i])[0]).replace("Ġ", "␣").replace("▁", "␣")
 
 
-def open_run(run: str, kind: str) -> None:
-    """Go to the page that shows this kind of run, and show this one."""
+def open_run(run: str, page: str) -> None:
+    """Go to the page that draws this run, and show it there."""
     st.session_state[RUN] = run
-    st.switch_page(Path(__file__).parents[2] / "pages" / f"{kind}.py")
+    st.switch_page(Path(__file__).parents[2] / "pages" / f"{page}.py")
 
 
 def close_run() -> None:

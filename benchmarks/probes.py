@@ -6,13 +6,17 @@ A model of 32 layers has 161 distinct places: five sites a layer, and what enter
 from __future__ import annotations
 
 import argparse
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
-from ivx.analysis.probes import probe
-from ivx.analysis.projection import lda, pca
-from ivx.analysis.splits import Examples
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from ivx.analysis.probes import probe  # noqa: E402  (where this folder lies, ivx need not be installed)
+from ivx.analysis.projection import lda, pca  # noqa: E402
+from ivx.analysis.splits import Examples  # noqa: E402
 
 
 def examples(tasks: int, wordings: int, families: int) -> Examples:

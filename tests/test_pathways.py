@@ -212,7 +212,7 @@ def test_a_result_is_kept_whole_and_comes_back(tmp_path) -> None:
     assert json.dumps(again.overlap().layers[0].__dict__) == json.dumps(fresh.overlap().layers[0].__dict__)
     assert again.summary()["heads"] == fresh.summary()["heads"]
     run = store.find(fresh.run_id)
-    with pytest.raises(IvxError, match="write theirs by `pathways --out`"):
+    with pytest.raises(IvxError, match="has no archive"):
         of_result(again)
     with pytest.raises(IvxError, match="holds no patched rows"):
         replay(store, model, ReplayRequest(fresh.run_id, "tiny-sft"))

@@ -56,13 +56,11 @@ def replay(store: Store, model: Model, request: ReplayRequest, *, beat: Callable
     found = None if run is None else result_of(run)
     if found is None:
         raise IvxError(f"run {request.run} is not complete in the store, so there is nothing to compare with")
-    if "role" not in found.table.column_names:
-        raise IvxError(f"run {request.run} holds no patched rows, so none can be computed again by itself")
     if model.fingerprint != found.receipt["checkpoint"]["fingerprint"]:
         raise IvxError(f"{model.name} has changed since run {request.run} was computed: its weights are others")
     analysis, again = import_module(f"ivx.analysis.{found.request.kind}"), []
     if not hasattr(analysis, "runs_of"):
-        raise IvxError(f"run {request.run} holds no rows of a sweep that could be computed again one by one")
+        raise IvxError(f"run {request.run} holds no patched rows, so none can be computed again by itself")
     patched = found.table.filter(np.array([role != "told" for role in found.table["role"].to_pylist()]))
     drawn = np.random.default_rng(request.seed).permutation(patched.num_rows)[: request.rows]
     rows = patched.take(np.sort(drawn)).to_pylist()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 
 import numpy as np
 import pytest
@@ -275,35 +274,6 @@ def test_what_only_looks_linear_is_refused() -> None:
 def test_half_precision_is_refused() -> None:
     with pytest.raises(IvxError, match="load it with dtype float32 or float64"):
         Surrogate(random_model("llama", dtype=torch.bfloat16, check=False), PROMPTS)
-
-
-def test_a_sweep_costs_a_small_multiple_of_a_backward_pass() -> None:
-    model = ivx.load("tiny-sft")
-    prompts = [[(7 * i + j) % 1500 for i in range(20)] for j in range(16)]
-    ids = torch.tensor(prompts)
-
-    def plain() -> None:
-        hook = model.hf.get_input_embeddings().register_forward_hook(lambda m, a, out: out.detach().requires_grad_())
-        try:
-            model.hf(input_ids=ids, use_cache=False, logits_to_keep=1).logits[:, -1, 5].sum().backward()
-        finally:
-            hook.remove()
-
-    def swept() -> None:
-        Surrogate(model, prompts).sweep([5] * 16, [6] * 16)
-
-    seconds = {}
-    for run in (plain, swept):
-        run()
-        times = []
-        for _ in range(5):
-            began = time.perf_counter()
-            run()
-            times.append(time.perf_counter() - began)
-        seconds[run.__name__] = min(times)
-    ratio = seconds["swept"] / seconds["plain"]
-    print(f"one sweep, forward pass included: {ratio:.2f} of a forward and backward pass")
-    assert ratio < 6
 
 
 def test_the_tiny_model_is_rebuilt_in_its_own_precision() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,33 +121,43 @@ def loading(parser: argparse.ArgumentParser, *, dtype: str = "auto") -> None:
 
 
 def _effects(asked: argparse.Namespace) -> None:
-    from ivx.analysis.metrics import find
     from ivx.runs.request import EffectsRequest
 
-    find(asked.metric)
-    check_out(asked.out)
-    found = answered(EffectsRequest, asked)
-    if asked.out is not None:
-        write(found, asked.out)
-    summary = summarise(found, asked.metric)
-    print(json.dumps(summary, indent=1) if asked.json else text(summary))
+    report(EffectsRequest, asked, summary=lambda found: summarise(found, asked.metric), words=text)
 
 
 def _interactions(asked: argparse.Namespace) -> None:
-    from ivx.analysis.metrics import find
     from ivx.analysis.published import LABEL
     from ivx.analysis.report import text_of
     from ivx.runs.request import InteractionsRequest
 
-    find(asked.metric)
+    def summary(found: Interactions) -> dict[str, Any]:
+        told = found.summary(asked.metric)
+        if asked.published_test:
+            told["published_test"] = {"label": LABEL, "p": found.published_test(asked.metric)}
+        return told
+
+    report(InteractionsRequest, asked, summary=summary, words=text_of)
+
+
+def report(
+    kind: type[BaseRequest],
+    asked: argparse.Namespace,
+    *,
+    summary: Callable[[Any], dict[str, Any]],
+    words: Callable[[dict[str, Any]], str],
+) -> None:
+    """Answer a command: its rows into the file that was named, its summary printed in words or as JSON."""
+    from ivx.analysis.metrics import find
+
+    if hasattr(asked, "metric"):
+        find(asked.metric)
     check_out(asked.out)
-    found = answered(InteractionsRequest, asked)
+    found = answered(kind, asked)
     if asked.out is not None:
         write(found, asked.out)
-    summary = found.summary(asked.metric)
-    if asked.published_test:
-        summary["published_test"] = {"label": LABEL, "p": found.published_test(asked.metric)}
-    print(json.dumps(summary, indent=1) if asked.json else text_of(summary))
+    told = summary(found)
+    print(json.dumps(told, indent=1) if asked.json else words(told))
 
 
 def answered(kind: type[BaseRequest], asked: argparse.Namespace) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +35,10 @@ def add(commands: Any) -> None:
 
 
 def _pathways(asked: argparse.Namespace) -> None:
-    from ivx.cli import answered, check_out, write
+    from ivx.cli import report
     from ivx.runs.request import PathwaysRequest
 
-    check_out(asked.out)
-    found = answered(PathwaysRequest, asked)
-    if asked.out is not None:
-        write(found, asked.out)
-    summary = found.summary()
-    print(json.dumps(summary, indent=1) if asked.json else text_of(summary))
+    report(PathwaysRequest, asked, summary=lambda found: found.summary(), words=text_of)
 
 
 def text_of(summary: dict[str, Any]) -> str:

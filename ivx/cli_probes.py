@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,29 +48,17 @@ def add(commands: Any, loading: Callable[[argparse.ArgumentParser], None]) -> No
 
 
 def _separability(asked: argparse.Namespace) -> None:
-    from ivx.cli import answered, check_out, write
+    from ivx.cli import report
     from ivx.runs.request import SeparabilityRequest
 
-    check_out(asked.out)
-    found = answered(SeparabilityRequest, asked)
-    if asked.out is not None:
-        write(found, asked.out)
-    summary = found.summary()
-    print(json.dumps(summary, indent=1) if asked.json else _text(summary))
+    report(SeparabilityRequest, asked, summary=lambda found: found.summary(), words=_text)
 
 
 def _erasure(asked: argparse.Namespace) -> None:
-    from ivx.analysis.metrics import find
-    from ivx.cli import answered, check_out, write
+    from ivx.cli import report
     from ivx.runs.request import ErasureRequest
 
-    find(asked.metric)
-    check_out(asked.out)
-    found = answered(ErasureRequest, asked)
-    if asked.out is not None:
-        write(found, asked.out)
-    summary = found.summary(asked.metric)
-    print(json.dumps(summary, indent=1) if asked.json else _erased_text(summary))
+    report(ErasureRequest, asked, summary=lambda found: found.summary(asked.metric), words=_erased_text)
 
 
 def _erased_text(summary: dict[str, Any]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +34,7 @@ def add(commands: Any) -> None:
 
 
 def _scan(asked: argparse.Namespace) -> None:
-    from ivx.analysis.metrics import find
-    from ivx.cli import answered, check_out, summarise, text, write
+    from ivx.cli import report, summarise, text
     from ivx.runs.request import ScanRequest
 
-    find(asked.metric)
-    check_out(asked.out)
-    found = answered(ScanRequest, asked)
-    if asked.out is not None:
-        write(found, asked.out)
-    summary = summarise(found, asked.metric)
-    print(json.dumps(summary, indent=1) if asked.json else text(summary))
+    report(ScanRequest, asked, summary=lambda found: summarise(found, asked.metric), words=text)

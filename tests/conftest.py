@@ -12,6 +12,28 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["IVX_CACHE"] = tempfile.mkdtemp(prefix="ivx-store-")
 atexit.register(shutil.rmtree, os.environ["IVX_CACHE"], ignore_errors=True)
 
-import torch  # noqa: E402  (after the environment is set)
+from collections.abc import Iterator  # noqa: E402  (after the environment is set)
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from playwright.sync_api import Browser, sync_playwright  # noqa: E402
+
+from tests.browser import ARGS, chromium, serving  # noqa: E402
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real Chromium."""
+    with sync_playwright() as play:
+        opened = play.chromium.launch(executable_path=chromium(), args=ARGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def app() -> Iterator[str]:
+    """The address of an app that runs for one file of tests."""
+    with serving() as url:
+        yield url

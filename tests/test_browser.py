@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from ivx.runs.archive import opened as opened_archive
-from tests.browser import ARGS, chromium, serving
+from tests.browser import serving
 
 pytestmark = pytest.mark.browser
 CARD, CELL = ".ivx-card", "path[aria-roledescription='rect mark'], path[aria-label*='layer: ']"
 PATIENCE = 60_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=chromium(), args=ARGS)
-        yield opened
-        opened.close()
-
-
-@pytest.fixture(scope="module")
-def app() -> Iterator[str]:
-    with serving() as url:
-        yield url
 
 
 def opened(browser: Browser, url: str, **options) -> Page:

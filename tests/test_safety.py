@@ -7,35 +7,20 @@ import re
 import socket
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
 from streamlit.testing.v1 import AppTest
 from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
 
-from tests.browser import ARGS, ROOT, chromium, free_port, serving
+from tests.browser import ROOT, free_port, serving
 from tests.test_browser import PATIENCE, opened
 
 pytestmark = pytest.mark.browser
 DONE = "[data-testid=stApp][data-test-script-state=notRunning]"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as play:
-        found = play.chromium.launch(executable_path=chromium(), args=ARGS)
-        yield found
-        found.close()
-
-
-@pytest.fixture(scope="module")
-def app() -> Iterator[str]:
-    with serving() as url:
-        yield url
 
 
 def port_of(url: str) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 import altair as alt
 
+from ivx.charts.frame import CROWDED, framed, layer_axis
 from ivx.charts.palette import Palette
 
 HATCH = "M-.9,.5 L-.1,-.9 M-.3,.8 L.5,-.6 M.3,1.1 L1.1,-.3"
@@ -23,10 +24,6 @@ DOTS = "".join(
 
 SHOW_NUMBER = 0.06
 """Numbers stand in cells of at least this share of the scale, hatches likewise."""
-
-
-CROWDED = 16
-"""Layers beyond which cells hold no numbers and every fourth layer is labelled."""
 
 
 DATA = "tiles"
@@ -193,20 +190,13 @@ def _frame(
     chosen = base.transform_filter("datum.selected")
     under = chosen.mark_rect(cornerRadius=2, fillOpacity=0, stroke=p.background, strokeWidth=5)
     over = chosen.mark_rect(cornerRadius=2, fillOpacity=0, stroke=p.ink, strokeWidth=2.2)
-    chart = (
-        alt.layer(tiles_mark, hatch, dots, text, raised, *glyphs, under, over)
-        .properties(
-            width="container",
-            height=row * layers,
-            background=p.background,
-            padding={"left": 0, "right": 2, "top": 4, "bottom": 2},
-            autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
-            description=alt_text,
-        )
-        .configure(font="Source Sans, sans-serif")
-        .configure_view(stroke=None)
-        .configure_scale(bandPaddingInner=0.04, bandPaddingOuter=0.02)
-        .configure_axis(domain=False, ticks=False, grid=False)
+    chart = framed(
+        alt.layer(tiles_mark, hatch, dots, text, raised, *glyphs, under, over),
+        p,
+        height=row * layers,
+        right=2,
+        alt_text=alt_text,
+        grid=False,
     )
     spec = chart.to_dict()
     for part in spec["layer"]:
@@ -217,17 +207,7 @@ def _frame(
 def _layer_axis(p: Palette, layers: int, strong: int | None, shown: bool) -> alt.Axis | None:
     if not shown:
         return alt.Axis(labels=False, minExtent=0, maxExtent=0, title=None)
-    test = f"datum.value == {-1 if strong is None else strong}"
-    return alt.Axis(
-        labelExpr="'L' + datum.value",
-        labelFontSize=11.5,
-        labelColor={"condition": {"test": test, "value": p.ink}, "value": p.muted},
-        labelFontWeight={"condition": {"test": test, "value": 700}, "value": 400},
-        values=list(range(0, layers, 4 if layers > CROWDED else 1)),
-        minExtent=26,
-        maxExtent=26,
-        labelPadding=6,
-    )
+    return layer_axis(p, layers, strong=f"datum.value == {-1 if strong is None else strong}")
 
 
 def _column_axis(p: Palette, labels: Sequence[str], bold: int | None, mono: bool) -> alt.Axis:

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from ivx.charts.heatmap import CROWDED, scale_of, signed
+from ivx.charts.frame import framed, layer_axis
+from ivx.charts.heatmap import scale_of, signed
 from ivx.charts.palette import Palette
 
 BARS, MARKED = "bars", "marked"
@@ -52,16 +53,7 @@ def _frame(layers: int, reach: float, p: Palette, row: int, alt_text: str) -> di
         "layer:O",
         scale=alt.Scale(domain=list(range(layers))[::-1]),
         title=None,
-        axis=alt.Axis(
-            labelExpr="'L' + datum.value",
-            labelFontSize=11.5,
-            labelColor={"condition": {"test": test, "value": p.ink}, "value": p.muted},
-            labelFontWeight={"condition": {"test": test, "value": 700}, "value": 400},
-            values=list(range(0, layers, 4 if layers > CROWDED else 1)),
-            minExtent=26,
-            maxExtent=26,
-            labelPadding=6,
-        ),
+        axis=layer_axis(p, layers, strong=test),
     )
     x = alt.X(
         "value:Q",
@@ -87,27 +79,13 @@ def _frame(layers: int, reach: float, p: Palette, row: int, alt_text: str) -> di
     )
     base = alt.Chart(alt.NamedData(name=BARS)).encode(y=y)
     band = alt.Chart(alt.NamedData(name=MARKED)).mark_rect(color=p.ink, opacity=0.05)
-    chart = (
-        alt.layer(
-            band.encode(y=y),
-            base.mark_bar(size=row * 0.4, cornerRadius=1).encode(
-                x=x, color=colour, tooltip=alt.Tooltip("told:N", title=" ")
-            ),
-            base.mark_rule(color=p.ink, strokeWidth=1.4).encode(
-                x=alt.X("low:Q", scale=alt.Scale(domain=[-reach, reach])), x2="high:Q"
-            ),
-        )
-        .properties(
-            width="container",
-            height=row * layers,
-            background=p.background,
-            padding={"left": 0, "right": 6, "top": 4, "bottom": 2},
-            autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
-            description=alt_text,
-        )
-        .configure(font="Source Sans, sans-serif")
-        .configure_view(stroke=None)
-        .configure_scale(bandPaddingInner=0.04, bandPaddingOuter=0.02)
-        .configure_axis(domain=False, ticks=False)
+    chart = alt.layer(
+        band.encode(y=y),
+        base.mark_bar(size=row * 0.4, cornerRadius=1).encode(
+            x=x, color=colour, tooltip=alt.Tooltip("told:N", title=" ")
+        ),
+        base.mark_rule(color=p.ink, strokeWidth=1.4).encode(
+            x=alt.X("low:Q", scale=alt.Scale(domain=[-reach, reach])), x2="high:Q"
+        ),
     )
-    return chart.to_dict()
+    return framed(chart, p, height=row * layers, right=6, alt_text=alt_text, grid=True).to_dict()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from dataclasses import KW_ONLY, asdict, dataclass
 from typing import ClassVar
 
@@ -30,7 +31,7 @@ PLAYERS = {"heads": ("z",), "components": ("attn_out", "mlp_out")}
 
 
 @dataclass(frozen=True)
-class BaseRequest:
+class BaseRequest(ABC):
     """What every analysis is asked with; `kind` names the analysis.
 
     Attributes:
@@ -46,9 +47,9 @@ class BaseRequest:
     device: str = "auto"
     adapter: str | None = None
 
+    @abstractmethod
     def about(self, collection: str) -> str:
         """Fingerprint of the tasks that are asked about, on a checkpoint of that collection."""
-        raise NotImplementedError
 
     def run_id(self, checkpoint: str, task: str, *, engine: str = ENGINE) -> str:
         """Hash of all that changes a number, 12 hexadecimal digits; checkpoint and task enter by their fingerprints."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ivx.errors import IvxError
+from ivx.models import paths
 from ivx.runs import files
 from ivx.runs.aside import Aside
 from ivx.runs.index import Index
@@ -61,8 +62,7 @@ class Store:
     def __init__(self, root: Path | None = None, *, limit_gb: float | None = None) -> None:
         """Open the store at `root` (or IVX_CACHE, or `cache/` beside the package), made where there is none."""
         self._limit = int((_limit_gb() if limit_gb is None else limit_gb) * 1e9)
-        root = root or Path(os.environ.get("IVX_CACHE") or Path(__file__).parents[2] / "cache")
-        self.root = root.expanduser().resolve()
+        self.root = (root or paths.cache()).expanduser().resolve()
         self._runs = self.root / "runs"
         self._aside = Aside(self.root)
         self._open()

@@ -20,7 +20,6 @@ SAID = {
     "ok": "differs from 0 and from its control",
     "control": "no better than its control",
     "zero": "not different from 0",
-    "degenerate": "follows from the two alone",
 }
 
 
@@ -33,7 +32,7 @@ def pair_card(
     result: Interactions, cell: PairCell, layers: tuple[int, int], metric: str, *, token: Any, p: Palette
 ) -> None:
     """The card of a pair: both alone, their sum, both together, and what that says."""
-    unit, state = find(metric).unit, "zero" if cell.state == "estimate" else cell.state
+    unit = find(metric).unit
     one, two, both = (value or 0.0 for value in (cell.single_first, cell.single_second, cell.both))
     rows = [(f"layer {layers[0]}", one), (f"layer {layers[1]}", two), ("sum", one + two), ("both", both)]
     reach = max(abs(value) for _, value in rows) or 1.0
@@ -50,7 +49,7 @@ def pair_card(
         f"Degenerate: {escape(cell.degenerate)}; J is what the two alone leave."
         if cell.degenerate
         else f"J = <b>{signed(cell.j, 2)}</b> {escape(unit)} [{signed(cell.low, 2)}, {signed(cell.high, 2)}], "
-        f"adjusted p {shown_p(cell.p)}: {SAID[state]}; {signed(cell.gain or 0.0, 2)} over the better one."
+        f"adjusted p {shown_p(cell.p)}: {SAID[cell.state]}; {signed(cell.gain or 0.0, 2)} over the better one."
         f"{strict}{control}"
     )
     levels = [result.level("followed", patch=patch) for patch in ("", cell.patch)]

@@ -6,6 +6,7 @@ from html import escape
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from ivx.analysis.game import Game
 from ivx.analysis.metrics import METRICS, find
@@ -26,15 +27,16 @@ SHOW = {"j": "J", "both": "both", "gain": "gain"}
 GAMES = {"stream": "stream", "read": "keys, values"}
 ROW = 50
 COLUMNS = [0.62, 2.1, 1.5]
+GLYPHS = {STRICT: "beats the sum and the better one", HARMFUL: "two harmful patches", DEGENERATE: "degenerate"}
 
 
 def controls() -> tuple[Request | None, str, str]:
     """The strip: checkpoint, task, what is shown, and which game; of a stored run, what is shown alone."""
     view.from_url("show", "j", list(SHOW))
     if view.from_url(view.RUN, ""):
-        kind = "game" if view.stored_run("game") is not None else "interactions"
+        kind = "game" if _is_game(None) else "interactions"
         place = view.run_strip(kind, lambda asked: f"{asked.checkpoint} · {asked.task} · {asked.samples} samples")
-        return None, _show(place), pickers.metric_now()
+        return None, "j" if kind == "game" else _show(place), pickers.metric_now()
     one, two, three, four = st.columns([1.3, 1.05, 0.8, 1.0], gap="medium", vertical_alignment="bottom")
     checkpoint, task = pickers.checkpoint_and_task(one, two)
     view.from_url("game", "stream", list(GAMES))
@@ -57,7 +59,12 @@ def controls() -> tuple[Request | None, str, str]:
     return request, show, pickers.metric_now()
 
 
-def _show(place) -> str:  # type: ignore[no-untyped-def]
+def _is_game(request: Request | None) -> bool:
+    """Whether the clean game is asked for, or the stored run in its place is one."""
+    return isinstance(request, GameRequest) or (request is None and view.stored_run("game") is not None)
+
+
+def _show(place: DeltaGenerator) -> str:
     return str(
         place.segmented_control(
             "Show",
@@ -79,7 +86,7 @@ def show(request: Request | None, what: str, metric: str, p: Palette) -> None:
         if found is not None:
             rows = found.table.num_rows
             _draw(found.request, what, metric, View("done", rows, rows, None, found, "", "", stored=True), p)
-            view.to_url(run=found.run_id, show=what, cell=view.from_url("pair", ""))
+            view.to_url(run=found.run_id, show=what, metric=metric, pair=view.from_url("pair", ""))
         return
 
     def draw(now: View) -> None:
@@ -88,6 +95,7 @@ def show(request: Request | None, what: str, metric: str, p: Palette) -> None:
             checkpoint=request.checkpoint,
             task=request.task,
             show=what,
+            metric=metric,
             game="read" if isinstance(request, GameRequest) else "",
             pair=view.from_url("pair", ""),
         )
@@ -133,7 +141,14 @@ def _draw(request: Request, what: str, metric: str, now: View, p: Palette) -> No
         _map(result, pairs, scale, chosen, p)
         if not now.live:
             parts.reading(pair_reading(pairs, unit=unit, what=_name(result, what)))
-        _legend(p, scale, unit, pending=any(pair.state == "estimate" for pair in pairs))
+        parts.legend(
+            p,
+            scale,
+            unit,
+            pending=any(pair.state == "estimate" for pair in pairs),
+            ends=("less", "more"),
+            glyphs=GLYPHS,
+        )
     with right:
         if now.live:
             jobs.running(request, now)
@@ -252,22 +267,9 @@ def _scatter(result: Interactions | Game, metric: str, p: Palette) -> None:
     st.vega_lite_chart(scatter(points, palette=p, unit="J"), theme=None, width="stretch")
 
 
-def _legend(p: Palette, scale: float, unit: str, *, pending: bool) -> None:
-    ramp = f"linear-gradient(to right,{','.join(p.diverging)})"
-    hatch = f"repeating-linear-gradient(115deg,{p.diverging[5]} 0 3px,{p.ink} 3px 4px)"
-    st.html(
-        f'<div class="ivx-legend"><span>−{scale:g} less<span class="ramp" style="background:{ramp}"></span>'
-        f"more +{scale:g}, {escape(unit)}</span><span>{STRICT} beats the sum and the better one</span>"
-        f"<span>{HARMFUL} two harmful patches</span><span>{DEGENERATE} degenerate</span>"
-        f'<span><span class="box" style="background:{hatch}"></span>no better than the control</span>'
-        f'<span><span class="box" style="background:{p.nothing}"></span>not different from 0</span>'
-        + ("<span><b>⁙</b> estimate, exact value pending</span></div>" if pending else "</div>")
-    )
-
-
 def lede(request: Request | None) -> str:
     """The page's one sentence."""
-    if isinstance(request, GameRequest):
+    if _is_game(request):
         return (
             "Later tokens read the first token’s keys and values from the instructed run at some layers: how much more "
             "do two layers give in company than each alone, averaged over all companies?"

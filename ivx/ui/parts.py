@@ -5,8 +5,9 @@ All text that could come from a user, a checkpoint or a file passes through `htm
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
+from types import MappingProxyType
 from typing import Any
 
 import streamlit as st
@@ -65,15 +66,24 @@ def chips(
     )
 
 
-def legend(p: Palette, scale: float, unit: str, *, pending: bool = False) -> None:
-    """The colour scale, once for all maps of a page that share it, and what the other marks mean."""
+def legend(
+    p: Palette,
+    scale: float,
+    unit: str,
+    *,
+    pending: bool = False,
+    ends: tuple[str, str] = ("away", "toward the answer"),
+    glyphs: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """The colour scale, once for all maps of a page that share it, and what the other marks mean; ivx's own text."""
     ramp = f"linear-gradient(to right,{','.join(p.diverging)})"
     hatch = f"repeating-linear-gradient(115deg,{p.diverging[5]} 0 3px,{p.ink} 3px 4px)"
     st.html(
         '<div class="ivx-legend">'
-        f'<span>−{scale:g} away<span class="ramp" style="background:{ramp}"></span>'
-        f"toward the answer +{scale:g}, {unit}</span>"
-        f'<span><span class="box" style="background:{hatch}"></span>no better than the control</span>'
+        f'<span>−{scale:g} {ends[0]}<span class="ramp" style="background:{ramp}"></span>'
+        f"{ends[1]} +{scale:g}, {unit}</span>"
+        + "".join(f"<span>{glyph} {meaning}</span>" for glyph, meaning in glyphs.items())
+        + f'<span><span class="box" style="background:{hatch}"></span>no better than the control</span>'
         f'<span><span class="box" style="background:{p.nothing}"></span>not different from 0</span>'
         + ("<span><b>⁙</b> estimate, exact value pending</span></div>" if pending else "</div>")
     )

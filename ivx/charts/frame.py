@@ -1,0 +1,45 @@
+"""The frame of a chart beside others: its size, its colours, and the axis of layers that all of them share."""
+
+from __future__ import annotations
+
+import altair as alt
+
+from ivx.charts.palette import Palette
+
+CROWDED = 16
+"""Layers beyond which cells hold no numbers and every fourth layer is labelled."""
+
+
+Chart = alt.LayerChart | alt.FacetChart
+
+
+def framed(chart: Chart, p: Palette, *, height: int, right: int, alt_text: str, grid: bool) -> Chart:
+    """The chart as wide as its panel, its plot at the same height and padding as its neighbours'."""
+    return (
+        chart.properties(
+            width="container",
+            height=height,
+            background=p.background,
+            padding={"left": 0, "right": right, "top": 4, "bottom": 2},
+            autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
+            description=alt_text,
+        )
+        .configure(font="Source Sans, sans-serif")
+        .configure_view(stroke=None)
+        .configure_scale(bandPaddingInner=0.04, bandPaddingOuter=0.02)
+        .configure_axis(domain=False, ticks=False, grid=grid)
+    )
+
+
+def layer_axis(p: Palette, layers: int, *, strong: str) -> alt.Axis:
+    """Layers upward, labelled `L3`; bold where the Vega expression `strong` holds."""
+    return alt.Axis(
+        labelExpr="'L' + datum.value",
+        labelFontSize=11.5,
+        labelColor={"condition": {"test": strong, "value": p.ink}, "value": p.muted},
+        labelFontWeight={"condition": {"test": strong, "value": 700}, "value": 400},
+        values=list(range(0, layers, 4 if layers > CROWDED else 1)),
+        minExtent=26,
+        maxExtent=26,
+        labelPadding=6,
+    )

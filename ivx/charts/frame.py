@@ -13,7 +13,7 @@ CROWDED = 16
 Chart = alt.LayerChart | alt.FacetChart
 
 
-def framed(chart: Chart, p: Palette, *, height: int, right: int, alt_text: str, grid: bool) -> Chart:
+def framed(chart: Chart, p: Palette, *, height: int, right: int, alt_text: str) -> Chart:
     """The chart as wide as its panel, its plot at the same height and padding as its neighbours'."""
     return (
         chart.properties(
@@ -27,7 +27,7 @@ def framed(chart: Chart, p: Palette, *, height: int, right: int, alt_text: str, 
         .configure(font="Source Sans, sans-serif")
         .configure_view(stroke=None)
         .configure_scale(bandPaddingInner=0.04, bandPaddingOuter=0.02)
-        .configure_axis(domain=False, ticks=False, grid=grid)
+        .configure_axis(domain=False, ticks=False)
     )
 
 

@@ -196,7 +196,6 @@ def _frame(
         height=row * layers,
         right=2,
         alt_text=alt_text,
-        grid=False,
     )
     spec = chart.to_dict()
     for part in spec["layer"]:

@@ -88,4 +88,4 @@ def _frame(layers: int, reach: float, p: Palette, row: int, alt_text: str) -> di
             x=alt.X("low:Q", scale=alt.Scale(domain=[-reach, reach])), x2="high:Q"
         ),
     )
-    return framed(chart, p, height=row * layers, right=6, alt_text=alt_text, grid=True).to_dict()
+    return framed(chart, p, height=row * layers, right=6, alt_text=alt_text).to_dict()

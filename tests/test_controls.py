@@ -220,7 +220,7 @@ def test_a_cut_run_with_names_goes_on_and_is_replayed(tmp_path: Path) -> None:
         assert counts[-1][0] == counts[-1][1] == one.num_rows - 4
         assert all(one[name].equals(two[name]) for name, _ in key)
         assert np.abs(one["logit"].to_numpy() - two["logit"].to_numpy()).max() < 1e-9
-        again = replay(store, UNEVEN, ReplayRequest(found.run_id, UNEVEN.name, rows=40, seed=1))
+        again = replay(store, UNEVEN, ReplayRequest(UNEVEN.name, found.run_id, rows=40, seed=1))
         assert {row[0] for row in again.rows} >= {"effect", "random"} and again.largest < 1e-9
         asked = {"kind": request.kind, **{name: found.receipt[name] for name in ("request", "checkpoint")}}
         told = json.loads(json.dumps([asked, saved.context(found)]))

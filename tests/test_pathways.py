@@ -215,7 +215,7 @@ def test_a_result_is_kept_whole_and_comes_back(tmp_path) -> None:
     with pytest.raises(IvxError, match="has no archive"):
         of_result(again)
     with pytest.raises(IvxError, match="holds no patched rows"):
-        replay(store, model, ReplayRequest(fresh.run_id, "tiny-sft"))
+        replay(store, model, ReplayRequest("tiny-sft", fresh.run_id))
     context = run.kept("context")
     context["found"]["overlaps"][0]["layers"][0]["jaccard"] = "much"
     run.keep("context", context)

@@ -452,7 +452,7 @@ def test_what_was_stored_is_read_again_and_gone_on_with(tmp_path: Path) -> None:
             assert np.allclose([[p.x, p.y] for p in one.points], [[p.x, p.y] for p in two.points], atol=1e-5)
 
     with pytest.raises(IvxError, match="holds no patched rows"):
-        replay(store, model, ReplayRequest(again.run_id, "tiny-sft-period"))
+        replay(store, model, ReplayRequest("tiny-sft-period", again.run_id))
     with pytest.raises(IvxError, match="has no archive"):
         archive.of_result(again)
 

@@ -55,11 +55,12 @@ class Queue:
             for session in job.sessions:
                 self._had[session] = (self._lately(session) + seconds / len(job.sessions), self._clock())
 
-    def is_due(self, running: Job, *, cost: float) -> bool:
-        """Whether a waiting job has spent so much less that the running one steps back, which costs some seconds."""
+    def is_due(self, running: Job, *, cost: Callable[[Job], float]) -> bool:
+        """Whether a waiting job has spent so much less that the running one steps back; `cost` tells seconds."""
         with self._changed:
             now, spent = self._clock(), self._spent(running)
-            return any(self._spent(job) + max(QUANTUM, cost) < spent for job in self._waiting if job.not_before <= now)
+            ready = [job for job in self._waiting if job.not_before <= now]
+            return any(self._spent(job) + max(QUANTUM, cost(job)) < spent for job in ready)
 
     def ahead(self, job: Job) -> int:
         """How many waiting jobs are taken before this one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from ivx.errors import IvxError
 from ivx.runs.computing import result_of
+from ivx.runs.live import LiveRequest
 from ivx.runs.store import Store
 
 if TYPE_CHECKING:
@@ -18,16 +19,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ReplayRequest:
+class ReplayRequest(LiveRequest):
     """Some rows of a run, drawn by chance; the other fields say what to load."""
 
     run: str
-    checkpoint: str
-    dtype: str = "auto"
-    device: str = "auto"
-    adapter: str | None = None
+    _: KW_ONLY
     rows: int = 5
     seed: int = 0
+
+    def answered(self, model: Model, store: Store, *, beat: Callable[[], None]) -> Replayed:
+        return replay(store, model, self, beat=beat)
 
 
 @dataclass(frozen=True)

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 from ivx.errors import Cancelled
 from ivx.runs.computing import Busy, computed, stored
 from ivx.runs.job import Job
+from ivx.runs.live import LiveRequest
 from ivx.runs.queue import Queue
-from ivx.runs.replay import ReplayRequest, replay
 from ivx.runs.request import BaseRequest
 from ivx.runs.store import Store
 
 if TYPE_CHECKING:
     from ivx.models.model import Model
 
-Asked = BaseRequest | ReplayRequest
+Asked = BaseRequest | LiveRequest
 
 KEPT = 48
 """How many ended jobs, with their results, are remembered."""
@@ -99,8 +99,8 @@ class Worker:
         while True:
             job, compute = self._asked.get()
             try:
-                again = isinstance(job.request, ReplayRequest)
-                found = None if again else stored(self.store, job.request)
+                live = isinstance(job.request, LiveRequest)
+                found = None if live else stored(self.store, job.request)
             except Exception as error:  # the job carries it; the reader lives on
                 job.end(error)
                 continue
@@ -144,8 +144,8 @@ class Worker:
         job.enter("loading")
         model = self._loaded(job.request)
         job.enter("running")
-        if isinstance(job.request, ReplayRequest):
-            job.finish(replay(self.store, model, job.request, beat=lambda: job.progress(None, 0, 0)))
+        if isinstance(job.request, LiveRequest):
+            job.finish(job.request.answered(model, self.store, beat=lambda: job.progress(None, 0, 0)))
             return
         began, rows = time.monotonic(), 0
 
@@ -156,15 +156,19 @@ class Worker:
                 rows, now = result.table.num_rows, time.monotonic()
                 self._queue.charge(job, now - began)
                 began = now
-                if self._queue.is_due(job, cost=RELOADS * self._load_seconds):
+                if self._queue.is_due(job, cost=self._switching):
                     raise _SteppedBack
 
         job.finish(computed(self.store, model, job.request, on_progress=progress))
 
+    def _switching(self, other: Job) -> float:
+        """Seconds that turning to another job must be worth: none where it needs the model that is loaded."""
+        return 0.0 if _key_of(other.request) == self._key else RELOADS * self._load_seconds
+
     def _loaded(self, asked: Asked) -> Model:
         from ivx.models.load import load
 
-        key = (asked.checkpoint, asked.dtype, asked.device, asked.adapter)
+        key = _key_of(asked)
         if self._key != key or self._model is None:
             # The old model is let go before the new one is read: two never stand in memory together.
             self._model, self._key = None, None
@@ -172,6 +176,10 @@ class Worker:
             self._model = load(asked.checkpoint, dtype=asked.dtype, device=asked.device, adapter=asked.adapter)
             self._key, self._load_seconds = key, time.monotonic() - began
         return self._model
+
+
+def _key_of(asked: Asked) -> tuple:
+    return asked.checkpoint, asked.dtype, asked.device, asked.adapter
 
 
 @cache

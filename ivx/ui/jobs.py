@@ -2,32 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import streamlit as st
 
 from ivx.models.registry import embedded
 from ivx.runs.job import View
 from ivx.runs.request import Request
+from ivx.runs.worker import Asked
 from ivx.ui import parts, view
 
 
 def follow(request: Request, *, draw: Callable[[View], None], empty: Callable[[], None]) -> None:
     """Draw a request's job as it goes on: begun at once on an embedded checkpoint, on a click on any other."""
-    job = view.job(request, compute=embedded(request.checkpoint) is not None)
-    if job is None:
-        empty()
-        return
-    live = job.view(view.session()).live
 
-    def look() -> None:
-        now = job.view(view.session())
-        if live and not now.live:
-            st.rerun()  # the whole page once more, without the timer
-        if now.state in ("refused", "failed"):
+    def look(views: Mapping[str, View | None]) -> None:
+        now = views[""]
+        if now is None:
+            empty()
+        elif now.state in ("refused", "failed"):
             ended_badly(request, now)
         else:
             draw(now)
+
+    follow_several({"": request}, draw=look)
+
+
+def follow_several(requests: Mapping[str, Asked], *, draw: Callable[[Mapping[str, View | None]], None]) -> None:
+    """Draw several requests' jobs as they go on, each begun at once on an embedded checkpoint.
+
+    `draw` is told each one's state by its name, refused and failed ones too: None where it is neither stored nor asked
+    for on a checkpoint that is not embedded.
+    """
+    jobs = {
+        name: view.job(request, compute=embedded(request.checkpoint) is not None) for name, request in requests.items()
+    }
+
+    def now() -> dict[str, View | None]:
+        return {name: None if job is None else job.view(view.session()) for name, job in jobs.items()}
+
+    live = any(one is not None and one.live for one in now().values())
+
+    def look() -> None:
+        views = now()
+        if live and not any(one is not None and one.live for one in views.values()):
+            st.rerun()  # the whole page once more, without the timer
+        draw(views)
 
     st.fragment(look, run_every=view.tick() if live else None)()
 

@@ -145,7 +145,9 @@ def _one(store: Store, entry: Entry) -> None:
         width="stretch",
     )
     request = receipt["request"]
-    wanted = ReplayRequest(entry.run, *(request[name] for name in ("checkpoint", "dtype", "device", "adapter")))
+    wanted = ReplayRequest(
+        request["checkpoint"], entry.run, **{name: request[name] for name in ("dtype", "device", "adapter")}
+    )
     own = not receipt.get("imported")
     if again.button(
         f"Replay {REPLAYED} rows",

@@ -35,7 +35,7 @@ def session() -> str:
     return str(st.session_state.setdefault(SESSION, secrets.token_hex(8)))
 
 
-def job(request: BaseRequest, *, compute: bool) -> Job | None:
+def job(request: Asked, *, compute: bool) -> Job | None:
     """The job of a request, which this session now waits for; None where it is neither stored nor under way.
 
     Without `compute` nothing is started that was not asked for; a session that left a job does not join it again.
@@ -141,7 +141,7 @@ def start(request: Asked) -> None:
     worker().submit(request, session=session())
 
 
-def leave(request: BaseRequest) -> None:
+def leave(request: Asked) -> None:
     """This session waits no longer; what is done is kept."""
     worker().leave(request, session=session())
 

@@ -121,7 +121,7 @@ def loading(parser: argparse.ArgumentParser, *, dtype: str = "auto") -> None:
 
 
 def _effects(asked: argparse.Namespace) -> None:
-    from ivx.runs.request import EffectsRequest
+    from ivx.runs.patching import EffectsRequest
 
     report(EffectsRequest, asked, summary=lambda found: summarise(found, asked.metric), words=text)
 
@@ -129,7 +129,7 @@ def _effects(asked: argparse.Namespace) -> None:
 def _interactions(asked: argparse.Namespace) -> None:
     from ivx.analysis.published import LABEL
     from ivx.analysis.report import text_of
-    from ivx.runs.request import InteractionsRequest
+    from ivx.runs.patching import InteractionsRequest
 
     def summary(found: Interactions) -> dict[str, Any]:
         told = found.summary(asked.metric)

@@ -36,7 +36,7 @@ def add(commands: Any) -> None:
 
 def _pathways(asked: argparse.Namespace) -> None:
     from ivx.cli import report
-    from ivx.runs.request import PathwaysRequest
+    from ivx.runs.tracing import PathwaysRequest
 
     report(PathwaysRequest, asked, summary=lambda found: found.summary(), words=text_of)
 

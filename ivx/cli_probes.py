@@ -49,14 +49,14 @@ def add(commands: Any, loading: Callable[[argparse.ArgumentParser], None]) -> No
 
 def _separability(asked: argparse.Namespace) -> None:
     from ivx.cli import report
-    from ivx.runs.request import SeparabilityRequest
+    from ivx.runs.probing import SeparabilityRequest
 
     report(SeparabilityRequest, asked, summary=lambda found: found.summary(), words=_text)
 
 
 def _erasure(asked: argparse.Namespace) -> None:
     from ivx.cli import report
-    from ivx.runs.request import ErasureRequest
+    from ivx.runs.probing import ErasureRequest
 
     report(ErasureRequest, asked, summary=lambda found: found.summary(asked.metric), words=_erased_text)
 

@@ -35,6 +35,6 @@ def add(commands: Any) -> None:
 
 def _scan(asked: argparse.Namespace) -> None:
     from ivx.cli import report, summarise, text
-    from ivx.runs.request import ScanRequest
+    from ivx.runs.patching import ScanRequest
 
     report(ScanRequest, asked, summary=lambda found: summarise(found, asked.metric), words=text)

@@ -185,7 +185,7 @@ def sweep(root: Path, seed: int, at_work: Event) -> None:
     """Be the child: compute what the store lacks of one request."""
     import ivx
     from ivx.runs.computing import computed
-    from ivx.runs.request import EffectsRequest
+    from ivx.runs.patching import EffectsRequest
 
     model = ivx.load("tiny-sft")
     at_work.set()

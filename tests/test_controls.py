@@ -22,8 +22,8 @@ from ivx.errors import Cancelled, IvxError
 from ivx.models.model import Model
 from ivx.models.registry import EMBEDDED
 from ivx.runs.computing import computed
+from ivx.runs.patching import EffectsRequest, ScanRequest
 from ivx.runs.replay import ReplayRequest, replay
-from ivx.runs.request import EffectsRequest, ScanRequest
 from ivx.runs.store import Store
 from ivx.tasks import catalogue
 from ivx.tasks.samples import Sample, build

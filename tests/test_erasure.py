@@ -22,7 +22,7 @@ from ivx.engine.free import patched
 from ivx.errors import Cancelled, IvxError
 from ivx.models.registry import EMBEDDED
 from ivx.runs.computing import computed, stored
-from ivx.runs.request import ErasureRequest
+from ivx.runs.probing import ErasureRequest
 from ivx.runs.store import Store
 from tests.random_models import random_model
 from tests.test_separability import made

@@ -21,8 +21,8 @@ from ivx.models.registry import EMBEDDED
 from ivx.runs.archive import of_result
 from ivx.runs.computing import computed, stored
 from ivx.runs.replay import ReplayRequest, replay
-from ivx.runs.request import PathwaysRequest
 from ivx.runs.store import Store
+from ivx.runs.tracing import PathwaysRequest
 from ivx.tasks import catalogue
 from ivx.tasks.samples import build
 from tests.random_models import random_model

@@ -7,16 +7,10 @@ from dataclasses import fields, replace
 import pytest
 
 from ivx.errors import IvxError
-from ivx.runs.request import (
-    BaseRequest,
-    EffectsRequest,
-    ErasureRequest,
-    GameRequest,
-    InteractionsRequest,
-    PathwaysRequest,
-    ScanRequest,
-    SeparabilityRequest,
-)
+from ivx.runs.patching import EffectsRequest, GameRequest, InteractionsRequest, ScanRequest
+from ivx.runs.probing import ErasureRequest, SeparabilityRequest
+from ivx.runs.request import BaseRequest
+from ivx.runs.tracing import PathwaysRequest
 
 CHANGED = {
     "against": "animal/colour",

@@ -20,7 +20,7 @@ from ivx.engine.address import Patch
 from ivx.engine.hooks import read
 from ivx.errors import IvxError
 from ivx.runs import archive
-from ivx.runs.request import ScanRequest
+from ivx.runs.patching import ScanRequest
 from ivx.tasks import catalogue
 from ivx.tasks.samples import Sample
 from tests import oracle

@@ -34,8 +34,8 @@ from ivx.errors import AddressError, Cancelled, IvxError, TaskError
 from ivx.models.registry import EMBEDDED
 from ivx.runs import archive
 from ivx.runs.computing import computed, stored
+from ivx.runs.probing import SeparabilityRequest
 from ivx.runs.replay import ReplayRequest, replay
-from ivx.runs.request import SeparabilityRequest
 from ivx.runs.store import Store
 from tests import oracle
 from tests.random_models import random_model

@@ -17,8 +17,8 @@ from ivx.runs import request as requests
 from ivx.runs import worker as workers
 from ivx.runs.computing import Busy, computed, stored
 from ivx.runs.job import Job
+from ivx.runs.patching import EffectsRequest, InteractionsRequest
 from ivx.runs.queue import HALF_LIFE, QUANTUM, Queue
-from ivx.runs.request import EffectsRequest, InteractionsRequest
 from ivx.runs.run import KEY
 from ivx.runs.store import Store
 from ivx.runs.worker import Worker

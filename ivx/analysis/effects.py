@@ -25,7 +25,7 @@ from ivx.analysis.roles import Runs, denoising, disturbing
 from ivx.analysis.rows import instruction_of, opened, opening, prepared, rows_in, swept, told
 from ivx.engine.estimate import estimate
 from ivx.models.model import Model
-from ivx.runs.request import EffectsRequest
+from ivx.runs.patching import EffectsRequest
 from ivx.tasks.samples import Sample, Samples
 
 ESTIMATED = ("contrast", "logit")

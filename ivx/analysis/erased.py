@@ -14,7 +14,7 @@ from ivx.analysis import result
 from ivx.analysis.metrics import find
 from ivx.analysis.rows import by_patch
 from ivx.analysis.verdict import Verdict, verdicts
-from ivx.runs.request import ErasureRequest
+from ivx.runs.probing import ErasureRequest
 from ivx.tasks.samples import Samples
 
 ROLES = ("effect", "erased", "random", "told")

@@ -27,7 +27,7 @@ from ivx.analysis.statistics import Array
 from ivx.engine.capture import capture
 from ivx.engine.free import patched
 from ivx.models.model import Model
-from ivx.runs.request import ErasureRequest
+from ivx.runs.probing import ErasureRequest
 from ivx.tasks import catalogue
 from ivx.tasks.samples import Sample
 from ivx.tasks.wordings import drawn

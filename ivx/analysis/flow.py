@@ -19,7 +19,7 @@ from ivx.analysis.statistics import Array
 from ivx.engine.paths import Path, by_heads
 from ivx.engine.published import Published
 from ivx.errors import IvxError
-from ivx.runs.request import PathwaysRequest
+from ivx.runs.tracing import PathwaysRequest
 from ivx.tasks.samples import Sample, Samples
 
 LISTED = 10

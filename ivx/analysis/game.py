@@ -28,7 +28,7 @@ from ivx.charts.pairs import Pair, pair_figure
 from ivx.engine.reading import SITE, name_of, read_runs
 from ivx.errors import IvxError
 from ivx.models.model import Model
-from ivx.runs.request import GameRequest
+from ivx.runs.patching import GameRequest
 from ivx.tasks.samples import Samples
 
 EXACT = 10

@@ -21,7 +21,7 @@ from ivx.analysis.rows import instruction_of, opened, opening, prepared, rows_in
 from ivx.analysis.together import Interactions, Progress
 from ivx.engine.curvature import curvature
 from ivx.models.model import Model
-from ivx.runs.request import InteractionsRequest
+from ivx.runs.patching import InteractionsRequest
 from ivx.tasks.samples import Sample, Samples
 
 ESTIMATED_PLAYERS = 64

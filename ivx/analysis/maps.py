@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from ivx.analysis.places import Column as Column
 from ivx.analysis.places import told_columns
+from ivx.engine.address import ABLATIONS
 from ivx.errors import IvxError
 from ivx.models.model import Model
-from ivx.runs.request import ABLATIONS, EffectsRequest, ScanRequest
+from ivx.runs.patching import EffectsRequest, ScanRequest
 from ivx.tasks.samples import Sample, Samples
 
 

@@ -32,7 +32,7 @@ from ivx.engine.published import Published, published
 from ivx.engine.surrogate import Surrogate
 from ivx.errors import AddressError, TaskError
 from ivx.models.model import Model
-from ivx.runs.request import PathwaysRequest
+from ivx.runs.tracing import PathwaysRequest
 from ivx.tasks import catalogue
 from ivx.tasks.samples import Sample, Samples, build
 from ivx.tasks.task import Pair, Task

@@ -11,7 +11,7 @@ from ivx.analysis.maps import Column, column_at, columns_of
 from ivx.engine.address import parse
 from ivx.errors import IvxError
 from ivx.models.model import Model
-from ivx.runs.request import InteractionsRequest
+from ivx.runs.patching import InteractionsRequest
 from ivx.tasks.samples import Sample, Samples
 
 MOST_SETS = 10_000

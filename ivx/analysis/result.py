@@ -18,7 +18,7 @@ from ivx.analysis.rows import by_patch, numbers
 from ivx.analysis.verdict import Against, Verdict, verdicts
 from ivx.engine import readout
 from ivx.errors import IvxError
-from ivx.runs.request import EffectsRequest, ScanRequest
+from ivx.runs.patching import EffectsRequest, ScanRequest
 from ivx.tasks.samples import Samples
 
 if TYPE_CHECKING:

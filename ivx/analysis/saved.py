@@ -27,16 +27,10 @@ from ivx.analysis.typed import typed
 from ivx.analysis.values import IDS, boolean, each, keys, maybe, number, refuse, span, text, token_id, whole
 from ivx.engine.reading import SITE
 from ivx.errors import IvxError
-from ivx.runs.request import (
-    EffectsRequest,
-    ErasureRequest,
-    GameRequest,
-    InteractionsRequest,
-    PathwaysRequest,
-    ScanRequest,
-    SeparabilityRequest,
-)
+from ivx.runs.patching import EffectsRequest, GameRequest, InteractionsRequest, ScanRequest
+from ivx.runs.probing import ErasureRequest, SeparabilityRequest
 from ivx.runs.run import KEY
+from ivx.runs.tracing import PathwaysRequest
 from ivx.tasks.samples import Sample, Samples
 from ivx.tasks.task import Instruction
 

@@ -19,7 +19,7 @@ from ivx.analysis.roles import WORD, Runs, asked_controls
 from ivx.analysis.rows import opened, prepared
 from ivx.errors import IvxError
 from ivx.models.model import Model
-from ivx.runs.request import ScanRequest
+from ivx.runs.patching import ScanRequest
 from ivx.tasks.samples import Sample, Samples
 
 LACKS = {"task": "task of other queries beside them", "aggregation": "marked task phrase"}

@@ -28,7 +28,7 @@ from ivx.engine.capture import Captured, Matrix, capture, size_of
 from ivx.errors import IvxError
 from ivx.models import paths
 from ivx.models.model import Model
-from ivx.runs.request import SeparabilityRequest
+from ivx.runs.probing import SeparabilityRequest
 from ivx.tasks import catalogue
 from ivx.tasks.task import Task, fingerprint
 from ivx.tasks.wordings import Wording, drawn

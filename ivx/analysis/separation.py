@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ivx.errors import IvxError
-from ivx.runs.request import SeparabilityRequest
+from ivx.runs.probing import SeparabilityRequest
 
 TABLE = pa.schema(
     [

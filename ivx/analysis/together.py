@@ -24,7 +24,7 @@ from ivx.analysis.statistics import ALPHA, Array, adjusted, mean_interval, sign_
 from ivx.analysis.verdict import Verdict, verdicts
 from ivx.charts.heatmap import signed
 from ivx.charts.pairs import DEGENERATE, HARMFUL, STRICT, Pair, pair_figure
-from ivx.runs.request import InteractionsRequest
+from ivx.runs.patching import InteractionsRequest
 from ivx.tasks.samples import Samples
 
 Effects = dict[str, Array]

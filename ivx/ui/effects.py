@@ -10,7 +10,7 @@ from ivx.charts.figure import tile
 from ivx.charts.heatmap import heatmap, scale_of
 from ivx.charts.palette import Palette
 from ivx.runs.job import View
-from ivx.runs.request import EffectsRequest
+from ivx.runs.patching import EffectsRequest
 from ivx.ui import evidence, exports, jobs, parts, pickers, view
 from ivx.ui.readings import reading
 

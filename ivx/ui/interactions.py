@@ -17,7 +17,8 @@ from ivx.charts.palette import Palette
 from ivx.charts.scatter import Point, scatter
 from ivx.charts.strip import Bar, strip
 from ivx.runs.job import View
-from ivx.runs.request import GameRequest, InteractionsRequest, Request
+from ivx.runs.patching import GameRequest, InteractionsRequest
+from ivx.runs.request import Request
 from ivx.ui import evidence, exports, jobs, parts, pickers, view
 from ivx.ui.readings import pair_reading
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -10,6 +11,7 @@ import altair as alt
 
 from ivx.charts.frame import framed
 from ivx.charts.palette import Palette
+from ivx.charts.plane import short
 
 SHARES = "shares"
 """Name of a matrix's data in its spec."""
@@ -52,21 +54,20 @@ def confusion(
 def _frame(tasks: tuple[str, ...], bold: tuple[int, ...], p: Palette, height: int, alt_text: str) -> dict[str, Any]:
     """All of a matrix but its data."""
     test = f"indexof({list(bold)}, datum.value) >= 0"
-    style = {
-        "labelFontSize": 11,
-        "labelColor": {"condition": {"test": test, "value": p.ink}, "value": p.muted},
-        "labelFontWeight": {"condition": {"test": test, "value": 700}, "value": 400},
-        "labelOverlap": False,
-        "labelLimit": 84,
-        "title": None,
-    }
-    names = [task.partition("/")[2].replace("-", " ") or task for task in tasks]
-    says = alt.Axis(labelExpr=f"{names!r}[datum.value]", minExtent=72, **style)
+    names = json.dumps([short(task) for task in tasks])
+    says = alt.Axis(
+        labelExpr=f"{names}[datum.value]",
+        labelFontSize=11,
+        labelColor={"condition": {"test": test, "value": p.ink}, "value": p.muted},
+        labelFontWeight={"condition": {"test": test, "value": 700}, "value": 400},
+        labelOverlap=False,
+        labelLimit=84,
+        minExtent=72,
+        title=None,
+    )
     across = alt.Axis(labels=False, minExtent=2, maxExtent=2, title=None)
     domain = alt.Scale(domain=list(range(len(tasks))))
-    base = alt.Chart().encode(
-        x=alt.X("told:O", scale=domain, axis=across), y=alt.Y("truth:O", scale=domain, axis=says)
-    )
+    base = alt.Chart().encode(x=alt.X("told:O", scale=domain, axis=across), y=alt.Y("truth:O", scale=domain, axis=says))
     cells = base.mark_rect(cornerRadius=2).encode(
         color=alt.Color(
             "share:Q",

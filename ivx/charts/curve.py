@@ -46,7 +46,9 @@ def _frame(sizes: tuple[int, ...], p: Palette, height: int, alt_text: str) -> di
         axis=alt.Axis(values=list(sizes), grid=False, format="d"),
     )
     scale = alt.Scale(domain=[0, 1.025], nice=False)
-    up = alt.Y("value:Q", scale=scale, title=None, axis=alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1], grid=True))
+    up = alt.Y(
+        "value:Q", scale=scale, title=None, axis=alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1], grid=True)
+    )
     base = alt.Chart(alt.NamedData(name=STEPS)).encode(x=across)
     tooltip = alt.Tooltip("told:N", title=" ")
     guess = (

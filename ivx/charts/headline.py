@@ -12,7 +12,7 @@ from ivx.charts.frame import framed
 from ivx.charts.heatmap import signed
 from ivx.charts.palette import LIGHT, Palette
 
-PLACES, NAMED, SELECTED = "places", "named", "selected"
+PLACES, SELECTED = "places", "selected"
 """Names of a headline's data in its spec."""
 SHAPES = {"resid_post": "circle", "attn_out": "square", "mlp_out": "triangle-up"}
 """Marks of the components; others are diamonds."""
@@ -50,9 +50,10 @@ def headline(
 
     Args:
         series: (name, colour) of each, in the order they are drawn; all share one scale.
-        component: whose dots are drawn large and named by their layer; None for all.
+        component: whose dots are drawn large, the first series' named by their layers; None for all.
         selected: (component, layer) whose dots are ringed.
     """
+    named = (series[0][0], component or "resid_post")
     values = [
         {
             "series": place.series,
@@ -63,7 +64,7 @@ def headline(
             "found": place.found,
             "main": component in (None, place.component),
             "told": place.told or _told(place, unit),
-            "name": f"L{place.layer}" if place.found and component in (None, place.component) else "",
+            "name": f"L{place.layer}" if place.found and (place.series, place.component) == named else "",
         }
         for place in places
     ]
@@ -71,7 +72,7 @@ def headline(
     top, bottom = max([*ends, FLOOR]), min([*ends, -FLOOR / 2])
     frame = _frame(tuple(series), palette, unit, round(bottom * 1.1, 2), round(top * 1.12, 2), height, alt_text)
     rings = [] if selected is None else [v for v in values if (v["component"], v["layer"]) == selected]
-    return {**frame, "datasets": {PLACES: values, NAMED: _names(values, series), SELECTED: rings}}
+    return {**frame, "datasets": {PLACES: values, SELECTED: rings}}
 
 
 def _told(place: Place, unit: str) -> str:
@@ -79,16 +80,6 @@ def _told(place: Place, unit: str) -> str:
         f"{place.series}, {place.component} L{place.layer}: selectivity {place.selectivity:.0%}, "
         f"effect beyond its control {signed(place.excess, 2)} {unit}"
     )
-
-
-def _names(values: Sequence[dict[str, Any]], series: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
-    """Where the name of each series stands: beside its highest large dot."""
-    found = []
-    for name, _ in series:
-        own = [v for v in values if v["series"] == name and v["main"]]
-        if own:
-            found.append(max(own, key=lambda v: v["excess"]))
-    return found
 
 
 @lru_cache(maxsize=64)
@@ -116,10 +107,10 @@ def _frame(
     )
     names, colours = [name for name, _ in series], [colour for _, colour in series]
     colour = alt.Color("series:N", legend=None, scale=alt.Scale(domain=names, range=colours))
-    shape = alt.Shape(
-        "component:N", legend=None, scale=alt.Scale(domain=list(SHAPES), range=list(SHAPES.values()))
+    shape = alt.Shape("component:N", legend=None, scale=alt.Scale(domain=list(SHAPES), range=list(SHAPES.values())))
+    pick = alt.selection_point(
+        name="dot", fields=["component", "layer", "series"], on="click", empty=False, clear=False
     )
-    pick = alt.selection_point(name="dot", fields=["component", "layer", "series"], on="click", empty=False, clear=False)
     base = alt.Chart(alt.NamedData(name=PLACES)).encode(x=across, y=up)
     size = alt.when(alt.datum.main).then(alt.value(70)).otherwise(alt.value(30))
     fill = alt.when(alt.datum.found).then(colour).otherwise(alt.value(p.background))
@@ -146,12 +137,7 @@ def _frame(
         .mark_text(align="right", dx=-8, fontSize=10.5)
         .encode(text="name:N", color=colour)
     )
-    called = (
-        alt.Chart(alt.NamedData(name=NAMED))
-        .mark_text(align="right", dx=-8, dy=-11, fontSize=12, fontWeight=600)
-        .encode(x=across, y=up, text="series:N", color=colour)
-    )
-    chart = alt.layer(zero, dots, rings, layers, called)
+    chart = alt.layer(zero, dots, rings, layers)
     return (
         framed(chart, p, height=height, right=8, alt_text=alt_text)
         .configure_axis(
@@ -173,5 +159,6 @@ def headline_figure(
 ) -> dict[str, Any]:
     """The headline for print: light, of fixed width, titled, nothing to click."""
     spec = headline(places, series=series, palette=LIGHT, unit=unit, height=320)
-    shown = {"text": title, "subtitle": subtitle, "anchor": "start"}
+    told = "; ".join(f"{name}: {colour}" for name, colour in series)
+    shown = {"text": title, "subtitle": [subtitle, told], "anchor": "start"}
     return {key: value for key, value in {**spec, "width": 460, "title": shown}.items() if key != "params"}

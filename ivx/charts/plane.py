@@ -16,7 +16,9 @@ POINTS, NAMES = "points", "names"
 """Names of a plane's data in its spec."""
 LASSO = "lasso"
 """The selection: an interval of `x` and of `y`."""
-MARGIN = 1.06
+MARGIN = 0.06
+ROOM = (0.2, 0.06)
+"""What a name takes of an axis, across and up."""
 
 
 class Dot(NamedTuple):
@@ -29,15 +31,24 @@ class Dot(NamedTuple):
     number: int
 
 
-def reach_of(planes: Sequence[Sequence[Dot]]) -> float:
-    """Half the width of the square that holds the points of all layers, so that all are drawn on the same axes."""
-    return MARGIN * max((abs(end) for dots in planes for dot in dots for end in (dot.x, dot.y)), default=1.0)
+Box = tuple[float, float, float, float]
+"""What a plane's axes span: left, right, bottom, top."""
+
+
+def box_of(planes: Sequence[Sequence[Dot]]) -> Box:
+    """What holds the points of all layers and a margin, so that all are drawn on the same axes."""
+    ends: list[float] = []
+    for axis in ("x", "y"):
+        values = [getattr(dot, axis) for dots in planes for dot in dots] or [-1.0, 1.0]
+        margin = MARGIN * (max(values) - min(values) or 1.0)
+        ends += [round(min(values) - margin, 3), round(max(values) + margin, 3)]
+    return (ends[0], ends[1], ends[2], ends[3])
 
 
 def plane(
     dots: Sequence[Dot],
     *,
-    reach: float,
+    box: Box,
     palette: Palette,
     pair: tuple[str, str] | None = None,
     chosen: Sequence[int] = (),
@@ -47,7 +58,7 @@ def plane(
     """The Vega-Lite spec; a drag selects the points within a rectangle.
 
     Args:
-        reach: both axes run over [−reach, reach]; equal for all layers.
+        box: what the axes span; equal for all layers.
         pair: a task in orange and its contrast in blue; the others are grey.
         chosen: numbers of the wordings that are ringed.
     """
@@ -64,27 +75,38 @@ def plane(
         }
         for dot in dots
     ]
+    names = _names(dots, first=pair or (), box=box)
+    named = [{"x": x, "y": y, "name": short(task), "kind": kind.get(task, "other")} for task, (x, y) in names.items()]
+    return {**_frame(box, palette, height, alt_text), "datasets": {POINTS: points, NAMES: named}}
+
+
+def short(task: str) -> str:
+    """A task's name without its domain, as charts write it."""
+    return task.partition("/")[2].replace("-", " ") or task
+
+
+def _names(dots: Sequence[Dot], *, first: Sequence[str], box: Box) -> dict[str, tuple[float, float]]:
+    """Where tasks are named: over their points, those of `first` always, others where there is room."""
     own = defaultdict(list)
     for dot in dots:
         own[dot.task].append(dot)
-    names = [
-        {
-            "x": sum(d.x for d in group) / len(group),
-            "y": sum(d.y for d in group) / len(group),
-            "name": task.partition("/")[2].replace("-", " ") or task,
-            "kind": kind.get(task, "other"),
-        }
-        for task, group in own.items()
-    ]
-    return {**_frame(reach, palette, height, alt_text), "datasets": {POINTS: points, NAMES: names}}
+    wide, high = ROOM[0] * (box[1] - box[0]), ROOM[1] * (box[3] - box[2])
+    found: dict[str, tuple[float, float]] = {}
+    for task in sorted(own, key=lambda task: task not in first):
+        group = own[task]
+        x, y = sum(dot.x for dot in group) / len(group), max(dot.y for dot in group)
+        near = [b for a, b in found.values() if abs(x - a) < wide and abs(y - b) < high]
+        if task in first or not near:
+            found[task] = (x, max([y, *(b + high for b in near)]))
+    return found
 
 
 @lru_cache(maxsize=64)
-def _frame(reach: float, p: Palette, height: int, alt_text: str) -> dict[str, Any]:
+def _frame(box: Box, p: Palette, height: int, alt_text: str) -> dict[str, Any]:
     """All of a plane but its data."""
-    scale = alt.Scale(domain=[-reach, reach], nice=False)
+    across, up = (alt.Scale(domain=list(ends), nice=False) for ends in (box[:2], box[2:]))
     axis = alt.Axis(labels=False, values=[0], grid=True, gridColor=p.line, title=None)
-    x, y = alt.X("x:Q", scale=scale, axis=axis), alt.Y("y:Q", scale=scale, axis=axis)
+    x, y = alt.X("x:Q", scale=across, axis=axis), alt.Y("y:Q", scale=up, axis=axis)
     colour = alt.Color(
         "kind:N",
         legend=None,
@@ -108,8 +130,8 @@ def _frame(reach: float, p: Palette, height: int, alt_text: str) -> dict[str, An
         size=70, filled=False, stroke=p.ink, strokeWidth=1.6, opacity=1
     )
     named = alt.Chart(alt.NamedData(name=NAMES)).encode(x=x, y=y, text="name:N")
-    halo = named.mark_text(fontSize=11.5, fontWeight=600, stroke=p.background, strokeWidth=3, strokeOpacity=0.85)
-    text = named.mark_text(fontSize=11.5, fontWeight=600).encode(
+    halo = named.mark_text(dy=-9, fontSize=11.5, fontWeight=600, stroke=p.background, strokeWidth=3, strokeOpacity=0.85)
+    text = named.mark_text(dy=-9, fontSize=11.5, fontWeight=600).encode(
         color=alt.Color(
             "kind:N",
             legend=None,

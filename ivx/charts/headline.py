@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import Any, Literal, NamedTuple
 
 import altair as alt
 
@@ -16,6 +17,10 @@ PLACES, SELECTED = "places", "selected"
 """Names of a headline's data in its spec."""
 SHAPES = {"resid_post": "circle", "attn_out": "square", "mlp_out": "triangle-up"}
 """Marks of the components; others are diamonds."""
+ROOM = 0.05
+"""What a name takes of the axis upward."""
+SIDES: tuple[tuple[str, Literal["left", "right"], int], ...] = (("left", "right", -8), ("right", "left", 8))
+"""Where a name stands beside its dot, how its text is aligned, and how far off it is in pixels."""
 FLOOR = 0.5
 """Half the least height of the axis, in the metric's unit: what is smaller is drawn small."""
 
@@ -63,12 +68,14 @@ def headline(
             "excess": round(place.excess, 4),
             "found": place.found,
             "main": component in (None, place.component),
+            "side": "left",
             "told": place.told or _told(place, unit),
             "name": f"L{place.layer}" if place.found and (place.series, place.component) == named else "",
         }
         for place in places
     ]
     ends = [place.excess for place in places]
+    _part([v for v in values if v["name"]], room=ROOM * (max([*ends, FLOOR]) - min([*ends, 0.0])))
     top, bottom = max([*ends, FLOOR]), min([*ends, -FLOOR / 2])
     frame = _frame(tuple(series), palette, unit, round(bottom * 1.1, 2), round(top * 1.12, 2), height, alt_text)
     rings = [] if selected is None else [v for v in values if (v["component"], v["layer"]) == selected]
@@ -80,6 +87,14 @@ def _told(place: Place, unit: str) -> str:
         f"{place.series}, {place.component} L{place.layer}: selectivity {place.selectivity:.0%}, "
         f"effect beyond its control {signed(place.excess, 2)} {unit}"
     )
+
+
+def _part(named: list[dict[str, Any]], *, room: float) -> None:
+    """Of two names at one height, that of the more readable layer moves to the right of its dot."""
+    named.sort(key=lambda v: v["excess"])
+    for one, other in pairwise(named):
+        if other["excess"] - one["excess"] < room and one["side"] == "left":
+            max(one, other, key=lambda v: float(v["selectivity"]))["side"] = "right"
 
 
 @lru_cache(maxsize=64)
@@ -132,12 +147,13 @@ def _frame(
         .mark_point(filled=False, stroke=p.ink, strokeWidth=2, size=190, opacity=1)
         .encode(x=across, y=up)
     )
-    layers = (
-        base.transform_filter("datum.name != ''")
-        .mark_text(align="right", dx=-8, fontSize=10.5)
+    layers = [
+        base.transform_filter(f"datum.name != '' && datum.side == '{side}'")
+        .mark_text(align=align, dx=dx, fontSize=10.5)
         .encode(text="name:N", color=colour)
-    )
-    chart = alt.layer(zero, dots, rings, layers)
+        for side, align, dx in SIDES
+    ]
+    chart = alt.layer(zero, dots, rings, *layers)
     return (
         framed(chart, p, height=height, right=8, alt_text=alt_text)
         .configure_axis(

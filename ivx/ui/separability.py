@@ -161,6 +161,11 @@ def _draw(asked: Asked, requests: Mapping[str, BaseRequest], views: Views, p: Pa
         _map(asked, act, cells, layer, p, layers=layers, row=row)
     with right:
         _headline(asked, views, layer, p, height=row * layers - 18)
+    left, _, right = st.columns(TOP, gap="medium", vertical_alignment="center")
+    with left:
+        _apart()
+    with right:
+        _beside_picker(asked)
     _running(requests, views)
     if read is None or layer is None:
         return
@@ -236,7 +241,6 @@ def _probes(
     _dumbbell(read, asked.component, layer, p, layers=layers, row=row)
     if read is not None:
         parts.reading(readings.probe_reading(read, asked.component, layer))
-    _apart()
 
 
 def _dumbbell(
@@ -261,6 +265,7 @@ def _apart() -> None:
     st.segmented_control(
         "Tasks are told apart",
         list(APART),
+        label_visibility="collapsed",
         key="apart",
         format_func=lambda a: APART[a],
         required=True,
@@ -343,14 +348,19 @@ def _headline(asked: Asked, views: Views, layer: int | None, p: Palette, *, heig
     st.vega_lite_chart(
         chart, key=key, theme=None, width="stretch", on_select=lambda: _pick(key, "dot"), selection_mode="dot"
     )
-    parts.series(series, ["● stream  ■ attention  ▲ MLP", "filled: more than its control"])
+    parts.series(series, ["● stream ■ attention ▲ MLP", "filled: beats its control"])
     parts.reading(" ".join(told))
+
+
+def _beside_picker(asked: Asked) -> None:
     options = {other.key: other.name for other in others(asked.main)}
     if options:
         st.session_state["beside-pick"] = [subject.key for subject in asked.subjects[1:]]
         st.multiselect(
             "Beside",
             list(options),
+            label_visibility="collapsed",
+            placeholder="nothing beside it: choose up to two",
             key="beside-pick",
             format_func=lambda key: options.get(key, key),
             max_selections=len(COLOURS) - 1,

@@ -16,7 +16,7 @@ from ivx.ui import view
 
 COMPONENTS = {"resid_post": "stream", "attn_out": "attention", "mlp_out": "MLP"}
 SOURCES = {"t_inst": "T_inst", "keyword": "keyword"}
-APART = {"all": "all at once", "pairs": "in pairs"}
+APART = {"all": "all tasks at once", "pairs": "pair by pair"}
 WORDINGS, REPEATS, SAMPLES = 40, 2, 40
 TWIN = "tiny-sft-period"
 COLOURS = ("orange", "blue", "ink")

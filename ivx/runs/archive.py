@@ -102,11 +102,10 @@ def pack(
 
 def unpack(source: Path | str | BinaryIO) -> Unpacked:
     """The run in an archive, or in a folder into which one was unpacked; whatever does not fit raises `IvxError`."""
-    from ivx.analysis.result import ROWS
-
     found = members.members(source)
     asked, receipt, context = (_json(found[name], name) for name in ("asked.json", "receipt.json", "context.json"))
-    table = rows.read(found["rows.parquet"], ROWS)
+    schema, longest = _saved().rows_of(asked)
+    table = rows.read(found["rows.parquet"], schema, longest=longest)
     _check_same(asked, receipt, table)
     origin = receipt.get("origin", receipt["run"])
     marks = {"run": _address(asked, context, origin, table), "origin": origin, "imported": True}

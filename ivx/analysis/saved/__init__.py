@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pyarrow as pa
 
+from ivx.analysis import result
 from ivx.analysis.typed import typed
 from ivx.analysis.values import keys, refuse, text, whole
 from ivx.errors import IvxError
@@ -41,6 +42,8 @@ Asked = (
     | PathwaysRequest
 )
 KINDS: dict[str, type[Asked]] = {kind.kind: kind for kind in get_args(Asked)}
+LONGEST = 100
+"""Values in a cell of a sweep's rows."""
 MAX_NAMES = 100
 """Names in one list of a request."""
 
@@ -88,6 +91,12 @@ def request_of(asked: dict[str, Any]) -> Asked:
     return found
 
 
+def rows_of(asked: dict[str, Any]) -> tuple[pa.Schema, int]:
+    """The columns of a kind's rows, and the most values in a cell of a list column."""
+    form = _form(request_of(asked))
+    return getattr(form, "ROWS", result.ROWS), getattr(form, "LONGEST", LONGEST)
+
+
 def checked(found: Result) -> Result:
     """The result itself, when its rows and receipt can be what a sweep returned; else raises `IvxError`."""
     form = _form(found.request)
@@ -98,5 +107,8 @@ def checked(found: Result) -> Result:
 
 
 def _form(request: Asked) -> Any:
-    """The module of a kind, read when it is needed: `KEYS`, `written`, `read`, and `check` where it can be imported."""
+    """The module of a kind, read when it is needed: `KEYS`, `written`, `read`, and `check` where it can be imported.
+
+    `ROWS` and `LONGEST` stand where its rows are not a sweep's.
+    """
     return import_module(f"{__name__}.{'effects' if isinstance(request, ScanRequest) else request.kind}")

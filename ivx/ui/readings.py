@@ -62,7 +62,7 @@ def probe_reading(found: Separability, component: str, layer: int | None) -> str
     return (
         f"At layer {layer} a linear probe tells {len(found.tasks)} tasks apart at <b>{cell.accuracy.value:.0%}</b> "
         f"[{cell.accuracy.low:.0%}, {cell.accuracy.high:.0%}]; shuffled labels give {cell.control.value:.0%}, a guess "
-        f"{found.chance:.0%}. A bag of words {also}reaches {words:.0%}, the token’s embedding {token:.0%}."
+        f"{found.chance:.0%}. A bag of words (dashed) {also}reaches {words:.0%}, the token’s embedding (dotted) {token:.0%}."
     )
 
 
@@ -73,17 +73,16 @@ def read_and_act(name: str, probed: Sequence[ProbeCell], cells: Sequence[Cell]) 
     if not probed or not cells:
         return ""
     found = [cell for cell in cells if cell.state == "ok" and cell.layer in {probe.layer for probe in readable}]
-    text = f"<b>{escape(name)}</b>: {len(readable)} of {len(probed)} layers can be read"
+    text = f"<b>{escape(name)}</b>: read at {len(readable)} of {len(probed)} layers"
     if readable:
         ends = [cell.selectivity.value for cell in readable]
-        text += f" (selectivity {min(ends):.0%} to {max(ends):.0%})"
+        text += f" ({min(ends):.0%} to {max(ends):.0%})"
     if not found:
-        return f"{text}, <b>none</b> acts more than its control."
+        return f"{text}; <b>none</b> acts beyond its control."
     top = max(found, key=lambda cell: abs(cell.value - (cell.control or 0.0)))
-    return (
-        f"{text}, <b>{len(found)}</b> act{'s' * (len(found) == 1)} more than {'its' if len(found) == 1 else 'their'} "
-        f"control, most L{top.layer}: {signed(top.value, 2)} against {signed(top.control or 0.0, 2)}."
-    )
+    acts = "1 acts beyond its" if len(found) == 1 else f"{len(found)} act beyond their"
+    control = "" if top.control is None else f" against {signed(top.control, 2)}"
+    return f"{text}; <b>{acts}</b> control, most L{top.layer}, {signed(top.value, 2)}{control}."
 
 
 def _named(cell: Cell, columns: Sequence[Column]) -> str:

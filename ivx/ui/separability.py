@@ -65,7 +65,7 @@ def controls() -> Asked | None:
     if view.from_url(view.RUN, ""):
         view.run_strip("separability", lambda asked: f"{asked.checkpoint} · {', '.join(asked.components)}")
         return None
-    one, two, three, four = st.columns([1.3, 1.1, 1.0, 0.8], gap="medium", vertical_alignment="bottom")
+    one, two, three, four = st.columns([1.2, 1.0, 1.12, 0.85], gap="medium", vertical_alignment="bottom")
     checkpoint, task = pickers.checkpoint_and_task(one, two)
     view.from_url("component", "resid_post", list(COMPONENTS))
     component = three.segmented_control(
@@ -189,8 +189,13 @@ def _empty(requests: Mapping[str, BaseRequest]) -> None:
         st.rerun()
 
 
+@st.cache_data(max_entries=100, show_spinner=False, hash_funcs={Effects: lambda r: (r.run_id, r.table.num_rows)})
+def _judged(effects: Effects) -> dict[str, list[Cell]]:
+    return {site: effects.cells(site, METRIC) for site in effects.maps}
+
+
 def _effect_cells(effects: Effects | None) -> dict[str, list[Cell]]:
-    return {} if effects is None else {site: effects.cells(site, METRIC) for site in effects.maps}
+    return {} if effects is None else _judged(effects)
 
 
 def _layer(component: str, read: Separability | None, cells: Mapping[str, list[Cell]]) -> int | None:

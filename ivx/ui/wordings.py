@@ -42,8 +42,8 @@ def plane_panel(read: Separability, component: str, layer: int, task: str, p: Pa
     found = {cell.layer: _dots(read, cell.layer, component, kind) for cell in read.cells(component)}
     dots = found.get(layer, [])
     share = None if layer not in found else read.projection(layer, component, kind).share
-    held = "held-out wordings" if kind == "lda" else "all wordings"
-    parts.head(f"Wordings, layer {layer}", f"{held}, {KINDS[kind]}" + ("" if share is None else f", {share:.0%}"))
+    held = "fitted on half of the families, drawn: the others" if kind == "lda" else "all wordings"
+    parts.head(f"Wordings, layer {layer}", held + ("" if share is None else f"; {share:.0%} of the spread"))
     key = f"plane-{read.run_id}-{component}-{kind}-{layer}"
     brushed = bool(_selection(key))
     picked = _picked(read)
@@ -63,13 +63,14 @@ def plane_panel(read: Separability, component: str, layer: int, task: str, p: Pa
             st.session_state["lasso"] = f"{component}.{layer}.{kind}:" + ",".join(f"{end:.3f}" for end in ends)
 
     st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=brush, selection_mode=LASSO)
-    slide, which = st.columns([2, 1], gap="small", vertical_alignment="center")
+    slide, which = st.columns([1.25, 1], gap="medium", vertical_alignment="center")
     st.session_state["layer-slider"] = layer
     slide.slider(
         "Layer",
         0,
         read.layers - 1,
         key="layer-slider",
+        label_visibility="collapsed",
         on_change=lambda: st.session_state.update(layer=str(st.session_state["layer-slider"])),
     )
     if len(kinds) > 1:
@@ -79,7 +80,7 @@ def plane_panel(read: Separability, component: str, layer: int, task: str, p: Pa
             key="plane",
             format_func=lambda k: KINDS[k],
             required=True,
-            help="LDA: fitted on half of the families and drawn on the others. PCA: knows no tasks.",
+            label_visibility="collapsed",
         )
     _list(read, picked)
 
@@ -114,7 +115,14 @@ def probe_panel(read: Separability, component: str, layer: int, task: str, p: Pa
             alt_text=f"Learning curve, {component} layer {layer}",
         )
     st.vega_lite_chart(chart, key=f"probe-{shown}-{read.run_id}-{component}", theme=None, width="stretch")
-    st.segmented_control("Of the probe", list(SHOWN), key="probe", format_func=lambda s: SHOWN[s], required=True)
+    st.segmented_control(
+        "Of the probe",
+        list(SHOWN),
+        key="probe",
+        format_func=lambda s: SHOWN[s],
+        required=True,
+        label_visibility="collapsed",
+    )
 
 
 def _pair(read: Separability, task: str) -> tuple[str, str] | None:

@@ -50,7 +50,7 @@ MAX_NAMES = 100
 
 def context(found: Result) -> dict[str, Any]:
     """Layers, samples or wordings, and maps or players, as JSON can hold them."""
-    return {"layers": found.layers, **_form(found.request).written(found)}
+    return {"layers": found.layers, **_form(found.request.kind).written(found)}
 
 
 def restored(asked: dict[str, Any], context: dict[str, Any], table: pa.Table, receipt: dict[str, Any]) -> Result:
@@ -63,7 +63,7 @@ def restored(asked: dict[str, Any], context: dict[str, Any], table: pa.Table, re
         IvxError: a value of `asked` or `context` is missing, of another type, or out of bounds.
     """
     request = request_of(asked)
-    form = _form(request)
+    form = _form(request.kind)
     keys(context, "layers", *form.KEYS, what="context")
     found: Result = form.read(request, context, table, receipt)
     return found
@@ -92,23 +92,23 @@ def request_of(asked: dict[str, Any]) -> Asked:
 
 
 def rows_of(asked: dict[str, Any]) -> tuple[pa.Schema, int]:
-    """The columns of a kind's rows, and the most values in a cell of a list column."""
-    form = _form(request_of(asked))
+    """The columns of a kind's rows, and the most values in a cell of a list column; a sweep's of an unknown kind."""
+    form = _form(asked["kind"]) if asked.get("kind") in list(KINDS) else None
     return getattr(form, "ROWS", result.ROWS), getattr(form, "LONGEST", LONGEST)
 
 
 def checked(found: Result) -> Result:
     """The result itself, when its rows and receipt can be what a sweep returned; else raises `IvxError`."""
-    form = _form(found.request)
+    form = _form(found.request.kind)
     if not hasattr(form, "check"):
         raise IvxError(f"a run of {found.request.kind} cannot be imported: compute it again from its checkpoint")
     form.check(found)
     return found
 
 
-def _form(request: Asked) -> Any:
+def _form(kind: str) -> Any:
     """The module of a kind, read when it is needed: `KEYS`, `written`, `read`, and `check` where it can be imported.
 
     `ROWS` and `LONGEST` stand where its rows are not a sweep's.
     """
-    return import_module(f"{__name__}.{'effects' if isinstance(request, ScanRequest) else request.kind}")
+    return import_module(f"{__name__}.{'effects' if kind == ScanRequest.kind else kind}")

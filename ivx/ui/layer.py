@@ -49,6 +49,15 @@ def card(
         st.rerun()
 
 
+def erased_card(found: Erasure, layer: int, p: Palette) -> None:
+    """The card of one layer of an erasure by itself."""
+    patch = next(cell.patch for cell in found.cells() if cell.layer == layer)
+    st.html(
+        f'<div class="ivx-card" data-testid="ivx-card"><div class="top"><b>Layer {layer}</b>'
+        f'<code class="soft">{escape(patch)}</code></div>{_erased(found, layer, p)}</div>'
+    )
+
+
 def _probed(cell: ProbeCell | None) -> str:
     if cell is None:
         return "<h6>Can be read</h6><div>not computed yet</div>"

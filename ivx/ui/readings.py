@@ -62,7 +62,8 @@ def probe_reading(found: Separability, component: str, layer: int | None) -> str
     return (
         f"At layer {layer} a linear probe tells {len(found.tasks)} tasks apart at <b>{cell.accuracy.value:.0%}</b> "
         f"[{cell.accuracy.low:.0%}, {cell.accuracy.high:.0%}]; shuffled labels give {cell.control.value:.0%}, a guess "
-        f"{found.chance:.0%}. A bag of words (dashed) {also}reaches {words:.0%}, the token’s embedding (dotted) {token:.0%}."
+        f"{found.chance:.0%}. A bag of words (dashed) {also}reaches {words:.0%}, the token’s embedding (dotted) "
+        f"{token:.0%}."
     )
 
 

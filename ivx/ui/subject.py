@@ -18,6 +18,7 @@ COMPONENTS = {"resid_post": "stream", "attn_out": "attention", "mlp_out": "MLP"}
 SOURCES = {"t_inst": "T_inst", "keyword": "keyword"}
 APART = {"all": "all tasks at once", "pairs": "pair by pair"}
 WORDINGS, REPEATS, SAMPLES = 40, 2, 40
+METRIC = "contrast"
 TWIN = "tiny-sft-period"
 COLOURS = ("orange", "blue", "ink")
 """Of the palette: of the checkpoint itself, and of those beside it."""
@@ -78,6 +79,21 @@ class Subject:
             samples=SAMPLES,
             **view.loading(self.checkpoint),  # type: ignore[arg-type]
         )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the controls say: the subject first, then those beside it."""
+
+    subjects: tuple[Subject, ...]
+    task: str
+    component: str
+    apart: str
+
+    @property
+    def main(self) -> Subject:
+        """Whose layers are shown."""
+        return self.subjects[0]
 
 
 def tasks(task: str) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import streamlit as st
-import vl_convert
 
 from ivx.runs import archive, rows, sheet
 from ivx.runs.probing import SeparabilityRequest
@@ -82,5 +81,7 @@ def _figures(result: Any) -> list[str]:
 
 
 def _svg(result: Any, part: str, metric: str) -> str:
+    import vl_convert  # late: it takes a moment, and nobody has asked for a figure yet
+
     figures = result.figures(**archive.chart_of(result, metric=metric))
     return str(vl_convert.vegalite_to_svg(figures[part], allowed_base_urls=[]))

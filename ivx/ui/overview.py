@@ -18,13 +18,12 @@ from ivx.charts.figure import tile
 from ivx.charts.heatmap import heatmap, scale_of
 from ivx.charts.pairs import Pair, pair_map
 from ivx.charts.palette import Palette
+from ivx.runs.glance import SITE, glance
 from ivx.runs.job import View
-from ivx.runs.patching import EffectsRequest, InteractionsRequest
 from ivx.runs.request import BaseRequest
+from ivx.runs.shipped import is_shipped
 from ivx.ui import exports, jobs, parts, pickers, readings, view
-from ivx.ui.subject import Subject
 
-SITE = "resid_post"
 COLUMNS = [1.2, 1.0, 1.13]
 PANELS = ("effects", "separability", "interactions")
 NAMES = ("Causal effect", "Linear separability", "Interactions")
@@ -60,22 +59,12 @@ class Found:
         return 38 if self.layers <= 16 else 14
 
 
-def requests(checkpoint: str, task: str) -> dict[str, BaseRequest]:
-    """What is asked: the requests that the three pages make by themselves, so that nothing is computed twice."""
-    loading = view.loading(checkpoint)
-    return {
-        "effects": EffectsRequest(checkpoint, task, sites=(SITE, "z"), **loading),  # type: ignore[arg-type]
-        "interactions": InteractionsRequest(checkpoint, task, samples=100, **loading),  # type: ignore[arg-type]
-        "separability": Subject(checkpoint, "t_inst").read(task, SITE, apart="all"),
-    }
-
-
 def show(p: Palette) -> None:
     """The strip, and below it everything as it fills."""
     one, two, three, _ = st.columns([1.35, 1.1, 0.9, 0.9], gap="medium", vertical_alignment="bottom")
     checkpoint, task = pickers.checkpoint_and_task(one, two)
     metric = pickers.metric(three)
-    asked = requests(checkpoint, task)
+    asked = glance(checkpoint, task, **view.loading(checkpoint))
 
     def draw(views: Views) -> None:
         _draw(asked, views, metric, p)
@@ -243,7 +232,7 @@ def _foot(found: Found, views: Views) -> None:
     if result is None:
         return
     done = [now for now in views.values() if now is not None and now.state == "done"]
-    stored = " · stored runs, replayable on the page Runs" if done and all(now.stored for now in done) else ""
+    stored = " · stored, came with ivx" if is_shipped(result.run_id) else ""
     rows = sum(one.table.num_rows for one in (found.effects, found.separability, found.interactions) if one is not None)
     strip, export = st.columns([6, 1], gap="medium", vertical_alignment="bottom")
     with strip:

@@ -1,4 +1,4 @@
-"""At a glance: what is asked of a checkpoint and a task at first sight, by every page alike, so that it is computed once."""
+"""At a glance: what is asked of a checkpoint and a task at first sight, by every page alike, to be computed once."""
 
 from __future__ import annotations
 

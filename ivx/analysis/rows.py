@@ -135,7 +135,8 @@ def swept(
             has[part.role, k].update(lacking)
             for named in _rounds([(part.address(k, name), name) for name in lacking]):
                 waiting[apart, named].append((part, k))
-    for (_, named), members in waiting.items():
+    # A cell is done when its last role is: the fewest rows come first, so that cells finish all along the longest sweep.
+    for (_, named), members in sorted(waiting.items(), key=lambda group: len(group[0][1]) * len(group[1])):
 
         def on_rows(
             batch: pa.RecordBatch,

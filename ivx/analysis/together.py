@@ -278,6 +278,8 @@ def _shared(j: Verdict, reason: str) -> dict[str, Any]:
         "p": None if reason else j.p,
         "p_control": None if reason else j.p_control,
         "control_j": j.control,
+        "control_low": j.control_low,
+        "control_high": j.control_high,
         "degenerate": reason,
         "state": "degenerate" if reason else j.state,
         "same_sign": j.same_sign,

@@ -13,7 +13,7 @@ import vl_convert
 from ivx.runs import archive, rows, sheet
 from ivx.runs.request import Request
 
-COMMANDS = ("effects", "interactions")
+COMMANDS = ("effects", "scan", "interactions")
 """Kinds that the command line knows."""
 
 
@@ -36,9 +36,13 @@ def offer(result: Any, metric: str) -> None:
 
 def in_python(request: Request, metric: str) -> str:
     """The Python that computes a request again."""
+    return f"{computed_by(request)}\nfound.chart({metric!r})"
+
+
+def computed_by(request: Request) -> str:
+    """The Python that makes `found`, the result of a request."""
     told = "".join(f", {name}={value!r}" for name, value in _told(request).items())
-    read = f'found.cells("resid_post", {metric!r})' if request.kind == "effects" else f"found.chart({metric!r})"
-    return f"import ivx\nfound = ivx.{request.kind}({request.checkpoint!r}, {request.task!r}{told})\n{read}"
+    return f"import ivx\nfound = ivx.{request.kind}({request.checkpoint!r}, {request.task!r}{told})"
 
 
 def in_shell(request: Request, metric: str) -> str:
@@ -64,7 +68,7 @@ def _told(request: Request) -> dict[str, Any]:
 
 
 def _figures(result: Any) -> list[str]:
-    return list(result.maps) if result.request.kind == "effects" else ["pairs"]
+    return list(result.maps) if result.request.kind in ("effects", "scan") else ["pairs"]
 
 
 def _svg(result: Any, part: str, metric: str) -> str:

@@ -155,7 +155,7 @@ class Effects:
             floor=view.floor,
             seed=self.request.seed,
             others=arrays,
-            beside=[name for name in arrays if not is_real(name, direction=self.request.direction, site=site)],
+            beside=[name for name in arrays if not is_real(name, direction=self.request.direction)],
         )
         return dict(zip(done, found, strict=True))
 

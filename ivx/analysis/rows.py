@@ -133,7 +133,7 @@ def swept(
             has[part.role, k].update(lacking)
             for named in _rounds([(part.address(k, name), name) for name in lacking]):
                 waiting[apart, named].append((part, k))
-    # A cell is done when its last role is: the fewest rows come first, so that cells finish all along the longest sweep.
+    # A cell is done when its last role is: the fewest rows come first, so that cells finish along the longest sweep.
     for (_, named), members in sorted(waiting.items(), key=lambda group: len(group[0][1]) * len(group[1])):
 
         def on_rows(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from ivx.analysis.metrics import METRICS, find
 from ivx.analysis.result import Cell, Effects
@@ -20,7 +21,7 @@ Asked = EffectsRequest | ScanRequest
 
 
 def controls() -> tuple[Asked | None, str]:
-    """The strip: checkpoint, task, metric, source token, and More; of a stored run, the metric alone, and no request."""
+    """The strip: checkpoint, task, metric, source token, More; of a stored run, the metric alone, and no request."""
     if view.from_url(view.RUN, ""):
         return None, pickers.metric(view.run_strip(more.told_of, "effects", "scan"))
     one, two, three, four, five = st.columns([1.3, 1.05, 0.72, 0.98, 0.46], gap="small", vertical_alignment="bottom")
@@ -40,8 +41,9 @@ def controls() -> tuple[Asked | None, str]:
         "of its tokens, one by one: a scan.",
     )
     asked = more.effects(five, task, source=str(source or "t_inst"), checkpoint=checkpoint)
+    asked |= view.loading(checkpoint)
     kind = ScanRequest if asked["source_token"] == "all" else EffectsRequest
-    return kind(checkpoint=checkpoint, task=task, **asked, **view.loading(checkpoint)), metric
+    return kind(checkpoint=checkpoint, task=task, **asked), metric
 
 
 def lede(request: Asked | None, metric: str) -> str:
@@ -99,19 +101,13 @@ def _draw(request: Asked, metric: str, now: View, p: Palette) -> None:
     found = {site: result.cells(site, metric) for site in result.maps}
     chosen = maps.chosen_of(found)
 
-    def card() -> None:
-        if now.live:
-            jobs.running(request, now)
+    places = st.columns(maps.COLUMNS, gap="medium")
+    panels = scanned.panels if isinstance(result.request, ScanRequest) else _panels
+    panels(result, found, metric, chosen, now, p, places, under=lambda: jobs.under(request, now))
+    with places[2]:
         if chosen is not None:
             link = view.link(result, **_parts(request, metric), cell=chosen.patch)
             evidence.card(result, chosen, metric, live=now.live, link=link, p=p)
-        if now.state == "stopped":
-            jobs.stopped(request)
-
-    if isinstance(result.request, ScanRequest):
-        scanned.panels(result, found, metric, chosen, now, p, card=card)
-    else:
-        _panels(result, found, metric, chosen, now, p, card=card)
     pending = any(c.state == "estimate" for cells in found.values() for c in cells)
     parts.legend(p, _scale(next(iter(found.values()))), find(metric).unit, pending=pending)
     strip, export = st.columns([6, 1], gap="medium", vertical_alignment="bottom")
@@ -131,14 +127,14 @@ def _panels(
     chosen: Cell | None,
     now: View,
     p: Palette,
+    places: Sequence[DeltaGenerator],
     *,
-    card: Callable[[], None],
+    under: Callable[[], None],
 ) -> None:
-    """The maps, two beside the card, further ones beneath."""
-    left, middle, right = st.columns(maps.COLUMNS, gap="medium")
-    places = [left, middle]
+    """The maps, two beside the card's place, further ones beneath; `under` the first until all is done."""
+    places = places[:2]
     while len(places) < len(result.maps):
-        places += st.columns(maps.COLUMNS, gap="medium")[:2]
+        places = [*places, *st.columns(maps.COLUMNS, gap="medium")[:2]]
     first = next(iter(found))
     # One unit a page would be one scale; heads move far less than the stream, so their map has its own and says so.
     for (site, cells), place in zip(found.items(), places, strict=False):
@@ -147,15 +143,18 @@ def _panels(
             own = f" This map has its own scale, ±{scale:g}."
         with place:
             head = site == "z"
-            parts.head(f"Layer × {'head' if head else 'position'}", jobs.status(now) if now.live else _measured(result, site))
+            parts.head(
+                f"Layer × {'head' if head else 'position'}", jobs.status(now) if now.live else _measured(result, site)
+            )
             direction = result.request.direction
             bold = 0 if not head and direction == "denoise" else None
             maps.cells_map(result, site, cells, scale, chosen, p, bold=bold)
             against = result.controlled(site, metric)
             said = reading(cells, result.maps[site], metric=metric, against=against, direction=direction)
-            parts.reading("" if now.live else said + own)
-    with right:
-        card()
+            if now.state == "done":
+                parts.reading(said + own)
+            elif site == first:
+                under()
 
 
 def _scale(cells: Sequence[Cell]) -> float:
@@ -166,21 +165,24 @@ def _measured(result: Effects, site: str) -> str:
     """What a map measures, beside its name."""
     asked = result.request
     if site == "z":
-        where = "all positions" if asked.direction in ("zero", "mean") and asked.position == "all" else "the answer position"
+        where = (
+            "all positions"
+            if asked.direction in ("zero", "mean") and asked.position == "all"
+            else "the answer position"
+        )
         return f"z at {where}" + ("" if asked.direction == "denoise" else f", {asked.direction}")
     source = SOURCES.get(asked.source_token, f"token {asked.source_token}")
     return f"{site} ← {source}" if asked.direction == "denoise" else f"{site}, {asked.direction}"
 
 
 def _waiting(request: Asked, now: View, p: Palette) -> None:
-    left, middle, right = st.columns(maps.COLUMNS, gap="medium")
+    left, middle, _ = st.columns(maps.COLUMNS, gap="medium")
     for place, name in zip((left, middle), _names(request), strict=True):
         with place:
             parts.head(name, jobs.waiting(request, now))
             maps.blank(p)
-    if now.state == "stopped":
-        with right:
-            jobs.stopped(request)
+    with left:
+        jobs.under(request, now)
 
 
 def _names(request: Asked) -> tuple[str, str]:
@@ -190,12 +192,12 @@ def _names(request: Asked) -> tuple[str, str]:
 
 
 def _empty(request: Asked, p: Palette) -> None:
-    left, middle, right = st.columns(maps.COLUMNS, gap="medium")
+    left, middle, _ = st.columns(maps.COLUMNS, gap="medium")
     for place, name in zip((left, middle), _names(request), strict=True):
         with place:
             parts.head(name, "nothing asked yet")
             maps.blank(p)
-    with right:
+    with left:
         every = "every layer × source token" if isinstance(request, ScanRequest) else "every layer × position and head"
         st.write(f"{request.samples} samples, {every}, each with its {len(request.controls)} controls.")
         if st.button("Run the maps", type="primary"):

@@ -11,6 +11,7 @@ import streamlit as st
 
 from ivx.analysis.metrics import find
 from ivx.analysis.result import Cell, Effects
+from ivx.analysis.roles import is_real
 from ivx.analysis.verdict import Against
 from ivx.charts.heatmap import signed
 from ivx.charts.palette import Palette
@@ -25,6 +26,8 @@ SHORT = {
     "identity": "token fed alone",
     "aggregation": "last word alone",
 }
+TOP = 3
+"""Tokens shown before and after."""
 Row = tuple[str, float, float, float, str]
 
 
@@ -51,7 +54,7 @@ def card(result: Effects, cell: Cell, metric: str, *, live: bool, link: str, p: 
     head = f"head {column.position}" if cell.site == "z" else f"{_where(result)} {column.label}"
     said = f"{SAID[cell.state]}{_unbeaten(cell, against, metric, result.request.direction)}"
     st.html(
-        f'<div class="ivx-card" data-testid="ivx-card">{_top(f"Layer {cell.layer}, {head}", cell.patch)}'
+        f'<div class="ivx-card" data-testid="ivx-card">{top(f"Layer {cell.layer}, {head}", cell.patch)}'
         f'<div class="row"><span class="big" style="color:{colour}">{signed(cell.value, 2)}</span>'
         f'<span class="soft">{escape(unit)}, {said} · 95% CI {interval(cell.low, cell.high)} · '
         f"adjusted p {shown_p(cell.p)} · "
@@ -67,7 +70,7 @@ def _where(result: Effects) -> str:
     return "source token" if result.request.kind == "scan" else "token"
 
 
-def _top(name: str, patch: str) -> str:
+def top(name: str, patch: str) -> str:
     return f'<div class="top"><b>{escape(name)}</b><code class="soft">{escape(patch)}</code></div>'
 
 
@@ -76,7 +79,7 @@ def _unbeaten(cell: Cell, against: Mapping[str, Against], metric: str, direction
     if cell.state != "control":
         return ""
     names = unbeaten(cell.value, against, floor=find(metric).floor)
-    left = [named_controls(direction)[name] for name in names if name != "shuffled" or cell.site == "z"]
+    left = [named_controls(direction)[name] for name in names if is_real(name, direction=direction)]
     return f" ({escape(', '.join(left))})" if left else ""
 
 
@@ -103,7 +106,9 @@ def tokens(detail: Sequence[dict[str, Any]], token: Any, p: Palette, *, after: s
 def samples(detail: Sequence[dict[str, Any]]) -> str:
     """The samples with the largest and the smallest effect, as HTML."""
     ranked = sorted(detail, key=lambda d: -d["effect"])
-    told = [", ".join(f"{escape(d['query'])} {signed(d['effect'], 1)}" for d in some[:2]) for some in (ranked, ranked[::-1])]
+    told = [
+        ", ".join(f"{escape(d['query'])} {signed(d['effect'], 1)}" for d in some[:2]) for some in (ranked, ranked[::-1])
+    ]
     return f"<h6>Samples</h6><div>most {told[0]} · least {told[1]}</div>"
 
 
@@ -114,5 +119,5 @@ def _tops(detail: Sequence[dict[str, Any]], when: str, token: Any) -> list[tuple
         for i, share in row[when]:
             shares[token(i)] += share / len(detail)
     answers = {row["answer"] for row in detail}
-    top = sorted(shares.items(), key=lambda item: -item[1])[:4]
-    return [(name, share, name in answers) for name, share in top]
+    most = sorted(shares.items(), key=lambda item: -item[1])[:TOP]
+    return [(name, share, name in answers) for name, share in most]

@@ -69,6 +69,14 @@ def running(request: Request, now: View) -> None:
         st.rerun()
 
 
+def under(request: Request, now: View) -> None:
+    """What stands under a picture that is not complete, in the place of its reading: how far it is, or how to go on."""
+    if now.live:
+        running(request, now)
+    elif now.state == "stopped":
+        stopped(request)
+
+
 def status(now: View) -> str:
     """Rows done, and the time left."""
     left = "" if now.seconds_left is None else f" · {max(1, round(now.seconds_left))} s left"

@@ -1,4 +1,4 @@
-"""Maps on a page: the cells of a result as a picture to click, an empty one in their place, and which cell is chosen."""
+"""Maps on a page: a result's cells as a picture to click, an empty one in their place, and which cell is chosen."""
 
 from __future__ import annotations
 
@@ -22,7 +22,15 @@ def row_height(layers: int) -> int:
 
 
 def cells_map(
-    result: Effects, site: str, cells: Sequence[Cell], scale: float, chosen: Cell | None, p: Palette, *, bold: int | None, labels: Sequence[str] = ()
+    result: Effects,
+    site: str,
+    cells: Sequence[Cell],
+    scale: float,
+    chosen: Cell | None,
+    p: Palette,
+    *,
+    bold: int | None,
+    labels: Sequence[str] = (),
 ) -> None:
     """One site's map; a click makes its cell the view's."""
     names = [column.label for column in result.maps[site]]
@@ -116,7 +124,7 @@ def prompts(result: Effects) -> None:
 def taken_of(source_token: str, t_inst: int, keyword: int | None, length: int) -> tuple[int, str]:
     """Number of the token that the vector is taken from, and what it is called."""
     if source_token == "all":
-        return t_inst, "each token"
+        return -1, "each token in turn"
     if source_token == "keyword":
         return (t_inst if keyword is None else keyword), "keyword"
     return (t_inst, "T_inst") if source_token == "t_inst" else (int(source_token) % length, f"token {source_token}")

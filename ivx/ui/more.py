@@ -14,7 +14,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from ivx.engine.address import SITES
 from ivx.errors import IvxError
-from ivx.runs.patching import CONTROLS, DIRECTIONS, OVER, PLAYERS
+from ivx.runs.patching import CONTROLS, PLAYERS
 from ivx.runs.request import Request
 from ivx.tasks import catalogue
 from ivx.tasks.prompt import FORMATS

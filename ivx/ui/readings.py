@@ -8,6 +8,7 @@ from html import escape
 from ivx.analysis.maps import Column
 from ivx.analysis.metrics import find
 from ivx.analysis.result import Cell
+from ivx.analysis.roles import is_real
 from ivx.analysis.verdict import Against, Verdict
 from ivx.charts.heatmap import signed
 from ivx.charts.pairs import STRICT, Pair
@@ -83,10 +84,10 @@ def _control(cell: Cell, against: Controls, *, floor: float, direction: str) -> 
     """The control that comes nearest: of a cell that is no finding, among those that it does not beat."""
     if not against:
         return "no control"
-    left = unbeaten(cell.value, against, floor=floor) if cell.state == "control" else []
+    real = {name: of for name, of in against.items() if is_real(name, direction=direction)}
+    left = unbeaten(cell.value, real, floor=floor) if cell.state == "control" else []
     sign = 1 if cell.value >= 0 else -1
-    # Another sample's instruction should do the same, so it is no bar to a finding.
-    among = left or [name for name in against if name != "shuffled"] or list(against)
+    among = left or list(real) or list(against)
     nearest = max(among, key=lambda name: against[name].mean * sign)
     return f"{named_controls(direction)[nearest]} {signed(against[nearest].mean, 2)}"
 

@@ -18,7 +18,7 @@ from ivx.ui import parts, view
 
 REPLAYED = 5
 """Rows that are computed again."""
-PAGES = {"effects": "effects", "interactions": "interactions", "game": "interactions"}
+PAGES = {"effects": "effects", "scan": "effects", "interactions": "interactions", "game": "interactions"}
 """Which page draws which kind."""
 ARCHIVED = ("effects", "interactions", "game", "scan")
 """Kinds that go into a zip."""

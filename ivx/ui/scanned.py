@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from ivx.analysis.metrics import find
 from ivx.analysis.result import Cell, Effects
@@ -13,6 +14,7 @@ from ivx.charts.heatmap import Tile, scale_of, signed
 from ivx.charts.palette import Palette
 from ivx.runs.job import View
 from ivx.ui import jobs, maps, parts
+from ivx.ui.evidence import interval
 from ivx.ui.readings import SAID, reading
 
 ALONE = {"identity": "the token", "aggregation": "the last word"}
@@ -25,11 +27,15 @@ def panels(
     chosen: Cell | None,
     now: View,
     p: Palette,
+    places: Sequence[DeltaGenerator],
     *,
-    card: Callable[[], None],
+    under: Callable[[], None],
 ) -> None:
-    """For each site its map and that of what the same tokens do alone, on one scale; right, the card."""
-    left, middle, right = st.columns(maps.COLUMNS, gap="medium")
+    """For each site its map and that of what the same tokens do alone, on one scale, beside the card's place.
+
+    `under` draws what stands under the first map until all is done.
+    """
+    left, middle, _ = places
     for i, (site, cells) in enumerate(found.items()):
         if i:
             left, middle, _ = st.columns(maps.COLUMNS, gap="medium")
@@ -41,9 +47,11 @@ def panels(
         with left:
             parts.head("Layer × source token", jobs.status(now) if now.live else f"{site} → {_place(result)}")
             maps.cells_map(result, site, cells, scale, chosen, p, bold=None, labels=labels)
-            if not now.live:
+            if now.state == "done":
                 said = reading(cells, result.maps[site], metric=metric, against=against)
                 parts.reading(f"{said} {_ends(result, site, cells)}")
+            elif not i:
+                under()
         if not alone and not now.live:
             continue
         with middle:
@@ -59,10 +67,8 @@ def panels(
                 selected=here,
                 told=f"What each token does fed alone, {site}",
             )
-            if not now.live:
+            if now.state == "done":
                 parts.reading(_compared(cells, against))
-    with right:
-        card()
 
 
 def shortened(label: str) -> str:
@@ -71,7 +77,9 @@ def shortened(label: str) -> str:
 
 
 def _place(result: Effects) -> str:
-    return {"first": "first token", "last": "last token"}.get(result.request.position, f"token {result.request.position}")
+    return {"first": "first token", "last": "last token"}.get(
+        result.request.position, f"token {result.request.position}"
+    )
 
 
 def _alone(
@@ -85,7 +93,8 @@ def _alone(
         for name, at in (("identity", column), ("aggregation", width)):
             if name in of:
                 found = of[name]
-                told = f"L{layer}, {ALONE[name]} alone: {signed(found.mean, 2)} [{signed(found.low, 2)}, {signed(found.high, 2)}]"
+                ends = interval(found.low, found.high)
+                told = f"L{layer}, {ALONE[name]} alone: {signed(found.mean, 2)} {ends}"
                 nothing = found.low <= 0 <= found.high or abs(found.mean) < floor
                 tiles[layer, at] = Tile(layer, at, found.mean, "zero" if nothing else "ok", told)
     return list(tiles.values()), ["word"] * named
@@ -98,8 +107,8 @@ def _ends(result: Effects, site: str, cells: Sequence[Cell]) -> str:
         mine = [c for c in cells if c.column == i and c.state != "estimate"]
         if column.label in ("T_inst", "keyword", "keyword = T_inst") and mine:
             top = max(mine, key=lambda c: (c.state == "ok", abs(c.value)))
-            told.append(f"from {column.label} at most {signed(top.value, 2)} ({SAID[top.state]})")
-    return f"{'; '.join(told).capitalize()}." if told else ""
+            told.append(f"{column.label} at most {signed(top.value, 2)} ({SAID[top.state]})")
+    return f"From {'; from '.join(told)}." if told else ""
 
 
 def _compared(cells: Sequence[Cell], against: Mapping[str, Mapping[str, Against]]) -> str:

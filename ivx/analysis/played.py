@@ -98,8 +98,8 @@ class Game:
     def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
         """The pair map as it would be printed, a Vega-Lite spec by name."""
         view = find(metric)
-        title = f"Shapley interaction, keys and values: {view.label}, {view.unit}"
-        return {"pairs": pair_figure(self.laid(metric), title=title)}
+        title = f"Shapley interaction, keys and values: {view.label}"
+        return {"pairs": pair_figure(self.laid(metric), title=title, unit=view.unit)}
 
     def chart(self, metric: str = "contrast") -> Any:
         """The pair map as an Altair chart."""

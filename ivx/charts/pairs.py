@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ivx.charts.figure import printed
 from ivx.charts.frame import CROWDED
 from ivx.charts.heatmap import Tile, heatmap, scale_of
 from ivx.charts.palette import LIGHT, Palette
@@ -87,20 +88,15 @@ def pair_map(
     )
 
 
-def pair_figure(laid: Laid, *, title: str) -> dict[str, Any]:
+def pair_figure(laid: Laid, *, title: str, unit: str) -> dict[str, Any]:
     """The map for print: light, of fixed width, its rows named, nothing to click."""
     scale = scale_of([pair.value for pair in laid.pairs if pair.state != "zero"])
     small = len(laid.rows) > CROWDED
     spec = pair_map(laid, scale=scale, palette=LIGHT, row=laid.height if small else 42, labels=True)
     how = "later up, earlier across" if laid.half else "layers up, pairs of tokens across"
-    subtitle = (
-        f"{how}; colours from −{scale:g} to +{scale:g}; {STRICT} beats the sum and the better one, {HARMFUL} two "
-        f"harmful patches, {DEGENERATE} degenerate"
-    )
-    shown = {"text": title, "subtitle": subtitle, "anchor": "start"}
+    marks = f"{how}; {STRICT} beats the sum and the better one, {HARMFUL} two harmful patches, {DEGENERATE} degenerate"
     width = max(480, len(laid.columns) * (10 if small else 70))
-    printed = {**spec, "width": width, "title": shown}
-    return {key: value for key, value in printed.items() if key != "params"}
+    return printed(spec, title=title, unit=unit, width=width, marks=[marks])
 
 
 def layers_laid(pairs: Sequence[Pair], layers: int) -> Laid:

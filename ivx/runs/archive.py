@@ -1,7 +1,7 @@
 """Archives: a run as one zip, to keep, to send and to draw again; and reading one that anybody may have made.
 
     asked.json  context.json  receipt.json  rows.parquet     what is read again
-    rows.csv  figure.ipynb  <figure>.vl.json .svg .png       for people and their programs
+    rows.csv  figure.ipynb  <figure>.vl.json .svg .png .txt  for people and their programs
 
 A stranger's archive is hostile until it is read: nothing of it is executed, unpickled or written to disk, every value
 is checked, and its run never takes the place of one that was computed here (`Unpacked`).
@@ -67,6 +67,7 @@ def pack(
     context: Mapping[str, Any],
     table: pa.Table,
     figures: Mapping[str, dict[str, Any]],
+    captions: Mapping[str, str] | None = None,
     chart: Mapping[str, str] | None = None,
 ) -> bytes:
     """The archive of a run.
@@ -74,6 +75,7 @@ def pack(
     Args:
         asked, receipt, context, table: as the store keeps them.
         figures: Vega-Lite specs by name; each becomes `.vl.json`, `.svg` and `.png`.
+        captions: what stands under them, by the same names; each becomes `.txt`.
         chart: what the notebook calls the result's `chart` with.
     """
     told = dict(receipt)
@@ -91,6 +93,7 @@ def pack(
         content[f"{name}.vl.json"] = json.dumps(spec)
         content[f"{name}.svg"] = vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
         content[f"{name}.png"] = vl_convert.vegalite_to_png(spec, scale=PNG_SCALE, allowed_base_urls=[])
+    content |= {f"{name}.txt": told for name, told in (captions or {}).items() if name in figures}
     sink = io.BytesIO()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in content.items():
@@ -130,6 +133,7 @@ def _address(asked: dict[str, Any], context: dict[str, Any], origin: str, table:
 
 def of_result(found: Result, *, metric: str = "contrast") -> bytes:
     """The archive of a result, its maps drawn under one metric."""
+    from ivx.analysis.caption import caption
     from ivx.analysis.erased import Erasure
     from ivx.analysis.flow import Pathways
     from ivx.analysis.separation import Separability
@@ -144,7 +148,8 @@ def of_result(found: Result, *, metric: str = "contrast") -> bytes:
         receipt=receipt,
         context=_saved().context(found),
         table=found.table,
-        figures=found.figures(metric),
+        figures=(figures := found.figures(metric)),
+        captions={name: caption(found, name, metric) for name in figures},
         chart={"metric": metric},
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 import streamlit as st
 import vl_convert
 
+from ivx.analysis.caption import caption
 from ivx.runs import archive, rows, sheet
 from ivx.runs.request import Request
 
@@ -25,10 +26,15 @@ def offer(result: Any, metric: str) -> None:
             ("Zip: rows, figures, receipt, notebook", ".zip", lambda: archive.of_result(result, metric=metric)),
             ("Parquet, all rows", ".parquet", lambda: rows.parquet(result.table, result.receipt)),
             ("CSV, all rows", ".csv", lambda: sheet.csv(result.table)),
-            *((f"SVG, {part} map", f"-{part}.svg", partial(_svg, result, part, metric)) for part in _figures(result)),
         ]
+        for part in _figures(result):
+            offered.append((f"SVG, {part} map", f"-{part}.svg", partial(_svg, result, part, metric)))
+            offered.append((f"PNG, {part} map", f"-{part}.png", partial(_png, result, part, metric)))
         for label, ending, content in offered:
             st.download_button(label, content, name + ending, on_click="ignore")
+        for part in _figures(result):
+            st.caption(f"Caption, {part} map")
+            st.code(caption(result, part, metric), language=None, wrap_lines=True)
         st.code(in_python(result.request, metric), language="python", wrap_lines=True)
         if result.request.kind in COMMANDS:
             st.code(in_shell(result.request, metric), language="bash", wrap_lines=True)
@@ -69,6 +75,11 @@ def _told(request: Request) -> dict[str, Any]:
 
 def _figures(result: Any) -> list[str]:
     return list(result.maps) if result.request.kind in ("effects", "scan") else ["pairs"]
+
+
+def _png(result: Any, part: str, metric: str) -> bytes:
+    spec = result.figures(metric)[part]
+    return bytes(vl_convert.vegalite_to_png(spec, scale=archive.PNG_SCALE, allowed_base_urls=[]))
 
 
 def _svg(result: Any, part: str, metric: str) -> str:

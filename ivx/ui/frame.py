@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas  # noqa: F401  (Altair looks whether it is there, and must not find it half imported by another thread)
 import streamlit as st
 
 from ivx.ui import signin

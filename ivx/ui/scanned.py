@@ -72,8 +72,10 @@ def panels(
 
 
 def shortened(label: str) -> str:
-    """A source token's label, short enough for an axis."""
-    return "T_inst" if label == "keyword = T_inst" else label.replace("T_inst−", "T−").replace("keyword−", "k−")
+    """A source token's label, short enough for an axis: k is the keyword, T the last token."""
+    for long, short in (("keyword = T_inst", "T_inst"), ("first", "1st"), ("keyword", "key"), ("T_inst−", "T−")):
+        label = label.replace(long, short)
+    return label.replace("key−", "k−")
 
 
 def _place(result: Effects) -> str:

@@ -81,6 +81,6 @@ def _of_pairs(asked: InteractionsRequest | GameRequest) -> str:
     taken = TAKEN.get(asked.source_token, f"the instruction's token {asked.source_token}")
     return (
         f"J(a, b) = f(ab) − f(a) − f(b), where f is the effect of writing the {', '.join(asked.sites)} states of "
-        f"{taken} at {put} of the bare prompt. Diamond: above the sum and the better of the two; triangle: both alone push the "
-        "answer away; dash: degenerate, J follows from the two alone."
+        f"{taken} at {put} of the bare prompt. Diamond: above the sum and the better of the two; triangle: both "
+        "alone push the answer away; dash: degenerate, J follows from the two alone."
     )

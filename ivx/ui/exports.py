@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import streamlit as st
-import vl_convert
 
 from ivx.analysis.caption import caption
 from ivx.runs import archive, rows, sheet
@@ -83,4 +82,6 @@ def _png(result: Any, part: str, metric: str) -> bytes:
 
 
 def _svg(result: Any, part: str, metric: str) -> str:
+    import vl_convert  # late: it takes a moment, and nobody has asked for a figure yet
+
     return str(vl_convert.vegalite_to_svg(result.figures(metric)[part], allowed_base_urls=[]))

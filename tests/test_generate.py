@@ -125,7 +125,7 @@ def test_it_ends_at_the_end_token_in_any_company() -> None:
     free = generate(model, PROMPTS, tokens=TOKENS)
     assert all(len(w.ids) == TOKENS and not w.ended for w in free)
     stop = free[0].ids[2]
-    model.hf.generation_config.eos_token_id = [stop, 2]
+    model.hf.generation_config.eos_token_id = [stop, 100]
     found = generate(model, PROMPTS, tokens=TOKENS)
     assert found[0].ended and found[0].ids == free[0].ids[: free[0].ids.index(stop)]
     for one, whole in zip(found, free, strict=True):

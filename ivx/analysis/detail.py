@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ivx.analysis.metrics import find
-from ivx.analysis.rows import numbers
+from ivx.analysis.table import numbers
 from ivx.tasks.samples import Samples
 
 

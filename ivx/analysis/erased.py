@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from ivx.analysis import result
 from ivx.analysis.metrics import find
-from ivx.analysis.rows import by_patch
+from ivx.analysis.table import by_patch
 from ivx.analysis.verdict import Verdict, verdicts
 from ivx.runs.probing import ErasureRequest
 from ivx.tasks.samples import Samples

@@ -20,10 +20,11 @@ from scipy.linalg import lstsq
 
 from ivx.analysis.erased import ROWS, Erasure, Progress
 from ivx.analysis.projection import shrunk
-from ivx.analysis.rows import instruction_of, labelled, opened, opening, prepared, told
+from ivx.analysis.rows import instruction_of, opened, opening, prepared, told
 from ivx.analysis.separability import examples_of
 from ivx.analysis.splits import Examples, Split
 from ivx.analysis.statistics import Array
+from ivx.analysis.table import labelled
 from ivx.engine.capture import capture
 from ivx.engine.free import patched
 from ivx.models.model import Model

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ivx.analysis.places import Column as Column
 from ivx.analysis.places import told_columns
 from ivx.engine.address import ABLATIONS
 from ivx.errors import IvxError
-from ivx.models.model import Model
 from ivx.runs.patching import EffectsRequest, ScanRequest
 from ivx.tasks.samples import Sample, Samples
+
+if TYPE_CHECKING:
+    from ivx.models.model import Model
 
 
 def address_of(request: EffectsRequest | ScanRequest, site: str, layer: int, column: Column, *, first: int = 0) -> str:

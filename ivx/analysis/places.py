@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ivx.errors import IvxError
-from ivx.models.model import Model
 from ivx.tasks.samples import Sample
+
+if TYPE_CHECKING:
+    from ivx.models.model import Model
 
 Places = Mapping[str, int]
 """Positions by name, counted from the end."""

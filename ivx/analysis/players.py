@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 from ivx.analysis.identities import reduced
 from ivx.analysis.maps import Column, column_at, columns_of
 from ivx.engine.address import parse
 from ivx.errors import IvxError
-from ivx.models.model import Model
 from ivx.runs.patching import InteractionsRequest
 from ivx.tasks.samples import Sample, Samples
+
+if TYPE_CHECKING:
+    from ivx.models.model import Model
 
 MOST_SETS = 10_000
 """Sets that one request may ask for."""

@@ -14,9 +14,9 @@ from ivx.analysis.detail import detail, rows_of
 from ivx.analysis.maps import Column, address_of
 from ivx.analysis.metrics import Columns, find
 from ivx.analysis.roles import asked_controls, is_real, role_of, variant
-from ivx.analysis.rows import by_patch, numbers
+from ivx.analysis.table import by_patch, numbers
 from ivx.analysis.verdict import Against, Verdict, verdicts
-from ivx.engine import readout
+from ivx.engine.schema import SCHEMA
 from ivx.errors import IvxError
 from ivx.runs.patching import EffectsRequest, ScanRequest
 from ivx.tasks.samples import Samples
@@ -24,7 +24,7 @@ from ivx.tasks.samples import Samples
 if TYPE_CHECKING:
     import altair as alt
 
-ROWS = pa.schema([*readout.SCHEMA, ("role", pa.string()), ("site", pa.string())])
+ROWS = pa.schema([*SCHEMA, ("role", pa.string()), ("site", pa.string())])
 """Columns of a result's table: a sweep's, and whose rows they are."""
 
 

@@ -11,16 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 import transformers
 
 import ivx
-from ivx.analysis.metrics import Columns
 from ivx.analysis.roles import Ids, Runs
-from ivx.engine import readout
+from ivx.analysis.table import labelled
+from ivx.engine.schema import SCHEMA
 from ivx.engine.sweep import ENGINE_KEY, OnRows, sweep
 from ivx.errors import IvxError
 from ivx.models.doctor import checkup
@@ -32,7 +31,6 @@ from ivx.tasks.samples import Sample, Samples, build
 Asked = TypeVar("Asked", bound=Request)
 Arrived = Callable[[list[pa.Table], int, int], None]
 """Called with labelled rows as they finish, and how many of how many are done."""
-NUMBERS = ("logit", "contrast", "logsumexp", "rank", "kl_target", "kl_reference")
 
 
 def opened(kind: type[Asked], model: Model | str, task: str, asked: dict[str, Any]) -> tuple[Model, Asked]:
@@ -207,14 +205,6 @@ def _taken(request: Request, sample: Sample) -> int:
     return index % length
 
 
-def labelled(table: pa.Table, role: str, site: str) -> pa.Table:
-    """The rows with their role and site."""
-    n = table.num_rows
-    for name, value in (("role", role), ("site", site)):
-        table = table.append_column(name, pa.array([value] * n, pa.string()))
-    return table
-
-
 def _labelled(table: pa.Table, members: Sequence[tuple[Runs, int]], names: dict[str, str], site: str) -> list[pa.Table]:
     """A sweep's rows by role, with sample and name of each one's patch; those that nobody named are left out."""
     told = [
@@ -227,30 +217,7 @@ def _labelled(table: pa.Table, members: Sequence[tuple[Runs, int]], names: dict[
         mine = [(i, k, name) for i, runs, k, name in told if runs.role == role]
         part = table.take([i for i, _, _ in mine])
         for name, kind, column in (("sample", pa.int32(), 1), ("patch", pa.string(), 2)):
-            at = readout.SCHEMA.get_field_index(name)
+            at = SCHEMA.get_field_index(name)
             part = part.set_column(at, name, pa.array([row[column] for row in mine], kind))
         found.append(labelled(part, role, site))
     return found
-
-
-def numbers(table: pa.Table) -> Columns:
-    """The sufficient numbers of a table's rows, in their order."""
-    return {name: table[name].to_numpy().astype(np.float64) for name in NUMBERS}
-
-
-def by_patch(table: pa.Table, *, role: str, site: str, samples: int) -> dict[str, Columns]:
-    """The sufficient numbers by patch set, each in the order of the samples; sets whose samples are all done."""
-    table = table.filter((pc.field("role") == role) & (pc.field("site") == site)).combine_chunks()
-    named = pc.dictionary_encode(table["patch"]).combine_chunks()
-    if not table.num_rows:
-        return {}
-    code = named.indices.to_numpy()
-    order = np.lexsort((table["sample"].to_numpy(), code))
-    columns = {name: values[order] for name, values in numbers(table).items()}
-    counts = np.bincount(code, minlength=len(named.dictionary))
-    starts = np.cumsum(counts) - counts
-    return {
-        str(name): {key: values[start : start + samples] for key, values in columns.items()}
-        for name, start, count in zip(named.dictionary.to_pylist(), starts, counts, strict=True)
-        if count == samples
-    }

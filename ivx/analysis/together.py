@@ -19,8 +19,8 @@ from ivx.analysis.pairs import PairCell, TripleCell
 from ivx.analysis.players import Player, Sets
 from ivx.analysis.published import published_p
 from ivx.analysis.result import Cell
-from ivx.analysis.rows import by_patch, numbers
 from ivx.analysis.statistics import ALPHA, Array, adjusted, mean_interval, sign_flip, split_half
+from ivx.analysis.table import by_patch, numbers
 from ivx.analysis.verdict import Verdict, verdicts
 from ivx.charts.heatmap import signed
 from ivx.charts.pairs import DEGENERATE, HARMFUL, STRICT, Pair, pair_figure

@@ -14,6 +14,8 @@ MAX_TEXT = 20_000
 """Characters of a wording, a query, an answer or a warning."""
 IDS = 2**31
 """Token ids lie below."""
+LARGEST = 1e6
+"""No logit, and no divergence in nats, of any model is larger."""
 T = TypeVar("T")
 
 

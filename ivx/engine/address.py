@@ -19,6 +19,8 @@ from ivx.errors import AddressError
 
 SITES = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z")
 ABLATIONS = ("zero", "mean")
+KEYS_VALUES = "kv"
+"""What stands for a site where later tokens read one position's keys and values from the source."""
 """Values that need no source."""
 RANDOM = "random"
 
@@ -134,3 +136,8 @@ def spots(patch: Patch, *, sample: int, target: Sequence[int], source: Sequence[
             )
         return [(p, p) for p in positions]
     return [(positions[0], resolve(patch.position, length=origin, patch=patch, run="source", sample=sample))]
+
+
+def coalition(blocks: Sequence[int], position: int) -> str:
+    """A coalition of the clean game, as it stands in tables: `kv.1@0~-1,kv.3@0~-1`; empty for none."""
+    return ",".join(f"{KEYS_VALUES}.{block}@{position}~-1" for block in blocks)

@@ -17,6 +17,7 @@ from ivx.engine.address import spots
 from ivx.engine.asked import Prompts, by_length, checked
 from ivx.engine.by_hooks import rows_within
 from ivx.engine.hooks import Writes, write
+from ivx.engine.schema import SCHEMA
 from ivx.engine.sweep import FREE_SHARE, only_user
 from ivx.errors import IvxError
 from ivx.models.memory import free_bytes
@@ -81,7 +82,7 @@ def patched(
                     found[k].append(
                         readout.batch(logits, goals=goals, of=of, samples=part, patches=[address] * len(part))
                     )
-    tables = [pa.Table.from_batches(found[k], schema=readout.SCHEMA).sort_by("sample") for k in range(len(patches))]
+    tables = [pa.Table.from_batches(found[k], schema=SCHEMA).sort_by("sample") for k in range(len(patches))]
     return pa.concat_tables(tables)
 
 

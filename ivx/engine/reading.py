@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ivx.engine import readout
-from ivx.engine.address import Patch, resolve
+from ivx.engine.address import KEYS_VALUES, Patch, coalition, resolve
 from ivx.engine.asked import Prompts, by_length
 from ivx.engine.by_hooks import rows_within
 from ivx.engine.estimate import States, states_of
@@ -28,19 +28,12 @@ from ivx.errors import IvxError
 from ivx.models.memory import free_bytes
 from ivx.models.model import Model
 
-SITE = "kv"
-
 
 class Row(NamedTuple):
     """One sample under one coalition of blocks."""
 
     sample: int
     blocks: tuple[int, ...]
-
-
-def name_of(blocks: Sequence[int], position: int) -> str:
-    """A coalition, as it stands in tables: `kv.1@0~-1,kv.3@0~-1`; empty for none."""
-    return ",".join(f"{SITE}.{block}@{position}~-1" for block in blocks)
 
 
 def read_runs(
@@ -80,7 +73,7 @@ def read_runs(
                 goals=goals,
                 of=[samples.index(row.sample) for row in part],
                 samples=[row.sample for row in part],
-                patches=[name_of(row.blocks, position) for row in part],
+                patches=[coalition(row.blocks, position) for row in part],
             )
 
 
@@ -89,7 +82,9 @@ def _of(tokens: Sequence[int], samples: Sequence[int], model: Model) -> Tensor:
 
 
 def _position(position: int, ids: Sequence[int], sample: int) -> int:
-    found = resolve(position, length=len(ids), patch=Patch(SITE, 0, position, source=-1), run="target", sample=sample)
+    found = resolve(
+        position, length=len(ids), patch=Patch(KEYS_VALUES, 0, position, source=-1), run="target", sample=sample
+    )
     if found == len(ids) - 1:
         raise IvxError(f"no token follows position {position} of sample {sample}, so nothing reads its keys and values")
     return found

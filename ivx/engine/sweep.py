@@ -17,9 +17,10 @@ import pyarrow.compute as pc
 import torch
 from torch import nn
 
-from ivx.engine import by_hooks, by_plan, readout
+from ivx.engine import by_hooks, by_plan
 from ivx.engine.asked import Asked, Places, Prompts, checked
 from ivx.engine.proof import unfit
+from ivx.engine.schema import SCHEMA
 from ivx.errors import IvxError
 from ivx.models.memory import free_bytes
 from ivx.models.model import Model
@@ -95,7 +96,7 @@ def sweep(
         budget = memory_gb or FREE_SHARE * free_bytes(str(model.device)) / 1e9
         why = _hooks_because(model, attention, engine)
         found = list(_streamed(model, asked, on_rows, budget, planned=why is None))
-    table = _sorted(pa.Table.from_batches(found, schema=readout.SCHEMA), asked)
+    table = _sorted(pa.Table.from_batches(found, schema=SCHEMA), asked)
     return table.replace_schema_metadata({ENGINE_KEY: "plan" if why is None else f"hooks: {why}"})
 
 
@@ -115,7 +116,7 @@ def _streamed(
     model: Model, asked: Asked, on_rows: OnRows | None, memory_gb: float, *, planned: bool
 ) -> Iterator[pa.RecordBatch]:
     done = 0
-    nothing = pa.RecordBatch.from_pylist([], schema=readout.SCHEMA)
+    nothing = pa.RecordBatch.from_pylist([], schema=SCHEMA)
 
     def beat() -> None:
         if on_rows is not None:

@@ -8,8 +8,8 @@ import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from ivx.analysis.game import Game
 from ivx.analysis.metrics import METRICS, find
+from ivx.analysis.played import Game
 from ivx.analysis.together import Interactions
 from ivx.charts.heatmap import heatmap, scale_of, signed
 from ivx.charts.pairs import DEGENERATE, HARMFUL, STRICT, Pair, pair_map

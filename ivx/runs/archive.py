@@ -20,10 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 import pyarrow as pa
-import vl_convert
 
 from ivx.errors import IvxError
-from ivx.runs import members, rows, sheet
+from ivx.runs import members, pictures, rows, sheet
 from ivx.runs.computing import result_of
 from ivx.runs.notebook import notebook
 
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from ivx.runs.run import Run
     from ivx.runs.store import Store
 
-PNG_SCALE = 2
 STAMP = (1980, 1, 1, 0, 0, 0)
 """Time of every member: equal runs make equal archives."""
 MAX_NAME = 1_000
@@ -91,8 +89,7 @@ def pack(
         if not members.FIGURE.fullmatch(f"{name}.svg"):
             raise ValueError(f"{name!r} cannot name a figure")
         content[f"{name}.vl.json"] = json.dumps(spec)
-        content[f"{name}.svg"] = vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
-        content[f"{name}.png"] = vl_convert.vegalite_to_png(spec, scale=PNG_SCALE, allowed_base_urls=[])
+        content[f"{name}.svg"], content[f"{name}.png"] = pictures.svg(spec), pictures.png(spec)
     content |= {f"{name}.txt": told for name, told in (captions or {}).items() if name in figures}
     sink = io.BytesIO()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:

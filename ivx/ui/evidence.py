@@ -15,16 +15,16 @@ from ivx.analysis.roles import is_real
 from ivx.analysis.verdict import Against
 from ivx.charts.heatmap import signed
 from ivx.charts.palette import Palette
-from ivx.ui import behind, parts, view
+from ivx.ui import behind, parts, view, written
 from ivx.ui.readings import SAID, named_controls, unbeaten
 
 SHORT = {
-    "task": "another task",
-    "random": "random, same norm",
-    "neutral": "idle sentence",
-    "shuffled": "another sample",
-    "identity": "token fed alone",
-    "aggregation": "last word alone",
+    "task": "other task",
+    "random": "random",
+    "neutral": "idle words",
+    "shuffled": "other sample",
+    "identity": "token alone",
+    "aggregation": "word alone",
 }
 TOP = 3
 """Tokens shown before and after."""
@@ -53,14 +53,18 @@ def card(result: Effects, cell: Cell, metric: str, *, live: bool, link: str, p: 
     rows = [(own, cell.value, cell.low, cell.high, colour), *controls(against, p)]
     head = f"head {column.position}" if cell.site == "z" else f"{_where(result)} {column.label}"
     said = f"{SAID[cell.state]}{_unbeaten(cell, against, metric, result.request.direction)}"
+    texts = written.follows(result, detail, live=live)
     st.html(
-        f'<div class="ivx-card" data-testid="ivx-card">{top(f"Layer {cell.layer}, {head}", cell.patch)}'
+        f'<div class="ivx-card{" open" * texts}" data-testid="ivx-card">'
+        f"{top(f'Layer {cell.layer}, {head}', cell.patch)}"
         f'<div class="row"><span class="big" style="color:{colour}">{signed(cell.value, 2)}</span>'
         f'<span class="soft">{escape(unit)}, {said} · 95% CI {interval(cell.low, cell.high)} · '
         f"adjusted p {shown_p(cell.p)} · "
         f"n = {cell.n}, {cell.same_sign:.0%} same sign · followed {levels[0]:.0%} → {levels[1]:.0%}</span></div>"
         f"<h6>Against its controls</h6>{whiskers(rows, p)}{tokens(detail, token, p)}{samples(detail)}</div>"
     )
+    if texts:
+        written.show(result, cell.patch, detail)
     if not live:
         found = behind.Cell(cell.site, cell.patch)
         behind.show(result, detail, metric, token=token, link=link, cell=found)

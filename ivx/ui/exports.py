@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from ivx.analysis.caption import caption
-from ivx.runs import archive, rows, sheet
+from ivx.runs import archive, pictures, rows, sheet
 from ivx.runs.request import Request
 
 COMMANDS = ("effects", "scan", "interactions")
@@ -27,8 +27,8 @@ def offer(result: Any, metric: str) -> None:
             ("CSV, all rows", ".csv", lambda: sheet.csv(result.table)),
         ]
         for part in _figures(result):
-            offered.append((f"SVG, {part} map", f"-{part}.svg", partial(_svg, result, part, metric)))
-            offered.append((f"PNG, {part} map", f"-{part}.png", partial(_png, result, part, metric)))
+            offered.append((f"SVG, {part} map", f"-{part}.svg", partial(_drawn, result, part, metric, pictures.svg)))
+            offered.append((f"PNG, {part} map", f"-{part}.png", partial(_drawn, result, part, metric, pictures.png)))
         for label, ending, content in offered:
             st.download_button(label, content, name + ending, on_click="ignore")
         for part in _figures(result):
@@ -76,12 +76,5 @@ def _figures(result: Any) -> list[str]:
     return list(result.maps) if result.request.kind in ("effects", "scan") else ["pairs"]
 
 
-def _png(result: Any, part: str, metric: str) -> bytes:
-    spec = result.figures(metric)[part]
-    return bytes(vl_convert.vegalite_to_png(spec, scale=archive.PNG_SCALE, allowed_base_urls=[]))
-
-
-def _svg(result: Any, part: str, metric: str) -> str:
-    import vl_convert  # late: it takes a moment, and nobody has asked for a figure yet
-
-    return str(vl_convert.vegalite_to_svg(result.figures(metric)[part], allowed_base_urls=[]))
+def _drawn(result: Any, part: str, metric: str, draw: Callable[[dict[str, Any]], str | bytes]) -> str | bytes:
+    return draw(result.figures(metric)[part])

@@ -13,7 +13,7 @@ from ivx.analysis.together import Interactions
 from ivx.charts.heatmap import signed
 from ivx.charts.pairs import Pair
 from ivx.charts.palette import Palette
-from ivx.ui import behind, view
+from ivx.ui import behind, view, written
 from ivx.ui.evidence import interval, samples, shown_p, tokens, top, whiskers
 from ivx.ui.readings import SAID
 
@@ -28,13 +28,18 @@ def card(result: Interactions | Game, pair: Pair, metric: str, *, live: bool, li
     else:
         cell = next(c for c in result.cells(metric) if c.patch == pair.patch)
         detail = result.detail(pair.patch, metric)
-        _of_pair(result, pair, cell, metric, detail, p)
+        texts = written.follows(result, detail, live=live)
+        _of_pair(result, pair, cell, metric, detail, p, texts=texts)
+        if texts:
+            written.show(result, pair.patch, detail)
     if not live:
         found = behind.Cell("", pair.patch)
         behind.show(result, detail, metric, token=view.token_of(result), link=link, cell=found)
 
 
-def _of_pair(result: Interactions, pair: Pair, cell: PairCell, metric: str, detail: list[dict], p: Palette) -> None:
+def _of_pair(
+    result: Interactions, pair: Pair, cell: PairCell, metric: str, detail: list[dict], p: Palette, *, texts: bool
+) -> None:
     unit, token = find(metric).unit, view.token_of(result)
     names = [result.players[i].label for i in (pair.low, pair.high)]
     one, two, both = (value or 0.0 for value in (cell.single_first, cell.single_second, cell.both))
@@ -59,7 +64,7 @@ def _of_pair(result: Interactions, pair: Pair, cell: PairCell, metric: str, deta
             beside += '<div class="soft">This task has no other task beside it to compare with.</div>'
     levels = [result.level("followed", patch=patch) for patch in ("", cell.patch)]
     st.html(
-        f'<div class="ivx-card" data-testid="ivx-card">{top(f"{names[0]} and {names[1]}", cell.patch)}'
+        f'<div class="ivx-card{" open" * texts}" data-testid="ivx-card">{top(f"{names[0]} and {names[1]}", cell.patch)}'
         f'<table>{_bars(values, p)}</table><div style="margin-top:8px">{said}</div>{beside}'
         f'<div class="soft" style="margin-top:6px">n = {cell.n}, {cell.same_sign:.0%} same sign · followed '
         f"{levels[0]:.0%} → {levels[1]:.0%}</div>"

@@ -143,7 +143,7 @@ def whisker(rows: Sequence[tuple[str, float, float, float, str]], p: Palette, *,
     lines = []
     for name, value, low, high, colour in rows:
         lines.append(
-            f'<tr><td style="width:30%">{escape(name)}</td><td><div class="ivx-whisker"><i class="zero"></i>'
+            f'<tr><td style="width:30%;white-space:nowrap">{escape(name)}</td><td><div class="ivx-whisker"><i class="zero"></i>'
             f'<i class="line" style="left:{at(low):.1f}%;width:{at(high) - at(low):.1f}%;background:{colour}"></i>'
             f'<i class="dot" style="left:{at(value):.1f}%;background:{colour}"></i></div></td>'
             f'<td class="num">{signed(value, 2)}</td></tr>'

@@ -26,6 +26,8 @@ SHOW_NUMBER = 0.06
 """Numbers stand in cells of at least this share of the scale, hatches likewise."""
 
 
+NARROW = 25
+"""Pixels of a column beneath which no number fits."""
 DATA = "tiles"
 """Name of a map's data in its spec."""
 
@@ -185,8 +187,9 @@ def _frame(
         .encode()
     )
     numbers = base.transform_filter("datum.text != ''").encode(text="text:N", color=ink)
-    text = numbers.transform_filter("datum.glyph == ''").mark_text(fontSize=11)
-    raised = numbers.transform_filter("datum.glyph != ''").mark_text(fontSize=11, dy=-6)
+    fits = alt.ExprRef(f"width / {len(labels)} < {NARROW} ? 0 : 1")  # the plot's width, which the page decides
+    text = numbers.transform_filter("datum.glyph == ''").mark_text(fontSize=11, opacity=fits)
+    raised = numbers.transform_filter("datum.glyph != ''").mark_text(fontSize=11, dy=-6, opacity=fits)
     marks = base.transform_filter("datum.glyph != ''").encode(text="glyph:N", color=ink)
     glyphs = [
         marks.transform_filter(where).mark_text(fontSize=10, dy=dy)

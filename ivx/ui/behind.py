@@ -19,15 +19,15 @@ class Cell(NamedTuple):
 
 def show(result: Any, detail: Sequence[dict[str, Any]], metric: str, *, token: Any, link: str, cell: Cell) -> None:
     """Three links under a card; each opens what it names."""
-    one, two, three = st.columns([1.25, 0.8, 0.9], gap="small")
-    if detail:
-        with one.popover(f"All {len(detail)} samples", type="tertiary"):
-            st.dataframe([_row(sample, token) for sample in detail], hide_index=True, height=320, width=720)
-    with two.popover("Link", type="tertiary"):
+    one, two, three = st.columns([0.8, 0.9, 1.25], gap="small")
+    with one.popover("Link", type="tertiary"):
         st.caption("This view, in any session of this server.")
         st.code(link, language=None, wrap_lines=True)
-    with three.popover("Python", type="tertiary"):
+    with two.popover("Python", type="tertiary"):
         st.code(python(result, metric, cell), language="python", wrap_lines=True)
+    if detail:
+        with three.popover(f"All {len(detail)} samples", type="tertiary"):
+            st.dataframe([_row(sample, token) for sample in detail], hide_index=True, height=320, width=720)
 
 
 def python(result: Any, metric: str, cell: Cell) -> str:

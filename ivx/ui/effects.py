@@ -24,7 +24,7 @@ def controls() -> tuple[Asked | None, str]:
     """The strip: checkpoint, task, metric, source token, More; of a stored run, the metric alone, and no request."""
     if view.from_url(view.RUN, ""):
         return None, pickers.metric(view.run_strip(more.told_of, "effects", "scan"))
-    one, two, three, four, five = st.columns([1.28, 0.96, 0.68, 1.1, 0.46], gap="small", vertical_alignment="bottom")
+    one, two, three, four, five = st.columns([1.42, 0.86, 0.66, 1.12, 0.52], gap="small", vertical_alignment="bottom")
     checkpoint, task = pickers.checkpoint_and_task(one, two)
     metric = pickers.metric(three)
     told = view.from_url("direction", "denoise", list(more.DIRECTED)) != "denoise"

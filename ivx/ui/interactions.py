@@ -31,7 +31,7 @@ def controls() -> tuple[Request | None, str, str]:
     if view.from_url(view.RUN, ""):
         place = view.run_strip(more.told_of, *KINDS)
         return None, "j" if view.stored_run("game") is not None else _show(place), pickers.metric_now()
-    one, two, three, four, five = st.columns([1.3, 1.05, 0.8, 1.0, 0.46], gap="small", vertical_alignment="bottom")
+    one, two, three, four, five = st.columns([1.42, 0.86, 0.9, 1.04, 0.52], gap="small", vertical_alignment="bottom")
     checkpoint, task = pickers.checkpoint_and_task(one, two)
     view.from_url("game", "stream", list(GAMES))
     game = four.segmented_control(
@@ -174,4 +174,8 @@ def lede(request: Request | None) -> str:
             "Later tokens read the first token’s keys and values from the instructed run at some layers: how much more "
             "do two layers give in company than each alone, averaged over all companies?"
         )
-    return "J(a, b) = effect of patching both − the sum of the effects of the two alone."
+    position = getattr(asked, "position", "first")
+    where = {"all": "", "first": ", at the first token", "last": ", at the last token"}.get(
+        position, f", at token {position}"
+    )
+    return f"J(a, b) = effect of patching both − the sum of the effects of the two alone{where}."

@@ -106,6 +106,17 @@ def blank(p: Palette, *, columns: int = 6, layers: int = 8) -> None:
 def prompts(result: Effects) -> None:
     """The first sample's prompts as chips: what is taken from where, and put where."""
     sample, token, request = result.samples.rows[0], view.token_of(result), result.request
+    if request.direction != "denoise":
+        parts.chips(
+            [token(i) for i in sample.target] if request.direction == "noise" else [],
+            -1,
+            [token(i) for i in sample.instructed],
+            sample.t_inst,
+            answer=sample.answer,
+            contrast=sample.contrast,
+            tag={"zero": "0", "mean": "mean", "resample": "another sample’s"}.get(request.direction, ""),
+        )
+        return
     taken, tag = taken_of(request.source_token, sample.t_inst, sample.keyword, len(sample.source))
     first = {"last": len(sample.target) - 1}.get(request.position, sample.first)
     if request.position.lstrip("-").isdigit():

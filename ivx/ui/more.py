@@ -1,6 +1,7 @@
 """The popover More: what can be asked beside the strip's own controls.
 
-Whatever differs from the default stands in the address bar, and the popover's label counts it.
+Whatever differs from the default stands in the address bar, and the label counts it. Each value is set anew in every
+run: what a popover holds is first made in the browser when it is opened, and would begin with its default.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def _written(value: Any) -> str:
 
 def chosen(key: str, label: str, shown: Mapping[str, str], default: str, **told: Any) -> str:
     """One of several, as a list."""
-    view.from_url(key, default, list(shown))
+    st.session_state[key] = view.from_url(key, default, list(shown))
     return str(st.selectbox(label, list(shown), key=key, format_func=lambda one: shown[one], **told))
 
 
@@ -76,6 +77,7 @@ def counted(key: str, label: str, default: int, *, low: int, high: int) -> int:
     if key not in st.session_state:
         asked = st.query_params.get(key, "")
         st.session_state[key] = int(asked) if asked.isdecimal() and low <= int(asked) <= high else default
+    st.session_state[key] = st.session_state[key]
     return int(st.number_input(label, low, high, key=key, step=10))
 
 

@@ -48,7 +48,8 @@ def popover(place: DeltaGenerator, defaults: Mapping[str, Any]) -> Iterator[None
 
 def parts_of(defaults: Mapping[str, Any]) -> dict[str, str]:
     """What the address bar says of these choices: those that are not the default."""
-    now = {key: st.session_state.get(key, default) for key, default in defaults.items()}
+    # Before the first run has made the widgets, the address bar itself is what there is.
+    now = {key: st.session_state.get(key, st.query_params.get(key, default)) for key, default in defaults.items()}
     return {key: _written(value) for key, value in now.items() if _written(value) != _written(defaults[key])}
 
 

@@ -76,8 +76,6 @@ def pack(
         captions: what stands under them, by the same names; each becomes `.txt`.
         chart: what the notebook calls the result's `chart` with.
     """
-    import vl_convert  # late: it takes a moment, and the pages need none of it
-
     told = dict(receipt)
     content: dict[str, bytes | str] = {
         "asked.json": json.dumps(asked, indent=1),

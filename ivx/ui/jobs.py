@@ -93,12 +93,15 @@ def stopped(request: Request) -> None:
 
 def ended_badly(request: Request, now: View) -> None:
     """Why there is no result."""
-    if now.state == "refused":
-        parts.refusal("This cannot be measured", now.message, "Choose another checkpoint, task or source token above.")
-    else:
-        parts.refusal("The run failed", now.message, "Run it again; if it fails again, report the trace below.")
-        with st.expander("Trace"):
-            st.code(now.trace, language=None)
-    if st.button("Run again"):
-        view.start(request)
-        st.rerun()
+    with st.columns([1.2, 1], gap="medium")[0]:
+        if now.state == "refused":
+            parts.refusal(
+                "This cannot be measured", now.message, "Choose otherwise above, or among what is under More."
+            )
+        else:
+            parts.refusal("The run failed", now.message, "Run it again; if it fails again, report the trace below.")
+            with st.expander("Trace"):
+                st.code(now.trace, language=None)
+        if st.button("Run again"):
+            view.start(request)
+            st.rerun()

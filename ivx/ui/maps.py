@@ -114,7 +114,9 @@ def prompts(result: Effects) -> None:
             sample.t_inst,
             answer=sample.answer,
             contrast=sample.contrast,
-            tag={"zero": "0", "mean": "mean", "resample": "another sample’s"}.get(request.direction, ""),
+            tag={"zero": "set to 0", "mean": "set to its mean", "resample": "another sample’s"}.get(
+                request.direction, ""
+            ),
         )
         return
     taken, tag = taken_of(request.source_token, sample.t_inst, sample.keyword, len(sample.source))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ivx.analysis.metrics import METRICS, find
 from ivx.analysis.played import Game
 from ivx.analysis.result import Effects
@@ -32,8 +34,10 @@ CONTROLS = {
 }
 
 
-def caption(result: Effects | Interactions | Game, part: str, metric: str = "contrast") -> str:
-    """The caption of one figure of a result; `part` is its name in `figures`."""
+def caption(result: Any, part: str, metric: str = "contrast") -> str:
+    """The caption of one figure of a result; `part` is its name in `figures`. Empty for kinds that are not maps."""
+    if not isinstance(result, Effects | Interactions | Game):
+        return ""
     view, receipt, request = find(metric), result.receipt, result.request
     about = METRICS[metric].about
     if isinstance(result, Effects):

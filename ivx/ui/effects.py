@@ -23,7 +23,7 @@ Asked = EffectsRequest | ScanRequest
 def controls() -> tuple[Asked | None, str]:
     """The strip: checkpoint, task, metric, source token, More; of a stored run, the metric alone, and no request."""
     if view.from_url(view.RUN, ""):
-        return None, pickers.metric(view.run_strip(more.told_of, "effects", "scan"))
+        return None, pickers.metric(view.run_strip(("effects", "scan"), more.told_of))
     one, two, three, four, five = st.columns([1.42, 0.86, 0.66, 1.12, 0.52], gap="small", vertical_alignment="bottom")
     checkpoint, task = pickers.checkpoint_and_task(one, two)
     metric = pickers.metric(three)

@@ -11,9 +11,10 @@ import streamlit as st
 
 from ivx.analysis.caption import caption
 from ivx.runs import archive, pictures, rows, sheet
-from ivx.runs.request import Request
+from ivx.runs.probing import SeparabilityRequest
+from ivx.runs.request import BaseRequest
 
-COMMANDS = ("effects", "scan", "interactions")
+COMMANDS = ("effects", "scan", "interactions", "separability", "erasure")
 """Kinds that the command line knows."""
 
 
@@ -27,54 +28,73 @@ def offer(result: Any, metric: str) -> None:
             ("CSV, all rows", ".csv", lambda: sheet.csv(result.table)),
         ]
         for part in _figures(result):
-            offered.append((f"SVG, {part} map", f"-{part}.svg", partial(_drawn, result, part, metric, pictures.svg)))
-            offered.append((f"PNG, {part} map", f"-{part}.png", partial(_drawn, result, part, metric, pictures.png)))
+            offered.append((f"SVG, {part}", f"-{part}.svg", partial(_drawn, result, part, metric, pictures.svg)))
+            offered.append((f"PNG, {part}", f"-{part}.png", partial(_drawn, result, part, metric, pictures.png)))
         for label, ending, content in offered:
             st.download_button(label, content, name + ending, on_click="ignore")
         for part in _figures(result):
-            st.caption(f"Caption, {part} map")
-            st.code(caption(result, part, metric), language=None, wrap_lines=True)
+            if told := caption(result, part, metric):
+                st.caption(f"Caption, {part}")
+                st.code(told, language=None, wrap_lines=True)
         st.code(in_python(result.request, metric), language="python", wrap_lines=True)
         if result.request.kind in COMMANDS:
             st.code(in_shell(result.request, metric), language="bash", wrap_lines=True)
 
 
-def in_python(request: Request, metric: str) -> str:
+def in_python(request: BaseRequest, metric: str) -> str:
     """The Python that computes a request again."""
-    return f"{computed_by(request)}\nfound.chart({metric!r})"
+    read = "found.chart()" if isinstance(request, SeparabilityRequest) else f"found.chart({metric!r})"
+    return f"{computed_by(request)}\n{read}"
 
 
-def computed_by(request: Request) -> str:
+def computed_by(request: BaseRequest) -> str:
     """The Python that makes `found`, the result of a request."""
     told = "".join(f", {name}={value!r}" for name, value in _told(request).items())
-    return f"import ivx\nfound = ivx.{request.kind}({request.checkpoint!r}, {request.task!r}{told})"
+    return f"import ivx\nfound = ivx.{request.kind}({request.checkpoint!r}, {_about(request)!r}{told})"
 
 
-def in_shell(request: Request, metric: str) -> str:
+def in_shell(request: BaseRequest, metric: str) -> str:
     """The command that computes a request again."""
     told = "".join(
-        f" --{name.replace('_', '-')} {','.join(value) if isinstance(value, tuple) else value}"
+        f" --{name.replace('_', '-')}" + ("" if value is True else f" {_listed(value)}")
         for name, value in _told(request).items()
     )
-    return (
-        f"python -m ivx {request.kind} --checkpoint {request.checkpoint} --task {request.task}{told} --metric {metric}"
-    )
+    probed = isinstance(request, SeparabilityRequest)
+    about = f"--task{'s' * probed} {_listed(_about(request))}"
+    end = "" if probed else f" --metric {metric}"
+    return f"python -m ivx {request.kind} --checkpoint {request.checkpoint} {about}{told}{end}"
 
 
-def _told(request: Request) -> dict[str, Any]:
-    """What must be named beside checkpoint and task: the sites and samples, and whatever is not the default."""
-    always = ("sites", "samples")
+def _about(request: BaseRequest) -> Any:
+    """The task, or the tasks, that are asked about."""
+    return request.tasks if isinstance(request, SeparabilityRequest) else getattr(request, "task")  # noqa: B009
+
+
+def _listed(value: Any) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _told(request: BaseRequest) -> dict[str, Any]:
+    """What must be named beside checkpoint and tasks: the sites and samples, and whatever is not the default."""
+    always = ("sites", "samples", "components")
+    about = ("checkpoint", "tasks" if isinstance(request, SeparabilityRequest) else "task")
     values = {field.name: (getattr(request, field.name), field.default) for field in fields(request)}
     return {
         name: value
         for name, (value, default) in values.items()
-        if name not in ("checkpoint", "task") and (name in always or value != default)
+        if name not in about and (name in always or value != default)
     }
 
 
 def _figures(result: Any) -> list[str]:
-    return list(result.maps) if result.request.kind in ("effects", "scan") else ["pairs"]
+    kinds = {
+        "effects": lambda: result.maps,
+        "scan": lambda: result.maps,
+        "separability": lambda: result.request.components,
+        "erasure": lambda: ("erasure",),
+    }
+    return list(kinds.get(result.request.kind, lambda: ["pairs"])())
 
 
 def _drawn(result: Any, part: str, metric: str, draw: Callable[[dict[str, Any]], str | bytes]) -> str | bytes:
-    return draw(result.figures(metric)[part])
+    return draw(result.figures(**archive.chart_of(result, metric=metric))[part])

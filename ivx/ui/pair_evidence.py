@@ -13,7 +13,7 @@ from ivx.analysis.together import Interactions
 from ivx.charts.heatmap import signed
 from ivx.charts.pairs import Pair
 from ivx.charts.palette import Palette
-from ivx.ui import behind, view, written
+from ivx.ui import behind, parts, view, written
 from ivx.ui.evidence import interval, samples, shown_p, tokens, top, whiskers
 from ivx.ui.readings import SAID
 
@@ -43,7 +43,8 @@ def _of_pair(
     unit, token = find(metric).unit, view.token_of(result)
     names = [result.players[i].label for i in (pair.low, pair.high)]
     one, two, both = (value or 0.0 for value in (cell.single_first, cell.single_second, cell.both))
-    values = [(names[0], one), (names[1], two), ("sum", one + two), ("both", both)]
+    named = [(names[0], one), (names[1], two), ("sum", one + two), ("both", both)]
+    values = [(name, v, p.faint if name == "sum" else p.diverging[6 if v >= 0 else 2]) for name, v in named]
     strict = " It beats the sum and the better of the two." if cell.strict else ""
     harmful = " Both push the answer away when alone." if cell.signs == "--" else ""
     if cell.degenerate:
@@ -65,22 +66,10 @@ def _of_pair(
     levels = [result.level("followed", patch=patch) for patch in ("", cell.patch)]
     st.html(
         f'<div class="ivx-card{" open" * texts}" data-testid="ivx-card">{top(f"{names[0]} and {names[1]}", cell.patch)}'
-        f'<table>{_bars(values, p)}</table><div style="margin-top:8px">{said}</div>{beside}'
+        f'{parts.signed_bars(values)}<div style="margin-top:8px">{said}</div>{beside}'
         f'<div class="soft" style="margin-top:6px">n = {cell.n}, {cell.same_sign:.0%} same sign · followed '
         f"{levels[0]:.0%} → {levels[1]:.0%}</div>"
         f"{tokens(detail, token, p, after='After both')}{samples(detail)}</div>"
-    )
-
-
-def _bars(values: list[tuple[str, float]], p: Palette) -> str:
-    """Effects on one axis, as rows of a table."""
-    reach = max(abs(value) for _, value in values) or 1.0
-    return "".join(
-        f'<tr><td style="width:30%">{escape(name)}</td><td><div class="ivx-signed"><i style="'
-        f"{'left' if value >= 0 else 'right'}:50%;width:{46 * abs(value) / reach:.1f}%;"
-        f'background:{p.faint if name == "sum" else p.diverging[6 if value >= 0 else 2]}"></i></div></td>'
-        f'<td class="num">{signed(value, 2)}</td></tr>'
-        for name, value in values
     )
 
 

@@ -9,6 +9,7 @@ from ivx.analysis.maps import Column
 from ivx.analysis.metrics import find
 from ivx.analysis.result import Cell
 from ivx.analysis.roles import is_real
+from ivx.analysis.separation import BASELINES, ProbeCell, Separability
 from ivx.analysis.verdict import Against, Verdict
 from ivx.charts.heatmap import signed
 from ivx.charts.pairs import STRICT, Pair
@@ -115,6 +116,41 @@ def split_reading(confirmed: Mapping[str, Verdict]) -> str:
         f"Chosen for their size on one half of the samples and tested on the other half alone, <b>{held} of "
         f"{len(confirmed)}</b> pairs hold."
     )
+
+
+def probe_reading(found: Separability, component: str, layer: int | None) -> str:
+    """What the probe reaches at one layer, and what it takes to reach as much: shuffled labels, words, the token."""
+    cell = next((c for c in found.cells(component) if c.layer == layer), None)
+    if cell is None:
+        return ""
+    baselines = found.baselines()
+    words, token = (baselines.get(name, 0.0) for name in BASELINES)
+    also = "also " if words >= cell.accuracy.low else ""
+    return (
+        f"At layer {layer} a linear probe tells {len(found.tasks)} tasks apart at <b>{cell.accuracy.value:.0%}</b> "
+        f"[{cell.accuracy.low:.0%}, {cell.accuracy.high:.0%}]; shuffled labels give {cell.control.value:.0%}, a guess "
+        f"{found.chance:.0%}. A bag of words (dashed) {also}reaches {words:.0%}, the token’s embedding (dotted) "
+        f"{token:.0%}."
+    )
+
+
+def read_and_act(name: str, probed: Sequence[ProbeCell], cells: Sequence[Cell]) -> str:
+    """How many layers can be read, and how many of these act beyond their control."""
+    cells = [cell for cell in cells if cell.state != "estimate"]
+    readable = [cell for cell in probed if cell.state == "ok"]
+    if not probed or not cells:
+        return ""
+    found = [cell for cell in cells if cell.state == "ok" and cell.layer in {probe.layer for probe in readable}]
+    text = f"<b>{escape(name)}</b>: read at {len(readable)} of {len(probed)} layers"
+    if readable:
+        ends = [cell.selectivity.value for cell in readable]
+        text += f" ({min(ends):.0%} to {max(ends):.0%})"
+    if not found:
+        return f"{text}; <b>none</b> acts beyond its control."
+    top = max(found, key=lambda cell: abs(cell.value - (cell.control or 0.0)))
+    acts = "1 acts beyond its" if len(found) == 1 else f"{len(found)} act beyond their"
+    control = "" if top.control is None else f" against {signed(top.control, 2)}"
+    return f"{text}; <b>{acts}</b> control, most L{top.layer}, {signed(top.value, 2)}{control}."
 
 
 def _named(cell: Cell, columns: Sequence[Column]) -> str:

@@ -69,9 +69,9 @@ def stored_run(*kinds: str) -> Any | None:
     return found if found.request.kind in kinds else None
 
 
-def run_strip(told: Callable[[Any], str], *kinds: str) -> DeltaGenerator:
+def run_strip(kinds: str | Sequence[str], told: Callable[[Any], str]) -> DeltaGenerator:
     """In the place of the controls: which run is shown, and the way back; returns a place for one more."""
-    run, found = from_url(RUN, ""), stored_run(*kinds)
+    run, found = from_url(RUN, ""), stored_run(*([kinds] if isinstance(kinds, str) else kinds))
     what, more, back = st.columns([3.2, 0.8, 0.8], gap="medium", vertical_alignment="bottom")
     back.button("Back to the controls", on_click=close_run, width="stretch")
     with what:

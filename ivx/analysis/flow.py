@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ivx.analysis import overlap as overlaps
+from ivx.analysis.explained import Explained
 from ivx.analysis.faithfulness import Curve
 from ivx.analysis.overlap import Overlap
 from ivx.analysis.parts import Part
@@ -49,9 +51,10 @@ class Fidelity:
 
 @dataclass(frozen=True)
 class Found:
-    """What is in no table: slots by kind of run, comparisons, causal curves, and paths."""
+    """What is in no table: slots by kind of run, what drawings of it explain, comparisons, causal curves, and paths."""
 
     slots: dict[str, tuple[Slot, ...]]
+    explained: dict[str, tuple[Explained, ...]]
     overlaps: tuple[Overlap, ...]
     curves: tuple[Curve, ...]
     traced: tuple[Traced, ...]
@@ -88,23 +91,31 @@ class Pathways:
             run: `here`, `there`, `bare` or `patched`.
             layer: of this block only; −1 is the embeddings.
         """
-        table, whole = self._means(run, kind), self.total(run)
+        table = self._means(run, kind)
         if layer is not None:
             table = table.filter(pc.field("layer") == layer)
         order = np.argsort(-np.abs(table["value"].to_numpy()), kind="stable")
-        columns = [
-            table[name].take(order).to_pylist() for name in ("layer", "head", "from", "to", "value", "low", "high")
-        ]
-        rows = zip(*columns, strict=True)
-        return [Part(run, kind, *row, share=row[4] / whole if whole else 0.0) for row in rows]  # type: ignore[misc]
+        return self._told(table.take(order), run, kind)
 
-    def nodes(self, run: str = "here") -> list[Part]:
-        """Every token slot behind every block, strongest first."""
-        return self.parts("node", run=run)
+    def strongest(self, n: int, *, run: str = "here") -> list[Part]:
+        """The n strongest edges between tokens: those that a drawing shows."""
+        table = self._means(run, "edge")
+        between = table.filter(pc.not_equal(table["from"], table["to"]))
+        order = np.argsort(-np.abs(between["value"].to_numpy()), kind="stable")[:n]
+        return self._told(between.take(order), run, "edge")
 
-    def edges(self, layer: int | None = None, *, run: str = "here") -> list[Part]:
-        """What every head reads where, for which slot, strongest first."""
-        return self.parts("edge", run=run, layer=layer)
+    def row(self, layer: int, head: int, end: str, *, run: str = "here") -> list[Part]:
+        """All edges of one head into one slot, as the slots stand: its attention row, and what each is worth."""
+        table = self._means(run, "edge")
+        into = (pc.field("layer") == layer) & (pc.field("head") == head) & (pc.field("to") == end)
+        order = {slot.key: i for i, slot in enumerate(self.found.slots[run])}
+        return sorted(self._told(table.filter(into), run, "edge"), key=lambda part: order[str(part.start)])
+
+    def _told(self, table: pa.Table, run: str, kind: str) -> list[Part]:
+        whole, names = self.total(run), ("layer", "head", "from", "to", "value", "low", "high", "attention")
+        columns = [table[name].to_pylist() for name in names]
+        shares = [value / whole if whole else 0.0 for value in columns[4]]
+        return [Part(run, kind, *row) for row in zip(*columns, shares, strict=True)]
 
     def by_head(self, run: str = "here") -> dict[tuple[int, int], float]:
         """What each head is worth over all tokens, strongest first."""
@@ -159,6 +170,7 @@ class Pathways:
             **self.receipt,
             "total": {run: self.total(run) for run in self.found.slots},
             "fidelity": _plain(self.found.fidelity),
+            "explained": {run: [asdict(one) for one in found] for run, found in self.found.explained.items()},
             "heads": [
                 {"layer": layer, "head": head, "value": value, "share": value / self.total()}
                 for (layer, head), value in list(self.by_head().items())[:LISTED]
@@ -170,11 +182,17 @@ class Pathways:
         }
 
     def _means(self, run: str, kind: str) -> pa.Table:
-        wanted = (pc.field("run") == run) & (pc.field("kind") == kind) & pc.field("item").is_null()
-        found = self.table.filter(wanted)
         if run not in self.found.slots:
             raise IvxError(f"there are no {run!r} runs here: use one of {', '.join(self.found.slots)}")
-        return found
+        if (run, kind) not in self._known:
+            wanted = (pc.field("run") == run) & (pc.field("kind") == kind) & pc.field("item").is_null()
+            self._known[run, kind] = self.table.filter(wanted)
+        return self._known[run, kind]
+
+    @cached_property
+    def _known(self) -> dict[tuple[str, str], pa.Table]:
+        """Rows of means that were asked for."""
+        return {}
 
     def _coarse_pairs(self) -> set[tuple[str, str]]:
         edges = self._means("here", "edge")

@@ -117,6 +117,14 @@ class Pathways:
         shares = [value / whole if whole else 0.0 for value in columns[4]]
         return [Part(run, kind, *row) for row in zip(*columns, shares, strict=True)]
 
+    def nodes(self, run: str = "here") -> list[Part]:
+        """Every token slot behind every block, strongest first."""
+        return self.parts("node", run=run)
+
+    def edges(self, layer: int | None = None, *, run: str = "here") -> list[Part]:
+        """What every head reads where, for which slot, strongest first."""
+        return self.parts("edge", run=run, layer=layer)
+
     def by_head(self, run: str = "here") -> dict[tuple[int, int], float]:
         """What each head is worth over all tokens, strongest first."""
         found: dict[tuple[int, int], float] = defaultdict(float)

@@ -48,8 +48,8 @@ def overlap_chart(
         {
             **level._asdict(),
             "apart": level.p is not None and level.p < ALPHA,
-            "told": f"L{level.layer}: {level.value:.0%} [{level.low:.0%}, {level.high:.0%}], itself {level.reference:.0%}"
-            + ("" if level.p is None else f", adjusted p {level.p:.3f}"),
+            "told": f"L{level.layer}: {level.value:.0%} [{level.low:.0%}, {level.high:.0%}], with itself "
+            f"{level.reference:.0%}" + ("" if level.p is None else f", adjusted p {level.p:.3f}"),
         }
         for level in levels
     ]

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ivx.analysis.parts import Part
 from ivx.analysis.slots import coarse
-from ivx.charts.flow import Ribbon, Stay
+from ivx.charts.flow import Ribbon, Stay, flow
 from ivx.charts.heatmap import signed
+from ivx.charts.overlap import Level, Size, faithfulness_chart, overlap_chart
+from ivx.charts.palette import LIGHT
 
 if TYPE_CHECKING:
     from ivx.analysis.flow import Pathways
@@ -117,3 +119,33 @@ def _stays(found: Pathways, run: str, ribbons: Sequence[Ribbon], widest: float) 
         if column in touched and layer < leaves[column] and width >= LEAST_STAY:
             stays.append(Stay(layer, column, width))
     return tuple(stays)
+
+
+PRINTED = 20
+"""Edges in a printed flow."""
+
+
+def figures(found: Pathways, n: int = PRINTED) -> dict[str, dict[str, Any]]:
+    """Flows, overlap and faithfulness for print: light, of fixed width, titled, nothing to click."""
+    printed = {}
+    for drawing in drawings(found, n):
+        told = found.request.task if drawing.run == "here" else str(found.receipt["contrast"])
+        spec = flow(
+            drawing.ribbons, drawing.stays, drawing.labels, layers=found.layers, marked=drawing.marked, palette=LIGHT
+        )
+        text = f"{told}: the {n} strongest edges; grey in both, orange raises and blue lowers the answer"
+        printed[drawing.run] = _printed(spec, text, width=max(360, min(900, 34 * len(drawing.labels))))
+    levels = [Level(x.layer, x.jaccard, x.low, x.high, x.reference, x.p) for x in found.overlap().layers]
+    spec = overlap_chart(levels, layers=found.layers, palette=LIGHT)
+    printed["overlap"] = _printed(spec, "Overlap; dashed: one with itself", width=240)
+    for curve in found.faithfulness():
+        sizes = [Size(x.n, x.kept, x.low, x.high, x.random, x.random_low, x.random_high) for x in curve.points]
+        spec = faithfulness_chart(sizes, unit=curve.unit, palette=LIGHT)
+        printed[f"faithfulness-{curve.unit}"] = _printed(spec, "Faithfulness; grey: random sets", width=360)
+    return printed
+
+
+def _printed(spec: dict[str, Any], title: str, *, width: int) -> dict[str, Any]:
+    layer = [{key: value for key, value in part.items() if key != "params"} for part in spec["layer"]]
+    kept = {key: value for key, value in spec.items() if key != "params"}
+    return {**kept, "layer": layer, "width": width, "title": {"text": title, "anchor": "start", "fontSize": 12}}

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+import altair as alt
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,7 +18,7 @@ from ivx.analysis.faithfulness import Curve
 from ivx.analysis.overlap import Overlap
 from ivx.analysis.parts import Part
 from ivx.analysis.slots import Slot, coarse
-from ivx.analysis.statistics import Array
+from ivx.analysis.statistics import Array, mean_interval
 from ivx.engine.paths import Path, by_heads
 from ivx.engine.published import Published
 from ivx.errors import IvxError
@@ -132,6 +133,16 @@ class Pathways:
             found[part.layer, part.head] += part.value  # type: ignore[index]
         return dict(sorted(found.items(), key=lambda pair: -abs(pair[1])))
 
+    def head(self, layer: int, head: int, *, run: str = "here") -> Part:
+        """One head over all tokens, with its interval over samples."""
+        wanted = (pc.field("run") == run) & (pc.field("kind") == "head") & pc.field("item").is_valid()
+        values = self.table.filter(wanted & (pc.field("layer") == layer) & (pc.field("head") == head))[
+            "value"
+        ].to_numpy()
+        low, high = (float(end[0]) for end in mean_interval(values[None], seed=self.request.seed))
+        value, whole = float(values.mean()), self.total(run)
+        return Part(run, "head", layer, head, None, None, value, low, high, None, value / whole if whole else 0.0)
+
     def paths(self, k: int = LISTED) -> list[tuple[int, Path]]:
         """The k strongest paths of the traced samples, each with its sample's number."""
         every = [(traced.item, path) for traced in self.found.traced for path in traced.paths]
@@ -171,6 +182,19 @@ class Pathways:
     def faithfulness(self) -> tuple[Curve, ...]:
         """The curves of the causal check; none where it was left out, or the model does nothing here."""
         return self.found.curves
+
+    def figures(self, _: str = "") -> dict[str, dict[str, Any]]:
+        """Vega-Lite specs for print: both flows, the overlap by layer, and the causal check's curves."""
+        from ivx.analysis.drawing import figures
+
+        return figures(self)
+
+    def chart(self, _: str = "") -> alt.HConcatChart:
+        """Both flows and the overlap, side by side."""
+        from ivx.charts.figure import beside
+
+        drawn = self.figures()
+        return beside([drawn[name] for name in ("here", "there", "overlap")])
 
     def summary(self) -> dict[str, Any]:
         """The result in short, ready for JSON."""

@@ -45,11 +45,20 @@ def figure(
 
 def beside(figures: Sequence[dict[str, Any]]) -> alt.HConcatChart:
     """Figures side by side as one Altair chart."""
-    whole = ("config", "background", "$schema", "padding", "autosize")
-    parts = []
-    for spec in figures:
-        part = {key: value for key, value in spec.items() if key not in (*whole, "datasets", "data")}
-        parts.append({**part, "data": {"values": spec["datasets"][spec["data"]["name"]]}})
+    whole = ("config", "background", "$schema", "padding", "autosize", "datasets")
+    parts = [{k: v for k, v in inlined(spec, spec["datasets"]).items() if k not in whole} for spec in figures]
     shared = {key: figures[0][key] for key in ("config", "background", "$schema")}
     own = {"scale": {"color": "independent"}}  # else each would be drawn on the scale of the first
     return alt.HConcatChart.from_dict({**shared, "hconcat": parts, "resolve": own})
+
+
+def inlined(part: Any, datasets: dict[str, Any]) -> Any:
+    """A spec with its named data in their places: beside another's, equal names would meet."""
+    if isinstance(part, list):
+        return [inlined(inner, datasets) for inner in part]
+    if not isinstance(part, dict):
+        return part
+    named = part.get("data")
+    if isinstance(named, dict) and set(named) == {"name"} and named["name"] in datasets:
+        part = {**part, "data": {"values": datasets[named["name"]]}}
+    return {key: value if key == "data" else inlined(value, datasets) for key, value in part.items()}

@@ -10,6 +10,7 @@ from typing import Any
 import altair as alt
 
 from ivx.charts.frame import CROWDED, framed, layer_axis
+from ivx.charts.heatmap import quoted
 from ivx.charts.palette import Palette
 
 RIBBONS, STAYS, NAMES = "ribbons", "stays", "names"
@@ -23,7 +24,7 @@ DENSE = 30
 TOP, BOTTOM = 0.75, 1.35
 """Room over the last layer for the name of T_inst, and under the first, in layers."""
 KINDS = ("shared", "toward", "away")
-LABELLED = 3
+LABELLED = 4
 """Ribbons of a flow that are named in it."""
 
 
@@ -99,7 +100,7 @@ def flow(
         for stay in stays
     ]
     named = [
-        {"x": x, "y": y, "text": text, "name": name}
+        {"x": x, "y": y, "text": text, "head": name.partition("@")[0]}
         for x, y, text, name in _placed(order, columns=len(labels), layers=layers, chosen=chosen)
     ]
     return {**frame, "datasets": {RIBBONS: rows, STAYS: standing, NAMES: named}}
@@ -110,9 +111,11 @@ def _placed(
 ) -> list[tuple[float, float, str, str]]:
     """Where the strongest ribbons' names stand: on the ribbon, and clear of one another."""
     wide, high = columns * 0.1, layers * 0.06
-    wanted = sorted((r for r in ribbons if r.kind != "shared"), key=lambda r: (r.name != chosen, -r.width))
+    wanted = sorted(ribbons, key=lambda ribbon: (ribbon.name != chosen, -ribbon.width))
     found: list[tuple[float, float, str, str]] = []
     for ribbon in wanted:
+        if any(ribbon.label == text for *_, text, _ in found):
+            continue
         for t in (0.45, 0.3, 0.6, 0.75):
             x = ribbon.start + (ribbon.end - ribbon.start) * t
             y = ribbon.layer - 1 + smooth(t)
@@ -146,7 +149,7 @@ def _frame(
     dense = n > DENSE
     across = alt.Scale(domain=[-0.6, n - 0.4], nice=False, zero=False)
     up = level_scale(layers)
-    names = "{" + ", ".join(f"'{i}': '{_quoted(labels[i])}'" for i in shown) + "}"
+    names = "{" + ", ".join(f"'{i}': '{quoted(labels[i])}'" for i in shown) + "}"
     x_axis = alt.Axis(
         values=list(shown),
         labelExpr=f"{names}[datum.value]",
@@ -170,7 +173,7 @@ def _frame(
     x, y = alt.X("x:Q", scale=across, title=None, axis=x_axis), alt.Y("y:Q", scale=up, title=None, axis=y_axis)
     width = alt.StrokeWidth("w:Q", scale=None, legend=None)
     pick = alt.selection_point(name="edge", fields=["name"], on="click", empty=False, clear=False)
-    shade = _shade(p, marked, across, up, layers)
+    shade = _shade(p, marked, (across, x_axis), (up, y_axis), layers)
     stays = (
         alt.Chart(alt.NamedData(name=STAYS))
         .mark_rule(color=p.line, strokeCap="round")
@@ -204,7 +207,9 @@ def _frame(
     )
     text = alt.Chart(alt.NamedData(name=NAMES)).encode(x=x, y=y, text="text:N")
     halo = text.mark_text(fontSize=11, fontWeight=600, dy=-9, stroke=p.background, strokeWidth=3, strokeJoin="round")
-    over = text.mark_text(fontSize=11, fontWeight=600, dy=-9, color=p.ink)
+    over = text.mark_text(fontSize=11, fontWeight=600, dy=-9, color=p.ink, cursor="pointer").add_params(
+        alt.selection_point(name="head", fields=["head"], on="click", empty=False, clear=False)
+    )
     chart = framed(
         alt.layer(*shade, stays, *under, lines, hit, halo, over),
         p,
@@ -215,17 +220,23 @@ def _frame(
     return chart.to_dict()
 
 
-def _shade(p: Palette, marked: int | None, across: alt.Scale, up: alt.Scale, layers: int) -> list[alt.Chart]:
-    """The column of T_inst, and its name."""
+def _shade(
+    p: Palette, marked: int | None, across: tuple[alt.Scale, alt.Axis], up: tuple[alt.Scale, alt.Axis], layers: int
+) -> list[alt.Chart]:
+    """The column of T_inst, and its name; with the flow's own axes, since the first layer's would win."""
     if marked is None:
         return []
     top, low = layers - 1 + TOP, -BOTTOM
+
+    def at(channel: type, field: str, scale: alt.Scale, axis: alt.Axis) -> Any:
+        return channel(f"{field}:Q", scale=scale, axis=axis, title=None)
+
     place = alt.Chart(alt.Data(values=[{"l": marked - 0.5, "r": marked + 0.5, "x": marked, "low": low, "top": top}]))
     band = place.mark_rect(color=p.orange, opacity=0.11).encode(
-        x=alt.X("l:Q", scale=across), x2="r:Q", y=alt.Y("low:Q", scale=up), y2="top:Q"
+        x=at(alt.X, "l", *across), x2="r:Q", y=at(alt.Y, "low", *up), y2="top:Q"
     )
     name = place.mark_text(text="T_inst", fontSize=11.5, fontWeight=600, color=p.orange, dy=7).encode(
-        x=alt.X("x:Q", scale=across), y=alt.Y("top:Q", scale=up)
+        x=at(alt.X, "x", *across), y=at(alt.Y, "top", *up)
     )
     return [band, name]
 
@@ -253,8 +264,3 @@ def level_axis(p: Palette, layers: int) -> alt.Axis:
     axis["values"] = [-1, *range(0, layers, step)]
     axis["grid"] = False
     return axis
-
-
-def _quoted(label: str) -> str:
-    """A label inside a Vega expression's string: it is data, and must not end the string."""
-    return label.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "⏎")

@@ -210,7 +210,7 @@ def _layer_axis(p: Palette, layers: int, strong: int | None, shown: bool) -> alt
 
 
 def _column_axis(p: Palette, labels: Sequence[str], bold: int | None, mono: bool) -> alt.Axis:
-    names = "[" + ", ".join("'" + _quoted(label) + "'" for label in labels) + "]"
+    names = "[" + ", ".join("'" + quoted(label) + "'" for label in labels) + "]"
     test = f"datum.value == {-1 if bold is None else bold}"
     return alt.Axis(
         orient="bottom",
@@ -228,6 +228,6 @@ def _column_axis(p: Palette, labels: Sequence[str], bold: int | None, mono: bool
     )
 
 
-def _quoted(label: str) -> str:
+def quoted(label: str) -> str:
     """A label inside a Vega expression's string: it is data, and must not end the string."""
     return label.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "⏎")

@@ -63,6 +63,7 @@ def _levels(layers: int, p: Palette, row: int, alt_text: str) -> dict[str, Any]:
         format="%",
         labelFontSize=11.5,
         labelColor=p.muted,
+        labelAlign={"condition": {"test": "datum.value == 0", "value": "left"}, "value": "right"},
         minExtent=64,
         maxExtent=64,
         labelPadding=7,

@@ -13,7 +13,7 @@ import vl_convert
 from ivx.runs import archive, rows, sheet
 from ivx.runs.request import Request
 
-COMMANDS = ("effects", "interactions")
+COMMANDS = ("effects", "interactions", "pathways")
 """Kinds that the command line knows."""
 
 
@@ -37,19 +37,24 @@ def offer(result: Any, metric: str) -> None:
 def in_python(request: Request, metric: str) -> str:
     """The Python that computes a request again."""
     told = "".join(f", {name}={value!r}" for name, value in _told(request).items())
-    read = f'found.cells("resid_post", {metric!r})' if request.kind == "effects" else f"found.chart({metric!r})"
+    read = {
+        "effects": f'found.cells("resid_post", {metric!r})',
+        "pathways": "found.chart()",
+    }.get(request.kind, f"found.chart({metric!r})")
     return f"import ivx\nfound = ivx.{request.kind}({request.checkpoint!r}, {request.task!r}{told})\n{read}"
 
 
 def in_shell(request: Request, metric: str) -> str:
     """The command that computes a request again."""
-    told = "".join(
-        f" --{name.replace('_', '-')} {','.join(value) if isinstance(value, tuple) else value}"
-        for name, value in _told(request).items()
-    )
-    return (
-        f"python -m ivx {request.kind} --checkpoint {request.checkpoint} --task {request.task}{told} --metric {metric}"
-    )
+    told = "".join(_option(f" --{name.replace('_', '-')}", value) for name, value in _told(request).items())
+    shown = "" if request.kind == "pathways" else f" --metric {metric}"
+    return f"python -m ivx {request.kind} --checkpoint {request.checkpoint} --task {request.task}{told}{shown}"
+
+
+def _option(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return name if value else ""
+    return f"{name} {','.join(value) if isinstance(value, tuple) else value}"
 
 
 def _told(request: Request) -> dict[str, Any]:
@@ -64,6 +69,8 @@ def _told(request: Request) -> dict[str, Any]:
 
 
 def _figures(result: Any) -> list[str]:
+    if result.request.kind == "pathways":
+        return ["here", "there", "overlap"]
     return list(result.maps) if result.request.kind == "effects" else ["pairs"]
 
 

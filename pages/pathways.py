@@ -12,7 +12,7 @@ p = parts.theme()
 request = pathways.controls()
 parts.title(
     "Do the two instructions take the same way?",
-    "With attention, norm scales and gates held as they are in the run, the model is linear: the answer’s logit is "
-    "split exactly over edges, each one head at one layer reading one token for another.",
+    "With attention, norm scales and gates held, the model is linear: the answer’s logit splits exactly over edges, "
+    "each one head reading one token for another.",
 )
 pathways.show(request, p)

@@ -24,6 +24,8 @@ DENSE = 30
 TOP, BOTTOM = 0.75, 1.35
 """Room over the last layer for the name of T_inst, and under the first, in layers."""
 KINDS = ("shared", "toward", "away")
+LABELS = 54
+"""Pixels under a flow for its tokens."""
 LABELLED = 4
 """Ribbons of a flow that are named in it."""
 
@@ -162,8 +164,8 @@ def _frame(
         labelLimit=72,
         labelOverlap=False,
         labelPadding=4,
-        minExtent=64,
-        maxExtent=64,
+        minExtent=LABELS,
+        maxExtent=LABELS,
         grid=True,
         gridColor=p.line,
         gridOpacity=0.7,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from ivx.charts.flow import height_of, level_scale
+from ivx.charts.flow import LABELS, height_of, level_scale
 from ivx.charts.frame import framed
 from ivx.charts.palette import Palette
 
@@ -64,8 +64,8 @@ def _levels(layers: int, p: Palette, row: int, alt_text: str) -> dict[str, Any]:
         labelFontSize=11.5,
         labelColor=p.muted,
         labelAlign={"condition": {"test": "datum.value == 0", "value": "left"}, "value": "right"},
-        minExtent=64,
-        maxExtent=64,
+        minExtent=LABELS,
+        maxExtent=LABELS,
         labelPadding=7,
         grid=True,
         gridColor=p.line,

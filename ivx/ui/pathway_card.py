@@ -7,6 +7,7 @@ from html import escape
 from urllib.parse import urlencode
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from ivx.analysis.drawing import Drawing, name_of
 from ivx.analysis.flow import Pathways
@@ -48,24 +49,34 @@ def part_of(result: Pathways, side: str, name: str) -> Part | None:
     return next((part for part in result.row(layer, head, told[3], run=side) if part.start == told[4]), None)
 
 
-def show(result: Pathways, drawn: tuple[Drawing, Drawing], side: str, name: str, p: Palette) -> None:
-    """The card and, beside it, the head's attention row."""
+def show(
+    result: Pathways,
+    drawn: tuple[Drawing, Drawing],
+    side: str,
+    name: str,
+    p: Palette,
+    *,
+    places: tuple[DeltaGenerator, DeltaGenerator],
+) -> None:
+    """In one place the card, in the other the head's attention row."""
     part = part_of(result, side, name)
     if part is None:
         return
-    left, right = st.columns([1.13, 1.65], gap="medium")
-    with left:
+    with places[0]:
         _card(result, part, side, p)
-    with right:
+        _choice(result, drawn, side, name)
+    with places[1]:
         end = part.end or LAST
         row = result.row(int(part.layer or 0), int(part.head or 0), end, run=side)
-        parts.head(f"Attention of L{part.layer} H{part.head}", f"from {edge_label(result, side, None, end)}, mean")
+        parts.head(
+            f"Attention of L{part.layer} H{part.head}",
+            f"from ‘{edge_label(result, side, None, end)}’, mean over samples",
+        )
         place = {slot.key: (i, slot.label) for i, slot in enumerate(result.found.slots[side])}
         given = [Given(*place[str(one.start)], one.attention or 0.0, one.value, one.share) for one in row]
         marked = place[part.start][0] if part.start is not None else None
         text = f"Attention of layer {part.layer} head {part.head} to {len(given)} tokens"
         st.vega_lite_chart(attention_row(given, palette=p, chosen=marked, alt_text=text), theme=None, width="stretch")
-        _choice(result, drawn, side, name)
         with st.expander("Link and Python"):
             _code(result, part, side, name)
 

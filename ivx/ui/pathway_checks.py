@@ -38,29 +38,25 @@ def ticks(result: Pathways) -> list[dict[str, Any]]:
     ]
 
 
-def show(request: PathwaysRequest, result: Pathways, now: View, p: Palette) -> None:
-    """The causal check, and folded, the run with a patched vector."""
-    left, right = st.columns([1.13, 1.65], gap="medium")
-    with left:
-        _circuit(result, now, p)
-    with right:
-        parts.head("Does the vector open the pathway?", "the bare prompt with and without it")
-        with st.expander("Patch the instruction’s vector into a prompt without an instruction"):
-            _patched(request, result, p)
-
-
-def _circuit(result: Pathways, now: View, p: Palette) -> None:
+def circuit(result: Pathways, now: View, p: Palette) -> None:
+    """The causal check: circuits of the strongest heads in the real model."""
     curves = result.faithfulness()
     if not curves:
-        parts.head("Causal check", "being computed" if now.live else "none: the model does nothing to ablate here")
+        parts.head("In the real model", "being computed" if now.live else "not checked")
         return
     curve = curves[0]
-    parts.head("Causal check", f"heads kept in the real model, others by {curve.ablation}")
+    parts.head("In the real model", f"others by {curve.ablation}")
     sizes = [Size(x.n, x.kept, x.low, x.high, x.random, x.random_low, x.random_high) for x in curve.points]
     text = f"Faithfulness of {len(sizes)} circuits of {curve.unit} beside random sets"
     chart = faithfulness_chart(sizes, unit=curve.unit, palette=p, alt_text=text)
     st.vega_lite_chart(chart, theme=None, width="stretch")
     parts.reading(circuit_reading(curve))
+
+
+def opened(request: PathwaysRequest, result: Pathways, p: Palette) -> None:
+    """Folded: the run whose bare prompt has the vector patched in."""
+    with st.expander("Does the instruction’s vector, patched into a prompt without an instruction, open this pathway?"):
+        _patched(request, result, p)
 
 
 def fidelity(result: Pathways) -> None:

@@ -42,7 +42,8 @@ def flow_reading(result: Pathways, drawing: Drawing) -> str:
 
 def overlap_reading(result: Pathways, drawn: tuple[Drawing, Drawing], n: int) -> str:
     """How many of the drawn edges both have, and the layer that is least alike, beside what one has with itself."""
-    text = f"Of {n} edges each, <b>{len(drawn[0].shared)} are shared</b>."
+    both = len(drawn[0].shared)
+    text = f"Of {n} edges each, <b>{both} {'is' if both == 1 else 'are'} shared</b>."
     if not result.found.overlaps:
         return text
     told = result.overlap()

@@ -123,9 +123,12 @@ def _draw(request: PathwaysRequest, now: View, p: Palette) -> None:
     with legend:
         _legend(p, n)
     with slider:
-        st.select_slider("Edges drawn", sizes, key="edges", format_func=lambda size: _explains(result, int(size)))
-    pathway_card.show(result, drawn, side, chosen, p)
-    pathway_checks.show(request, result, now, p)
+        _slider(result, sizes, n)
+    left, middle, right = st.columns(COLUMNS, gap="medium")
+    pathway_card.show(result, drawn, side, chosen, p, places=(left, middle))
+    with right:
+        pathway_checks.circuit(result, now, p)
+    pathway_checks.opened(request, result, p)
     trust, badge, export = st.columns([5, 1.2, 0.9], gap="medium", vertical_alignment="bottom")
     with trust:
         parts.trust(
@@ -214,6 +217,23 @@ def _overlap(result: Pathways, p: Palette) -> None:
     st.vega_lite_chart(chart, theme=None, width="stretch")
 
 
+def _slider(result: Pathways, sizes: list[str], n: int) -> None:
+    """How many edges are drawn, told by what they explain. Its key follows what is told: Streamlit would reset it."""
+    key = f"edges-{result.run_id}-{len(result.found.explained)}"
+
+    def moved() -> None:
+        st.session_state["edges"] = st.session_state[key]
+
+    st.select_slider(
+        "Edges drawn, and how much of each logit they explain",
+        sizes,
+        value=str(n),
+        key=key,
+        format_func=lambda size: _explains(result, int(size)),
+        on_change=moved,
+    )
+
+
 def _explains(result: Pathways, n: int) -> str:
     """A stop of the slider: how many edges, and what they explain of both."""
     shares = [
@@ -222,7 +242,7 @@ def _explains(result: Pathways, n: int) -> str:
         for one in result.found.explained.get(run, ())
         if one.edges == n and one.share is not None
     ]
-    return f"{n} edges" + (f": {' and '.join(shares)} of the logit" if shares else "")
+    return f"{n} edges" + (f": {' and '.join(shares)}" if shares else "")
 
 
 def _legend(p: Palette, n: int) -> None:

@@ -102,7 +102,7 @@ def flow(
         for stay in stays
     ]
     named = [
-        {"x": x, "y": y, "text": text, "head": name.partition("@")[0]}
+        {"x": x, "y": y, "text": text, "name": name.partition("@")[0]}
         for x, y, text, name in _placed(order, columns=len(labels), layers=layers, chosen=chosen)
     ]
     return {**frame, "datasets": {RIBBONS: rows, STAYS: standing, NAMES: named}}
@@ -174,7 +174,11 @@ def _frame(
     y_axis = level_axis(p, layers) if row_labels else alt.Axis(labels=False, minExtent=0, maxExtent=0, grid=False)
     x, y = alt.X("x:Q", scale=across, title=None, axis=x_axis), alt.Y("y:Q", scale=up, title=None, axis=y_axis)
     width = alt.StrokeWidth("w:Q", scale=None, legend=None)
-    pick = alt.selection_point(name="edge", fields=["name"], on="click", empty=False, clear=False)
+    # A click on any mark that has a selection reaches all of them: a ribbon gives its edge's name, a name its head's.
+    pick, pick_head = (
+        alt.selection_point(name=name, fields=["name"], on="click", empty=False, clear=False)
+        for name in ("edge", "head")
+    )
     shade = _shade(p, marked, (across, x_axis), (up, y_axis), layers)
     stays = (
         alt.Chart(alt.NamedData(name=STAYS))
@@ -209,9 +213,7 @@ def _frame(
     )
     text = alt.Chart(alt.NamedData(name=NAMES)).encode(x=x, y=y, text="text:N")
     halo = text.mark_text(fontSize=11, fontWeight=600, dy=-9, stroke=p.background, strokeWidth=3, strokeJoin="round")
-    over = text.mark_text(fontSize=11, fontWeight=600, dy=-9, color=p.ink, cursor="pointer").add_params(
-        alt.selection_point(name="head", fields=["head"], on="click", empty=False, clear=False)
-    )
+    over = text.mark_text(fontSize=11, fontWeight=600, dy=-9, color=p.ink, cursor="pointer").add_params(pick_head)
     chart = framed(
         alt.layer(*shade, stays, *under, lines, hit, halo, over),
         p,

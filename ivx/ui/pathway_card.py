@@ -16,7 +16,7 @@ from ivx.charts.heatmap import signed
 from ivx.charts.palette import Palette
 from ivx.charts.row import Given, attention_row
 from ivx.ui import parts, view
-from ivx.ui.pathway_readings import edge_label, unit_of
+from ivx.ui.pathway_readings import edge_label, name_of_task, unit_of
 
 NAME = re.compile(r"(\d{1,4})\.(\d{1,4})(?:@([a-z_]{1,20}(?::\d{1,5})?)(?:~([a-z_]{1,20}(?::\d{1,5})?))?)?")
 """`layer.head` of a head, `layer.head@end~start` of an edge."""
@@ -146,9 +146,7 @@ def _like(result: Pathways, part: Part, run: str, side: str) -> Part | None:
 
 
 def _whisker(run: str, result: Pathways, part: Part | None, p: Palette) -> tuple[str, float, float, float, str]:
-    from ivx.ui.pathways import phrase
-
-    name = phrase(result, run)
+    name = name_of_task(result, run)
     if part is None:
         return name, 0.0, 0.0, 0.0, p.muted
     low, high = (part.value if end is None else end for end in (part.low, part.high))

@@ -16,6 +16,12 @@ def unit_of(result: Pathways) -> str:
     return "logit difference" if result.request.of == "contrast" else "logit"
 
 
+def name_of_task(result: Pathways, run: str) -> str:
+    """What is asked for in a run, in short."""
+    name = result.request.task if run == "here" else str(result.receipt["contrast"])
+    return name.rpartition("/")[2].replace("-", " ")
+
+
 def edge_label(result: Pathways, run: str, start: str | None, end: str | None) -> str:
     """Tokens of an edge, as text."""
     labels = {slot.key: slot.label for slot in result.found.slots[run]}

@@ -15,10 +15,10 @@ from ivx.charts.palette import Palette
 from ivx.runs.job import View
 from ivx.runs.tracing import PathwaysRequest
 from ivx.ui import exports, jobs, parts, pathway_card, pathway_checks, pickers, view
-from ivx.ui.pathway_readings import flow_reading, overlap_reading, unit_of
+from ivx.ui.pathway_readings import flow_reading, name_of_task, overlap_reading, unit_of
 
 SAMPLES = 40
-WORDINGS = {"one": "one wording", "many": "many"}
+WORDINGS = {"one": "one", "many": "many"}
 OF = {"contrast": "difference", "logit": "answer"}
 COLUMNS = [1.13, 1.07, 0.58]
 EDGES = "20"
@@ -108,7 +108,7 @@ def _draw(request: PathwaysRequest, now: View, p: Palette) -> None:
     left, middle, right = st.columns(COLUMNS, gap="medium")
     for place, drawing in zip((left, middle), drawn, strict=True):
         with place:
-            parts.head(phrase(result, drawing.run), _measured(result, drawing, now))
+            parts.head(name_of_task(result, drawing.run), _measured(result, drawing, now))
             picture(result, drawing, p, chosen=chosen if side == drawing.run else "", first=drawing.run == "here")
             parts.reading(flow_reading(result, drawing))
     with right:
@@ -164,19 +164,14 @@ def row_of(result: Pathways) -> int:
     return 42 if result.layers <= 12 else 14
 
 
-def phrase(result: Pathways, run: str) -> str:
-    """An instruction in a few words: its last ones, or its task's name where there are many wordings."""
-    rows = result.samples.rows if run == "here" else result.there
-    if len({sample.instruction.text for sample in rows}) > 1:
-        name = result.request.task if run == "here" else str(result.receipt["contrast"])
-        return name.rpartition("/")[2].replace("-", " ")
-    return "… " + " ".join(rows[0].instruction.text.split()[-4:])
-
-
 def _measured(result: Pathways, drawing: Drawing, now: View) -> str:
+    """The instruction's last words, where all samples have one wording, and what is split."""
     if now.live and drawing.run == "here" and not result.found.explained:
         return jobs.status(now)
-    return f"{unit_of(result)} {result.total(drawing.run):.1f}"
+    rows = result.samples.rows if drawing.run == "here" else result.there
+    alike = len({sample.instruction.text for sample in rows}) == 1
+    words = f"… {' '.join(rows[0].instruction.text.split()[-4:])} · " if alike else ""
+    return f"{words}{unit_of(result)} {result.total(drawing.run):.1f}"
 
 
 def picture(result: Pathways, drawing: Drawing, p: Palette, *, chosen: str, first: bool, wait: bool = False) -> None:
@@ -199,12 +194,11 @@ def picture(result: Pathways, drawing: Drawing, p: Palette, *, chosen: str, firs
     key = f"flow-{drawing.run}-{result.run_id}"
 
     def picked() -> None:
-        for name, field in (("edge", "name"), ("head", "head")):
-            points = st.session_state[key]["selection"].get(name) or []
-            if points:
-                st.session_state["side"], st.session_state["edge"] = drawing.run, str(points[0][field])
+        points = st.session_state[key]["selection"].get("edge") or []
+        if points and points[0].get("name"):
+            st.session_state["side"], st.session_state["edge"] = drawing.run, str(points[0]["name"])
 
-    st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=picked, selection_mode=["edge", "head"])
+    st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=picked, selection_mode="edge")
 
 
 def _overlap(result: Pathways, p: Palette) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,8 @@ from ivx.analysis.flow import Pathways
 from ivx.charts.overlap import Size, faithfulness_chart
 from ivx.charts.palette import Palette
 from ivx.engine.fidelity import TOLERANCE
+from ivx.engine.fidelity import Fidelity as Sums
+from ivx.engine.published import RANK
 from ivx.runs.job import View
 from ivx.runs.tracing import PathwaysRequest
 from ivx.ui import jobs, parts, view
@@ -61,20 +64,21 @@ def opened(request: PathwaysRequest, result: Pathways, p: Palette) -> None:
 
 def fidelity(result: Pathways) -> None:
     """Our sum of logits beside the published variant's."""
-    told = result.found.fidelity
+    told, sums = result.found.fidelity, result.found.fidelity.published
     rows = [("these pathways, all edges", f"{told.cosine:.6f}", f"{told.ratio:.6f}", "worst of some samples")]
-    for one in told.published:
-        many = f"{one.paths:,} paths" + (", drawn" if one.drawn else "")
-        rows.append(
-            (f"published sum, {many}", f"{one.everything.cosine:.2f}", f"{one.everything.ratio:.3g}", "one sample")
-        )
-        if one.ranked is not None:
-            share = f"{one.kept:.0%} of them"
+    if sums:
+        paths, n = f"{sums[0].paths:,} paths", len(sums)
+        rows.append((f"published sum of {paths}", *_ends([one.everything for one in sums]), f"range over {n} samples"))
+        ranked = [one.ranked for one in sums if one.ranked is not None]
+        if ranked:
+            drawn = ", of some drawn by chance" if sums[0].drawn else ""
             rows.append(
-                ("… those that rank the answer ≤ 100", f"{one.ranked.cosine:.2f}", f"{one.ranked.ratio:.3g}", share)
+                (f"… those that rank the answer in the first {RANK}{drawn}", *_ends(ranked), f"{len(ranked)} of {n}")
             )
     cells = "".join(
-        "<tr>" + "".join(f'<td class="{"num" if i in (1, 2) else ""}">{c}</td>' for i, c in enumerate(row)) + "</tr>"
+        "<tr>"
+        + "".join(f'<td class="{"num" if i in (1, 2) else "soft"}">{cell}</td>' for i, cell in enumerate(row))
+        + "</tr>"
         for row in rows
     )
     st.html(
@@ -82,6 +86,12 @@ def fidelity(result: Pathways) -> None:
         '<span class="soft">1 and 1 is exact</span></div><table><tr class="soft"><td></td><td class="num">cosine</td>'
         f'<td class="num">norm ratio</td><td></td></tr>{cells}</table></div>'
     )
+
+
+def _ends(found: Sequence[Sums]) -> tuple[str, str]:
+    """Least and largest cosine, and norm ratio."""
+    cosines, ratios = [one.cosine for one in found], [one.ratio for one in found]
+    return f"{min(cosines):.2f} to {max(cosines):.2f}", f"{min(ratios):.3g} to {max(ratios):.3g}"
 
 
 def _patched(request: PathwaysRequest, result: Pathways, p: Palette) -> None:

@@ -27,6 +27,8 @@ from ivx.tasks.samples import Sample, Samples
 
 LISTED = 10
 """Heads, edges and paths in a summary."""
+DRAWN = 400
+"""Edges that are kept at hand for drawings."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +102,14 @@ class Pathways:
 
     def strongest(self, n: int, *, run: str = "here") -> list[Part]:
         """The n strongest edges between tokens: those that a drawing shows."""
-        table = self._means(run, "edge")
-        between = table.filter(pc.not_equal(table["from"], table["to"]))
-        order = np.argsort(-np.abs(between["value"].to_numpy()), kind="stable")[:n]
-        return self._told(between.take(order), run, "edge")
+        if run not in self._strongest or len(self._strongest[run]) < n:
+            table = self._means(run, "edge")
+            between = pc.not_equal(table["from"], table["to"]).to_numpy()
+            size = np.where(between, np.abs(table["value"].to_numpy()), -1.0)
+            most = min(max(n, DRAWN), int(between.sum()))
+            top = np.argpartition(-size, most - 1)[:most] if most else np.zeros(0, int)
+            self._strongest[run] = self._told(table.take(top[np.lexsort((top, -size[top]))]), run, "edge")
+        return self._strongest[run][:n]
 
     def row(self, layer: int, head: int, end: str, *, run: str = "here") -> list[Part]:
         """All edges of one head into one slot, as the slots stand: its attention row, and what each is worth."""
@@ -213,17 +219,24 @@ class Pathways:
             "faithfulness": [asdict(curve) for curve in self.found.curves],
         }
 
-    def _means(self, run: str, kind: str) -> pa.Table:
+    def _means(self, run: str, kind: str, *, each: bool = False) -> pa.Table:
+        """Rows of one kind: means, or those of `each` sample."""
         if run not in self.found.slots:
             raise IvxError(f"there are no {run!r} runs here: use one of {', '.join(self.found.slots)}")
-        if (run, kind) not in self._known:
-            wanted = (pc.field("run") == run) & (pc.field("kind") == kind) & pc.field("item").is_null()
-            self._known[run, kind] = self.table.filter(wanted)
-        return self._known[run, kind]
+        if (run, kind, each) not in self._known:
+            item = pc.field("item").is_valid() if each else pc.field("item").is_null()
+            wanted = (pc.field("run") == run) & (pc.field("kind") == kind) & item
+            self._known[run, kind, each] = self.table.filter(wanted)
+        return self._known[run, kind, each]
 
     @cached_property
-    def _known(self) -> dict[tuple[str, str], pa.Table]:
-        """Rows of means that were asked for."""
+    def _known(self) -> dict[tuple[str, str, bool], pa.Table]:
+        """Rows that were asked for."""
+        return {}
+
+    @cached_property
+    def _strongest(self) -> dict[str, list[Part]]:
+        """The strongest edges of runs that were asked for."""
         return {}
 
     def _coarse_pairs(self) -> set[tuple[str, str]]:

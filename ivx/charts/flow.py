@@ -15,6 +15,8 @@ from ivx.charts.palette import Palette
 
 RIBBONS, STAYS, NAMES = "ribbons", "stays", "names"
 """Names of a flow's data in its spec."""
+SHOWN = "shown"
+"""A parameter of it: the columns that are labelled."""
 STEPS = 22
 """Points of a ribbon; they are made in the browser, so that a redraw sends one row an edge."""
 WIDEST = 12.0
@@ -80,16 +82,7 @@ def flow(
     shown = sorted(touched) if len(labels) > DENSE else list(range(len(labels)))
     if marked is not None and marked not in shown:
         shown = sorted([*shown, marked])
-    frame = _frame(
-        tuple(labels),
-        shown=tuple(shown),
-        layers=layers,
-        marked=marked,
-        palette=palette,
-        row_labels=row_labels,
-        row=row,
-        alt_text=alt_text,
-    )
+    frame = _frame(tuple(labels), layers=layers, marked=marked, palette=palette, row_labels=row_labels, row=row)
     # The widest first: thin ones lie over them, and can be clicked.
     order = sorted(ribbons, key=lambda ribbon: (ribbon.name == chosen, -ribbon.width))
     rows = [
@@ -105,7 +98,8 @@ def flow(
         {"x": x, "y": y, "text": text, "name": name.partition("@")[0]}
         for x, y, text, name in _placed(order, columns=len(labels), layers=layers, chosen=chosen)
     ]
-    return {**frame, "datasets": {RIBBONS: rows, STAYS: standing, NAMES: named}}
+    told = {"description": alt_text, "params": [*frame["params"], {"name": SHOWN, "value": shown}]}
+    return {**frame, **told, "datasets": {RIBBONS: rows, STAYS: standing, NAMES: named}}
 
 
 def _placed(
@@ -138,23 +132,22 @@ def smooth(t: float) -> float:
 def _frame(
     labels: tuple[str, ...],
     *,
-    shown: tuple[int, ...],
     layers: int,
     marked: int | None,
     palette: Palette,
     row_labels: bool,
     row: int,
-    alt_text: str,
 ) -> dict[str, Any]:
-    """All of a flow but its data."""
+    """All of a flow but its data and which columns are labelled. Building it takes a hundred times as long."""
     p, n = palette, len(labels)
     dense = n > DENSE
     across = alt.Scale(domain=[-0.6, n - 0.4], nice=False, zero=False)
     up = level_scale(layers)
-    names = "{" + ", ".join(f"'{i}': '{quoted(labels[i])}'" for i in shown) + "}"
+    names = "[" + ", ".join(f"'{quoted(label)}'" for label in labels) + "]"
+    labelled = f"indexof({SHOWN}, datum.value) >= 0"
     x_axis = alt.Axis(
-        values=list(shown),
-        labelExpr=f"{names}[datum.value]",
+        values=list(range(n)),
+        labelExpr=f"{labelled} ? {names}[datum.value] : ''",
         labelAngle=-90 if dense else -38,
         labelAlign="right",
         labelBaseline="middle" if dense else "top",
@@ -167,7 +160,7 @@ def _frame(
         minExtent=LABELS,
         maxExtent=LABELS,
         grid=True,
-        gridColor=p.line,
+        gridColor={"condition": {"test": labelled, "value": p.line}, "value": p.background},
         gridOpacity=0.7,
         title=None,
     )
@@ -219,7 +212,7 @@ def _frame(
         p,
         height=height_of(layers, row),
         right=4,
-        alt_text=alt_text,
+        alt_text="",
     )
     return chart.to_dict()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -134,10 +133,11 @@ class Pathways:
 
     def by_head(self, run: str = "here") -> dict[tuple[int, int], float]:
         """What each head is worth over all tokens, strongest first."""
-        found: dict[tuple[int, int], float] = defaultdict(float)
-        for part in self.parts("head", run=run):
-            found[part.layer, part.head] += part.value  # type: ignore[index]
-        return dict(sorted(found.items(), key=lambda pair: -abs(pair[1])))
+        table = self._means(run, "head")
+        at = table["layer"].to_numpy() * self.heads + table["head"].to_numpy()
+        sums = np.bincount(at, weights=table["value"].to_numpy(), minlength=self.layers * self.heads)
+        order = np.argsort(-np.abs(sums), kind="stable")
+        return {divmod(int(i), self.heads): float(sums[i]) for i in order}
 
     def head(self, layer: int, head: int, *, run: str = "here") -> Part:
         """One head over all tokens, with its interval over samples."""

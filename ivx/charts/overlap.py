@@ -124,7 +124,9 @@ def _sizes(
         axis=alt.Axis(values=list(ticks[::every]), format=",d", grid=False, labelOverlap=True),
     )
     up = alt.Scale(domain=list(reach), nice=False)
-    axis = alt.Axis(values=[0, 0.5, 1], format="%", grid=True, gridColor=p.line, minExtent=34, maxExtent=34)
+    wide = reach[1] - reach[0] > 3  # where hardly anything is there to be kept, shares are of any size
+    steps = {"tickCount": 4} if wide else {"values": [0, 0.5, 1]}
+    axis = alt.Axis(**steps, format="%", grid=True, gridColor=p.line, minExtent=40, maxExtent=40)
     base = alt.Chart(alt.NamedData(name=POINTS)).encode(x=x)
 
     def at(name: str) -> alt.Y:

@@ -74,8 +74,7 @@ def show(request: PathwaysRequest | None, p: Palette) -> None:
     if request is None:
         found = view.stored_run("pathways")
         if found is not None:
-            _draw(found.request, View("done", 1, 1, None, found, "", "", stored=True), p)
-            _to_url(None, found.run_id)
+            st.fragment(_stored)(found, p)
         return
     _to_url(request)
 
@@ -84,6 +83,11 @@ def show(request: PathwaysRequest | None, p: Palette) -> None:
         _to_url(request)  # a click reruns the fragment alone
 
     jobs.follow(request, draw=draw, empty=lambda: _empty(request, p))
+
+
+def _stored(found: Pathways, p: Palette) -> None:
+    _draw(found.request, View("done", 1, 1, None, found, "", "", stored=True), p)
+    _to_url(None, found.run_id)
 
 
 def _to_url(request: PathwaysRequest | None, run: str = "") -> None:

@@ -103,11 +103,9 @@ def pack(
 
 def unpack(source: Path | str | BinaryIO) -> Unpacked:
     """The run in an archive, or in a folder into which one was unpacked; whatever does not fit raises `IvxError`."""
-    from ivx.analysis.result import ROWS
-
     found = members.members(source)
     asked, receipt, context = (_json(found[name], name) for name in ("asked.json", "receipt.json", "context.json"))
-    table = rows.read(found["rows.parquet"], ROWS)
+    table = rows.read(found["rows.parquet"], _saved().schema(asked))
     _check_same(asked, receipt, table)
     origin = receipt.get("origin", receipt["run"])
     marks = {"run": _address(asked, context, origin, table), "origin": origin, "imported": True}
@@ -136,7 +134,7 @@ def of_result(found: Result, *, metric: str = "contrast") -> bytes:
     from ivx.analysis.separation import Separability
 
     receipt = found.receipt
-    if isinstance(found, Erasure | Pathways | Separability):
+    if isinstance(found, Erasure | Separability):
         raise IvxError(
             f"run {receipt['run']} is one of {receipt['kind']}, which has no archive: use --out for its rows"
         )
@@ -146,7 +144,7 @@ def of_result(found: Result, *, metric: str = "contrast") -> bytes:
         context=_saved().context(found),
         table=found.table,
         figures=found.figures(metric),
-        chart={"metric": metric},
+        chart={} if isinstance(found, Pathways) else {"metric": metric},
     )
 
 

@@ -60,6 +60,8 @@ def replay(store: Store, model: Model, request: ReplayRequest, *, beat: Callable
     if model.fingerprint != found.receipt["checkpoint"]["fingerprint"]:
         raise IvxError(f"{model.name} has changed since run {request.run} was computed: its weights are others")
     analysis, again = import_module(f"ivx.analysis.{found.request.kind}"), []
+    if hasattr(analysis, "retraced"):
+        return Replayed(*analysis.retraced(model, found, rows=request.rows, seed=request.seed, beat=beat))
     if not hasattr(analysis, "runs_of"):
         raise IvxError(f"run {request.run} holds no patched rows, so none can be computed again by itself")
     patched = found.table.filter(np.array([role != "told" for role in found.table["role"].to_pylist()]))

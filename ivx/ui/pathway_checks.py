@@ -23,7 +23,9 @@ from ivx.ui.pathway_readings import circuit_reading, patched_reading
 def ticks(result: Pathways) -> list[dict[str, Any]]:
     """The surrogate's own checks on this very run, as a receipt has them."""
     told = result.found.fidelity
-    most = {str(kind).removeprefix("torch."): value for kind, value in TOLERANCE.items()}[result.receipt["dtype"]]
+    most = {str(kind).removeprefix("torch."): value for kind, value in TOLERANCE.items()}.get(
+        result.receipt["dtype"], 0.0
+    )
     apart = max(abs(1 - told.cosine), abs(1 - told.ratio))
     return [
         {

@@ -88,6 +88,14 @@ def request_of(asked: dict[str, Any]) -> Asked:
     return found
 
 
+def schema(asked: dict[str, Any]) -> pa.Schema:
+    """The columns of the rows of what was asked; raises `IvxError`."""
+    from ivx.analysis.result import ROWS
+
+    found: pa.Schema = getattr(_form(request_of(asked)), "ROWS", ROWS)
+    return found
+
+
 def checked(found: Result) -> Result:
     """The result itself, when its rows and receipt can be what a sweep returned; else raises `IvxError`."""
     form = _form(found.request)
@@ -98,5 +106,6 @@ def checked(found: Result) -> Result:
 
 
 def _form(request: Asked) -> Any:
-    """The module of a kind, read when it is needed: `KEYS`, `written`, `read`, and `check` where it can be imported."""
+    """The module of a kind, read when it is needed: `KEYS`, `written`, `read`; where it can be imported `check`,
+    and `ROWS` where those are no sweep's."""
     return import_module(f"{__name__}.{'effects' if isinstance(request, ScanRequest) else request.kind}")

@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 def check_sweep(found: Swept, *, sites: Sequence[str]) -> None:
     """Refuse a result whose rows and receipt are not what sweeps of these sites return; raises `IvxError`."""
-    _check_receipt(found)
+    check_receipt(found)
     table, n = found.table, len(found.samples.rows)
     for name in table.column_names:
         if name != "kl_reference" and table[name].null_count:
             refuse(f"rows, column {name}", "a value in every row")
     for name in ("logit", "contrast", "logsumexp", "kl_target", "kl_reference"):
-        _numbers(table[name], f"rows, column {name}")
-    _numbers(table["sample"], "rows, column sample", low=0, high=n - 1)
-    _numbers(table["rank"], "rows, column rank", low=1, high=IDS - 1)
+        check_numbers(table[name], f"rows, column {name}")
+    check_numbers(table["sample"], "rows, column sample", low=0, high=n - 1)
+    check_numbers(table["rank"], "rows, column rank", low=1, high=IDS - 1)
     for name, allowed in (("role", ROLES), ("site", (*sites, ""))):
         strange = set(pc.unique(table[name]).to_pylist()) - set(allowed)
         if strange:
@@ -44,16 +44,17 @@ def check_sweep(found: Swept, *, sites: Sequence[str]) -> None:
         values = pc.list_flatten(table[name])
         if values.null_count:
             refuse(f"rows, column {name}", "no gap in a list")
-        _numbers(values, f"rows, column {name}", low=low, high=high)
+        check_numbers(values, f"rows, column {name}", low=low, high=high)
 
 
-def _numbers(values: pa.ChunkedArray, what: str, *, low: float = -LARGEST, high: float = LARGEST) -> None:
+def check_numbers(values: pa.ChunkedArray, what: str, *, low: float = -LARGEST, high: float = LARGEST) -> None:
     """Refuse what is not within bounds; NaN never is, null is let through."""
     if not pc.all(pc.and_(pc.greater_equal(values, low), pc.less_equal(values, high)), min_count=0).as_py():
         refuse(what, f"a finite number from {low:,.0f} to {high:,.0f}")
 
 
-def _check_receipt(found: Swept) -> None:
+def check_receipt(found: Any) -> None:
+    """Refuse a receipt that does not tell of this result; raises `IvxError`."""
     told = found.receipt
     for name in ("task", "contrast", "dtype", "device", "engine", "how"):
         text(told.get(name), f"receipt, {name}")

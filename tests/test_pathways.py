@@ -215,7 +215,7 @@ def test_a_result_is_kept_whole_and_comes_back(tmp_path) -> None:
     assert stored(store, request) is None
     model = ivx.load("tiny-sft")
     fresh = computed(store, model, request, on_progress=lambda result, done, total: told.append((done, total)))
-    assert told[-1] == (32, 32) and fresh.table.num_rows == fresh.receipt["rows"]
+    assert told[-1] == (48, 48) and fresh.table.num_rows == fresh.receipt["rows"]
     again = stored(store, request)
     assert again.table.equals(fresh.table) and again.found == fresh.found
     assert (again.samples, again.there, again.heads) == (fresh.samples, fresh.there, fresh.heads)
@@ -285,7 +285,7 @@ def test_slots_and_curves_that_no_sweep_returns(found) -> None:
         checked(replace(found, table=doubled, receipt={**found.receipt, "rows": doubled.num_rows}))
 
 
-def test_what_a_drawing_explains_is_the_sum_of_its_paths(model) -> None:
+def test_what_a_drawing_explains_is_the_sum_of_its_paths() -> None:
     """Against every path listed one by one, on a model small enough."""
     small = random_model("gpt2", tokenizer=TOKENIZER, check=False)
     prompt = [5, 9, 3, 17]

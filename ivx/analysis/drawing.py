@@ -6,6 +6,7 @@ beside one another they could not be told apart. An edge is named `layer.head@en
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -146,6 +147,10 @@ def figures(found: Pathways, n: int = PRINTED) -> dict[str, dict[str, Any]]:
 
 
 def _printed(spec: dict[str, Any], title: str, *, width: int) -> dict[str, Any]:
-    layer = [{key: value for key, value in part.items() if key != "params"} for part in spec["layer"]]
-    kept = {key: value for key, value in spec.items() if key != "params"}
-    return {**kept, "layer": layer, "width": width, "title": {"text": title, "anchor": "start", "fontSize": 12}}
+    """A spec of its own: titled, with nothing to click, and its parameters written out, for it may stand in another."""
+    written = json.dumps({key: value for key, value in spec.items() if key not in ("params", "datasets")})
+    for param in spec.get("params", ()):
+        if "value" in param:
+            written = written.replace(f"indexof({param['name']},", f"indexof({json.dumps(param['value'])},")
+    shown = {"width": width, "title": {"text": title, "anchor": "start", "fontSize": 12}}
+    return {**json.loads(written), **shown, "datasets": spec["datasets"]}

@@ -222,10 +222,8 @@ def test_a_result_is_kept_whole_and_comes_back(tmp_path) -> None:
     assert json.dumps(again.overlap().layers[0].__dict__) == json.dumps(fresh.overlap().layers[0].__dict__)
     assert again.summary()["heads"] == fresh.summary()["heads"]
     run = store.find(fresh.run_id)
-    with pytest.raises(IvxError, match="has no archive"):
-        of_result(again)
-    with pytest.raises(IvxError, match="holds no patched rows"):
-        replay(store, model, ReplayRequest("tiny-sft", fresh.run_id))
+    replayed = replay(store, model, ReplayRequest(fresh.run_id, "tiny-sft", rows=40))
+    assert {key[1] for key in replayed.rows} >= {"node", "head"} and replayed.largest < 1e-4
     context = run.kept("context")
     context["found"]["overlaps"][0]["layers"][0]["jaccard"] = "much"
     run.keep("context", context)
@@ -308,26 +306,24 @@ def test_more_edges_explain_all_in_the_end(model, found) -> None:
     assert all(one.low <= one.share <= one.high for one in found.found.explained["here"])
 
 
-def test_attention_rows_sum_to_one(model) -> None:
-    told = ivx.pathways(model, **TASK, samples=4, wording=3, ablation="none", paths=0)
-    ids = torch.tensor([told.samples.rows[0].instructed])
-    assert len({len(s.instructed) for s in told.samples.rows}) > 1, "slots of several tokens are averaged"
+def test_attention_rows_are_the_models_own(model, found) -> None:
     for layer, head in ((0, 1), (4, 3)):
-        row = told.row(layer, head, "after:1")
+        row = found.row(layer, head, "after:1")
         assert sum(part.attention for part in row) == pytest.approx(1, abs=1e-9)
-        assert [part.start for part in row] == [slot.key for slot in told.found.slots["here"]]
+        assert [part.start for part in row] == [slot.key for slot in found.found.slots["here"]]
+    one = ivx.pathways(model, **TASK, samples=1, wording=3, ablation="none", paths=0)
+    ids = torch.tensor([one.samples.rows[0].instructed])
     config = model.hf.config
     before, config._attn_implementation = config._attn_implementation, "eager"
     try:
         weights = model.hf(input_ids=ids, output_attentions=True).attentions[4][0, 3, -1]
     finally:
         config._attn_implementation = before
-    one = ivx.pathways(model, **TASK, samples=1, wording=3, ablation="none", paths=0)
     mine = {part.start: part.attention for part in one.row(4, 3, "after:1")}
     keys = keys_of(one.samples.rows[0], told=True, apart=True)
     for key in set(keys):
         at = [i for i, name in enumerate(keys) if name == key]
-        assert mine[key] == pytest.approx(float(weights[at].sum()), abs=1e-9)
+        assert mine[key] == pytest.approx(float(weights[at].sum()), abs=1e-6), "its softmax is in float32"
 
 
 def test_a_head_is_the_mean_of_its_samples(found) -> None:

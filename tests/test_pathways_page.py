@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from ivx.runs.archive import opened as opened_archive
 
 pytestmark = pytest.mark.browser
-PATIENCE = 90_000
+PATIENCE = 240_000
 CARD = "[data-testid=ivx-card]"
 
 

@@ -70,7 +70,13 @@ def fidelity(result: Pathways) -> None:
     rows = [("these pathways, all edges", f"{told.cosine:.6f}", f"{told.ratio:.6f}", "worst of some samples")]
     if sums:
         paths, n = f"{sums[0].paths:,} paths", len(sums)
-        rows.append((f"published sum of {paths}", *_ends([one.everything for one in sums]), f"range over {n} samples"))
+        rows.append(
+            (
+                f"published sum of {paths}",
+                *_ends([one.everything for one in sums]),
+                f"{n} samples" if n > 1 else "1 sample",
+            )
+        )
         ranked = [one.ranked for one in sums if one.ranked is not None]
         if ranked:
             drawn = ", of some drawn by chance" if sums[0].drawn else ""
@@ -93,6 +99,8 @@ def fidelity(result: Pathways) -> None:
 def _ends(found: Sequence[Sums]) -> tuple[str, str]:
     """Least and largest cosine, and norm ratio."""
     cosines, ratios = [one.cosine for one in found], [one.ratio for one in found]
+    if len(found) == 1:
+        return f"{cosines[0]:.2f}", f"{ratios[0]:.3g}"
     return f"{min(cosines):.2f} to {max(cosines):.2f}", f"{min(ratios):.3g} to {max(ratios):.3g}"
 
 

@@ -18,6 +18,8 @@ from ivx.ui import exports, jobs, parts, pathway_card, pathway_checks, pickers, 
 from ivx.ui.pathway_readings import flow_reading, name_of_task, overlap_reading, unit_of
 
 SAMPLES = 40
+TRACED = 1
+"""Samples whose paths are searched, and whose published sum is taken: the slowest part."""
 WORDINGS = {"one": "one", "many": "many"}
 OF = {"contrast": "difference", "logit": "answer"}
 COLUMNS = [1.13, 1.07, 0.58]
@@ -58,6 +60,7 @@ def controls() -> PathwaysRequest | None:
         wording=0 if wording != "many" else None,
         of=str(of or "contrast"),
         samples=SAMPLES,
+        traced=TRACED,
         published=True,
         **loading(checkpoint),  # type: ignore[arg-type]
     )

@@ -189,13 +189,13 @@ class Pathways:
         """The curves of the causal check; none where it was left out, or the model does nothing here."""
         return self.found.curves
 
-    def figures(self, _: str = "") -> dict[str, dict[str, Any]]:
+    def figures(self) -> dict[str, dict[str, Any]]:
         """Vega-Lite specs for print: both flows, the overlap by layer, and the causal check's curves."""
         from ivx.analysis.drawing import figures
 
         return figures(self)
 
-    def chart(self, _: str = "") -> alt.HConcatChart:
+    def chart(self) -> alt.HConcatChart:
         """Both flows and the overlap, side by side."""
         from ivx.charts.figure import beside
 

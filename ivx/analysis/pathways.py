@@ -22,7 +22,7 @@ from ivx.analysis.flow import Fidelity, Found, Pathways, Traced
 from ivx.analysis.maps import column_at, columns_of
 from ivx.analysis.overlap import Overlap, overlap
 from ivx.analysis.parts import SCHEMA, table_of
-from ivx.analysis.retraced import retraced_of
+from ivx.analysis.retraced import Key, retraced
 from ivx.analysis.rows import instruction_of, opened, prepared
 from ivx.analysis.slots import SHARED, Alignment
 from ivx.analysis.swept import Asked, Parts, swept
@@ -109,12 +109,12 @@ def compute(
     return result()
 
 
-def retraced(
+def again(
     model: Model, found: Pathways, *, rows: int, seed: int, beat: Callable[[], None]
-) -> tuple[tuple[tuple[str, str, str, int], ...], tuple[float, ...], tuple[float, ...]]:
+) -> tuple[Sequence[Key], Sequence[float], Sequence[float]]:
     """Some samples' rows computed again: their names, what is stored, and what comes out now."""
     kinds = {asked.name: asked for asked in _kinds(model, found.request, found.samples.rows, found.there)}
-    return retraced_of(model, found, kinds, rows=rows, seed=seed, beat=beat)
+    return retraced(model, found, kinds, rows=rows, seed=seed, beat=beat)
 
 
 def _fidelity(model: Model, rows: Sequence[Sample]) -> Reconstructed:

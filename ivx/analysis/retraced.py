@@ -21,7 +21,7 @@ Key = tuple[str, str, str, int]
 """Run, kind, place and sample."""
 
 
-def retraced_of(
+def retraced(
     model: Model, found: Pathways, kinds: Mapping[str, Asked], *, rows: int, seed: int, beat: Callable[[], None]
 ) -> tuple[tuple[Key, ...], tuple[float, ...], tuple[float, ...]]:
     """Rows of samples drawn by chance: their names, what is stored, and what comes out now.

@@ -105,7 +105,8 @@ def unpack(source: Path | str | BinaryIO) -> Unpacked:
     """The run in an archive, or in a folder into which one was unpacked; whatever does not fit raises `IvxError`."""
     found = members.members(source)
     asked, receipt, context = (_json(found[name], name) for name in ("asked.json", "receipt.json", "context.json"))
-    table = rows.read(found["rows.parquet"], _saved().schema(asked))
+    schema, longest = _saved().rows_of(asked)
+    table = rows.read(found["rows.parquet"], schema, longest=longest)
     _check_same(asked, receipt, table)
     origin = receipt.get("origin", receipt["run"])
     marks = {"run": _address(asked, context, origin, table), "origin": origin, "imported": True}
@@ -129,23 +130,20 @@ def _address(asked: dict[str, Any], context: dict[str, Any], origin: str, table:
 
 def of_result(found: Result, *, metric: str = "contrast") -> bytes:
     """The archive of a result, its maps drawn under one metric."""
-    from ivx.analysis.erased import Erasure
-    from ivx.analysis.flow import Pathways
-    from ivx.analysis.separation import Separability
-
-    receipt = found.receipt
-    if isinstance(found, Erasure | Separability):
-        raise IvxError(
-            f"run {receipt['run']} is one of {receipt['kind']}, which has no archive: use --out for its rows"
-        )
+    receipt, chart = found.receipt, chart_of(found, metric=metric)
     return pack(
         asked={"kind": found.request.kind, **{name: receipt[name] for name in ("request", "checkpoint")}},
         receipt=receipt,
         context=_saved().context(found),
         table=found.table,
-        figures=found.figures(metric),
-        chart={} if isinstance(found, Pathways) else {"metric": metric},
+        figures=found.figures(**chart),
+        chart=chart,
     )
+
+
+def chart_of(found: Result, *, metric: str) -> dict[str, str]:
+    """What a result's `figures` and `chart` are called with: a metric, where it is read by one."""
+    return {} if found.request.kind in ("separability", "pathways") else {"metric": metric}
 
 
 def stored(run: Run) -> Result:

@@ -18,9 +18,16 @@ from ivx.ui import parts, view
 
 REPLAYED = 5
 """Rows that are computed again."""
-PAGES = {"effects": "effects", "interactions": "interactions", "game": "interactions", "pathways": "pathways"}
+PAGES = {
+    "effects": "effects",
+    "interactions": "interactions",
+    "game": "interactions",
+    "separability": "separability",
+    "erasure": "separability",
+    "pathways": "pathways",
+}
 """Which page draws which kind."""
-ARCHIVED = ("effects", "interactions", "game", "scan", "pathways")
+ARCHIVED = ("effects", "interactions", "game", "scan", "separability", "erasure", "pathways")
 """Kinds that go into a zip."""
 STATES = {"complete": "complete", "partial": "stopped midway", "running": "being computed"}
 
@@ -153,7 +160,7 @@ def _one(store: Store, entry: Entry) -> None:
         f"Replay {REPLAYED} rows",
         width="stretch",
         disabled=not own,
-        help="Rows drawn by chance are computed again, each by itself and without batches."
+        help="Rows drawn by chance are computed again, one at a time by plain hooks."
         if own
         else "This run was not computed here.",
     ):
@@ -204,8 +211,8 @@ def _replay(wanted: ReplayRequest) -> None:
         elif isinstance(now.result, Replayed):
             found = now.result
             parts.note(
-                f"{len(found.rows)} rows computed again, one by one: the largest deviation of a logit is "
-                f"{parts.deviation(found.largest)}."
+                f"{len(found.rows)} rows computed again by plain hooks: the largest deviation of "
+                f"{'an' if found.what[0] in 'aeiou' else 'a'} {found.what} is {parts.deviation(found.largest)}."
             )
         else:
             parts.note(now.message)

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from ivx.analysis.flow import Found, Pathways
 from ivx.analysis.parts import KINDS
 from ivx.analysis.parts import SCHEMA as ROWS
-from ivx.analysis.saved.foreign import check_numbers, check_receipt
+from ivx.analysis.saved.foreign import bounded, check_receipt
 from ivx.analysis.saved.samples import (
     MAX_COLUMNS,
     SAMPLES,
@@ -23,7 +23,7 @@ from ivx.analysis.saved.samples import (
     samples_written,
 )
 from ivx.analysis.typed import typed
-from ivx.analysis.values import LARGEST, each, refuse, whole
+from ivx.analysis.values import LARGEST, each, maybe, refuse, text, whole
 from ivx.runs.run import FLOW
 from ivx.runs.tracing import PathwaysRequest
 
@@ -63,7 +63,8 @@ def read(request: PathwaysRequest, told: dict[str, Any], table: pa.Table, receip
 
 def check(found: Pathways) -> None:
     """Refuse rows, slots and comparisons that no sweep of the surrogate returned; raises `IvxError`."""
-    check_receipt(found)
+    maybe(found.receipt.get("contrast"), "receipt, contrast", text)
+    check_receipt(found.receipt, rows=found.table.num_rows, samples=len(found.samples.rows))
     _check_slots(found)
     _check_found(found)
     table, n = found.table, len(found.samples.rows)
@@ -74,7 +75,7 @@ def check(found: Pathways) -> None:
         ("attention", 0, 1 + ROUNDING),
         *((name, -LARGEST, LARGEST) for name in ("value", "low", "high", "first_half", "second_half")),
     ):
-        check_numbers(table[name], f"rows, column {name}", low=low, high=high)
+        bounded(table[name], f"rows, column {name}", low=low, high=high)
     for name, allowed in (("run", set(found.found.slots)), ("kind", set(KINDS))):
         if not set(pc.unique(table[name]).to_pylist()) <= allowed:
             refuse(f"rows, column {name}", f"one of {', '.join(sorted(allowed))}")

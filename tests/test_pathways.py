@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import zipfile
 from dataclasses import replace
 
@@ -23,7 +24,7 @@ from ivx.analysis.parts import SCHEMA
 from ivx.analysis.saved import checked
 from ivx.analysis.slots import Alignment, Slot, keys_of
 from ivx.analysis.swept import Asked, swept
-from ivx.cli import main
+from ivx.cli import _parser, main
 from ivx.engine.paths import strongest
 from ivx.engine.surrogate import Surrogate
 from ivx.errors import AddressError, Cancelled, IvxError, TaskError
@@ -386,6 +387,17 @@ def test_on_the_command_line(capsys) -> None:
     assert "parts sum to the logits with cosine" in capsys.readouterr().out
     assert main([*asked, "--of", "rank"]) == 2
     assert "use contrast, logit" in capsys.readouterr().err
+
+
+def test_what_is_written_to_compute_it_again_is_that_request() -> None:
+    from ivx.ui.exports import in_python, in_shell
+
+    request = PathwaysRequest("tiny-sft", "animal/colour", wording=0, published=True, traced=1, of="logit")
+    told = _parser().parse_args(shlex.split(in_shell(request, "logit"))[3:])
+    assert all(
+        getattr(told, name) == getattr(request, name) for name in ("wording", "published", "traced", "of", "task")
+    )
+    assert "ivx.pathways('tiny-sft', 'animal/colour', samples=40, of='logit', wording=0" in in_python(request, "logit")
 
 
 def test_batches_change_nothing(model, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -181,7 +181,7 @@ def _measured(result: Pathways, drawing: Drawing, now: View) -> str:
     return f"{words}{unit_of(result)} {result.total(drawing.run):.1f}"
 
 
-def picture(result: Pathways, drawing: Drawing, p: Palette, *, chosen: str, first: bool, wait: bool = False) -> None:
+def picture(result: Pathways, drawing: Drawing, p: Palette, *, chosen: str, first: bool) -> None:
     """One flow; a click on a ribbon, or on a head's name, chooses it."""
     chart = flow(
         drawing.ribbons,

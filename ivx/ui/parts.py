@@ -96,13 +96,13 @@ def deviation(value: float) -> str:
     return f"{value:.0e}" if value else "0"
 
 
-def trust(receipt: dict[str, Any], *, rows: str) -> None:
-    """Ticks of the checks that passed on this very checkpoint, with what they measured."""
+def trust(receipt: dict[str, Any], *, rows: str, more: Sequence[dict[str, Any]] = ()) -> None:
+    """Ticks of the checks that passed on this very checkpoint, with what they measured; `more` are of the result."""
     ticks = "".join(
         f'<span title="{escape(check["detail"], quote=True)}"><span class="tick">✓</span> {escape(check["name"])}'
         + ("" if check["deviation"] is None else f" <code>{deviation(check['deviation'])}</code>")
         + "</span>"
-        for check in receipt["checks"]
+        for check in (*more, *receipt["checks"])
         if check["passed"]
     )
     if receipt.get("imported"):

@@ -33,7 +33,8 @@ def finished(page: Page) -> None:
 @pytest.mark.parametrize(
     ("path", "question"),
     [
-        ("/", "Which states carry the instruction?"),
+        ("/", "Where does the instruction live?"),
+        ("/overview", "Where does the instruction live?"),
         ("/effects", "Which states carry the instruction?"),
         ("/interactions", "Do layers act together?"),
         ("/checkpoints", "Can this checkpoint be trusted?"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import partial
 from typing import Any
@@ -39,6 +39,15 @@ def offer(result: Any, metric: str) -> None:
         st.code(in_python(result.request, metric), language="python", wrap_lines=True)
         if result.request.kind in COMMANDS:
             st.code(in_shell(result.request, metric), language="bash", wrap_lines=True)
+
+
+def offer_several(results: Sequence[Any], metric: str) -> None:
+    """A button that opens each result's archive."""
+    with st.popover("Export", width="stretch"):
+        for result in results:
+            label = f"Zip of the {result.request.kind}: rows, figures, receipt, notebook"
+            content = partial(archive.of_result, result, metric=metric)
+            st.download_button(label, content, f"ivx-{result.run_id}.zip", on_click="ignore")
 
 
 def in_python(request: BaseRequest, metric: str) -> str:

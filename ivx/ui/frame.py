@@ -26,6 +26,7 @@ def _pages() -> list:
     folder = ROOT / "pages"
     return [
         st.Page(_landing, title="ivx", url_path="home", default=True, visibility="hidden"),
+        st.Page(folder / "overview.py", title="Overview", url_path="overview"),
         st.Page(folder / "effects.py", title="Effects", url_path="effects"),
         st.Page(folder / "separability.py", title="Separability", url_path="separability"),
         st.Page(folder / "interactions.py", title="Interactions", url_path="interactions"),
@@ -36,7 +37,7 @@ def _pages() -> list:
 
 
 def _landing() -> None:
-    st.switch_page(ROOT / "pages" / "effects.py")
+    st.switch_page(ROOT / "pages" / "overview.py")
 
 
 def run() -> None:

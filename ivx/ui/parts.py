@@ -31,11 +31,12 @@ def title(question: str, lede: str) -> None:
     )
 
 
-def head(name: str, what: str) -> None:
-    """A panel's title, and on the right what it measures."""
-    st.html(
-        f'<div class="ivx-head"><span class="name">{escape(name)}</span><span class="what">{escape(what)}</span></div>'
-    )
+def head(name: str, what: str, *, href: str = "") -> None:
+    """A panel's title, which may lead to a page of its own, and on the right what it measures."""
+    shown = escape(name)
+    if href:
+        shown = f'<a href="{escape(href, quote=True)}" target="_self" title="Open its page">{shown} ›</a>'
+    st.html(f'<div class="ivx-head"><span class="name">{shown}</span><span class="what">{escape(what)}</span></div>')
 
 
 def reading(text: str) -> None:

@@ -118,6 +118,31 @@ def split_reading(confirmed: Mapping[str, Verdict]) -> str:
     )
 
 
+def at_a_glance(checkpoint: str, cells: Sequence[Cell], probed: Sequence[ProbeCell], pairs: Sequence[Pair]) -> str:
+    """Where it acts, from where on it can be read, and which layers act together: findings only, a clause each."""
+    told = []
+    if cells and not any(cell.state == "estimate" for cell in cells):
+        acting = [cell for cell in cells if cell.state == "ok"]
+        top = max(acting, key=lambda cell: abs(cell.value), default=None)
+        told.append(f"acts most in <b>layer {top.layer}</b>" if top else "<b>acts nowhere</b> beyond its controls")
+    if probed:
+        readable = sorted(cell.layer for cell in probed if cell.state == "ok")
+        onward = readable == list(range(len(probed)))[-len(readable) :]
+        where = f"from <b>layer {readable[0]}</b> on" if readable and onward else f"at {len(readable)} layers"
+        told.append(f"can be read {where}" if readable else "<b>cannot be read</b>")
+    if pairs and not any(pair.state == "estimate" for pair in pairs):
+        found = [pair for pair in pairs if pair.state == "ok"]
+        top_pair = max(found, key=lambda pair: abs(pair.value), default=None)
+        told.append(
+            f"is least additive in <b>layers {top_pair.low} and {top_pair.high}</b>"
+            if top_pair
+            else "shows <b>no interaction</b> beyond its control"
+        )
+    if not told:
+        return ""
+    return f"In <b>{escape(checkpoint)}</b> it {', '.join(told[:-1])}{' and ' * (len(told) > 1)}{told[-1]}."
+
+
 def probe_reading(found: Separability, component: str, layer: int | None) -> str:
     """What the probe reaches at one layer, and what it takes to reach as much: shuffled labels, words, the token."""
     cell = next((c for c in found.cells(component) if c.layer == layer), None)

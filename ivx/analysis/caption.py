@@ -51,7 +51,7 @@ def caption(result: Any, part: str, metric: str = "contrast") -> str:
     hatched = f"Hatched: different from 0, but no better than a control ({against}; paired). " if against else ""
     return (
         f"{receipt['checkpoint']['name']}, {request.task} against {receipt['contrast']}, n = "
-        f"{len(result.samples.rows)}. {shown} Values: {value} on the {about}, in {view.unit}{toward}; "
+        f"{len(result.samples.rows)}. {shown} Values: {value} {about}, in {view.unit}{toward}; "
         "colours are symmetric about 0. Grey: not different from 0 (sign flips over samples, "
         f"Benjamini–Hochberg over the map, q < {ALPHA:g}, or less than {view.floor:g}). {hatched}"
         f"Each {cell}'s interval and controls are in the table of ivx run {receipt['run']} ({receipt['dtype']})."

@@ -16,7 +16,7 @@ from ivx.analysis.together import Interactions
 from ivx.charts.dumbbell import dumbbell
 from ivx.charts.figure import tile
 from ivx.charts.heatmap import heatmap, scale_of
-from ivx.charts.pairs import Pair, pair_map
+from ivx.charts.pairs import Pair, layers_laid, pair_map
 from ivx.charts.palette import Palette
 from ivx.runs.glance import SITE, glance
 from ivx.runs.job import View
@@ -119,7 +119,7 @@ def _cells(result: Effects, metric: str, rows: int) -> list[Cell]:
 
 @st.cache_data(max_entries=200, show_spinner=False, hash_funcs={Interactions: lambda r: r.run_id})
 def _pair_cells(result: Interactions, metric: str, rows: int) -> list[Pair]:
-    return result.pairs(metric)
+    return list(result.laid(metric).pairs)
 
 
 def _page(name: str, asked: Mapping[str, BaseRequest], metric: str) -> str:
@@ -165,7 +165,8 @@ def _effects(found: Found, layer: int | None, scale: float, p: Palette) -> None:
     )
     _chart(chart, "effects" if result is None else f"effects-{result.run_id}")
     if result is not None:
-        parts.reading(readings.reading(found.cells, result.maps[SITE], unit=find(found.metric).unit))
+        against = result.controlled(SITE, found.metric)
+        parts.reading(readings.reading(found.cells, result.maps[SITE], metric=found.metric, against=against))
 
 
 def _probes(found: Found, layer: int | None, scale: float, p: Palette) -> None:
@@ -188,7 +189,8 @@ def _probes(found: Found, layer: int | None, scale: float, p: Palette) -> None:
 def _pairs(found: Found, layer: int | None, scale: float, p: Palette) -> None:
     inside = [pair for pair in found.pairs if pair.high == layer and pair.state not in ("estimate", "degenerate")]
     top = max(inside, key=lambda pair: (pair.state == "ok", abs(pair.value)), default=None)
-    chart = pair_map(found.pairs, layers=found.layers, scale=scale, palette=p, chosen=top, row=found.row)
+    laid = layers_laid(found.pairs, found.layers)
+    chart = pair_map(laid, scale=scale, palette=p, chosen=top, row=found.row)
     _chart(chart, "pairs" if found.interactions is None else f"pairs-{found.interactions.run_id}")
     if found.pairs:
         parts.reading(readings.pair_reading(found.pairs, unit=find(found.metric).unit, what="J"))

@@ -1,4 +1,4 @@
-"""The Separability page as a person meets it: move a layer, pick wordings, click a dot; and a stored run of each kind."""
+"""The Separability page as a person meets it: move a layer, pick wordings, click a dot."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_move_a_layer_pick_three_wordings_and_click_a_dot(browser: Browser, app:
     assert all(len(text.split()) > 3 for text in picked)
     page.wait_for_url("**lasso=resid_post.0.pca**", timeout=PATIENCE)
 
-    page.locator("[class*='st-key-headline-'] path[aria-label*='layer: 5'][aria-label*='attn_out']").first.click()
+    page.locator("[class*='st-key-headline-'] path[aria-label*='attn_out L5:']").first.click()
     expect(card).to_contain_text("Layer 5", timeout=PATIENCE)
     expect(card).to_contain_text("attn_out.5@0~-1")
     page.wait_for_url("**component=attn_out**layer=5**", timeout=PATIENCE)

@@ -87,9 +87,10 @@ def _acted(cell: Cell | None, p: Palette) -> str:
     if cell.control is not None and cell.control_low is not None and cell.control_high is not None:
         rows.append(("another task’s", cell.control, cell.control_low, cell.control_high, p.muted))
     reach = max(abs(end) for row in rows for end in row[1:4]) or 1.0
+    sure = "" if cell.state == "zero" else f" · adjusted p {evidence.shown_p(cell.p)}"
     return (
         f"<h6>Acts, logits, copied onto the first token</h6>{parts.whisker(rows, p, scale=reach * 1.1)}"
-        f'<div class="soft">{evidence.SAID[cell.state]} · adjusted p {evidence.shown_p(cell.p)} · n = {cell.n}</div>'
+        f'<div class="soft">{evidence.SAID[cell.state]}{sure} · n = {cell.n}</div>'
     )
 
 

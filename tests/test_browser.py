@@ -35,6 +35,7 @@ def finished(page: Page) -> None:
     [
         ("/", "Which states carry the instruction?"),
         ("/effects", "Which states carry the instruction?"),
+        ("/separability", "Can the instruction be read, and is what is read used?"),
         ("/interactions", "Do layers act together?"),
         ("/checkpoints", "Can this checkpoint be trusted?"),
         ("/tasks", "What is asked, and what does the model see?"),

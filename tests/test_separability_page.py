@@ -113,10 +113,18 @@ def test_move_a_layer_pick_three_wordings_and_click_a_dot(browser: Browser, app:
     expect(page.get_by_text("Wordings, layer 5")).to_be_visible()
     assert listed.all_inner_texts() == picked, "the same wordings, seen in another component"
 
+    page.get_by_role("button", name="Erase what is read, patch the rest").click()
+    expect(card).to_contain_text("without as much at random", timeout=LONG)
+
     other = opened(browser, page.url)
     ready(other)
     expect(other.locator(CARD).last).to_contain_text("attn_out.5@0~-1", timeout=PATIENCE)
+    expect(other.locator(CARD).last).to_contain_text("without as much at random", timeout=PATIENCE)
     assert other.get_by_test_id("ivx-wordings").locator("li").all_inner_texts() == picked
     assert page.outside == other.outside == []  # type: ignore[attr-defined]
+    run = page.locator(".ivx-trust code").last.inner_text()
+    other.goto(f"{app}/separability?run={run}&layer=3")
+    expect(other.get_by_text(f"Run {run}: tiny-sft-period")).to_be_visible(timeout=PATIENCE)
+    expect(other.get_by_text("Told to be, layer 3")).to_be_visible(timeout=PATIENCE)
     other.close()
     page.close()

@@ -95,7 +95,7 @@ def test_move_a_layer_pick_three_wordings_and_click_a_dot(browser: Browser, app:
     page.mouse.move((left + right) / 2, (top + bottom) / 2)
     page.mouse.move(right, bottom)
     page.mouse.up()
-    listed = page.get_by_test_id("ivx-wordings").locator("li")
+    listed = page.get_by_test_id("ivx-wordings").locator("div")
     expect(listed).to_have_count(3, timeout=PATIENCE)
     picked = listed.all_inner_texts()
     assert all(len(text.split()) > 3 for text in picked)
@@ -120,7 +120,7 @@ def test_move_a_layer_pick_three_wordings_and_click_a_dot(browser: Browser, app:
     ready(other)
     expect(other.locator(CARD).last).to_contain_text("attn_out.5@0~-1", timeout=PATIENCE)
     expect(other.locator(CARD).last).to_contain_text("without as much at random", timeout=PATIENCE)
-    assert other.get_by_test_id("ivx-wordings").locator("li").all_inner_texts() == picked
+    assert other.get_by_test_id("ivx-wordings").locator("div").all_inner_texts() == picked
     assert page.outside == other.outside == []  # type: ignore[attr-defined]
     run = page.locator(".ivx-trust code").last.inner_text()
     other.goto(f"{app}/separability?run={run}&layer=3")

@@ -180,9 +180,9 @@ def _list(read: Separability, picked: list[int]) -> None:
         parts.note("Drag over points to read their wordings, and to follow them through the layers.")
         return
     lines = "".join(
-        f"<li><span>{escape(read.wordings[k].text)}</span><i>{escape(read.wordings[k].task)}</i></li>"
+        f"<div><span>{escape(read.wordings[k].text)}</span><i>{escape(read.wordings[k].task)}</i></div>"
         for k in picked[:LISTED]
     )
-    more = f"<li><i>and {len(picked) - LISTED} more</i></li>" if len(picked) > LISTED else ""
-    st.html(f'<ul class="ivx-wordings" data-testid="ivx-wordings">{lines}{more}</ul>')
+    more = f"<div><i>and {len(picked) - LISTED} more</i></div>" if len(picked) > LISTED else ""
+    st.html(f'<div class="ivx-wordings" data-testid="ivx-wordings">{lines}{more}</div>')
     st.button("Let go", on_click=lambda: st.session_state.update(lasso=""))

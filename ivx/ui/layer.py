@@ -14,7 +14,7 @@ from ivx.charts.heatmap import signed
 from ivx.charts.palette import Palette
 from ivx.runs.job import View
 from ivx.runs.probing import ErasureRequest
-from ivx.ui import evidence, jobs, parts, view
+from ivx.ui import evidence, jobs, parts, readings, view
 
 LEAST = 0.5
 """Logits: no scale of a card ends lower, so that next to nothing is not drawn large."""
@@ -92,7 +92,7 @@ def _acted(cell: Cell | None, p: Palette) -> str:
     sure = "" if cell.state == "zero" else f" · adjusted p {evidence.shown_p(cell.p)}"
     return (
         f"<h6>Acts, logits, copied onto the first token</h6>{parts.whisker(rows, p, scale=reach * 1.1)}"
-        f'<div class="soft">{evidence.SAID[cell.state]}{sure} · n = {cell.n}</div>'
+        f'<div class="soft">{readings.SAID[cell.state]}{sure} · n = {cell.n}</div>'
     )
 
 

@@ -42,7 +42,7 @@ def controls() -> Asked | None:
         kind = "erasure" if view.stored_run("erasure") is not None else "separability"
         view.run_strip(kind, stored_probes.told)
         return None
-    one, two, three, four = st.columns([1.2, 1.0, 1.12, 0.85], gap="medium", vertical_alignment="bottom")
+    one, two, three, four = st.columns([1.32, 0.9, 1.12, 0.85], gap="medium", vertical_alignment="bottom")
     checkpoint, task = pickers.checkpoint_and_task(one, two)
     view.from_url("component", "resid_post", list(COMPONENTS))
     component = three.segmented_control(

@@ -36,6 +36,7 @@ def finished(page: Page) -> None:
         ("/", "Where does the instruction live?"),
         ("/overview", "Where does the instruction live?"),
         ("/effects", "Which states carry the instruction?"),
+        ("/separability", "Can the instruction be read, and is what is read used?"),
         ("/interactions", "Do layers act together?"),
         ("/pathways", "Do the two instructions take the same way?"),
         ("/checkpoints", "Can this checkpoint be trusted?"),

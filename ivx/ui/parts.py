@@ -154,9 +154,9 @@ def whisker(rows: Sequence[tuple[str, float, float, float, str]], p: Palette, *,
     return f"<table>{''.join(lines)}</table>"
 
 
-def signed_bars(rows: Sequence[tuple[str, float, str]]) -> str:
-    """Signed values as bars from one 0, as HTML rows: (name, value, colour)."""
-    reach = max(abs(value) for _, value, _ in rows) or 1.0
+def signed_bars(rows: Sequence[tuple[str, float, str]], *, least: float = 0.0) -> str:
+    """Signed values as bars from one 0, as HTML rows: (name, value, colour); the scale ends no lower than `least`."""
+    reach = max([least, *(abs(value) for _, value, _ in rows)]) or 1.0
     lines = "".join(
         f'<tr><td style="width:34%">{escape(name)}</td><td><div class="ivx-signed"><i style="'
         f'{"left" if value >= 0 else "right"}:50%;width:{46 * abs(value) / reach:.1f}%;background:{colour}"></i></div>'

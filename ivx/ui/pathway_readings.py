@@ -21,6 +21,11 @@ def percent(share: float) -> str:
     return f"{share:.0%}".replace("-", "−")
 
 
+def span(low: float, high: float) -> str:
+    """An interval in per cent."""
+    return f"[{percent(low)}, {percent(high)}]"
+
+
 def name_of_task(result: Pathways, run: str) -> str:
     """What is asked for in a run, in short."""
     name = result.request.task if run == "here" else str(result.receipt["contrast"])
@@ -47,7 +52,7 @@ def flow_reading(result: Pathways, drawing: Drawing) -> str:
     for one in result.found.explained.get(drawing.run, ()):
         if one.edges == len(drawing.edges) and one.share is not None and one.low is not None and one.high is not None:
             beyond = "; what is left out works against the answer" if one.low > 1 else ""
-            text += f" Drawn: <b>{percent(one.share)}</b> of it [{percent(one.low)}, {percent(one.high)}]{beyond}."
+            text += f" Drawn: <b>{percent(one.share)}</b> of it {span(one.low, one.high)}{beyond}."
     return text
 
 
@@ -64,7 +69,7 @@ def overlap_reading(result: Pathways, drawn: tuple[Drawing, Drawing], n: int) ->
     least = min(apart, key=lambda layer: layer.jaccard)
     every = "every layer differs" if len(apart) == len(told.layers) else f"{len(apart)} of {len(told.layers)} differ"
     return (
-        f"{text} Lowest at L{least.layer}: <b>{percent(least.jaccard)}</b>, one with itself (grey) {percent(least.reference)}; "
+        f"{text} Lowest at L{least.layer}: <b>{least.jaccard:.0%}</b>, one with itself (grey) {least.reference:.0%}; "
         f"{every}."
     )
 
@@ -77,8 +82,8 @@ def circuit_reading(curve: Curve) -> str:
     if beats:
         best = max(beats, key=lambda point: point.kept - point.random)
         text = (
-            f"The <b>{best.n}</b> strongest keep <b>{percent(best.kept)}</b> [{percent(best.low)}, {percent(best.high)}], random sets "
-            f"{percent(best.random)} [{percent(best.random_low)}, {percent(best.random_high)}]. {text}"
+            f"The <b>{best.n}</b> strongest keep <b>{percent(best.kept)}</b> {span(best.low, best.high)}, random sets "
+            f"{percent(best.random)} {span(best.random_low, best.random_high)}. {text}"
         )
     if weak:
         text += f" No better than random sets at {', '.join(map(str, weak))}."

@@ -9,8 +9,7 @@ from typing import Any
 
 import altair as alt
 
-from ivx.charts.frame import CROWDED, framed, layer_axis
-from ivx.charts.heatmap import quoted
+from ivx.charts.frame import CROWDED, framed, layer_axis, listed
 from ivx.charts.palette import Palette
 
 RIBBONS, STAYS, NAMES = "ribbons", "stays", "names"
@@ -143,7 +142,7 @@ def _frame(
     dense = n > DENSE
     across = alt.Scale(domain=[-0.6, n - 0.4], nice=False, zero=False)
     up = level_scale(layers)
-    names = "[" + ", ".join(f"'{quoted(label)}'" for label in labels) + "]"
+    names = listed(labels)
     labelled = f"indexof({SHOWN}, datum.value) >= 0"
     x_axis = alt.Axis(
         values=list(range(n)),

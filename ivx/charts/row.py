@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 import altair as alt
 
 from ivx.charts.flow import kind_colours
-from ivx.charts.frame import framed
-from ivx.charts.heatmap import quoted
+from ivx.charts.frame import framed, listed
 from ivx.charts.palette import Palette
 
 GIVEN = "given"
@@ -52,7 +51,7 @@ def attention_row(
 
 @lru_cache(maxsize=64)
 def _frame(labels: tuple[str, ...], p: Palette, height: int, alt_text: str) -> dict[str, Any]:
-    names = "[" + ", ".join(f"'{quoted(label)}'" for label in labels) + "]"
+    names = listed(labels)
     x = alt.X(
         "at:O",
         scale=alt.Scale(domain=list(range(len(labels)))),

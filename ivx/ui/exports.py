@@ -13,7 +13,6 @@ from ivx.analysis.caption import caption
 from ivx.runs import archive, pictures, rows, sheet
 from ivx.runs.probing import SeparabilityRequest
 from ivx.runs.request import BaseRequest
-from ivx.runs.tracing import PathwaysRequest
 
 COMMANDS = ("effects", "scan", "interactions", "separability", "erasure", "pathways")
 """Kinds that the command line knows."""
@@ -53,7 +52,7 @@ def offer_several(results: Sequence[Any], metric: str) -> None:
 
 def in_python(request: BaseRequest, metric: str) -> str:
     """The Python that computes a request again."""
-    plain = isinstance(request, SeparabilityRequest | PathwaysRequest)
+    plain = request.kind in ("separability", "pathways")
     read = "found.chart()" if plain else f"found.chart({metric!r})"
     return f"{computed_by(request)}\n{read}"
 

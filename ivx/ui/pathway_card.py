@@ -15,7 +15,7 @@ from ivx.analysis.parts import Part
 from ivx.charts.heatmap import signed
 from ivx.charts.palette import Palette
 from ivx.charts.row import Given, attention_row
-from ivx.ui import parts, view
+from ivx.ui import exports, parts, view
 from ivx.ui.pathway_readings import edge_label, name_of_task, unit_of
 
 NAME = re.compile(r"(\d{1,4})\.(\d{1,4})(?:@([a-z_]{1,20}(?::\d{1,5})?)(?:~([a-z_]{1,20}(?::\d{1,5})?))?)?")
@@ -158,15 +158,12 @@ def _spread(part: Part) -> str:
 
 
 def _code(result: Pathways, part: Part, side: str, name: str) -> None:
-    from ivx.ui.exports import in_python
-
     read = (
         f"found.head({part.layer}, {part.head}, run={side!r})"
         if part.end is None
         else f"found.row({part.layer}, {part.head}, {part.end!r}, run={side!r})"
     )
-    lines = in_python(result.request, result.request.of).splitlines()[:-1]
-    st.code("\n".join([*lines, read]), language="python", wrap_lines=True)
+    st.code(f"{exports.computed_by(result.request)}\n{read}", language="python", wrap_lines=True)
     st.code(
         "pathways?" + urlencode({**st.query_params.to_dict(), "side": side, "edge": name}),
         language=None,

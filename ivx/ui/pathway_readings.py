@@ -16,6 +16,16 @@ def unit_of(result: Pathways) -> str:
     return "logit difference" if result.request.of == "contrast" else "logit"
 
 
+def percent(share: float) -> str:
+    """A share in per cent, with a real minus."""
+    return f"{share:.0%}".replace("-", "−")
+
+
+def span(low: float, high: float) -> str:
+    """An interval in per cent."""
+    return f"[{percent(low)}, {percent(high)}]"
+
+
 def name_of_task(result: Pathways, run: str) -> str:
     """What is asked for in a run, in short."""
     name = result.request.task if run == "here" else str(result.receipt["contrast"])
@@ -37,12 +47,12 @@ def flow_reading(result: Pathways, drawing: Drawing) -> str:
     spread = "" if top.low is None or top.high is None else f" [{signed(top.low, 2)}, {signed(top.high, 2)}]"
     text = (
         f"Strongest: <b>L{top.layer} H{top.head}: {escape(edge_label(result, drawing.run, top.start, top.end))}</b>, "
-        f"{signed(top.value, 2)}{spread}, {top.share:.0%} of the {unit_of(result)}."
+        f"{signed(top.value, 2)}{spread}, {percent(top.share)} of the {unit_of(result)}."
     )
     for one in result.found.explained.get(drawing.run, ()):
         if one.edges == len(drawing.edges) and one.share is not None and one.low is not None and one.high is not None:
             beyond = "; what is left out works against the answer" if one.low > 1 else ""
-            text += f" Drawn: <b>{one.share:.0%}</b> of it [{one.low:.0%}, {one.high:.0%}]{beyond}."
+            text += f" Drawn: <b>{percent(one.share)}</b> of it {span(one.low, one.high)}{beyond}."
     return text
 
 
@@ -68,12 +78,12 @@ def circuit_reading(curve: Curve) -> str:
     """The first circuit that random sets of its size do not reach, and the sizes where it is no better."""
     beats = [point for point in curve.points if point.low > point.random_high]
     weak = [point.n for point in curve.points[:-1] if point.low <= point.random_high]
-    text = f"Area {curve.area:.2f}, random sets {curve.random_area:.2f}."
+    text = f"Area {curve.area:.2f}, random sets {curve.random_area:.2f}.".replace("-", "−")
     if beats:
         best = max(beats, key=lambda point: point.kept - point.random)
         text = (
-            f"The <b>{best.n}</b> strongest keep <b>{best.kept:.0%}</b> [{best.low:.0%}, {best.high:.0%}], random sets "
-            f"{best.random:.0%} [{best.random_low:.0%}, {best.random_high:.0%}]. {text}"
+            f"The <b>{best.n}</b> strongest keep <b>{percent(best.kept)}</b> {span(best.low, best.high)}, random sets "
+            f"{percent(best.random)} {span(best.random_low, best.random_high)}. {text}"
         )
     if weak:
         text += f" No better than random sets at {', '.join(map(str, weak))}."

@@ -15,7 +15,7 @@ from ivx.charts.palette import Palette
 from ivx.runs.job import View
 from ivx.runs.tracing import PathwaysRequest
 from ivx.ui import exports, jobs, parts, pathway_card, pathway_checks, pickers, view
-from ivx.ui.pathway_readings import flow_reading, name_of_task, overlap_reading, unit_of
+from ivx.ui.pathway_readings import flow_reading, name_of_task, overlap_reading, percent, unit_of
 
 SAMPLES = 40
 TRACED = 1
@@ -226,7 +226,7 @@ def _slider(result: Pathways, sizes: list[str], n: int) -> None:
         st.session_state["edges"] = st.session_state[key]
 
     st.select_slider(
-        "Edges drawn, and how much of each logit they explain",
+        "Edges drawn, and what they explain",
         sizes,
         value=str(n),
         key=key,
@@ -238,7 +238,7 @@ def _slider(result: Pathways, sizes: list[str], n: int) -> None:
 def _explains(result: Pathways, n: int) -> str:
     """A stop of the slider: how many edges, and what they explain of both."""
     shares = [
-        f"{one.share:.0%}"
+        percent(one.share)
         for run in SIDES
         for one in result.found.explained.get(run, ())
         if one.edges == n and one.share is not None

@@ -20,13 +20,12 @@ from scipy.linalg import lstsq
 
 from ivx.analysis.erased import ROWS, Erasure, Progress
 from ivx.analysis.projection import shrunk
-from ivx.analysis.rows import instruction_of, opened, opening, prepared, told
+from ivx.analysis.rows import instruction_of, opened, opening, prepared, told, written
 from ivx.analysis.separability import examples_of
 from ivx.analysis.splits import Examples, Split
 from ivx.analysis.statistics import Array
 from ivx.analysis.table import labelled
 from ivx.engine.capture import capture
-from ivx.engine.free import patched
 from ivx.models.model import Model
 from ivx.runs.probing import ErasureRequest
 from ivx.tasks import catalogue
@@ -121,7 +120,7 @@ def compute(
     bare = known is None or not known.filter((pc.field("role") == "effect") & (pc.field("patch") == "")).num_rows
     finished = opening(_labelled(instructed, "told", ""), known)
     if bare:
-        finished.append(_labelled(_patched(model, rows, [("", None)]), "effect", request.component))
+        finished.append(_labelled(written(model, rows, [("", None)]), "effect", request.component))
     targets = np.eye(len(tasks))[examples.labels]
 
     def result() -> Erasure:
@@ -158,7 +157,9 @@ def fold_of(family: str, examples: Examples, splits: Sequence[Split]) -> int:
 def _rows(model: Model, rows: Sequence[Sample], address: str, vectors: dict[str, Array]) -> list[pa.Table]:
     """The rows of one layer by role, the whole vectors first."""
     whole, n = next(iter(vectors.values())), len(rows)
-    found = _patched(model, rows, [(address, values) for values in vectors.values()])
+    found = written(
+        model, rows, [(address, torch.from_numpy(values).to(model.dtype)) for values in vectors.values()]
+    )
     lengths = np.linalg.norm(whole, axis=1)
     return [
         _labelled(
@@ -169,16 +170,6 @@ def _rows(model: Model, rows: Sequence[Sample], address: str, vectors: dict[str,
         )
         for k, (role, values) in enumerate(vectors.items())
     ]
-
-
-def _patched(model: Model, rows: Sequence[Sample], patches: Sequence[tuple[str, Array | None]]) -> pa.Table:
-    return patched(
-        model,
-        target=[s.target for s in rows],
-        answer=[s.answer_id for s in rows],
-        contrast=[s.contrast_id for s in rows],
-        patches=[(address, None if v is None else torch.from_numpy(v).to(model.dtype)) for address, v in patches],
-    )
 
 
 def _labelled(table: pa.Table, role: str, site: str, *, moved: Array | None = None) -> pa.Table:

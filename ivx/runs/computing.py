@@ -75,7 +75,9 @@ def computed(store: Store, model: Model, request: BaseRequest, *, on_progress: P
                 on_progress(result, done, total)
 
         analysis = import_module(f"ivx.analysis.{request.kind}")
-        found = analysis.compute(model, request, on_progress=progress, known=known)
+        # What an analysis takes from another run of the store, such as a donor's vectors.
+        given = {"given": analysis.given(store, request)} if hasattr(analysis, "given") else {}
+        found = analysis.compute(model, request, on_progress=progress, known=known, **given)
         keep(found)
         run.keep(CONTEXT, context(found))
         run.complete({**found.receipt, "resumed_rows": 0 if known is None else known.num_rows})

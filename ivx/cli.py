@@ -163,21 +163,19 @@ def report(
 def answered(kind: type[BaseRequest], asked: argparse.Namespace) -> Any:
     """The result of a request whose fields are the command's options: from the store, or computed and stored."""
     from ivx.models.load import load
-    from ivx.runs.computing import Busy, computed, stored
+    from ivx.runs import computing
     from ivx.runs.store import Store
 
     told = {field.name: getattr(asked, field.name) for field in fields(kind) if hasattr(asked, field.name)}
     for name in LISTS & told.keys():
         told[name] = tuple(filter(None, told[name].split(",")))
-    request, store = kind(**told), Store()
-    found = stored(store, request)
-    if found is not None:
-        return found
-    model = load(request.checkpoint, dtype=request.dtype, device=request.device, adapter=request.adapter)
-    try:
-        return computed(store, model, request, on_progress=bar if sys.stderr.isatty() else None)
-    except Busy:
-        raise IvxError("another process is computing this very run: wait for it, then ask again") from None
+    request = kind(**told)
+    return computing.answered(
+        Store(),
+        request,
+        load=lambda: load(request.checkpoint, dtype=request.dtype, device=request.device, adapter=request.adapter),
+        on_progress=bar if sys.stderr.isatty() else None,
+    )
 
 
 def check_out(path: Path | None) -> None:

@@ -157,9 +157,7 @@ def fold_of(family: str, examples: Examples, splits: Sequence[Split]) -> int:
 def _rows(model: Model, rows: Sequence[Sample], address: str, vectors: dict[str, Array]) -> list[pa.Table]:
     """The rows of one layer by role, the whole vectors first."""
     whole, n = next(iter(vectors.values())), len(rows)
-    found = written(
-        model, rows, [(address, torch.from_numpy(values).to(model.dtype)) for values in vectors.values()]
-    )
+    found = written(model, rows, [(address, torch.from_numpy(values).to(model.dtype)) for values in vectors.values()])
     lengths = np.linalg.norm(whole, axis=1)
     return [
         _labelled(

@@ -42,7 +42,9 @@ def opened(kind: type[Asked], model: Model | str, task: str, asked: dict[str, An
     return model, request
 
 
-def prepared(model: Model, request: InstructionRequest, *, with_neutral: bool = False) -> tuple[Samples, dict[str, Any]]:
+def prepared(
+    model: Model, request: InstructionRequest, *, with_neutral: bool = False
+) -> tuple[Samples, dict[str, Any]]:
     """The samples of a request, and its receipt: what was asked, of what, and what was checked."""
     pair = catalogue.find(request.task, collection=model.collection, against=request.against)
     samples = build(

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ivx.analysis.paired import check_shapes, paired
 from ivx.analysis.statistics import Array, mean_interval
 from ivx.errors import IvxError
 from ivx.runs.comparing import VectorsRequest
@@ -37,10 +38,10 @@ Progress = Callable[["Vectors", int, int], None]
 class Alike:
     """How alike two checkpoints' vectors are in one layer: means over samples, with 95 % bootstrap intervals.
 
-    `whole` is the cosine of the two states; `control`, of the first's state with the second's of another task: what any
-    two instructions have in common. `own` is the cosine of what is left when each checkpoint's mean over another task's
-    instructions is taken off. Controls and `own` are None where there is no such task. `norm` and `norm_before` are mean
-    lengths.
+    `whole` is the cosine of the two states; `control`, of the earlier one's state with the later one's of another task:
+    what any two instructions have in common. `own` is the cosine of what is left when each checkpoint's mean over
+    another task's instructions is taken off. Both are None where there is no such task. `norm` and `norm_before` are
+    mean lengths.
     """
 
     layer: int
@@ -60,8 +61,8 @@ class Alike:
 class Vectors:
     """A result: one row per role × layer × sample, and everything needed to read it.
 
-    `options` are the first tokens of every answer that the task has: a run that emits one does what kind of thing it was
-    told to do, be the answer right or wrong.
+    `options` are the first tokens of every answer that the task has: a run that emits one does the kind of thing that
+    it was told to do, be the answer right or wrong.
     """
 
     request: VectorsRequest
@@ -103,19 +104,15 @@ class Vectors:
         a, b = self.states()[:, mine], before.states()[:, theirs]
         whole = _cosines(a, b)
         low, high = mean_interval(whole, seed=self.request.seed)
-        control = own = own_low = own_high = [None] * self.layers
+        beside: list[list[float | None]] = [[None] * self.layers] * 4
         if self.samples.control and before.samples.control:
             u, v = self.states("control")[:, mine], before.states("control")[:, theirs]
-            control = _cosines(b, u).mean(axis=1).tolist()
-            left = _cosines(a - u.mean(axis=1, keepdims=True), b - v.mean(axis=1, keepdims=True))
-            own = left.mean(axis=1).tolist()
-            own_low, own_high = (bound.tolist() for bound in mean_interval(left, seed=self.request.seed))
-        norm, norm_before = (np.linalg.norm(some, axis=2).mean(axis=1).tolist() for some in (a, b))
-        columns = (whole.mean(axis=1).tolist(), low.tolist(), high.tolist(), control, own, own_low, own_high)
-        return [
-            Alike(layer, *told, n=len(mine))  # type: ignore[arg-type]
-            for layer, told in enumerate(zip(*columns, norm, norm_before, strict=True))
-        ]
+            own = _cosines(a - u.mean(axis=1, keepdims=True), b - v.mean(axis=1, keepdims=True))
+            bounds = mean_interval(own, seed=self.request.seed)
+            beside = [told.tolist() for told in (_cosines(b, u).mean(axis=1), own.mean(axis=1), *bounds)]
+        norms = [np.linalg.norm(some, axis=2).mean(axis=1).tolist() for some in (a, b)]
+        columns = [whole.mean(axis=1).tolist(), low.tolist(), high.tolist(), *beside, *norms, [len(mine)] * self.layers]
+        return [Alike(*layer) for layer in zip(range(self.layers), *columns, strict=True)]
 
     def summary(self) -> dict[str, Any]:
         """The receipt, and the mean length of the vectors in every layer."""
@@ -131,22 +128,6 @@ class Vectors:
             flat = pc.list_flatten(rows["state"]).to_numpy().reshape(rows.num_rows, self.width)
             found[role] = flat[order].reshape(self.layers, n, self.width).astype(np.float64)
         return found
-
-
-def paired(one: Samples, other: Samples) -> tuple[list[int], list[int]]:
-    """The numbers of the samples that have one query in both, in the order of the first; raises `IvxError` for none."""
-    where = {sample.query: k for k, sample in enumerate(other.rows)}
-    mine = [k for k, sample in enumerate(one.rows) if sample.query in where]
-    if not mine:
-        raise IvxError("the two checkpoints were asked no query in common, so they cannot be compared: use one task")
-    return mine, [where[one.rows[k].query] for k in mine]
-
-
-def check_shapes(shapes: dict[str, tuple[int, int]]) -> None:
-    """Refuse checkpoints whose vectors live in unlike spaces; `shapes` are (layers, width) by name."""
-    if len(set(shapes.values())) > 1:
-        told = ", ".join(f"{name} has {layers} layers of width {width}" for name, (layers, width) in shapes.items())
-        raise IvxError(f"vectors pass only between checkpoints of one shape, and {told}: choose checkpoints of one family")
 
 
 def _cosines(a: Array, b: Array) -> Array:

@@ -1,7 +1,7 @@
 """Transplant: one checkpoint's vectors patched into another, layer by layer.
 
-The donor's vectors come from the store, so the donor need not be in memory. Samples meet by their query: each is patched
-with what the donor had for the same query, and, as a control, with the donor's vector of another task.
+The donor's vectors come from the store, so the donor need not be in memory. Samples meet by their query: each is
+patched with what the donor had for the same query, and, as a control, with the donor's vector of another task.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
+from ivx.analysis.paired import check_shapes, paired
 from ivx.analysis.rows import instruction_of, prepared, written
 from ivx.analysis.statistics import Array
 from ivx.analysis.table import labelled
-from ivx.analysis.taken import Vectors, check_shapes, paired
+from ivx.analysis.taken import Vectors
 from ivx.analysis.transplanted import ROLES, ROWS, Progress, Transplant
 from ivx.engine.capture import capture
 from ivx.errors import IvxError
@@ -70,38 +71,38 @@ def compute(
         states = {role: _lengthened(some, own_norms) for role, some in states.items()}
     finished = [ROWS.empty_table() if known is None else known]
 
-    def rows_of(role: str, address: str, found: pa.Table, norms: Array, own: Array) -> pa.Table:
-        named = labelled(found, role, site)
-        for name, values in (("norm", norms), ("own_norm", own)):
-            named = named.append_column(name, pa.array(values))
-        return named.cast(ROWS)
-
     def has(address: str) -> bool:
-        return known is not None and known.filter(pc.field("patch") == address).num_rows >= len(roles) * len(rows)
+        return known is not None and known.filter(pc.field("patch") == address).num_rows > 0
 
     def result() -> Transplant:
         table = pa.concat_tables(finished)
         about = {**receipt, "rows": table.num_rows, "seconds": round(time.perf_counter() - began, 3)}
         return Transplant(request, table, samples, model.layers, donor, site, about)
 
-    if known is None or not known.filter(pc.field("patch") == "").num_rows:
+    if not has(""):
         nothing = np.zeros(len(rows))
-        finished.append(rows_of("effect", "", written(model, rows, [("", None)]), nothing, nothing))
+        finished.append(_labelled(written(model, rows, [("", None)]), "effect", site, nothing, nothing))
     where = {"first": rows[0].first, "last": -1}.get(request.position)
     where = int(request.position) if where is None else where
     for layer in range(model.layers):
         address = f"{site}.{layer}@{where}~-1"
         if not has(address):
-            found = written(
-                model, rows, [(address, torch.from_numpy(states[role][layer]).to(model.dtype)) for role in roles]
-            )
+            given_here = [(address, torch.from_numpy(states[role][layer]).to(model.dtype)) for role in roles]
+            found = written(model, rows, given_here)
             for k, role in enumerate(roles):
                 norms = np.linalg.norm(states[role][layer], axis=1)
                 part = found.slice(k * len(rows), len(rows))
-                finished.append(rows_of(role, address, part, norms, own_norms[layer]))
+                finished.append(_labelled(part, role, site, norms, own_norms[layer]))
         if on_progress is not None:
             on_progress(result(), layer + 1, model.layers)
     return result()
+
+
+def _labelled(table: pa.Table, role: str, site: str, norms: Array, own_norms: Array) -> pa.Table:
+    named = labelled(table, role, site)
+    for name, values in (("norm", norms), ("own_norm", own_norms)):
+        named = named.append_column(name, pa.array(values))
+    return named.cast(ROWS)
 
 
 def _lengthened(states: Array, lengths: Array) -> Array:

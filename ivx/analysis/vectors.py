@@ -1,7 +1,7 @@
-"""Vectors: the states of an instruction's source token, as they are compared between checkpoints and carried to others.
+"""Vectors: the states of an instruction's source token, to be compared between checkpoints and carried to others.
 
-They are small beside a model: those of 40 samples, 32 layers and width 4,096 take 21 megabytes. So they are stored sample
-by sample, and no two checkpoints have to stand in memory together.
+They are small beside a model: those of 40 samples, 32 layers and width 4,096 take 21 megabytes. So they are stored
+sample by sample, and no two checkpoints have to stand in memory together.
 """
 
 from __future__ import annotations

@@ -31,14 +31,27 @@ def tile(cell: Cell, labels: Sequence[str]) -> Tile:
 
 
 def figure(
-    cells: Sequence[Cell], columns: Sequence[Column], *, layers: int, site: str, metric: Metric
+    cells: Sequence[Cell],
+    columns: Sequence[Column],
+    *,
+    layers: int,
+    site: str,
+    metric: Metric,
+    scale: float | None = None,
+    name: str = "",
 ) -> dict[str, Any]:
-    """The Vega-Lite spec of one map for print: its title names site, metric, unit and scale; nothing can be clicked."""
+    """The Vega-Lite spec of one map for print: its title names site, metric, unit and scale; nothing can be clicked.
+
+    `scale` is shared by maps that are compared (default: the map's own); `name` stands in the title before the site.
+    """
     labels = [column.label for column in columns]
-    scale = scale_of([cell.value for cell in cells if cell.state != "zero"])
+    scale = scale or scale_of([cell.value for cell in cells if cell.state != "zero"])
     tiles = [tile(cell, labels) for cell in cells]
     spec = heatmap(tiles, labels, layers=layers, scale=scale, palette=LIGHT, mono=site != "z")
-    title = {"text": f"{site}: {metric.label}, {metric.unit}", "subtitle": f"colours from −{scale:g} to +{scale:g}"}
+    title = {
+        "text": f"{name}{', ' if name else ''}{site}: {metric.label}, {metric.unit}",
+        "subtitle": f"colours from −{scale:g} to +{scale:g}",
+    }
     printed = {**spec, "width": COLUMN * len(labels), "title": {**title, "anchor": "start"}}
     return {key: value for key, value in printed.items() if key != "params"}
 

@@ -130,12 +130,8 @@ def _address(asked: dict[str, Any], context: dict[str, Any], origin: str, table:
 
 def of_result(found: Result, *, metric: str = "contrast") -> bytes:
     """The archive of a result, its maps drawn under one metric."""
-    from ivx.analysis.erased import Erasure
-    from ivx.analysis.flow import Pathways
-    from ivx.analysis.separation import Separability
-
     receipt = found.receipt
-    if isinstance(found, Erasure | Pathways | Separability):
+    if not hasattr(found, "figures"):
         raise IvxError(
             f"run {receipt['run']} is one of {receipt['kind']}, which has no archive: use --out for its rows"
         )

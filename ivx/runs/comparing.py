@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ivx.errors import IvxError
-from ivx.runs.request import InstructionRequest, Request, check_sites
+from ivx.runs.patching import EffectsRequest, InteractionsRequest
+from ivx.runs.probing import SeparabilityRequest
+from ivx.runs.request import BaseRequest, InstructionRequest, Request, check_sites
 
 
 @dataclass(frozen=True)
@@ -40,3 +42,64 @@ class TransplantRequest(Request):
     _: KW_ONLY
     vectors: str
     matched: bool = False
+
+
+PARTS = ("effects", "separability", "interactions", "vectors")
+"""What is measured of each checkpoint, every part a run of its own."""
+FEWEST, MOST = 2, 6
+"""Checkpoints of a comparison."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What every checkpoint of a comparison is asked.
+
+    Attributes:
+        task, against, source_token, target_format, samples, seed: as of the requests.
+        position: where vectors are patched, alone, in pairs, and when they are transplanted.
+        pair_samples: of the interactions, which need more.
+        tasks: that probes tell apart.
+        wordings: of each of them.
+    """
+
+    task: str
+    _: KW_ONLY
+    against: str | None = None
+    source_token: str = "t_inst"
+    position: str = "first"
+    target_format: str = "prompt"
+    samples: int = 40
+    pair_samples: int = 100
+    tasks: tuple[str, ...] = ("all",)
+    wordings: int = 60
+    seed: int = 0
+
+    def part(self, name: str, checkpoint: str, **loading: Any) -> BaseRequest:
+        """The request of one part on one checkpoint; `loading` are dtype, device and adapter."""
+        if name == "separability":
+            return SeparabilityRequest(checkpoint, self.tasks, wordings=self.wordings, seed=self.seed, **loading)
+        asked: dict[str, Any] = {
+            name: getattr(self, name) for name in ("against", "source_token", "target_format", "samples", "seed")
+        }
+        if name == "effects":
+            return EffectsRequest(checkpoint, self.task, **asked, **loading)
+        if name == "vectors":
+            return VectorsRequest(checkpoint, self.task, **asked, **loading)
+        asked |= {"samples": self.pair_samples, "position": self.position}
+        return InteractionsRequest(checkpoint, self.task, **asked, **loading)
+
+    def transplant(self, checkpoint: str, vectors: str, *, matched: bool = False, **loading: Any) -> TransplantRequest:
+        """The request of a run of vectors patched into a checkpoint."""
+        return TransplantRequest(
+            checkpoint,
+            self.task,
+            vectors=vectors,
+            matched=matched,
+            against=self.against,
+            source_token=self.source_token,
+            position=self.position,
+            target_format=self.target_format,
+            samples=self.samples,
+            seed=self.seed,
+            **loading,
+        )

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ivx
-from ivx import cli_pathways, cli_probes, cli_runs, cli_scan
+from ivx import cli_compare, cli_pathways, cli_probes, cli_runs, cli_scan
 from ivx.errors import IvxError
 
 if TYPE_CHECKING:
+    from ivx.analysis.comparison import Comparison
     from ivx.analysis.flow import Pathways
     from ivx.analysis.result import Effects
     from ivx.analysis.together import Interactions
@@ -109,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_scan.add(commands)
     cli_probes.add(commands, loading)
     cli_pathways.add(commands)
+    cli_compare.add(commands)
     cli_runs.add(commands)
     return parser
 
@@ -229,7 +231,7 @@ def text(summary: dict[str, Any]) -> str:
     return "\n".join([*lines, *(f"note: {warning}" for warning in summary["warnings"])])
 
 
-def write(found: Effects | Interactions | Pathways, path: Path) -> None:
+def write(found: Effects | Interactions | Pathways | Comparison, path: Path) -> None:
     """Write the rows of a result; Parquet carries the receipt in its metadata."""
     from ivx.runs import rows, sheet
 

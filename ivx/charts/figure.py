@@ -62,6 +62,8 @@ def beside(figures: Sequence[dict[str, Any]]) -> alt.HConcatChart:
     parts = []
     for spec in figures:
         part = {key: value for key, value in spec.items() if key not in (*whole, "datasets", "data")}
+        # Layers of one name would share the marks of the last figure.
+        part["layer"] = [{key: value for key, value in layer.items() if key != "name"} for layer in spec["layer"]]
         parts.append({**part, "data": {"values": spec["datasets"][spec["data"]["name"]]}})
     shared = {key: figures[0][key] for key in ("config", "background", "$schema")}
     own = {"scale": {"color": "independent"}}  # else each would be drawn on the scale of the first

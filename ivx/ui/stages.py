@@ -1,0 +1,180 @@
+"""What the Post-training page's views share: which checkpoints stand in a row, their names, colours and columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from ivx.charts.lines import colours_of
+from ivx.charts.palette import Palette
+from ivx.models.registry import families, known, steps
+from ivx.runs.comparing import FEWEST, MOST, Compared
+from ivx.runs.job import View
+from ivx.runs.request import BaseRequest
+from ivx.tasks import catalogue
+from ivx.ui import jobs, parts, pickers, view
+
+OWN = "own choice"
+ROW = 26
+"""Height of a map's row: two rows of maps and one of curves are to fit a screen."""
+Views = Mapping[str, View | None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the strip says: the checkpoints in their order, what each is asked, the metric, and what is shown."""
+
+    names: tuple[str, ...]
+    subject: Compared
+    metric: str
+    show: str
+
+    @property
+    def steps(self) -> tuple[tuple[str, str], ...]:
+        """Which checkpoint each is compared with: (earlier, later)."""
+        return steps(self.names)
+
+    def requests(self, *wanted: str) -> dict[str, BaseRequest]:
+        """The requests of some parts by `part checkpoint`, checkpoint by checkpoint, so that each is loaded once."""
+        return {
+            key(part, name): self.subject.part(part, name, **view.loading(name))
+            for name in self.names
+            for part in wanted
+        }
+
+    def colours(self, p: Palette) -> dict[str, str]:
+        """Each checkpoint's colour as a line."""
+        return dict(zip(self.names, colours_of([stage(name) for name in self.names], p), strict=True))
+
+
+def key(part: str, name: str) -> str:
+    """The name of one part of one checkpoint among the page's requests."""
+    return f"{part} {name}"
+
+
+def stage(name: str) -> str:
+    """What a checkpoint is called in a panel's head: its stage, or the end of its name."""
+    one = known(name)
+    return one.stage if one else name.rstrip("/").rpartition("/")[2]
+
+
+def difference(step: tuple[str, str]) -> str:
+    """What a step is called."""
+    return f"{stage(step[1])} − {stage(step[0])}"
+
+
+def chosen_names(place: DeltaGenerator) -> tuple[str, ...]:
+    """The family's checkpoints that are here, or those picked one by one."""
+    here = view.checkpoints()
+    there = {
+        family: tuple(name for name in names if name in here) for family, names in families().items()
+    }
+    there = {family: names for family, names in there.items() if len(names) >= FEWEST}
+    choices = [*there, OWN]
+    named = [name for name in st.query_params.get("checkpoints", "").split(",") if name in here]
+    if "picked" not in st.session_state:
+        st.session_state["picked"] = named[:MOST] or list(here[:MOST])
+    view.from_url("family", OWN if named else choices[0], choices)
+    family = str(
+        place.selectbox(
+            "Family",
+            choices,
+            key="family",
+            format_func=lambda f: f"{f}: {', '.join(map(stage, there[f]))}" if f in there else "Own choice, 2 to 6",
+        )
+    )
+    if family != OWN:
+        return there[family][:MOST]
+    picked = st.multiselect(
+        "Checkpoints, the earliest first", here, key="picked", format_func=_named, max_selections=MOST
+    )
+    return tuple(picked)
+
+
+def chosen_task(place: DeltaGenerator, names: Sequence[str]) -> str:
+    """A task that every checkpoint has."""
+    every = [list(catalogue.tasks(view.collection_of(name))) for name in names]
+    tasks = [task for task in (every[0] if every else ()) if all(task in others for others in every)]
+    tasks += [path for _, path in st.session_state.get(view.FILES, [])]
+    view.from_url("task", "animal/colour", tasks)
+    return str(place.selectbox("Task (answer / contrast)", tasks, key="task", format_func=pickers.task_name))
+
+
+def _named(name: str) -> str:
+    return f"{name} ({stage(name)})" if known(name) else name
+
+
+def rows_of(count: int) -> Iterator[list[DeltaGenerator]]:
+    """Columns for panels, row by row: up to four in one row, else threes; rows of one page have equal columns."""
+    across = count if count <= 4 else 3
+    for start in range(0, count, across):
+        yield st.columns(across, gap="medium")[: min(across, count - start)]
+
+
+def line_legend(asked: Asked, p: Palette, *more: tuple[str, str]) -> None:
+    """Which line is which checkpoint; `more` are further lines by colour and name, dashed."""
+    colours = asked.colours(p)
+    drawn = "".join(
+        f'<span><i style="border-top:{style} {colour}"></i>{escape(name)}</span>'
+        for style, colour, name in (
+            *(("3px solid", colours[name], stage(name)) for name in asked.names),
+            *(("2px dashed", colour, name) for colour, name in more),
+        )
+    )
+    st.html(f'<div class="ivx-legend ivx-lines">{drawn}</div>')
+
+
+def status(now: View | None, done: str) -> str:
+    """A panel's subtitle: how far its request is, or what the panel measures."""
+    if now is None:
+        return "nothing asked yet"
+    if now.state in ("refused", "failed"):
+        return now.state
+    if now.state == "stopped":
+        return "stopped"
+    if not now.live:
+        return done
+    return jobs.status(now) if now.done else jobs.waiting_for(now)
+
+
+def trouble(views: Views, requests: Mapping[str, BaseRequest]) -> None:
+    """What is missing on the page, and the ways to go on: nothing asked, stopped, refused or failed."""
+    absent = [name for name, now in views.items() if now is None or now.state == "stopped"]
+    bad = {name: now for name, now in views.items() if now is not None and now.state in ("refused", "failed")}
+    for name, now in bad.items():
+        part, _, checkpoint = name.partition(" ")
+        todo = "Choose another checkpoint, task or source token above; the other panels stand."
+        parts.refusal(f"{part.capitalize()} of {checkpoint}: {now.state}", now.message, todo)
+    if absent or bad:
+        label = "Run what is missing" if len(absent) < len(views) else "Run the comparison"
+        st.caption(f"{len(absent) + len(bad)} of {len(views)} parts are not computed; what was done is kept.")
+        if st.button(label, type="primary"):
+            for name in [*absent, *bad]:
+                view.start(requests[name])
+            st.rerun()
+
+
+def stop(views: Views, requests: Mapping[str, BaseRequest]) -> None:
+    """How far all requests are together, and the way to end them."""
+    live = [name for name, now in views.items() if now is not None and now.live]
+    if not live:
+        return
+    done = sum(1.0 if not now.live else now.done / now.total if now.total else 0.0 for now in views.values() if now)
+    bar, button = st.columns([5, 1], gap="medium", vertical_alignment="center")
+    with bar:
+        parts.progress(round(1000 * done), 1000 * len(views))
+    if button.button("Stop, keep what is done", key="stop", width="stretch"):
+        for name in live:
+            view.leave(requests[name])
+        st.rerun()
+
+
+def result(views: Views, part: str, name: str) -> Any | None:
+    """What there is so far of one part of one checkpoint."""
+    now = views.get(key(part, name))
+    return None if now is None else now.result

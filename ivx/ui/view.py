@@ -10,6 +10,7 @@ from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
+from tokenizers import Tokenizer
 
 from ivx.models import files
 from ivx.models.registry import CHECKPOINTS, embedded
@@ -101,10 +102,18 @@ def token_of(result: Any) -> Callable[[int], str]:
 
 @cache
 def _token(checkpoint: str) -> Callable[[int], str]:
+    folder = files.locate(checkpoint)
+    if (folder / "tokenizer.json").is_file():  # read without transformers, so that a stored run is drawn at once
+        fast = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        return lambda i: _shown(fast.id_to_token(i))
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(files.locate(checkpoint), trust_remote_code=False, local_files_only=True)
-    return lambda i: str(tokenizer.convert_ids_to_tokens([i])[0]).replace("Ġ", "␣").replace("▁", "␣")
+    slow = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    return lambda i: _shown(slow.convert_ids_to_tokens(i))
+
+
+def _shown(token: object) -> str:
+    return str(token).replace("Ġ", "␣").replace("▁", "␣")
 
 
 def open_run(run: str, page: str) -> None:
@@ -133,7 +142,7 @@ def ahead(request: Asked) -> int:
 
 def tick() -> float:
     """Seconds between two looks at a live job: longer the more sessions look, since drawing takes from computing."""
-    return TICK_SECONDS * max(1.0, worker().waiting() / 2)
+    return TICK_SECONDS * max(1.0, worker().watched() / 2)
 
 
 def start(request: Asked) -> None:

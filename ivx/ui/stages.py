@@ -10,6 +10,11 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from ivx.analysis.differences import Told
+from ivx.analysis.result import Cell, Effects
+from ivx.analysis.together import Interactions
+from ivx.analysis.transplanted import Transplant
+from ivx.charts.heatmap import signed
 from ivx.charts.lines import colours_of
 from ivx.charts.palette import Palette
 from ivx.models.registry import families, known, steps
@@ -71,9 +76,7 @@ def difference(step: tuple[str, str]) -> str:
 def chosen_names(place: DeltaGenerator) -> tuple[str, ...]:
     """The family's checkpoints that are here, or those picked one by one."""
     here = view.checkpoints()
-    there = {
-        family: tuple(name for name in names if name in here) for family, names in families().items()
-    }
+    there = {family: tuple(name for name in names if name in here) for family, names in families().items()}
     there = {family: names for family, names in there.items() if len(names) >= FEWEST}
     choices = [*there, OWN]
     named = [name for name in st.query_params.get("checkpoints", "").split(",") if name in here]
@@ -129,6 +132,21 @@ def line_legend(asked: Asked, p: Palette, *more: tuple[str, str]) -> None:
     st.html(f'<div class="ivx-legend ivx-lines">{drawn}</div>')
 
 
+def to_url(asked: Asked) -> None:
+    """The whole view into the address bar."""
+    own = view.from_url("family", "") == OWN
+    marks = {"effects": "cell", "pairs": "pair", "transplant": "graft"}
+    view.to_url(
+        family="" if own else view.from_url("family", ""),
+        checkpoints=",".join(asked.names) if own else "",
+        task=asked.subject.task,
+        metric=asked.metric,
+        show=asked.show,
+        length=st.session_state.get("length", "") if asked.show == "transplant" else "",
+        **{marks[asked.show]: st.session_state.get(marks[asked.show], "")},
+    )
+
+
 def status(now: View | None, done: str) -> str:
     """A panel's subtitle: how far its request is, or what the panel measures."""
     if now is None:
@@ -178,3 +196,57 @@ def result(views: Views, part: str, name: str) -> Any | None:
     """What there is so far of one part of one checkpoint."""
     now = views.get(key(part, name))
     return None if now is None else now.result
+
+
+def table(rows: Sequence[tuple[str, Cell, str]], p: Palette) -> None:
+    """Cells in lines: name, mean with its interval on one axis, the number, and what its control does."""
+    if not rows:
+        return
+    reach = 1.1 * max(abs(end) for _, cell, _ in rows for end in (cell.low, cell.high)) or 1.0
+
+    def on(value: float) -> float:
+        return 50 + 50 * max(-1.0, min(1.0, value / reach))
+
+    lines = []
+    for name, cell, colour in rows:
+        mark = "" if cell.state == "ok" else " soft"
+        control = "" if cell.control is None else signed(cell.control)
+        lines.append(
+            f'<tr><td>{escape(name)}</td><td class="wide"><div class="ivx-whisker"><i class="zero"></i>'
+            f'<i class="line" style="left:{on(cell.low):.1f}%;width:{on(cell.high) - on(cell.low):.1f}%;'
+            f'background:{colour}"></i><i class="dot" style="left:{on(cell.value):.1f}%;background:{colour}"></i></div>'
+            f'</td><td class="num{mark}">{signed(cell.value, 2)}</td><td class="num soft">{control}</td></tr>'
+        )
+    st.html(f'<table class="ivx-stage" data-testid="ivx-stage">{"".join(lines)}</table>')
+
+
+def accuracies(rows: Sequence[tuple[str, Told, str]]) -> None:
+    """Two bars a checkpoint: right answers when told, and answers of the kind that was asked for."""
+    lines = []
+    for name, told, colour in rows:
+        for what, share, tick in (("right", told.answer, told.untold), ("right kind", told.kind, None)):
+            if share is None:
+                continue
+            mark = "" if tick is None else f'<i class="at" style="left:{tick:.0%}"></i>'
+            lines.append(
+                f'<tr><td>{escape(name) if what == "right" else ""}</td><td class="soft">{what}</td><td class="wide">'
+                f'<div class="ivx-share"><i style="width:{share:.1%};background:{colour};'
+                f'opacity:{1 if what == "right" else 0.45}"></i>{mark}</div></td><td class="num">{share:.0%}</td></tr>'
+            )
+    st.html(f'<table class="ivx-stage" style="min-height:{ROW * 8}px">{"".join(lines)}</table>')
+
+
+def foot(asked: Asked, found: Sequence[Effects | Interactions | Transplant]) -> None:
+    """The trust strip: checks that every checkpoint passed, and how many rows stand behind the page."""
+    if not found:
+        return
+    worst: dict[str, Any] = {}
+    for result in found:
+        for check in result.receipt["checks"]:
+            other = worst.get(check["name"])
+            if other is None or (check["deviation"] or 0.0) > (other["deviation"] or 0.0):
+                worst[check["name"]] = check
+    rows = sum(result.table.num_rows for result in found)
+    n = len(found[0].samples.rows)
+    receipt = {**found[0].receipt, "checks": list(worst.values())}
+    parts.trust(receipt, rows=f"n = {n} · {len(found)} of {len(asked.names)} checkpoints · {rows:,} rows")

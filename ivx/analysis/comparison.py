@@ -53,15 +53,15 @@ class Member:
     """One checkpoint and the results of its parts; None where a part was not asked for."""
 
     name: str
-    effects: Effects
+    effects: Effects | None = None
     separability: Separability | None = None
     interactions: Interactions | None = None
     vectors: Vectors | None = None
 
     @property
-    def told(self) -> Told:
-        """What it does when it is told."""
-        return told(self.effects, self.vectors)
+    def told(self) -> Told | None:
+        """What it does when it is told; its effects know."""
+        return None if self.effects is None else told(self.effects, self.vectors)
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,14 @@ class Comparison:
 
     def effects(self, metric: str = "contrast") -> dict[str, list[Cell]]:
         """The effect map of each checkpoint."""
-        return {member.name: member.effects.cells(SITE, metric) for member in self.members}
+        return {member.name: member.effects.cells(SITE, metric) for member in self.members if member.effects}
 
     def differences(self, metric: str = "contrast") -> dict[tuple[str, str], list[Cell]]:
         """The difference map of each step; raises `IvxError` where maps have other layers or columns."""
         return {
-            (a.name, b.name): effect_differences(a.effects, b.effects, site=SITE, metric=metric) for a, b in self.steps
+            (a.name, b.name): effect_differences(a.effects, b.effects, site=SITE, metric=metric)
+            for a, b in self.steps
+            if a.effects and b.effects
         }
 
     def cosines(self) -> dict[tuple[str, str], list[Alike]]:
@@ -116,13 +118,17 @@ class Comparison:
                 {"donor": donor, "receiver": receiver, "run": found.run_id}
                 for (donor, receiver), found in self.transplants.items()
             ],
-            "warnings": sorted({w for member in self.members for w in member.effects.receipt["warnings"]}),
+            "warnings": sorted({w for m in self.members if m.effects for w in m.effects.receipt["warnings"]}),
         }
 
     @property
     def table(self) -> pa.Table:
-        """Every number of the comparison in the contrast metric, tidy."""
-        return pa.Table.from_pylist(list(self._rows("contrast")), schema=TABLE)
+        """Every number of the comparison in the contrast metric."""
+        return self.tidy()
+
+    def tidy(self, metric: str = "contrast") -> pa.Table:
+        """Every number of the comparison, one a row (`TABLE`)."""
+        return pa.Table.from_pylist(list(self._rows(metric)), schema=TABLE)
 
     def summary(self, metric: str = "contrast") -> dict[str, Any]:
         """The comparison in short, ready for JSON; `refused` says why a part cannot be compared."""
@@ -136,7 +142,7 @@ class Comparison:
                 return []
 
         found = {
-            "accuracies": [{"checkpoint": member.name, **asdict(member.told)} for member in self.members],
+            "accuracies": [{"checkpoint": m.name, **asdict(m.told)} for m in self.members if m.told is not None],
             "effects": tried(self._effect_rows(metric)),
             "differences": tried(self._difference_rows(metric)),
             "separability": tried(self._separability_rows()),
@@ -152,24 +158,21 @@ class Comparison:
         from ivx.charts.figure import beside, figure
 
         view = find(metric)
-        maps = {name: (name, cells) for name, cells in self.effects(metric).items()}
-        maps |= {f"{b} − {a}": (b, cells) for (a, b), cells in self.differences(metric).items()}
+        of = {member.name: member.effects for member in self.members if member.effects}
+        maps = {name: (of[name], cells) for name, cells in self.effects(metric).items()}
+        maps |= {f"{b} − {a}": (of[b], cells) for (a, b), cells in self.differences(metric).items()}
         scale = scale_of([c.value for _, cells in maps.values() for c in cells if c.state != "zero"])
-        of = {member.name: member.effects for member in self.members}
         return beside(
             [
-                figure(
-                    cells,
-                    of[name].maps[SITE],
-                    layers=of[name].layers,
-                    site=SITE,
-                    metric=view,
-                    scale=scale,
-                    name=title,
-                )
-                for title, (name, cells) in maps.items()
+                figure(cells, found.maps[SITE], layers=found.layers, site=SITE, metric=view, scale=scale, name=title)
+                for title, (found, cells) in maps.items()
             ]
         )
+
+    def figure(self, metric: str = "contrast") -> dict[str, Any]:
+        """The same as a Vega-Lite spec."""
+        found: dict[str, Any] = self.chart(metric).to_dict()
+        return found
 
     def _rows(self, metric: str) -> Iterator[dict[str, Any]]:
         told = self.summary(metric)
@@ -199,16 +202,17 @@ class Comparison:
             yield {**shared, "what": "own cosine", "value": row["own"], "low": row["own_low"], "high": row["own_high"]}
 
     def _effect_rows(self, metric: str) -> Iterator[dict[str, Any]]:
-        for member in self.members:
-            for cell in member.effects.cells(SITE, metric):
-                label = member.effects.maps[SITE][cell.column].label
-                yield {"checkpoint": member.name, **asdict(cell), "label": label}
+        columns = {member.name: member.effects.maps[SITE] for member in self.members if member.effects}
+        for name, cells in self.effects(metric).items():
+            for cell in cells:
+                yield {"checkpoint": name, **asdict(cell), "label": columns[name][cell.column].label}
 
     def _difference_rows(self, metric: str) -> Iterator[dict[str, Any]]:
-        for before, after in self.steps:
-            for cell in effect_differences(before.effects, after.effects, site=SITE, metric=metric):
-                label = after.effects.maps[SITE][cell.column].label
-                yield {"checkpoint": after.name, "before": before.name, **asdict(cell), "label": label}
+        columns = {member.name: member.effects.maps[SITE] for member in self.members if member.effects}
+        for (before, after), cells in self.differences(metric).items():
+            for cell in cells:
+                label = columns[after][cell.column].label
+                yield {"checkpoint": after, "before": before, **asdict(cell), "label": label}
 
     def _separability_rows(self) -> Iterator[dict[str, Any]]:
         for member in self.members:

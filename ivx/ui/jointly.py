@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
 
+from ivx.analysis.comparison import Member
 from ivx.analysis.differences import interaction_differences
 from ivx.analysis.metrics import find
 from ivx.analysis.together import Interactions
@@ -16,8 +18,9 @@ from ivx.charts.pairs import DEGENERATE, HARMFUL, STRICT, Pair, pair_map
 from ivx.charts.palette import Palette
 from ivx.errors import IvxError
 from ivx.ui import parts, stages, view
+from ivx.ui.evidence import SAID, shown_p
 from ivx.ui.readings import pair_reading
-from ivx.ui.stages import ROW, Asked, Views, difference, key, stage
+from ivx.ui.stages import ROW, Asked, Row, Views, difference, key, stage
 
 GLYPHS = {STRICT: "beats the sum and the better one", HARMFUL: "two harmful patches", DEGENERATE: "degenerate"}
 HASH: dict[str | type[Any], Callable[[Any], Any]] = {Interactions: lambda r: (r.run_id, r.table.num_rows)}
@@ -46,12 +49,14 @@ def draw(asked: Asked, requests: dict, views: Views, p: Palette) -> None:
             parts.head(stage(name), stages.status(views[key("interactions", name)], "J, later × earlier layer"))
             _map(there.get(name), maps.get(name, []), scale, chosen, p, name=name, first=k == 0)
             live = (now := views[key("interactions", name)]) is not None and now.live
-            parts.reading("" if live or name not in maps else pair_reading(maps[name], unit="", what="J"))
+            parts.reading(
+                "" if live or name not in maps else pair_reading(maps[name], unit=find(asked.metric).unit, what="J")
+            )
     pending = any(pair.state == "estimate" for pair in every)
     parts.legend(p, scale, find(asked.metric).unit, pending=pending, ends=("less", "more than the sum"), glyphs=GLYPHS)
     places = [place for row in stages.rows_of(len(asked.names)) for place in row]
     with places[0]:
-        _card(asked, maps, differences, chosen, p)
+        _card(asked, there, differences, chosen, p)
         stages.stop(views, requests)
     for step, place in zip(asked.steps, places[1:], strict=True):
         with place:
@@ -60,33 +65,44 @@ def draw(asked: Asked, requests: dict, views: Views, p: Palette) -> None:
                 parts.refusal("No difference", refused[step[1]], "Compare checkpoints of one family.")
                 continue
             pairs = differences.get(step[1], [])
-            _map(there.get(step[1]), pairs, scale, chosen, p, name=f"difference-{step[1]}", first=False)
+            _map(there.get(step[1]), pairs, scale, chosen, p, name=f"difference-{step[1]}", first=place is places[1])
             parts.reading(_reading(pairs))
     stages.trouble(views, requests)
-    stages.foot(asked, list(there.values()))
+    members = [Member(name, interactions=result) for name, result in there.items()]
+    stages.foot(asked, list(there.values()), "checkpoints", members, views)
     stages.to_url(asked)
 
 
 @st.cache_data(max_entries=100, show_spinner=False, hash_funcs=HASH)
 def _pairs(result: Interactions, metric: str) -> list[Pair]:
-    return result.pairs(metric)
+    # A pair too small to speak of may beat its sum all the same; beside other checkpoints that mark would mislead.
+    return [replace(q, glyph="") if q.state == "zero" and q.glyph == STRICT else q for q in result.pairs(metric)]
 
 
 @st.cache_data(max_entries=100, show_spinner=False, hash_funcs=HASH)
+def _judged(before: Interactions, after: Interactions, metric: str) -> dict[str, Verdict]:
+    return interaction_differences(before, after, metric)
+
+
 def _differences(before: Interactions, after: Interactions, metric: str) -> list[Pair]:
-    layer = {player.address: player.layer for player in after.players}
+    """The pairs of a difference map; those that follow from the singles alone keep their mark."""
+    judged = _judged(before, after, metric)
     found = []
-    for patch, verdict in interaction_differences(before, after, metric).items():
-        low, high = sorted(layer[address] for address in patch.split(","))
-        found.append(Pair(low, high, patch, verdict.value, verdict.state, "", _told(low, high, verdict)))
+    for pair in _pairs(after, metric):
+        verdict = judged.get(pair.patch)
+        if verdict is not None:
+            told = _told(pair, verdict)
+            found.append(replace(pair, value=verdict.value, state=verdict.state, glyph="", told=told))
+        elif pair.glyph == DEGENERATE:
+            found.append(replace(pair, value=0.0))
     return found
 
 
-def _told(low: int, high: int, verdict: Verdict) -> str:
+def _told(pair: Pair, verdict: Verdict) -> str:
     control = "" if verdict.control is None else f", control {signed(verdict.control, 2)}"
     return (
-        f"L{low}, L{high}: {signed(verdict.value, 2)} [{signed(verdict.low, 2)}, {signed(verdict.high, 2)}], "
-        f"adjusted p {verdict.p:.4f}{control}"
+        f"L{pair.low}, L{pair.high}: {signed(verdict.value, 2)} [{signed(verdict.low, 2)}, {signed(verdict.high, 2)}], "
+        f"adjusted p {shown_p(verdict.p)}{control}"
     )
 
 
@@ -138,22 +154,31 @@ def _map(
 
 
 def _card(
-    asked: Asked, maps: dict[str, list[Pair]], differences: dict[str, list[Pair]], chosen: str, p: Palette
+    asked: Asked, there: dict[str, Interactions], differences: dict[str, list[Pair]], chosen: str, p: Palette
 ) -> None:
     """J of the marked pair in every checkpoint, and every difference there."""
-    rows = [(stage(name), pair) for name, pairs in maps.items() for pair in pairs if pair.patch == chosen]
-    rows += [
-        (difference(step), pair)
-        for step in asked.steps
-        for pair in differences.get(step[1], [])
-        if pair.patch == chosen
-    ]
-    if not rows:
+    colours = asked.colours(p)
+    cells = {
+        name: cell
+        for name, result in there.items()
+        for cell in result.cells(asked.metric)
+        if cell.patch == chosen and cell.state != "estimate"
+    }
+    if not cells:
         parts.head("One pair", "nothing is computed yet")
         return
-    parts.head(f"Layers {rows[0][1].low} and {rows[0][1].high}", "J with its interval")
-    for name, pair in rows:
-        parts.note(f"{name}: {pair.told.partition(': ')[2]}")
+    pair = next(q for result in there.values() for q in _pairs(result, asked.metric) if q.patch == chosen)
+    parts.head(f"Layers {pair.low} and {pair.high}", "J with 95% intervals")
+    rows = [Row(stage(name), c.j, c.low, c.high, c.control_j, c.state, colours[name]) for name, c in cells.items()]
+    changed = {
+        difference(step): verdict
+        for step in asked.steps
+        if step[1] in differences and (verdict := _judged(there[step[0]], there[step[1]], asked.metric).get(chosen))
+    }
+    rows += [Row.of(name, verdict, p.muted) for name, verdict in changed.items()]
+    stages.table(rows)
+    tested = [f"{name} {shown_p(verdict.p)} ({SAID[verdict.state]})" for name, verdict in changed.items()]
+    parts.note(f"Adjusted p: {'; '.join(tested)}." if tested else "")
 
 
 def _reading(pairs: list[Pair]) -> str:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from ivx.analysis.comparison import Comparison, Member
 from ivx.analysis.differences import Told
 from ivx.analysis.result import Cell, Effects
 from ivx.analysis.together import Interactions
 from ivx.analysis.transplanted import Transplant
+from ivx.analysis.verdict import Verdict
 from ivx.charts.heatmap import signed
 from ivx.charts.lines import colours_of
 from ivx.charts.palette import Palette
@@ -22,10 +25,10 @@ from ivx.runs.comparing import FEWEST, MOST, Compared
 from ivx.runs.job import View
 from ivx.runs.request import BaseRequest
 from ivx.tasks import catalogue
-from ivx.ui import jobs, parts, pickers, view
+from ivx.ui import exports, jobs, parts, pickers, view
 
 OWN = "own choice"
-ROW = 26
+ROW = 24
 """Height of a map's row: two rows of maps and one of curves are to fit a screen."""
 Views = Mapping[str, View | None]
 
@@ -54,7 +57,13 @@ class Asked:
 
     def colours(self, p: Palette) -> dict[str, str]:
         """Each checkpoint's colour as a line."""
-        return dict(zip(self.names, colours_of([stage(name) for name in self.names], p), strict=True))
+        return dict(
+            zip(
+                self.names,
+                colours_of([one.stage if (one := known(name)) else "" for name in self.names], p),
+                strict=True,
+            )
+        )
 
 
 def key(part: str, name: str) -> str:
@@ -65,7 +74,7 @@ def key(part: str, name: str) -> str:
 def stage(name: str) -> str:
     """What a checkpoint is called in a panel's head: its stage, or the end of its name."""
     one = known(name)
-    return one.stage if one else name.rstrip("/").rpartition("/")[2]
+    return one.stage[:1].upper() + one.stage[1:] if one else name.rstrip("/").rpartition("/")[2]
 
 
 def difference(step: tuple[str, str]) -> str:
@@ -198,26 +207,47 @@ def result(views: Views, part: str, name: str) -> Any | None:
     return None if now is None else now.result
 
 
-def table(rows: Sequence[tuple[str, Cell, str]], p: Palette) -> None:
-    """Cells in lines: name, mean with its interval on one axis, the number, and what its control does."""
+class Row(NamedTuple):
+    """A line of a table: a mean with its interval, what its control does, and its state."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    control: float | None
+    state: str
+    colour: str
+
+    @classmethod
+    def of(cls, name: str, found: Cell | Verdict, colour: str) -> Row:
+        """The line of what was judged."""
+        return cls(name, found.value, found.low, found.high, found.control, found.state, colour)
+
+
+def table(rows: Sequence[Row]) -> None:
+    """Means in lines: name, mean with its interval on one axis, the number, and what its control does."""
     if not rows:
         return
-    reach = 1.1 * max(abs(end) for _, cell, _ in rows for end in (cell.low, cell.high)) or 1.0
+    ends = [0.0, *(end for row in rows for end in (row.low, row.high))]
+    least, span = min(ends), (max(ends) - min(ends)) or 1.0
 
-    def on(value: float) -> float:
-        return 50 + 50 * max(-1.0, min(1.0, value / reach))
+    def on(value: float) -> str:
+        return f"{4 + 92 * (value - least) / span:.1f}%"
 
     lines = []
-    for name, cell, colour in rows:
-        mark = "" if cell.state == "ok" else " soft"
-        control = "" if cell.control is None else signed(cell.control)
+    for row in rows:
+        width = f"{92 * (row.high - row.low) / span:.1f}%"
+        control = "" if row.control is None else signed(row.control)
         lines.append(
-            f'<tr><td>{escape(name)}</td><td class="wide"><div class="ivx-whisker"><i class="zero"></i>'
-            f'<i class="line" style="left:{on(cell.low):.1f}%;width:{on(cell.high) - on(cell.low):.1f}%;'
-            f'background:{colour}"></i><i class="dot" style="left:{on(cell.value):.1f}%;background:{colour}"></i></div>'
-            f'</td><td class="num{mark}">{signed(cell.value, 2)}</td><td class="num soft">{control}</td></tr>'
+            f'<tr><td>{escape(row.name)}</td><td class="wide"><div class="ivx-whisker">'
+            f'<i class="zero" style="left:{on(0)}"></i>'
+            f'<i class="line" style="left:{on(row.low)};width:{width};background:{row.colour}"></i>'
+            f'<i class="dot" style="left:{on(row.value)};background:{row.colour}"></i></div></td>'
+            f'<td class="num{"" if row.state == "ok" else " soft"}">{signed(row.value, 2)}</td>'
+            f'<td class="num soft">{control}</td></tr>'
         )
-    st.html(f'<table class="ivx-stage" data-testid="ivx-stage">{"".join(lines)}</table>')
+    head = '<tr class="soft"><td></td><td></td><td class="num">mean</td><td class="num">control</td></tr>'
+    st.html(f'<table class="ivx-stage" data-testid="ivx-stage">{head}{"".join(lines)}</table>')
 
 
 def accuracies(rows: Sequence[tuple[str, Told, str]]) -> None:
@@ -236,8 +266,15 @@ def accuracies(rows: Sequence[tuple[str, Told, str]]) -> None:
     st.html(f'<table class="ivx-stage" style="min-height:{ROW * 8}px">{"".join(lines)}</table>')
 
 
-def foot(asked: Asked, found: Sequence[Effects | Interactions | Transplant]) -> None:
-    """The trust strip: checks that every checkpoint passed, and how many rows stand behind the page."""
+def foot(
+    asked: Asked,
+    found: Sequence[Effects | Interactions | Transplant],
+    what: str,
+    members: Sequence[Member],
+    views: Views,
+    grafts: Mapping[tuple[str, str], Transplant] = MappingProxyType({}),
+) -> None:
+    """The trust strip: checks that every checkpoint passed, how many rows stand behind the page; and the export."""
     if not found:
         return
     worst: dict[str, Any] = {}
@@ -248,5 +285,11 @@ def foot(asked: Asked, found: Sequence[Effects | Interactions | Transplant]) -> 
                 worst[check["name"]] = check
     rows = sum(result.table.num_rows for result in found)
     n = len(found[0].samples.rows)
-    receipt = {**found[0].receipt, "checks": list(worst.values())}
-    parts.trust(receipt, rows=f"n = {n} · {len(found)} of {len(asked.names)} checkpoints · {rows:,} rows")
+    runs = " ".join(result.run_id for result in found[:MOST])
+    receipt = {**found[0].receipt, "checks": list(worst.values()), "run": runs}
+    strip, export = st.columns([6, 1], gap="medium", vertical_alignment="bottom")
+    with strip:
+        parts.trust(receipt, rows=f"n = {n} · {len(found)} {what} · {rows:,} rows")
+    if not any(now is not None and now.live for now in views.values()):
+        with export:
+            exports.offer_comparison(Comparison(asked.subject, tuple(members), grafts), asked.metric)

@@ -6,6 +6,7 @@ from html import escape
 
 import streamlit as st
 
+from ivx.analysis.comparison import Member
 from ivx.analysis.differences import effect_differences
 from ivx.analysis.metrics import METRICS
 from ivx.analysis.result import Cell, Effects
@@ -17,7 +18,7 @@ from ivx.runs.comparing import FEWEST, Compared
 from ivx.ui import curves, jobs, jointly, parts, pickers, stages, transplants, view
 from ivx.ui.evidence import SAID, shown_p
 from ivx.ui.readings import difference_reading
-from ivx.ui.stages import ROW, Asked, Views, difference, key, stage
+from ivx.ui.stages import ROW, Asked, Row, Views, difference, key, stage
 
 SITE = "resid_post"
 SHOW = {"effects": "effects", "pairs": "pairs", "transplant": "transplant"}
@@ -96,11 +97,20 @@ def _draw(asked: Asked, requests: dict, views: Views, p: Palette) -> None:
                 parts.refusal("No difference", refused[step[1]], "Compare checkpoints of one family.")
                 continue
             cells = differences.get(step[1], [])
-            _map(there.get(step[1]), cells, scale, where, p, name=f"difference-{step[1]}", first=False)
+            _map(there.get(step[1]), cells, scale, where, p, name=f"difference-{step[1]}", first=place is places[1])
             parts.reading(difference_reading(cells, there[step[1]].maps[SITE]) if cells else "")
     curves.draw(asked, views, where, p)
     stages.trouble(views, requests)
-    stages.foot(asked, list(there.values()))
+    members = [
+        Member(
+            name,
+            effects,
+            separability=stages.result(views, "separability", name),
+            vectors=stages.result(views, "vectors", name),
+        )
+        for name, effects in there.items()
+    ]
+    stages.foot(asked, list(there.values()), "checkpoints", members, views)
     stages.to_url(asked)
 
 
@@ -180,15 +190,15 @@ def _card(asked: Asked, there: dict[str, Effects], maps: Maps, differences: Maps
         parts.head("One cell", "nothing is computed yet")
         return
     label = next(iter(there.values())).maps[SITE][where[1]].label
-    parts.head(f"Layer {where[0]}, {label}", "mean, 95% interval; control")
+    parts.head(f"Layer {where[0]}, {label}", "with 95% intervals")
     colours = asked.colours(p)
-    rows = [(stage(name), cell, colours[name]) for name, cells in maps.items() if (cell := at(cells, where))]
-    rows += [
-        (difference(step), cell, p.muted)
+    rows = [Row.of(stage(name), cell, colours[name]) for name, cells in maps.items() if (cell := at(cells, where))]
+    changed = {
+        difference(step): cell
         for step in asked.steps
         if step[1] in differences and (cell := at(differences[step[1]], where))
-    ]
-    rows = [row for row in rows if row[1].state != "estimate"]
-    stages.table([(name, cell, colour) for name, cell, colour in rows], p)
-    for name, cell, _ in rows[len(maps) :]:
-        parts.note(f"{name}: adjusted p {shown_p(cell.p)}, {SAID[cell.state]}.")
+    }
+    rows += [Row.of(name, cell, p.muted) for name, cell in changed.items()]
+    stages.table([row for row in rows if row.state != "estimate"])
+    tested = [f"{name} {shown_p(cell.p)} ({SAID[cell.state]})" for name, cell in changed.items()]
+    parts.note(f"Adjusted p: {'; '.join(tested)}." if tested else "")

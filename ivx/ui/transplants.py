@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from ivx.analysis.comparison import Member
 from ivx.analysis.metrics import METRICS
 from ivx.analysis.paired import check_shapes
 from ivx.analysis.result import Cell
@@ -21,7 +22,7 @@ from ivx.errors import IvxError
 from ivx.runs.request import BaseRequest
 from ivx.ui import jobs, parts, stages, view
 from ivx.ui.readings import graft_reading
-from ivx.ui.stages import ROW, Asked, Views, key, stage
+from ivx.ui.stages import ROW, Asked, Row, Views, key, stage
 
 LENGTHS = {"own": "the donor’s", "matched": "the receiver’s"}
 HASH: dict[str | type[Any], Callable[[Any], Any]] = {Transplant: lambda r: (r.run_id, r.table.num_rows)}
@@ -82,9 +83,7 @@ def _draw(
             result = stages.result(views, donor, receiver)
             if result is not None:
                 results.append(result)
-                maps[receiver] += [
-                    Cell.of(*at, verdict, n=n) for at, verdict, n in _cells(result, asked.metric, column)
-                ]
+                maps[receiver] += _cells(result, asked.metric, column)
     every = [cell for cells in maps.values() for cell in cells]
     scale = scale_of([cell.value for cell in every if cell.state != "zero"])
     where = _chosen(maps, donors)
@@ -108,7 +107,7 @@ def _draw(
         _norms(asked, vectors, where, p)
         stages.line_legend(asked, p)
     with choice:
-        parts.head("Length of a transplanted vector", "a view of its own run")
+        parts.head("Length of a transplanted vector", "whose norm it has")
         st.segmented_control(
             "Length",
             list(LENGTHS),
@@ -123,13 +122,20 @@ def _draw(
         )
         stages.stop(views, requests)
     stages.trouble(views, requests)
-    stages.foot(asked, results)
+    members = [Member(name, vectors=one) for name, one in vectors.items()]
+    grafts = {
+        (donor, receiver): result
+        for receiver in donors
+        for donor in donors
+        if (result := stages.result(views, donor, receiver)) is not None
+    }
+    stages.foot(asked, results, "transplants", members, views, grafts)
     stages.to_url(asked)
 
 
 @st.cache_data(max_entries=200, show_spinner=False, hash_funcs=HASH)
-def _cells(result: Transplant, metric: str, column: int) -> list[tuple]:
-    return [((result.component, c.layer, column, c.patch), c.effect, c.n) for c in result.cells(metric)]
+def _cells(result: Transplant, metric: str, column: int) -> list[Cell]:
+    return [Cell.of(result.component, c.layer, column, c.patch, c.effect, n=c.n) for c in result.cells(metric)]
 
 
 def _chosen(maps: dict[str, list[Cell]], donors: list[str]) -> tuple[int, int] | None:
@@ -203,14 +209,14 @@ def _card(donors: list[str], maps: dict[str, list[Cell]], where: tuple[int, int]
     if where is None:
         parts.head("One vector", "nothing is computed yet")
         return
-    parts.head(f"{stage(donors[where[1]])}’s vector, layer {where[0]}", "mean, 95% interval; control")
+    parts.head(f"{stage(donors[where[1]])}’s vector, layer {where[0]}", "with 95% intervals")
     rows = [
-        (f"into {stage(name)}", cell, p.muted if cell.state != "ok" else p.orange if cell.value > 0 else p.blue)
+        Row.of(f"into {stage(name)}", cell, p.muted if cell.state != "ok" else p.orange if cell.value > 0 else p.blue)
         for name, cells in maps.items()
         for cell in cells
         if (cell.layer, cell.column) == where
     ]
-    stages.table(rows, p)
+    stages.table(rows)
     parts.note("Control: the donor’s vector of another task, for the same samples.")
 
 

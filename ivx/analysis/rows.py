@@ -18,6 +18,7 @@ import transformers
 
 import ivx
 from ivx.analysis.roles import Ids, Runs
+from ivx.analysis.statistics import Array
 from ivx.analysis.table import labelled
 from ivx.engine.free import patched
 from ivx.engine.schema import SCHEMA
@@ -56,7 +57,7 @@ def prepared(
         with_neutral=with_neutral,
     )
     return samples, {
-        **receipt_of(model, request, pair.fingerprint),
+        **receipt_of(model, request, request.about(model.collection)),
         "contrast": pair.contrast.name,
         "control": pair.control.name if pair.control else None,
         "samples": len(samples.rows),
@@ -93,14 +94,14 @@ def told(model: Model, samples: Samples) -> tuple[pa.Table, str]:
     return labelled(found, "told", ""), found.schema.metadata[ENGINE_KEY].decode()
 
 
-def written(model: Model, rows: Sequence[Sample], patches: Sequence[tuple[str, torch.Tensor | None]]) -> pa.Table:
+def written(model: Model, rows: Sequence[Sample], patches: Sequence[tuple[str, Array | None]]) -> pa.Table:
     """The bare prompts with vectors that are given, `[samples, width]` by address; patches outside, samples inside."""
     return patched(
         model,
         target=[s.target for s in rows],
         answer=[s.answer_id for s in rows],
         contrast=[s.contrast_id for s in rows],
-        patches=patches,
+        patches=[(address, None if v is None else torch.from_numpy(v).to(model.dtype)) for address, v in patches],
     )
 
 

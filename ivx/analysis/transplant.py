@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
 
 from ivx.analysis.paired import check_shapes, paired
 from ivx.analysis.rows import instruction_of, prepared, written
@@ -87,8 +86,7 @@ def compute(
     for layer in range(model.layers):
         address = f"{site}.{layer}@{where}~-1"
         if not has(address):
-            given_here = [(address, torch.from_numpy(states[role][layer]).to(model.dtype)) for role in roles]
-            found = written(model, rows, given_here)
+            found = written(model, rows, [(address, states[role][layer]) for role in roles])
             for k, role in enumerate(roles):
                 norms = np.linalg.norm(states[role][layer], axis=1)
                 part = found.slice(k * len(rows), len(rows))

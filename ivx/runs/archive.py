@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 import pyarrow as pa
-import vl_convert
 
 from ivx.errors import IvxError
 from ivx.runs import members, rows, sheet
@@ -76,6 +75,8 @@ def pack(
         figures: Vega-Lite specs by name; each becomes `.vl.json`, `.svg` and `.png`.
         chart: what the notebook calls the result's `chart` with.
     """
+    import vl_convert  # late: it takes a moment, and the pages need none of it
+
     told = dict(receipt)
     content: dict[str, bytes | str] = {
         "asked.json": json.dumps(asked, indent=1),
@@ -102,11 +103,10 @@ def pack(
 
 def unpack(source: Path | str | BinaryIO) -> Unpacked:
     """The run in an archive, or in a folder into which one was unpacked; whatever does not fit raises `IvxError`."""
-    from ivx.analysis.result import ROWS
-
     found = members.members(source)
     asked, receipt, context = (_json(found[name], name) for name in ("asked.json", "receipt.json", "context.json"))
-    table = rows.read(found["rows.parquet"], ROWS)
+    schema, longest = _saved().rows_of(asked)
+    table = rows.read(found["rows.parquet"], schema, longest=longest)
     _check_same(asked, receipt, table)
     origin = receipt.get("origin", receipt["run"])
     marks = {"run": _address(asked, context, origin, table), "origin": origin, "imported": True}
@@ -130,7 +130,7 @@ def _address(asked: dict[str, Any], context: dict[str, Any], origin: str, table:
 
 def of_result(found: Result, *, metric: str = "contrast") -> bytes:
     """The archive of a result, its maps drawn under one metric."""
-    receipt = found.receipt
+    receipt, chart = found.receipt, chart_of(found, metric=metric)
     if not hasattr(found, "figures"):
         raise IvxError(
             f"run {receipt['run']} is one of {receipt['kind']}, which has no archive: use --out for its rows"
@@ -140,9 +140,14 @@ def of_result(found: Result, *, metric: str = "contrast") -> bytes:
         receipt=receipt,
         context=_saved().context(found),
         table=found.table,
-        figures=found.figures(metric),
-        chart={"metric": metric},
+        figures=found.figures(**chart),
+        chart=chart,
     )
+
+
+def chart_of(found: Result, *, metric: str) -> dict[str, str]:
+    """What a result's `figures` and `chart` are called with: a metric, where it is read by one."""
+    return {} if found.request.kind == "separability" else {"metric": metric}
 
 
 def stored(run: Run) -> Result:

@@ -112,11 +112,11 @@ def _used(asked: Asked, views: Views, where: tuple[int, int] | None, p: Palette)
         cells = [] if result is None else [c for c in _followed(result) if c.column == column and c.n]
         if cells:
             found.append(Line(stage(name), colours[name], tuple(Dot(c.layer, c.value, c.low, c.high) for c in cells)))
-    ends = [abs(end) for line in found for dot in line.dots for end in (dot.low, dot.high)]
-    reach = min(1.0, max([0.2, *ends]))
+    ends = [end for line in found for dot in line.dots for end in (dot.low, dot.high)]
+    domain = max(-1.0, min([-0.1, *ends])), min(1.0, max([0.1, *ends]))
     about = "Change of the share of samples that follow, by layer and checkpoint"
     layer = where[0] if where else None
-    _chart(asked, views, found, domain=(-reach, reach), form="change", layer=layer, p=p, about=about)
+    _chart(asked, views, found, domain=domain, form="change", layer=layer, p=p, about=about)
     parts.reading(_at(found, layer, "change"))
 
 

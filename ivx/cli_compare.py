@@ -28,7 +28,7 @@ def add(commands: Any) -> None:
     compare.add_argument("--samples", type=int, default=40)
     compare.add_argument("--pair-samples", type=int, default=100, help="of the interactions (default: 100)")
     compare.add_argument("--tasks", default="all", help="tasks that probes tell apart (default: all)")
-    compare.add_argument("--wordings", type=int, default=60, help="of each of them (default: 60)")
+    compare.add_argument("--wordings", type=int, default=40, help="of each of them (default: 40)")
     compare.add_argument("--seed", type=int, default=0)
     compare.add_argument("--metric", default="contrast")
     compare.add_argument("--dtype", default="auto", help="auto, float32, float64, bfloat16 or float16")

@@ -25,7 +25,8 @@ from ivx.charts.palette import DARK, LIGHT
 from ivx.cli import main
 from ivx.errors import Cancelled, IvxError
 from ivx.models.registry import EMBEDDED, families, steps
-from ivx.runs.comparing import TransplantRequest, VectorsRequest
+from ivx.runs import glance
+from ivx.runs.comparing import Compared, TransplantRequest, VectorsRequest
 from ivx.runs.computing import computed, stored
 from ivx.runs.store import Store
 from tests import oracle
@@ -215,6 +216,12 @@ def test_a_family_is_found_and_each_stands_against_the_stage_before() -> None:
     assert module.chosen("tiny") == list(names)
     with pytest.raises(IvxError, match="1 checkpoints: compare 2 to 6, or name a family"):
         module.chosen("tiny-sft")
+
+
+def test_what_every_page_asks_is_asked_here_too() -> None:
+    asked = Compared(TASK)
+    for name, request in glance.glance(SFT, TASK).items():
+        assert asked.part(name, SFT) == request
 
 
 def test_nothing_is_computed_twice_and_one_checkpoint_is_there_at_a_time(

@@ -8,6 +8,8 @@ from pathlib import Path
 
 EMBEDDED = Path(__file__).parent.parent / "tiny" / "checkpoints"
 """Where the embedded checkpoints lie."""
+RUNS = EMBEDDED.with_name("runs")
+"""Where the runs of them lie that come with ivx."""
 
 
 @dataclass(frozen=True)

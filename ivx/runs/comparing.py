@@ -6,6 +6,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 from ivx.errors import IvxError
+from ivx.runs import glance
 from ivx.runs.patching import EffectsRequest, InteractionsRequest
 from ivx.runs.probing import SeparabilityRequest
 from ivx.runs.request import BaseRequest, InstructionRequest, Request, check_sites
@@ -52,7 +53,7 @@ FEWEST, MOST = 2, 6
 
 @dataclass(frozen=True)
 class Compared:
-    """What every checkpoint of a comparison is asked.
+    """What every checkpoint of a comparison is asked; by default what all pages ask at first sight, so that runs are shared.
 
     Attributes:
         task, against, source_token, target_format, samples, seed: as of the requests.
@@ -68,21 +69,26 @@ class Compared:
     source_token: str = "t_inst"
     position: str = "first"
     target_format: str = "prompt"
-    samples: int = 40
-    pair_samples: int = 100
+    samples: int = glance.SAMPLES
+    pair_samples: int = glance.PAIR_SAMPLES
     tasks: tuple[str, ...] = ("all",)
-    wordings: int = 60
+    wordings: int = glance.WORDINGS
     seed: int = 0
 
     def part(self, name: str, checkpoint: str, **loading: Any) -> BaseRequest:
         """The request of one part on one checkpoint; `loading` are dtype, device and adapter."""
         if name == "separability":
-            return SeparabilityRequest(checkpoint, self.tasks, wordings=self.wordings, seed=self.seed, **loading)
+            tasks = glance.apart(self.task) if self.tasks == ("all",) else self.tasks
+            probed = {"wordings": self.wordings, "repeats": glance.REPEATS, "seed": self.seed}
+            return SeparabilityRequest(checkpoint, tasks, **probed, **loading)  # type: ignore[arg-type]
         asked: dict[str, Any] = {
             name: getattr(self, name) for name in ("against", "source_token", "target_format", "samples", "seed")
         }
         if name == "effects":
-            return EffectsRequest(checkpoint, self.task, **asked, **loading)
+            sites = EffectsRequest.sites
+            alike = glance.is_alone(self.task, checkpoint)
+            controls = glance.controls_of("denoise", sites, "all", alike=alike)
+            return EffectsRequest(checkpoint, self.task, sites=sites, controls=controls, **asked, **loading)
         if name == "vectors":
             return VectorsRequest(checkpoint, self.task, **asked, **loading)
         asked |= {"samples": self.pair_samples, "position": self.position}

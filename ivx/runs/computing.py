@@ -12,14 +12,13 @@ from ivx.models import files, registry
 from ivx.models.fingerprint import of_directory
 from ivx.runs.request import BaseRequest
 from ivx.runs.run import Run
+from ivx.runs.shipped import CONTEXT, adopted
 from ivx.runs.store import Store
 
 if TYPE_CHECKING:
     from ivx.models.model import Model
 
 Progress = Callable[[Any, int, int], None]
-CONTEXT = "context"
-"""The document of a run that holds what is needed beside its rows to read and draw them."""
 
 
 class Busy(Exception):
@@ -36,7 +35,8 @@ def stored(store: Store, request: BaseRequest) -> Any | None:
         return None
     known = registry.embedded(request.checkpoint)
     subject = request.about(known.collection if known else "english")
-    run = store.find(request.run_id(_fingerprint(store, request.checkpoint), subject))
+    run_id = request.run_id(_fingerprint(store, request.checkpoint), subject)
+    run = store.find(run_id) or adopted(store, run_id)
     return None if run is None else result_of(run)
 
 

@@ -14,12 +14,13 @@ from ivx.analysis.metrics import find
 from ivx.analysis.together import Interactions
 from ivx.analysis.verdict import Verdict
 from ivx.charts.heatmap import scale_of, signed
-from ivx.charts.pairs import DEGENERATE, HARMFUL, STRICT, Pair, pair_map
+from ivx.charts.pairs import DEGENERATE, HARMFUL, STRICT, Laid, Pair, layers_laid, pair_map
 from ivx.charts.palette import Palette
 from ivx.errors import IvxError
 from ivx.ui import parts, stages, view
-from ivx.ui.evidence import SAID, shown_p
-from ivx.ui.readings import pair_reading
+from ivx.ui.changes import pair_difference_reading
+from ivx.ui.evidence import shown_p
+from ivx.ui.readings import SAID, pair_reading
 from ivx.ui.stages import ROW, Asked, Row, Views, difference, key, stage
 
 GLYPHS = {STRICT: "beats the sum and the better one", HARMFUL: "two harmful patches", DEGENERATE: "degenerate"}
@@ -30,8 +31,8 @@ def draw(asked: Asked, requests: dict, views: Views, p: Palette) -> None:
     """Pair maps in a row, their differences under them."""
     found = {name: stages.result(views, "interactions", name) for name in asked.names}
     there = {name: result for name, result in found.items() if result is not None}
-    maps = {name: _pairs(result, asked.metric) for name, result in there.items()}
-    differences: dict[str, list[Pair]] = {}
+    maps = {name: _laid(result, asked.metric) for name, result in there.items()}
+    differences: dict[str, Laid] = {}
     refused: dict[str, str] = {}
     for step in asked.steps:
         if all(name in there for name in step):
@@ -39,18 +40,20 @@ def draw(asked: Asked, requests: dict, views: Views, p: Palette) -> None:
                 differences[step[1]] = _differences(there[step[0]], there[step[1]], asked.metric)
             except IvxError as error:
                 refused[step[1]] = str(error)
-    every = [pair for pairs in (*maps.values(), *differences.values()) for pair in pairs]
+    every = [pair for laid in (*maps.values(), *differences.values()) for pair in laid.pairs]
     scale = scale_of([pair.value for pair in every if pair.state != "zero"])
     chosen = _chosen(maps)
-    parts.title("When do layers begin to act together?", _lede(maps, chosen))
+    parts.title("When do layers begin to act together?", _lede(maps))
     places = [place for row in stages.rows_of(len(asked.names)) for place in row]
     for k, (name, place) in enumerate(zip(asked.names, places, strict=True)):
         with place:
             parts.head(stage(name), stages.status(views[key("interactions", name)], "J, later × earlier layer"))
-            _map(there.get(name), maps.get(name, []), scale, chosen, p, name=name, first=k == 0)
+            _map(there.get(name), maps.get(name), scale, chosen, p, name=name, first=k == 0)
             live = (now := views[key("interactions", name)]) is not None and now.live
             parts.reading(
-                "" if live or name not in maps else pair_reading(maps[name], unit=find(asked.metric).unit, what="J")
+                ""
+                if live or name not in maps
+                else pair_reading(maps[name].pairs, unit=find(asked.metric).unit, what="J")
             )
     pending = any(pair.state == "estimate" for pair in every)
     parts.legend(p, scale, find(asked.metric).unit, pending=pending, ends=("less", "more than the sum"), glyphs=GLYPHS)
@@ -64,9 +67,9 @@ def draw(asked: Asked, requests: dict, views: Views, p: Palette) -> None:
             if step[1] in refused:
                 parts.refusal("No difference", refused[step[1]], "Compare checkpoints of one family.")
                 continue
-            pairs = differences.get(step[1], [])
-            _map(there.get(step[1]), pairs, scale, chosen, p, name=f"difference-{step[1]}", first=place is places[1])
-            parts.reading(_reading(pairs))
+            laid = differences.get(step[1])
+            _map(there.get(step[1]), laid, scale, chosen, p, name=f"difference-{step[1]}", first=place is places[1])
+            parts.reading(pair_difference_reading(laid.pairs) if laid else "")
     stages.trouble(views, requests)
     members = [Member(name, interactions=result) for name, result in there.items()]
     stages.foot(asked, list(there.values()), "checkpoints", members, views)
@@ -74,9 +77,11 @@ def draw(asked: Asked, requests: dict, views: Views, p: Palette) -> None:
 
 
 @st.cache_data(max_entries=100, show_spinner=False, hash_funcs=HASH)
-def _pairs(result: Interactions, metric: str) -> list[Pair]:
+def _laid(result: Interactions, metric: str) -> Laid:
+    laid = result.laid(metric)
     # A pair too small to speak of may beat its sum all the same; beside other checkpoints that mark would mislead.
-    return [replace(q, glyph="") if q.state == "zero" and q.glyph == STRICT else q for q in result.pairs(metric)]
+    mute = [replace(q, glyph="") if q.state == "zero" and q.glyph == STRICT else q for q in laid.pairs]
+    return replace(laid, pairs=tuple(mute))
 
 
 @st.cache_data(max_entries=100, show_spinner=False, hash_funcs=HASH)
@@ -84,31 +89,32 @@ def _judged(before: Interactions, after: Interactions, metric: str) -> dict[str,
     return interaction_differences(before, after, metric)
 
 
-def _differences(before: Interactions, after: Interactions, metric: str) -> list[Pair]:
+def _differences(before: Interactions, after: Interactions, metric: str) -> Laid:
     """The pairs of a difference map; those that follow from the singles alone keep their mark."""
     judged = _judged(before, after, metric)
     found = []
-    for pair in _pairs(after, metric):
+    laid = _laid(after, metric)
+    for pair in laid.pairs:
         verdict = judged.get(pair.patch)
         if verdict is not None:
             told = _told(pair, verdict)
             found.append(replace(pair, value=verdict.value, state=verdict.state, glyph="", told=told))
         elif pair.glyph == DEGENERATE:
             found.append(replace(pair, value=0.0))
-    return found
+    return replace(laid, pairs=tuple(found))
 
 
 def _told(pair: Pair, verdict: Verdict) -> str:
     control = "" if verdict.control is None else f", control {signed(verdict.control, 2)}"
     return (
-        f"L{pair.low}, L{pair.high}: {signed(verdict.value, 2)} [{signed(verdict.low, 2)}, {signed(verdict.high, 2)}], "
+        f"{pair.name}: {signed(verdict.value, 2)} [{signed(verdict.low, 2)}, {signed(verdict.high, 2)}], "
         f"adjusted p {shown_p(verdict.p)}{control}"
     )
 
 
-def _chosen(maps: dict[str, list[Pair]]) -> str:
+def _chosen(maps: dict[str, Laid]) -> str:
     """The clicked pair's patch, or the address bar's, or that of the strongest finding."""
-    done = [pair for pairs in maps.values() for pair in pairs if pair.state != "estimate"]
+    done = [pair for laid in maps.values() for pair in laid.pairs if pair.state != "estimate"]
     asked = view.from_url("pair", "")
     if any(pair.patch == asked for pair in done):
         return asked
@@ -116,46 +122,43 @@ def _chosen(maps: dict[str, list[Pair]]) -> str:
     return "" if best is None else best.patch
 
 
-def _lede(maps: dict[str, list[Pair]], chosen: str) -> str:
+def _lede(maps: dict[str, Laid]) -> str:
     what = "J(a, b) = effect of patching both layers at the first token − the sum of the effects of the two alone."
     counts = [
-        f"{stage(name)} <b>{sum(pair.state == 'ok' for pair in pairs)}</b>"
-        for name, pairs in maps.items()
-        if not any(pair.state == "estimate" for pair in pairs)
+        f"{stage(name)} <b>{sum(pair.state == 'ok' for pair in laid.pairs)}</b>"
+        for name, laid in maps.items()
+        if not any(pair.state == "estimate" for pair in laid.pairs)
     ]
     return f"{what} Pairs that beat their control: {', '.join(counts)}." if counts else what
 
 
 def _map(
-    result: Interactions | None, pairs: list[Pair], scale: float, chosen: str, p: Palette, *, name: str, first: bool
+    result: Interactions | None, laid: Laid | None, scale: float, chosen: str, p: Palette, *, name: str, first: bool
 ) -> None:
-    layers = result.layers if result is not None else 8
+    laid = laid or layers_laid((), result.layers if result is not None else 8)
     chart = pair_map(
-        pairs,
-        layers=layers,
+        laid,
         scale=scale,
         palette=p,
-        chosen=next((pair for pair in pairs if pair.patch == chosen), None),
-        row=ROW + 4 if layers <= 16 else 12,
-        row_labels=first,
+        chosen=next((pair for pair in laid.pairs if pair.patch == chosen), None),
+        row=ROW + 4 if len(laid.rows) <= 16 else 12,
+        labels=first,
     )
     if result is None:
         st.vega_lite_chart(chart, theme=None, width="stretch")
         return
-    key = f"jointly-{name}-{result.run_id}"
+    key, pairs = f"jointly-{name}-{result.run_id}", laid.pairs
 
     def picked() -> None:
         points = st.session_state[key]["selection"].get("cell") or []
         for pair in pairs:
-            if points and (pair.high, pair.low) == (int(points[0]["layer"]), int(points[0]["column"])):
+            if points and (pair.row, pair.column) == (int(points[0]["layer"]), int(points[0]["column"])):
                 st.session_state["pair"] = pair.patch
 
     st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=picked, selection_mode="cell")
 
 
-def _card(
-    asked: Asked, there: dict[str, Interactions], differences: dict[str, list[Pair]], chosen: str, p: Palette
-) -> None:
+def _card(asked: Asked, there: dict[str, Interactions], differences: dict[str, Laid], chosen: str, p: Palette) -> None:
     """J of the marked pair in every checkpoint, and every difference there."""
     colours = asked.colours(p)
     cells = {
@@ -167,7 +170,7 @@ def _card(
     if not cells:
         parts.head("One pair", "nothing is computed yet")
         return
-    pair = next(q for result in there.values() for q in _pairs(result, asked.metric) if q.patch == chosen)
+    pair = next(q for result in there.values() for q in _laid(result, asked.metric).pairs if q.patch == chosen)
     parts.head(f"Layers {pair.low} and {pair.high}", "J with 95% intervals")
     rows = [Row(stage(name), c.j, c.low, c.high, c.control_j, c.state, colours[name]) for name, c in cells.items()]
     changed = {
@@ -179,13 +182,3 @@ def _card(
     stages.table(rows)
     tested = [f"{name} {shown_p(verdict.p)} ({SAID[verdict.state]})" for name, verdict in changed.items()]
     parts.note(f"Adjusted p: {'; '.join(tested)}." if tested else "")
-
-
-def _reading(pairs: list[Pair]) -> str:
-    found = sorted((pair for pair in pairs if pair.state == "ok"), key=lambda pair: -abs(pair.value))
-    if not pairs:
-        return ""
-    if not found:
-        return "No pair’s J differs by more than with another task’s vectors: no evidence of a change."
-    top = found[0]
-    return f"Largest: <b>L{top.low} with L{top.high}, {signed(top.value, 2)}</b>; {len(found)} pairs change."

@@ -14,7 +14,7 @@ from ivx.charts.heatmap import signed
 from ivx.charts.palette import Palette
 from ivx.runs.job import View
 from ivx.runs.probing import ErasureRequest
-from ivx.ui import evidence, jobs, parts, view
+from ivx.ui import evidence, jobs, parts, readings, view
 
 LOST = {
     "ok": "more than a random subspace takes: what is read is part of what acts",
@@ -89,7 +89,7 @@ def _acted(cell: Cell | None, p: Palette) -> str:
     reach = max(abs(end) for row in rows for end in row[1:4]) or 1.0
     return (
         f"<h6>Acts, logits, copied onto the first token</h6>{parts.whisker(rows, p, scale=reach * 1.1)}"
-        f'<div class="soft">{evidence.SAID[cell.state]} · adjusted p {evidence.shown_p(cell.p)} · n = {cell.n}</div>'
+        f'<div class="soft">{readings.SAID[cell.state]} · adjusted p {evidence.shown_p(cell.p)} · n = {cell.n}</div>'
     )
 
 

@@ -31,11 +31,12 @@ def title(question: str, lede: str) -> None:
     )
 
 
-def head(name: str, what: str) -> None:
-    """A panel's title, and on the right what it measures."""
-    st.html(
-        f'<div class="ivx-head"><span class="name">{escape(name)}</span><span class="what">{escape(what)}</span></div>'
-    )
+def head(name: str, what: str, *, href: str = "") -> None:
+    """A panel's title, which may lead to a page of its own, and on the right what it measures."""
+    shown = escape(name)
+    if href:
+        shown = f'<a href="{escape(href, quote=True)}" target="_self" title="Open its page">{shown} ›</a>'
+    st.html(f'<div class="ivx-head"><span class="name">{shown}</span><span class="what">{escape(what)}</span></div>')
 
 
 def reading(text: str) -> None:
@@ -51,7 +52,7 @@ def note(text: str) -> None:
 def chips(
     source: Sequence[str], taken: int, target: Sequence[str], first: int, *, answer: str, contrast: str, tag: str
 ) -> None:
-    """The prompts as tokens: the source token outlined orange, the first patched token outlined ink."""
+    """The prompts as tokens: the source token outlined orange, the first patched one outlined ink; −1 outlines none."""
 
     def line(tokens: Sequence[str], marked: int, kind: str) -> str:
         return "".join(
@@ -59,8 +60,9 @@ def chips(
             for i, token in enumerate(tokens)
         )
 
+    told = f'<span class="lead">source</span>{line(source, taken, "t")}' if source else ""
     st.html(
-        f'<div class="ivx-chips"><span class="lead">source</span>{line(source, taken, "t")}'
+        f'<div class="ivx-chips">{told}'
         f'<span class="tag">{escape(tag)}</span><span class="lead">→ target</span>{line(target, first, "p")}'
         f'<span class="lead">answer <b>{escape(answer)}</b>, contrast {escape(contrast)}</span></div>'
     )
@@ -143,7 +145,8 @@ def whisker(rows: Sequence[tuple[str, float, float, float, str]], p: Palette, *,
     lines = []
     for name, value, low, high, colour in rows:
         lines.append(
-            f'<tr><td style="width:30%">{escape(name)}</td><td><div class="ivx-whisker"><i class="zero"></i>'
+            f'<tr title="95% CI [{signed(low, 2)}, {signed(high, 2)}]"><td style="width:30%;white-space:nowrap">'
+            f'{escape(name)}</td><td><div class="ivx-whisker"><i class="zero"></i>'
             f'<i class="line" style="left:{at(low):.1f}%;width:{at(high) - at(low):.1f}%;background:{colour}"></i>'
             f'<i class="dot" style="left:{at(value):.1f}%;background:{colour}"></i></div></td>'
             f'<td class="num">{signed(value, 2)}</td></tr>'

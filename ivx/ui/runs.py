@@ -20,6 +20,7 @@ REPLAYED = 5
 """Rows that are computed again."""
 PAGES = {
     "effects": "effects",
+    "scan": "effects",
     "interactions": "interactions",
     "game": "interactions",
     "separability": "separability",

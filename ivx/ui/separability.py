@@ -144,7 +144,7 @@ def _draw(asked: Asked, requests: Mapping[str, BaseRequest], views: Views, p: Pa
         decodable.apart_picker()
     with right:
         decodable.beside_picker(asked)
-    _running(requests, views)
+    jobs.running_several(requests, views)
     if read is None or layer is None:
         return
     left, middle, right = st.columns(BOTTOM, gap="medium")
@@ -165,25 +165,3 @@ def _empty(requests: Mapping[str, BaseRequest]) -> None:
         for request in requests.values():
             view.start(request)
         st.rerun()
-
-
-def _running(requests: Mapping[str, BaseRequest], views: Views) -> None:
-    """How far all that is asked has come, and the way to end it."""
-    live = {name: now for name, now in views.items() if now is not None and now.live}
-    if live:
-        bar, stop = st.columns([4, 1], gap="medium", vertical_alignment="center")
-        with bar:
-            ended = sum(now is not None and not now.live for now in views.values())
-            shares = [now.done / now.total for now in live.values() if now.total]
-            parts.progress(int(100 * (ended + sum(shares))), 100 * len(views))
-        if stop.button("Stop, keep what is done", key="stop", width="stretch"):
-            for name in live:
-                view.leave(requests[name])
-            st.rerun()
-    elif any(now is not None and now.state == "stopped" for now in views.values()):
-        st.caption("Stopped; what was done is kept, and a new start goes on from there.")
-        if st.button("Go on"):
-            for name, now in views.items():
-                if now is not None and now.state == "stopped":
-                    view.start(requests[name])
-            st.rerun()

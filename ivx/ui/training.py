@@ -16,8 +16,9 @@ from ivx.charts.palette import Palette
 from ivx.errors import IvxError
 from ivx.runs.comparing import FEWEST, Compared
 from ivx.ui import curves, jobs, jointly, parts, pickers, stages, transplants, view
-from ivx.ui.evidence import SAID, shown_p
-from ivx.ui.readings import difference_reading
+from ivx.ui.changes import difference_reading
+from ivx.ui.evidence import shown_p
+from ivx.ui.readings import SAID
 from ivx.ui.stages import ROW, Asked, Row, Views, difference, key, stage
 
 SITE = "resid_post"

@@ -21,7 +21,7 @@ from ivx.charts.palette import Palette
 from ivx.errors import IvxError
 from ivx.runs.request import BaseRequest
 from ivx.ui import jobs, parts, stages, view
-from ivx.ui.readings import graft_reading
+from ivx.ui.changes import graft_reading
 from ivx.ui.stages import ROW, Asked, Row, Views, key, stage
 
 LENGTHS = {"own": "the donor’s", "matched": "the receiver’s"}

@@ -23,6 +23,7 @@ LEVELS = {
     "cli_runs": 5,
     "cli_scan": 5,
     "cli_pathways": 5,
+    "cli_compare": 5,
     "__main__": 6,
     "ui": 5,
     "pages": 6,

@@ -196,6 +196,16 @@ class Interactions:
         found = {text: view.effect(numbers, rows[""]) for text, numbers in rows.items()}
         return found | {text: found[other] for text, (other, _) in self.equals.items() if other in found}
 
+    def values(self, metric: str = "contrast", *, role: str = "effect") -> Effects:
+        """J `[samples]` of every finished pair, but of those that follow from the singles alone; of one role."""
+        mine = self.effects(role, metric)
+        texts = [
+            t
+            for t, chosen in self.sets[2].items()
+            if t not in self.equals and self._terms(chosen).keys() <= mine.keys()
+        ]
+        return dict(zip(texts, self._values(texts, mine), strict=True)) if texts else {}
+
     def detail(self, patch: str, metric: str = "contrast") -> list[dict[str, Any]]:
         """Each sample under one set: effect, and the top tokens before and after as (token, share) pairs."""
         site, ran = ",".join(self.request.sites), self.equals.get(patch, (patch, ""))[0]

@@ -33,15 +33,27 @@ def tile(cell: Cell, labels: Sequence[str]) -> Tile:
 
 
 def figure(
-    cells: Sequence[Cell], columns: Sequence[Column], *, layers: int, site: str, metric: Metric
+    cells: Sequence[Cell],
+    columns: Sequence[Column],
+    *,
+    layers: int,
+    site: str,
+    metric: Metric,
+    scale: float | None = None,
+    name: str = "",
 ) -> dict[str, Any]:
-    """The Vega-Lite spec of one map for print: its title names site, metric, unit and scale; nothing can be clicked."""
+    """The Vega-Lite spec of one map for print: its title names site, metric, unit and scale; nothing can be clicked.
+
+    `scale` is shared by maps that are compared (default: the map's own); `name` stands in the title before the site.
+    """
     labels = [column.label for column in columns]
-    scale = scale_of([cell.value for cell in cells if cell.state != "zero"])
+    scale = scale or scale_of([cell.value for cell in cells if cell.state != "zero"])
     tiles = [tile(cell, labels) for cell in cells]
     row = 42 if layers <= CROWDED else 14
     spec = heatmap(tiles, labels, layers=layers, scale=scale, palette=LIGHT, row=row, mono=site != "z")
-    return printed(spec, title=f"{site}: {metric.label}", unit=metric.unit, width=COLUMN * len(labels))
+    return printed(
+        spec, title=f"{name}{', ' if name else ''}{site}: {metric.label}", unit=metric.unit, width=COLUMN * len(labels)
+    )
 
 
 def printed(spec: dict[str, Any], *, title: str, unit: str, width: int, marks: Sequence[str] = ()) -> dict[str, Any]:
@@ -80,4 +92,6 @@ def _part(spec: dict[str, Any]) -> dict[str, Any]:
         name = one.get("data", {}).get("name")
         return {**one, "data": {"values": spec["datasets"][name]}} if name in spec["datasets"] else one
 
-    return filled({**part, "layer": [filled(layer) for layer in part["layer"]]})
+    # Layers of one name would share the marks of the last figure.
+    layers = [{key: value for key, value in layer.items() if key != "name"} for layer in part["layer"]]
+    return filled({**part, "layer": [filled(layer) for layer in layers]})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import altair as alt
+import pandas  # noqa: F401  (Altair uses it as soon as any thread has begun to import it, so it must be whole by then)
 
 from ivx.charts.palette import Palette
 

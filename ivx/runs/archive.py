@@ -132,6 +132,10 @@ def of_result(found: Result, *, metric: str = "contrast") -> bytes:
     from ivx.analysis.caption import caption
 
     receipt, chart = found.receipt, chart_of(found, metric=metric)
+    if not hasattr(found, "figures"):
+        raise IvxError(
+            f"run {receipt['run']} is one of {receipt['kind']}, which has no archive: use --out for its rows"
+        )
     return pack(
         asked={"kind": found.request.kind, **{name: receipt[name] for name in ("request", "checkpoint")}},
         receipt=receipt,

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ivx.errors import IvxError
 from ivx.models import files, registry
 from ivx.models.fingerprint import of_directory
 from ivx.runs.request import BaseRequest
@@ -75,11 +76,30 @@ def computed(store: Store, model: Model, request: BaseRequest, *, on_progress: P
                 on_progress(result, done, total)
 
         analysis = import_module(f"ivx.analysis.{request.kind}")
-        found = analysis.compute(model, request, on_progress=progress, known=known)
+        # What an analysis takes from another run of the store, such as a donor's vectors.
+        given = {"given": analysis.given(store, request)} if hasattr(analysis, "given") else {}
+        found = analysis.compute(model, request, on_progress=progress, known=known, **given)
         keep(found)
         run.keep(CONTEXT, context(found))
         run.complete({**found.receipt, "resumed_rows": 0 if known is None else known.num_rows})
     return found
+
+
+def answered(
+    store: Store, request: BaseRequest, *, load: Callable[[], Model], on_progress: Progress | None = None
+) -> Any:
+    """The result of a request: from the store, or computed on what `load` returns, and stored.
+
+    Raises:
+        IvxError: the checkpoint or the task cannot be found or measured; another process is computing this very run.
+    """
+    found = stored(store, request)
+    if found is not None:
+        return found
+    try:
+        return computed(store, load(), request, on_progress=on_progress)
+    except Busy:
+        raise IvxError("another process is computing this very run: wait for it, then ask again") from None
 
 
 def _fingerprint(store: Store, checkpoint: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import streamlit as st
 
 from ivx.analysis.caption import caption
+from ivx.analysis.comparison import Comparison
 from ivx.runs import archive, pictures, rows, sheet
 from ivx.runs.probing import SeparabilityRequest
 from ivx.runs.request import BaseRequest
@@ -39,6 +40,25 @@ def offer(result: Any, metric: str) -> None:
         st.code(in_python(result.request, metric), language="python", wrap_lines=True)
         if result.request.kind in COMMANDS:
             st.code(in_shell(result.request, metric), language="bash", wrap_lines=True)
+
+
+def offer_comparison(found: Comparison, metric: str) -> None:
+    """The same for checkpoints side by side: every number with its interval, the maps, and how to get them again."""
+    with st.popover("Export", width="stretch"):
+        offered: list[tuple[str, str, Callable[[], str | bytes]]] = [
+            ("Parquet, every number", ".parquet", lambda: rows.parquet(found.tidy(metric), found.receipt)),
+            ("CSV, every number", ".csv", lambda: sheet.csv(found.tidy(metric))),
+        ]
+        if all(member.effects is not None for member in found.members):
+            offered.append(("SVG, maps and differences", ".svg", lambda: pictures.svg(found.figure(metric))))
+        for label, ending, content in offered:
+            st.download_button(label, content, f"ivx-{'-'.join(found.names)[:60]}{ending}", on_click="ignore")
+        names, task = ",".join(found.names), found.asked.task
+        grafts = (", transplant=True", " --transplant") if found.transplants else ("", "")
+        code = f"import ivx\nfound = ivx.compare({list(found.names)!r}, {task!r}{grafts[0]})\nfound.table"
+        st.code(code, language="python", wrap_lines=True)
+        shell = f"python -m ivx compare --checkpoints {names} --task {task}{grafts[1]} --metric {metric}"
+        st.code(shell, language="bash", wrap_lines=True)
 
 
 def offer_several(results: Sequence[Any], metric: str) -> None:

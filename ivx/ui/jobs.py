@@ -55,7 +55,11 @@ def follow_several(requests: Mapping[str, Asked], *, draw: Callable[[Mapping[str
 def waiting(request: Request, now: View) -> str:
     """What stands where nothing can be drawn yet."""
     before = view.ahead(request)
-    turn = f"waiting for its turn, {before} before it" if before else "waiting for its turn"
+    return waiting_for(now, f"waiting for its turn, {before} before it" if before else "waiting for its turn")
+
+
+def waiting_for(now: View, turn: str = "waiting for its turn") -> str:
+    """What a job that has nothing to show yet is at; `turn` says it of one that waits."""
     return {"queued": turn, "loading": "reading the checkpoint", "running": "building the prompts"}.get(
         now.state, now.state
     )

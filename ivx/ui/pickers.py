@@ -28,7 +28,7 @@ def checkpoint_and_task(one: DeltaGenerator, two: DeltaGenerator) -> tuple[str, 
     tasks = list(catalogue.tasks(view.collection_of(checkpoint)))
     tasks += [path for _, path in st.session_state.get(view.FILES, [])]
     view.from_url("task", "animal/colour", tasks)
-    task = str(two.selectbox("Task (answer / contrast)", tasks, key="task", format_func=_task_name))
+    task = str(two.selectbox("Task (answer / contrast)", tasks, key="task", format_func=task_name))
     return checkpoint, task
 
 
@@ -48,7 +48,8 @@ def _short(name: str) -> str:
     return known.stage if known else name
 
 
-def _task_name(task: str) -> str:
+def task_name(task: str) -> str:
+    """A task as the pickers show it: its queries, what is asked, and the contrast."""
     own = dict((path, shown) for shown, path in st.session_state.get(view.FILES, []))
     if task in own:
         return own[task]

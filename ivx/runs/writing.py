@@ -10,6 +10,7 @@ from ivx.runs.live import LiveRequest
 from ivx.runs.request import Request
 
 if TYPE_CHECKING:
+    from ivx.analysis.lens import Reading
     from ivx.analysis.texts import Text
     from ivx.models.model import Model
     from ivx.runs.store import Store
@@ -53,4 +54,43 @@ class TextRequest(LiveRequest):
 
         return texts(
             model, self.of, patch=self.patch, samples=self.samples, role=self.role, tokens=self.tokens, beat=beat
+        )
+
+
+@dataclass(frozen=True)
+class LensRequest(LiveRequest):
+    """A free prompt read layer by layer, and what is written after it.
+
+    Attributes:
+        chat: whether the checkpoint's chat template goes around it.
+        what: names the prompt in what is refused.
+    """
+
+    prompt: str
+    _: KW_ONLY
+    chat: bool = False
+    what: str = "prompt"
+
+    def answered(self, model: Model, store: Store, *, beat: Callable[[], None]) -> Reading:
+        from ivx.analysis.lens import read
+
+        return read(model, self.prompt, chat=self.chat, what=self.what, beat=beat)
+
+
+@dataclass(frozen=True)
+class DropRequest(LiveRequest):
+    """The target prompt read with one state of the source's: (layer, position) of each."""
+
+    source: str
+    target: str
+    take: tuple[int, int]
+    put: tuple[int, int]
+    _: KW_ONLY
+    chat: bool = False
+
+    def answered(self, model: Model, store: Store, *, beat: Callable[[], None]) -> Reading:
+        from ivx.analysis.lens import Spot, drop
+
+        return drop(
+            model, self.source, self.target, take=Spot(*self.take), put=Spot(*self.put), chat=self.chat, beat=beat
         )

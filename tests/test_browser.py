@@ -36,6 +36,7 @@ def finished(page: Page) -> None:
         ("/", "Which states carry the instruction?"),
         ("/effects", "Which states carry the instruction?"),
         ("/interactions", "Do layers act together?"),
+        ("/lens", "What does one state change?"),
         ("/checkpoints", "Can this checkpoint be trusted?"),
         ("/tasks", "What is asked, and what does the model see?"),
         ("/runs", "What was computed, and does it still hold?"),

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from ivx.engine.lens import TOP, Spot, cone, drop, lens
+from ivx.engine.address import Spot
+from ivx.engine.lens import TOP, cone, drop, lens
 from ivx.errors import AddressError
 from tests import oracle
 from tests.random_models import random_model

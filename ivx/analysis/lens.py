@@ -8,88 +8,24 @@ computed anew: in the grid, and in the text that is then written.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from ivx.analysis.lensed import MOST, LensCell, Reading, address
 from ivx.analysis.places import shown
 from ivx.engine import lens as engine
 from ivx.engine.address import Patch
+from ivx.engine.address import Spot as Spot
 from ivx.engine.drawn import draw_of, drawn
 from ivx.engine.generate import Push, Written, generate
-from ivx.engine.lens import Spot as Spot
 from ivx.models.model import Model
 from ivx.tasks.samples import Encoder
 
-MOST = 48
-"""Tokens that a prompt may have: more columns could not be read."""
 WRITTEN = 12
-
-
-@dataclass(frozen=True)
-class LensCell:
-    """One read-out: the most probable tokens with their probabilities, the first of them first.
-
-    `change` is the total variation from the same cell of the unpatched run, and `reached` whether a patch can change
-    the cell at all; without a patch they are 0 and True.
-    """
-
-    layer: int
-    position: int
-    token: str
-    top: tuple[tuple[str, float], ...]
-    change: float = 0.0
-    reached: bool = True
-
-
-@dataclass(frozen=True, eq=False)
-class Reading:
-    """A prompt read layer by layer, and what is written after it.
-
-    Attributes:
-        tokens: the prompt's, as they are shown; `first` is the first behind leading special ones.
-        cells: layers outside, tokens inside.
-        unknown: how many tokens stand for words that the tokenizer does not know.
-        control: of a drop, what is written with a random vector of the state's norm in its place.
-        receipt: what was read, with the checks that were made on this very prompt.
-    """
-
-    tokens: tuple[str, ...]
-    cells: tuple[LensCell, ...]
-    layers: int
-    text: str
-    written: Written
-    first: int
-    unknown: int
-    receipt: dict[str, Any]
-    control: str = ""
-
-    def cell(self, spot: Spot) -> LensCell:
-        """One cell; its position may be negative."""
-        return self.cells[spot.layer * len(self.tokens) + spot.position % len(self.tokens)]
-
-    @property
-    def table(self) -> pa.Table:
-        """One row a cell: `layer, position, token, top, probability, change, reached, more`, the last holds all kept
-        tokens with their probabilities."""
-        rows = [
-            {
-                "layer": cell.layer,
-                "position": cell.position,
-                "token": cell.token,
-                "top": cell.top[0][0],
-                "probability": cell.top[0][1],
-                "change": cell.change,
-                "reached": cell.reached,
-                "more": [{"token": token, "probability": share} for token, share in cell.top],
-            }
-            for cell in self.cells
-        ]
-        return pa.Table.from_pylist(rows)
 
 
 def read(
@@ -159,16 +95,6 @@ def drop(
     return replace(reading, control=_text(model, control))
 
 
-def address(take: Spot, put: Spot) -> str:
-    """A drop, as it stands in links: within one layer the patch's address, else both places."""
-    same = f"{engine.SITE}.{put.layer}@{put.position}~{take.position}"
-    return (
-        same
-        if take.layer == put.layer
-        else f"{engine.SITE}.{take.layer}@{take.position} → {engine.SITE}.{put.layer}@{put.position}"
-    )
-
-
 def _reading(
     model: Model,
     lens: engine.Lens,
@@ -216,7 +142,6 @@ def _reading(
         cells,
         lens.layers,
         _text(model, written),
-        written,
         0 if told["chat"] else min(encoder.leading(), len(tokens) - 1),
         encoder.unknown(lens.ids),
         receipt,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ivx.engine import readout
-from ivx.engine.address import Patch, check, resolve
+from ivx.engine.address import Patch, Spot, check, resolve
 from ivx.engine.hooks import Writes, read, write
 from ivx.engine.seams import Seams
 from ivx.engine.sweep import FREE_SHARE, only_user
@@ -26,13 +25,6 @@ from ivx.models.model import Model
 TOP = 5
 """How many of the most probable tokens are kept of every cell."""
 SITE = "resid_post"
-
-
-class Spot(NamedTuple):
-    """One cell: the stream after block `layer` at token `position`."""
-
-    layer: int
-    position: int
 
 
 @dataclass(frozen=True, eq=False)

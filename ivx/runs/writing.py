@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
+from ivx.engine.address import Spot
 from ivx.runs.live import LiveRequest
 from ivx.runs.request import Request
 
 if TYPE_CHECKING:
-    from ivx.analysis.lens import Reading
+    from ivx.analysis.lensed import Reading
     from ivx.analysis.texts import Text
     from ivx.models.model import Model
     from ivx.runs.store import Store
@@ -79,18 +80,16 @@ class LensRequest(LiveRequest):
 
 @dataclass(frozen=True)
 class DropRequest(LiveRequest):
-    """The target prompt read with one state of the source's: (layer, position) of each."""
+    """The target prompt with the source's state at `take` put at `put`."""
 
     source: str
     target: str
-    take: tuple[int, int]
-    put: tuple[int, int]
+    take: Spot
+    put: Spot
     _: KW_ONLY
     chat: bool = False
 
     def answered(self, model: Model, store: Store, *, beat: Callable[[], None]) -> Reading:
-        from ivx.analysis.lens import Spot, drop
+        from ivx.analysis.lens import drop
 
-        return drop(
-            model, self.source, self.target, take=Spot(*self.take), put=Spot(*self.put), chat=self.chat, beat=beat
-        )
+        return drop(model, self.source, self.target, take=self.take, put=self.put, chat=self.chat, beat=beat)

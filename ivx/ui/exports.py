@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import partial
 from typing import Any
@@ -16,19 +16,27 @@ from ivx.runs.request import Request
 COMMANDS = ("effects", "interactions")
 """Kinds that the command line knows."""
 
+Offered = tuple[str, str, Callable[[], str | bytes]]
+"""A label, how the file's name ends, and what makes its content."""
+
+
+def buttons(name: str, offered: Sequence[Offered]) -> None:
+    """A button a file; each is made when it is asked for."""
+    for label, ending, content in offered:
+        st.download_button(label, content, name + ending, on_click="ignore")
+
 
 def offer(result: Any, metric: str) -> None:
     """A button that opens what can be taken away; each file is made when it is asked for."""
     with st.popover("Export", width="stretch"):
         name = f"ivx-{result.run_id}"
-        offered: list[tuple[str, str, Callable[[], str | bytes]]] = [
+        offered: list[Offered] = [
             ("Zip: rows, figures, receipt, notebook", ".zip", lambda: archive.of_result(result, metric=metric)),
             ("Parquet, all rows", ".parquet", lambda: rows.parquet(result.table, result.receipt)),
             ("CSV, all rows", ".csv", lambda: sheet.csv(result.table)),
             *((f"SVG, {part} map", f"-{part}.svg", partial(_svg, result, part, metric)) for part in _figures(result)),
         ]
-        for label, ending, content in offered:
-            st.download_button(label, content, name + ending, on_click="ignore")
+        buttons(name, offered)
         st.code(in_python(result.request, metric), language="python", wrap_lines=True)
         if result.request.kind in COMMANDS:
             st.code(in_shell(result.request, metric), language="bash", wrap_lines=True)

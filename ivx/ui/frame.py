@@ -27,6 +27,7 @@ def _pages() -> list:
         st.Page(_landing, title="ivx", url_path="home", default=True, visibility="hidden"),
         st.Page(folder / "effects.py", title="Effects", url_path="effects"),
         st.Page(folder / "interactions.py", title="Interactions", url_path="interactions"),
+        st.Page(folder / "lens.py", title="Patch lens", url_path="lens"),
         st.Page(folder / "checkpoints.py", title="Checkpoints", url_path="checkpoints"),
         st.Page(folder / "tasks.py", title="Tasks", url_path="tasks"),
         st.Page(folder / "runs.py", title="Runs", url_path="runs"),

@@ -100,11 +100,20 @@ def token_of(result: Any) -> Callable[[int], str]:
 
 
 @cache
-def _token(checkpoint: str) -> Callable[[int], str]:
+def _tokenizer(checkpoint: str) -> Any:
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(files.locate(checkpoint), trust_remote_code=False, local_files_only=True)
+    return AutoTokenizer.from_pretrained(files.locate(checkpoint), trust_remote_code=False, local_files_only=True)
+
+
+def _token(checkpoint: str) -> Callable[[int], str]:
+    tokenizer = _tokenizer(checkpoint)
     return lambda i: str(tokenizer.convert_ids_to_tokens([i])[0]).replace("Ġ", "␣").replace("▁", "␣")
+
+
+def has_chat_template(checkpoint: str) -> bool:
+    """Whether a checkpoint's tokenizer can put a text into a chat turn."""
+    return bool(_tokenizer(checkpoint).chat_template)
 
 
 def open_run(run: str, page: str) -> None:

@@ -138,6 +138,8 @@ def _draw(
         name: None if now is None or now.state != "done" else now.result for name, now in views.items()
     }
     source, target, patched = (found.get(name) for name in ("source", "target", "patched"))
+    if _spots(source, target) not in (spots, None):
+        st.rerun()  # a click is seen by this fragment alone, and asks for another drop
     take, put = spots or (None, None)
     widths = [len(reading.tokens) if reading is not None else len(BLANK) for reading in (source, target, target)]
     columns = st.columns([max(5, min(14, width)) for width in widths], gap="medium")

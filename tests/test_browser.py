@@ -37,6 +37,7 @@ def finished(page: Page) -> None:
         ("/effects", "Which states carry the instruction?"),
         ("/interactions", "Do layers act together?"),
         ("/lens", "What does one state change?"),
+        ("/bench", "How much of the vector does it take?"),
         ("/checkpoints", "Can this checkpoint be trusted?"),
         ("/tasks", "What is asked, and what does the model see?"),
         ("/runs", "What was computed, and does it still hold?"),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ivx.engine.address import Spot
 from ivx.runs.live import LiveRequest
 from ivx.runs.request import Request
 
 if TYPE_CHECKING:
+    from ivx.analysis.benched import Bench, BenchText
     from ivx.analysis.lensed import Reading
     from ivx.analysis.texts import Text
     from ivx.models.model import Model
@@ -93,3 +94,47 @@ class DropRequest(LiveRequest):
         from ivx.analysis.lens import drop
 
         return drop(model, self.source, self.target, take=self.take, put=self.put, chat=self.chat, beat=beat)
+
+
+@dataclass(frozen=True)
+class BenchRequest(LiveRequest):
+    """A task's mean vector tried at many strengths (`ivx.analysis.bench`).
+
+    Attributes:
+        layer: where it is read and put.
+        place: `first` token or `every` token.
+        way: `add` or `patch`.
+        texts: free prompts.
+    """
+
+    task: str
+    layer: int
+    _: KW_ONLY
+    place: str = "first"
+    way: str = "add"
+    texts: tuple[str, ...] = ()
+    samples: int = 40
+    seed: int = 0
+
+    def told(self) -> dict[str, Any]:
+        """What the bench is asked with, beside model and task."""
+        names = ("layer", "place", "way", "texts", "samples", "seed")
+        return {name: getattr(self, name) for name in names}
+
+    def answered(self, model: Model, store: Store, *, beat: Callable[[], None]) -> Bench:
+        from ivx.analysis.bench import bench
+
+        return bench(model, self.task, **self.told(), beat=beat)
+
+
+@dataclass(frozen=True)
+class BenchTextRequest(LiveRequest):
+    """What is written on the bench at one strength."""
+
+    bench: BenchRequest
+    strength: float
+
+    def answered(self, model: Model, store: Store, *, beat: Callable[[], None]) -> tuple[BenchText, ...]:
+        from ivx.analysis.bench import bench_texts
+
+        return bench_texts(model, self.bench.task, strength=self.strength, **self.bench.told(), beat=beat)

@@ -52,7 +52,7 @@ def follow_several(requests: Mapping[str, Asked], *, draw: Callable[[Mapping[str
     st.fragment(look, run_every=view.tick() if live else None)()
 
 
-def waiting(request: Request, now: View) -> str:
+def waiting(request: Asked, now: View) -> str:
     """What stands where nothing can be drawn yet."""
     before = view.ahead(request)
     turn = f"waiting for its turn, {before} before it" if before else "waiting for its turn"
@@ -83,7 +83,7 @@ def stopped(request: Request) -> None:
         st.rerun()
 
 
-def ended_badly(request: Request, now: View) -> None:
+def ended_badly(request: Asked, now: View) -> None:
     """Why there is no result."""
     if now.state == "refused":
         parts.refusal("This cannot be measured", now.message, "Choose another checkpoint, task or source token above.")

@@ -116,6 +116,15 @@ def has_chat_template(checkpoint: str) -> bool:
     return bool(_tokenizer(checkpoint).chat_template)
 
 
+@cache
+def layers_of(checkpoint: str) -> int:
+    """How many layers a checkpoint has, from its config alone."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(files.locate(checkpoint), trust_remote_code=False, local_files_only=True)
+    return int(config.num_hidden_layers)
+
+
 def open_run(run: str, page: str) -> None:
     """Go to the page that draws this run, and show it there."""
     st.session_state[RUN] = run

@@ -12,7 +12,7 @@ p = parts.theme()
 asked = bench.controls()
 parts.title(
     "How much of the vector does it take?",
-    "The mean state of T_inst over all wordings of the instruction is put into prompts that were not told, at one "
-    "layer and at growing strength α: how often is the answer then the instruction’s, and what is written?",
+    "The mean state of T_inst over all wordings of an instruction goes into prompts that were not told, at one layer "
+    "and at strength α: do they follow now?",
 )
 bench.show(asked, p)

@@ -44,7 +44,7 @@ from ivx.tasks.task import Task
 
 SITE = "resid_post"
 SHOWN = 6
-"""Queries whose texts are written out."""
+"""Queries, and free texts, that are written out."""
 
 _means: WeakKeyDictionary[nn.Module, dict[tuple[str, str, int], np.ndarray]] = WeakKeyDictionary()
 """Mean vectors `[layers, width]` of a model in memory, by collection, task and number of wordings."""
@@ -75,6 +75,10 @@ class _Bench:
         encoder = Encoder(model.tokenizer)
         rows = build(self.pair, model.tokenizer, samples=samples, seed=seed).rows
         free = [encoder.free(text, chat=False, what=f"free text {k + 1}", most=MOST) for k, text in enumerate(texts)]
+        self.shown = [row.query for row in rows] + list(texts)
+        told = self.pair.task
+        self.asked = [told.template.target(field=told.field, query=row.query, form="prompt") for row in rows]
+        self.asked += texts
         self.prompts = [list(row.target) for row in rows] + [list(ids) for ids in free]
         self.on = [QUERIES] * len(rows) + [FREE] * len(free)
         self.expected = [row.answer for row in rows] + [""] * len(free)
@@ -154,7 +158,7 @@ def bench(
                         "role": role,
                         "strength": strength,
                         "sample": sample,
-                        "prompt": decode(run.prompts[k]),
+                        "prompt": run.asked[k],
                         "expected": run.expected[k],
                         "wrote": decode(list(one.ids)).strip(),
                         "followed": run.followed(k, one.ids),
@@ -198,15 +202,15 @@ def bench_texts(
     tokens: int = WRITTEN,
     beat: Callable[[], None] = lambda: None,
 ) -> tuple[BenchText, ...]:
-    """What is written at one strength after the first queries and every free text, beside what is without."""
+    """What is written at one strength after the first queries and free texts, beside what is without."""
     run = _Bench(model, task, layer=layer, place=place, way=way, texts=texts, samples=samples, seed=seed, beat=beat)
     asked = [(NONE, 0.0)] + [(role, strength) for role in run.vectors]
-    shown = [k for k, on in enumerate(run.on) if on == FREE or k < SHOWN]
+    shown = [k for on in (QUERIES, FREE) for k in [k for k, of in enumerate(run.on) if of == on][:SHOWN]]
     decode = model.tokenizer.decode
     said = [[decode(list(one.ids)).strip() for one in row] for row in run.written(asked, shown, tokens=tokens)]
     without, moved, control = said if len(said) == 3 else (*said, [""] * len(shown))
     return tuple(
-        BenchText(run.on[k], decode(run.prompts[k]), run.expected[k], *texts)
+        BenchText(run.on[k], run.shown[k], run.expected[k], *texts)
         for k, *texts in zip(shown, without, moved, control, strict=True)
     )
 

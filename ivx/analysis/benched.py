@@ -15,8 +15,6 @@ from ivx.analysis.statistics import Array, share_interval
 from ivx.analysis.verdict import verdicts
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
-PLACES = ("first", "every")
-"""Where the vector goes: the first token behind leading special ones, or every token, written ones too."""
 NONE, VECTOR, CONTROL, RANDOM = "none", "vector", "control", "random"
 """Roles: nothing moved; the instruction's vector; another task's; one drawn by chance, of the vector's norm."""
 QUERIES, FREE = "queries", "free"
@@ -58,10 +56,10 @@ class Point:
 
 @dataclass(frozen=True)
 class BenchText:
-    """One prompt's texts: without a vector, with the instruction's, and with another task's."""
+    """One query's or free text's continuations: without a vector, with the instruction's, and with another task's."""
 
     on: str
-    prompt: str
+    shown: str
     expected: str
     without: str
     moved: str

@@ -14,6 +14,7 @@ from ivx.charts.palette import Palette
 
 DATA, CHOSEN = "points", "chosen"
 """Names of a curve's data in its spec."""
+HOLLOW = "hollow"
 SAID = {VECTOR: "the vector", CONTROL: "another task’s", RANDOM: "random, equal norm"}
 
 
@@ -23,7 +24,7 @@ def strength_curve(
     strengths: Sequence[float],
     palette: Palette,
     chosen: float,
-    height: int = 300,
+    height: int = 264,
     labels: bool = True,
     alt_text: str = "",
 ) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def strength_curve(
             "share": point.share,
             "low": point.low,
             "high": point.high,
-            "found": point.state == "ok",
+            "fill": point.role if point.role != VECTOR or point.state == "ok" else HOLLOW,
             "told": f"{SAID[point.role]}, strength {point.strength:g}: {point.share:.0%} "
             f"[{point.low:.0%}, {point.high:.0%}], n = {point.n}",
         }
@@ -89,25 +90,20 @@ def _frame(strengths: tuple[float, ...], p: Palette, height: int, labels: bool, 
             ),
         )
 
-    roles = [VECTOR, CONTROL, RANDOM]
-    colour = alt.Color("role:N", legend=None, scale=alt.Scale(domain=roles, range=[p.orange, p.blue, p.faint]))
+    scale = alt.Scale(domain=[VECTOR, CONTROL, RANDOM, HOLLOW], range=[p.orange, p.blue, p.faint, p.background])
+    colour = alt.Color("role:N", legend=None, scale=scale)
     pick = alt.selection_point(name="cell", fields=["at"], on="click", empty=False, clear=False, nearest=True)
     rule = alt.Chart(alt.NamedData(name=CHOSEN)).mark_rule(color=p.ink, opacity=0.08, strokeWidth=22).encode(x=x)
     base = alt.Chart(alt.NamedData(name=DATA)).encode(x=x)
     band = base.mark_area(opacity=0.16, interpolate="monotone").encode(y=y("low:Q"), y2="high:Q", color=colour)
     line = base.mark_line(strokeWidth=2, interpolate="monotone").encode(y=y("share:Q"), color=colour)
-    own = alt.FieldEqualPredicate(field="role", equal=VECTOR)
     dots = (
         base.mark_point(size=52, filled=True, opacity=1, cursor="pointer")
         .encode(
             y=y("share:Q"),
-            stroke=colour,
-            fill=alt.when(alt.datum.found)
-            .then(alt.value(p.orange))
-            .when(own)
-            .then(alt.value(p.background))
-            .otherwise(colour),
-            size=alt.when(own).then(alt.value(60)).otherwise(alt.value(26)),
+            stroke=alt.Stroke("role:N", legend=None, scale=scale),
+            fill=alt.Fill("fill:N", legend=None, scale=scale),
+            size=alt.when(alt.datum.role == VECTOR).then(alt.value(60)).otherwise(alt.value(26)),
             tooltip=alt.Tooltip("told:N", title=" "),
         )
         .add_params(pick)

@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ivx.engine.address import Spot
+from ivx.errors import IvxError
 from ivx.runs.live import LiveRequest
 from ivx.runs.request import Request
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from ivx.analysis.texts import Text
     from ivx.models.model import Model
     from ivx.runs.store import Store
+
+PLACES = ("first", "every")
+"""Where a vector goes: the first token behind leading special ones, or every token, written ones too."""
+WAYS = ("add", "patch")
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,11 @@ class BenchRequest(LiveRequest):
     texts: tuple[str, ...] = ()
     samples: int = 40
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, words in (("place", PLACES), ("way", WAYS)):
+            if getattr(self, name) not in words:
+                raise IvxError(f"{name} is {getattr(self, name)!r}: use {' or '.join(words)}")
 
     def told(self) -> dict[str, Any]:
         """What the bench is asked with, beside model and task."""

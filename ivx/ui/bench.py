@@ -29,6 +29,10 @@ HOW = {
 }
 ABOUT = {"add": "h + α v", "patch": "h + α (v − h)"}
 COLUMNS = [1.0, 1.0, 1.35]
+SHARE = {QUERIES: "share that follows", FREE: "share that names an answer"}
+DEFAULT = 12
+"""Free texts of the first view: with fewer than six no test could find anything."""
+FEW = 6
 NAMES = {QUERIES: "On the task’s queries", FREE: "On free text"}
 
 
@@ -54,6 +58,10 @@ def _texts(checkpoint: str, task: str) -> tuple[str, ...]:
     if view.from_url("free", own) == before:
         st.session_state["free"] = own
     st.session_state["ivx.bench.default"] = own
+    return _lines()
+
+
+def _lines() -> tuple[str, ...]:
     return tuple(line.strip() for line in st.session_state["free"].splitlines() if line.strip())
 
 
@@ -62,7 +70,7 @@ def _default(task: str, collection: str) -> str:
     """Some of the task's queries in sentences that ask for nothing."""
     found = catalogue.find(task, collection=collection).task
     spaced = found.template.prompt.endswith(" :")
-    queries = sorted(found.answers)[:: max(1, len(found.answers) // 5)][:5]
+    queries = sorted(found.answers)[:: max(1, len(found.answers) // DEFAULT)][:DEFAULT]
     forms = ("{f} : {q} .", "look at the {q} .") if spaced else ("{f}: {q}.", "Look at the {q}.")
     return "\n".join(
         forms[k % len(forms)].replace("{f}", found.field).replace("{q}", query) for k, query in enumerate(queries)
@@ -92,8 +100,8 @@ def show(request: BenchRequest, p: Palette) -> None:
 
 
 def _draw(request: BenchRequest, alpha: float, views: Mapping[str, View | None], p: Palette) -> None:
-    if st.session_state["alpha"] != f"{alpha:g}":
-        st.rerun()  # a click is seen by this fragment alone, and asks for other texts
+    if st.session_state["alpha"] != f"{alpha:g}" or _lines() != request.texts:
+        st.rerun()  # what is clicked or typed here is seen by this fragment alone, and asks for other texts
     curve, texts = views["curve"], views["texts"]
     bad = next((now for now in views.values() if now is not None and now.state in ("refused", "failed")), None)
     if bad is not None:
@@ -106,7 +114,7 @@ def _draw(request: BenchRequest, alpha: float, views: Mapping[str, View | None],
     for column, on in zip(columns, (QUERIES, FREE), strict=False):
         with column:
             points = [] if found is None else found.points(on)
-            what = f"share that follows, n = {points[0].n}" if points else _state(request, curve)
+            what = f"n = {points[0].n}, {SHARE[on]}" if points else _state(request, curve)
             parts.head(NAMES[on], what)
             _curve(on, points, alpha, p)
             parts.reading(reading(points, alpha, on=on))
@@ -116,8 +124,14 @@ def _draw(request: BenchRequest, alpha: float, views: Mapping[str, View | None],
                 parts.note(_about(found, request))
     with columns[2]:
         parts.head("What it writes", f"{ABOUT[request.way]}, α = {alpha:g}")
+        _kept("alpha", "alpha-slider")
         st.select_slider(
-            "Strength α", [f"{strength:g}" for strength in STRENGTHS], key="alpha", label_visibility="collapsed"
+            "Strength α",
+            [f"{strength:g}" for strength in STRENGTHS],
+            key="alpha-slider",
+            on_change=_keep,
+            args=("alpha", "alpha-slider"),
+            label_visibility="collapsed",
         )
         _table(written, _state(request, texts))
     if curve is None:
@@ -138,7 +152,7 @@ def _draw(request: BenchRequest, alpha: float, views: Mapping[str, View | None],
 def _state(request: Any, now: View | None) -> str:
     if now is None:
         return "nothing asked yet"
-    return "measuring" if now.state == "running" else jobs.waiting(request, now)
+    return {"running": "measuring", "done": "no text is given"}.get(now.state) or jobs.waiting(request, now)
 
 
 def _about(found: Bench, request: BenchRequest) -> str:
@@ -172,7 +186,24 @@ def _spec(on: str, points: Sequence[Point], alpha: float, p: Palette) -> dict[st
 
 
 def _free_texts() -> None:
-    st.text_area("Free text, one a line", key="free", height=132, max_chars=4_000)
+    _kept("free", "free-area")
+    st.text_area(
+        "Free text, one a line",
+        key="free-area",
+        height=112,
+        max_chars=4_000,
+        on_change=_keep,
+        args=("free", "free-area"),
+    )
+
+
+def _kept(key: str, widget: str) -> None:
+    """Give a widget of a fragment its value: Streamlit forgets it when a run ends before the widget is drawn."""
+    st.session_state[widget] = st.session_state[key]
+
+
+def _keep(key: str, widget: str) -> None:
+    st.session_state[key] = st.session_state[widget]
 
 
 def reading(points: Sequence[Point], alpha: float, *, on: str) -> str:
@@ -182,6 +213,8 @@ def reading(points: Sequence[Point], alpha: float, *, on: str) -> str:
     if own is None:
         return ""
     none = at[VECTOR, 0.0]
+    if alpha == 0:
+        return f"At α = 0 nothing is moved: {own.share:.0%} [{own.low:.0%}, {own.high:.0%}]."
     others = [
         f"{name} {at[role, alpha].share:.0%}"
         for role, name in ((CONTROL, "another task’s"), (RANDOM, "a random one"))
@@ -193,6 +226,8 @@ def reading(points: Sequence[Point], alpha: float, *, on: str) -> str:
         f"{none.share:.0%}; with {', '.join(others)}."
     )
     found = [point for point in points if point.role == VECTOR and point.state == "ok" and point.share > none.share]
+    if own.n < FEW:
+        return f"{text} {own.n} texts are too few for a test: give {FEW} or more."
     if not found:
         return f"{text} No strength does more than both controls: no evidence here."
     best = max(found, key=lambda point: point.share)
@@ -211,13 +246,13 @@ def _table(texts: Sequence[BenchText], waiting: str) -> None:
         for text in (text for text in texts if text.on == on):
             right = text.expected and text.moved.startswith(text.expected)
             rows += (
-                f"<tr><td><code>{escape(text.prompt)}</code></td><td>{escape(text.without)}</td>"
+                f"<tr><td><code>{escape(text.shown)}</code></td><td>{escape(text.without)}</td>"
                 f'<td class="moved{" right" if right else ""}">{escape(text.moved)}</td>'
                 f"<td>{escape(text.control)}</td></tr>"
             )
     st.html(
-        '<div class="ivx-card facts ivx-texts"><table><tr><td>prompt</td><td>without</td><td>with the vector</td>'
-        f"<td>another task’s</td></tr>{rows}</table></div>"
+        '<div class="ivx-card facts ivx-texts"><table><tr><td>query or text</td><td>without</td>'
+        f"<td>with the vector</td><td>another task’s</td></tr>{rows}</table></div>"
     )
 
 

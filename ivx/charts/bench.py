@@ -24,7 +24,7 @@ def strength_curve(
     strengths: Sequence[float],
     palette: Palette,
     chosen: float,
-    height: int = 264,
+    height: int = 252,
     labels: bool = True,
     alt_text: str = "",
 ) -> dict[str, Any]:

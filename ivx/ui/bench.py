@@ -71,7 +71,8 @@ def _default(task: str, collection: str) -> str:
     found = catalogue.find(task, collection=collection).task
     spaced = found.template.prompt.endswith(" :")
     queries = sorted(found.answers)[:: max(1, len(found.answers) // DEFAULT)][:DEFAULT]
-    forms = ("{f} : {q} .", "look at the {q} .") if spaced else ("{f}: {q}.", "Look at the {q}.")
+    bare, look = ("{f} : {q} .", "look at the {q} .") if spaced else ("{f}: {q}.", "Look at the {q}.")
+    forms = (bare, bare, look)
     return "\n".join(
         forms[k % len(forms)].replace("{f}", found.field).replace("{q}", query) for k, query in enumerate(queries)
     )
@@ -190,7 +191,7 @@ def _free_texts() -> None:
     st.text_area(
         "Free text, one a line",
         key="free-area",
-        height=112,
+        height=96,
         max_chars=4_000,
         on_change=_keep,
         args=("free", "free-area"),

@@ -222,3 +222,12 @@ def test_requests_refuse_what_is_not_known() -> None:
     for wrong in ({"samples": 0}, {"direction": "up"}, {"sites": ()}, {"position": "here"}):
         with pytest.raises(requests.IvxError):
             replace(SMALL, **wrong)
+
+
+def test_who_has_closed_the_page_is_not_counted_but_still_served() -> None:
+    job = Job(SMALL, "a")
+    job.join("b")
+    assert job.watchers(within=60) == 0
+    job.view("a")
+    assert job.watchers(within=60) == 1
+    assert job.watchers(within=-1) == 0 and job.sessions == {"a", "b"}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from transformers import PreTrainedModel
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _SHARED = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 
@@ -26,6 +27,8 @@ def of_directory(folder: Path) -> str:
 
 def of_parameters(hf: PreTrainedModel) -> str:
     """The same for a model in memory: over names, shapes and bytes of its parameters and its config."""
+    import torch  # late: a stored result is found without it
+
     config = {k: v for k, v in hf.config.to_dict().items() if k not in ("_name_or_path", "transformers_version")}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for name, value in hf.state_dict().items():

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 import pyarrow as pa
-import vl_convert
 
 from ivx.errors import IvxError
 from ivx.runs import members, rows, sheet
@@ -76,6 +75,8 @@ def pack(
         figures: Vega-Lite specs by name; each becomes `.vl.json`, `.svg` and `.png`.
         chart: what the notebook calls the result's `chart` with.
     """
+    import vl_convert  # late: it takes a moment, and the pages need none of it
+
     told = dict(receipt)
     content: dict[str, bytes | str] = {
         "asked.json": json.dumps(asked, indent=1),

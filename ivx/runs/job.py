@@ -48,6 +48,7 @@ class Job:
     def __init__(self, request: Any, session: str = "") -> None:
         self.request = request
         self.sessions = {session}
+        self._looked: dict[str, float] = {}
         self.number, self.seconds, self.not_before = next(_numbers), 0.0, 0.0
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -61,6 +62,8 @@ class Job:
     def view(self, session: str | None = None) -> View:
         """Its state now; for a session that has left it, stopped."""
         with self._lock:
+            if session is not None:
+                self._looked[session] = time.monotonic()
             left, state = None, self._state
             fresh = self._done - self._before
             if state == "running" and fresh > 0:
@@ -69,6 +72,12 @@ class Job:
                 state = "stopped"
             done, total = self._done, self._total
             return View(state, done, total, left, self._result, self._message, self._trace, self._stored)
+
+    def watchers(self, *, within: float) -> int:
+        """How many of those who wait looked at it in the last seconds: a closed browser still waits, unseen."""
+        with self._lock:
+            since = time.monotonic() - within
+            return sum(self._looked.get(session, 0.0) > since for session in self.sessions)
 
     def join(self, session: str) -> None:
         """Another session waits for it, too."""

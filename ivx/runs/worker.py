@@ -32,6 +32,8 @@ KEPT = 48
 RELOADS = 4
 """A job steps back only for what is worth this many loads of another model."""
 BUSY_SECONDS = 1.0
+WATCHED_SECONDS = 60.0
+"""A session that has not looked for so long has closed its page; its job goes on."""
 SWITCH_SECONDS = 0.0003
 
 
@@ -80,10 +82,10 @@ class Worker:
         if job is not None:
             job.leave(session)
 
-    def waiting(self) -> int:
-        """How many sessions wait for a job."""
+    def watched(self) -> int:
+        """How many sessions look at a job that is under way."""
         with self._lock:
-            return sum(len(job.sessions) for job in self._jobs.values() if job.view().live)
+            return sum(job.watchers(within=WATCHED_SECONDS) for job in self._jobs.values() if job.view().live)
 
     def ahead(self, job: Job) -> int:
         """How many jobs are before a queued one."""
@@ -112,7 +114,8 @@ class Worker:
                 self._queue.put(job)
 
     def _serve(self) -> None:
-        """The device's thread."""
+        """The device's thread. Torch is read for its first job: what is stored is drawn without it."""
+        first = self._queue.take()
         import torch
 
         # The pages' Python and the worker's take turns; at the default of 5 ms, every one of the worker's thousands of
@@ -120,17 +123,21 @@ class Worker:
         sys.setswitchinterval(SWITCH_SECONDS)
         # One core stays with the pages.
         torch.set_num_threads(max(1, torch.get_num_threads() - 1))
+        self._turn(first)
         while True:
-            job = self._queue.take()
-            began, had = time.monotonic(), job.seconds
-            try:
-                self._answer(job)
-            except (_SteppedBack, Busy) as reason:
-                self._again(job, after=BUSY_SECONDS if isinstance(reason, Busy) else 0.0)
-            except Exception as error:  # the job carries it; the worker lives on
-                job.end(error)
-            # What was charged at the end of a pass is not charged twice.
-            self._queue.charge(job, time.monotonic() - began - (job.seconds - had))
+            self._turn(self._queue.take())
+
+    def _turn(self, job: Job) -> None:
+        """A job's time at the device: until it ends, or steps back."""
+        began, had = time.monotonic(), job.seconds
+        try:
+            self._answer(job)
+        except (_SteppedBack, Busy) as reason:
+            self._again(job, after=BUSY_SECONDS if isinstance(reason, Busy) else 0.0)
+        except Exception as error:  # the job carries it; the worker lives on
+            job.end(error)
+        # What was charged at the end of a pass is not charged twice.
+        self._queue.charge(job, time.monotonic() - began - (job.seconds - had))
 
     def _again(self, job: Job, *, after: float) -> None:
         try:

@@ -9,6 +9,9 @@ never stand in an instruction row of the training text.
 from __future__ import annotations
 
 import hashlib
+import heapq
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 
@@ -81,6 +84,10 @@ WORDINGS = 240
 """How many wordings of a task the catalogue offers; training draws from all of them."""
 
 
+_MAKING = threading.Lock()
+"""Held while tasks are made, so that sessions that come at once do not all make them."""
+
+
 def is_word(text: str) -> bool:
     """Whether the tiny world can say it: queries and answers are single words."""
     return " " not in text
@@ -93,34 +100,43 @@ def is_unseen(task: str, query: str) -> bool:
 
 def wordings(task: str, *, frames: tuple[str, ...], determiners: tuple[str, ...], ending: str) -> list[Instruction]:
     """Every wording of a task from the given frames and determiners, in a fixed order."""
+    every = _texts(task, frames, determiners, ending)
+    return [Instruction(text, family=frame, phrase=span) for text, frame, span in every]
+
+
+def _texts(
+    task: str, frames: tuple[str, ...], determiners: tuple[str, ...], ending: str
+) -> Iterator[tuple[str, str, tuple[int, int]]]:
+    """Each wording's text, frame and the span of its phrase."""
     domain = task.partition("/")[0]
-    found = []
+    phrases = [f"{determiner} {keyword.replace('|', '')}" for determiner in determiners for keyword in KEYWORDS[task]]
     for frame in frames:
         for verb in VERBS:
             for words in DOMAIN_WORDS:
-                for determiner in determiners:
-                    for keyword in KEYWORDS[task]:
-                        phrase = f"{determiner} {keyword.replace('|', '')}"
-                        text = frame.format(domain=words.format(domain), verb=verb, phrase=phrase)
-                        span = (len(text) - len(phrase), len(text))
-                        found.append(Instruction(text + ending, family=frame, phrase=span))
-    return found
+                for phrase in phrases:
+                    text = frame.format(domain=words.format(domain), verb=verb, phrase=phrase)
+                    yield text + ending, frame, (len(text) - len(phrase), len(text))
+
+
+def tasks(ending: str = "") -> dict[str, Task]:
+    """The tiny tasks by name; `ending` is appended to every instruction (the twin's is `" ."`)."""
+    with _MAKING:
+        return _tasks(ending)
 
 
 @cache
-def tasks(ending: str = "") -> dict[str, Task]:
-    """The tiny tasks by name; `ending` is appended to every instruction (the twin's is `" ."`)."""
+def _tasks(ending: str) -> dict[str, Task]:
     found = {}
     for domain in DOMAINS:
         for attribute, answers in facts(domain).items():
             name = f"{domain}/{attribute}"
-            every = wordings(name, frames=FRAMES, determiners=DETERMINERS, ending=ending)
-            every.sort(key=lambda wording: hashlib.sha256(wording.text.encode()).digest())
+            every = _texts(name, FRAMES, DETERMINERS, ending)
+            first = heapq.nsmallest(WORDINGS, every, key=lambda one: hashlib.sha256(one[0].encode()).digest())
             known = {query: answer for query, answer in answers.items() if is_word(query) and is_word(answer)}
             found[name] = Task(
                 name=name,
                 field=domain,
-                instructions=tuple(every[:WORDINGS]),
+                instructions=tuple(Instruction(text, family=frame, phrase=span) for text, frame, span in first),
                 answers=known,
                 contrast=CONTRASTS[name],
                 collection="tiny" if not ending else "tiny-period",

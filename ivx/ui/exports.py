@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import streamlit as st
-import vl_convert
 
 from ivx.runs import archive, rows, sheet
 from ivx.runs.request import Request
@@ -76,4 +75,6 @@ def _figures(result: Any) -> list[str]:
 
 
 def _svg(result: Any, part: str, metric: str) -> str:
+    import vl_convert  # late: it takes a moment, and nobody has asked for a figure yet
+
     return str(vl_convert.vegalite_to_svg(result.figures(metric)[part], allowed_base_urls=[]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -10,6 +11,7 @@ from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
+from tokenizers import Tokenizer
 
 from ivx.models import files
 from ivx.models.registry import CHECKPOINTS, embedded
@@ -100,29 +102,36 @@ def token_of(result: Any) -> Callable[[int], str]:
 
 
 @cache
-def _tokenizer(checkpoint: str) -> Any:
+def _token(checkpoint: str) -> Callable[[int], str]:
+    folder = files.locate(checkpoint)
+    if (folder / "tokenizer.json").is_file():  # read without transformers, so that a stored run is drawn at once
+        fast = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        return lambda i: _shown(fast.id_to_token(i))
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(files.locate(checkpoint), trust_remote_code=False, local_files_only=True)
+    slow = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    return lambda i: _shown(slow.convert_ids_to_tokens(i))
 
 
-def _token(checkpoint: str) -> Callable[[int], str]:
-    tokenizer = _tokenizer(checkpoint)
-    return lambda i: str(tokenizer.convert_ids_to_tokens([i])[0]).replace("Ġ", "␣").replace("▁", "␣")
+def _shown(token: object) -> str:
+    return str(token).replace("Ġ", "␣").replace("▁", "␣")
 
 
+@cache
 def has_chat_template(checkpoint: str) -> bool:
-    """Whether a checkpoint's tokenizer can put a text into a chat turn."""
-    return bool(_tokenizer(checkpoint).chat_template)
+    """Whether a checkpoint's tokenizer can put a text into a chat turn; from its files alone."""
+    folder = files.locate(checkpoint)
+    if any((folder / name).is_file() for name in ("chat_template.jinja", "chat_template.json")):
+        return True
+    told = folder / "tokenizer_config.json"
+    return told.is_file() and bool(json.loads(told.read_text(encoding="utf-8")).get("chat_template"))
 
 
 @cache
 def layers_of(checkpoint: str) -> int:
     """How many layers a checkpoint has, from its config alone."""
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(files.locate(checkpoint), trust_remote_code=False, local_files_only=True)
-    return int(config.num_hidden_layers)
+    told = files.read_config(files.locate(checkpoint), name=checkpoint)
+    return int(next(told[name] for name in ("num_hidden_layers", "n_layer", "num_layers") if name in told))
 
 
 def open_run(run: str, page: str) -> None:
@@ -151,7 +160,7 @@ def ahead(request: Asked) -> int:
 
 def tick() -> float:
     """Seconds between two looks at a live job: longer the more sessions look, since drawing takes from computing."""
-    return TICK_SECONDS * max(1.0, worker().waiting() / 2)
+    return TICK_SECONDS * max(1.0, worker().watched() / 2)
 
 
 def start(request: Asked) -> None:

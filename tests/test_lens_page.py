@@ -42,6 +42,13 @@ def test_a_drop_its_text_and_its_link(browser: Browser, app: str) -> None:
     page.close()
 
 
+def test_a_link_to_two_cells_holds_in_a_server_that_has_read_nothing_yet(browser: Browser, app: str) -> None:
+    page = opened(browser, f"{app}/lens?checkpoint=tiny-dpo&take=4.3&put=6.2")
+    expect(page.get_by_text("The patch can reach 5 of 48 cells")).to_be_visible(timeout=PATIENCE)
+    page.wait_for_url("**take=4.3&put=6.2", timeout=PATIENCE)
+    page.close()
+
+
 def test_a_prompt_that_cannot_be_read_is_refused_in_its_panel(browser: Browser, app: str) -> None:
     long = "+".join(["animal"] * 60)
     page = opened(browser, f"{app}/lens?checkpoint=tiny-sft&source_prompt={long}&target_prompt=<b>animal</b>+:")

@@ -157,7 +157,7 @@ def _frame(
         "limit": alt.ExprRef("bandwidth('x') - 3"),
         "opacity": alt.ExprRef(f"bandwidth('x') < {NARROW} ? 0 : 1"),
         "font": "Source Code Pro, monospace",
-        "fontSize": 10.5 if layers <= CROWDED else 9,
+        "fontSize": alt.ExprRef(f"bandwidth('x') < 46 ? 9 : {10.5 if layers <= CROWDED else 9}"),
     }
     words = [
         named.transform_filter("!datum.bold").mark_text(**room),

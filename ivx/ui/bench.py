@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 import vl_convert
 
-from ivx.analysis.benched import CONTROL, FREE, QUERIES, RANDOM, STRENGTHS, VECTOR, Bench, BenchText, Point
+from ivx.analysis.benched import CONTROL, FREE, QUERIES, STRENGTHS, VECTOR, Bench, BenchText, Point
 from ivx.charts.bench import strength_curve
 from ivx.charts.palette import LIGHT, Palette
 from ivx.runs import sheet
@@ -20,6 +20,7 @@ from ivx.runs.job import View
 from ivx.runs.writing import BenchRequest, BenchTextRequest
 from ivx.tasks import catalogue
 from ivx.ui import exports, jobs, parts, pickers, view
+from ivx.ui.readings import bench_reading
 
 HOW = {
     "add-first": "add, first token",
@@ -30,9 +31,8 @@ HOW = {
 ABOUT = {"add": "h + α v", "patch": "h + α (v − h)"}
 COLUMNS = [1.0, 1.0, 1.35]
 SHARE = {QUERIES: "share that follows", FREE: "share that names an answer"}
-DEFAULT = 12
+DEFAULT = 20
 """Free texts of the first view: with fewer than six no test could find anything."""
-FEW = 6
 NAMES = {QUERIES: "On the task’s queries", FREE: "On free text"}
 
 
@@ -118,7 +118,7 @@ def _draw(request: BenchRequest, alpha: float, views: Mapping[str, View | None],
             what = f"n = {points[0].n}, {SHARE[on]}" if points else _state(request, curve)
             parts.head(NAMES[on], what)
             _curve(on, points, alpha, p)
-            parts.reading(reading(points, alpha, on=on))
+            parts.reading(bench_reading(points, alpha, on=on))
             if on == FREE:
                 _free_texts()
             elif found is not None:
@@ -205,36 +205,6 @@ def _kept(key: str, widget: str) -> None:
 
 def _keep(key: str, widget: str) -> None:
     st.session_state[key] = st.session_state[widget]
-
-
-def reading(points: Sequence[Point], alpha: float, *, on: str) -> str:
-    """What the vector did at the chosen strength, and where it did most, from the numbers alone."""
-    at = {(point.role, point.strength): point for point in points}
-    own = at.get((VECTOR, alpha))
-    if own is None:
-        return ""
-    none = at[VECTOR, 0.0]
-    if alpha == 0:
-        return f"At α = 0 nothing is moved: {own.share:.0%} [{own.low:.0%}, {own.high:.0%}]."
-    others = [
-        f"{name} {at[role, alpha].share:.0%}"
-        for role, name in ((CONTROL, "another task’s"), (RANDOM, "a random one"))
-        if (role, alpha) in at
-    ]
-    what = "follows on" if on == QUERIES else "names one of the answers on"
-    text = (
-        f"At α = {alpha:g} it {what} <b>{own.share:.0%}</b> [{own.low:.0%}, {own.high:.0%}], without a vector on "
-        f"{none.share:.0%}; with {', '.join(others)}."
-    )
-    found = [point for point in points if point.role == VECTOR and point.state == "ok" and point.share > none.share]
-    if own.n < FEW:
-        return f"{text} {own.n} texts are too few for a test: give {FEW} or more."
-    if not found:
-        return f"{text} No strength does more than both controls: no evidence here."
-    best = max(found, key=lambda point: point.share)
-    last = max((point for point in points if point.role == VECTOR), key=lambda point: point.strength)
-    falls = f" At {last.strength:g} it is down to {last.share:.0%}." if last.high < best.low else ""
-    return f"{text} Beyond both controls first at {found[0].strength:g}, most at {best.strength:g}.{falls}"
 
 
 def _table(texts: Sequence[BenchText], waiting: str) -> None:

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from html import escape
 from typing import Any
 
 import streamlit as st
-import vl_convert
 
-from ivx.analysis.lensed import LensCell, Reading, address
-from ivx.charts.frame import CROWDED
-from ivx.charts.lens import SHADES, lens_grid
-from ivx.charts.palette import LIGHT, Palette
+from ivx.analysis.lensed import Reading, address
+from ivx.charts.palette import Palette
 from ivx.engine.address import Spot
 from ivx.models.registry import embedded
 from ivx.runs import sheet
 from ivx.runs.job import View
 from ivx.runs.writing import DropRequest, LensRequest
 from ivx.tasks import catalogue
-from ivx.ui import exports, jobs, parts, pickers, view
+from ivx.ui import exports, grids, jobs, parts, pickers, view
 
 TASK, QUERY = "animal/colour", "limpet"
 """What the first view asks, wherever a collection has it."""
@@ -55,7 +51,7 @@ class Prompts:
 
 def controls() -> Prompts:
     """The strip: checkpoint, both prompts, and whether they stand in a chat turn."""
-    one, two, three, four = st.columns([1.3, 1.4, 1.1, 0.55], gap="medium", vertical_alignment="bottom")
+    one, two, three, four = st.columns([1.35, 1.3, 0.95, 0.72], gap="medium", vertical_alignment="bottom")
     checkpoint = pickers.checkpoint(one)
     own = _defaults(view.collection_of(checkpoint))
     known = [_defaults(collection) for collection in catalogue.COLLECTIONS]
@@ -88,6 +84,8 @@ def _defaults(collection: str) -> tuple[str, str]:
 
 def show(prompts: Prompts, p: Palette) -> None:
     """Both grids, and the patched one as soon as a cell is taken and put."""
+    for key in ("take", "put"):  # kept from the link before the address bar is written
+        view.from_url(key, "")
     requests: dict[str, Any] = dict(prompts.requests())
     readings = {name: _answer(request) for name, request in requests.items()}
     spots = _spots(readings["source"], readings["target"])
@@ -98,7 +96,8 @@ def show(prompts: Prompts, p: Palette) -> None:
         source_prompt=prompts.source,
         target_prompt=prompts.target,
         chat="on" if prompts.chat else "",
-        **{key: f"{spot.layer}.{spot.position}" for key, spot in zip(("take", "put"), spots or (), strict=False)},
+        take=st.session_state["take"] if spots is None else grids.named(spots[0]),
+        put=st.session_state["put"] if spots is None else grids.named(spots[1]),
     )
     jobs.follow_several(requests, draw=lambda views: _draw(prompts, requests, views, spots, p))
 
@@ -142,7 +141,7 @@ def _draw(
         st.rerun()  # a click is seen by this fragment alone, and asks for another drop
     take, put = spots or (None, None)
     widths = [len(reading.tokens) if reading is not None else len(BLANK) for reading in (source, target, target)]
-    columns = st.columns([max(5, min(14, width)) for width in widths], gap="medium")
+    columns = grids.columns(widths)
     what = ("layer × token, top word", "as it is", "with the source’s state")
     for column, name, about in zip(columns, ("source", "target", "patched"), what, strict=True):
         with column:
@@ -165,7 +164,7 @@ def _draw(
                 st.rerun()
         return
     _texts(source, target, patched)
-    _legend(p)
+    grids.legend(p)
     shown = patched or target
     trust, keys, export = st.columns([5, 1, 1], gap="medium", vertical_alignment="bottom")
     with trust:
@@ -190,45 +189,19 @@ def _grid(
     """One grid; where it is not there yet, its empty frame."""
     key = "take" if name == "source" else "put"
     layers, tokens = (like.layers, like.tokens) if like is not None else (8, BLANK)
-    spec = _spec(name, reading, tokens, layers, spot, target, p)
+    spec = grids.spec_of(name, reading, tokens=tokens, layers=layers, spot=spot, target=target, palette=p)
 
     def picked() -> None:
         points = st.session_state[f"grid-{name}"]["selection"].get("cell") or []
         if points:
-            st.session_state[key] = f"{int(points[0]['layer'])}.{int(points[0]['column'])}"
+            st.session_state[key] = grids.named(Spot(int(points[0]["layer"]), int(points[0]["column"])))
 
     st.vega_lite_chart(spec, key=f"grid-{name}", theme=None, width="stretch", on_select=picked, selection_mode="cell")
 
 
-def _spec(
-    name: str,
-    reading: Reading | None,
-    tokens: tuple[str, ...],
-    layers: int,
-    spot: Spot | None,
-    target: Reading | None,
-    p: Palette,
-) -> dict[str, Any]:
-    patched = name == "patched"
-    before: tuple[LensCell, ...] = target.cells if patched and target is not None else ()
-    return lens_grid(
-        reading.cells if reading is not None else (),
-        tokens,
-        layers=layers,
-        palette=p,
-        by="change" if patched else "probability",
-        before=before,
-        chosen=spot,
-        taken=name == "source",
-        row_labels=name != "patched",
-        row=38 if layers <= CROWDED else 16,
-        alt_text=f"{name} prompt: the top word of every layer’s stream at every token",
-    )
-
-
 def _texts(source: Reading, target: Reading, patched: Reading | None) -> None:
     """What is written after each prompt, and what the patch has changed."""
-    columns = st.columns([max(5, min(14, len(r.tokens))) for r in (source, target, target)], gap="medium")
+    columns = grids.columns([len(reading.tokens) for reading in (source, target, target)])
     for column, reading in zip(columns, (source, target), strict=False):
         unknown = f" {reading.unknown} of its words are unknown to this tokenizer." if reading.unknown else ""
         with column:
@@ -259,20 +232,6 @@ def _quoted(text: str) -> str:
     return f"<b>“{escape(text)}”</b>" if text else "<b>nothing</b>"
 
 
-def _legend(p: Palette) -> None:
-    def ramp(by: str) -> str:
-        colours = ",".join(p.diverging[i] for i in SHADES[by])
-        return f'<span class="ramp" style="background:linear-gradient(to right,{colours})"></span>'
-
-    st.html(
-        f'<div class="ivx-legend"><span>0{ramp("probability")}100%, probability of the top word</span>'
-        f"<span>0{ramp('change')}100%, changed by the patch</span>"
-        f'<span><span class="box" style="background:{p.nothing}"></span>the patch cannot reach it</span>'
-        "<span><b>bold</b> another word than before</span>"
-        f'<span style="color:{p.orange}">▢ taken</span><span>▢ put</span></div>'
-    )
-
-
 def _by_keyboard(source: Reading, target: Reading, take: Spot, put: Spot) -> None:
     """The same choice without a mouse."""
 
@@ -296,9 +255,13 @@ def _export(prompts: Prompts, readings: Mapping[str, Reading | None], take: Spot
     target = there["target"]
     offered: list[exports.Offered] = [
         *((f"CSV, {name}", f"-{name}.csv", partial(sheet.csv, reading.table)) for name, reading in there.items()),
-        ("JSON, all grids and texts", ".json", partial(_json, there)),
+        ("JSON, all grids and texts", ".json", partial(grids.as_json, there)),
         *(
-            (f"SVG, {name}", f"-{name}.svg", partial(_svg, name, reading, take if name == "source" else put, target))
+            (
+                f"SVG, {name}",
+                f"-{name}.svg",
+                partial(grids.as_svg, name, reading, take if name == "source" else put, target),
+            )
             for name, reading in there.items()
         ),
     ]
@@ -313,12 +276,3 @@ def _export(prompts: Prompts, readings: Mapping[str, Reading | None], take: Spot
             language="python",
             wrap_lines=True,
         )
-
-
-def _json(readings: Mapping[str, Reading]) -> str:
-    return json.dumps({name: asdict(reading) for name, reading in readings.items()}, ensure_ascii=False, indent=1)
-
-
-def _svg(name: str, reading: Reading, spot: Spot, target: Reading) -> str:
-    spec = _spec(name, reading, reading.tokens, reading.layers, spot, target, LIGHT)
-    return str(vl_convert.vegalite_to_svg({**spec, "width": 70 * len(reading.tokens)}, allowed_base_urls=[]))

@@ -59,7 +59,7 @@ def prepared(model: Model, request: Request, *, with_neutral: bool = False) -> t
     """The samples of a request, and its receipt: what was asked, of what, and what was checked."""
     pair, samples = samples_of(model, request, with_neutral=with_neutral)
     return samples, {
-        **receipt_of(model, request, pair.fingerprint),
+        **receipt_of(model, request, request.about(model.collection)),
         "contrast": pair.contrast.name,
         "control": pair.control.name if pair.control else None,
         "samples": len(samples.rows),

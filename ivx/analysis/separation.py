@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ivx.charts.dumbbell import Bell
 from ivx.errors import IvxError
 from ivx.runs.probing import SeparabilityRequest
+
+if TYPE_CHECKING:
+    import altair as alt
 
 TABLE = pa.schema(
     [
@@ -156,6 +160,40 @@ class Separability:
     def baseline(self, name: str) -> ProbeCell:
         """`bag of words`, or `embedding`: what can be read before the first block."""
         return self.cells(name)[0]
+
+    def bells(self, component: str) -> list[Bell]:
+        """The finished layers of one component, as a dumbbell draws them."""
+        return [
+            Bell(cell.layer, cell.accuracy.value, cell.accuracy.low, cell.accuracy.high, cell.control.value)
+            for cell in self.cells(component)
+        ]
+
+    def baselines(self) -> dict[str, float]:
+        """Accuracy of each baseline that is done, by its name."""
+        return {name: cell.accuracy.value for name in BASELINES for cell in self.cells(name)}
+
+    def figures(self) -> dict[str, dict[str, Any]]:
+        """The dumbbell of every component as it would be printed, a Vega-Lite spec by component."""
+        from ivx.charts.dumbbell import dumbbell_figure
+
+        told = ", ".join(f"{name} {value:.0%}" for name, value in self.baselines().items())
+        about = [f"{len(self.tasks)} tasks, n = {len(self.wordings)}; grey: shuffled labels; a guess {self.chance:.0%}"]
+        return {
+            component: dumbbell_figure(
+                self.bells(component),
+                layers=self.layers,
+                title=f"{component}: probe accuracy at {self.request.position}",
+                subtitle=[*about, told],
+                baselines=self.baselines(),
+            )
+            for component in self.request.components
+        }
+
+    def chart(self) -> alt.HConcatChart:
+        """The components' dumbbells side by side; a notebook draws it, `.save` writes it."""
+        from ivx.charts.figure import beside
+
+        return beside(list(self.figures().values()))
 
     def confusion(self, layer: int, component: str) -> NDArray[np.float64]:
         """`[tasks, tasks]`: the share of each task's held-out wordings (row) that were told to be each (column)."""

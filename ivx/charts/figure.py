@@ -45,11 +45,20 @@ def figure(
 
 def beside(figures: Sequence[dict[str, Any]]) -> alt.HConcatChart:
     """Figures side by side as one Altair chart."""
-    whole = ("config", "background", "$schema", "padding", "autosize")
-    parts = []
-    for spec in figures:
-        part = {key: value for key, value in spec.items() if key not in (*whole, "datasets", "data")}
-        parts.append({**part, "data": {"values": spec["datasets"][spec["data"]["name"]]}})
+    parts = [_part(spec) for spec in figures]
     shared = {key: figures[0][key] for key in ("config", "background", "$schema")}
+    named = {param["name"]: param for spec in figures for param in spec.get("params", [])}
     own = {"scale": {"color": "independent"}}  # else each would be drawn on the scale of the first
-    return alt.HConcatChart.from_dict({**shared, "hconcat": parts, "resolve": own})
+    return alt.HConcatChart.from_dict({**shared, "params": list(named.values()), "hconcat": parts, "resolve": own})
+
+
+def _part(spec: dict[str, Any]) -> dict[str, Any]:
+    """A figure without what belongs to a whole chart, and with its data in place of their names."""
+    whole = ("config", "background", "$schema", "padding", "autosize", "datasets", "params")
+    part = {key: value for key, value in spec.items() if key not in whole}
+
+    def filled(one: dict[str, Any]) -> dict[str, Any]:
+        name = one.get("data", {}).get("name")
+        return {**one, "data": {"values": spec["datasets"][name]}} if name in spec["datasets"] else one
+
+    return filled({**part, "layer": [filled(layer) for layer in part["layer"]]})

@@ -103,11 +103,10 @@ def pack(
 
 def unpack(source: Path | str | BinaryIO) -> Unpacked:
     """The run in an archive, or in a folder into which one was unpacked; whatever does not fit raises `IvxError`."""
-    from ivx.analysis.result import ROWS
-
     found = members.members(source)
     asked, receipt, context = (_json(found[name], name) for name in ("asked.json", "receipt.json", "context.json"))
-    table = rows.read(found["rows.parquet"], ROWS)
+    schema, longest = _saved().rows_of(asked)
+    table = rows.read(found["rows.parquet"], schema, longest=longest)
     _check_same(asked, receipt, table)
     origin = receipt.get("origin", receipt["run"])
     marks = {"run": _address(asked, context, origin, table), "origin": origin, "imported": True}
@@ -131,12 +130,10 @@ def _address(asked: dict[str, Any], context: dict[str, Any], origin: str, table:
 
 def of_result(found: Result, *, metric: str = "contrast") -> bytes:
     """The archive of a result, its maps drawn under one metric."""
-    from ivx.analysis.erased import Erasure
     from ivx.analysis.flow import Pathways
-    from ivx.analysis.separation import Separability
 
-    receipt = found.receipt
-    if isinstance(found, Erasure | Pathways | Separability):
+    receipt, chart = found.receipt, chart_of(found, metric=metric)
+    if isinstance(found, Pathways):
         raise IvxError(
             f"run {receipt['run']} is one of {receipt['kind']}, which has no archive: use --out for its rows"
         )
@@ -145,9 +142,14 @@ def of_result(found: Result, *, metric: str = "contrast") -> bytes:
         receipt=receipt,
         context=_saved().context(found),
         table=found.table,
-        figures=found.figures(metric),
-        chart={"metric": metric},
+        figures=found.figures(**chart),
+        chart=chart,
     )
+
+
+def chart_of(found: Result, *, metric: str) -> dict[str, str]:
+    """What a result's `figures` and `chart` are called with: a metric, where it is read by one."""
+    return {} if found.request.kind == "separability" else {"metric": metric}
 
 
 def stored(run: Run) -> Result:

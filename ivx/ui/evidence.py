@@ -34,14 +34,13 @@ def pair_card(
     """The card of a pair: both alone, their sum, both together, and what that says."""
     unit = find(metric).unit
     one, two, both = (value or 0.0 for value in (cell.single_first, cell.single_second, cell.both))
-    rows = [(f"layer {layers[0]}", one), (f"layer {layers[1]}", two), ("sum", one + two), ("both", both)]
-    reach = max(abs(value) for _, value in rows) or 1.0
-    bars = "".join(
-        f'<tr><td style="width:22%">{name}</td><td><div class="ivx-signed"><i style="'
-        f"{'left' if value >= 0 else 'right'}:50%;width:{46 * abs(value) / reach:.1f}%;"
-        f'background:{p.faint if name == "sum" else p.diverging[6 if value >= 0 else 2]}"></i></div></td>'
-        f'<td class="num">{signed(value, 2)}</td></tr>'
-        for name, value in rows
+    alone = [(f"layer {layers[0]}", one), (f"layer {layers[1]}", two)]
+    bars = parts.signed_bars(
+        [
+            *((name, value, p.diverging[6 if value >= 0 else 2]) for name, value in alone),
+            ("sum", one + two, p.faint),
+            ("both", both, p.diverging[6 if both >= 0 else 2]),
+        ]
     )
     control = "" if cell.control_j is None else f" Another task’s vectors: J {signed(cell.control_j, 2)}."
     strict = " It beats the sum and the better of the two." if cell.strict else ""
@@ -56,7 +55,7 @@ def pair_card(
     detail = result.detail(cell.patch, metric)
     st.html(
         f'<div class="ivx-card" data-testid="ivx-card"><div class="top"><b>Layers {layers[0]} and {layers[1]}</b>'
-        f'<code class="soft">{escape(cell.patch)}</code></div><table>{bars}</table>'
+        f'<code class="soft">{escape(cell.patch)}</code></div>{bars}'
         f'<div style="margin-top:8px">{said}</div>'
         f'<div class="soft" style="margin-top:6px">n = {cell.n}, {cell.same_sign:.0%} same sign · followed '
         f"{levels[0]:.0%} → {levels[1]:.0%}</div>"

@@ -10,9 +10,10 @@ from typing import Any
 import streamlit as st
 
 from ivx.runs import archive, rows, sheet
-from ivx.runs.request import Request
+from ivx.runs.probing import SeparabilityRequest
+from ivx.runs.request import BaseRequest
 
-COMMANDS = ("effects", "interactions")
+COMMANDS = ("effects", "interactions", "separability", "erasure")
 """Kinds that the command line knows."""
 
 Offered = tuple[str, str, Callable[[], str | bytes]]
@@ -33,7 +34,7 @@ def offer(result: Any, metric: str) -> None:
             ("Zip: rows, figures, receipt, notebook", ".zip", lambda: archive.of_result(result, metric=metric)),
             ("Parquet, all rows", ".parquet", lambda: rows.parquet(result.table, result.receipt)),
             ("CSV, all rows", ".csv", lambda: sheet.csv(result.table)),
-            *((f"SVG, {part} map", f"-{part}.svg", partial(_svg, result, part, metric)) for part in _figures(result)),
+            *((f"SVG, {part}", f"-{part}.svg", partial(_svg, result, part, metric)) for part in _figures(result)),
         ]
         buttons(name, offered)
         st.code(in_python(result.request, metric), language="python", wrap_lines=True)
@@ -41,40 +42,58 @@ def offer(result: Any, metric: str) -> None:
             st.code(in_shell(result.request, metric), language="bash", wrap_lines=True)
 
 
-def in_python(request: Request, metric: str) -> str:
+def in_python(request: BaseRequest, metric: str) -> str:
     """The Python that computes a request again."""
     told = "".join(f", {name}={value!r}" for name, value in _told(request).items())
-    read = f'found.cells("resid_post", {metric!r})' if request.kind == "effects" else f"found.chart({metric!r})"
-    return f"import ivx\nfound = ivx.{request.kind}({request.checkpoint!r}, {request.task!r}{told})\n{read}"
+    reads = {"effects": f'found.cells("resid_post", {metric!r})', "separability": "found.chart()"}
+    read = reads.get(request.kind, f"found.chart({metric!r})")
+    return f"import ivx\nfound = ivx.{request.kind}({request.checkpoint!r}, {_about(request)!r}{told})\n{read}"
 
 
-def in_shell(request: Request, metric: str) -> str:
+def in_shell(request: BaseRequest, metric: str) -> str:
     """The command that computes a request again."""
     told = "".join(
-        f" --{name.replace('_', '-')} {','.join(value) if isinstance(value, tuple) else value}"
+        f" --{name.replace('_', '-')}" + ("" if value is True else f" {_listed(value)}")
         for name, value in _told(request).items()
     )
-    return (
-        f"python -m ivx {request.kind} --checkpoint {request.checkpoint} --task {request.task}{told} --metric {metric}"
-    )
+    probed = isinstance(request, SeparabilityRequest)
+    about = f"--task{'s' * probed} {_listed(_about(request))}"
+    end = "" if probed else f" --metric {metric}"
+    return f"python -m ivx {request.kind} --checkpoint {request.checkpoint} {about}{told}{end}"
 
 
-def _told(request: Request) -> dict[str, Any]:
-    """What must be named beside checkpoint and task: the sites and samples, and whatever is not the default."""
-    always = ("sites", "samples")
+def _about(request: BaseRequest) -> Any:
+    """The task, or the tasks, that are asked about."""
+    return request.tasks if isinstance(request, SeparabilityRequest) else getattr(request, "task")  # noqa: B009
+
+
+def _listed(value: Any) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _told(request: BaseRequest) -> dict[str, Any]:
+    """What must be named beside checkpoint and tasks: the sites and samples, and whatever is not the default."""
+    always = ("sites", "samples", "components")
+    about = ("checkpoint", "tasks" if isinstance(request, SeparabilityRequest) else "task")
     values = {field.name: (getattr(request, field.name), field.default) for field in fields(request)}
     return {
         name: value
         for name, (value, default) in values.items()
-        if name not in ("checkpoint", "task") and (name in always or value != default)
+        if name not in about and (name in always or value != default)
     }
 
 
 def _figures(result: Any) -> list[str]:
-    return list(result.maps) if result.request.kind == "effects" else ["pairs"]
+    kinds = {
+        "effects": lambda: result.maps,
+        "separability": lambda: result.request.components,
+        "erasure": lambda: ("erasure",),
+    }
+    return list(kinds.get(result.request.kind, lambda: ["pairs"])())
 
 
 def _svg(result: Any, part: str, metric: str) -> str:
     import vl_convert  # late: it takes a moment, and nobody has asked for a figure yet
 
-    return str(vl_convert.vegalite_to_svg(result.figures(metric)[part], allowed_base_urls=[]))
+    figures = result.figures(**archive.chart_of(result, metric=metric))
+    return str(vl_convert.vegalite_to_svg(figures[part], allowed_base_urls=[]))

@@ -26,6 +26,7 @@ def _pages() -> list:
     return [
         st.Page(_landing, title="ivx", url_path="home", default=True, visibility="hidden"),
         st.Page(folder / "effects.py", title="Effects", url_path="effects"),
+        st.Page(folder / "separability.py", title="Separability", url_path="separability"),
         st.Page(folder / "interactions.py", title="Interactions", url_path="interactions"),
         st.Page(folder / "lens.py", title="Patch lens", url_path="lens"),
         st.Page(folder / "bench.py", title="Vector bench", url_path="bench"),

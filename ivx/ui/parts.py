@@ -149,6 +149,27 @@ def whisker(rows: Sequence[tuple[str, float, float, float, str]], p: Palette, *,
     return f"<table>{''.join(lines)}</table>"
 
 
+def signed_bars(rows: Sequence[tuple[str, float, str]]) -> str:
+    """Signed values as bars from one 0, as HTML rows: (name, value, colour)."""
+    reach = max(abs(value) for _, value, _ in rows) or 1.0
+    lines = "".join(
+        f'<tr><td style="width:34%">{escape(name)}</td><td><div class="ivx-signed"><i style="'
+        f'{"left" if value >= 0 else "right"}:50%;width:{46 * abs(value) / reach:.1f}%;background:{colour}"></i></div>'
+        f'</td><td class="num">{signed(value, 2)}</td></tr>'
+        for name, value, colour in rows
+    )
+    return f"<table>{lines}</table>"
+
+
+def series(colours: Sequence[tuple[str, str]], marks: Sequence[str]) -> None:
+    """What the colours of a chart stand for, (name, colour), and its marks; ivx's own text but for the names."""
+    named = "".join(
+        f'<span><span class="box" style="background:{colour};border-radius:50%"></span>{escape(name)}</span>'
+        for name, colour in colours
+    )
+    st.html(f'<div class="ivx-legend">{named}{"".join(f"<span>{mark}</span>" for mark in marks)}</div>')
+
+
 def bars(heading: str, rows: Sequence[tuple[str, float, bool]], p: Palette) -> str:
     """Top tokens with their shares, as HTML: (token, share, whether it is the answer); the longest bar is the first."""
     longest = max((share for _, share, _ in rows), default=1.0) or 1.0

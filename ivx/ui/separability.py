@@ -1,0 +1,189 @@
+"""The Separability page: what a probe reads at each layer, what the same states do, and both against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from ivx.analysis.result import Effects
+from ivx.analysis.separation import Separability
+from ivx.charts.palette import Palette
+from ivx.runs.request import BaseRequest
+from ivx.ui import decodable, jobs, parts, pickers, stored_probes, view, wordings
+from ivx.ui.decodable import AGAIN, Views
+from ivx.ui.layer import card
+from ivx.ui.subject import (
+    APART,
+    COLOURS,
+    COMPONENTS,
+    SOURCES,
+    Asked,
+    Subject,
+    acts,
+    beside_at_first,
+    due,
+    others,
+    reads,
+    stages,
+)
+
+LEDE = (
+    "A linear probe reads the task from the state of one token; the same state is then copied into a prompt that has "
+    "no instruction. What can be read need not act. The embedded family was trained to differ in just this."
+)
+TOP, BOTTOM = [1.1, 0.62, 1.36], [1.2, 0.95, 1.0]
+
+
+def controls() -> Asked | None:
+    """The strip: checkpoint, task, component, and the token that is read; of a stored run, none."""
+    if view.from_url(view.RUN, ""):
+        kind = "erasure" if view.stored_run("erasure") is not None else "separability"
+        view.run_strip(kind, stored_probes.told)
+        return None
+    one, two, three, four = st.columns([1.2, 1.0, 1.12, 0.85], gap="medium", vertical_alignment="bottom")
+    checkpoint, task = pickers.checkpoint_and_task(one, two)
+    view.from_url("component", "resid_post", list(COMPONENTS))
+    component = three.segmented_control(
+        "Component",
+        list(COMPONENTS),
+        key="component",
+        format_func=lambda c: COMPONENTS[c],
+        required=True,
+        width="stretch",
+        help="The residual stream after a block, or what its attention or its MLP adds to it.",
+    )
+    view.from_url("source", "t_inst", list(SOURCES))
+    source = four.segmented_control(
+        "Read at",
+        list(SOURCES),
+        key="source",
+        format_func=lambda s: SOURCES[s],
+        required=True,
+        width="stretch",
+        help="The instruction’s last token (T_inst), or the last token of the words that name the task (keyword).",
+    )
+    subject = Subject(checkpoint, str(source or "t_inst"))
+    apart = view.from_url("apart", "all", list(APART))
+    return Asked((subject, *_beside(subject)), task, str(component or "resid_post"), apart)
+
+
+def _beside(subject: Subject) -> list[Subject]:
+    """Who stands beside the subject: by the address bar, else as it teaches most."""
+    first = beside_at_first(subject)
+    named = view.from_url("beside", "first")
+    if named == "first":
+        return first
+    return [other for other in others(subject) if other.key in named.split(",")][: len(COLOURS) - 1]
+
+
+def show(asked: Asked | None, p: Palette) -> None:
+    """Everything below the title, as it fills; or a stored run."""
+    if asked is None:
+        read, erased = view.stored_run("separability"), view.stored_run("erasure")
+        if read is not None:
+            stored_probes.show_read(read, p)
+        elif erased is not None:
+            stored_probes.show_erased(erased, p)
+        return
+    wanted = stages(list(asked.subjects), asked.task, asked.component, apart=asked.apart)
+    requests = due(wanted)
+    erase = asked.main.erase(asked.task, asked.component)
+    if view.job(erase, compute=False) is not None:
+        requests["erasure"] = erase
+    _to_url(asked)
+
+    def draw(views: Views) -> None:
+        if st.session_state.pop(AGAIN, False):
+            st.rerun()
+        _draw(asked, requests, views, p)
+        _to_url(asked)
+
+    jobs.follow_several(requests, draw=draw)
+
+
+def _to_url(asked: Asked) -> None:
+    view.to_url(
+        checkpoint=asked.main.checkpoint,
+        task=asked.task,
+        component=asked.component,
+        source=asked.main.source,
+        apart="" if asked.apart == "all" else asked.apart,
+        beside="" if st.session_state["beside"] == "first" else st.session_state["beside"] or "none",
+        layer=view.from_url("layer", ""),
+        **wordings.address(),
+    )
+
+
+def _draw(asked: Asked, requests: Mapping[str, BaseRequest], views: Views, p: Palette) -> None:
+    name = reads(asked.main, asked.component)
+    now, act = views[name], views[acts(asked.main)]
+    if now is None:
+        _empty(requests)
+        return
+    if now.state in ("refused", "failed"):
+        jobs.ended_badly(requests[name], now)  # type: ignore[arg-type]
+        return
+    read: Separability | None = now.result
+    effects: Effects | None = None if act is None else act.result
+    cells = decodable.effect_cells(effects)
+    layer = decodable.layer_of(asked.component, read, cells)
+    layers = read.layers if read is not None else effects.layers if effects is not None else 8
+    row = 30 if layers <= 16 else 12
+    if read is not None:
+        parts.distrust(read.receipt)
+    left, middle, right = st.columns(TOP, gap="medium")
+    with left:
+        decodable.probes_panel(asked, requests, views, read, layer, p, layers=layers, row=row)
+    with middle:
+        decodable.map_panel(asked, act, cells, layer, p, layers=layers, row=row)
+    with right:
+        decodable.headline_panel(asked, views, layer, p, height=row * layers - 18)
+    left, _, right = st.columns(TOP, gap="medium", vertical_alignment="center")
+    with left:
+        decodable.apart_picker()
+    with right:
+        decodable.beside_picker(asked)
+    _running(requests, views)
+    if read is None or layer is None:
+        return
+    left, middle, right = st.columns(BOTTOM, gap="medium")
+    with left:
+        wordings.plane_panel(read, asked.component, layer, asked.task, p)
+    with middle:
+        wordings.probe_panel(read, asked.component, layer, asked.task, p)
+    with right:
+        erased = views.get("erasure")
+        card(asked.main.erase(asked.task, asked.component), read, cells.get(asked.component, []), layer, erased, p)
+    stored_probes.foot(read, live=now.live)
+
+
+def _empty(requests: Mapping[str, BaseRequest]) -> None:
+    parts.head("Linear separability", "nothing asked yet")
+    st.write("Every layer is probed, and the same states are patched, each beside its control; minutes on a CPU.")
+    if st.button("Probe the layers", type="primary"):
+        for request in requests.values():
+            view.start(request)
+        st.rerun()
+
+
+def _running(requests: Mapping[str, BaseRequest], views: Views) -> None:
+    """How far all that is asked has come, and the way to end it."""
+    live = {name: now for name, now in views.items() if now is not None and now.live}
+    if live:
+        bar, stop = st.columns([4, 1], gap="medium", vertical_alignment="center")
+        with bar:
+            ended = sum(now is not None and not now.live for now in views.values())
+            shares = [now.done / now.total for now in live.values() if now.total]
+            parts.progress(int(100 * (ended + sum(shares))), 100 * len(views))
+        if stop.button("Stop, keep what is done", key="stop", width="stretch"):
+            for name in live:
+                view.leave(requests[name])
+            st.rerun()
+    elif any(now is not None and now.state == "stopped" for now in views.values()):
+        st.caption("Stopped; what was done is kept, and a new start goes on from there.")
+        if st.button("Go on"):
+            for name, now in views.items():
+                if now is not None and now.state == "stopped":
+                    view.start(requests[name])
+            st.rerun()

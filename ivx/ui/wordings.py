@@ -1,0 +1,182 @@
+"""The wordings of one layer: in a plane where they can be picked, and how a probe took them."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+
+import streamlit as st
+
+from ivx.analysis.separation import Separability
+from ivx.charts.confusion import confusion
+from ivx.charts.curve import Step, curve
+from ivx.charts.palette import Palette
+from ivx.charts.plane import LASSO, Box, Dot, box_of, plane
+from ivx.tasks import catalogue
+from ivx.ui import parts, view
+
+HEIGHT = 250
+KINDS = {"lda": "LDA", "pca": "PCA", "umap": "UMAP"}
+SHOWN = {"matrix": "confusion", "curve": "learning curve"}
+NUMBER = r"-?\d+(?:\.\d+)?"
+PICKED = re.compile(rf"(\w+)\.(\d+)\.({'|'.join(KINDS)}):({NUMBER}),({NUMBER}),({NUMBER}),({NUMBER})")
+"""What was picked, as the address bar says it: component, layer, projection, and the rectangle."""
+LISTED = 60
+"""Wordings that are listed; the rest are counted."""
+
+
+def address() -> dict[str, str]:
+    """What the address bar says of these panels."""
+    kind, shown = view.from_url("plane", "lda", list(KINDS)), view.from_url("probe", "matrix", list(SHOWN))
+    return {
+        "plane": "" if kind == "lda" else kind,
+        "probe": "" if shown == "matrix" else shown,
+        "lasso": view.from_url("lasso", ""),
+    }
+
+
+def plane_panel(read: Separability, component: str, layer: int, task: str, p: Palette) -> None:
+    """The projection with its layer slider; a drag picks wordings, which are listed and followed through the layers."""
+    kinds = [kind for kind in KINDS if kind in read.request.projections]
+    kind = view.from_url("plane", kinds[0], kinds)
+    found = {cell.layer: _dots(read, cell.layer, component, kind) for cell in read.cells(component)}
+    dots = found.get(layer, [])
+    share = None if layer not in found else read.projection(layer, component, kind).share
+    held = "fitted on half of the families, drawn: the others" if kind == "lda" else "all wordings"
+    parts.head(f"Wordings, layer {layer}", held + ("" if share is None else f"; {share:.0%} of the spread"))
+    key = f"plane-{read.run_id}-{component}-{kind}-{layer}"
+    brushed = bool(_selection(key))
+    picked = _picked(read)
+    chart = plane(
+        dots,
+        box=_box(read, component, kind, len(found)),
+        palette=p,
+        pair=_pair(read, task),
+        chosen=[] if brushed else picked,
+        height=HEIGHT,
+        alt_text=f"Wordings in a plane, {component} layer {layer}, {KINDS[kind]}",
+    )
+
+    def brush() -> None:
+        ends = _selection(key)
+        if len(ends) == 4:
+            st.session_state["lasso"] = f"{component}.{layer}.{kind}:" + ",".join(f"{end:.3f}" for end in ends)
+
+    st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=brush, selection_mode=LASSO)
+    slide, which = st.columns([1.25, 1], gap="medium", vertical_alignment="center")
+    st.session_state["layer-slider"] = layer
+    slide.slider(
+        "Layer",
+        0,
+        read.layers - 1,
+        key="layer-slider",
+        label_visibility="collapsed",
+        on_change=lambda: st.session_state.update(layer=str(st.session_state["layer-slider"])),
+    )
+    if len(kinds) > 1:
+        which.segmented_control(
+            "Plane",
+            kinds,
+            key="plane",
+            format_func=lambda k: KINDS[k],
+            required=True,
+            label_visibility="collapsed",
+        )
+    _list(read, picked)
+
+
+def probe_panel(read: Separability, component: str, layer: int, task: str, p: Palette) -> None:
+    """What the probe took held-out wordings for, or how many wordings it needs."""
+    shown = view.from_url("probe", "matrix", list(SHOWN))
+    if layer not in {cell.layer for cell in read.cells(component)}:
+        parts.head("The probe", "not computed yet")
+        return
+    if shown == "matrix":
+        parts.head(f"Told to be, layer {layer}", "% of each task’s held-out wordings")
+        pair = _pair(read, task)
+        chart = confusion(
+            read.confusion(layer, component).tolist(),
+            read.tasks,
+            palette=p,
+            height=HEIGHT,
+            bold=pair or (),
+            alt_text=f"Confusion matrix, {component} layer {layer}",
+        )
+    else:
+        parts.head(f"Learning curve, layer {layer}", "held-out accuracy; dashed: a guess")
+        steps = [
+            Step(c.wordings, c.accuracy.value, c.accuracy.low, c.accuracy.high) for c in read.curve(layer, component)
+        ]
+        chart = curve(
+            steps,
+            chance=read.chance,
+            palette=p,
+            height=HEIGHT - 20,
+            alt_text=f"Learning curve, {component} layer {layer}",
+        )
+    st.vega_lite_chart(chart, key=f"probe-{shown}-{read.run_id}-{component}", theme=None, width="stretch")
+    st.segmented_control(
+        "Of the probe",
+        list(SHOWN),
+        key="probe",
+        format_func=lambda s: SHOWN[s],
+        required=True,
+        label_visibility="collapsed",
+    )
+
+
+def _pair(read: Separability, task: str) -> tuple[str, str] | None:
+    """The task and its contrast, where both were told apart."""
+    if task not in read.tasks:
+        return (read.tasks[0], read.tasks[1]) if len(read.tasks) == 2 else None
+    known = next((t[task] for c in catalogue.COLLECTIONS if task in (t := catalogue.tasks(c))), None)
+    return (task, known.contrast) if known is not None and known.contrast in read.tasks else None
+
+
+@st.cache_data(max_entries=200, show_spinner=False, hash_funcs={Separability: lambda r: (r.run_id, r.table.num_rows)})
+def _dots(read: Separability, layer: int, component: str, kind: str) -> list[Dot]:
+    return [
+        Dot(point.x, point.y, point.wording.task, point.wording.text, point.number)
+        for point in read.projection(layer, component, kind).points
+    ]
+
+
+@st.cache_data(max_entries=50, show_spinner=False, hash_funcs={Separability: lambda r: r.run_id})
+def _box(read: Separability, component: str, kind: str, layers: int) -> Box:
+    """The axes of all layers that are done."""
+    return box_of([_dots(read, cell.layer, component, kind) for cell in read.cells(component)])
+
+
+def _selection(key: str) -> list[float]:
+    """The ends of the rectangle that is drawn now: left, right, bottom, top; empty where there is none."""
+    drawn = (st.session_state.get(key) or {}).get("selection", {}).get(LASSO) or {}
+    return [float(end) for axis in ("x", "y") for end in sorted(drawn.get(axis, []))]
+
+
+def _picked(read: Separability) -> list[int]:
+    """Numbers of the wordings that the address bar's rectangle holds."""
+    told = PICKED.fullmatch(view.from_url("lasso", ""))
+    if told is None:
+        return []
+    component, layer, kind = told[1], int(told[2]), told[3]
+    left, right, bottom, top = (float(told[i]) for i in range(4, 8))
+    if component not in read.request.components or layer not in {c.layer for c in read.cells(component)}:
+        return []
+    if kind not in read.request.projections:
+        return []
+    return [
+        dot.number for dot in _dots(read, layer, component, kind) if left <= dot.x <= right and bottom <= dot.y <= top
+    ]
+
+
+def _list(read: Separability, picked: list[int]) -> None:
+    if not picked:
+        parts.note("Drag over points to read their wordings, and to follow them through the layers.")
+        return
+    lines = "".join(
+        f"<li><span>{escape(read.wordings[k].text)}</span><i>{escape(read.wordings[k].task)}</i></li>"
+        for k in picked[:LISTED]
+    )
+    more = f"<li><i>and {len(picked) - LISTED} more</i></li>" if len(picked) > LISTED else ""
+    st.html(f'<ul class="ivx-wordings" data-testid="ivx-wordings">{lines}{more}</ul>')
+    st.button("Let go", on_click=lambda: st.session_state.update(lasso=""))

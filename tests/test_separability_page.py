@@ -1,4 +1,4 @@
-"""The Separability page as a person meets it: move a layer, pick wordings, click a dot; and a stored run of each kind."""
+"""The Separability page as a person meets it: move a layer, pick wordings, click a dot; a stored run of each kind."""
 
 from __future__ import annotations
 

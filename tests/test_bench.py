@@ -9,12 +9,13 @@ from scipy import stats
 
 import ivx
 from ivx.analysis.bench import SHOWN, bench, bench_texts
-from ivx.analysis.benched import CONTROL, FREE, NONE, QUERIES, RANDOM, STRENGTHS, VECTOR
+from ivx.analysis.benched import CONTROL, FREE, NONE, QUERIES, RANDOM, STRENGTHS, VECTOR, Point
 from ivx.analysis.statistics import share_interval
 from ivx.errors import AddressError, IvxError
 from ivx.runs.store import Store
 from ivx.runs.writing import BenchRequest, BenchTextRequest
 from ivx.tasks import catalogue
+from ivx.ui.readings import bench_reading
 from tests import oracle
 
 TASK, LAYER = "animal/colour", 3
@@ -120,3 +121,25 @@ def test_a_share_is_covered_as_often_as_it_is_said() -> None:
     ]
     assert 0.94 < np.mean(covered) < 0.97 and min(covered) > 0.91
     assert share_interval(5, 5)[0] > 0.5 and share_interval(0, 5)[1] < 0.5
+
+
+def test_a_reading_names_the_controls_and_says_when_there_is_nothing() -> None:
+    def curve(shares: dict[float, float], states: str, n: int = 40) -> list[Point]:
+        rows = [
+            (VECTOR, s, share, state) for (s, share), state in zip(shares.items(), ["", *states.split()], strict=True)
+        ]
+        rows += [(role, s, 0.3, "") for role in (CONTROL, RANDOM) for s in shares]
+        return [
+            Point(role, s, share, max(0, share - 0.1), min(1, share + 0.1), n, state) for role, s, share, state in rows
+        ]
+
+    shares = {0.0: 0.3, 1.0: 0.9, 2.0: 1.0, 4.0: 0.1}
+    said = bench_reading(curve(shares, "ok ok zero"), 1.0, on=QUERIES)
+    assert "90%" in said and "another task’s 30%, a random one 30%" in said and "without a vector on 30%" in said
+    assert "Beyond both controls at 1, 2, most at 2." in said and said.endswith("At 4 it is down to 10%.")
+    assert "from 1 on" not in said
+    assert bench_reading(curve(shares, "zero control zero"), 2.0, on=QUERIES).endswith("no evidence here.")
+    assert "too few for a test" in bench_reading(curve(shares, "zero zero zero", n=5), 2.0, on=FREE)
+    # Less than without a vector is no success, however significant.
+    assert "no evidence" in bench_reading(curve({0.0: 0.9, 1.0: 0.1, 2.0: 0.1, 4.0: 0.0}, "ok ok ok"), 1.0, on=QUERIES)
+    assert bench_reading([], 1.0, on=FREE) == ""

@@ -121,7 +121,9 @@ class Encoder:
     def chat(self, text: str) -> str:
         """The text as a user's turn in the checkpoint's chat template, ready for the assistant's answer."""
         if not getattr(self.tokenizer, "chat_template", None):
-            raise TaskError("this checkpoint's tokenizer has no chat template: use the target format prompt")
+            raise TaskError(
+                "this checkpoint's tokenizer has no chat template: leave it out, as the target format prompt does"
+            )
         turn = [{"role": "user", "content": text}]
         return str(self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True))
 

@@ -39,6 +39,8 @@ def finished(page: Page) -> None:
         ("/separability", "Can the instruction be read, and is what is read used?"),
         ("/interactions", "Do layers act together?"),
         ("/pathways", "Do the two instructions take the same way?"),
+        ("/lens", "What does one state change?"),
+        ("/bench", "How much of the vector does it take?"),
         ("/checkpoints", "Can this checkpoint be trusted?"),
         ("/tasks", "What is asked, and what does the model see?"),
         ("/runs", "What was computed, and does it still hold?"),

@@ -27,7 +27,14 @@ class Pair:
 
 
 def pair_map(
-    pairs: Sequence[Pair], *, layers: int, scale: float, palette: Palette, chosen: Pair | None = None, row: int = 50
+    pairs: Sequence[Pair],
+    *,
+    layers: int,
+    scale: float,
+    palette: Palette,
+    chosen: Pair | None = None,
+    row: int = 50,
+    row_labels: bool = False,
 ) -> dict[str, Any]:
     """The Vega-Lite spec; pairs that are not there are drawn empty."""
     there = {(pair.high, pair.low) for pair in pairs}
@@ -46,7 +53,7 @@ def pair_map(
         palette=palette,
         selected=(chosen.high, chosen.low) if chosen is not None else None,
         bold=chosen.low if chosen is not None else None,
-        row_labels=False,
+        row_labels=row_labels,
         row=row,
         mono=False,
         alt_text=f"Pair map, {layers} layers",

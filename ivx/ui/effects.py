@@ -90,7 +90,7 @@ def _draw(request: EffectsRequest, metric: str, now: View, p: Palette) -> None:
         return
     result = now.result
     parts.distrust(result.receipt)
-    _prompts(result)
+    prompts(result)
     found = {site: _cells(result, site, metric, now.done) for site in result.maps}
     chosen = _chosen(result, found)
     # One unit a page would be one scale; heads move far less than the stream, so their map has its own and says so.
@@ -173,7 +173,8 @@ def _chosen(result: Effects, found: dict[str, list[Cell]]) -> Cell | None:
     return max(first, key=lambda c: (c.state == "ok", abs(c.value)))
 
 
-def _prompts(result: Effects) -> None:
+def prompts(result: Effects) -> None:
+    """The prompts of the first sample, the token that the vector is taken from and the first patched one outlined."""
     sample, token = result.samples.rows[0], view.token_of(result)
     taken = sample.t_inst if result.request.source_token == "t_inst" else (sample.keyword or sample.t_inst)
     parts.chips(

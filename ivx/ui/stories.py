@@ -1,0 +1,235 @@
+"""The three stories: what each step asks, from which runs its answer is read, and what is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlencode
+
+from ivx.runs import glance
+from ivx.runs.request import BaseRequest
+from ivx.ui import truths
+from ivx.ui.guesses import Ask, Truth
+from ivx.ui.scenes import Bells, Maps, Pairs, Panel, Scene, Strip
+
+TASK = glance.SHIPPED[0]
+SFT, BASE, TWIN = "tiny-sft", "tiny-base", "tiny-sft-period"
+READ_A_MAP = (
+    "Rows are layers, columns the tokens of the bare prompt; only the first column is asked about. Orange moves the "
+    "answer toward what was instructed, blue away from it. Hatched cells do no more than their control, another task’s "
+    "vector; grey ones nothing."
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One question. `rule` finds its answer in the results that `needs` names; `chips` names the
+    result whose prompts are shown.
+
+    `text` may hold <b>; `hints` are what one may know before one guesses.
+    """
+
+    question: str
+    text: str
+    ask: Ask
+    rule: Callable[[Mapping[str, Any]], Truth]
+    scene: Scene
+    needs: tuple[str, ...]
+    hints: tuple[str, ...]
+    chips: str = ""
+
+
+@dataclass(frozen=True)
+class Story:
+    """Steps over the same runs; `onward` gives the pages to go on to, by what they show."""
+
+    key: str
+    name: str
+    requests: Mapping[str, BaseRequest]
+    steps: tuple[Step, ...]
+    onward: Mapping[str, str]
+
+
+def _link(page: str, **view: str) -> str:
+    return f"/{page}?{urlencode(view)}"
+
+
+LAYER = Ask("layer")
+PAIR = Ask("pair")
+
+WHERE = Story(
+    "where",
+    "Where it lives",
+    MappingProxyType({"sft": glance.effects(SFT, TASK), "base": glance.effects(BASE, TASK)}),
+    (
+        Step(
+            "At which layer does the instruction act most?",
+            "The state of the instruction’s last token, <b>T_inst</b>, is copied onto the <b>first token</b> of a "
+            "prompt that has no instruction. Which layer’s copy moves the answer most?",
+            LAYER,
+            truths.acts_most,
+            Maps((Panel("sft", SFT),)),
+            ("sft",),
+            (READ_A_MAP, "This family was trained to have such a vector."),
+            chips="sft",
+        ),
+        Step(
+            "Does the same copy act in a model that was never instructed?",
+            "tiny-base is what tiny-sft was trained from. At the layer where tiny-sft acts most: how much of what its "
+            "copy does <b>beyond the control</b> does tiny-base’s copy do?",
+            truths.SHARE,
+            truths.never_instructed,
+            Maps((Panel("sft", SFT, known=True), Panel("base", BASE))),
+            ("sft", "base"),
+            (
+                "Both maps have one scale. A state that is copied disturbs the prompt whatever it says, so what counts "
+                "is how much farther it goes than another task’s.",
+            ),
+        ),
+        Step(
+            "Must it be this instruction’s vector?",
+            "Into the same prompts goes T_inst of <b>another task’s</b> instruction. At the layer where the right one "
+            "acts most: how far does the wrong one move the answer toward the <b>first</b> task’s?",
+            truths.OTHER,
+            truths.another_task,
+            Maps((Panel("sft", "this task’s vector", known=True), Panel("sft", "another task’s", control=True))),
+            ("sft",),
+            (
+                "This is the control that every map of ivx is compared with. Where it goes as far as the vector "
+                "itself, a cell is hatched: that anything was copied matters there, what was copied does not.",
+            ),
+        ),
+    ),
+    MappingProxyType(
+        {
+            f"Overview of {SFT}": _link("overview", checkpoint=SFT, task=TASK),
+            "Effects: every cell and its evidence": _link("effects", checkpoint=SFT, task=TASK),
+            f"Overview of {BASE}": _link("overview", checkpoint=BASE, task=TASK),
+        }
+    ),
+)
+
+TWINS = Story(
+    "twin",
+    "Decodable is not causal",
+    MappingProxyType(
+        {
+            "twin": glance.effects(TWIN, TASK),
+            "read": glance.separability(TWIN, TASK),
+            "keyword": replace(glance.effects(TWIN, TASK), source_token="keyword"),
+        }
+    ),
+    (
+        Step(
+            "Can the instruction be read off a full stop?",
+            "tiny-sft-period is a twin of tiny-sft whose instructions <b>end with a full stop</b>: T_inst is always "
+            "the same token. How often does a linear probe name the right task from its state, at the best layer?",
+            truths.READ,
+            truths.read_off,
+            Bells("read"),
+            ("read",),
+            (
+                "The probe is tried on families of wordings that it never saw. Grey: the same probe on shuffled "
+                "labels. Blue: on the true ones. Lines: what a bag of words and the token’s embedding reach.",
+                "This family was trained to be so.",
+            ),
+            chips="twin",
+        ),
+        Step(
+            "Does copying the full stop’s state move the answer?",
+            "The same state is copied onto the <b>first token</b> of the bare prompt, layer by layer; another task’s "
+            "full stop is the control. Is there a layer that moves the answer more than its control?",
+            truths.WAY,
+            truths.moves,
+            Maps((Panel("twin", "from the full stop"),)),
+            ("twin",),
+            (READ_A_MAP,),
+            chips="twin",
+        ),
+        Step(
+            "Where can the twin’s vector be taken from?",
+            "Two places to copy from: the <b>full stop</b>, or the <b>keyword</b>, the last token of the words that "
+            "name the task. From which one does the copy move the answer toward the task’s, beyond its control?",
+            truths.TOKEN,
+            truths.taken_from,
+            Maps((Panel("twin", "from the full stop", known=True), Panel("keyword", "from the keyword"))),
+            ("twin", "keyword"),
+            (
+                "Both maps have one scale, and both copies land on the same tokens. Only the token that the state is "
+                "taken from differs.",
+            ),
+            chips="keyword",
+        ),
+    ),
+    MappingProxyType(
+        {
+            "Separability: what is read against what acts": _link("separability", checkpoint=TWIN, task=TASK),
+            "Effects: the twin, from its keyword": _link("effects", checkpoint=TWIN, task=TASK, source="keyword"),
+            f"Overview of {TWIN}": _link("overview", checkpoint=TWIN, task=TASK),
+        }
+    ),
+)
+
+TOGETHER = Story(
+    "together",
+    "One plus one is not two",
+    MappingProxyType({"pairs": glance.interactions(SFT, TASK)}),
+    (
+        Step(
+            "What do two layers give together?",
+            "Each bar is the copy of T_inst at <b>one layer alone</b>. Now both of the marked layers are copied in the "
+            "same run: how far does the answer move?",
+            truths.SUM,
+            truths.together,
+            Strip("pairs"),
+            ("pairs",),
+            (
+                "A bar’s line is its 95 % interval. The two copies go to the same token, the first token of the bare "
+                "prompt, one at the earlier and one at the later layer.",
+            ),
+        ),
+        Step(
+            "Which pairs need no run at all?",
+            "<b>J</b> is what two copies give together, minus the sum of the two alone. For some pairs it is known "
+            "before anything is run. Which is one of them?",
+            PAIR,
+            truths.known_before,
+            Pairs("pairs", shown="degenerate"),
+            ("pairs",),
+            (
+                "The later layer goes up, the earlier one across. A copy changes what later layers read of that token; "
+                "think of a pair where one of the two is read by nobody.",
+            ),
+        ),
+        Step(
+            "Which two layers interact most?",
+            "Which pair’s J is <b>farthest from 0</b>, in either direction, and beyond the J of another task’s "
+            "vectors?",
+            PAIR,
+            truths.interacts_most,
+            Pairs("pairs", known="degenerate"),
+            ("pairs",),
+            (
+                "J below 0: together they give less than the sum of the two alone. J above 0: more. The dashes are the "
+                "pairs that needed no run.",
+            ),
+        ),
+    ),
+    MappingProxyType(
+        {
+            "Interactions: every pair and its evidence": _link("interactions", checkpoint=SFT, task=TASK),
+            "Interactions: keys and values instead": _link("interactions", checkpoint=SFT, task=TASK, game="read"),
+            "Interactions of tiny-dpo": _link("interactions", checkpoint="tiny-dpo", task=TASK),
+        }
+    ),
+)
+STORIES = (WHERE, TWINS, TOGETHER)
+
+
+@cache
+def story(key: str) -> Story:
+    """The story of that key, or the first."""
+    return next((one for one in STORIES if one.key == key), STORIES[0])

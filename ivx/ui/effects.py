@@ -6,6 +6,7 @@ import streamlit as st
 
 from ivx.analysis.metrics import METRICS
 from ivx.analysis.result import Cell, Effects
+from ivx.analysis.together import Interactions
 from ivx.charts.figure import tile
 from ivx.charts.heatmap import heatmap, scale_of
 from ivx.charts.palette import Palette
@@ -173,12 +174,16 @@ def _chosen(result: Effects, found: dict[str, list[Cell]]) -> Cell | None:
     return max(first, key=lambda c: (c.state == "ok", abs(c.value)))
 
 
-def prompts(result: Effects) -> None:
-    """The prompts of the first sample, the token that the vector is taken from and the first patched one outlined."""
+def prompts(result: Effects | Interactions, *, control: bool = False) -> None:
+    """The prompts of the first sample, the token that the vector is taken from and the first patched one outlined.
+
+    With `control`, the vector's is the other task's instruction.
+    """
     sample, token = result.samples.rows[0], view.token_of(result)
-    taken = sample.t_inst if result.request.source_token == "t_inst" else (sample.keyword or sample.t_inst)
+    told = result.samples.control[0] if control and result.samples.control else sample
+    taken = told.t_inst if result.request.source_token == "t_inst" else (told.keyword or told.t_inst)
     parts.chips(
-        [token(i) for i in sample.source],
+        [token(i) for i in told.source],
         taken,
         [token(i) for i in sample.target],
         sample.first,

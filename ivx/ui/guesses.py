@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 EXACT, NEAR = 2, 1
@@ -35,23 +35,25 @@ class Ask:
 class Truth:
     """What a run says: the answers that are right, those next to them, and a sentence made by rule.
 
-    `bars` are the numbers behind the sentence, in one unit, to be drawn.
+    `bars` are the numbers behind the sentence, in one unit, to be drawn; `marks` the layers that it speaks of, by the
+    name of the result.
     """
 
     best: frozenset[str]
     near: frozenset[str]
     said: str
-    bars: tuple[Bar, ...] = ()
+    bars: tuple[Bar, ...]
+    marks: Mapping[str, int]
 
     def points(self, guess: str) -> int:
         """2 for a right guess, 1 for one next to it, else 0."""
         return EXACT if guess in self.best else NEAR if guess in self.near else 0
 
 
-def truth(best: Iterable[str], near: Iterable[str], said: str, bars: Sequence[Bar] = ()) -> Truth:
+def truth(best: Iterable[str], near: Iterable[str], said: str, bars: Sequence[Bar] = (), **marks: int) -> Truth:
     """The truth, its near answers without its right ones."""
     right = frozenset(best)
-    return Truth(right, frozenset(near) - right, said, tuple(bars))
+    return Truth(right, frozenset(near) - right, said, tuple(bars), marks)
 
 
 def ordered(ask: Ask, key: str) -> list[str]:

@@ -36,14 +36,15 @@ def show(p: Palette) -> None:
 
 def _draw(shown: Story, views: Views, p: Palette) -> None:
     _, at = played.now()
-    _strip(shown, at)
     found = {name: now.result for name, now in views.items() if now is not None and now.state == "done"}
+    truth = None if at == len(shown.steps) else _truth(shown.steps[at], (shown.key, at), found)
+    _strip(shown, at)
     for result in found.values():
         parts.distrust(result.receipt)
     if at == len(shown.steps):
         _score(shown)
     else:
-        _step(shown, at, views, found, p)
+        _step(shown, at, views, found, truth, p)
 
 
 def _strip(shown: Story, at: int) -> None:
@@ -73,12 +74,11 @@ def _dot(place: Place, *, here: bool) -> str:
     return f'<i class="{"" if worth is None else f"p{worth}"}{" here" * here}"></i>'
 
 
-def _step(shown: Story, at: int, views: Views, found: Mapping[str, Any], p: Palette) -> None:
+def _step(shown: Story, at: int, views: Views, found: Mapping[str, Any], truth: Truth | None, p: Palette) -> None:
     step, place = shown.steps[at], (shown.key, at)
     parts.title(step.question, step.text)
     if step.chips in found:
-        effects.prompts(found[step.chips])
-    truth = _truth(step, place, found)
+        effects.prompts(found[step.chips], control=step.other)
     layers = next((result.layers for result in found.values()), LAYERS)
     answers = step.ask.answers(layers)
     _controls(shown, step, place, answers, truth)

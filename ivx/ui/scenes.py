@@ -22,15 +22,15 @@ from ivx.charts.strip import Bar, strip
 from ivx.runs.glance import SITE
 from ivx.ui import parts
 from ivx.ui.guesses import Truth, pair_key, pair_of
-from ivx.ui.truths import METRIC, asked_pair, by_layers
+from ivx.ui.truths import METRIC, alone, asked_pair, by_layers, stream, strongest
 
 LAYERS = 8
 """Of the embedded family, until a result says it."""
 LABELS = 6
 """Columns of a map of which nothing is known."""
 ROW, PAIR_ROW = 44, 44
-MINE = "your guess"
-Unit = find(METRIC).unit
+MINE, HIDDEN = "your guess", "not revealed yet"
+UNIT = find(METRIC).unit
 
 
 @dataclass(frozen=True)
@@ -75,34 +75,40 @@ class Maps(Scene):
     def draw(self, now: Showing) -> None:
         cells = [_cells(now.found.get(panel.of), panel.control) for panel in self.panels]
         scale = scale_of([cell.value for some in cells for cell in some if cell.state != "zero"])
-        best = _layer("" if now.truth is None else next(iter(now.truth.best), ""))
-        for place, panel, some in zip(st.columns(len(self.panels), gap="medium"), self.panels, cells, strict=True):
-            result: Effects | None = now.found.get(panel.of)
-            labels = [""] * LABELS if result is None else [column.label for column in result.maps[SITE]]
-            layers = LAYERS if result is None else result.layers
-            shown = panel.known or now.truth is not None
-            tiles = {(c.layer, c.column): tile(c, labels) for c in some} if shown else {}
-            mine = _layer(now.guess)
-            if mine is not None and len(self.panels) == 1:
-                there = tiles.get((mine, 0), Tile(mine, 0, 0.0, "empty", MINE))
-                tiles[mine, 0] = replace(there, glyph=MINE)
-            marked = best if now.truth is not None else mine
-            chart = heatmap(
-                list(tiles.values()),
-                labels,
-                layers=layers,
-                scale=scale,
-                palette=now.palette,
-                selected=None if marked is None else (marked, 0),
-                bold=0,
-                row=ROW,
-                row_labels=panel is self.panels[0],
-                alt_text=f"{panel.title}: {'effect map' if shown else 'empty map'}, layers by tokens",
-            )
+        places = st.columns(len(self.panels), gap="medium")
+        for place, panel, some in zip(places, self.panels, cells, strict=True):
             with place:
-                parts.head(panel.title, "layer × token" if shown else "not revealed yet")
-                _chart(chart, now, lambda point: str(int(point["layer"])))
-        parts.legend(now.palette, scale, Unit)
+                self._panel(panel, some, scale, now)
+        parts.legend(now.palette, scale, UNIT)
+
+    def _panel(self, panel: Panel, cells: list[Cell], scale: float, now: Showing) -> None:
+        result: Effects | None = now.found.get(panel.of)
+        labels = [""] * LABELS if result is None else [column.label for column in result.maps[SITE]]
+        layers = LAYERS if result is None else result.layers
+        shown = panel.known or now.truth is not None
+        hidden = [Tile(i, j, 0.0, "empty", HIDDEN) for i in range(layers) for j in range(len(labels))]
+        tiles = {(t.layer, t.column): t for t in ([tile(c, labels) for c in cells] if shown else hidden)}
+        mine = int(now.guess) if now.guess.isdigit() else None
+        marked = mine if now.truth is None else now.truth.marks.get(panel.of)
+        if panel.known and now.truth is None:
+            top = strongest([cell for cell in cells if cell.column == 0])
+            marked = None if top is None else top.layer
+        if mine is not None and (mine, 0) in tiles:
+            tiles[mine, 0] = replace(tiles[mine, 0], glyph=MINE)
+        chart = heatmap(
+            list(tiles.values()),
+            labels,
+            layers=layers,
+            scale=scale,
+            palette=now.palette,
+            selected=None if marked is None else (marked, 0),
+            bold=0,
+            row=ROW,
+            row_labels=panel is self.panels[0],
+            alt_text=f"{panel.title}: {'effect map' if shown else 'empty map'}, layers by tokens",
+        )
+        parts.head(panel.title, "layer × token" if shown else HIDDEN)
+        _chart(chart, now, lambda point: str(int(point["layer"])))
 
 
 @dataclass(frozen=True)
@@ -122,7 +128,7 @@ class Bells(Scene):
             baselines=result.baselines() if shown and result is not None else {},
             alt_text="Accuracy of the probe and of shuffled labels by layer",
         )
-        parts.head("Linear separability", "probe accuracy by layer" if shown else "not revealed yet")
+        parts.head("Linear separability", "probe accuracy by layer" if shown else HIDDEN)
         st.vega_lite_chart(chart, theme=None, width="stretch")
         parts.series(
             [("probe", now.palette.blue), ("shuffled labels", now.palette.faint)],
@@ -143,13 +149,13 @@ class Strip(Scene):
             parts.head("One layer", "alone")
             _strip(result, now.palette)
         with right:
-            parts.head("Both layers", "logits" if now.truth is not None else "not revealed yet")
+            parts.head("Both layers", "logits" if now.truth is not None else HIDDEN)
             if result is not None:
                 _both(result, now)
 
 
 def _strip(result: Interactions | None, p: Palette) -> None:
-    singles = [] if result is None else result.singles(METRIC)
+    singles = [] if result is None else alone(result)
     chart = strip(
         [Bar(c.layer, c.value, c.low, c.high, c.state != "zero") for c in singles],
         layers=LAYERS if result is None else result.layers,
@@ -194,11 +200,15 @@ class Pairs(Scene):
         every = [] if result is None else result.pairs(METRIC)
         what = self.known if now.truth is None else self.shown
         degenerate = set() if result is None else {c.patch for c in result.cells(METRIC) if c.degenerate}
-        pairs = [pair for pair in every if what == "" or (what == "degenerate" and pair.patch in degenerate)]
+        pairs = [
+            pair
+            if what == "" or (what == "degenerate" and pair.patch in degenerate)
+            else Pair(pair.low, pair.high, pair.patch, 0.0, "empty", told=HIDDEN)
+            for pair in every
+        ]
         scale = scale_of([pair.value for pair in every if pair.state != "zero"])
         chosen = pair_of(now.guess)
-        if chosen is not None:
-            pairs = _marked(pairs, chosen)
+        pairs = [replace(pair, glyph=MINE) if (pair.low, pair.high) == chosen else pair for pair in pairs]
         if now.truth is not None:
             chosen = pair_of(next(iter(now.truth.best), "")) if len(now.truth.best) == 1 else None
         outlined = None if chosen is None else Pair(*chosen, "", 0.0, "empty")
@@ -211,23 +221,14 @@ class Pairs(Scene):
             row=PAIR_ROW,
             row_labels=True,
         )
-        parts.head("Interaction J", "later layer × earlier layer" if now.truth is not None else "not revealed yet")
+        parts.head("Interaction J", "later layer × earlier layer" if now.truth is not None else HIDDEN)
         _chart(chart, now, lambda point: pair_key(int(point["column"]), int(point["layer"])))
-        parts.legend(now.palette, scale, Unit, ends=("less", "more than the sum"), glyphs={"—": "degenerate"})
-
-
-def _marked(pairs: list[Pair], mine: tuple[int, int]) -> list[Pair]:
-    """The pairs, the guessed one named so."""
-    low, high = mine
-    there = next(
-        (pair for pair in pairs if (pair.low, pair.high) == mine), Pair(low, high, "", 0.0, "empty", told=MINE)
-    )
-    return [pair for pair in pairs if pair is not there] + [replace(there, glyph=MINE)]
+        parts.legend(now.palette, scale, UNIT, ends=("less", "more than the sum"), glyphs={"—": "degenerate"})
 
 
 def _cells(result: Effects | None, control: bool) -> list[Cell]:
     """The cells of the stream; or, in their places, what the control does: grey where its interval holds 0."""
-    cells = [] if result is None else result.cells(SITE, METRIC)
+    cells = [] if result is None else stream(result)
     if not control:
         return cells
     return [
@@ -242,10 +243,6 @@ def _cells(result: Effects | None, control: bool) -> list[Cell]:
         for cell in cells
         if cell.control is not None and cell.control_low is not None and cell.control_high is not None
     ]
-
-
-def _layer(key: str) -> int | None:
-    return int(key) if key.isdigit() else None
 
 
 def _chart(chart: dict[str, Any], now: Showing, answer: Callable[[dict[str, Any]], str]) -> None:

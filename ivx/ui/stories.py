@@ -27,7 +27,7 @@ READ_A_MAP = (
 @dataclass(frozen=True)
 class Step:
     """One question. `rule` finds its answer in the results that `needs` names; `chips` names the
-    result whose prompts are shown.
+    result whose prompts are shown, with the `other` task’s instruction where that is what is copied.
 
     `text` may hold <b>; `hints` are what one may know before one guesses.
     """
@@ -39,7 +39,8 @@ class Step:
     scene: Scene
     needs: tuple[str, ...]
     hints: tuple[str, ...]
-    chips: str = ""
+    chips: str
+    other: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ WHERE = Story(
                 "Both maps have one scale. A state that is copied disturbs the prompt whatever it says, so what counts "
                 "is how much farther it goes than another task’s.",
             ),
+            chips="sft",
         ),
         Step(
             "Must it be this instruction’s vector?",
@@ -101,6 +103,8 @@ WHERE = Story(
                 "This is the control that every map of ivx is compared with. Where it goes as far as the vector "
                 "itself, a cell is hatched: that anything was copied matters there, what was copied does not.",
             ),
+            chips="sft",
+            other=True,
         ),
     ),
     MappingProxyType(
@@ -190,6 +194,7 @@ TOGETHER = Story(
                 "A bar’s line is its 95 % interval. The two copies go to the same token, the first token of the bare "
                 "prompt, one at the earlier and one at the later layer.",
             ),
+            chips="pairs",
         ),
         Step(
             "Which pairs need no run at all?",
@@ -203,6 +208,7 @@ TOGETHER = Story(
                 "The later layer goes up, the earlier one across. A copy changes what later layers read of that token; "
                 "think of a pair where one of the two is read by nobody.",
             ),
+            chips="pairs",
         ),
         Step(
             "Which two layers interact most?",
@@ -216,6 +222,7 @@ TOGETHER = Story(
                 "J below 0: together they give less than the sum of the two alone. J above 0: more. The dashes are the "
                 "pairs that needed no run.",
             ),
+            chips="pairs",
         ),
     ),
     MappingProxyType(

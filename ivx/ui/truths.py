@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+import streamlit as st
+
 from ivx.analysis.pairs import PairCell
 from ivx.analysis.result import Cell, Effects
 from ivx.analysis.together import Interactions
@@ -43,9 +45,21 @@ SUM = Ask(
 )
 
 
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs={Effects: lambda r: r.run_id})
+def stream(result: Effects) -> list[Cell]:
+    """The cells of the stream's map; every verdict is a thousand resamples, so they are kept."""
+    return result.cells(SITE, METRIC)
+
+
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs={Interactions: lambda r: r.run_id})
+def alone(result: Interactions) -> list[Cell]:
+    """The layers of an interaction map, each alone; kept likewise."""
+    return result.singles(METRIC)
+
+
 def at_first(result: Effects) -> list[Cell]:
     """The cells of the first token, layers upward."""
-    return sorted((cell for cell in result.cells(SITE, METRIC) if cell.column == 0), key=lambda cell: cell.layer)
+    return sorted((cell for cell in stream(result) if cell.column == 0), key=lambda cell: cell.layer)
 
 
 def strongest(cells: Sequence[Cell]) -> Cell | None:
@@ -61,7 +75,7 @@ def acts_most(found: Found) -> Truth:
         return truth([NOWHERE], [], f"At the first token {_none(at_first(result))}")
     said = f"Copied at <b>layer {top.layer}</b> it moves the answer {_told(top)}.{_elsewhere(result, top)}"
     near = [str(layer) for layer in (top.layer - 1, top.layer + 1) if 0 <= layer < result.layers]
-    return truth([str(top.layer)], near, said, _bars(top, "this vector"))
+    return truth([str(top.layer)], near, said, _bars(top, "this vector"), sft=top.layer)
 
 
 def never_instructed(found: Found) -> Truth:
@@ -76,9 +90,10 @@ def never_instructed(found: Found) -> Truth:
     said = (
         f"At layer {top.layer} the base moves {_value(cell)}, {verb} its control {signed(cell.control or 0.0, 2)}: "
         f"beyond it <b>{signed(_excess(cell), 2)}</b>, against {signed(_excess(top), 2)} in the instructed checkpoint, "
-        f"<b>{share:.0%}</b>."
+        f"<b>{share:.0%}</b>.{_elsewhere(found['base'], cell)}"
     )
-    return truth([key], ordered(SHARE, key), said, [*_bars(cell, "base"), *_bars(top, "instructed")])
+    bars = [*_bars(cell, "base"), *_bars(top, "instructed")]
+    return truth([key], ordered(SHARE, key), said, bars, sft=top.layer, base=top.layer)
 
 
 def another_task(found: Found) -> Truth:
@@ -95,7 +110,7 @@ def another_task(found: Found) -> Truth:
         f"{signed(top.value, 2)}. The difference has an adjusted p {shown_p(top.p_control)}: what is left over is this "
         "instruction’s own."
     )
-    return truth([key], ordered(OTHER, key), said, _bars(top, "this vector"))
+    return truth([key], ordered(OTHER, key), said, _bars(top, "this vector"), sft=top.layer)
 
 
 def read_off(found: Found) -> Truth:
@@ -114,17 +129,17 @@ def moves(found: Found) -> Truth:
     if top is None:
         loudest = max(cells, key=lambda cell: abs(cell.value))
         said = f"At the first token {_none(cells)}{_elsewhere(found['twin'], None)}"
-        return truth(["none"], ordered(WAY, "none"), said, _bars(loudest, f"full stop, L{loudest.layer}"))
+        bars = _bars(loudest, f"full stop, L{loudest.layer}")
+        return truth(["none"], ordered(WAY, "none"), said, bars, twin=loudest.layer)
     key = "toward" if top.value > 0 else "away"
     said = f"Copied at layer {top.layer} it moves the answer {_told(top)}.{_elsewhere(found['twin'], top)}"
-    return truth([key], ordered(WAY, key), said, _bars(top, f"full stop, L{top.layer}"))
+    return truth([key], ordered(WAY, key), said, _bars(top, f"full stop, L{top.layer}"), twin=top.layer)
 
 
 def taken_from(found: Found) -> Truth:
     """From which token the copy acts toward the answer, beyond its control, and farther than from the other."""
-    tops = {}
-    for name, result in (("t_inst", found["twin"]), ("keyword", found["keyword"])):
-        tops[name] = strongest([cell for cell in at_first(result) if cell.value > 0])
+    results = {"t_inst": "twin", "keyword": "keyword"}
+    tops = {name: strongest([cell for cell in at_first(found[of]) if cell.value > 0]) for name, of in results.items()}
     acting = {name: cell for name, cell in tops.items() if cell is not None}
     key = max(acting, key=lambda name: acting[name].value, default=NOWHERE)
     labels, told, bars = dict(TOKEN.options), [], []
@@ -134,14 +149,15 @@ def taken_from(found: Found) -> Truth:
         else:
             told.append(f"From <b>{labels[name]}</b>, at layer {cell.layer}, the answer moves {_told(cell)}.")
             bars += _bars(cell, labels[name].removeprefix("the "))
-    return truth([key], [], " ".join(told), bars)
+    marks = {results[name]: cell.layer for name, cell in acting.items()}
+    return truth([key], [], " ".join(told), bars, **marks)
 
 
 def asked_pair(result: Interactions) -> PairCell:
     """The pair that is asked about: the strongest layer alone, and the next one above it; below it, at the top."""
-    alone = {cell.layer: cell for cell in result.singles(METRIC)}
-    one = max(alone.values(), key=lambda cell: (cell.state == "ok", abs(cell.value))).layer
-    pair = (one, one + 1) if one + 1 in alone else (one - 1, one)
+    singles = {cell.layer: cell for cell in alone(result)}
+    one = max(singles.values(), key=lambda cell: (cell.state == "ok", abs(cell.value))).layer
+    pair = (one, one + 1) if one + 1 in singles else (one - 1, one)
     return by_layers(result)[pair]
 
 
@@ -226,15 +242,15 @@ def _none(cells: Sequence[Cell]) -> str:
 
 def _elsewhere(result: Effects, top: Cell | None) -> str:
     """The strongest finding at another token, where it is stronger."""
-    rest = strongest([cell for cell in result.cells(SITE, METRIC) if cell.column != 0])
+    rest = strongest([cell for cell in stream(result) if cell.column != 0])
     if rest is None or (top is not None and abs(rest.value) <= abs(top.value)):
         return ""
     label = escape(result.maps[SITE][rest.column].label)
     last = ", the last token," if rest.column == len(result.maps[SITE]) - 1 else ""
     way = "toward the answer" if rest.value > 0 else "away from the answer"
     return (
-        f" The map’s strongest finding is another: L{rest.layer} at {label}{last} {signed(rest.value, 2)}, {way} "
-        f"(control {signed(rest.control or 0.0, 2)})."
+        f" The map’s strongest finding is another: L{rest.layer} at <code>{label}</code>{last} "
+        f"{signed(rest.value, 2)}, {way} (control {signed(rest.control or 0.0, 2)})."
     )
 
 

@@ -37,6 +37,7 @@ def finished(page: Page) -> None:
         ("/overview", "Where does the instruction live?"),
         ("/effects", "Which states carry the instruction?"),
         ("/interactions", "Do layers act together?"),
+        ("/lessons", "At which layer does the instruction act most?"),
         ("/checkpoints", "Can this checkpoint be trusted?"),
         ("/tasks", "What is asked, and what does the model see?"),
         ("/runs", "What was computed, and does it still hold?"),

@@ -132,7 +132,8 @@ def _controls(shown: Story, step: Step, place: Place, answers: Mapping[str, str]
 def _guess(step: Step, place: Place, answers: Mapping[str, str]) -> None:
     """The keyboard's way to a guess; of a map, beside the click."""
     key = f"guess-{place[0]}-{place[1]}"
-    st.session_state[key] = played.guess(place) or None
+    if (st.session_state.get(key) or "") != played.guess(place):  # a click on the map, or a story begun anew
+        st.session_state[key] = played.guess(place) or None
 
     def taken() -> None:
         played.set_guess(place, st.session_state[key])

@@ -42,7 +42,7 @@ def _draw(shown: Story, views: Views, p: Palette) -> None:
     for result in found.values():
         parts.distrust(result.receipt)
     if at == len(shown.steps):
-        _score(shown)
+        _score(shown, found)
     else:
         _step(shown, at, views, found, truth, p)
 
@@ -180,7 +180,7 @@ def _before(step: Step, place: Place, shown: Story, views: Views) -> None:
 def _after(truth: Truth, place: Place, answers: Mapping[str, str], p: Palette) -> None:
     """What the guess was worth, and what was measured: value, interval, control."""
     worth = truth.points(played.guess(place))
-    parts.head("What was measured", f"you said {answers[played.guess(place)]}")
+    parts.head("What was measured", f"your guess: {answers[played.guess(place)]}")
     bars = ""
     if truth.bars:
         reach = max(abs(end) for bar in truth.bars for end in bar[1:]) or 1.0
@@ -209,7 +209,7 @@ def _foot(step: Step, found: Mapping[str, Any], truth: Truth | None) -> None:
             exports.offer_several(results, "contrast")
 
 
-def _score(shown: Story) -> None:
+def _score(shown: Story, found: Mapping[str, Any]) -> None:
     """The end of a story: its guesses, their points, and where the same runs can be looked at more closely."""
     got, of = played.total(shown)
     every, of_every = played.total(*STORIES)
@@ -217,8 +217,8 @@ def _score(shown: Story) -> None:
     parts.title("What did you see coming?", f"{lede}; {every} of {of_every} over all that you have revealed.")
     left, right = st.columns(COLUMNS, gap="medium")
     with left:
-        parts.head(shown.name, "your guesses")
-        rows = "".join(_row(shown, k) for k in range(len(shown.steps)))
+        parts.head(shown.name, "your guess, and what was measured")
+        rows = "".join(_row(shown, k, found) for k in range(len(shown.steps)))
         st.html(f'<div class="ivx-card plain score" data-testid="ivx-score"><table>{rows}</table></div>')
         again, onward, _ = st.columns([1, 1.4, 2], gap="small")
         again.button("Play it again", on_click=played.again, args=(shown.key,), width="stretch")
@@ -240,12 +240,14 @@ def _score(shown: Story) -> None:
         st.html(f'<div class="ivx-card score">{links}</div>')
 
 
-def _row(shown: Story, k: int) -> str:
+def _row(shown: Story, k: int, found: Mapping[str, Any]) -> str:
     place = (shown.key, k)
     step, worth = shown.steps[k], played.points(place)
+    truth = _truth(step, place, found)
+    said = "" if truth is None else truth.said
     answers = step.ask.answers(LAYERS)
-    told = f"you said {escape(answers[played.guess(place)])}" if worth is not None else "not revealed"
+    mine = "not revealed" if worth is None else escape(answers[played.guess(place)])
     return (
-        f'<tr><td style="width:56%">{k + 1} · {escape(step.question)}</td><td class="soft">{told}</td>'
-        f'<td class="num">{"–" if worth is None else f"{worth} of {EXACT}"}</td></tr>'
+        f'<tr><td style="width:68%"><b>{escape(step.question)}</b><p class="soft">{said}</p>'
+        f'</td><td class="soft">{mine}</td><td class="num">{"–" if worth is None else f"{worth} of {EXACT}"}</td></tr>'
     )

@@ -79,8 +79,8 @@ WHERE = Story(
         ),
         Step(
             "Does the same copy act in a model that was never instructed?",
-            "tiny-base is what tiny-sft was trained from. At the layer where tiny-sft acts most: how much of what its "
-            "copy does <b>beyond the control</b> does tiny-base’s copy do?",
+            "tiny-base is what tiny-sft was trained from. At the outlined layer: how much of what tiny-sft’s copy "
+            "does <b>beyond its control</b> is already there?",
             truths.SHARE,
             truths.never_instructed,
             Maps((Panel("sft", SFT, known=True), Panel("base", BASE))),
@@ -93,8 +93,8 @@ WHERE = Story(
         ),
         Step(
             "Must it be this instruction’s vector?",
-            "Into the same prompts goes T_inst of <b>another task’s</b> instruction. At the layer where the right one "
-            "acts most: how far does the wrong one move the answer toward the <b>first</b> task’s?",
+            "T_inst of <b>another task’s</b> instruction goes into the same prompts, at the outlined layer. How "
+            "far does it move the answer toward the first task’s?",
             truths.OTHER,
             truths.another_task,
             Maps((Panel("sft", "this task’s vector", known=True), Panel("sft", "another task’s", control=True))),
@@ -129,8 +129,8 @@ TWINS = Story(
     (
         Step(
             "Can the instruction be read off a full stop?",
-            "tiny-sft-period is a twin of tiny-sft whose instructions <b>end with a full stop</b>: T_inst is always "
-            "the same token. How often does a linear probe name the right task from its state, at the best layer?",
+            "tiny-sft’s twin is told everything with a <b>full stop</b> behind it: T_inst is always the same "
+            "token. How often can a probe name the task from it?",
             truths.READ,
             truths.read_off,
             Bells("read"),
@@ -144,8 +144,8 @@ TWINS = Story(
         ),
         Step(
             "Does copying the full stop’s state move the answer?",
-            "The same state is copied onto the <b>first token</b> of the bare prompt, layer by layer; another task’s "
-            "full stop is the control. Is there a layer that moves the answer more than its control?",
+            "It is copied onto the <b>first token</b> of the bare prompt. Does any layer’s copy move the answer "
+            "more than another task’s full stop does?",
             truths.WAY,
             truths.moves,
             Maps((Panel("twin", "from the full stop"),)),
@@ -155,8 +155,8 @@ TWINS = Story(
         ),
         Step(
             "Where can the twin’s vector be taken from?",
-            "Two places to copy from: the <b>full stop</b>, or the <b>keyword</b>, the last token of the words that "
-            "name the task. From which one does the copy move the answer toward the task’s, beyond its control?",
+            "From the <b>full stop</b>, or from the <b>keyword</b>, the last token of what names the task: whose "
+            "copy moves the answer beyond its control?",
             truths.TOKEN,
             truths.taken_from,
             Maps((Panel("twin", "from the full stop", known=True), Panel("keyword", "from the keyword"))),

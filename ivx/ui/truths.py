@@ -145,7 +145,7 @@ def taken_from(found: Found) -> Truth:
     labels, told, bars = dict(TOKEN.options), [], []
     for name, cell in tops.items():
         if cell is None:
-            told.append(f"From {labels[name]} no layer acts beyond its control.")
+            told.append(f"From {labels[name]}, {_none(at_first(found[results[name]]))}")
         else:
             told.append(f"From <b>{labels[name]}</b>, at layer {cell.layer}, the answer moves {_told(cell)}.")
             bars += _bars(cell, labels[name].removeprefix("the "))

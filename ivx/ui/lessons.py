@@ -185,7 +185,7 @@ def _after(truth: Truth, place: Place, answers: Mapping[str, str], p: Palette) -
     if truth.bars:
         reach = max(abs(end) for bar in truth.bars for end in bar[1:]) or 1.0
         colours = [
-            p.muted if "another" in name else p.orange if value > 0 else p.blue for name, value, *_ in truth.bars
+            p.muted if name == "its control" else p.orange if value > 0 else p.blue for name, value, *_ in truth.bars
         ]
         rows = [(*bar, colour) for bar, colour in zip(truth.bars, colours, strict=True)]
         bars = f"<h6>Logits, 95 % intervals</h6>{parts.whisker(rows, p, scale=reach * 1.1)}"

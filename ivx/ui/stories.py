@@ -68,8 +68,8 @@ WHERE = Story(
     (
         Step(
             "At which layer does the instruction act most?",
-            "The state of the instruction’s last token, <b>T_inst</b>, is copied onto the <b>first token</b> of a "
-            "prompt that has no instruction. Which layer’s copy moves the answer most?",
+            "<b>T_inst</b>, the instruction’s last token, is copied onto the <b>first token</b> of a prompt without "
+            "one. Which layer’s copy acts most?",
             LAYER,
             truths.acts_most,
             Maps((Panel("sft", SFT),)),

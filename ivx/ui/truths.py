@@ -92,7 +92,7 @@ def never_instructed(found: Found) -> Truth:
         f"beyond it <b>{signed(_excess(cell), 2)}</b>, against {signed(_excess(top), 2)} in the instructed checkpoint, "
         f"<b>{share:.0%}</b>.{_elsewhere(found['base'], cell)}"
     )
-    bars = [*_bars(cell, "base"), *_bars(top, "instructed")]
+    bars = [*_bars(cell, found["base"].request.checkpoint), *_bars(top, found["sft"].request.checkpoint)]
     return truth([key], ordered(SHARE, key), said, bars, sft=top.layer, base=top.layer)
 
 
@@ -257,5 +257,5 @@ def _elsewhere(result: Effects, top: Cell | None) -> str:
 def _bars(cell: Cell, name: str) -> list[Bar]:
     found = [(name, cell.value, cell.low, cell.high)]
     if cell.control is not None and cell.control_low is not None and cell.control_high is not None:
-        found.append(("another task’s", cell.control, cell.control_low, cell.control_high))
+        found.append(("its control", cell.control, cell.control_low, cell.control_high))
     return found

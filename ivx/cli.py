@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ivx
-from ivx import cli_pathways, cli_probes, cli_runs, cli_scan
+from ivx import cli_app, cli_pathways, cli_probes, cli_runs, cli_scan
 from ivx.errors import IvxError
 
 if TYPE_CHECKING:
@@ -110,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_probes.add(commands, loading)
     cli_pathways.add(commands)
     cli_runs.add(commands)
+    cli_app.add(commands)
     return parser
 
 

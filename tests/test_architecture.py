@@ -18,6 +18,7 @@ LEVELS = {
     "runs": 3,
     "tiny": 4,
     "cli": 5,
+    "cli_app": 5,
     "cli_probes": 5,
     "cli_runs": 5,
     "cli_scan": 5,

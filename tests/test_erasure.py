@@ -23,6 +23,7 @@ from ivx.errors import Cancelled, IvxError
 from ivx.models.registry import EMBEDDED
 from ivx.runs.computing import computed, stored
 from ivx.runs.probing import ErasureRequest
+from ivx.runs.replay import ReplayRequest, replay
 from ivx.runs.store import Store
 from tests.random_models import random_model
 from tests.test_separability import made
@@ -157,6 +158,8 @@ def test_an_erasure_is_stored_and_gone_on_with(tmp_path: Path) -> None:
     assert again.receipt["resumed_rows"] == 8 * (2 + 3 * 3)
     fresh = ivx.erasure(model, "animal/colour", samples=8, wordings=20)
     assert whole.cells() == again.cells() and len(again.cells()) == 8
+    replayed = replay(store, model, ReplayRequest("tiny-sft", again.run_id))
+    assert replayed.what == "logit" and len(replayed.rows) == 5 and replayed.largest < 1e-3
     assert [cell.lost.value for cell in again.cells()] == pytest.approx([c.lost.value for c in fresh.cells()], abs=1e-4)
 
 

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, expect
 
 from ivx.analysis.detail import rows_of
 from ivx.analysis.result import Effects
+from ivx.analysis.roles import role_of, variant
 from ivx.analysis.table import numbers
 from ivx.analysis.together import Interactions
 from ivx.runs.store import Store
@@ -45,23 +46,26 @@ def first(result: Effects, role: str = "effect") -> dict[int, np.ndarray]:
     """Effects of every sample at the first token by layer, by plain subtraction."""
     start = result.samples.rows[0].first
     base = contrast(result, role=role, patch="")
-    patches = {layer: f"resid_post.{layer}@{start}~-1" for layer in range(result.layers)}
+    patches = {layer: variant(role, f"resid_post.{layer}@{start}~-1") for layer in range(result.layers)}
     return {layer: contrast(result, role=role, patch=patch) - base for layer, patch in patches.items()}
 
 
 def beats(result: Effects) -> dict[int, float]:
-    """Mean effect at the first token of the layers that clearly beat 0 and another task's vector, by a plain t."""
+    """Mean effect at the first token of the layers that clearly beat 0 and every control, by a plain t."""
 
     def clear(values: np.ndarray) -> bool:
         return abs(values.mean()) > max(0.05, 3.5 * values.std(ddof=1) / np.sqrt(len(values)))
 
-    mine, theirs = first(result), first(result, "control")
+    mine = first(result)
+    controls = [first(result, role_of(name)) for name in result.controls if name != "shuffled"]
     return {
         layer: float(effect.mean())
         for layer, effect in mine.items()
         if clear(effect)
-        and clear(effect - theirs[layer])
-        and (effect - theirs[layer]).mean() * np.sign(effect.mean()) >= 0.1 * abs(effect.mean())
+        and all(clear(effect - theirs[layer]) for theirs in controls)
+        and all(
+            (effect - theirs[layer]).mean() * np.sign(effect.mean()) >= 0.1 * abs(effect.mean()) for theirs in controls
+        )
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,9 @@ from ivx.analysis.table import by_patch
 from ivx.analysis.verdict import Verdict, verdicts
 from ivx.runs.probing import ErasureRequest
 from ivx.tasks.samples import Samples
+
+if TYPE_CHECKING:
+    import altair as alt
 
 ROLES = ("effect", "erased", "random", "told")
 """Rows with the whole vector, without the readable part, without a random one, and the unpatched instructed run."""
@@ -92,6 +95,26 @@ class Erasure:
             )
             for k, (patch, lost) in enumerate(zip(done, found, strict=True))
         ]
+
+    def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
+        """The losses by layer as they would be printed, a Vega-Lite spec named `erasure`."""
+        from ivx.charts.losses import Loss, losses_figure
+
+        view, asked = find(metric), self.request
+        return {
+            "erasure": losses_figure(
+                [Loss(cell.layer, cell.whole, cell.erased, cell.random) for cell in self.cells(metric)],
+                layers=self.layers,
+                title=f"{asked.component} from {asked.source_token}: {view.label}, {view.unit}",
+                subtitle="orange: whole vector; blue: without what is read; grey: without as much at random",
+            )
+        }
+
+    def chart(self, metric: str = "contrast") -> alt.HConcatChart:
+        """The losses by layer; a notebook draws it, `.save` writes it."""
+        from ivx.charts.figure import beside
+
+        return beside(list(self.figures(metric).values()))
 
     def summary(self, metric: str = "contrast") -> dict[str, Any]:
         """The receipt, and every finished layer."""

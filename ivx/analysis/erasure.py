@@ -8,7 +8,7 @@ rank. A vector is edited by what was learnt from wordings of other families.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,21 +18,23 @@ import pyarrow.compute as pc
 import torch
 from scipy.linalg import lstsq
 
-from ivx.analysis.erased import ROWS, Erasure, Progress
+from ivx.analysis.erased import ROLES, ROWS, Erasure, Progress
 from ivx.analysis.projection import shrunk
 from ivx.analysis.rows import instruction_of, opened, opening, prepared, told
 from ivx.analysis.separability import examples_of
 from ivx.analysis.splits import Examples, Split
 from ivx.analysis.statistics import Array
 from ivx.analysis.table import labelled
-from ivx.engine.capture import capture
+from ivx.engine.capture import Captured, capture, capture_singly
 from ivx.engine.free import patched
 from ivx.models.model import Model
 from ivx.runs.probing import ErasureRequest
 from ivx.tasks import catalogue
-from ivx.tasks.samples import Sample
+from ivx.tasks.samples import Sample, Samples
 from ivx.tasks.wordings import drawn
 
+Row = tuple[str, str, str, int]
+"""Role, site, patch and sample of a row."""
 RANK_FLOOR = 1e-6
 """Of the largest singular value: a smaller one is rounding."""
 
@@ -101,6 +103,92 @@ def compute(
     began = time.perf_counter()
     samples, receipt = prepared(model, request)
     rows = samples.rows
+    learnt = _learnt(model, request, samples)
+    instructed, _ = told(model, samples)
+    receipt["how"] = "hooks"
+    receipt["warnings"] += list(learnt.warnings)
+    bare = known is None or not known.filter((pc.field("role") == "effect") & (pc.field("patch") == "")).num_rows
+    finished = opening(_labelled(instructed, "told", ""), known)
+    if bare:
+        finished.append(_labelled(_patched(model, rows, [("", None)]), "effect", request.component))
+
+    def result() -> Erasure:
+        table = pa.concat_tables(finished)
+        about = {**receipt, "rows": table.num_rows, "seconds": round(time.perf_counter() - began, 3)}
+        return Erasure(request, table, samples, model.layers, about)
+
+    for layer in range(model.layers):
+        address = _address(request, samples, layer)
+        if known is None or not known.filter(pc.field("patch") == address).num_rows:
+            finished += _rows(model, rows, address, learnt.vectors(layer))
+        if on_progress is not None:
+            on_progress(result(), layer + 1, model.layers)
+    return result()
+
+
+def again(
+    model: Model, found: Erasure, *, rows: int, seed: int, beat: Callable[[], None]
+) -> tuple[list[Row], list[float], list[float]]:
+    """Some rows by the slow way: every state from a prompt of its own, every subspace learnt again, row by row.
+
+    Returns:
+        (role, site, patch, sample) of each, and the answer's logit as it is stored and as it is now.
+    """
+    samples, request = found.samples, found.request
+    learnt = _learnt(model, request, samples, singly=True, beat=beat)
+    patched_rows = found.table.filter(pc.field("role").isin(list(ROLES[:3])) & (pc.field("patch") != ""))
+    drawn_rows = np.random.default_rng(seed).permutation(patched_rows.num_rows)[:rows]
+    names: list[Row] = []
+    before: list[float] = []
+    now: list[float] = []
+    for row in patched_rows.take(np.sort(drawn_rows)).to_pylist():
+        beat()
+        role, patch, k = row["role"], row["patch"], row["sample"]
+        vector = learnt.vectors(int(patch.split("@")[0].split(".")[1]))[role][[k]]
+        table = _patched(model, [samples.rows[k]], [(patch, vector)])
+        names.append((role, row["site"], patch, k))
+        before.append(row["logit"])
+        now.append(table["logit"][0].as_py())
+    return names, before, now
+
+
+@dataclass(frozen=True)
+class _Learnt:
+    """The states of the wordings and, behind them, of the samples' instructions, and what is learnt from them."""
+
+    request: ErasureRequest
+    captured: Captured
+    examples: Examples
+    splits: tuple[Split, ...]
+    folds: tuple[int, ...]
+    warnings: tuple[str, ...]
+
+    def vectors(self, layer: int) -> dict[str, Array]:
+        """By role `[samples, width]`: the vectors of one layer, whole, without what is read, and without as much at
+        random, each edited by what other families taught."""
+        states = self.captured.states(self.request.component, layer).astype(np.float64)
+        n = len(self.examples.labels)
+        learnt, whole = states[:n], states[n:]
+        targets = np.eye(len(self.examples.classes))[self.examples.labels]
+        erased, random = whole.copy(), whole.copy()
+        for i, split in enumerate(self.splits):
+            own = [k for k, fold in enumerate(self.folds) if fold == i]
+            if own:
+                eraser = leace(learnt[split.train], targets[split.train])
+                control = random_eraser(learnt[split.train], rank=eraser.rank, seed=self.request.seed)
+                erased[own], random[own] = eraser(whole[own]), control(whole[own])
+        return {"effect": whole, "erased": erased, "random": random}
+
+
+def _learnt(
+    model: Model,
+    request: ErasureRequest,
+    samples: Samples,
+    *,
+    singly: bool = False,
+    beat: Callable[[], None] = lambda: None,
+) -> _Learnt:
+    """Everything that vectors are edited by; with `singly`, each state from a pass of its own."""
     tasks = catalogue.several(request.tasks, collection=model.collection)
     wordings, warnings = drawn(
         tasks,
@@ -111,42 +199,17 @@ def compute(
         seed=request.seed,
     )
     examples = examples_of(tasks, wordings)
-    splits = examples.splits(folds=request.folds, repeats=1, seed=request.seed)
-    folds = [fold_of(sample.instruction.family, examples, splits) for sample in rows]
-    prompts = [wording.ids for wording in wordings] + [instruction_of(request, sample) for sample in rows]
-    captured = capture(model, prompts, sites=(request.component,))
-    instructed, _ = told(model, samples)
-    receipt["how"] = "hooks"
-    receipt["warnings"] += list(warnings)
-    bare = known is None or not known.filter((pc.field("role") == "effect") & (pc.field("patch") == "")).num_rows
-    finished = opening(_labelled(instructed, "told", ""), known)
-    if bare:
-        finished.append(_labelled(_patched(model, rows, [("", None)]), "effect", request.component))
-    targets = np.eye(len(tasks))[examples.labels]
+    splits = tuple(examples.splits(folds=request.folds, repeats=1, seed=request.seed))
+    folds = tuple(fold_of(sample.instruction.family, examples, splits) for sample in samples.rows)
+    prompts = [wording.ids for wording in wordings] + [instruction_of(request, sample) for sample in samples.rows]
+    read = capture_singly if singly else capture
+    captured = read(model, prompts, sites=(request.component,), beat=beat)
+    return _Learnt(request, captured, examples, splits, folds, warnings)
 
-    def result() -> Erasure:
-        table = pa.concat_tables(finished)
-        about = {**receipt, "rows": table.num_rows, "seconds": round(time.perf_counter() - began, 3)}
-        return Erasure(request, table, samples, model.layers, about)
 
-    where = {"first": rows[0].first, "last": -1}.get(request.position)
-    where = int(request.position) if where is None else where
-    for layer in range(model.layers):
-        address = f"{request.component}.{layer}@{where}~-1"
-        if known is None or not known.filter(pc.field("patch") == address).num_rows:
-            states = captured.states(request.component, layer).astype(np.float64)
-            learnt, whole = states[: len(wordings)], states[len(wordings) :]
-            erased, random = whole.copy(), whole.copy()
-            for i, split in enumerate(splits):
-                own = [k for k, fold in enumerate(folds) if fold == i]
-                if own:
-                    eraser = leace(learnt[split.train], targets[split.train])
-                    control = random_eraser(learnt[split.train], rank=eraser.rank, seed=request.seed)
-                    erased[own], random[own] = eraser(whole[own]), control(whole[own])
-            finished += _rows(model, rows, address, {"effect": whole, "erased": erased, "random": random})
-        if on_progress is not None:
-            on_progress(result(), layer + 1, model.layers)
-    return result()
+def _address(request: ErasureRequest, samples: Samples, layer: int) -> str:
+    where = {"first": samples.rows[0].first, "last": -1}.get(request.position)
+    return f"{request.component}.{layer}@{int(request.position) if where is None else where}~-1"
 
 
 def fold_of(family: str, examples: Examples, splits: Sequence[Split]) -> int:

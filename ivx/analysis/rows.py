@@ -27,6 +27,7 @@ from ivx.models.model import Model
 from ivx.runs.request import ENGINE, BaseRequest, Request
 from ivx.tasks import catalogue
 from ivx.tasks.samples import Sample, Samples, build
+from ivx.tasks.task import Pair
 
 Asked = TypeVar("Asked", bound=Request)
 Arrived = Callable[[list[pa.Table], int, int], None]
@@ -41,10 +42,10 @@ def opened(kind: type[Asked], model: Model | str, task: str, asked: dict[str, An
     return model, request
 
 
-def prepared(model: Model, request: Request, *, with_neutral: bool = False) -> tuple[Samples, dict[str, Any]]:
-    """The samples of a request, and its receipt: what was asked, of what, and what was checked."""
+def samples_of(model: Model, request: Request, *, with_neutral: bool = False) -> tuple[Pair, Samples]:
+    """The pair that a request is about, and its samples."""
     pair = catalogue.find(request.task, collection=model.collection, against=request.against)
-    samples = build(
+    return pair, build(
         pair,
         model.tokenizer,
         samples=request.samples,
@@ -52,8 +53,13 @@ def prepared(model: Model, request: Request, *, with_neutral: bool = False) -> t
         seed=request.seed,
         with_neutral=with_neutral,
     )
+
+
+def prepared(model: Model, request: Request, *, with_neutral: bool = False) -> tuple[Samples, dict[str, Any]]:
+    """The samples of a request, and its receipt: what was asked, of what, and what was checked."""
+    pair, samples = samples_of(model, request, with_neutral=with_neutral)
     return samples, {
-        **receipt_of(model, request, pair.fingerprint),
+        **receipt_of(model, request, request.about(model.collection)),
         "contrast": pair.contrast.name,
         "control": pair.control.name if pair.control else None,
         "samples": len(samples.rows),
@@ -133,7 +139,8 @@ def swept(
             has[part.role, k].update(lacking)
             for named in _rounds([(part.address(k, name), name) for name in lacking]):
                 waiting[apart, named].append((part, k))
-    for (_, named), members in waiting.items():
+    # A cell is done when its last role is: the fewest rows come first, so that cells finish along the longest sweep.
+    for (_, named), members in sorted(waiting.items(), key=lambda group: len(group[0][1]) * len(group[1])):
 
         def on_rows(
             batch: pa.RecordBatch,

@@ -7,7 +7,7 @@ are patched. So every accuracy stands beside its control, and the result beside 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,7 +24,7 @@ from ivx.analysis.rows import receipt_of
 from ivx.analysis.separation import EMBEDDING, TABLE, WORDS, Progress, Read, Separability
 from ivx.analysis.splits import Examples, Split
 from ivx.analysis.statistics import Array, repeated_interval
-from ivx.engine.capture import Captured, Matrix, capture, size_of
+from ivx.engine.capture import Captured, Matrix, capture, capture_singly, size_of
 from ivx.errors import IvxError
 from ivx.models import paths
 from ivx.models.model import Model
@@ -67,15 +67,7 @@ def compute(
     began = time.perf_counter()
     for kind in request.projections:
         projection.check(kind)
-    tasks = catalogue.several(request.tasks, collection=model.collection)
-    wordings, warnings = drawn(
-        tasks,
-        model.tokenizer,
-        each=request.wordings,
-        families=request.folds,
-        position=request.position,
-        seed=request.seed,
-    )
+    tasks, wordings, warnings = _drawn(model, request)
     examples = examples_of(tasks, wordings, pairs=request.pairs)
     splits = examples.splits(folds=request.folds, repeats=request.repeats, seed=request.seed)
     halves = examples.splits(folds=2, repeats=1, seed=request.seed)[0]
@@ -112,6 +104,45 @@ def compute(
         done += 1
         progress()
     return result()
+
+
+def again(
+    model: Model, found: Separability, *, rows: int, seed: int, beat: Callable[[], None]
+) -> tuple[list[tuple[str, str, str, int]], list[float], list[float]]:
+    """The accuracies of some places by the slow way: every state from a pass of its own, every probe fitted again.
+
+    Returns:
+        (`accuracy`, component, address, number of wordings) of each, and its accuracy as it is stored and as it is now.
+    """
+    request = found.request
+    tasks, wordings, _ = _drawn(model, request)
+    examples = examples_of(tasks, wordings, pairs=request.pairs)
+    splits = examples.splits(folds=request.folds, repeats=request.repeats, seed=request.seed)
+    cells = [cell for component in request.components for cell in found.cells(component)]
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(cells))[:rows]).tolist()
+    captured = capture_singly(model, [w.ids for w in wordings], sites=request.components, beat=beat)
+    told: list[tuple[str, str, str, int]] = []
+    now: list[float] = []
+    for cell in (cells[k] for k in chosen):
+        beat()
+        scores = probe(captured.states(cell.component, cell.layer), examples, splits, seed=request.seed, whole=False)
+        told.append(("accuracy", cell.component, f"{cell.component}.{cell.layer}", cell.n))
+        now.append(float(scores.values["accuracy"].mean()))
+    return told, [cells[k].accuracy.value for k in chosen], now
+
+
+def _drawn(model: Model, request: SeparabilityRequest) -> tuple[tuple[Task, ...], tuple[Wording, ...], tuple[str, ...]]:
+    """The tasks, their wordings, and what to know about them."""
+    tasks = catalogue.several(request.tasks, collection=model.collection)
+    wordings, warnings = drawn(
+        tasks,
+        model.tokenizer,
+        each=request.wordings,
+        families=request.folds,
+        position=request.position,
+        seed=request.seed,
+    )
+    return tasks, wordings, warnings
 
 
 def examples_of(tasks: Sequence[Task], wordings: Sequence[Wording], *, pairs: bool = False) -> Examples:

@@ -34,7 +34,7 @@ States = dict[tuple[Place, int, int], Tensor]
 
 def run(model: Model, asked: Asked, *, memory_gb: float) -> Iterator[pa.RecordBatch]:
     """The sweep's rows as they finish, in any order."""
-    states = _capture(model, asked, list(asked.patches.values()))
+    states = captured(model, asked, list(asked.patches.values()))
     goals = _goals(model, asked)
     rows = [_Row(i, name, p) for name, p in {"": (), **asked.patches}.items() for i in range(len(asked.target))]
     yield from _execute(model, asked, rows, states, goals, memory_gb)
@@ -46,7 +46,7 @@ def _last_logits(model: Model, prompts: Sequence[Sequence[int]]) -> Tensor:
     return model.hf(input_ids=ids, use_cache=False, logits_to_keep=1).logits[:, -1]
 
 
-def _capture(model: Model, asked: Asked, wanted: Sequence[PatchSet]) -> States:
+def captured(model: Model, asked: Asked, wanted: Sequence[PatchSet]) -> States:
     """Every state of the sources that some patch takes."""
     needed: dict[Place, dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
     for patch in {p for patch_set in wanted for p in patch_set if not p.ablates}:
@@ -87,7 +87,7 @@ def _goals(model: Model, asked: Asked) -> readout.Goals:
 def _execute(
     model: Model, asked: Asked, rows: Sequence[_Row], states: States, goals: readout.Goals, memory_gb: float
 ) -> Iterator[pa.RecordBatch]:
-    means = _means(model, asked)
+    means = means_of(model, asked)
     waiting: dict[int, list[_Row]] = defaultdict(list)
     for last, row in ((k == len(rows) - 1, row) for k, row in enumerate(rows)):
         length = len(asked.target[row.sample])
@@ -106,7 +106,7 @@ def rows_within(model: Model, length: int, memory_gb: float) -> int:
     return max(1, min(256, int(memory_gb * 1e9 / per_row)))
 
 
-def _means(model: Model, asked: Asked) -> dict[Patch, Tensor]:
+def means_of(model: Model, asked: Asked) -> dict[Patch, Tensor]:
     """The mean of the states that each `=mean` patch averages."""
     prompts: dict[tuple[int, ...], int] = {}
     needed: dict[Place, dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
@@ -133,20 +133,8 @@ def _forward(
     goals: readout.Goals,
 ) -> pa.RecordBatch:
     """One batch of rows of one target length: overwrite, run, read out."""
-    cells: dict[Place, dict[tuple[int, int, int], Tensor]] = defaultdict(dict)
-    for k, row in enumerate(rows):
-        for patch in row.patches:
-            place = (patch.site, patch.layer)
-            target, source = asked.target[row.sample], asked.source[row.sample]
-            for position, taken in spots(patch, sample=row.sample, target=target, source=source):
-                value = _value(model, asked, patch, row.sample, taken, states, means)
-                if patch.site != "z":
-                    cells[place][k, position, -1] = value
-                    continue
-                by_head = value.view(model.heads, -1)
-                for head in range(model.heads) if patch.head is None else (patch.head,):
-                    cells[place][k, position, head] = by_head[head]
-    with write(model, {place: _as_writes(found) for place, found in cells.items()}):
+    writes = writes_of(model, asked, [(row.sample, row.patches) for row in rows], states, means)
+    with write(model, writes):
         logits = _last_logits(model, [asked.target[row.sample] for row in rows])
     return readout.batch(
         logits,
@@ -155,6 +143,30 @@ def _forward(
         samples=[row.sample for row in rows],
         patches=[row.patch for row in rows],
     )
+
+
+def writes_of(
+    model: Model,
+    asked: Asked,
+    rows: Sequence[tuple[int, PatchSet]],
+    states: States,
+    means: dict[Patch, Tensor],
+) -> dict[Place, Writes]:
+    """What a batch of (sample, patch set) rows overwrites; of two patches at one place the later one stands."""
+    cells: dict[Place, dict[tuple[int, int, int], Tensor]] = defaultdict(dict)
+    for k, (sample, patches) in enumerate(rows):
+        for patch in patches:
+            place = (patch.site, patch.layer)
+            target, source = asked.target[sample], asked.source[sample]
+            for position, taken in spots(patch, sample=sample, target=target, source=source):
+                value = _value(model, asked, patch, sample, taken, states, means)
+                if patch.site != "z":
+                    cells[place][k, position, -1] = value
+                    continue
+                by_head = value.view(model.heads, -1)
+                for head in range(model.heads) if patch.head is None else (patch.head,):
+                    cells[place][k, position, head] = by_head[head]
+    return {place: _as_writes(found) for place, found in cells.items()}
 
 
 def _value(

@@ -97,6 +97,15 @@ def capture(
     return Captured(settled, np.stack([embedded[k] for k in range(len(cut))]))
 
 
+def capture_singly(
+    model: Model, prompts: Sequence[Sequence[int]], *, sites: Sequence[str], beat: Callable[[], None] = lambda: None
+) -> Captured:
+    """The same with one prompt a pass: the slow way, by which a replay checks the quick one."""
+    every = [capture(model, [ids], sites=sites, beat=beat) for ids in prompts]
+    found = {site: np.concatenate([one.sites[site] for one in every], axis=1) for site in sites}
+    return Captured(found, np.concatenate([one.embedding for one in every]))
+
+
 def _width(model: Model, site: str) -> int:
     return model.heads * model.head_dim if site == "z" else model.width
 

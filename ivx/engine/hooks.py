@@ -1,14 +1,15 @@
 """Reading and writing a model's sites with plain forward hooks.
 
-One pair of context managers: `read` keeps the states that are asked for, `write` overwrites states of a batch. Both
-leave the model as it was, whatever happens inside. What a site is on a given architecture comes from its `Anatomy`:
-`attn_out` and `mlp_out` are what is *added* to the residual stream (after the norm, on post-norm blocks).
+Three context managers: `read` keeps the states that are asked for, `write` overwrites states of a batch, `visited` lets
+any function see and replace them. All leave the model as it was, whatever happens inside. What a site is on a given
+architecture comes from its `Anatomy`: `attn_out` and `mlp_out` are what is *added* to the residual stream (after the
+norm, on post-norm blocks).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,7 +50,7 @@ def read(model: Model, places: Iterable[Place], *, token: int | None = None) -> 
 
         return visit
 
-    with _hooked(model, {place: keep(place) for place in places}):
+    with visited(model, {place: keep(place) for place in places}):
         yield seen
 
 
@@ -73,7 +74,7 @@ def write(model: Model, writes: dict[Place, Writes]) -> Iterator[None]:
 
         return visit
 
-    with _hooked(model, {place: put(place, w) for place, w in writes.items()}):
+    with visited(model, {place: put(place, w) for place, w in writes.items()}):
         yield
 
 
@@ -82,7 +83,8 @@ Visit = Callable[[Tensor], Tensor | None]
 
 
 @contextmanager
-def _hooked(model: Model, visits: dict[Place, Visit]) -> Iterator[None]:
+def visited(model: Model, visits: Mapping[Place, Visit]) -> Iterator[None]:
+    """Let each visit see, and perhaps replace, the state of its place in every pass that runs inside the context."""
     by_layer: dict[int, dict[str, Visit]] = defaultdict(dict)
     for (site, layer), visit in visits.items():
         by_layer[layer][site] = visit
@@ -103,7 +105,7 @@ def _hook_block(model: Model, layer: int, visits: dict[str, Visit]) -> Iterator[
 
         def before(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
             state = args[0] if args else kwargs["hidden_states"]
-            state = _visited(visits.get("resid_pre"), state)
+            state = _after(visits.get("resid_pre"), state)
             entry["resid_pre"] = state
             return ((state, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": state})
 
@@ -112,7 +114,7 @@ def _hook_block(model: Model, layer: int, visits: dict[str, Visit]) -> Iterator[
     if "z" in visits:
 
         def before_projection(module: nn.Module, args: tuple) -> tuple:
-            return (_visited(visits["z"], args[0]), *args[1:])
+            return (_after(visits["z"], args[0]), *args[1:])
 
         yield model.module(layer, facts.projection).register_forward_pre_hook(before_projection)
 
@@ -120,7 +122,7 @@ def _hook_block(model: Model, layer: int, visits: dict[str, Visit]) -> Iterator[
 
         def after_attention(module: nn.Module, args: tuple, output: Any) -> Any:
             added = _first(output) * scale
-            added = _visited(visits.get("attn_out"), added)
+            added = _after(visits.get("attn_out"), added)
             if "resid_mid" in visits:
                 # The stream between attention and MLP is a local variable of the block: it is moved to where we
                 # want it through the only thing that is added to it there.
@@ -136,19 +138,19 @@ def _hook_block(model: Model, layer: int, visits: dict[str, Visit]) -> Iterator[
     if "mlp_out" in visits:
 
         def after_mlp(module: nn.Module, args: tuple, output: Any) -> Any:
-            return _with_first(output, _visited(visits["mlp_out"], _first(output) * scale) / scale)
+            return _with_first(output, _after(visits["mlp_out"], _first(output) * scale) / scale)
 
         yield model.module(layer, facts.mlp_added).register_forward_hook(after_mlp)
 
     if "resid_post" in visits:
 
         def after(module: nn.Module, args: tuple, output: Any) -> Any:
-            return _with_first(output, _visited(visits["resid_post"], _first(output)))
+            return _with_first(output, _after(visits["resid_post"], _first(output)))
 
         yield block.register_forward_hook(after)
 
 
-def _visited(visit: Visit | None, state: Tensor) -> Tensor:
+def _after(visit: Visit | None, state: Tensor) -> Tensor:
     changed = visit(state) if visit else None
     return state if changed is None else changed
 

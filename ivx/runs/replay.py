@@ -33,15 +33,19 @@ class ReplayRequest(LiveRequest):
 
 @dataclass(frozen=True)
 class Replayed:
-    """What was computed again: (role, site, patch, sample) of each row, and both logits of the answer."""
+    """What was computed again: (role, site, patch, sample) of each row, and both values, which are the `what`.
+
+    A place that was probed has the role `accuracy`, its address as its patch, and its number of wordings.
+    """
 
     rows: tuple[tuple[str, str, str, int], ...]
     stored: tuple[float, ...]
     again: tuple[float, ...]
+    what: str = "logit"
 
     @property
     def largest(self) -> float:
-        """Largest deviation of a logit."""
+        """Largest deviation."""
         return max(abs(a - b) for a, b in zip(self.stored, self.again, strict=True))
 
 
@@ -60,6 +64,10 @@ def replay(store: Store, model: Model, request: ReplayRequest, *, beat: Callable
     if model.fingerprint != found.receipt["checkpoint"]["fingerprint"]:
         raise IvxError(f"{model.name} has changed since run {request.run} was computed: its weights are others")
     analysis, again = import_module(f"ivx.analysis.{found.request.kind}"), []
+    if hasattr(analysis, "again"):
+        told, before, now = analysis.again(model, found, rows=request.rows, seed=request.seed, beat=beat)
+        what = "accuracy" if found.request.kind == "separability" else "logit"
+        return Replayed(tuple(told), tuple(before), tuple(now), what)
     if not hasattr(analysis, "runs_of"):
         raise IvxError(f"run {request.run} holds no patched rows, so none can be computed again by itself")
     patched = found.table.filter(np.array([role != "told" for role in found.table["role"].to_pylist()]))

@@ -30,7 +30,7 @@ MAX_BYTES = 1_000_000_000
 MAX_TEXT = 400
 """Characters in one cell; a patch set of several addresses is the longest there is."""
 MAX_LIST = 100
-"""Values in one cell of a list column."""
+"""Values in one cell of a list column, unless its kind says otherwise."""
 MEMORY_BYTES = 4 * 2**30
 SECONDS = 60
 
@@ -42,14 +42,15 @@ def parquet(table: pa.Table, receipt: dict[str, Any]) -> bytes:
     return sink.getvalue()
 
 
-def read(data: bytes, schema: pa.Schema, *, memory: int = MEMORY_BYTES) -> pa.Table:
+def read(data: bytes, schema: pa.Schema, *, longest: int = MAX_LIST, memory: int = MEMORY_BYTES) -> pa.Table:
     """The rows of a stranger's Parquet file, its metadata kept; anything but `schema`'s columns raises `IvxError`.
 
     Args:
+        longest: values that one cell of a list column may hold.
         memory: bytes that decoding may take, of its own process.
     """
     asked = schema.serialize().to_pybytes()
-    child = [sys.executable, "-m", "ivx.runs.rows", str(memory)]
+    child = [sys.executable, "-m", "ivx.runs.rows", str(memory), str(longest)]
     # Arrow's own pools set aside far more addresses than they use, which would count against the bound.
     settings = {**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1"}
     settings["PYTHONPATH"] = os.pathsep.join(part for part in sys.path if part)
@@ -67,7 +68,7 @@ def read(data: bytes, schema: pa.Schema, *, memory: int = MEMORY_BYTES) -> pa.Ta
         return reader.read_all()
 
 
-def decoded(data: bytes, schema: pa.Schema) -> pa.Table:
+def decoded(data: bytes, schema: pa.Schema, *, longest: int = MAX_LIST) -> pa.Table:
     """The same in this process: metadata first, then the rows, texts bounded before they are spelled out."""
     texts = [field.name for field in schema if pa.types.is_string(field.type)]
     try:
@@ -79,14 +80,14 @@ def decoded(data: bytes, schema: pa.Schema) -> pa.Table:
             thrift_container_size_limit=1_000_000,
         )
         _check_schema(file.schema_arrow, schema)
-        _check_metadata(file.metadata, columns=len(schema))
+        _check_metadata(file.metadata, columns=len(schema), longest=longest)
         table = file.read(use_threads=False)
         table.validate(full=True)
         for name in texts:
             _check_texts(table[name], name)
         for field in schema:
             if pa.types.is_list(field.type):
-                _check_lists(table[field.name], field.name)
+                _check_lists(table[field.name], field.name, longest)
         return table.cast(schema.with_metadata(table.schema.metadata))
     except (pa.ArrowException, OSError, ValueError) as error:
         first = str(error).splitlines()[0][:200]
@@ -108,7 +109,7 @@ def _check_schema(found: pa.Schema, wanted: pa.Schema) -> None:
             raise IvxError(f"rows.parquet, column {field.name!r}: {field.type} was expected, not {str(kind)[:60]}")
 
 
-def _check_metadata(told: pq.FileMetaData, *, columns: int) -> None:
+def _check_metadata(told: pq.FileMetaData, *, columns: int, longest: int) -> None:
     if not 1 <= told.num_rows <= MAX_ROWS:
         raise IvxError(f"rows.parquet claims {told.num_rows:,} rows: 1 to {MAX_ROWS:,} can be imported")
     if told.num_row_groups > MAX_GROUPS:
@@ -122,10 +123,10 @@ def _check_metadata(told: pq.FileMetaData, *, columns: int) -> None:
     if size > MAX_BYTES:
         raise IvxError(f"rows.parquet claims {size / 1e9:.1f} GB of columns: up to {MAX_BYTES / 1e9:g} GB are read")
     for group, chunk in chunks:
-        if not 0 <= chunk.num_values <= group.num_rows * MAX_LIST:
+        if not 0 <= chunk.num_values <= group.num_rows * longest:
             raise IvxError(
                 f"rows.parquet, column {chunk.path_in_schema.partition('.')[0]!r}: {chunk.num_values:,} values are "
-                f"claimed for {group.num_rows:,} rows, more than {MAX_LIST} a row"
+                f"claimed for {group.num_rows:,} rows, more than {longest} a row"
             )
 
 
@@ -136,10 +137,10 @@ def _check_texts(column: pa.ChunkedArray, name: str) -> None:
             raise IvxError(f"rows.parquet, column {name!r}: a text of {longest:,} bytes, more than {MAX_TEXT}")
 
 
-def _check_lists(column: pa.ChunkedArray, name: str) -> None:
+def _check_lists(column: pa.ChunkedArray, name: str, most: int) -> None:
     longest = pc.max(pc.list_value_length(column)).as_py() or 0
-    if longest > MAX_LIST:
-        raise IvxError(f"rows.parquet, column {name!r}: a list of {longest:,} values, more than {MAX_LIST}")
+    if longest > most:
+        raise IvxError(f"rows.parquet, column {name!r}: a list of {longest:,} values, more than {most}")
 
 
 def _main() -> int:
@@ -150,7 +151,7 @@ def _main() -> int:
     size = int.from_bytes(sys.stdin.buffer.read(4))
     schema = pa.ipc.read_schema(pa.py_buffer(sys.stdin.buffer.read(size)))
     try:
-        table = decoded(sys.stdin.buffer.read(), schema)
+        table = decoded(sys.stdin.buffer.read(), schema, longest=int(sys.argv[2]))
     except IvxError as error:
         print(error, file=sys.stderr)
         return 2

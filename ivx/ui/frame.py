@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas  # noqa: F401  (Altair looks whether it is there, and must not find it half imported by another thread)
 import streamlit as st
 
 from ivx.ui import signin
@@ -29,6 +30,7 @@ def _pages() -> list:
         st.Page(folder / "effects.py", title="Effects", url_path="effects"),
         st.Page(folder / "separability.py", title="Separability", url_path="separability"),
         st.Page(folder / "interactions.py", title="Interactions", url_path="interactions"),
+        st.Page(folder / "pathways.py", title="Pathways", url_path="pathways"),
         st.Page(folder / "lessons.py", title="Lessons", url_path="lessons"),
         st.Page(folder / "checkpoints.py", title="Checkpoints", url_path="checkpoints"),
         st.Page(folder / "tasks.py", title="Tasks", url_path="tasks"),
@@ -44,7 +46,7 @@ def run() -> None:
     """The entry script: navigation, then the page."""
     st.set_page_config(page_title="ivx", page_icon=str(LOGO), layout="wide", initial_sidebar_state="collapsed")
     st.logo(str(LOGO), size="medium")
-    signin.required()
+    signin.required(styled=_style)
     page = st.navigation(_pages(), position="top")
     st.session_state[FRAMED] = True
     page.run()
@@ -59,5 +61,9 @@ def begin() -> None:
         st.rerun()
     st.session_state.pop(RESTARTED, None)
     if not framed:
-        signin.required()
+        signin.required(styled=_style)
+    _style()
+
+
+def _style() -> None:
     st.html(f"<style>{STYLE.read_text(encoding='utf-8')}</style>")

@@ -91,6 +91,14 @@ def running_several(requests: Mapping[str, Asked], views: Mapping[str, View | No
             st.rerun()
 
 
+def under(request: Request, now: View) -> None:
+    """What stands under a picture that is not complete, in the place of its reading: how far it is, or how to go on."""
+    if now.live:
+        running(request, now)
+    elif now.state == "stopped":
+        stopped(request)
+
+
 def status(now: View) -> str:
     """Rows done, and the time left."""
     left = "" if now.seconds_left is None else f" · {max(1, round(now.seconds_left))} s left"
@@ -107,12 +115,15 @@ def stopped(request: Request) -> None:
 
 def ended_badly(request: Request, now: View) -> None:
     """Why there is no result."""
-    if now.state == "refused":
-        parts.refusal("This cannot be measured", now.message, "Choose another checkpoint, task or source token above.")
-    else:
-        parts.refusal("The run failed", now.message, "Run it again; if it fails again, report the trace below.")
-        with st.expander("Trace"):
-            st.code(now.trace, language=None)
-    if st.button("Run again"):
-        view.start(request)
-        st.rerun()
+    with st.columns([1.2, 1], gap="medium")[0]:
+        if now.state == "refused":
+            parts.refusal(
+                "This cannot be measured", now.message, "Choose otherwise above, or among what is under More."
+            )
+        else:
+            parts.refusal("The run failed", now.message, "Run it again; if it fails again, report the trace below.")
+            with st.expander("Trace"):
+                st.code(now.trace, language=None)
+        if st.button("Run again"):
+            view.start(request)
+            st.rerun()

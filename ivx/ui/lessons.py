@@ -10,7 +10,7 @@ import streamlit as st
 
 from ivx.charts.palette import Palette
 from ivx.runs.job import View
-from ivx.ui import effects, exports, jobs, parts, played, view
+from ivx.ui import exports, jobs, maps, parts, played, view
 from ivx.ui.guesses import EXACT, NEAR, Truth
 from ivx.ui.played import LESSON, STEP, Place
 from ivx.ui.scenes import LAYERS, Showing
@@ -78,7 +78,7 @@ def _step(shown: Story, at: int, views: Views, found: Mapping[str, Any], truth: 
     step, place = shown.steps[at], (shown.key, at)
     parts.title(step.question, step.text)
     if step.chips in found:
-        effects.prompts(found[step.chips], control=step.other)
+        maps.prompts(found[step.chips], other=step.other)
     layers = next((result.layers for result in found.values()), LAYERS)
     answers = step.ask.answers(layers)
     _controls(shown, step, place, answers, truth)
@@ -185,7 +185,8 @@ def _after(truth: Truth, place: Place, answers: Mapping[str, str], p: Palette) -
     if truth.bars:
         reach = max(abs(end) for bar in truth.bars for end in bar[1:]) or 1.0
         colours = [
-            p.muted if name == "its control" else p.orange if value > 0 else p.blue for name, value, *_ in truth.bars
+            p.muted if name.startswith("another") else p.orange if value > 0 else p.blue
+            for name, value, *_ in truth.bars
         ]
         rows = [(*bar, colour) for bar, colour in zip(truth.bars, colours, strict=True)]
         bars = f"<h6>Logits, 95 % intervals</h6>{parts.whisker(rows, p, scale=reach * 1.1)}"

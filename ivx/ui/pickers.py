@@ -34,7 +34,7 @@ def checkpoint_and_task(one: DeltaGenerator, two: DeltaGenerator) -> tuple[str, 
 
 def metric(place: DeltaGenerator) -> str:
     """The metric that is shown; a view, which never runs the model."""
-    view.from_url("metric", "contrast", SHOWN_METRICS)
+    st.session_state["metric"] = view.from_url("metric", "contrast", SHOWN_METRICS)
     return str(place.selectbox("Metric", SHOWN_METRICS, key="metric", format_func=lambda m: METRICS[m].label))
 
 

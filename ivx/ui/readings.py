@@ -2,39 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from ivx.analysis.maps import Column
+from ivx.analysis.metrics import find
 from ivx.analysis.result import Cell
+from ivx.analysis.roles import is_real
 from ivx.analysis.separation import BASELINES, ProbeCell, Separability
+from ivx.analysis.verdict import Against, Verdict
 from ivx.charts.heatmap import signed
 from ivx.charts.pairs import STRICT, Pair
 
+SAID = {
+    "ok": "differs from 0 and from its controls",
+    "control": "no better than a control",
+    "zero": "not different from 0",
+}
+VECTORS = {
+    "task": "another task’s vector",
+    "random": "a random vector of its norm",
+    "neutral": "an idle sentence’s vector",
+    "shuffled": "another sample’s vector",
+    "identity": "the token fed alone",
+    "aggregation": "the last word fed alone",
+}
+DISTURBED = VECTORS | {
+    "task": "the same in a run told another task",
+    "neutral": "the same in a run told nothing",
+    "shuffled": "another sample’s state",
+}
+Controls = Mapping[str, Against]
 
-def reading(cells: Sequence[Cell], columns: Sequence[Column], *, unit: str) -> str:
+
+def named_controls(direction: str) -> Mapping[str, str]:
+    """What each control is called where states are put in, and where a run is disturbed."""
+    return VECTORS if direction == "denoise" else DISTURBED
+
+
+def reading(
+    cells: Sequence[Cell],
+    columns: Sequence[Column],
+    *,
+    metric: str,
+    against: Mapping[str, Controls],
+    direction: str = "denoise",
+) -> str:
     """The strongest finding with its interval and control, and the strongest cell that is none, if it is stronger."""
     pending = any(c.state == "estimate" for c in cells)
     cells = [c for c in cells if c.state != "estimate"]
     if not cells:
         return "Nothing is computed here yet: the shades are estimates." if pending else ""
+    floor, unit = find(metric).floor, find(metric).unit
     found = sorted((c for c in cells if c.state == "ok"), key=lambda c: -abs(c.value))
     hatched = sorted((c for c in cells if c.state == "control"), key=lambda c: -abs(c.value))
+
+    def control(cell: Cell) -> str:
+        return nearest_control(cell, against.get(cell.patch, {}), floor=floor, direction=direction)
+
     if not found:
-        text = "No cell moves the answer more than its control does: no evidence here."
-        return (
-            text
-            if not hatched
-            else f"{text} {_named(hatched[0], columns)} {_value(hatched[0])}, {_control(hatched[0])}."
-        )
+        text = "No cell moves the answer more than its controls do: no evidence here."
+        if hatched:
+            text += f" {_named(hatched[0], columns)} {_value(hatched[0])}, {control(hatched[0])}."
+        return text
     top = found[0]
     text = (
         f"Strongest: <b>{_named(top, columns)}</b>, <b>{_value(top)}</b> {escape(unit)} "
-        f"[{signed(top.low, 2)}, {signed(top.high, 2)}]; {_control(top)}."
+        f"[{signed(top.low, 2)}, {signed(top.high, 2)}]; {control(top)}."
     )
     if hatched and abs(hatched[0].value) > abs(found[-1].value):
-        text += f" {_named(hatched[0], columns)} moves it {_value(hatched[0])}, but {_control(hatched[0])}."
+        text += f" {_named(hatched[0], columns)} moves it {_value(hatched[0])}, but {control(hatched[0])}."
     return text
+
+
+def unbeaten(value: float, against: Controls, *, floor: float) -> list[str]:
+    """The controls that an effect is no better than, the strongest first."""
+    left = [name for name, of in against.items() if not of.is_beaten(value, floor=floor)]
+    return sorted(left, key=lambda name: -against[name].mean * (1 if value >= 0 else -1))
+
+
+def nearest_control(cell: Cell, against: Controls, *, floor: float, direction: str) -> str:
+    """The control that comes nearest: of a cell that is no finding, among those that it does not beat."""
+    if not against:
+        return "no control"
+    real = {name: of for name, of in against.items() if is_real(name, direction=direction)}
+    left = unbeaten(cell.value, real, floor=floor) if cell.state == "control" else []
+    sign = 1 if cell.value >= 0 else -1
+    among = left or list(real) or list(against)
+    nearest = max(among, key=lambda name: against[name].mean * sign)
+    return f"{named_controls(direction)[nearest]} {signed(against[nearest].mean, 2)}"
 
 
 def pair_reading(pairs: Sequence[Pair], *, unit: str, what: str) -> str:
@@ -47,7 +103,18 @@ def pair_reading(pairs: Sequence[Pair], *, unit: str, what: str) -> str:
     many = f"<b>{len(found)} pairs</b> interact" if len(found) > 1 else "<b>1 pair</b> interacts"
     return (
         f"{many} beyond the control; above the sum and the better one: {strict}. Strongest {escape(what)}: "
-        f"<b>L{top.low} with L{top.high}, {signed(top.value, 2)}</b> {escape(unit)}."
+        f"<b>{escape(top.name)}, {signed(top.value, 2)}</b> {escape(unit)}."
+    )
+
+
+def split_reading(confirmed: Mapping[str, Verdict]) -> str:
+    """What the pairs chosen on one half of the samples are on the other."""
+    if not confirmed:
+        return ""
+    held = sum(found.state == "ok" for found in confirmed.values())
+    return (
+        f"Chosen for their size on one half of the samples and tested on the other half alone, <b>{held} of "
+        f"{len(confirmed)}</b> pairs hold."
     )
 
 
@@ -87,7 +154,8 @@ def probe_reading(found: Separability, component: str, layer: int | None) -> str
     return (
         f"At layer {layer} a linear probe tells {len(found.tasks)} tasks apart at <b>{cell.accuracy.value:.0%}</b> "
         f"[{cell.accuracy.low:.0%}, {cell.accuracy.high:.0%}]; shuffled labels give {cell.control.value:.0%}, a guess "
-        f"{found.chance:.0%}. A bag of words {also}reaches {words:.0%}, the token’s embedding {token:.0%}."
+        f"{found.chance:.0%}. A bag of words (dashed) {also}reaches {words:.0%}, the token’s embedding (dotted) "
+        f"{token:.0%}."
     )
 
 
@@ -98,17 +166,16 @@ def read_and_act(name: str, probed: Sequence[ProbeCell], cells: Sequence[Cell]) 
     if not probed or not cells:
         return ""
     found = [cell for cell in cells if cell.state == "ok" and cell.layer in {probe.layer for probe in readable}]
-    text = f"<b>{escape(name)}</b>: {len(readable)} of {len(probed)} layers can be read"
+    text = f"<b>{escape(name)}</b>: read at {len(readable)} of {len(probed)} layers"
     if readable:
         ends = [cell.selectivity.value for cell in readable]
-        text += f" (selectivity {min(ends):.0%} to {max(ends):.0%})"
+        text += f" ({min(ends):.0%} to {max(ends):.0%})"
     if not found:
-        return f"{text}, <b>none</b> acts more than its control."
+        return f"{text}; <b>none</b> acts beyond its control."
     top = max(found, key=lambda cell: abs(cell.value - (cell.control or 0.0)))
-    return (
-        f"{text}, <b>{len(found)}</b> act{'s' * (len(found) == 1)} more than {'its' if len(found) == 1 else 'their'} "
-        f"control, most L{top.layer}: {signed(top.value, 2)} against {signed(top.control or 0.0, 2)}."
-    )
+    acts = "1 acts beyond its" if len(found) == 1 else f"{len(found)} act beyond their"
+    control = "" if top.control is None else f" against {signed(top.control, 2)}"
+    return f"{text}; <b>{acts}</b> control, most L{top.layer}, {signed(top.value, 2)}{control}."
 
 
 def _named(cell: Cell, columns: Sequence[Column]) -> str:
@@ -118,7 +185,3 @@ def _named(cell: Cell, columns: Sequence[Column]) -> str:
 
 def _value(cell: Cell) -> str:
     return signed(cell.value, 2)
-
-
-def _control(cell: Cell) -> str:
-    return "no control" if cell.control is None else f"another task’s vector {signed(cell.control, 2)}"

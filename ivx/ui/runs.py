@@ -18,9 +18,17 @@ from ivx.ui import parts, view
 
 REPLAYED = 5
 """Rows that are computed again."""
-PAGES = {"effects": "effects", "interactions": "interactions", "game": "interactions"}
+PAGES = {
+    "effects": "effects",
+    "scan": "effects",
+    "interactions": "interactions",
+    "game": "interactions",
+    "separability": "separability",
+    "erasure": "separability",
+    "pathways": "pathways",
+}
 """Which page draws which kind."""
-ARCHIVED = ("effects", "interactions", "game", "scan")
+ARCHIVED = ("effects", "interactions", "game", "scan", "separability", "erasure", "pathways")
 """Kinds that go into a zip."""
 STATES = {"complete": "complete", "partial": "stopped midway", "running": "being computed"}
 
@@ -204,8 +212,8 @@ def _replay(wanted: ReplayRequest) -> None:
         elif isinstance(now.result, Replayed):
             found = now.result
             parts.note(
-                f"{len(found.rows)} rows computed again by plain hooks: the largest deviation of a logit is "
-                f"{parts.deviation(found.largest)}."
+                f"{len(found.rows)} rows computed again by plain hooks: the largest deviation of "
+                f"{'an' if found.what[0] in 'aeiou' else 'a'} {found.what} is {parts.deviation(found.largest)}."
             )
         else:
             parts.note(now.message)

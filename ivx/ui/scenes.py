@@ -16,7 +16,7 @@ from ivx.analysis.together import Interactions
 from ivx.charts.dumbbell import dumbbell
 from ivx.charts.figure import tile
 from ivx.charts.heatmap import Tile, heatmap, scale_of
-from ivx.charts.pairs import Pair, pair_map
+from ivx.charts.pairs import DEGENERATE, Pair, layers_laid, pair_map
 from ivx.charts.palette import Palette
 from ivx.charts.strip import Bar, strip
 from ivx.runs.glance import SITE
@@ -28,7 +28,7 @@ LAYERS = 8
 """Of the embedded family, until a result says it."""
 LABELS = 6
 """Columns of a map of which nothing is known."""
-ROW, PAIR_ROW = 44, 44
+ROW = 44
 MINE, HIDDEN = "your guess", "not revealed yet"
 UNIT = find(METRIC).unit
 
@@ -197,33 +197,39 @@ class Pairs(Scene):
 
     def draw(self, now: Showing) -> None:
         result: Interactions | None = now.found.get(self.of)
-        every = [] if result is None else result.pairs(METRIC)
+        laid = layers_laid([], LAYERS) if result is None else result.laid(METRIC)
         what = self.known if now.truth is None else self.shown
-        degenerate = set() if result is None else {c.patch for c in result.cells(METRIC) if c.degenerate}
-        pairs = [
-            pair
-            if what == "" or (what == "degenerate" and pair.patch in degenerate)
-            else Pair(pair.low, pair.high, pair.patch, 0.0, "empty", told=HIDDEN)
-            for pair in every
-        ]
-        scale = scale_of([pair.value for pair in every if pair.state != "zero"])
-        chosen = pair_of(now.guess)
-        pairs = [replace(pair, glyph=MINE) if (pair.low, pair.high) == chosen else pair for pair in pairs]
+        pairs = tuple(_shown(pair, what) for pair in laid.pairs)
+        mine, best = pair_of(now.guess), None
         if now.truth is not None:
-            chosen = pair_of(next(iter(now.truth.best), "")) if len(now.truth.best) == 1 else None
-        outlined = None if chosen is None else Pair(*chosen, "", 0.0, "empty")
+            best = pair_of(next(iter(now.truth.best))) if len(now.truth.best) == 1 else None
+        pairs = tuple(replace(pair, glyph=MINE) if (pair.low, pair.high) == mine else pair for pair in pairs)
+        outlined = mine if now.truth is None else best
+        scale = scale_of([pair.value for pair in laid.pairs if pair.state != "zero"])
         chart = pair_map(
-            pairs,
-            layers=LAYERS if result is None else result.layers,
+            replace(laid, pairs=pairs),
             scale=scale,
             palette=now.palette,
-            chosen=outlined,
-            row=PAIR_ROW,
-            row_labels=True,
+            chosen=next((pair for pair in pairs if (pair.low, pair.high) == outlined), None),
+            row=ROW,
+            labels=True,
         )
         parts.head("Interaction J", "later layer × earlier layer" if now.truth is not None else HIDDEN)
         _chart(chart, now, lambda point: pair_key(int(point["column"]), int(point["layer"])))
-        parts.legend(now.palette, scale, UNIT, ends=("less", "more than the sum"), glyphs={"—": "degenerate"})
+        parts.legend(
+            now.palette,
+            scale,
+            UNIT,
+            ends=("less", "more than the sum"),
+            glyphs={DEGENERATE: "follows from the two alone"},
+        )
+
+
+def _shown(pair: Pair, what: str) -> Pair:
+    """A pair as it is, or as one of which nothing is known."""
+    if what == "" or (what == "degenerate" and pair.glyph == DEGENERATE):
+        return pair
+    return replace(pair, value=0.0, state="empty", glyph="", told=HIDDEN)
 
 
 def _cells(result: Effects | None, control: bool) -> list[Cell]:

@@ -19,8 +19,8 @@ TASK = glance.SHIPPED[0]
 SFT, BASE, TWIN = "tiny-sft", "tiny-base", "tiny-sft-period"
 READ_A_MAP = (
     "Rows are layers, columns the tokens of the bare prompt; only the first column is asked about. Orange moves the "
-    "answer toward what was instructed, blue away from it. Hatched cells do no more than their control, another task’s "
-    "vector; grey ones nothing."
+    "answer toward what was instructed, blue away from it. Hatched cells do no more than a control, such as "
+    "another task’s vector; grey ones nothing."
 )
 
 

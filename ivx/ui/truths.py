@@ -11,6 +11,7 @@ from typing import Any
 
 import streamlit as st
 
+from ivx.analysis.metrics import find
 from ivx.analysis.pairs import PairCell
 from ivx.analysis.result import Cell, Effects
 from ivx.analysis.together import Interactions
@@ -18,7 +19,7 @@ from ivx.charts.heatmap import signed
 from ivx.runs.glance import SITE
 from ivx.ui.evidence import shown_p
 from ivx.ui.guesses import NOWHERE, Ask, Bar, Truth, beside, ordered, pair_key, truth
-from ivx.ui.readings import probe_reading
+from ivx.ui.readings import nearest_control, probe_reading
 
 Found = Mapping[str, Any]
 """Complete results by name."""
@@ -45,15 +46,14 @@ SUM = Ask(
 )
 
 
-@st.cache_data(max_entries=64, show_spinner=False, hash_funcs={Effects: lambda r: r.run_id})
 def stream(result: Effects) -> list[Cell]:
-    """The cells of the stream's map; every verdict is a thousand resamples, so they are kept."""
+    """The cells of the stream's map."""
     return result.cells(SITE, METRIC)
 
 
 @st.cache_data(max_entries=64, show_spinner=False, hash_funcs={Interactions: lambda r: r.run_id})
 def alone(result: Interactions) -> list[Cell]:
-    """The layers of an interaction map, each alone; kept likewise."""
+    """The layers of an interaction map, each alone: every verdict is a thousand resamples, so they are kept."""
     return result.singles(METRIC)
 
 
@@ -72,8 +72,8 @@ def acts_most(found: Found) -> Truth:
     result: Effects = found["sft"]
     top = strongest(at_first(result))
     if top is None:
-        return truth([NOWHERE], [], f"At the first token {_none(at_first(result))}")
-    said = f"Copied at <b>layer {top.layer}</b> it moves the answer {_told(top)}.{_elsewhere(result, top)}"
+        return truth([NOWHERE], [], f"At the first token {_none(result)}")
+    said = f"Copied at <b>layer {top.layer}</b> it moves the answer {_told(result, top)}.{_elsewhere(result, top)}"
     near = [str(layer) for layer in (top.layer - 1, top.layer + 1) if 0 <= layer < result.layers]
     return truth([str(top.layer)], near, said, _bars(top, "this vector"), sft=top.layer)
 
@@ -86,9 +86,9 @@ def never_instructed(found: Found) -> Truth:
     cell = at_first(found["base"])[top.layer]
     share = _excess(cell) / _excess(top)
     key = "none" if cell.state != "ok" or share <= 0 else "less" if share < HALF else "most"
-    verb = "which beats" if cell.state == "ok" else "no better than"
+    verb = "another task’s vector" if cell.state == "ok" else "no better than a control, another task’s vector"
     said = (
-        f"At layer {top.layer} the base moves {_value(cell)}, {verb} its control {signed(cell.control or 0.0, 2)}: "
+        f"At layer {top.layer} the base moves {_value(cell)}, {verb} {signed(cell.control or 0.0, 2)}: "
         f"beyond it <b>{signed(_excess(cell), 2)}</b>, against {signed(_excess(top), 2)} in the instructed checkpoint, "
         f"<b>{share:.0%}</b>.{_elsewhere(found['base'], cell)}"
     )
@@ -128,11 +128,13 @@ def moves(found: Found) -> Truth:
     top = strongest(cells)
     if top is None:
         loudest = max(cells, key=lambda cell: abs(cell.value))
-        said = f"At the first token {_none(cells)}{_elsewhere(found['twin'], None)}"
+        said = f"At the first token {_none(found['twin'])}{_elsewhere(found['twin'], None)}"
         bars = _bars(loudest, f"full stop, L{loudest.layer}")
         return truth(["none"], ordered(WAY, "none"), said, bars, twin=loudest.layer)
     key = "toward" if top.value > 0 else "away"
-    said = f"Copied at layer {top.layer} it moves the answer {_told(top)}.{_elsewhere(found['twin'], top)}"
+    said = (
+        f"Copied at layer {top.layer} it moves the answer {_told(found['twin'], top)}.{_elsewhere(found['twin'], top)}"
+    )
     return truth([key], ordered(WAY, key), said, _bars(top, f"full stop, L{top.layer}"), twin=top.layer)
 
 
@@ -145,9 +147,10 @@ def taken_from(found: Found) -> Truth:
     labels, told, bars = dict(TOKEN.options), [], []
     for name, cell in tops.items():
         if cell is None:
-            told.append(f"From {labels[name]}, {_none(at_first(found[results[name]]))}")
+            told.append(f"From {labels[name]}, {_none(found[results[name]])}")
         else:
-            told.append(f"From <b>{labels[name]}</b>, at layer {cell.layer}, the answer moves {_told(cell)}.")
+            moved = _told(found[results[name]], cell)
+            told.append(f"From <b>{labels[name]}</b>, at layer {cell.layer}, the answer moves {moved}.")
             bars += _bars(cell, labels[name].removeprefix("the "))
     marks = {results[name]: cell.layer for name, cell in acting.items()}
     return truth([key], [], " ".join(told), bars, **marks)
@@ -164,7 +167,7 @@ def asked_pair(result: Interactions) -> PairCell:
 def by_layers(result: Interactions) -> dict[tuple[int, int], PairCell]:
     """Every pair by its layers, the earlier one first."""
     cells = {cell.patch: cell for cell in result.cells(METRIC)}
-    return {(pair.low, pair.high): cells[pair.patch] for pair in result.pairs(METRIC)}
+    return {(pair.low, pair.high): cells[pair.patch] for pair in result.laid(METRIC).pairs}
 
 
 def together(found: Found) -> Truth:
@@ -231,13 +234,19 @@ def _value(cell: Cell) -> str:
     return f"<b>{signed(cell.value, 2)}</b> logits [{signed(cell.low, 2)}, {signed(cell.high, 2)}]"
 
 
-def _told(cell: Cell) -> str:
-    return f"{_value(cell)}; another task’s vector moves it {signed(cell.control or 0.0, 2)}"
+def _told(result: Effects, cell: Cell) -> str:
+    """A value with its interval, and the control that comes nearest to it."""
+    return f"{_value(cell)}; {_nearest(result, cell)}"
 
 
-def _none(cells: Sequence[Cell]) -> str:
-    loudest = max(cells, key=lambda cell: abs(cell.value))
-    return f"<b>no layer</b> moves the answer more than its control: L{loudest.layer} {_told(loudest)}."
+def _nearest(result: Effects, cell: Cell) -> str:
+    against = result.against(SITE, cell.patch, METRIC)
+    return nearest_control(cell, against, floor=find(METRIC).floor, direction="denoise")
+
+
+def _none(result: Effects) -> str:
+    loudest = max(at_first(result), key=lambda cell: abs(cell.value))
+    return f"<b>no layer</b> moves the answer more than its controls: L{loudest.layer} {_told(result, loudest)}."
 
 
 def _elsewhere(result: Effects, top: Cell | None) -> str:
@@ -250,12 +259,12 @@ def _elsewhere(result: Effects, top: Cell | None) -> str:
     way = "toward the answer" if rest.value > 0 else "away from the answer"
     return (
         f" The map’s strongest finding is another: L{rest.layer} at <code>{label}</code>{last} "
-        f"{signed(rest.value, 2)}, {way} (control {signed(rest.control or 0.0, 2)})."
+        f"{signed(rest.value, 2)}, {way} ({_nearest(result, rest)})."
     )
 
 
 def _bars(cell: Cell, name: str) -> list[Bar]:
     found = [(name, cell.value, cell.low, cell.high)]
     if cell.control is not None and cell.control_low is not None and cell.control_high is not None:
-        found.append(("its control", cell.control, cell.control_low, cell.control_high))
+        found.append(("another task’s", cell.control, cell.control_low, cell.control_high))
     return found

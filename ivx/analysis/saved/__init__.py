@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pyarrow as pa
 
+from ivx.analysis import result
 from ivx.analysis.typed import typed
 from ivx.analysis.values import keys, refuse, text, whole
 from ivx.errors import IvxError
@@ -41,13 +42,15 @@ Asked = (
     | PathwaysRequest
 )
 KINDS: dict[str, type[Asked]] = {kind.kind: kind for kind in get_args(Asked)}
+LONGEST = 100
+"""Values in a cell of a sweep's rows."""
 MAX_NAMES = 100
 """Names in one list of a request."""
 
 
 def context(found: Result) -> dict[str, Any]:
     """Layers, samples or wordings, and maps or players, as JSON can hold them."""
-    return {"layers": found.layers, **_form(found.request).written(found)}
+    return {"layers": found.layers, **_form(found.request.kind).written(found)}
 
 
 def restored(asked: dict[str, Any], context: dict[str, Any], table: pa.Table, receipt: dict[str, Any]) -> Result:
@@ -60,7 +63,7 @@ def restored(asked: dict[str, Any], context: dict[str, Any], table: pa.Table, re
         IvxError: a value of `asked` or `context` is missing, of another type, or out of bounds.
     """
     request = request_of(asked)
-    form = _form(request)
+    form = _form(request.kind)
     keys(context, "layers", *form.KEYS, what="context")
     found: Result = form.read(request, context, table, receipt)
     return found
@@ -88,15 +91,24 @@ def request_of(asked: dict[str, Any]) -> Asked:
     return found
 
 
+def rows_of(asked: dict[str, Any]) -> tuple[pa.Schema, int]:
+    """The columns of a kind's rows, and the most values in a cell of a list column; a sweep's of an unknown kind."""
+    form = _form(asked["kind"]) if asked.get("kind") in list(KINDS) else None
+    return getattr(form, "ROWS", result.ROWS), getattr(form, "LONGEST", LONGEST)
+
+
 def checked(found: Result) -> Result:
     """The result itself, when its rows and receipt can be what a sweep returned; else raises `IvxError`."""
-    form = _form(found.request)
+    form = _form(found.request.kind)
     if not hasattr(form, "check"):
         raise IvxError(f"a run of {found.request.kind} cannot be imported: compute it again from its checkpoint")
     form.check(found)
     return found
 
 
-def _form(request: Asked) -> Any:
-    """The module of a kind, read when it is needed: `KEYS`, `written`, `read`, and `check` where it can be imported."""
-    return import_module(f"{__name__}.{'effects' if isinstance(request, ScanRequest) else request.kind}")
+def _form(kind: str) -> Any:
+    """The module of a kind, read when it is needed: `KEYS`, `written`, `read`, and `check` where it can be imported.
+
+    `ROWS` and `LONGEST` stand where its rows are not a sweep's.
+    """
+    return import_module(f"{__name__}.{'effects' if kind == ScanRequest.kind else kind}")

@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from ivx.analysis.erased import Erasure
+from ivx.analysis.erased import ROLES, ROWS, Erasure
+from ivx.analysis.saved.foreign import bounded, check_sweep
 from ivx.analysis.saved.samples import SAMPLES, layers_read, samples_read, samples_written
+from ivx.analysis.values import refuse
 from ivx.runs.probing import ErasureRequest
 
+__all__ = ["KEYS", "ROWS", "check", "read", "written"]
 KEYS = SAMPLES
 
 
@@ -21,3 +25,17 @@ def written(found: Erasure) -> dict[str, Any]:
 def read(request: ErasureRequest, told: dict[str, Any], table: pa.Table, receipt: dict[str, Any]) -> Erasure:
     """The result; raises `IvxError`."""
     return Erasure(request, table, samples_read(told), layers_read(told), receipt)
+
+
+def check(found: Erasure) -> None:
+    """Refuse rows and a receipt that no erasure returned; raises `IvxError`."""
+    check_sweep(found, sites=(found.request.component,), roles=ROLES)
+    bounded(found.table["moved"], "rows, column moved", low=0)
+    wrong = {patch for patch in pc.unique(found.table["patch"]).to_pylist() if patch and not _layered(found, patch)}
+    if wrong:
+        refuse("rows, column patch", f"addresses of {found.request.component} in {found.layers} layers")
+
+
+def _layered(found: Erasure, patch: str) -> bool:
+    site, _, layer = patch.partition("@")[0].partition(".")
+    return site == found.request.component and layer.isdigit() and int(layer) < found.layers

@@ -14,25 +14,28 @@ from ivx.analysis.values import IDS, LARGEST, boolean, each, keys, maybe, number
 from ivx.runs.run import KEY
 
 if TYPE_CHECKING:
+    from ivx.analysis.erased import Erasure
     from ivx.analysis.played import Game
     from ivx.analysis.result import Effects
     from ivx.analysis.together import Interactions
 
-    Swept = Effects | Interactions | Game
+    Swept = Effects | Interactions | Game | Erasure
 
 
-def check_sweep(found: Swept, *, sites: Sequence[str]) -> None:
+def check_sweep(found: Swept, *, sites: Sequence[str], roles: Sequence[str] = ROLES) -> None:
     """Refuse a result whose rows and receipt are not what sweeps of these sites return; raises `IvxError`."""
-    _check_receipt(found)
+    for name in ("contrast", "control"):
+        maybe(found.receipt.get(name), f"receipt, {name}", text)
+    check_receipt(found.receipt, rows=found.table.num_rows, samples=len(found.samples.rows))
     table, n = found.table, len(found.samples.rows)
     for name in table.column_names:
         if name != "kl_reference" and table[name].null_count:
             refuse(f"rows, column {name}", "a value in every row")
     for name in ("logit", "contrast", "logsumexp", "kl_target", "kl_reference"):
-        _numbers(table[name], f"rows, column {name}")
-    _numbers(table["sample"], "rows, column sample", low=0, high=n - 1)
-    _numbers(table["rank"], "rows, column rank", low=1, high=IDS - 1)
-    for name, allowed in (("role", ROLES), ("site", (*sites, ""))):
+        bounded(table[name], f"rows, column {name}")
+    bounded(table["sample"], "rows, column sample", low=0, high=n - 1)
+    bounded(table["rank"], "rows, column rank", low=1, high=IDS - 1)
+    for name, allowed in (("role", roles), ("site", (*sites, ""))):
         strange = set(pc.unique(table[name]).to_pylist()) - set(allowed)
         if strange:
             refuse(f"rows, column {name}", f"one of {', '.join(filter(None, allowed))}")
@@ -44,20 +47,19 @@ def check_sweep(found: Swept, *, sites: Sequence[str]) -> None:
         values = pc.list_flatten(table[name])
         if values.null_count:
             refuse(f"rows, column {name}", "no gap in a list")
-        _numbers(values, f"rows, column {name}", low=low, high=high)
+        bounded(values, f"rows, column {name}", low=low, high=high)
 
 
-def _numbers(values: pa.ChunkedArray, what: str, *, low: float = -LARGEST, high: float = LARGEST) -> None:
+def bounded(values: pa.ChunkedArray, what: str, *, low: float = -LARGEST, high: float = LARGEST) -> None:
     """Refuse what is not within bounds; NaN never is, null is let through."""
     if not pc.all(pc.and_(pc.greater_equal(values, low), pc.less_equal(values, high)), min_count=0).as_py():
         refuse(what, f"a finite number from {low:,.0f} to {high:,.0f}")
 
 
-def _check_receipt(found: Swept) -> None:
-    told = found.receipt
-    for name in ("task", "contrast", "dtype", "device", "engine", "how"):
+def check_receipt(told: dict[str, Any], *, rows: int, samples: int) -> None:
+    """Refuse a receipt that lacks what every one has, or counts other rows or samples; raises `IvxError`."""
+    for name in ("task", "dtype", "device", "engine", "how"):
         text(told.get(name), f"receipt, {name}")
-    maybe(told.get("control"), "receipt, control", text)
     each(told.get("warnings"), "receipt, warnings", text, most=MAX_WARNINGS)
     each(told.get("checks"), "receipt, checks", _check, most=MAX_WARNINGS)
     versions = told.get("versions")
@@ -65,8 +67,7 @@ def _check_receipt(found: Swept) -> None:
         refuse("receipt, versions", "packages and their versions")
     for told_of in (*versions, *versions.values()):
         text(told_of, "receipt, versions")
-    counts = {"rows": found.table.num_rows, "samples": len(found.samples.rows)}
-    for name, count in counts.items():
+    for name, count in {"rows": rows, "samples": samples}.items():
         whole(told.get(name), f"receipt, {name}", count, count)
     number(told.get("seconds"), "receipt, seconds")
 

@@ -1,0 +1,109 @@
+"""The losses: a vector's effect at each layer, and what is left of it without its readable part, or a random one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import altair as alt
+
+from ivx.charts.frame import framed, layer_axis
+from ivx.charts.heatmap import signed
+from ivx.charts.palette import LIGHT, Palette
+
+LOSSES, MARKED = "losses", "marked"
+"""Names of the chart's data in its spec; `marked` is a parameter, too."""
+LEAST = 0.5
+"""The axis reaches so far at least: next to nothing is not drawn large."""
+KINDS = ("whole", "random", "erased")
+
+
+class Loss(NamedTuple):
+    """One layer, effects in the metric's unit: of the whole vector, without what is read, without as much at random."""
+
+    layer: int
+    whole: float
+    erased: float
+    random: float
+
+
+def losses(
+    found: Sequence[Loss],
+    *,
+    layers: int,
+    palette: Palette,
+    row: int = 42,
+    selected: int | None = None,
+    alt_text: str = "",
+) -> dict[str, Any]:
+    """The Vega-Lite spec: orange the whole vector, blue without what is read, grey without as much at random.
+
+    The bar from orange to blue is what is lost with the readable part; rows are those of a map.
+    """
+    ends = [0.0, LEAST, *(value for loss in found for value in loss[1:])]
+    margin = 0.06 * (max(ends) - min(ends))
+    low, high = round(min(ends) - margin, 2), round(max(ends) + margin, 2)
+    values = [
+        {
+            **loss._asdict(),
+            "told": f"L{loss.layer}: whole {signed(loss.whole, 2)}, without what is read {signed(loss.erased, 2)}, "
+            f"without as much at random {signed(loss.random, 2)}",
+        }
+        for loss in found
+    ]
+    frame = _frame(layers, low, high, palette, row, alt_text)
+    marked = [] if selected is None else [selected]
+    return {
+        **frame,
+        "params": [*frame["params"], {"name": MARKED, "value": marked}],
+        "datasets": {LOSSES: values, MARKED: [{"layer": k, "marked": k in marked} for k in range(layers)]},
+    }
+
+
+@lru_cache(maxsize=64)
+def _frame(layers: int, low: float, high: float, p: Palette, row: int, alt_text: str) -> dict[str, Any]:
+    """All of the chart but its data and what is marked."""
+    axis = layer_axis(p, layers, strong=f"indexof({MARKED}, datum.value) >= 0")
+    y = alt.Y("layer:O", scale=alt.Scale(domain=list(range(layers))[::-1]), title=None, axis=axis)
+    scale = alt.Scale(domain=[low, high])
+    ticks = alt.Axis(
+        tickCount=5,
+        labelExpr="datum.value > 0 ? '+' + datum.label : datum.label",
+        labelFontSize=11.5,
+        labelColor=p.muted,
+        minExtent=22,
+        maxExtent=22,
+        labelPadding=7,
+        grid=True,
+        gridColor=p.line,
+    )
+    pick = alt.selection_point(name="cell", fields=["layer"], on="click", empty=False, clear=False)
+    rows = alt.Chart(alt.NamedData(name=MARKED)).encode(y=y)
+    base = alt.Chart(alt.NamedData(name=LOSSES)).encode(y=y, tooltip=alt.Tooltip("told:N", title=" "))
+    colours = {"whole": p.orange, "erased": p.blue, "random": p.faint}
+    zero = alt.Chart(alt.Data(values=[{"x": 0}])).mark_rule(color=p.faint).encode(x=alt.X("x:Q", scale=scale))
+    chart = alt.layer(
+        rows.mark_rect(color=p.ink, cursor="pointer")
+        .encode(opacity=alt.when(alt.datum.marked).then(alt.value(0.05)).otherwise(alt.value(0)))
+        .add_params(pick),
+        zero,
+        base.mark_bar(size=min(8, row * 0.3), color=p.diverging[2], opacity=0.45).encode(
+            x=alt.X("erased:Q", scale=scale), x2="whole:Q"
+        ),
+        *(
+            base.mark_circle(size=60 if row >= 20 else 26, color=colours[kind], opacity=1).encode(
+                x=alt.X(f"{kind}:Q", scale=scale, title=None, axis=ticks)
+            )
+            for kind in KINDS
+        ),
+    )
+    return framed(chart, p, height=row * layers, right=2, alt_text=alt_text).to_dict()
+
+
+def losses_figure(found: Sequence[Loss], *, layers: int, title: str, subtitle: str) -> dict[str, Any]:
+    """The chart for print: light, of fixed width, titled, nothing to click."""
+    spec = losses(found, layers=layers, palette=LIGHT, row=32)
+    shown = {"text": title, "subtitle": subtitle, "anchor": "start"}
+    marked = [param for param in spec["params"] if param["name"] == MARKED]
+    return {**spec, "width": 380, "title": shown, "params": marked}

@@ -1,0 +1,56 @@
+"""Live requests whose answer is a text, or what a model reads in one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING
+
+from ivx.runs.live import LiveRequest
+from ivx.runs.request import Request
+
+if TYPE_CHECKING:
+    from ivx.analysis.texts import Text
+    from ivx.models.model import Model
+    from ivx.runs.store import Store
+
+
+@dataclass(frozen=True)
+class TextRequest(LiveRequest):
+    """What is written for some samples of a request, without and with one of its patch sets.
+
+    Attributes:
+        of: the effects, scan or interactions request.
+        patch: an address of its table.
+        samples: their numbers, from 0.
+        role: whose states are put there.
+        tokens: the most that are written.
+    """
+
+    of: Request
+    patch: str
+    samples: tuple[int, ...]
+    _: KW_ONLY
+    role: str = "effect"
+    tokens: int = 12
+
+    @classmethod
+    def for_cell(cls, of: Request, patch: str, samples: tuple[int, ...], **more: str | int) -> TextRequest:
+        """On the request's own checkpoint, loaded as it was."""
+        return cls(
+            of.checkpoint,
+            of,
+            patch,
+            samples,
+            dtype=of.dtype,
+            device=of.device,
+            adapter=of.adapter,
+            **more,  # type: ignore[arg-type]
+        )
+
+    def answered(self, model: Model, store: Store, *, beat: Callable[[], None]) -> tuple[Text, ...]:
+        from ivx.analysis.texts import texts
+
+        return texts(
+            model, self.of, patch=self.patch, samples=self.samples, role=self.role, tokens=self.tokens, beat=beat
+        )

@@ -41,6 +41,7 @@ def finished(page: Page) -> None:
         ("/pathways", "Do the two instructions take the same way?"),
         ("/lens", "What does one state change?"),
         ("/bench", "How much of the vector does it take?"),
+        ("/lessons", "At which layer does the instruction act most?"),
         ("/checkpoints", "Can this checkpoint be trusted?"),
         ("/tasks", "What is asked, and what does the model see?"),
         ("/runs", "What was computed, and does it still hold?"),

@@ -34,6 +34,7 @@ def _pages() -> list:
         st.Page(folder / "training.py", title="Post-training", url_path="training"),
         st.Page(folder / "lens.py", title="Patch lens", url_path="lens"),
         st.Page(folder / "bench.py", title="Vector bench", url_path="bench"),
+        st.Page(folder / "lessons.py", title="Lessons", url_path="lessons"),
         st.Page(folder / "checkpoints.py", title="Checkpoints", url_path="checkpoints"),
         st.Page(folder / "tasks.py", title="Tasks", url_path="tasks"),
         st.Page(folder / "runs.py", title="Runs", url_path="runs"),

@@ -63,7 +63,7 @@ def reading(
     hatched = sorted((c for c in cells if c.state == "control"), key=lambda c: -abs(c.value))
 
     def control(cell: Cell) -> str:
-        return _control(cell, against.get(cell.patch, {}), floor=floor, direction=direction)
+        return nearest_control(cell, against.get(cell.patch, {}), floor=floor, direction=direction)
 
     if not found:
         text = "No cell moves the answer more than its controls do: no evidence here."
@@ -86,7 +86,7 @@ def unbeaten(value: float, against: Controls, *, floor: float) -> list[str]:
     return sorted(left, key=lambda name: -against[name].mean * (1 if value >= 0 else -1))
 
 
-def _control(cell: Cell, against: Controls, *, floor: float, direction: str) -> str:
+def nearest_control(cell: Cell, against: Controls, *, floor: float, direction: str) -> str:
     """The control that comes nearest: of a cell that is no finding, among those that it does not beat."""
     if not against:
         return "no control"

@@ -173,7 +173,7 @@ def _before(step: Step, place: Place, shown: Story, views: Views) -> None:
         if now is not None and now.state in ("refused", "failed"):
             parts.refusal("This cannot be shown", now.message, "Open the Runs page, or try another lesson.")
         elif now is not None and now.live:
-            parts.note(jobs.status(now) if now.total else jobs.waiting(shown.requests[name], now))  # type: ignore[arg-type]
+            parts.note(jobs.status(now) if now.total else jobs.waiting(shown.requests[name], now))
     jobs.running_several(shown.requests, views)
 
 

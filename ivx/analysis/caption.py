@@ -43,15 +43,16 @@ def caption(result: Any, part: str, metric: str = "contrast") -> str:
     if isinstance(result, Effects):
         shown, bars = _of_map(result, part), [name for name in result.controls if _is_bar(result, name)]
         against = ", ".join(CONTROLS[name] for name in bars)
-        cell, value = "cell", "mean effect"
+        cell, value = "cell", "mean over samples of the"
     else:
-        shown, cell, value = _of_pairs(result.request), "pair", "mean interaction"
+        shown, cell, value = _of_pairs(result.request), "pair", "mean interaction, on the"
         against = CONTROLS["task"] if result.samples.control else ""
+    toward = "" if view.name == "kl" else ", positive toward the answer"
     hatched = f"Hatched: different from 0, but no better than a control ({against}; paired). " if against else ""
     return (
         f"{receipt['checkpoint']['name']}, {request.task} against {receipt['contrast']}, n = "
-        f"{len(result.samples.rows)}. {shown} Values: {value} on the {about}, in {view.unit}, positive toward the "
-        "answer; colours are symmetric about 0. Grey: not different from 0 (sign flips over samples, "
+        f"{len(result.samples.rows)}. {shown} Values: {value} {about}, in {view.unit}{toward}; "
+        "colours are symmetric about 0. Grey: not different from 0 (sign flips over samples, "
         f"Benjamini–Hochberg over the map, q < {ALPHA:g}, or less than {view.floor:g}). {hatched}"
         f"Each {cell}'s interval and controls are in the table of ivx run {receipt['run']} ({receipt['dtype']})."
     )

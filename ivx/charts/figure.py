@@ -59,13 +59,14 @@ def figure(
 def printed(spec: dict[str, Any], *, title: str, unit: str, width: int, marks: Sequence[str] = ()) -> dict[str, Any]:
     """A map's spec for print: titled, with a legend of its colours and a line on its other marks."""
     tiles = deepcopy(spec["layer"][0])
+    end = tiles["encoding"]["color"]["scale"]["domain"][-1]
     tiles["encoding"]["color"]["legend"] = {
         "title": unit,
         "titleFontWeight": 400,
         "gradientLength": 120,
         "gradientThickness": 9,
-        "tickCount": 3,
-        "format": "+~g",
+        "values": [-end, 0, end],
+        "labelExpr": "datum.value == 0 ? '0' : format(datum.value, '+~g')",
     }
     subtitle = ["hatched: no better than a control; grey: not different from 0", *marks]
     told = {"text": title, "subtitle": subtitle, "anchor": "start", "subtitleColor": LIGHT.muted}

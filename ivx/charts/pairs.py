@@ -94,9 +94,9 @@ def pair_figure(laid: Laid, *, title: str, unit: str) -> dict[str, Any]:
     small = len(laid.rows) > CROWDED
     spec = pair_map(laid, scale=scale, palette=LIGHT, row=laid.height if small else 42, labels=True)
     how = "later up, earlier across" if laid.half else "layers up, pairs of tokens across"
-    marks = f"{how}; {STRICT} beats the sum and the better one, {HARMFUL} two harmful patches, {DEGENERATE} degenerate"
+    marks = [f"{STRICT} beats the sum and the better one; {HARMFUL} two harmful patches; {DEGENERATE} degenerate", how]
     width = max(480, len(laid.columns) * (10 if small else 70))
-    return printed(spec, title=title, unit=unit, width=width, marks=[marks])
+    return printed(spec, title=title, unit=unit, width=width, marks=marks)
 
 
 def layers_laid(pairs: Sequence[Pair], layers: int) -> Laid:

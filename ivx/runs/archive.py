@@ -149,7 +149,7 @@ def of_result(found: Result, *, metric: str = "contrast") -> bytes:
 
 def chart_of(found: Result, *, metric: str) -> dict[str, str]:
     """What a result's `figures` and `chart` are called with: a metric, where it is read by one."""
-    return {} if found.request.kind == "separability" else {"metric": metric}
+    return {} if found.request.kind in ("separability", "pathways") else {"metric": metric}
 
 
 def stored(run: Run) -> Result:

@@ -75,7 +75,7 @@ def probes_panel(
     assert now is not None
     what = f"probe accuracy, {len(read.tasks)} tasks" if read is not None else "probe accuracy"
     if now.live:
-        what = f"{now.done} of {now.total} places" if now.total else jobs.waiting(requests[name], now)  # type: ignore[arg-type]
+        what = f"{now.done} of {now.total} places" if now.total else jobs.waiting(requests[name], now)
     parts.head("Linear separability", what)
     dumbbell_chart(read, asked.component, layer, p, layers=layers, row=row)
     if read is not None:
@@ -94,7 +94,7 @@ def dumbbell_chart(
         baselines={} if read is None else read.baselines(),
         alt_text=f"Probe accuracy and its control by layer, {component}",
     )
-    key = "bells-none" if read is None else f"bells-{read.run_id}-{component}"
+    key = "bells"
     st.vega_lite_chart(
         chart, key=key, theme=None, width="stretch", on_select=lambda: pick(key, "cell"), selection_mode="cell"
     )

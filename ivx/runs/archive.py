@@ -130,13 +130,8 @@ def _address(asked: dict[str, Any], context: dict[str, Any], origin: str, table:
 def of_result(found: Result, *, metric: str = "contrast") -> bytes:
     """The archive of a result, its maps drawn under one metric."""
     from ivx.analysis.caption import caption
-    from ivx.analysis.flow import Pathways
 
     receipt, chart = found.receipt, chart_of(found, metric=metric)
-    if isinstance(found, Pathways):
-        raise IvxError(
-            f"run {receipt['run']} is one of {receipt['kind']}, which has no archive: use --out for its rows"
-        )
     return pack(
         asked={"kind": found.request.kind, **{name: receipt[name] for name in ("request", "checkpoint")}},
         receipt=receipt,
@@ -150,7 +145,7 @@ def of_result(found: Result, *, metric: str = "contrast") -> bytes:
 
 def chart_of(found: Result, *, metric: str) -> dict[str, str]:
     """What a result's `figures` and `chart` are called with: a metric, where it is read by one."""
-    return {} if found.request.kind == "separability" else {"metric": metric}
+    return {} if found.request.kind in ("separability", "pathways") else {"metric": metric}
 
 
 def stored(run: Run) -> Result:

@@ -14,7 +14,7 @@ from ivx.runs import archive, pictures, rows, sheet
 from ivx.runs.probing import SeparabilityRequest
 from ivx.runs.request import BaseRequest
 
-COMMANDS = ("effects", "scan", "interactions", "separability", "erasure")
+COMMANDS = ("effects", "scan", "interactions", "separability", "erasure", "pathways")
 """Kinds that the command line knows."""
 
 
@@ -52,7 +52,8 @@ def offer_several(results: Sequence[Any], metric: str) -> None:
 
 def in_python(request: BaseRequest, metric: str) -> str:
     """The Python that computes a request again."""
-    read = "found.chart()" if isinstance(request, SeparabilityRequest) else f"found.chart({metric!r})"
+    plain = request.kind in ("separability", "pathways")
+    read = "found.chart()" if plain else f"found.chart({metric!r})"
     return f"{computed_by(request)}\n{read}"
 
 
@@ -70,7 +71,7 @@ def in_shell(request: BaseRequest, metric: str) -> str:
     )
     probed = isinstance(request, SeparabilityRequest)
     about = f"--task{'s' * probed} {_listed(_about(request))}"
-    end = "" if probed else f" --metric {metric}"
+    end = "" if probed or request.kind == "pathways" else f" --metric {metric}"
     return f"python -m ivx {request.kind} --checkpoint {request.checkpoint} {about}{told}{end}"
 
 
@@ -101,6 +102,7 @@ def _figures(result: Any) -> list[str]:
         "scan": lambda: result.maps,
         "separability": lambda: result.request.components,
         "erasure": lambda: ("erasure",),
+        "pathways": lambda: ("here", "there", "overlap"),
     }
     return list(kinds.get(result.request.kind, lambda: ["pairs"])())
 

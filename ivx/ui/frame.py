@@ -30,6 +30,7 @@ def _pages() -> list:
         st.Page(folder / "effects.py", title="Effects", url_path="effects"),
         st.Page(folder / "separability.py", title="Separability", url_path="separability"),
         st.Page(folder / "interactions.py", title="Interactions", url_path="interactions"),
+        st.Page(folder / "pathways.py", title="Pathways", url_path="pathways"),
         st.Page(folder / "checkpoints.py", title="Checkpoints", url_path="checkpoints"),
         st.Page(folder / "tasks.py", title="Tasks", url_path="tasks"),
         st.Page(folder / "runs.py", title="Runs", url_path="runs"),

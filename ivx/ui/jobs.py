@@ -69,14 +69,6 @@ def running(request: Request, now: View) -> None:
         st.rerun()
 
 
-def under(request: Request, now: View) -> None:
-    """What stands under a picture that is not complete, in the place of its reading: how far it is, or how to go on."""
-    if now.live:
-        running(request, now)
-    elif now.state == "stopped":
-        stopped(request)
-
-
 def running_several(requests: Mapping[str, Asked], views: Mapping[str, View | None]) -> None:
     """How far all that is asked has come, and the way to end it; or, where it was stopped, to go on."""
     live = {name: now for name, now in views.items() if now is not None and now.live}
@@ -97,6 +89,14 @@ def running_several(requests: Mapping[str, Asked], views: Mapping[str, View | No
             for name in stopped:
                 view.start(requests[name])
             st.rerun()
+
+
+def under(request: Request, now: View) -> None:
+    """What stands under a picture that is not complete, in the place of its reading: how far it is, or how to go on."""
+    if now.live:
+        running(request, now)
+    elif now.state == "stopped":
+        stopped(request)
 
 
 def status(now: View) -> str:

@@ -14,16 +14,15 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from ivx.engine.address import SITES
-from ivx.errors import IvxError
-from ivx.runs.patching import CONTROLS, PLAYERS
+from ivx.runs import glance
+from ivx.runs.patching import PLAYERS
 from ivx.runs.request import Request
-from ivx.tasks import catalogue
 from ivx.tasks.prompt import FORMATS
 from ivx.ui import pickers, view
 
 SITES_SHOWN = ("resid_post", "z")
 """Sites of the maps, unless others are asked for."""
-SAMPLES = {"effects": 40, "pairs": 100, "game": 20}
+SAMPLES = {"effects": glance.SAMPLES, "pairs": glance.PAIR_SAMPLES, "game": 20}
 TOKENS = tuple(str(i) for i in range(20))
 """Tokens that can be named by their number."""
 DIRECTED = {
@@ -108,24 +107,8 @@ def effects(place: DeltaGenerator, task: str, *, source: str, checkpoint: str) -
     if source == "all":
         asked = tuple(site for site in sites if site != "z") or ("resid_post",)
         return common | {"sites": asked, "position": "first" if position == "all" else position}
-    controls = controls_of(direction, sites, position, alike=_is_alone(task, checkpoint))
+    controls = glance.controls_of(direction, sites, position, alike=glance.is_alone(task, checkpoint))
     return common | {"direction": direction, "sites": sites, "position": position, "controls": controls}
-
-
-def controls_of(direction: str, sites: tuple[str, ...], position: str, *, alike: bool) -> tuple[str, ...]:
-    """Every control that there is for a request; `alike` says that all samples have one wording."""
-    whole = direction in ("zero", "mean") and position == "all" and "z" in sites
-    none = whole or direction == "resample" or alike
-    return tuple(name for name in CONTROLS if name != "shuffled" or not none)
-
-
-def _is_alone(task: str, checkpoint: str) -> bool:
-    """Whether a task has one wording only, so that no other can be shuffled in."""
-    try:
-        pair = catalogue.find(task, collection=view.collection_of(checkpoint))
-    except IvxError:  # the request is refused for it, with its reason
-        return True
-    return len(pair.task.instructions) < 2
 
 
 PAIRS = {

@@ -13,16 +13,17 @@ from ivx.analysis.metrics import find
 from ivx.analysis.result import Cell, Effects
 from ivx.analysis.separation import ProbeCell, Separability
 from ivx.analysis.together import Interactions
+from ivx.analysis.verdict import Against
 from ivx.charts.dumbbell import dumbbell
 from ivx.charts.figure import tile
 from ivx.charts.heatmap import heatmap, scale_of
-from ivx.charts.pairs import Pair, layers_laid, pair_map
+from ivx.charts.pairs import Laid, Pair, layers_laid, pair_map
 from ivx.charts.palette import Palette
 from ivx.runs.glance import SITE, glance
 from ivx.runs.job import View
 from ivx.runs.request import BaseRequest
 from ivx.runs.shipped import is_shipped
-from ivx.ui import exports, jobs, parts, pickers, readings, view
+from ivx.ui import exports, jobs, pair_maps, parts, pickers, readings, view
 
 COLUMNS = [1.2, 1.0, 1.13]
 PANELS = ("effects", "separability", "interactions")
@@ -39,8 +40,13 @@ class Found:
     separability: Separability | None
     interactions: Interactions | None
     cells: list[Cell]
-    pairs: list[Pair]
+    laid: Laid
     metric: str
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """The pairs of layers."""
+        return self.laid.pairs
 
     @property
     def probed(self) -> list[ProbeCell]:
@@ -107,7 +113,7 @@ def _found(views: Views, metric: str) -> Found:
         separability,
         interactions,
         [] if effects is None else _cells(effects, metric, effects.table.num_rows),
-        [] if interactions is None else _pair_cells(interactions, metric, interactions.table.num_rows),
+        layers_laid([], 8) if interactions is None else pair_maps.laid_of(interactions, "j", metric),
         metric,
     )
 
@@ -117,9 +123,9 @@ def _cells(result: Effects, metric: str, rows: int) -> list[Cell]:
     return result.cells(SITE, metric)
 
 
-@st.cache_data(max_entries=200, show_spinner=False, hash_funcs={Interactions: lambda r: r.run_id})
-def _pair_cells(result: Interactions, metric: str, rows: int) -> list[Pair]:
-    return list(result.laid(metric).pairs)
+@st.cache_data(max_entries=200, show_spinner=False, hash_funcs={Effects: lambda r: (r.run_id, r.table.num_rows)})
+def _against(result: Effects, metric: str) -> dict[str, dict[str, Against]]:
+    return result.controlled(SITE, metric)
 
 
 def _page(name: str, asked: Mapping[str, BaseRequest], metric: str) -> str:
@@ -165,8 +171,11 @@ def _effects(found: Found, layer: int | None, scale: float, p: Palette) -> None:
     )
     _chart(chart, "effects" if result is None else f"effects-{result.run_id}")
     if result is not None:
-        against = result.controlled(SITE, found.metric)
-        parts.reading(readings.reading(found.cells, result.maps[SITE], metric=found.metric, against=against))
+        parts.reading(
+            readings.reading(
+                found.cells, result.maps[SITE], metric=found.metric, against=_against(result, found.metric)
+            )
+        )
 
 
 def _probes(found: Found, layer: int | None, scale: float, p: Palette) -> None:
@@ -189,7 +198,7 @@ def _probes(found: Found, layer: int | None, scale: float, p: Palette) -> None:
 def _pairs(found: Found, layer: int | None, scale: float, p: Palette) -> None:
     inside = [pair for pair in found.pairs if pair.high == layer and pair.state not in ("estimate", "degenerate")]
     top = max(inside, key=lambda pair: (pair.state == "ok", abs(pair.value)), default=None)
-    laid = layers_laid(found.pairs, found.layers)
+    laid = found.laid if found.pairs else layers_laid([], found.layers)
     chart = pair_map(laid, scale=scale, palette=p, chosen=top, row=found.row)
     _chart(chart, "pairs" if found.interactions is None else f"pairs-{found.interactions.run_id}")
     if found.pairs:

@@ -96,13 +96,13 @@ def deviation(value: float) -> str:
     return f"{value:.0e}" if value else "0"
 
 
-def trust(receipt: dict[str, Any], *, rows: str) -> None:
-    """Ticks of the checks that passed on this very checkpoint, with what they measured."""
+def trust(receipt: dict[str, Any], *, rows: str, more: Sequence[dict[str, Any]] = ()) -> None:
+    """Ticks of the checks that passed on this very checkpoint, with what they measured; `more` are of the result."""
     ticks = "".join(
         f'<span title="{escape(check["detail"], quote=True)}"><span class="tick">✓</span> {escape(check["name"])}'
         + ("" if check["deviation"] is None else f" <code>{deviation(check['deviation'])}</code>")
         + "</span>"
-        for check in receipt["checks"]
+        for check in (*more, *receipt["checks"])
         if check["passed"]
     )
     if receipt.get("imported"):
@@ -154,9 +154,9 @@ def whisker(rows: Sequence[tuple[str, float, float, float, str]], p: Palette, *,
     return f"<table>{''.join(lines)}</table>"
 
 
-def signed_bars(rows: Sequence[tuple[str, float, str]]) -> str:
-    """Signed values as bars from one 0, as HTML rows: (name, value, colour)."""
-    reach = max(abs(value) for _, value, _ in rows) or 1.0
+def signed_bars(rows: Sequence[tuple[str, float, str]], *, least: float = 0.0) -> str:
+    """Signed values as bars from one 0, as HTML rows: (name, value, colour); the scale ends no lower than `least`."""
+    reach = max([least, *(abs(value) for _, value, _ in rows)]) or 1.0
     lines = "".join(
         f'<tr><td style="width:34%">{escape(name)}</td><td><div class="ivx-signed"><i style="'
         f'{"left" if value >= 0 else "right"}:50%;width:{46 * abs(value) / reach:.1f}%;background:{colour}"></i></div>'

@@ -25,9 +25,10 @@ PAGES = {
     "game": "interactions",
     "separability": "separability",
     "erasure": "separability",
+    "pathways": "pathways",
 }
 """Which page draws which kind."""
-ARCHIVED = ("effects", "interactions", "game", "scan", "separability", "erasure")
+ARCHIVED = ("effects", "interactions", "game", "scan", "separability", "erasure", "pathways")
 """Kinds that go into a zip."""
 STATES = {"complete": "complete", "partial": "stopped midway", "running": "being computed"}
 

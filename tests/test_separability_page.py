@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -27,7 +28,7 @@ def test_what_is_read_and_what_acts_is_told_by_count() -> None:
     told = read_and_act("a <b>", probes, [cell("control", 4.0, layer=0), cell("zero", 0.0, layer=1)])
     assert "a &lt;b&gt;" in told and "read at 2 of 3 layers (70% to 90%)" in told
     assert "none</b> acts beyond its control" in told
-    acting = [cell("ok", 2.0, layer=0), cell("ok", 3.0, layer=2), cell("estimate", 9.0, layer=1)]
+    acting = [replace(cell("ok", 2.0, layer=0), control=0.1), cell("ok", 3.0, layer=2), cell("estimate", 9.0, layer=1)]
     told = read_and_act("a", probes, acting)
     assert "1 acts beyond its</b> control, most L0, +2.00 against +0.10" in told, "L2 cannot be read: it does not count"
     assert read_and_act("a", [], acting) == read_and_act("a", probes, []) == ""

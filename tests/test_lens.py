@@ -5,9 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from transformers import AutoTokenizer
 
-from ivx.engine.lens import TOP, Spot, cone, drop, lens
-from ivx.errors import AddressError
+import ivx
+from ivx.analysis.lens import drop as fall
+from ivx.analysis.lens import read
+from ivx.engine.address import Spot
+from ivx.engine.generate import generate
+from ivx.engine.lens import TOP, cone, drop, lens
+from ivx.errors import AddressError, TaskError
+from ivx.models.load import load
+from ivx.tasks.samples import Encoder
 from tests import oracle
 from tests.random_models import random_model
 
@@ -41,7 +49,7 @@ def test_the_last_layer_is_what_the_model_says(kind: str) -> None:
     model = MODELS[kind]
     own = model.hf(input_ids=torch.tensor([TARGET])).logits[0].softmax(dim=1).topk(TOP)
     found = lens(model, TARGET)
-    assert (found.top_ids[-1] == own.indices.numpy()).all()
+    assert (found.top_ids[-1] == own.indices.numpy()).all() and found.deviation < 1e-12
     assert np.abs(found.shares[-1] - own.values.detach().numpy()).max() < 1e-10
 
 
@@ -90,3 +98,31 @@ def test_a_cell_that_is_not_there_is_refused() -> None:
     for take, put in ((Spot(3, 0), Spot(0, 0)), (Spot(0, 5), Spot(0, 0)), (Spot(0, 0), Spot(0, 6))):
         with pytest.raises(AddressError):
             drop(MODELS["llama"], SOURCE, TARGET, take=take, put=put)
+
+
+def test_free_prompts_are_read_patched_and_refused() -> None:
+    model = ivx.load("tiny-sft")
+    source, target = "here is the new animal ; give its own colour", "animal : limpet . answer :"
+    plain, told = read(model, target), read(model, source)
+    assert (plain.text, plain.layers, plain.first, plain.unknown) == ("mollusc", 8, 0, 0)
+    assert told.tokens[-1] == "##olour" and told.cell(Spot(3, -1)).position == len(told.tokens) - 1
+    found = fall(model, source, target, take=Spot(3, -1), put=Spot(3, 0))
+    assert (found.text, found.control) == ("grey", "mollusc") and all(c["passed"] for c in found.receipt["checks"])
+    ids = [model.tokenizer(text)["input_ids"] for text in (source, target)]
+    (written,) = generate(model, ids[1:], source=ids[:1], patches="resid_post.3@0~-1", tokens=12)
+    assert model.tokenizer.decode(list(written.ids)) == found.text
+    assert found.table.num_rows == 8 * 6 and found.cells[-1].top[0][0] == "grey"
+    # Across layers there is no address, and nothing of the target's own layer is taken.
+    across = fall(model, source, target, take=Spot(2, -1), put=Spot(4, 0))
+    assert across.receipt["patch"] == "resid_post.2@-1 → resid_post.4@0" and across.cells[-1].change > 0
+    for text, chat, said in (("  ", False, "is empty"), ("animal " * 49, False, "49 tokens"), ("a", True, "no chat")):
+        with pytest.raises(TaskError, match=said):
+            read(model, text, chat=chat)
+
+
+def test_a_chat_turn_is_the_templates_own() -> None:
+    tokenizer = AutoTokenizer.from_pretrained(load("tiny-sft").source, local_files_only=True)
+    tokenizer.chat_template = "{% for m in messages %}here is {{ m.content }} . {% endfor %}answer :"
+    turn = [{"role": "user", "content": "the animal"}]
+    wanted = tokenizer.apply_chat_template(turn, add_generation_prompt=True, return_dict=False)
+    assert Encoder(tokenizer).free("the animal", chat=True, what="prompt", most=48) == tuple(wanted)

@@ -112,10 +112,14 @@ class Pathways:
 
     def row(self, layer: int, head: int, end: str, *, run: str = "here") -> list[Part]:
         """All edges of one head into one slot, as the slots stand: its attention row, and what each is worth."""
-        table = self._means(run, "edge")
-        into = (pc.field("layer") == layer) & (pc.field("head") == head) & (pc.field("to") == end)
-        order = {slot.key: i for i, slot in enumerate(self.found.slots[run])}
-        return sorted(self._told(table.filter(into), run, "edge"), key=lambda part: order[str(part.start)])
+        key = (run, layer, head, end)
+        if key not in self._rows:
+            table = self._means(run, "edge")
+            into = (pc.field("layer") == layer) & (pc.field("head") == head) & (pc.field("to") == end)
+            order = {slot.key: i for i, slot in enumerate(self.found.slots[run])}
+            told = self._told(table.filter(into), run, "edge")
+            self._rows[key] = sorted(told, key=lambda part: order[str(part.start)])
+        return self._rows[key]
 
     def _told(self, table: pa.Table, run: str, kind: str) -> list[Part]:
         whole, names = self.total(run), ("layer", "head", "from", "to", "value", "low", "high", "attention")
@@ -141,13 +145,15 @@ class Pathways:
 
     def head(self, layer: int, head: int, *, run: str = "here") -> Part:
         """One head over all tokens, with its interval over samples."""
-        wanted = (pc.field("run") == run) & (pc.field("kind") == "head") & pc.field("item").is_valid()
-        values = self.table.filter(wanted & (pc.field("layer") == layer) & (pc.field("head") == head))[
-            "value"
-        ].to_numpy()
-        low, high = (float(end[0]) for end in mean_interval(values[None], seed=self.request.seed))
-        value, whole = float(values.mean()), self.total(run)
-        return Part(run, "head", layer, head, None, None, value, low, high, None, value / whole if whole else 0.0)
+        key = (run, layer, head)
+        if key not in self._heads:
+            each = self._means(run, "head", each=True)
+            values = each.filter((pc.field("layer") == layer) & (pc.field("head") == head))["value"].to_numpy()
+            low, high = (float(end[0]) for end in mean_interval(values[None], seed=self.request.seed))
+            value, whole = float(values.mean()), self.total(run)
+            share = value / whole if whole else 0.0
+            self._heads[key] = Part(run, "head", layer, head, None, None, value, low, high, None, share)
+        return self._heads[key]
 
     def paths(self, k: int = LISTED) -> list[tuple[int, Path]]:
         """The k strongest paths of the traced samples, each with its sample's number."""
@@ -232,6 +238,16 @@ class Pathways:
     @cached_property
     def _known(self) -> dict[tuple[str, str, bool], pa.Table]:
         """Rows that were asked for."""
+        return {}
+
+    @cached_property
+    def _rows(self) -> dict[tuple[str, int, int, str], list[Part]]:
+        """Attention rows that were asked for."""
+        return {}
+
+    @cached_property
+    def _heads(self) -> dict[tuple[str, int, int], Part]:
+        """Heads that were asked for, whose intervals take a moment."""
         return {}
 
     @cached_property

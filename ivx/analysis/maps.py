@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ivx.analysis.places import Column as Column
-from ivx.analysis.places import told_columns
+from ivx.analysis.places import shown, told_columns
 from ivx.engine.address import ABLATIONS
 from ivx.errors import IvxError
 from ivx.runs.patching import EffectsRequest, ScanRequest
@@ -72,16 +72,11 @@ def columns_of(model: Model, rows: Sequence[Sample]) -> tuple[Column, ...]:
     if len(leads) > 1 or len(tails) > 1:
         raise IvxError("the prompts of these samples do not share the tokens around the query, so they do not align")
     lead, tail, first = leads.pop(), tails.pop(), rows[0].first
-    shown = _shown(model, [*lead, *tail])
-    found = [Column(label, first + i) for i, label in enumerate(shown[: len(lead)])]
+    found = [Column(shown(model, token), first + i) for i, token in enumerate(lead)]
     if words == {1}:
         found.append(Column("‹query›", first + len(lead), True))
     else:
         found.append(Column("‹query…", first + len(lead), True))
         found.append(Column("…query›", -len(tail) - 1, True))
-    found += [Column(label, i - len(tail)) for i, label in enumerate(shown[len(lead) :])]
+    found += [Column(shown(model, token), i - len(tail)) for i, token in enumerate(tail)]
     return tuple(found)
-
-
-def _shown(model: Model, ids: Sequence[int]) -> list[str]:
-    return [model.tokenizer.decode([i]).strip() or "␣" for i in ids]

@@ -90,7 +90,7 @@ def told_columns(model: Model, rows: Sequence[Sample], *, noise: bool) -> tuple[
         token = _token_at(rows, [p[name] for p in told])
         if token is None:
             break
-        lead.append((_shown(model, token), name))
+        lead.append((shown(model, token), name))
     names += lead[::-1]
     one = all(p["query"] == p["query_end"] for p in told)
     names += [("‹query›", "query")] if one else [("‹query…", "query"), ("…query›", "query_end")]
@@ -104,7 +104,7 @@ def told_columns(model: Model, rows: Sequence[Sample], *, noise: bool) -> tuple[
             raise IvxError(
                 "the prompts of these samples do not share the tokens behind the query, so they do not align"
             )
-        columns.append(Column(_shown(model, token), position))
+        columns.append(Column(shown(model, token), position))
     return tuple(columns)
 
 
@@ -120,7 +120,8 @@ def _token_at(rows: Sequence[Sample], positions: Sequence[int]) -> int | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _shown(model: Model, token: int) -> str:
+def shown(model: Model, token: int) -> str:
+    """A token as it stands on an axis."""
     return model.tokenizer.decode([token]).strip() or "␣"
 
 

@@ -64,6 +64,12 @@ def mean_interval(values: Array, *, level: float = 0.95, seed: int = 0) -> tuple
     return low, high
 
 
+def share_interval(hits: int, n: int, *, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's interval of a share: it holds where all or none of a few hit, where a bootstrap has no width."""
+    found = stats.binomtest(hits, n).proportion_ci(confidence_level=level, method="wilson")
+    return float(found.low), float(found.high)
+
+
 def _resamples(n: int, seed: int) -> Array:
     """How often each sample is drawn, as a share of n: `[samples, resamples]`."""
     rng = np.random.default_rng(seed)

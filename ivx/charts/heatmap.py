@@ -148,7 +148,7 @@ def _frame(
     # Explicit domains: a layer without data, such as a selection that is not there, must not add to the axes.
     rows, columns = alt.Scale(domain=list(range(layers))[::-1]), alt.Scale(domain=list(range(len(labels))))
     y = alt.Y("layer:O", scale=rows, title=None, axis=_layer_axis(p, layers, strong_layer, row_labels, names))
-    x = alt.X("column:O", scale=columns, title=None, axis=_column_axis(p, labels, bold, mono))
+    x = alt.X("column:O", scale=columns, title=None, axis=column_axis(p, labels, bold, mono))
     base = alt.Chart().encode(x=x, y=y)
     stops = [-scale + 2 * scale * i / (len(p.diverging) - 1) for i in range(len(p.diverging))]
     plain = alt.FieldOneOfPredicate(field="state", oneOf=["zero", "empty"])
@@ -217,7 +217,8 @@ def _layer_axis(p: Palette, layers: int, strong: int | None, shown: bool, names:
     return layer_axis(p, layers, strong=f"datum.value == {-1 if strong is None else strong}", names=names)
 
 
-def _column_axis(p: Palette, labels: Sequence[str], bold: int | None, mono: bool) -> alt.Axis:
+def column_axis(p: Palette, labels: Sequence[str], bold: int | None, mono: bool) -> alt.Axis:
+    """Columns labelled by their tokens, or by other names that are not `mono`; the `bold` one in ink."""
     test = f"datum.value == {-1 if bold is None else bold}"
     return alt.Axis(
         orient="bottom",

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ivx.errors import AddressError
 
@@ -60,6 +61,13 @@ class Patch:
 
 
 PatchSet = tuple[Patch, ...]
+
+
+class Spot(NamedTuple):
+    """One state of the stream: behind block `layer`, at token `position`."""
+
+    layer: int
+    position: int
 
 
 def parse(text: str) -> PatchSet:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ivx.engine import readout
-from ivx.engine.address import Patch, check, resolve
+from ivx.engine.address import Patch, Spot, check, resolve
 from ivx.engine.hooks import Writes, read, write
 from ivx.engine.seams import Seams
 from ivx.engine.sweep import FREE_SHARE, only_user
@@ -28,20 +27,17 @@ TOP = 5
 SITE = "resid_post"
 
 
-class Spot(NamedTuple):
-    """One cell: the stream after block `layer` at token `position`."""
-
-    layer: int
-    position: int
-
-
 @dataclass(frozen=True, eq=False)
 class Lens:
-    """Read-outs of one run: the most probable tokens and their probabilities, `[layers, tokens, TOP]`."""
+    """Read-outs of one run: the most probable tokens and their probabilities, `[layers, tokens, TOP]`.
+
+    `deviation` is how far the last layer's probabilities at the last token are from the model's own, at most.
+    """
 
     ids: tuple[int, ...]
     top_ids: NDArray[np.int64]
     shares: NDArray[np.float64]
+    deviation: float
 
     @property
     def layers(self) -> int:
@@ -70,8 +66,7 @@ class Dropped:
 def lens(model: Model, ids: Sequence[int]) -> Lens:
     """Read one prompt."""
     with only_user(model), torch.inference_mode():
-        found = _Read(model, _streams(model, ids))
-    return Lens(tuple(ids), found.top_ids, found.shares)
+        return _read_out(model, ids, *_run(model, ids))[0]
 
 
 def drop(model: Model, source: Sequence[int], target: Sequence[int], *, take: Spot, put: Spot) -> Dropped:
@@ -90,18 +85,13 @@ def drop(model: Model, source: Sequence[int], target: Sequence[int], *, take: Sp
         spots.append(Spot(spot.layer, position))
     (layer, position), (to, at) = spots
     with only_user(model), torch.inference_mode():
-        state = _streams(model, source)[layer, position].clone()
-        before = _streams(model, target)
-        after = _streams(model, target, {(SITE, to): Writes([0], [at], [-1], [state])})
+        state = _run(model, source)[0][layer, position].clone()
+        before, _ = _run(model, target)
+        after, own = _run(model, target, {(SITE, to): Writes([0], [at], [-1], [state])})
         moved = (after - before).norm(dim=-1) / before.norm(dim=-1)
-        found = _Read(model, after, before)
-    return Dropped(
-        Lens(tuple(target), found.top_ids, found.shares),
-        found.change,
-        moved.double().cpu().numpy(),
-        cone(spots[1], layers=model.layers, tokens=len(target)),
-        state,
-    )
+        found, change = _read_out(model, target, after, own, others=before)
+    reached = cone(spots[1], layers=model.layers, tokens=len(target))
+    return Dropped(found, change, moved.double().cpu().numpy(), reached, state)
 
 
 def cone(put: Spot, *, layers: int, tokens: int) -> NDArray[np.bool_]:
@@ -112,33 +102,41 @@ def cone(put: Spot, *, layers: int, tokens: int) -> NDArray[np.bool_]:
     return found
 
 
-def _streams(model: Model, ids: Sequence[int], writes: dict[tuple[str, int], Writes] | None = None) -> Tensor:
-    """The stream after every block `[layers, tokens, width]`; what is written is seen as it is from there on."""
+def _run(
+    model: Model, ids: Sequence[int], writes: dict[tuple[str, int], Writes] | None = None
+) -> tuple[Tensor, Tensor]:
+    """The stream after every block `[layers, tokens, width]`, as it is once written to; and the model's own logits at
+    the last token `[1, vocabulary]`."""
     places = [(SITE, layer) for layer in range(model.layers)]
     batch = torch.tensor([list(ids)], device=model.device)
     with write(model, writes or {}), read(model, places) as seen:
-        model.hf(input_ids=batch, use_cache=False, logits_to_keep=1)
-    return torch.stack([seen[place][0] for place in places])
+        own = model.hf(input_ids=batch, use_cache=False, logits_to_keep=1).logits[:, -1]
+    return torch.stack([seen[place][0] for place in places]), own
 
 
-class _Read:
-    """The read-outs of streams, a chunk of the vocabulary's rows at a time; beside them those of other streams."""
+def _read_out(
+    model: Model, ids: Sequence[int], streams: Tensor, own: Tensor, *, others: Tensor | None = None
+) -> tuple[Lens, NDArray[np.float64]]:
+    """The read-outs of streams, some cells at a time, and their total variation from those of other streams."""
+    layers, tokens, width = streams.shape
+    seams, flat = Seams(model, longest=1), streams.reshape(-1, width)
 
-    def __init__(self, model: Model, streams: Tensor, others: Tensor | None = None) -> None:
-        layers, tokens, width = streams.shape
-        seams, flat = Seams(model, longest=1), streams.reshape(-1, width)
-        room = FREE_SHARE * free_bytes(str(model.device))
-        step = max(1, int(room / (6 * model.vocabulary * 8)))
-        top_ids, shares, change = [], [], []
-        for start in range(0, len(flat), step):
-            share = readout.log_probabilities(seams.logits(flat[start : start + step])).exp()
-            best = share.topk(min(TOP, share.shape[1]), dim=1)
-            top_ids.append(best.indices.cpu().numpy())
-            shares.append(best.values.double().cpu().numpy())
-            if others is not None:
-                other = others.reshape(-1, width)[start : start + step]
-                apart = share - readout.log_probabilities(seams.logits(other)).exp()
-                change.append((apart.abs().sum(dim=1) / 2).double().cpu().numpy())
-        self.top_ids = np.concatenate(top_ids).reshape(layers, tokens, -1)
-        self.shares = np.concatenate(shares).reshape(layers, tokens, -1)
-        self.change = np.concatenate(change).reshape(layers, tokens) if change else np.zeros((layers, tokens))
+    def shares_of(states: Tensor) -> Tensor:
+        return readout.log_probabilities(seams.logits(states)).exp()
+
+    step = max(1, int(FREE_SHARE * free_bytes(str(model.device)) / (6 * model.vocabulary * 8)))
+    top_ids, shares, change, deviation = [], [], [], 0.0
+    for start in range(0, len(flat), step):
+        share = shares_of(flat[start : start + step])
+        best = share.topk(min(TOP, share.shape[1]), dim=1)
+        top_ids.append(best.indices.cpu().numpy())
+        shares.append(best.values.double().cpu().numpy())
+        if others is not None:
+            apart = share - shares_of(others.reshape(-1, width)[start : start + step])
+            change.append((apart.abs().sum(dim=1) / 2).double().cpu().numpy())
+        deviation = float((share[-1] - readout.log_probabilities(own)[0].exp()).abs().max())
+    grid = layers, tokens
+    found = Lens(
+        tuple(ids), np.concatenate(top_ids).reshape(*grid, -1), np.concatenate(shares).reshape(*grid, -1), deviation
+    )
+    return found, np.concatenate(change).reshape(grid) if change else np.zeros(grid)

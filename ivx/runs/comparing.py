@@ -53,7 +53,7 @@ FEWEST, MOST = 2, 6
 
 @dataclass(frozen=True)
 class Compared:
-    """What every checkpoint of a comparison is asked; by default what all pages ask at first sight, so that runs are shared.
+    """What every checkpoint of a comparison is asked; by default what all pages ask at first sight, to share runs.
 
     Attributes:
         task, against, source_token, target_format, samples, seed: as of the requests.

@@ -100,10 +100,30 @@ class Encoder:
             raise TaskError(f"the answer {answer!r} merges with the prompt's last token in this tokenizer")
         return after[len(before) :]
 
+    def free(self, text: str, *, chat: bool, what: str, most: int) -> tuple[int, ...]:
+        """Ids of a text that somebody wrote, as a prompt; as a user's turn, with `chat`.
+
+        Raises:
+            TaskError: it says nothing, or has more than `most` tokens; `what` names it there.
+        """
+        if not text.strip():
+            raise TaskError(f"the {what} is empty: write at least one word")
+        # A template writes the special tokens itself.
+        whole = self.tokenizer(self.chat(text), add_special_tokens=False)["input_ids"] if chat else self.ids(text)
+        if len(whole) > most:
+            raise TaskError(f"the {what} has {len(whole)} tokens, and at most {most} are shown: shorten it")
+        return tuple(whole)
+
+    def unknown(self, ids: Sequence[int]) -> int:
+        """How many of the tokens stand for words that the tokenizer does not know."""
+        return sum(i == self.tokenizer.unk_token_id for i in ids)
+
     def chat(self, text: str) -> str:
         """The text as a user's turn in the checkpoint's chat template, ready for the assistant's answer."""
         if not getattr(self.tokenizer, "chat_template", None):
-            raise TaskError("this checkpoint's tokenizer has no chat template: use the target format prompt")
+            raise TaskError(
+                "this checkpoint's tokenizer has no chat template: leave it out, as the target format prompt does"
+            )
         turn = [{"role": "user", "content": text}]
         return str(self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True))
 

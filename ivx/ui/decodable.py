@@ -75,7 +75,7 @@ def probes_panel(
     assert now is not None
     what = f"probe accuracy, {len(read.tasks)} tasks" if read is not None else "probe accuracy"
     if now.live:
-        what = f"{now.done} of {now.total} places" if now.total else jobs.waiting(requests[name], now)  # type: ignore[arg-type]
+        what = f"{now.done} of {now.total} places" if now.total else jobs.waiting(requests[name], now)
     parts.head("Linear separability", what)
     dumbbell_chart(read, asked.component, layer, p, layers=layers, row=row)
     if read is not None:

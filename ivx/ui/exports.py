@@ -18,12 +18,21 @@ from ivx.runs.request import BaseRequest
 COMMANDS = ("effects", "scan", "interactions", "separability", "erasure", "pathways")
 """Kinds that the command line knows."""
 
+Offered = tuple[str, str, Callable[[], str | bytes]]
+"""A label, how the file's name ends, and what makes its content."""
+
+
+def buttons(name: str, offered: Sequence[Offered]) -> None:
+    """A button a file; each is made when it is asked for."""
+    for label, ending, content in offered:
+        st.download_button(label, content, name + ending, on_click="ignore")
+
 
 def offer(result: Any, metric: str) -> None:
     """A button that opens what can be taken away; each file is made when it is asked for."""
     with st.popover("Export", width="stretch"):
         name = f"ivx-{result.run_id}"
-        offered: list[tuple[str, str, Callable[[], str | bytes]]] = [
+        offered: list[Offered] = [
             ("Zip: rows, figures, receipt, notebook", ".zip", lambda: archive.of_result(result, metric=metric)),
             ("Parquet, all rows", ".parquet", lambda: rows.parquet(result.table, result.receipt)),
             ("CSV, all rows", ".csv", lambda: sheet.csv(result.table)),
@@ -31,8 +40,7 @@ def offer(result: Any, metric: str) -> None:
         for part in _figures(result):
             offered.append((f"SVG, {part}", f"-{part}.svg", partial(_drawn, result, part, metric, pictures.svg)))
             offered.append((f"PNG, {part}", f"-{part}.png", partial(_drawn, result, part, metric, pictures.png)))
-        for label, ending, content in offered:
-            st.download_button(label, content, name + ending, on_click="ignore")
+        buttons(name, offered)
         for part in _figures(result):
             if told := caption(result, part, metric):
                 st.caption(f"Caption, {part}")
@@ -45,14 +53,13 @@ def offer(result: Any, metric: str) -> None:
 def offer_comparison(found: Comparison, metric: str) -> None:
     """The same for checkpoints side by side: every number with its interval, the maps, and how to get them again."""
     with st.popover("Export", width="stretch"):
-        offered: list[tuple[str, str, Callable[[], str | bytes]]] = [
+        offered: list[Offered] = [
             ("Parquet, every number", ".parquet", lambda: rows.parquet(found.tidy(metric), found.receipt)),
             ("CSV, every number", ".csv", lambda: sheet.csv(found.tidy(metric))),
         ]
         if all(member.effects is not None for member in found.members):
             offered.append(("SVG, maps and differences", ".svg", lambda: pictures.svg(found.figure(metric))))
-        for label, ending, content in offered:
-            st.download_button(label, content, f"ivx-{'-'.join(found.names)[:60]}{ending}", on_click="ignore")
+        buttons(f"ivx-{'-'.join(found.names)[:60]}", offered)
         names, task = ",".join(found.names), found.asked.task
         grafts = (", transplant=True", " --transplant") if found.transplants else ("", "")
         code = f"import ivx\nfound = ivx.compare({list(found.names)!r}, {task!r}{grafts[0]})\nfound.table"

@@ -52,7 +52,7 @@ def follow_several(requests: Mapping[str, Asked], *, draw: Callable[[Mapping[str
     st.fragment(look, run_every=view.tick() if live else None)()
 
 
-def waiting(request: Request, now: View) -> str:
+def waiting(request: Asked, now: View) -> str:
     """What stands where nothing can be drawn yet."""
     before = view.ahead(request)
     return waiting_for(now, f"waiting for its turn, {before} before it" if before else "waiting for its turn")
@@ -117,7 +117,7 @@ def stopped(request: Request) -> None:
         st.rerun()
 
 
-def ended_badly(request: Request, now: View) -> None:
+def ended_badly(request: Asked, now: View) -> None:
     """Why there is no result."""
     with st.columns([1.2, 1], gap="medium")[0]:
         if now.state == "refused":

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from ivx.analysis.result import Cell, Effects
+from ivx.analysis.together import Interactions
 from ivx.charts.figure import tile
 from ivx.charts.heatmap import Tile, heatmap
 from ivx.charts.palette import Palette
+from ivx.runs.patching import InteractionsRequest
 from ivx.ui import parts, view
 
 COLUMNS = [1, 1, 1.05]
@@ -103,10 +105,10 @@ def blank(p: Palette, *, columns: int = 6, layers: int = 8) -> None:
     st.vega_lite_chart(chart, theme=None, width="stretch")
 
 
-def prompts(result: Effects) -> None:
-    """The first sample's prompts as chips: what is taken from where, and put where."""
+def prompts(result: Effects | Interactions, *, other: bool = False) -> None:
+    """The first sample's prompts as chips: what is taken from where, and put where; from the `other` task's, if so."""
     sample, token, request = result.samples.rows[0], view.token_of(result), result.request
-    if request.direction != "denoise":
+    if not isinstance(request, InteractionsRequest) and request.direction != "denoise":
         parts.chips(
             [token(i) for i in sample.target] if request.direction == "noise" else [],
             -1,
@@ -119,12 +121,13 @@ def prompts(result: Effects) -> None:
             ),
         )
         return
-    taken, tag = taken_of(request.source_token, sample.t_inst, sample.keyword, len(sample.source))
+    told = result.samples.control[0] if other and result.samples.control else sample
+    taken, tag = taken_of(request.source_token, told.t_inst, told.keyword, len(told.source))
     first = {"last": len(sample.target) - 1}.get(request.position, sample.first)
     if request.position.lstrip("-").isdigit():
         first = int(request.position) % len(sample.target)
     parts.chips(
-        [token(i) for i in sample.source],
+        [token(i) for i in told.source],
         taken,
         [token(i) for i in sample.target],
         first,

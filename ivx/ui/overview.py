@@ -215,7 +215,7 @@ def _measured(name: str, request: BaseRequest, now: View | None) -> str:
     if now is None:
         return "nothing asked yet"
     if now.live:
-        return jobs.status(now) if now.total else jobs.waiting(request, now)  # type: ignore[arg-type]
+        return jobs.status(now) if now.total else jobs.waiting(request, now)
     what = {
         "effects": "resid_post, layer × position",
         "separability": "probe accuracy by layer",

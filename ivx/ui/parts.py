@@ -107,11 +107,9 @@ def trust(receipt: dict[str, Any], *, rows: str, more: Sequence[dict[str, Any]] 
     )
     if receipt.get("imported"):
         ticks = f"<span><b>imported</b>, not computed here; its maker says:</span>{ticks}"
+    run = f"<span>run <code>{escape(receipt['run'])}</code></span>" if "run" in receipt else ""
     how = escape(", ".join(receipt[key] for key in ("dtype", "device", "how")))
-    st.html(
-        f'<div class="ivx-trust">{ticks}<span>{how}</span>'
-        f"<span>{escape(rows)}</span><span>run <code>{escape(receipt['run'])}</code></span></div>"
-    )
+    st.html(f'<div class="ivx-trust">{ticks}<span>{how}</span><span>{escape(rows)}</span>{run}</div>')
 
 
 def distrust(receipt: dict[str, Any]) -> None:
@@ -154,16 +152,24 @@ def whisker(rows: Sequence[tuple[str, float, float, float, str]], p: Palette, *,
     return f"<table>{''.join(lines)}</table>"
 
 
-def signed_bars(rows: Sequence[tuple[str, float, str]], *, least: float = 0.0) -> str:
-    """Signed values as bars from one 0, as HTML rows: (name, value, colour); the scale ends no lower than `least`."""
-    reach = max([least, *(abs(value) for _, value, _ in rows)]) or 1.0
+def signed_bars(rows: Sequence[tuple[str, float | None, str]], *, least: float = 0.0) -> str:
+    """Signed values as bars from one 0, as HTML rows: (name, value, colour); a question mark where there is none.
+
+    The scale ends no lower than `least`.
+    """
+    reach = max([least, *(abs(value) for _, value, _ in rows if value is not None)]) or 1.0
     lines = "".join(
-        f'<tr><td style="width:34%">{escape(name)}</td><td><div class="ivx-signed"><i style="'
-        f'{"left" if value >= 0 else "right"}:50%;width:{46 * abs(value) / reach:.1f}%;background:{colour}"></i></div>'
-        f'</td><td class="num">{signed(value, 2)}</td></tr>'
+        f'<tr><td style="width:34%">{escape(name)}</td><td><div class="ivx-signed">'
+        + ("" if value is None else _signed_bar(value / reach, colour))
+        + f'</div></td><td class="num">{"?" if value is None else signed(value, 2)}</td></tr>'
         for name, value, colour in rows
     )
     return f"<table>{lines}</table>"
+
+
+def _signed_bar(share: float, colour: str) -> str:
+    side = "left" if share >= 0 else "right"
+    return f'<i style="{side}:50%;width:{46 * abs(share):.1f}%;background:{colour}"></i>'
 
 
 def series(colours: Sequence[tuple[str, str]], marks: Sequence[str]) -> None:

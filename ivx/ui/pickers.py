@@ -13,23 +13,28 @@ from ivx.ui import view
 SHOWN_METRICS = ("contrast", "logit", "logprob", "followed", "kl")
 
 
-def checkpoint_and_task(one: DeltaGenerator, two: DeltaGenerator) -> tuple[str, str]:
-    """The checkpoint in one place, its task in another."""
+def checkpoint(place: DeltaGenerator) -> str:
+    """The checkpoint: side by side while they are few."""
     names = view.checkpoints()
     view.from_url("checkpoint", "tiny-sft" if "tiny-sft" in names else names[0], names)
-    with one:
+    with place:
         if len(names) <= 4:
             chosen = st.segmented_control(
                 "Checkpoint", names, key="checkpoint", format_func=_short, required=True, width="stretch"
             )
         else:
             chosen = st.selectbox("Checkpoint", names, key="checkpoint", format_func=_short)
-    checkpoint = str(chosen or names[0])
-    tasks = list(catalogue.tasks(view.collection_of(checkpoint)))
+    return str(chosen or names[0])
+
+
+def checkpoint_and_task(one: DeltaGenerator, two: DeltaGenerator) -> tuple[str, str]:
+    """The checkpoint in one place, its task in another."""
+    name = checkpoint(one)
+    tasks = list(catalogue.tasks(view.collection_of(name)))
     tasks += [path for _, path in st.session_state.get(view.FILES, [])]
     view.from_url("task", "animal/colour", tasks)
     task = str(two.selectbox("Task (answer / contrast)", tasks, key="task", format_func=task_name))
-    return checkpoint, task
+    return name, task
 
 
 def metric(place: DeltaGenerator) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from ivx.analysis.benched import CONTROL, QUERIES, RANDOM, STRENGTHS, VECTOR, Point
 from ivx.analysis.maps import Column
 from ivx.analysis.metrics import find
 from ivx.analysis.result import Cell
@@ -35,6 +36,10 @@ DISTURBED = VECTORS | {
 Controls = Mapping[str, Against]
 
 
+FEW = 6
+"""Samples below which no test could find anything."""
+
+
 def named_controls(direction: str) -> Mapping[str, str]:
     """What each control is called where states are put in, and where a run is disturbed."""
     return VECTORS if direction == "denoise" else DISTURBED
@@ -58,7 +63,7 @@ def reading(
     hatched = sorted((c for c in cells if c.state == "control"), key=lambda c: -abs(c.value))
 
     def control(cell: Cell) -> str:
-        return _control(cell, against.get(cell.patch, {}), floor=floor, direction=direction)
+        return nearest_control(cell, against.get(cell.patch, {}), floor=floor, direction=direction)
 
     if not found:
         text = "No cell moves the answer more than its controls do: no evidence here."
@@ -81,7 +86,7 @@ def unbeaten(value: float, against: Controls, *, floor: float) -> list[str]:
     return sorted(left, key=lambda name: -against[name].mean * (1 if value >= 0 else -1))
 
 
-def _control(cell: Cell, against: Controls, *, floor: float, direction: str) -> str:
+def nearest_control(cell: Cell, against: Controls, *, floor: float, direction: str) -> str:
     """The control that comes nearest: of a cell that is no finding, among those that it does not beat."""
     if not against:
         return "no control"
@@ -141,6 +146,39 @@ def at_a_glance(checkpoint: str, cells: Sequence[Cell], probed: Sequence[ProbeCe
     if not told:
         return ""
     return f"In <b>{escape(checkpoint)}</b> it {', '.join(told[:-1])}{' and ' * (len(told) > 1)}{told[-1]}."
+
+
+def bench_reading(points: Sequence[Point], alpha: float, *, on: str) -> str:
+    """What the vector did at the chosen strength, and where it did most, from the numbers alone."""
+    at = {(point.role, point.strength): point for point in points}
+    own = at.get((VECTOR, alpha))
+    if own is None:
+        return ""
+    none = at[VECTOR, 0.0]
+    if alpha == 0:
+        return f"At α = 0 nothing is moved: {own.share:.0%} [{own.low:.0%}, {own.high:.0%}]."
+    others = [
+        f"{name} {at[role, alpha].share:.0%}"
+        for role, name in ((CONTROL, "another task’s"), (RANDOM, "a random one"))
+        if (role, alpha) in at
+    ]
+    what = "follows on" if on == QUERIES else "names one of the answers on"
+    text = (
+        f"At α = {alpha:g} it {what} <b>{own.share:.0%}</b> [{own.low:.0%}, {own.high:.0%}], without a vector on "
+        f"{none.share:.0%}; with {', '.join(others)}."
+    )
+    found = [point for point in points if point.role == VECTOR and point.state == "ok" and point.share > none.share]
+    if own.n < FEW:
+        return f"{text} {own.n} texts are too few for a test: give {FEW} or more."
+    if not found:
+        return f"{text} No strength does more than both controls: no evidence here."
+    best = max(found, key=lambda point: point.share)
+    last = max((point for point in points if point.role == VECTOR), key=lambda point: point.strength)
+    falls = f" At {last.strength:g} it is down to {last.share:.0%}." if last.high < best.low else ""
+    strengths = [point.strength for point in found]
+    on_from = [s for s in STRENGTHS if s >= strengths[0]] == strengths
+    where = f"from {strengths[0]:g} on" if on_from else f"at {', '.join(f'{s:g}' for s in strengths)}"
+    return f"{text} Beyond both controls {where}, most at {best.strength:g}.{falls}"
 
 
 def probe_reading(found: Separability, component: str, layer: int | None) -> str:

@@ -109,6 +109,13 @@ def _ago(when: float) -> str:
     return "just now"
 
 
+def _elsewhere(kind: str) -> str:
+    """Where a run can be seen that no page opens by itself."""
+    if kind in ("vectors", "transplant"):
+        return "It is a part of a comparison: the page Post-training shows it beside the others."
+    return f"No page draws a run of {kind} yet: `python -m ivx {kind}` prints it."
+
+
 def _one(store: Store, entry: Entry) -> None:
     parts.head(f"Run {entry.run}", STATES[entry.state])
     open_, pin, delete = st.columns(3, gap="small")
@@ -119,7 +126,7 @@ def _one(store: Store, entry: Entry) -> None:
         type="primary",
         width="stretch",
         disabled=page is None,
-        help=None if page else f"No page draws a run of {entry.kind} yet: `python -m ivx {entry.kind}` prints it.",
+        help=None if page else _elsewhere(entry.kind),
     ):
         view.open_run(entry.run, str(page))
     if not complete and open_.button(

@@ -121,7 +121,7 @@ def _draw(asked: Asked, requests: Mapping[str, BaseRequest], views: Views, p: Pa
         _empty(requests)
         return
     if now.state in ("refused", "failed"):
-        jobs.ended_badly(requests[name], now)  # type: ignore[arg-type]
+        jobs.ended_badly(requests[name], now)
         return
     read: Separability | None = now.result
     effects: Effects | None = None if act is None else act.result

@@ -192,10 +192,8 @@ def stop(views: Views, requests: Mapping[str, BaseRequest]) -> None:
     if not live:
         return
     done = sum(1.0 if not now.live else now.done / now.total if now.total else 0.0 for now in views.values() if now)
-    bar, button = st.columns([5, 1], gap="medium", vertical_alignment="center")
-    with bar:
-        parts.progress(round(1000 * done), 1000 * len(views))
-    if button.button("Stop, keep what is done", key="stop", width="stretch"):
+    parts.progress(round(1000 * done), 1000 * len(views))
+    if st.button("Stop, keep what is done", key="stop"):
         for name in live:
             view.leave(requests[name])
         st.rerun()

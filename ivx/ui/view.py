@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -117,6 +118,23 @@ def _token(checkpoint: str) -> Callable[[int], str]:
 
 def _shown(token: object) -> str:
     return str(token).replace("Ġ", "␣").replace("▁", "␣")
+
+
+@cache
+def has_chat_template(checkpoint: str) -> bool:
+    """Whether a checkpoint's tokenizer can put a text into a chat turn; from its files alone."""
+    folder = files.locate(checkpoint)
+    if any((folder / name).is_file() for name in ("chat_template.jinja", "chat_template.json")):
+        return True
+    told = folder / "tokenizer_config.json"
+    return told.is_file() and bool(json.loads(told.read_text(encoding="utf-8")).get("chat_template"))
+
+
+@cache
+def layers_of(checkpoint: str) -> int:
+    """How many layers a checkpoint has, from its config alone."""
+    told = files.read_config(files.locate(checkpoint), name=checkpoint)
+    return int(next(told[name] for name in ("num_hidden_layers", "n_layer", "num_layers") if name in told))
 
 
 def open_run(run: str, page: str) -> None:

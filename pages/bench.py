@@ -1,0 +1,18 @@
+"""How much of the vector does it take?"""
+
+from __future__ import annotations
+
+from ivx.ui import frame
+
+frame.begin()
+
+from ivx.ui import bench, parts  # noqa: E402  (the frame comes first)
+
+p = parts.theme()
+asked = bench.controls()
+parts.title(
+    "How much of the vector does it take?",
+    "The mean state of T_inst over all wordings of an instruction goes into prompts that were not told, at one layer "
+    "and at strength α: do they follow now?",
+)
+bench.show(asked, p)

@@ -8,9 +8,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 pytestmark = pytest.mark.browser
-PATIENCE = 120_000
+PATIENCE = 300_000
 TABLE = "[data-testid=ivx-stage]"
-MARK = "path[aria-roledescription='rect mark'], path[aria-label*='layer: ']"
 
 
 def opened(browser: Browser, url: str) -> Page:

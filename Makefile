@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 
 run: $(VENV)/.installed
 	@echo "ivx: http://127.0.0.1:$(PORT)"
-	$(BIN)/streamlit run app.py --server.port $(PORT)
+	$(BIN)/python -m ivx app --port $(PORT)
 
 test: $(VENV)/.installed-dev lint
 	@command -v chromium >/dev/null 2>&1 || [ -n "$$IVX_CHROMIUM" ] || { \

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ivx.analysis.compare import compare as compare
     from ivx.analysis.effects import effects as effects
     from ivx.analysis.erasure import erasure as erasure
     from ivx.analysis.game import game as game
@@ -29,6 +30,7 @@ _PLACES = {
     "interactions": "ivx.analysis.interactions",
     "game": "ivx.analysis.game",
     "pathways": "ivx.analysis.pathways",
+    "compare": "ivx.analysis.compare",
 }
 __all__ = sorted(_PLACES)
 

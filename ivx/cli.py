@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ivx
-from ivx import cli_pathways, cli_probes, cli_runs, cli_scan
+from ivx import cli_app, cli_compare, cli_pathways, cli_probes, cli_runs, cli_scan
 from ivx.errors import IvxError
 
 if TYPE_CHECKING:
+    from ivx.analysis.comparison import Comparison
     from ivx.analysis.flow import Pathways
     from ivx.analysis.result import Effects
     from ivx.analysis.together import Interactions
@@ -109,7 +110,9 @@ def _parser() -> argparse.ArgumentParser:
     cli_scan.add(commands)
     cli_probes.add(commands, loading)
     cli_pathways.add(commands)
+    cli_compare.add(commands)
     cli_runs.add(commands)
+    cli_app.add(commands)
     return parser
 
 
@@ -163,21 +166,19 @@ def report(
 def answered(kind: type[BaseRequest], asked: argparse.Namespace) -> Any:
     """The result of a request whose fields are the command's options: from the store, or computed and stored."""
     from ivx.models.load import load
-    from ivx.runs.computing import Busy, computed, stored
+    from ivx.runs import computing
     from ivx.runs.store import Store
 
     told = {field.name: getattr(asked, field.name) for field in fields(kind) if hasattr(asked, field.name)}
     for name in LISTS & told.keys():
         told[name] = tuple(filter(None, told[name].split(",")))
-    request, store = kind(**told), Store()
-    found = stored(store, request)
-    if found is not None:
-        return found
-    model = load(request.checkpoint, dtype=request.dtype, device=request.device, adapter=request.adapter)
-    try:
-        return computed(store, model, request, on_progress=bar if sys.stderr.isatty() else None)
-    except Busy:
-        raise IvxError("another process is computing this very run: wait for it, then ask again") from None
+    request = kind(**told)
+    return computing.answered(
+        Store(),
+        request,
+        load=lambda: load(request.checkpoint, dtype=request.dtype, device=request.device, adapter=request.adapter),
+        on_progress=bar if sys.stderr.isatty() else None,
+    )
 
 
 def check_out(path: Path | None) -> None:
@@ -231,7 +232,7 @@ def text(summary: dict[str, Any]) -> str:
     return "\n".join([*lines, *(f"note: {warning}" for warning in summary["warnings"])])
 
 
-def write(found: Effects | Interactions | Pathways, path: Path) -> None:
+def write(found: Effects | Interactions | Pathways | Comparison, path: Path) -> None:
     """Write the rows of a result; Parquet carries the receipt in its metadata."""
     from ivx.runs import rows, sheet
 

@@ -10,5 +10,5 @@ from ivx.ui import interactions, parts  # noqa: E402  (the frame comes first)
 
 p = parts.theme()
 request, what, metric = interactions.controls()
-parts.title("Do layers act together?", interactions.lede(request))
+parts.title(interactions.question(request), interactions.lede(request))
 interactions.show(request, what, metric, p)

@@ -46,7 +46,7 @@ def free_port() -> int:
 def serving(port: int | None = None, **environment: str) -> Iterator[str]:
     """A fresh server, on a free port unless one is named; yields its address."""
     port = port or free_port()
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    command = [sys.executable, "-m", "ivx", "app", "--port", str(port)]
     server = subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

@@ -104,9 +104,12 @@ def test_the_files_are_what_their_names_say(found: Effects, packed: bytes) -> No
     assert set(parts) == {
         *members.READ,
         *members.UNREAD,
-        *(f"{site}.{ending}" for site in ("resid_post", "z") for ending in ("vl.json", "svg", "png")),
+        *(f"{site}.{ending}" for site in ("resid_post", "z") for ending in ("vl.json", "svg", "png", "txt")),
     }
-    assert parts["z.png"].startswith(b"\x89PNG") and b"<svg" in parts["z.svg"] and b"log-prob, nats" in parts["z.svg"]
+    assert parts["z.png"].startswith(b"\x89PNG") and b"<svg" in parts["z.svg"]
+    assert b">z: log-prob<" in parts["z.svg"] and b">nats<" in parts["z.svg"]
+    told = parts["z.txt"].decode()
+    assert found.run_id in told and f"n = {len(found.samples.rows)}" in told and "in nats" in told
     assert json.loads(parts["z.vl.json"]) == json.loads(json.dumps(found.figures("logprob")["z"]))
     table = pq.read_table(io.BytesIO(parts["rows.parquet"]))
     assert table.equals(found.table) and json.loads(table.schema.metadata[b"ivx"])["run"] == found.run_id

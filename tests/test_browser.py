@@ -33,11 +33,15 @@ def finished(page: Page) -> None:
 @pytest.mark.parametrize(
     ("path", "question"),
     [
-        ("/", "Which states carry the instruction?"),
+        ("/", "Where does the instruction live?"),
+        ("/overview", "Where does the instruction live?"),
         ("/effects", "Which states carry the instruction?"),
+        ("/separability", "Can the instruction be read, and is what is read used?"),
         ("/interactions", "Do layers act together?"),
+        ("/pathways", "Do the two instructions take the same way?"),
         ("/lens", "What does one state change?"),
         ("/bench", "How much of the vector does it take?"),
+        ("/lessons", "At which layer does the instruction act most?"),
         ("/checkpoints", "Can this checkpoint be trusted?"),
         ("/tasks", "What is asked, and what does the model see?"),
         ("/runs", "What was computed, and does it still hold?"),
@@ -63,7 +67,7 @@ def test_a_map_a_click_and_the_card(browser: Browser, app: str) -> None:
     page.locator("path[aria-label*='column: 2'][aria-label*='layer: 4']").first.click()
     card = page.locator(CARD).first
     expect(card).to_contain_text("Layer 4", timeout=PATIENCE)
-    expect(card).to_contain_text("Against its control")
+    expect(card).to_contain_text("Against its controls")
     expect(card).to_contain_text("n = 40")
     page.wait_for_url("**cell=resid_post.4*", timeout=PATIENCE)
 
@@ -96,7 +100,7 @@ def test_the_export_is_an_archive_of_what_is_shown(browser: Browser, app: str, t
 
 
 def test_the_twin_acts_at_the_keyword_only(browser: Browser, app: str) -> None:
-    for source, said in (("t_inst", "no better than its control"), ("keyword", "differs from 0 and from its control")):
+    for source, said in (("t_inst", "no better than a control"), ("keyword", "differs from 0 and from its controls")):
         page = opened(browser, f"{app}/effects?checkpoint=tiny-sft-period&source={source}&cell=resid_post.2@0~-1")
         finished(page)
         expect(page.locator(CARD).first).to_contain_text("resid_post.2@0~-1", timeout=PATIENCE)
@@ -140,14 +144,14 @@ def test_pairs_fill_a_click_and_the_card_and_its_link(browser: Browser, app: str
     expect(page.get_by_text("estimate, exact value pending")).to_have_count(0)
     card = page.locator(CARD).first
     page.locator("path[aria-label*='column: 0'][aria-label*='layer: 3']").first.click()
-    expect(card).to_contain_text("Layers 0 and 3", timeout=PATIENCE)
-    expect(card).to_contain_text("Another task’s vectors")
+    expect(card).to_contain_text("L0 and L3", timeout=PATIENCE)
+    expect(card).to_contain_text("J against its control")
     page.wait_for_url("**pair=resid_post.0*", timeout=PATIENCE)
     page.locator("path[aria-label*='column: 0'][aria-label*='layer: 7']").first.click()
     expect(card).to_contain_text("Degenerate", timeout=PATIENCE)
     page.wait_for_url("**resid_post.7*", timeout=PATIENCE)
     other = opened(browser, page.url)
-    expect(other.locator(CARD).first).to_contain_text("Layers 0 and 7", timeout=PATIENCE)
+    expect(other.locator(CARD).first).to_contain_text("L0 and L7", timeout=PATIENCE)
     assert page.outside == other.outside == []  # type: ignore[attr-defined]
     other.close()
     page.close()

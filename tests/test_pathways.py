@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shlex
+import zipfile
+from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 import torch
+import vl_convert
 from transformers import AutoTokenizer
 
 import ivx
 from ivx.analysis import faithfulness
+from ivx.analysis.drawing import drawings, name_of
 from ivx.analysis.overlap import compared, jaccard, overlap
-from ivx.analysis.slots import Alignment, keys_of
+from ivx.analysis.parts import SCHEMA
+from ivx.analysis.saved import checked
+from ivx.analysis.slots import Alignment, Slot, keys_of
 from ivx.analysis.swept import Asked, swept
-from ivx.cli import main
+from ivx.cli import _parser, main
+from ivx.engine.paths import strongest
+from ivx.engine.surrogate import Surrogate
 from ivx.errors import AddressError, Cancelled, IvxError, TaskError
 from ivx.models.registry import EMBEDDED
-from ivx.runs.archive import of_result
-from ivx.runs.computing import computed, stored
+from ivx.runs.archive import keep, of_result, unpack
+from ivx.runs.computing import computed, result_of, stored
 from ivx.runs.replay import ReplayRequest, replay
 from ivx.runs.store import Store
 from ivx.runs.tracing import PathwaysRequest
@@ -205,22 +216,142 @@ def test_a_result_is_kept_whole_and_comes_back(tmp_path) -> None:
     assert stored(store, request) is None
     model = ivx.load("tiny-sft")
     fresh = computed(store, model, request, on_progress=lambda result, done, total: told.append((done, total)))
-    assert told[-1] == (32, 32) and fresh.table.num_rows == fresh.receipt["rows"]
+    assert told[-1] == (48, 48) and fresh.table.num_rows == fresh.receipt["rows"]
     again = stored(store, request)
     assert again.table.equals(fresh.table) and again.found == fresh.found
     assert (again.samples, again.there, again.heads) == (fresh.samples, fresh.there, fresh.heads)
     assert json.dumps(again.overlap().layers[0].__dict__) == json.dumps(fresh.overlap().layers[0].__dict__)
     assert again.summary()["heads"] == fresh.summary()["heads"]
     run = store.find(fresh.run_id)
-    with pytest.raises(IvxError, match="has no archive"):
-        of_result(again)
-    with pytest.raises(IvxError, match="holds no patched rows"):
-        replay(store, model, ReplayRequest("tiny-sft", fresh.run_id))
+    replayed = replay(store, model, ReplayRequest(fresh.run_id, "tiny-sft", rows=40))
+    assert {key[1] for key in replayed.rows} >= {"node", "head"} and replayed.largest < 1e-4
     context = run.kept("context")
     context["found"]["overlaps"][0]["layers"][0]["jaccard"] = "much"
     run.keep("context", context)
     with pytest.raises(IvxError, match="jaccard: expected is a finite number"):
         stored(store, request)
+
+
+def test_an_archive_comes_back_and_a_forged_one_does_not(found, tmp_path) -> None:
+    packed = of_result(found)
+    back = unpack(io.BytesIO(packed))
+    assert back.table.equals(found.table.replace_schema_metadata(None)) and back.result.found == found.found
+    assert back.receipt["imported"] and back.receipt["origin"] == found.run_id
+    store = Store(tmp_path)
+    kept = store.find(keep(back, store))
+    assert result_of(kept).head(4, 3) == found.head(4, 3)
+    with zipfile.ZipFile(io.BytesIO(packed)) as zipped:
+        assert {"here.svg", "there.png", "overlap.vl.json", "faithfulness-heads.svg"} <= set(zipped.namelist())
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "told"),
+    [
+        ("layer", 8 + 1, "column layer"),
+        ("head", 8, "column head"),
+        ("from", "elsewhere", "column from: expected is a slot of this run"),
+        ("run", "else", "column run"),
+        ("attention", 2.0, "column attention"),
+        ("value", float("inf"), "column value"),
+        ("value", None, "column value"),
+    ],
+)
+def test_rows_that_no_sweep_returns(found, column: str, value, told: str) -> None:
+    values = found.table[column].to_pylist()
+    at = next(i for i, kind in enumerate(found.table["kind"].to_pylist()) if kind == "edge")
+    values[at] = value
+    place = found.table.column_names.index(column)
+    forged = found.table.set_column(place, column, pa.array(values, SCHEMA.field(column).type))
+    with pytest.raises(IvxError, match=told):
+        checked(replace(found, table=forged))
+
+
+def test_slots_and_curves_that_no_sweep_returns(found) -> None:
+    def refused(told: str, **changed) -> None:
+        with pytest.raises(IvxError, match=told):
+            checked(replace(found, found=replace(found.found, **changed)))
+
+    assert checked(found) is found
+    slots = found.found.slots
+    refused("slots", slots={"here": slots["here"]})
+    refused("slots", slots={**slots, "here": (Slot("<b>", "x"),)})
+    refused("overlaps", overlaps=())
+    refused("overlaps", overlaps=(replace(found.overlap(), layers=found.overlap().layers[1:]),))
+    refused("curves", curves=(replace(found.faithfulness()[0], points=()),))
+    refused("explained", explained={"else": found.found.explained["here"]})
+    with pytest.raises(IvxError, match="each run, kind"):
+        doubled = pa.concat_tables([found.table, found.table.slice(0, 1)])
+        checked(replace(found, table=doubled, receipt={**found.receipt, "rows": doubled.num_rows}))
+
+
+def test_what_a_drawing_explains_is_the_sum_of_its_paths() -> None:
+    """Against every path listed one by one, on a model small enough."""
+    small = random_model("gpt2", tokenizer=TOKENIZER, check=False)
+    prompt = [5, 9, 3, 17]
+    run = Surrogate(small, [prompt])
+    every = strongest(run, 7, 11, k=100_000, slack=0, most=100_000)
+    assert every.settled
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        taken = rng.random((3, 4, 4, 4)) < 0.6
+        logits = run.along(torch.from_numpy(taken)[None])[0]
+        mine = sum(p.value for p in every.paths if all(taken[m.layer, m.head, m.end, m.start] for m in p.moves))
+        assert float(logits[7] - logits[11]) == pytest.approx(mine, abs=1e-9)
+    whole = run.along(torch.ones(1, 3, 4, 4, 4, dtype=torch.bool))
+    assert torch.allclose(whole, run.logits)
+
+
+def test_more_edges_explain_all_in_the_end(model, found) -> None:
+    shares = [one.share for one in found.found.explained["there"]]
+    assert abs(shares[-1] - 1) < 0.1 and abs(shares[0] - 1) > abs(shares[-1] - 1)
+    assert all(one.low <= one.share <= one.high for one in found.found.explained["here"])
+
+
+def test_attention_rows_are_the_models_own(model, found) -> None:
+    for layer, head in ((0, 1), (4, 3)):
+        row = found.row(layer, head, "after:1")
+        assert sum(part.attention for part in row) == pytest.approx(1, abs=1e-9)
+        assert [part.start for part in row] == [slot.key for slot in found.found.slots["here"]]
+    one = ivx.pathways(model, **TASK, samples=1, wording=3, ablation="none", paths=0)
+    ids = torch.tensor([one.samples.rows[0].instructed])
+    config = model.hf.config
+    before, config._attn_implementation = config._attn_implementation, "eager"
+    try:
+        weights = model.hf(input_ids=ids, output_attentions=True).attentions[4][0, 3, -1]
+    finally:
+        config._attn_implementation = before
+    mine = {part.start: part.attention for part in one.row(4, 3, "after:1")}
+    keys = keys_of(one.samples.rows[0], told=True, apart=True)
+    for key in set(keys):
+        at = [i for i, name in enumerate(keys) if name == key]
+        assert mine[key] == pytest.approx(float(weights[at].sum()), abs=1e-6), "its softmax is in float32"
+
+
+def test_a_head_is_the_mean_of_its_samples(found) -> None:
+    part = found.head(4, 3)
+    assert part.value == pytest.approx(found.by_head()[4, 3]) and part.low < part.value < part.high
+    assert found.strongest(30) == [p for p in found.edges() if p.start != p.end][:30]
+
+
+def test_a_drawing_tells_shared_from_own(found) -> None:
+    here, there = drawings(found, 20)
+    assert len(here.edges) == len(there.edges) == 20 and max(r.width for d in (here, there) for r in d.ribbons) == 1
+    assert name_of(here.edges[0]) in here.shared and name_of(here.edges[0]) in there.shared
+    own = {(p.layer, p.head, p.start, p.end) for p in here.edges} - {
+        (p.layer, p.head, p.start, p.end) for p in there.edges
+    }
+    assert len(own) == 20 - len(here.shared)
+    assert {ribbon.kind for ribbon in here.ribbons} >= {"shared", "toward"}
+    assert sum(len([e for e in here.edges if e.layer == r.layer]) > 0 for r in here.ribbons) == len(here.ribbons)
+    assert here.labels[here.marked] == "t_inst" or found.found.slots["here"][here.marked].key == "t_inst"
+
+
+def test_figures_are_drawn_without_a_browser(found) -> None:
+    specs = found.figures()
+    assert list(specs) == ["here", "there", "overlap", "faithfulness-heads", "faithfulness-edges"]
+    for spec in specs.values():
+        assert "<svg" in vl_convert.vegalite_to_svg(spec, allowed_base_urls=[]) and "params" not in spec["layer"][-1]
+    assert len(found.chart().to_dict()["hconcat"]) == 3
 
 
 def test_what_progress_raises_ends_the_work(model) -> None:
@@ -256,6 +387,17 @@ def test_on_the_command_line(capsys) -> None:
     assert "parts sum to the logits with cosine" in capsys.readouterr().out
     assert main([*asked, "--of", "rank"]) == 2
     assert "use contrast, logit" in capsys.readouterr().err
+
+
+def test_what_is_written_to_compute_it_again_is_that_request() -> None:
+    from ivx.ui.exports import in_python, in_shell
+
+    request = PathwaysRequest("tiny-sft", "animal/colour", wording=0, published=True, traced=1, of="logit")
+    told = _parser().parse_args(shlex.split(in_shell(request, "logit"))[3:])
+    assert all(
+        getattr(told, name) == getattr(request, name) for name in ("wording", "published", "traced", "of", "task")
+    )
+    assert "ivx.pathways('tiny-sft', 'animal/colour', samples=40, of='logit', wording=0" in in_python(request, "logit")
 
 
 def test_batches_change_nothing(model, monkeypatch: pytest.MonkeyPatch) -> None:

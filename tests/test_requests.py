@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 import pytest
 
 from ivx.errors import IvxError
+from ivx.runs.comparing import TransplantRequest, VectorsRequest
 from ivx.runs.patching import EffectsRequest, GameRequest, InteractionsRequest, ScanRequest
 from ivx.runs.probing import ErasureRequest, SeparabilityRequest
 from ivx.runs.request import BaseRequest
@@ -43,6 +44,8 @@ CHANGED = {
     "ablation": "zero",
     "edge_check": True,
     "published": True,
+    "vectors": "0123456789ab",
+    "matched": True,
 }
 BY_FINGERPRINT = {"checkpoint": "elsewhere", "task": "other", "tasks": ("others",)}
 """They enter a run's name by what they are, not by what they are called."""
@@ -54,12 +57,15 @@ KINDS = (
     SeparabilityRequest,
     ErasureRequest,
     PathwaysRequest,
+    VectorsRequest,
+    TransplantRequest,
 )
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_field_changes_the_run(kind: type[BaseRequest]) -> None:
-    asked = kind("tiny-sft", ("all",) if kind is SeparabilityRequest else "animal/colour")
+    needed = {"vectors": "ba9876543210"} if kind is TransplantRequest else {}
+    asked = kind("tiny-sft", ("all",) if kind is SeparabilityRequest else "animal/colour", **needed)
     changed = CHANGED | ({"position": "keyword"} if kind is SeparabilityRequest else {})
     if kind is InteractionsRequest:
         asked = replace(asked, sites=("mlp_out",))  # a site that layers and components both have

@@ -1,7 +1,8 @@
-"""The Separability page as a person meets it: move a layer, pick wordings, click a dot; a stored run of each kind."""
+"""The Separability page as a person meets it: move a layer, pick wordings, click a dot."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -27,7 +28,7 @@ def test_what_is_read_and_what_acts_is_told_by_count() -> None:
     told = read_and_act("a <b>", probes, [cell("control", 4.0, layer=0), cell("zero", 0.0, layer=1)])
     assert "a &lt;b&gt;" in told and "read at 2 of 3 layers (70% to 90%)" in told
     assert "none</b> acts beyond its control" in told
-    acting = [cell("ok", 2.0, layer=0), cell("ok", 3.0, layer=2), cell("estimate", 9.0, layer=1)]
+    acting = [replace(cell("ok", 2.0, layer=0), control=0.1), cell("ok", 3.0, layer=2), cell("estimate", 9.0, layer=1)]
     told = read_and_act("a", probes, acting)
     assert "1 acts beyond its</b> control, most L0, +2.00 against +0.10" in told, "L2 cannot be read: it does not count"
     assert read_and_act("a", [], acting) == read_and_act("a", probes, []) == ""
@@ -49,10 +50,12 @@ def ready(page: Page) -> None:
     """Every component of the checkpoint is probed."""
     expect(page.get_by_text("read at 8 of 8 layers")).to_be_visible(timeout=LONG)
     expect(page.get_by_text("Stop, keep what is done")).to_have_count(0, timeout=LONG)
+    expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("slider")).to_have_count(1, timeout=PATIENCE)  # what was drawn before is gone
 
 
 def chart(page: Page, key: str) -> Locator:
-    return page.locator(f"[class*='st-key-{key}-']")
+    return page.locator(f"[class*='st-key-{key}']")
 
 
 def three(dots: list[dict[str, float]]) -> tuple[float, float, float, float]:
@@ -82,7 +85,7 @@ def test_move_a_layer_pick_three_wordings_and_click_a_dot(browser: Browser, app:
     expect(card).to_contain_text("Layer 0", timeout=PATIENCE)
     page.wait_for_url("**layer=0**", timeout=PATIENCE)
 
-    plane = chart(page, "plane")
+    plane = chart(page, "plane-")
     dots = plane.locator("path[aria-roledescription='circle']")
     expect(dots).to_have_count(520, timeout=PATIENCE)
     plane.scroll_into_view_if_needed()
@@ -93,27 +96,36 @@ def test_move_a_layer_pick_three_wordings_and_click_a_dot(browser: Browser, app:
     page.mouse.move((left + right) / 2, (top + bottom) / 2)
     page.mouse.move(right, bottom)
     page.mouse.up()
-    listed = page.get_by_test_id("ivx-wordings").locator("li")
+    listed = page.get_by_test_id("ivx-wordings").locator("div")
     expect(listed).to_have_count(3, timeout=PATIENCE)
     picked = listed.all_inner_texts()
     assert all(len(text.split()) > 3 for text in picked)
-    page.wait_for_url("**lasso=resid_post.0.pca**", timeout=PATIENCE)
+    page.wait_for_url("**lasso=**", timeout=PATIENCE)
 
-    page.locator("[class*='st-key-headline-'] path[aria-label*='layer: 5'][aria-label*='attn_out']").first.click()
+    page.locator("[class*='st-key-headline-'] path[aria-label*='attn_out L5:']").first.click()
     expect(card).to_contain_text("Layer 5", timeout=PATIENCE)
     expect(card).to_contain_text("attn_out.5@0~-1")
     page.wait_for_url("**component=attn_out**layer=5**", timeout=PATIENCE)
+    ready(page)
     marked = chart(page, "bells").locator("text").filter(has_text="L5")
     expect(marked).to_have_css("font-weight", "700", timeout=PATIENCE)
-    outlined = chart(page, "acts").locator("path[aria-label*='selected: true'], path[stroke-width='2.2']")
+    outlined = chart(page, "acts-").locator("path[aria-label*='selected: true'], path[stroke-width='2.2']")
     expect(outlined).to_have_count(1, timeout=PATIENCE)
     expect(page.get_by_text("Wordings, layer 5")).to_be_visible()
-    ready(page)
+    assert listed.all_inner_texts() == picked, "the same wordings, seen in another component"
+
+    page.get_by_role("button", name="Erase what is read, patch the rest").click()
+    expect(card).to_contain_text("without as much at random", timeout=LONG)
 
     other = opened(browser, page.url)
     ready(other)
     expect(other.locator(CARD).last).to_contain_text("attn_out.5@0~-1", timeout=PATIENCE)
-    assert other.get_by_test_id("ivx-wordings").locator("li").all_inner_texts() == picked
+    expect(other.locator(CARD).last).to_contain_text("without as much at random", timeout=PATIENCE)
+    assert other.get_by_test_id("ivx-wordings").locator("div").all_inner_texts() == picked
     assert page.outside == other.outside == []  # type: ignore[attr-defined]
+    run = page.locator(".ivx-trust code").last.inner_text()
+    other.goto(f"{app}/separability?run={run}&layer=3")
+    expect(other.get_by_text(f"Run {run}: tiny-sft-period")).to_be_visible(timeout=PATIENCE)
+    expect(other.get_by_text("Told to be, layer 3")).to_be_visible(timeout=PATIENCE)
     other.close()
     page.close()

@@ -15,18 +15,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
 from scipy.linalg import lstsq
 
 from ivx.analysis.erased import ROLES, ROWS, Erasure, Progress
 from ivx.analysis.projection import shrunk
-from ivx.analysis.rows import instruction_of, opened, opening, prepared, told
+from ivx.analysis.rows import instruction_of, opened, opening, prepared, told, written
 from ivx.analysis.separability import examples_of
 from ivx.analysis.splits import Examples, Split
 from ivx.analysis.statistics import Array
 from ivx.analysis.table import labelled
 from ivx.engine.capture import Captured, capture, capture_singly
-from ivx.engine.free import patched
 from ivx.models.model import Model
 from ivx.runs.probing import ErasureRequest
 from ivx.tasks import catalogue
@@ -110,7 +108,7 @@ def compute(
     bare = known is None or not known.filter((pc.field("role") == "effect") & (pc.field("patch") == "")).num_rows
     finished = opening(_labelled(instructed, "told", ""), known)
     if bare:
-        finished.append(_labelled(_patched(model, rows, [("", None)]), "effect", request.component))
+        finished.append(_labelled(written(model, rows, [("", None)]), "effect", request.component))
 
     def result() -> Erasure:
         table = pa.concat_tables(finished)
@@ -145,7 +143,7 @@ def again(
         beat()
         role, patch, k = row["role"], row["patch"], row["sample"]
         vector = learnt.vectors(int(patch.split("@")[0].split(".")[1]))[role][[k]]
-        table = _patched(model, [samples.rows[k]], [(patch, vector)])
+        table = written(model, [samples.rows[k]], [(patch, vector)])
         names.append((role, row["site"], patch, k))
         before.append(row["logit"])
         now.append(table["logit"][0].as_py())
@@ -221,7 +219,7 @@ def fold_of(family: str, examples: Examples, splits: Sequence[Split]) -> int:
 def _rows(model: Model, rows: Sequence[Sample], address: str, vectors: dict[str, Array]) -> list[pa.Table]:
     """The rows of one layer by role, the whole vectors first."""
     whole, n = next(iter(vectors.values())), len(rows)
-    found = _patched(model, rows, [(address, values) for values in vectors.values()])
+    found = written(model, rows, [(address, values) for values in vectors.values()])
     lengths = np.linalg.norm(whole, axis=1)
     return [
         _labelled(
@@ -232,16 +230,6 @@ def _rows(model: Model, rows: Sequence[Sample], address: str, vectors: dict[str,
         )
         for k, (role, values) in enumerate(vectors.items())
     ]
-
-
-def _patched(model: Model, rows: Sequence[Sample], patches: Sequence[tuple[str, Array | None]]) -> pa.Table:
-    return patched(
-        model,
-        target=[s.target for s in rows],
-        answer=[s.answer_id for s in rows],
-        contrast=[s.contrast_id for s in rows],
-        patches=[(address, None if v is None else torch.from_numpy(v).to(model.dtype)) for address, v in patches],
-    )
 
 
 def _labelled(table: pa.Table, role: str, site: str, *, moved: Array | None = None) -> pa.Table:

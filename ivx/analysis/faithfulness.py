@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ivx.analysis.slots import numbered
 from ivx.analysis.statistics import RESAMPLES, Array
 from ivx.engine.asked import by_length
 from ivx.engine.estimate import states_of
@@ -217,12 +218,11 @@ def of_edges(
         keys: slots of each sample's tokens.
         pairs: slots (from, to).
     """
-    place = {pair: i for i, pair in enumerate(pairs)}
     total = model.layers * model.heads * len(pairs)
     first = np.arange(0, total, len(pairs)).reshape(model.layers, model.heads, 1, 1)
     numbers = []
     for found in keys:
-        pair = np.array([[place.get((start, end), -1) for start in found] for end in found])
+        pair = numbered(found, pairs)
         numbers.append(np.where(pair < 0, total, first + pair))
 
     def run(members: Sequence[int], kept: NDArray[np.bool_]) -> Tensor:

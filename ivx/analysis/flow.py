@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
+import altair as alt
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ivx.analysis import overlap as overlaps
+from ivx.analysis.explained import Explained
 from ivx.analysis.faithfulness import Curve
 from ivx.analysis.overlap import Overlap
 from ivx.analysis.parts import Part
 from ivx.analysis.slots import Slot, coarse
-from ivx.analysis.statistics import Array
+from ivx.analysis.statistics import Array, mean_interval
 from ivx.engine.paths import Path, by_heads
 from ivx.engine.published import Published
 from ivx.errors import IvxError
@@ -24,6 +26,8 @@ from ivx.tasks.samples import Sample, Samples
 
 LISTED = 10
 """Heads, edges and paths in a summary."""
+DRAWN = 400
+"""Edges that are kept at hand for drawings."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,10 @@ class Fidelity:
 
 @dataclass(frozen=True)
 class Found:
-    """What is in no table: slots by kind of run, comparisons, causal curves, and paths."""
+    """What is in no table: slots by kind of run, what drawings of it explain, comparisons, causal curves, and paths."""
 
     slots: dict[str, tuple[Slot, ...]]
+    explained: dict[str, tuple[Explained, ...]]
     overlaps: tuple[Overlap, ...]
     curves: tuple[Curve, ...]
     traced: tuple[Traced, ...]
@@ -88,15 +93,39 @@ class Pathways:
             run: `here`, `there`, `bare` or `patched`.
             layer: of this block only; −1 is the embeddings.
         """
-        table, whole = self._means(run, kind), self.total(run)
+        table = self._means(run, kind)
         if layer is not None:
             table = table.filter(pc.field("layer") == layer)
         order = np.argsort(-np.abs(table["value"].to_numpy()), kind="stable")
-        columns = [
-            table[name].take(order).to_pylist() for name in ("layer", "head", "from", "to", "value", "low", "high")
-        ]
-        rows = zip(*columns, strict=True)
-        return [Part(run, kind, *row, share=row[4] / whole if whole else 0.0) for row in rows]  # type: ignore[misc]
+        return self._told(table.take(order), run, kind)
+
+    def strongest(self, n: int, *, run: str = "here") -> list[Part]:
+        """The n strongest edges between tokens: those that a drawing shows."""
+        if run not in self._strongest or len(self._strongest[run]) < n:
+            table = self._means(run, "edge")
+            between = pc.not_equal(table["from"], table["to"]).to_numpy()
+            size = np.where(between, np.abs(table["value"].to_numpy()), -1.0)
+            most = min(max(n, DRAWN), int(between.sum()))
+            top = np.argpartition(-size, most - 1)[:most] if most else np.zeros(0, int)
+            self._strongest[run] = self._told(table.take(top[np.lexsort((top, -size[top]))]), run, "edge")
+        return self._strongest[run][:n]
+
+    def row(self, layer: int, head: int, end: str, *, run: str = "here") -> list[Part]:
+        """All edges of one head into one slot, as the slots stand: its attention row, and what each is worth."""
+        key = (run, layer, head, end)
+        if key not in self._rows:
+            table = self._means(run, "edge")
+            into = (pc.field("layer") == layer) & (pc.field("head") == head) & (pc.field("to") == end)
+            order = {slot.key: i for i, slot in enumerate(self.found.slots[run])}
+            told = self._told(table.filter(into), run, "edge")
+            self._rows[key] = sorted(told, key=lambda part: order[str(part.start)])
+        return self._rows[key]
+
+    def _told(self, table: pa.Table, run: str, kind: str) -> list[Part]:
+        whole, names = self.total(run), ("layer", "head", "from", "to", "value", "low", "high", "attention")
+        columns = [table[name].to_pylist() for name in names]
+        shares = [value / whole if whole else 0.0 for value in columns[4]]
+        return [Part(run, kind, *row) for row in zip(*columns, shares, strict=True)]
 
     def nodes(self, run: str = "here") -> list[Part]:
         """Every token slot behind every block, strongest first."""
@@ -108,10 +137,23 @@ class Pathways:
 
     def by_head(self, run: str = "here") -> dict[tuple[int, int], float]:
         """What each head is worth over all tokens, strongest first."""
-        found: dict[tuple[int, int], float] = defaultdict(float)
-        for part in self.parts("head", run=run):
-            found[part.layer, part.head] += part.value  # type: ignore[index]
-        return dict(sorted(found.items(), key=lambda pair: -abs(pair[1])))
+        table = self._means(run, "head")
+        at = table["layer"].to_numpy() * self.heads + table["head"].to_numpy()
+        sums = np.bincount(at, weights=table["value"].to_numpy(), minlength=self.layers * self.heads)
+        order = np.argsort(-np.abs(sums), kind="stable")
+        return {divmod(int(i), self.heads): float(sums[i]) for i in order}
+
+    def head(self, layer: int, head: int, *, run: str = "here") -> Part:
+        """One head over all tokens, with its interval over samples."""
+        key = (run, layer, head)
+        if key not in self._heads:
+            each = self._means(run, "head", each=True)
+            values = each.filter((pc.field("layer") == layer) & (pc.field("head") == head))["value"].to_numpy()
+            low, high = (float(end[0]) for end in mean_interval(values[None], seed=self.request.seed))
+            value, whole = float(values.mean()), self.total(run)
+            share = value / whole if whole else 0.0
+            self._heads[key] = Part(run, "head", layer, head, None, None, value, low, high, None, share)
+        return self._heads[key]
 
     def paths(self, k: int = LISTED) -> list[tuple[int, Path]]:
         """The k strongest paths of the traced samples, each with its sample's number."""
@@ -153,12 +195,26 @@ class Pathways:
         """The curves of the causal check; none where it was left out, or the model does nothing here."""
         return self.found.curves
 
+    def figures(self) -> dict[str, dict[str, Any]]:
+        """Vega-Lite specs for print: both flows, the overlap by layer, and the causal check's curves."""
+        from ivx.analysis.drawing import figures
+
+        return figures(self)
+
+    def chart(self) -> alt.HConcatChart:
+        """Both flows and the overlap, side by side."""
+        from ivx.charts.figure import beside
+
+        drawn = self.figures()
+        return beside([drawn[name] for name in ("here", "there", "overlap")])
+
     def summary(self) -> dict[str, Any]:
         """The result in short, ready for JSON."""
         return {
             **self.receipt,
             "total": {run: self.total(run) for run in self.found.slots},
             "fidelity": _plain(self.found.fidelity),
+            "explained": {run: [asdict(one) for one in found] for run, found in self.found.explained.items()},
             "heads": [
                 {"layer": layer, "head": head, "value": value, "share": value / self.total()}
                 for (layer, head), value in list(self.by_head().items())[:LISTED]
@@ -169,12 +225,35 @@ class Pathways:
             "faithfulness": [asdict(curve) for curve in self.found.curves],
         }
 
-    def _means(self, run: str, kind: str) -> pa.Table:
-        wanted = (pc.field("run") == run) & (pc.field("kind") == kind) & pc.field("item").is_null()
-        found = self.table.filter(wanted)
+    def _means(self, run: str, kind: str, *, each: bool = False) -> pa.Table:
+        """Rows of one kind: means, or those of `each` sample."""
         if run not in self.found.slots:
             raise IvxError(f"there are no {run!r} runs here: use one of {', '.join(self.found.slots)}")
-        return found
+        if (run, kind, each) not in self._known:
+            item = pc.field("item").is_valid() if each else pc.field("item").is_null()
+            wanted = (pc.field("run") == run) & (pc.field("kind") == kind) & item
+            self._known[run, kind, each] = self.table.filter(wanted)
+        return self._known[run, kind, each]
+
+    @cached_property
+    def _known(self) -> dict[tuple[str, str, bool], pa.Table]:
+        """Rows that were asked for."""
+        return {}
+
+    @cached_property
+    def _rows(self) -> dict[tuple[str, int, int, str], list[Part]]:
+        """Attention rows that were asked for."""
+        return {}
+
+    @cached_property
+    def _heads(self) -> dict[tuple[str, int, int], Part]:
+        """Heads that were asked for, whose intervals take a moment."""
+        return {}
+
+    @cached_property
+    def _strongest(self) -> dict[str, list[Part]]:
+        """The strongest edges of runs that were asked for."""
+        return {}
 
     def _coarse_pairs(self) -> set[tuple[str, str]]:
         edges = self._means("here", "edge")

@@ -13,7 +13,7 @@ class PairCell:
         first, second: addresses of the players; `patch` is that of both.
         j, low, high: J(a, b) = f(ab) − f(a) − f(b), with its 95 % bootstrap interval.
         p, p_control: sign flips of J, and of its excess over the control's J, adjusted over the map's pairs.
-        control_j: J of the same pair with another task's vectors.
+        control_j, control_low, control_high: J of the same pair with another task's vectors, with its interval.
         single_first, single_second, both: f(a), f(b), f(ab).
         gain, gain_low: f(ab) over the better of the two, and the lower end of the interval of what is gained over
             either.
@@ -34,6 +34,8 @@ class PairCell:
     p: float | None = None
     p_control: float | None = None
     control_j: float | None = None
+    control_low: float | None = None
+    control_high: float | None = None
     single_first: float | None = None
     single_second: float | None = None
     both: float | None = None
@@ -62,6 +64,8 @@ class TripleCell:
     p: float | None
     p_control: float | None
     control_j: float | None
+    control_low: float | None
+    control_high: float | None
     together: float
     degenerate: str
     state: str

@@ -36,10 +36,12 @@ SCHEMA = pa.schema(
         ("high", pa.float64()),
         ("first_half", pa.float64()),
         ("second_half", pa.float64()),
+        ("attention", pa.float64()),
     ]
 )
 """`run`: here, there, bare or patched. `layer` −1 is the embeddings, and the last one but one more what is behind the
-blocks. `item` is a sample's number; null is the mean over samples, of which alone there are interval and halves."""
+blocks. `item` is a sample's number; null is the mean over samples, of which alone there are interval and halves, and,
+of edges, the attention that they are read with."""
 INTERVALS = 2_000
 """Parts of a kind that get an interval: the strongest."""
 
@@ -58,6 +60,7 @@ class Part:
     value: float
     low: float | None
     high: float | None
+    attention: float | None
     share: float
 
 
@@ -80,7 +83,8 @@ def table_of(parts: Parts, *, seed: int = 0) -> pa.Table:
             at = [(layer + first, None, None, slot) for layer in range(values.shape[1]) for slot in slots]
         found.append(_means(parts, kind, values.reshape(len(values), -1), at, seed))
     at = [(layer, head, *pair) for layer in range(layers) for head in range(heads) for pair in parts.pairs]
-    found.append(_means(parts, "edge", parts.edges.reshape(len(parts.edges), -1), at, seed))
+    edges = parts.edges.reshape(len(parts.edges), -1)
+    found.append(_means(parts, "edge", edges, at, seed, attention=parts.attention.ravel()))
     rows = [row for item in range(len(parts.total)) for row in _of_sample(parts, item)]
     return pa.concat_tables([*found, pa.Table.from_pylist(rows, schema=SCHEMA)])
 
@@ -88,7 +92,9 @@ def table_of(parts: Parts, *, seed: int = 0) -> pa.Table:
 Place = tuple[int | None, int | None, str | None, str | None]
 
 
-def _means(parts: Parts, kind: str, values: Array, at: Sequence[Place], seed: int) -> pa.Table:
+def _means(
+    parts: Parts, kind: str, values: Array, at: Sequence[Place], seed: int, *, attention: Array | None = None
+) -> pa.Table:
     """Rows of means of `values` `[samples, parts]`."""
     mean, half = values.mean(axis=0), [values[k::2] for k in (0, 1)]
     first, second = (part.mean(axis=0) if len(part) else mean for part in half)
@@ -96,8 +102,9 @@ def _means(parts: Parts, kind: str, values: Array, at: Sequence[Place], seed: in
     strongest = np.argsort(-np.abs(mean), kind="stable")[:INTERVALS]
     low[strongest], high[strongest] = mean_interval(values[:, strongest].T, seed=seed)
     layer, head, start, end = zip(*at, strict=True)
-    n = len(at)
-    columns = [[parts.name] * n, [kind] * n, layer, head, start, end, [None] * n, mean, low, high, first, second]
+    n, none = len(at), [None] * len(at)
+    given = none if attention is None else attention
+    columns = [[parts.name] * n, [kind] * n, layer, head, start, end, none, mean, low, high, first, second, given]
     return pa.table(
         [pa.array(column, field.type, from_pandas=True) for column, field in zip(columns, SCHEMA, strict=True)],
         schema=SCHEMA,

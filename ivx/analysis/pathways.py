@@ -16,15 +16,18 @@ from typing import Any
 import pyarrow as pa
 
 from ivx.analysis import faithfulness
+from ivx.analysis.explained import explained
 from ivx.analysis.faithfulness import Curve
 from ivx.analysis.flow import Fidelity, Found, Pathways, Traced
 from ivx.analysis.maps import column_at, columns_of
 from ivx.analysis.overlap import Overlap, overlap
 from ivx.analysis.parts import SCHEMA, table_of
+from ivx.analysis.retraced import Key, retraced
 from ivx.analysis.rows import instruction_of, opened, prepared
 from ivx.analysis.slots import SHARED, Alignment
 from ivx.analysis.swept import Asked, Parts, swept
 from ivx.engine.estimate import states_of
+from ivx.engine.fidelity import Fidelity as Reconstructed
 from ivx.engine.fidelity import prove, reconstructed
 from ivx.engine.frozen import softcap
 from ivx.engine.paths import strongest
@@ -38,7 +41,8 @@ from ivx.tasks.samples import Sample, Samples, build
 from ivx.tasks.task import Pair, Task
 
 Progress = Callable[[Pathways, int, int], None]
-"""Called with the result so far, without rows until all are there, and how many of how many runs are done."""
+"""Called with the result so far, and how many of how many runs are done. All rows come at once, comparisons and curves
+one after another behind them."""
 LEAST = 4
 """Samples that halving, ranking and trying take."""
 SUMMED = 4
@@ -73,11 +77,11 @@ def compute(
             "this model caps its logits softly at the end; what is split is the logit before that"
         )
     kinds = _kinds(model, request, here.rows, there)
-    done, total = 0, len(kinds) * len(here.rows)
-    parts: dict[str, Parts] = {}
-    found = Found({}, (), (), (), Fidelity(1.0, 1.0, 0.0, ()))
+    drawn = kinds[:2]
+    done, total = 0, (len(kinds) + len(drawn)) * len(here.rows)
+    table, found = SCHEMA.empty_table(), Found({}, {}, (), (), (), Fidelity(1.0, 1.0, 0.0, ()))
 
-    def result(table: pa.Table, found: Found) -> Pathways:
+    def result() -> Pathways:
         told = {**receipt, "rows": table.num_rows, "seconds": round(time.perf_counter() - began, 3)}
         return Pathways(request, table, here, there, model.layers, model.heads, found, told)
 
@@ -85,21 +89,38 @@ def compute(
         nonlocal done
         done += runs
         if on_progress is not None:
-            on_progress(result(SCHEMA.empty_table(), found), done, total)
+            on_progress(result(), done, total)
 
-    for asked in kinds:
-        parts[asked.name] = swept(model, asked, beat=beat)
+    parts = {asked.name: swept(model, asked, beat=beat) for asked in kinds}
+    worst = _fidelity(model, here.rows)
+    deviation = max(part.deviation for part in parts.values())
+    slots = {name: part.alignment.slots for name, part in parts.items()}
+    found = replace(found, slots=slots, fidelity=Fidelity(*worst, deviation, ()))
+    table = pa.concat_tables([table_of(part, seed=request.seed) for part in parts.values()])
+    beat(0)
+    for asked in drawn:
+        share = explained(model, asked, parts[asked.name], seed=request.seed, beat=beat)
+        found = replace(found, explained={**found.explained, asked.name: share})
+    found = replace(found, overlaps=_overlaps(request, parts))
+    beat(0)
+    found = replace(found, curves=_curves(model, request, here.rows, parts["here"], beat))
     traced, sums = _traced(model, request, here.rows, beat)
-    told = [reconstructed(model, sample.instructed) for sample in here.rows[:SUMMED]]
-    worst = max(told, key=lambda f: max(1 - f.cosine, abs(f.ratio - 1)))
-    found = Found(
-        {name: part.alignment.slots for name, part in parts.items()},
-        _overlaps(request, parts),
-        _curves(model, request, here.rows, parts["here"], beat),
-        traced,
-        Fidelity(*worst, max(part.deviation for part in parts.values()), sums),
-    )
-    return result(pa.concat_tables([table_of(part, seed=request.seed) for part in parts.values()]), found)
+    found = replace(found, traced=traced, fidelity=replace(found.fidelity, published=sums))
+    return result()
+
+
+def again(
+    model: Model, found: Pathways, *, rows: int, seed: int, beat: Callable[[], None]
+) -> tuple[Sequence[Key], Sequence[float], Sequence[float]]:
+    """Some samples' rows computed again: their names, what is stored, and what comes out now."""
+    kinds = {asked.name: asked for asked in _kinds(model, found.request, found.samples.rows, found.there)}
+    return retraced(model, found, kinds, rows=rows, seed=seed, beat=beat)
+
+
+def _fidelity(model: Model, rows: Sequence[Sample]) -> Reconstructed:
+    """The worst of some samples' whole logits, summed from parts."""
+    told = [reconstructed(model, sample.instructed) for sample in rows[:SUMMED]]
+    return max(told, key=lambda f: max(1 - f.cosine, abs(f.ratio - 1)))
 
 
 def _samples(model: Model, request: PathwaysRequest) -> tuple[Samples, tuple[Sample, ...], dict[str, Any]]:

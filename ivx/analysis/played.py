@@ -17,7 +17,7 @@ from ivx.analysis.statistics import Array
 from ivx.analysis.table import by_patch
 from ivx.analysis.verdict import Verdict, verdicts
 from ivx.charts.heatmap import signed
-from ivx.charts.pairs import Pair, pair_figure
+from ivx.charts.pairs import Laid, Pair, layers_laid, pair_figure
 from ivx.engine.address import KEYS_VALUES, coalition
 from ivx.errors import IvxError
 from ivx.runs.patching import GameRequest
@@ -86,19 +86,20 @@ class Game:
         judged = self._judged(metric, lambda values: coalitions.pair_map(self._whole(values))[:, first, second])
         return dict(zip(zip(first.tolist(), second.tolist(), strict=True), judged, strict=True))
 
-    def pairs(self, metric: str = "contrast") -> list[Pair]:
-        """The pairs of blocks with their Shapley interaction, as a map shows them."""
-        return [
-            Pair(low, high, f"{low},{high}", v.value, v.state, "", f"L{low}, L{high}: {signed(v.value, 2)} "
-                 f"[{signed(v.low, 2)}, {signed(v.high, 2)}]")
-            for (low, high), v in self.interactions(metric).items()
-        ]  # fmt: skip
+    def laid(self, metric: str = "contrast") -> Laid:
+        """The pairs of blocks with their Shapley interaction, on a map."""
+        found = []
+        for (low, high), v in self.interactions(metric).items():
+            told = f"L{low}, L{high}: {signed(v.value, 2)} [{signed(v.low, 2)}, {signed(v.high, 2)}]"
+            name = f"L{low} with L{high}"
+            found.append(Pair(low, high, f"{low},{high}", v.value, v.state, "", told, name, high, low))
+        return layers_laid(found, self.layers)
 
     def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
         """The pair map as it would be printed, a Vega-Lite spec by name."""
         view = find(metric)
-        title = f"Shapley interaction, keys and values: {view.label}, {view.unit}"
-        return {"pairs": pair_figure(self.pairs(metric), layers=self.layers, title=title)}
+        title = f"Shapley interaction, keys and values: {view.label}"
+        return {"pairs": pair_figure(self.laid(metric), title=title, unit=view.unit)}
 
     def chart(self, metric: str = "contrast") -> Any:
         """The pair map as an Altair chart."""

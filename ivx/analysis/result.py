@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -121,8 +122,18 @@ class Effects:
             (layer, column, self.address(site, layer, column)) for layer in range(self.layers) for column in columns
         ]
 
+    @cached_property
+    def _read(self) -> dict[tuple[str, str], dict[tuple[int, int, str], Verdict]]:
+        """Verdicts by site and metric: a page reads them several times, and a result never changes."""
+        return {}
+
     def _judged(self, site: str, metric: str) -> dict[tuple[int, int, str], Verdict]:
         """The verdicts of one map's cells that are done, in every role."""
+        if (site, metric) not in self._read:
+            self._read[site, metric] = self._verdicts(site, metric)
+        return self._read[site, metric]
+
+    def _verdicts(self, site: str, metric: str) -> dict[tuple[int, int, str], Verdict]:
         view = find(metric)
         mine = self._effects("effect", site, view.effect)
         theirs = {name: self._effects(role_of(name), site, view.effect) for name in self.controls}
@@ -144,7 +155,7 @@ class Effects:
             floor=view.floor,
             seed=self.request.seed,
             others=arrays,
-            beside=[name for name in arrays if not is_real(name, direction=self.request.direction, site=site)],
+            beside=[name for name in arrays if not is_real(name, direction=self.request.direction)],
         )
         return dict(zip(done, found, strict=True))
 

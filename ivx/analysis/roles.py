@@ -31,16 +31,14 @@ def role_of(control: str) -> str:
     return "control" if control == "task" else control
 
 
-def is_real(control: str, *, direction: str, site: str) -> bool:
+def is_real(control: str, *, direction: str) -> bool:
     """Whether an effect must beat this control to be a finding.
 
     Another sample's instruction is the same instruction in other words and should do the same: it shows that wording
-    does not matter. Only `z`, taken from the whole instructed prompt, holds the sample's query. A random state disturbs
-    a run no less than any other, so it is no control for disturbing it.
+    does not matter; and of `z`, taken from the whole instructed prompt, whether it holds the sample's query as well. A
+    random state disturbs a run no less than any other, so it is no control for disturbing it.
     """
-    if direction == "denoise":
-        return control != "shuffled" or site == "z"
-    return control != "random"
+    return control != ("shuffled" if direction == "denoise" else "random")
 
 
 def variant(role: str, patch: str) -> str:

@@ -18,18 +18,20 @@ import transformers
 
 import ivx
 from ivx.analysis.roles import Ids, Runs
+from ivx.analysis.statistics import Array
 from ivx.analysis.table import labelled
+from ivx.engine.free import patched
 from ivx.engine.schema import SCHEMA
 from ivx.engine.sweep import ENGINE_KEY, OnRows, sweep
 from ivx.errors import IvxError
 from ivx.models.doctor import checkup
 from ivx.models.model import Model
-from ivx.runs.request import ENGINE, BaseRequest, Request
+from ivx.runs.request import ENGINE, BaseRequest, InstructionRequest
 from ivx.tasks import catalogue
 from ivx.tasks.samples import Sample, Samples, build
 from ivx.tasks.task import Pair
 
-Asked = TypeVar("Asked", bound=Request)
+Asked = TypeVar("Asked", bound=InstructionRequest)
 Arrived = Callable[[list[pa.Table], int, int], None]
 """Called with labelled rows as they finish, and how many of how many are done."""
 
@@ -42,7 +44,7 @@ def opened(kind: type[Asked], model: Model | str, task: str, asked: dict[str, An
     return model, request
 
 
-def samples_of(model: Model, request: Request, *, with_neutral: bool = False) -> tuple[Pair, Samples]:
+def samples_of(model: Model, request: InstructionRequest, *, with_neutral: bool = False) -> tuple[Pair, Samples]:
     """The pair that a request is about, and its samples."""
     pair = catalogue.find(request.task, collection=model.collection, against=request.against)
     return pair, build(
@@ -55,7 +57,9 @@ def samples_of(model: Model, request: Request, *, with_neutral: bool = False) ->
     )
 
 
-def prepared(model: Model, request: Request, *, with_neutral: bool = False) -> tuple[Samples, dict[str, Any]]:
+def prepared(
+    model: Model, request: InstructionRequest, *, with_neutral: bool = False
+) -> tuple[Samples, dict[str, Any]]:
     """The samples of a request, and its receipt: what was asked, of what, and what was checked."""
     pair, samples = samples_of(model, request, with_neutral=with_neutral)
     return samples, {
@@ -94,6 +98,17 @@ def told(model: Model, samples: Samples) -> tuple[pa.Table, str]:
         patches=[],
     )
     return labelled(found, "told", ""), found.schema.metadata[ENGINE_KEY].decode()
+
+
+def written(model: Model, rows: Sequence[Sample], patches: Sequence[tuple[str, Array | None]]) -> pa.Table:
+    """The bare prompts with vectors that are given, `[samples, width]` by address; patches outside, samples inside."""
+    return patched(
+        model,
+        target=[s.target for s in rows],
+        answer=[s.answer_id for s in rows],
+        contrast=[s.contrast_id for s in rows],
+        patches=[(address, None if v is None else torch.from_numpy(v).to(model.dtype)) for address, v in patches],
+    )
 
 
 def opening(instructed: pa.Table, known: pa.Table | None) -> list[pa.Table]:
@@ -139,7 +154,8 @@ def swept(
             has[part.role, k].update(lacking)
             for named in _rounds([(part.address(k, name), name) for name in lacking]):
                 waiting[apart, named].append((part, k))
-    for (_, named), members in waiting.items():
+    # A cell is done when its last role is: the fewest rows come first, so that cells finish along the longest sweep.
+    for (_, named), members in sorted(waiting.items(), key=lambda group: len(group[0][1]) * len(group[1])):
 
         def on_rows(
             batch: pa.RecordBatch,
@@ -193,12 +209,12 @@ def _known(known: pa.Table | None, site: str) -> dict[tuple[str, int], set[str]]
     return has
 
 
-def instruction_of(request: Request, sample: Sample) -> Ids:
+def instruction_of(request: InstructionRequest, sample: Sample) -> Ids:
     """The instruction, cut after the token that is taken: by causality its last state is the same."""
     return sample.source[: _taken(request, sample) + 1]
 
 
-def _taken(request: Request, sample: Sample) -> int:
+def _taken(request: InstructionRequest, sample: Sample) -> int:
     if request.source_token == "t_inst":
         return sample.t_inst
     if request.source_token == "keyword":

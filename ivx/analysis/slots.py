@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ivx.analysis.statistics import Array
@@ -72,8 +73,10 @@ class Alignment:
         for sample, found in zip(samples, keys, strict=True):
             for key, token in zip(found, sample.instructed if told else sample.target, strict=True):
                 met.setdefault(key, set()).add(token)
+        # Of one wording the tokens stand as they are read; of several, the keyword is told before T_inst.
+        read = {key: i for i, key in enumerate(keys[0][: len(samples[0].source)])} if apart else {}
         slots = []
-        for key in sorted(met, key=_order):
+        for key in sorted(met, key=lambda key: (0, read[key], 0) if key in read else (1, *_order(key))):
             shown = key
             if len(met[key]) == 1 and tokenizer is not None:
                 shown = str(tokenizer.decode(list(met[key]))).strip() or key  # type: ignore[attr-defined]
@@ -90,6 +93,12 @@ def _order(key: str) -> tuple[int, int]:
     name, _, number = key.partition(":")
     place = ("special", "instruction", "keyword", "t_inst", "before", "query", "after").index(name)
     return place, int(number or 0) * (1 if name == "instruction" else -1)
+
+
+def numbered(keys: Sequence[str], pairs: Sequence[tuple[str, str]]) -> NDArray[np.intp]:
+    """Of each pair of one sample's tokens `[to, from]`, the number of its pair of slots; −1 where that is not among."""
+    place = {pair: i for i, pair in enumerate(pairs)}
+    return np.array([[place.get((start, end), -1) for start in keys] for end in keys], dtype=np.intp)
 
 
 def gathered(values: Tensor, keys: Sequence[str], slots: Sequence[str], *, axes: int = 1) -> Array:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ivx.analysis.slots import Alignment, coarse, gathered
@@ -45,6 +46,8 @@ class Parts:
         by_slot: `nodes [samples, layers + 1, slots]`, `heads [samples, layers, heads, slots]`; `stay`, `mlp`, `added`,
             `carried`, `put` `[samples, layers, slots]`.
         edges: `[samples, layers, heads, pairs]`.
+        attention: `[layers, heads, pairs]`: what a token of the pair's end gives to all tokens of its start, mean over
+            the samples that have such tokens.
         deviation: the largest error of any identity.
     """
 
@@ -55,6 +58,7 @@ class Parts:
     final: Array
     by_slot: dict[str, Array]
     edges: Array
+    attention: Array
     deviation: float
 
     def among(self, pairs: Sequence[Pair]) -> Array:
@@ -87,25 +91,37 @@ def swept(model: Model, asked: Asked, *, beat: Callable[[int], None]) -> Parts:
     start, end = ([at[pair[k]] for pair in pairs] for k in (0, 1))
     rows: dict[str, list[Array]] = {name: [np.empty(0)] * n for name in (*BY_SLOT, "edges")}
     total, final, deviation = np.zeros(n), np.zeros(n), 0.0
+    given, having = np.zeros((model.layers, model.heads, len(pairs))), np.zeros(len(pairs))
+    for batch, run in runs(model, asked):
+        found = run.sweep(
+            [asked.answer[i] for i in batch], None if asked.contrast is None else [asked.contrast[i] for i in batch]
+        )
+        deviation = max(deviation, found.deviation())
+        weights = torch.stack(run.attention, dim=1).double().cpu()
+        for row, i in enumerate(batch):
+            keys = asked.alignment.keys[i]
+            total[i], final[i] = float(found.total[row]), float(found.final[row])
+            for name in BY_SLOT:
+                rows[name][i] = gathered(getattr(found, name)[row], keys, slots)
+            rows["edges"][i] = gathered(found.edges[row], keys, slots, axes=2)[..., end, start]
+            tokens = np.array([keys.count(slot) for slot in slots])
+            there = (tokens[end] > 0) & (tokens[start] > 0)
+            having += there
+            given += gathered(weights[row], keys, slots, axes=2)[..., end, start] / np.maximum(tokens[end], 1)
+        beat(len(batch))
+    by_slot = {name: np.stack(rows[name]) for name in BY_SLOT}
+    edges, attention = np.stack(rows["edges"]), given / np.maximum(having, 1)
+    return Parts(asked.name, asked.alignment, pairs, total, final, by_slot, edges, attention, deviation)
+
+
+def runs(model: Model, asked: Asked) -> Iterator[tuple[Sequence[int], Surrogate]]:
+    """Frozen runs of all samples in batches of one length that fit into memory, with the samples' numbers."""
     for length, members in by_length(asked.prompts).items():
         memory = FREE_SHARE * free_bytes(str(model.device)) / 1e9 / model.layers
         step = rows_within(model, length, memory)
         for first in range(0, len(members), step):
             batch = members[first : first + step]
-            run = Surrogate(model, [asked.prompts[i] for i in batch], writes=_writes(asked, batch))
-            found = run.sweep(
-                [asked.answer[i] for i in batch], None if asked.contrast is None else [asked.contrast[i] for i in batch]
-            )
-            deviation = max(deviation, found.deviation())
-            for row, i in enumerate(batch):
-                keys = asked.alignment.keys[i]
-                total[i], final[i] = float(found.total[row]), float(found.final[row])
-                for name in BY_SLOT:
-                    rows[name][i] = gathered(getattr(found, name)[row], keys, slots)
-                rows["edges"][i] = gathered(found.edges[row], keys, slots, axes=2)[..., end, start]
-            beat(len(batch))
-    by_slot = {name: np.stack(rows[name]) for name in BY_SLOT}
-    return Parts(asked.name, asked.alignment, pairs, total, final, by_slot, np.stack(rows["edges"]), deviation)
+            yield batch, Surrogate(model, [asked.prompts[i] for i in batch], writes=_writes(asked, batch))
 
 
 def _writes(asked: Asked, batch: Sequence[int]) -> dict[tuple[str, int], Writes] | None:

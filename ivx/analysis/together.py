@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from ivx.analysis import coalitions
 from ivx.analysis.detail import detail, rows_of
+from ivx.analysis.layout import laid
 from ivx.analysis.metrics import find
 from ivx.analysis.pairs import PairCell, TripleCell
 from ivx.analysis.players import Player, Sets
@@ -22,8 +23,7 @@ from ivx.analysis.result import Cell
 from ivx.analysis.statistics import ALPHA, Array, adjusted, mean_interval, sign_flip, split_half
 from ivx.analysis.table import by_patch, numbers
 from ivx.analysis.verdict import Verdict, verdicts
-from ivx.charts.heatmap import signed
-from ivx.charts.pairs import DEGENERATE, HARMFUL, STRICT, Pair, pair_figure
+from ivx.charts.pairs import Laid, pair_figure
 from ivx.runs.patching import InteractionsRequest
 from ivx.tasks.samples import Samples
 
@@ -101,21 +101,15 @@ class Interactions:
                 cells.append(PairCell(one, two, text, *(estimates[text],) * 3))
         return cells
 
-    def pairs(self, metric: str = "contrast", *, show: str = "j") -> list[Pair]:
-        """The pairs as a map of layers shows them: `show` is `j`, `both` or `gain`; their state is J's in any case.
-
-        Empty where the players are not the layers of one site.
-        """
-        if self.request.over != "layers" or len(self.request.sites) > 1:
-            return []
-        layer = {player.address: player.layer for player in self.players}
-        return [_pair(cell, layer[cell.first], layer[cell.second], show) for cell in self.cells(metric)]
+    def laid(self, metric: str = "contrast", *, show: str = "j") -> Laid:
+        """The pairs on a map: `show` is `j`, `both` or `gain`; their state is J's in any case."""
+        return laid(self.cells(metric), self.players, self.request, show=show)
 
     def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
-        """The pair map as it would be printed, a Vega-Lite spec by name; none where there is no map of layers."""
-        view, pairs = find(metric), self.pairs(metric)
-        title = f"Interaction J of {', '.join(self.request.sites)}: {view.label}, {view.unit}"
-        return {"pairs": pair_figure(pairs, layers=self.layers, title=title)} if pairs else {}
+        """The pair map as it would be printed, a Vega-Lite spec by name."""
+        view = find(metric)
+        title = f"Interaction J of {', '.join(self.request.sites)}: {view.label}"
+        return {"pairs": pair_figure(self.laid(metric), title=title, unit=view.unit)}
 
     def chart(self, metric: str = "contrast") -> Any:
         """The pair map as an Altair chart."""
@@ -202,6 +196,16 @@ class Interactions:
         found = {text: view.effect(numbers, rows[""]) for text, numbers in rows.items()}
         return found | {text: found[other] for text, (other, _) in self.equals.items() if other in found}
 
+    def values(self, metric: str = "contrast", *, role: str = "effect") -> Effects:
+        """J `[samples]` of every finished pair, but of those that follow from the singles alone; of one role."""
+        mine = self.effects(role, metric)
+        texts = [
+            t
+            for t, chosen in self.sets[2].items()
+            if t not in self.equals and self._terms(chosen).keys() <= mine.keys()
+        ]
+        return dict(zip(texts, self._values(texts, mine), strict=True)) if texts else {}
+
     def detail(self, patch: str, metric: str = "contrast") -> list[dict[str, Any]]:
         """Each sample under one set: effect, and the top tokens before and after as (token, share) pairs."""
         site, ran = ",".join(self.request.sites), self.equals.get(patch, (patch, ""))[0]
@@ -278,22 +282,12 @@ def _shared(j: Verdict, reason: str) -> dict[str, Any]:
         "p": None if reason else j.p,
         "p_control": None if reason else j.p_control,
         "control_j": j.control,
+        "control_low": j.control_low,
+        "control_high": j.control_high,
         "degenerate": reason,
         "state": "degenerate" if reason else j.state,
         "same_sign": j.same_sign,
     }
-
-
-def _pair(cell: PairCell, low: int, high: int, show: str) -> Pair:
-    value = {"j": cell.j, "both": cell.both, "gain": cell.gain}[show]
-    glyph = DEGENERATE if cell.degenerate else STRICT if cell.strict else HARMFUL if cell.signs == "--" else ""
-    told = f"J {signed(cell.j, 2)} [{signed(cell.low, 2)}, {signed(cell.high, 2)}]"
-    if cell.degenerate:
-        told = f"degenerate, {cell.degenerate}"
-    elif cell.state == "estimate":
-        told = "an estimate; the exact value is being computed"
-    state = "zero" if cell.state == "degenerate" else cell.state
-    return Pair(low, high, cell.patch, cell.j if value is None else value, state, glyph, f"L{low}, L{high}: {told}")
 
 
 def _sign(single: Verdict) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,10 @@ class Against(NamedTuple):
     low: float
     high: float
     p: float
+
+    def is_beaten(self, value: float, *, floor: float) -> bool:
+        """Whether an effect of this mean is better than the control: what a finding must be."""
+        return bool(_better((value - self.mean) * np.sign(value), abs(value), self.p, floor=floor))
 
 
 class Verdict(NamedTuple):
@@ -77,7 +81,7 @@ def verdicts(
         # Compared along the effect's own direction, sample by sample; and by enough to speak of.
         excess = (values - theirs) * np.sign(mean)[:, None]
         p_excess = adjusted(sign_flip(excess, seed=seed))
-        better = (p_excess < ALPHA) & (excess.mean(axis=1) >= np.maximum(floor, EXCESS * np.abs(mean)))
+        better = _better(excess.mean(axis=1), np.abs(mean), p_excess, floor=floor)
         if name not in beside:
             state = np.where((state == "ok") & ~better, "control", state)
         columns = [theirs.mean(axis=1), *mean_interval(theirs, seed=seed), p_excess]
@@ -88,3 +92,8 @@ def verdicts(
         of = {name: told[k] for name, told in against.items()}
         found.append(Verdict(*cell, *of.pop("", (None,) * 4))._replace(others=of))
     return found
+
+
+def _better(excess: Any, size: Any, p: Any, *, floor: float) -> Any:
+    """Whether a mean excess over a control is significant, and enough to speak of beside the effect's own size."""
+    return (p < ALPHA) & (excess >= np.maximum(floor, EXCESS * size))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
+from ivx.charts.frame import CROWDED
 from ivx.charts.heatmap import Tile, heatmap, scale_of, signed
 from ivx.charts.palette import LIGHT
 
@@ -31,16 +33,45 @@ def tile(cell: Cell, labels: Sequence[str]) -> Tile:
 
 
 def figure(
-    cells: Sequence[Cell], columns: Sequence[Column], *, layers: int, site: str, metric: Metric
+    cells: Sequence[Cell],
+    columns: Sequence[Column],
+    *,
+    layers: int,
+    site: str,
+    metric: Metric,
+    scale: float | None = None,
+    name: str = "",
 ) -> dict[str, Any]:
-    """The Vega-Lite spec of one map for print: its title names site, metric, unit and scale; nothing can be clicked."""
+    """The Vega-Lite spec of one map for print: its title names site, metric, unit and scale; nothing can be clicked.
+
+    `scale` is shared by maps that are compared (default: the map's own); `name` stands in the title before the site.
+    """
     labels = [column.label for column in columns]
-    scale = scale_of([cell.value for cell in cells if cell.state != "zero"])
+    scale = scale or scale_of([cell.value for cell in cells if cell.state != "zero"])
     tiles = [tile(cell, labels) for cell in cells]
-    spec = heatmap(tiles, labels, layers=layers, scale=scale, palette=LIGHT, mono=site != "z")
-    title = {"text": f"{site}: {metric.label}, {metric.unit}", "subtitle": f"colours from −{scale:g} to +{scale:g}"}
-    printed = {**spec, "width": COLUMN * len(labels), "title": {**title, "anchor": "start"}}
-    return {key: value for key, value in printed.items() if key != "params"}
+    row = 42 if layers <= CROWDED else 14
+    spec = heatmap(tiles, labels, layers=layers, scale=scale, palette=LIGHT, row=row, mono=site != "z")
+    return printed(
+        spec, title=f"{name}{', ' if name else ''}{site}: {metric.label}", unit=metric.unit, width=COLUMN * len(labels)
+    )
+
+
+def printed(spec: dict[str, Any], *, title: str, unit: str, width: int, marks: Sequence[str] = ()) -> dict[str, Any]:
+    """A map's spec for print: titled, with a legend of its colours and a line on its other marks."""
+    tiles = deepcopy(spec["layer"][0])
+    end = tiles["encoding"]["color"]["scale"]["domain"][-1]
+    tiles["encoding"]["color"]["legend"] = {
+        "title": unit,
+        "titleFontWeight": 400,
+        "gradientLength": 120,
+        "gradientThickness": 9,
+        "values": [-end, 0, end],
+        "labelExpr": "datum.value == 0 ? '0' : format(datum.value, '+~g')",
+    }
+    subtitle = ["hatched: no better than a control; grey: not different from 0", *marks]
+    told = {"text": title, "subtitle": subtitle, "anchor": "start", "subtitleColor": LIGHT.muted}
+    whole = {**spec, "layer": [tiles, *spec["layer"][1:]], "width": width, "title": told}
+    return {key: value for key, value in whole.items() if key != "params"}
 
 
 def beside(figures: Sequence[dict[str, Any]]) -> alt.HConcatChart:
@@ -61,4 +92,6 @@ def _part(spec: dict[str, Any]) -> dict[str, Any]:
         name = one.get("data", {}).get("name")
         return {**one, "data": {"values": spec["datasets"][name]}} if name in spec["datasets"] else one
 
-    return filled({**part, "layer": [filled(layer) for layer in part["layer"]]})
+    # Layers of one name would share the marks of the last figure.
+    layers = [{key: value for key, value in layer.items() if key != "name"} for layer in part["layer"]]
+    return filled({**part, "layer": [filled(layer) for layer in layers]})

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import altair as alt
+import pandas  # noqa: F401  (Altair uses it as soon as any thread has begun to import it, so it must be whole by then)
 
 from ivx.charts.palette import Palette
 
@@ -31,15 +34,23 @@ def framed(chart: Chart, p: Palette, *, height: int, right: int, alt_text: str) 
     )
 
 
-def layer_axis(p: Palette, layers: int, *, strong: str) -> alt.Axis:
-    """Layers upward, labelled `L3`; bold where the Vega expression `strong` holds."""
+def layer_axis(p: Palette, layers: int, *, strong: str, names: Sequence[str] = ()) -> alt.Axis:
+    """Layers upward, labelled `L3` or as they are named; bold where the Vega expression `strong` holds."""
+    room = max(26, 8 + round(6.2 * max(map(len, names), default=0)))
+    step = (4 if layers > CROWDED else 1) if not names else -(-layers // CROWDED)
     return alt.Axis(
-        labelExpr="'L' + datum.value",
+        labelExpr=f"{listed(names)}[datum.value]" if names else "'L' + datum.value",
         labelFontSize=11.5,
         labelColor={"condition": {"test": strong, "value": p.ink}, "value": p.muted},
         labelFontWeight={"condition": {"test": strong, "value": 700}, "value": 400},
-        values=list(range(0, layers, 4 if layers > CROWDED else 1)),
-        minExtent=26,
-        maxExtent=26,
+        values=list(range(0, layers, step)),
+        minExtent=room,
+        maxExtent=room,
         labelPadding=6,
     )
+
+
+def listed(labels: Sequence[str]) -> str:
+    """Labels as a list in a Vega expression: they are data, and must not end their strings."""
+    quoted = (label.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "⏎") for label in labels)
+    return "[" + ", ".join(f"'{label}'" for label in quoted) + "]"

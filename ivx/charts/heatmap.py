@@ -10,7 +10,7 @@ from typing import Any
 
 import altair as alt
 
-from ivx.charts.frame import CROWDED, framed, layer_axis
+from ivx.charts.frame import CROWDED, framed, layer_axis, listed
 from ivx.charts.palette import Palette
 
 HATCH = "M-.9,.5 L-.1,-.9 M-.3,.8 L.5,-.6 M.3,1.1 L1.1,-.3"
@@ -26,6 +26,8 @@ SHOW_NUMBER = 0.06
 """Numbers stand in cells of at least this share of the scale, hatches likewise."""
 
 
+NARROW = 25
+"""Pixels of a column beneath which no number fits."""
 DATA = "tiles"
 """Name of a map's data in its spec."""
 
@@ -74,6 +76,7 @@ def heatmap(
     bold: int | None = None,
     row_labels: bool = True,
     row: int = 42,
+    names: Sequence[str] = (),
     mono: bool = True,
     digits: int = 1,
     alt_text: str = "",
@@ -84,6 +87,7 @@ def heatmap(
         scale: the colours run over [−scale, scale]; equal on all maps that are compared.
         selected: (layer, column) of the outlined cell; its layer's label is bold.
         bold: the column whose label is bold (the first patched token).
+        row, names: height of a row, and what the rows are called where they are not layers.
     """
     frame = _frame(
         tuple(labels),
@@ -94,6 +98,7 @@ def heatmap(
         bold=bold,
         row_labels=row_labels,
         row=row,
+        names=tuple(names),
         mono=mono,
         alt_text=alt_text,
     )
@@ -103,7 +108,7 @@ def heatmap(
         for column in range(len(labels)):
             tile = have.get((layer, column), Tile(layer, column, 0.0, "empty"))
             share = tile.value / scale
-            strong = abs(share) >= SHOW_NUMBER and layers <= CROWDED
+            strong, roomy = abs(share) >= SHOW_NUMBER, layers <= CROWDED
             values.append(
                 {
                     "layer": layer,
@@ -111,10 +116,10 @@ def heatmap(
                     "token": labels[column],
                     "value": round(tile.value, 4),
                     "state": tile.state,
-                    "text": signed(tile.value, digits) if strong and tile.state == "ok" else "",
+                    "text": signed(tile.value, digits) if strong and roomy and tile.state == "ok" else "",
                     "hatch": strong and tile.state == "control",
                     "deep": share < palette.flip[0] or share > palette.flip[1],
-                    "glyph": tile.glyph,
+                    "glyph": tile.glyph if roomy else "",
                     "told": tile.told or ("not computed yet" if tile.state == "empty" else ""),
                     "selected": (layer, column) == selected,
                 }
@@ -133,6 +138,7 @@ def _frame(
     bold: int | None,
     row_labels: bool,
     row: int,
+    names: tuple[str, ...],
     mono: bool,
     alt_text: str,
 ) -> dict[str, Any]:
@@ -141,7 +147,7 @@ def _frame(
     pick = alt.selection_point(name="cell", fields=["layer", "column"], on="click", empty=False, clear=False)
     # Explicit domains: a layer without data, such as a selection that is not there, must not add to the axes.
     rows, columns = alt.Scale(domain=list(range(layers))[::-1]), alt.Scale(domain=list(range(len(labels))))
-    y = alt.Y("layer:O", scale=rows, title=None, axis=_layer_axis(p, layers, strong_layer, row_labels))
+    y = alt.Y("layer:O", scale=rows, title=None, axis=_layer_axis(p, layers, strong_layer, row_labels, names))
     x = alt.X("column:O", scale=columns, title=None, axis=column_axis(p, labels, bold, mono))
     base = alt.Chart().encode(x=x, y=y)
     stops = [-scale + 2 * scale * i / (len(p.diverging) - 1) for i in range(len(p.diverging))]
@@ -168,20 +174,22 @@ def _frame(
         )
         .add_params(pick)
     )
+    small = max(0.06, min(1.0, (row / 42) ** 2))
     ink = alt.when(alt.datum.deep).then(alt.value(p.on_dark)).otherwise(alt.value(p.on_light))
     hatch = (
         base.transform_filter("datum.hatch")
-        .mark_point(shape=HATCH, size=220, filled=False, strokeWidth=1, opacity=0.75)
+        .mark_point(shape=HATCH, size=220 * small, filled=False, strokeWidth=1, opacity=0.75)
         .encode(stroke=ink)
     )
     dots = (
         base.transform_filter("datum.state == 'estimate'")
-        .mark_point(shape=DOTS, size=110, filled=True, color=p.muted, opacity=0.7)
+        .mark_point(shape=DOTS, size=110 * small, filled=True, color=p.muted, opacity=0.7)
         .encode()
     )
     numbers = base.transform_filter("datum.text != ''").encode(text="text:N", color=ink)
-    text = numbers.transform_filter("datum.glyph == ''").mark_text(fontSize=11)
-    raised = numbers.transform_filter("datum.glyph != ''").mark_text(fontSize=11, dy=-6)
+    fits = alt.ExprRef(f"width / {len(labels)} < {NARROW} ? 0 : 1")  # the plot's width, which the page decides
+    text = numbers.transform_filter("datum.glyph == ''").mark_text(fontSize=11, opacity=fits)
+    raised = numbers.transform_filter("datum.glyph != ''").mark_text(fontSize=11, dy=-6, opacity=fits)
     marks = base.transform_filter("datum.glyph != ''").encode(text="glyph:N", color=ink)
     glyphs = [
         marks.transform_filter(where).mark_text(fontSize=10, dy=dy)
@@ -203,20 +211,19 @@ def _frame(
     return spec
 
 
-def _layer_axis(p: Palette, layers: int, strong: int | None, shown: bool) -> alt.Axis | None:
+def _layer_axis(p: Palette, layers: int, strong: int | None, shown: bool, names: Sequence[str]) -> alt.Axis | None:
     if not shown:
         return alt.Axis(labels=False, minExtent=0, maxExtent=0, title=None)
-    return layer_axis(p, layers, strong=f"datum.value == {-1 if strong is None else strong}")
+    return layer_axis(p, layers, strong=f"datum.value == {-1 if strong is None else strong}", names=names)
 
 
 def column_axis(p: Palette, labels: Sequence[str], bold: int | None, mono: bool) -> alt.Axis:
     """Columns labelled by their tokens, or by other names that are not `mono`; the `bold` one in ink."""
-    names = "[" + ", ".join("'" + _quoted(label) + "'" for label in labels) + "]"
     test = f"datum.value == {-1 if bold is None else bold}"
     return alt.Axis(
         orient="bottom",
         labelAngle=0,
-        labelExpr=f"{names}[datum.value]",
+        labelExpr=f"{listed(labels)}[datum.value]",
         labelFont="Source Code Pro, monospace" if mono else "Source Sans, sans-serif",
         labelFontSize=11.5,
         labelColor={"condition": {"test": test, "value": p.ink}, "value": p.muted},
@@ -227,8 +234,3 @@ def column_axis(p: Palette, labels: Sequence[str], bold: int | None, mono: bool)
         maxExtent=22,
         labelPadding=7,
     )
-
-
-def _quoted(label: str) -> str:
-    """A label inside a Vega expression's string: it is data, and must not end the string."""
-    return label.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "⏎")

@@ -14,6 +14,8 @@ from ivx.charts.palette import LIGHT, Palette
 
 LOSSES, MARKED = "losses", "marked"
 """Names of the chart's data in its spec; `marked` is a parameter, too."""
+LEAST = 0.5
+"""The axis reaches so far at least: next to nothing is not drawn large."""
 KINDS = ("whole", "random", "erased")
 
 
@@ -39,9 +41,9 @@ def losses(
 
     The bar from orange to blue is what is lost with the readable part; rows are those of a map.
     """
-    ends = [value for loss in found for value in loss[1:]]
-    margin = 0.06 * ((max([*ends, 0.0]) - min([*ends, 0.0])) or 1.0)
-    low, high = round(min([*ends, 0.0]) - margin, 2), round(max([*ends, 0.0]) + margin, 2)
+    ends = [0.0, LEAST, *(value for loss in found for value in loss[1:])]
+    margin = 0.06 * (max(ends) - min(ends))
+    low, high = round(min(ends) - margin, 2), round(max(ends) + margin, 2)
     values = [
         {
             **loss._asdict(),

@@ -1,4 +1,4 @@
-"""The pair map: the later layer up, the earlier one across, one cell a pair."""
+"""The pair map: the later player up, the earlier one across, one cell a pair; or layers up, pairs of tokens across."""
 
 from __future__ import annotations
 
@@ -6,16 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ivx.charts.figure import printed
+from ivx.charts.frame import CROWDED
 from ivx.charts.heatmap import Tile, heatmap, scale_of
 from ivx.charts.palette import LIGHT, Palette
 
 STRICT, HARMFUL, DEGENERATE = "◆", "▽", "—"
 """Beats the sum and the better of the two; two harmful patches; follows from the two alone."""
+MAP_HEIGHT = 420
 
 
 @dataclass(frozen=True)
 class Pair:
-    """What a pair map shows of two layers; `state` as of a `Tile`, `patch` names the pair."""
+    """What a pair map shows of two players: `low` and `high` number them; `name` is both, `patch` their address.
+
+    `state` as of a `Tile`; `row` and `column` say where the pair stands.
+    """
 
     low: int
     high: int
@@ -24,43 +30,76 @@ class Pair:
     state: str
     glyph: str = ""
     told: str = ""
+    name: str = ""
+    row: int = 0
+    column: int = 0
+
+
+@dataclass(frozen=True)
+class Laid:
+    """Pairs on a map, with the names of its rows and columns; `layers` says that the rows are the layers themselves.
+
+    On a map of players below and beside each other only the half beneath the diagonal exists.
+    """
+
+    pairs: tuple[Pair, ...]
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    half: bool = True
+    layers: bool = True
+
+    @property
+    def height(self) -> int:
+        """Pixels of a row."""
+        return 50 if len(self.rows) <= 12 else max(6, MAP_HEIGHT // len(self.rows))
 
 
 def pair_map(
-    pairs: Sequence[Pair], *, layers: int, scale: float, palette: Palette, chosen: Pair | None = None, row: int = 50
+    laid: Laid,
+    *,
+    scale: float,
+    palette: Palette,
+    chosen: Pair | None = None,
+    row: int | None = None,
+    labels: bool = False,
 ) -> dict[str, Any]:
-    """The Vega-Lite spec; pairs that are not there are drawn empty."""
-    there = {(pair.high, pair.low) for pair in pairs}
-    tiles = [Tile(pair.high, pair.low, pair.value, pair.state, pair.told, pair.glyph) for pair in pairs]
+    """The Vega-Lite spec; pairs that are not there are drawn empty. Rows are labelled where no strip beside does it."""
+    there = {(pair.row, pair.column) for pair in laid.pairs}
+    tiles = [Tile(pair.row, pair.column, pair.value, pair.state, pair.told, pair.glyph) for pair in laid.pairs]
     tiles += [
-        Tile(i, j, 0.0, "absent" if j >= i else "empty")
-        for i in range(layers)
-        for j in range(layers - 1)
+        Tile(i, j, 0.0, "absent" if laid.half and j >= i else "empty")
+        for i in range(len(laid.rows))
+        for j in range(len(laid.columns))
         if (i, j) not in there
     ]
     return heatmap(
         tiles,
-        [f"L{i}" for i in range(layers - 1)],
-        layers=layers,
+        laid.columns,
+        layers=len(laid.rows),
         scale=scale,
         palette=palette,
-        selected=(chosen.high, chosen.low) if chosen is not None else None,
-        bold=chosen.low if chosen is not None else None,
-        row_labels=False,
-        row=row,
+        selected=(chosen.row, chosen.column) if chosen is not None else None,
+        bold=chosen.column if chosen is not None else None,
+        row_labels=labels or not laid.layers,
+        row=row or laid.height,
+        names=() if laid.layers else laid.rows,
         mono=False,
-        alt_text=f"Pair map, {layers} layers",
+        alt_text=f"Pair map, {len(laid.rows)} rows by {len(laid.columns)} columns",
     )
 
 
-def pair_figure(pairs: Sequence[Pair], *, layers: int, title: str) -> dict[str, Any]:
-    """The map for print: light, of fixed width, its layers named, nothing to click."""
-    scale = scale_of([pair.value for pair in pairs if pair.state != "zero"])
-    spec = pair_map(pairs, layers=layers, scale=scale, palette=LIGHT, row=42)
-    subtitle = (
-        f"later layer up, earlier across; colours from −{scale:g} to +{scale:g}; {STRICT} beats the sum and the better "
-        f"one, {HARMFUL} two harmful patches, {DEGENERATE} degenerate"
-    )
-    shown = {"text": title, "subtitle": subtitle, "anchor": "start"}
-    printed = {**spec, "width": 70 * (layers - 1), "title": shown}
-    return {key: value for key, value in printed.items() if key != "params"}
+def pair_figure(laid: Laid, *, title: str, unit: str) -> dict[str, Any]:
+    """The map for print: light, of fixed width, its rows named, nothing to click."""
+    scale = scale_of([pair.value for pair in laid.pairs if pair.state != "zero"])
+    small = len(laid.rows) > CROWDED
+    spec = pair_map(laid, scale=scale, palette=LIGHT, row=laid.height if small else 42, labels=True)
+    how = "later up, earlier across" if laid.half else "layers up, pairs of tokens across"
+    marks = [f"{STRICT} beats the sum and the better one; {HARMFUL} two harmful patches; {DEGENERATE} degenerate", how]
+    width = max(480, len(laid.columns) * (10 if small else 70))
+    return printed(spec, title=title, unit=unit, width=width, marks=marks)
+
+
+def layers_laid(pairs: Sequence[Pair], layers: int) -> Laid:
+    """Pairs of layers, the later one up."""
+    names = tuple(f"L{i}" for i in range(layers))
+    return Laid(tuple(pairs), names, names[:-1])

@@ -47,15 +47,15 @@ def published(surrogate: Surrogate, answer: int, *, seed: int = 0) -> Published:
     with torch.no_grad():
         most = torch.stack([attention[0].argmax(-1) for attention in run.attention])  # [layers, heads, to]
         states = run.inputs[0].detach()
-        tokens = states.shape[1]
+        tokens, scale = states.shape[1], _ones(states)
         for layer in range(model.layers):
             ways = torch.nn.functional.one_hot(most[layer], tokens).sum(0).to(states)
-            states = _step(run, layer, states, ways[None])
-        everything = Fidelity.of(_logits(run, states)[0], own)
+            states, scale = _level(_step(run, layer, states, ways[None]), scale)
+        everything = Fidelity.of(_logits(run, states, scale)[0], own)
         routes, paths = _routes(run, most, seed)
-        total, kept = torch.zeros_like(own), 0
+        total, kept = torch.zeros_like(own, dtype=torch.float64), 0
         for start in range(0, len(routes), TOGETHER):
-            logits = _logits(run, _along(run, routes[start : start + TOGETHER]))
+            logits = _logits(run, *_along(run, routes[start : start + TOGETHER]))
             counts = (logits > logits[:, answer, None]).sum(1) < RANK
             total, kept = total + logits[counts].sum(0), kept + int(counts.sum())
     ranked = Fidelity.of(total * (paths / len(routes)), own) if kept else None
@@ -78,16 +78,29 @@ def _routes(run: Surrogate, most: Tensor, seed: int) -> tuple[Tensor, int]:
     return torch.stack(route[::-1], dim=1), count
 
 
-def _along(run: Surrogate, routes: Tensor) -> Tensor:
-    """States at the end of each path, on its own."""
+def _ones(states: Tensor) -> Tensor:
+    return torch.ones(len(states), dtype=torch.float64, device=states.device)
+
+
+def _level(states: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    """The same states as a product: of some near 1 and a scale of each row. They grow by as much as the heads a layer,
+    past what float32 can hold at 30 layers, and every step is linear."""
+    size = states.abs().amax((1, 2), keepdim=True)
+    size = torch.where(size > 0, size, 1)
+    return states / size, scale * size.flatten().double()
+
+
+def _along(run: Surrogate, routes: Tensor) -> tuple[Tensor, Tensor]:
+    """States at the end of each path, on its own, and their scales."""
     rows = torch.arange(len(routes), device=routes.device)
     states = torch.zeros(len(routes), *run.inputs[0].shape[1:]).to(run.inputs[0])
     states[rows, routes[:, 0]] = run.inputs[0][0, routes[:, 0]]
+    scale = _ones(states)
     for layer in range(run.model.layers):
         ways = torch.zeros(len(routes), states.shape[1], states.shape[1]).to(states)
         ways[rows, routes[:, layer + 1], routes[:, layer]] = 1
-        states = _step(run, layer, states, ways)
-    return states
+        states, scale = _level(_step(run, layer, states, ways), scale)
+    return states, scale
 
 
 def _step(run: Surrogate, layer: int, states: Tensor, ways: Tensor) -> Tensor:
@@ -117,8 +130,8 @@ def _without(run: Surrogate) -> list[Tensor]:
     return [torch.zeros(1, 1, 1).to(run.inputs[0])] * (run.model.layers + 1)
 
 
-def _logits(run: Surrogate, states: Tensor) -> Tensor:
-    """Frozen logits `[rows, vocabulary]` of states behind the last block."""
+def _logits(run: Surrogate, states: Tensor, scale: Tensor) -> Tensor:
+    """Frozen logits `[rows, vocabulary]`, float64, of states behind the last block and their scales."""
     model = run.model
 
     def instead(module: object, args: tuple, output: Any) -> Any:
@@ -127,6 +140,7 @@ def _logits(run: Surrogate, states: Tensor) -> Tensor:
     hook = model.blocks[-1].register_forward_hook(instead)
     try:
         with only_user(model), frozen(model, run.held, _without(run), mixed):
-            return model.hf(input_ids=run.ids, use_cache=False, logits_to_keep=1).logits[:, -1]
+            found = model.hf(input_ids=run.ids, use_cache=False, logits_to_keep=1).logits[:, -1]
+            return found.double() * scale[:, None]
     finally:
         hook.remove()

@@ -214,6 +214,26 @@ class Surrogate:
             put[w.rows, w.positions] = 1
         return put
 
+    def along(self, edges: Tensor) -> Tensor:
+        """Last-token logits of all paths that take no other edges than these `[batch, vocabulary]`.
+
+        Args:
+            edges: true where an edge may be taken `[batch, layers, heads, to, from]`.
+        """
+        taken = edges.to(self.model.device)
+
+        def attend(layer: int, attention: Tensor, values: Tensor) -> Tensor:
+            return mixed(layer, attention * taken[:, layer], values)
+
+        constants = [constant.detach() for constant in self.constants]
+        with (
+            torch.no_grad(),
+            only_user(self.model),
+            write(self.model, self.writes),
+            frozen(self.model, self.held, constants, attend),
+        ):
+            return self.model.hf(input_ids=self.ids, use_cache=False, logits_to_keep=1).logits[:, -1]
+
     def linear(self, states: Tensor, constant: Tensor) -> Tensor:
         """The frozen model as the linear function it is: last-token logits `[rows, vocabulary]`.
 

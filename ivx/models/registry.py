@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 EMBEDDED = Path(__file__).parent.parent / "tiny" / "checkpoints"
 """Where the embedded checkpoints lie."""
+RUNS = EMBEDDED.with_name("runs")
+"""Where the runs of them lie that come with ivx."""
 
 
 @dataclass(frozen=True)
@@ -66,3 +69,40 @@ PUBLIC = (
 def embedded(name: str) -> Checkpoint | None:
     """The embedded checkpoint of that name, if there is one."""
     return next((checkpoint for checkpoint in CHECKPOINTS if checkpoint.name == name), None)
+
+
+STAGES = ("base", "SFT", "DPO")
+"""Post-training, in order."""
+
+
+def known(name: str) -> Checkpoint | None:
+    """The checkpoint of that name, embedded or public."""
+    return next((checkpoint for checkpoint in (*CHECKPOINTS, *PUBLIC) if checkpoint.name == name), None)
+
+
+def families() -> dict[str, tuple[str, ...]]:
+    """The names of each family's checkpoints, in the order of their stages."""
+    every = (*CHECKPOINTS, *PUBLIC)
+    return {one.family: tuple(c.name for c in every if c.family == one.family) for one in every}
+
+
+def steps(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Which checkpoint each one is compared with: (earlier, later).
+
+    Within a family that is the one of the stage before it, so that a twin stands against what both were made from; else
+    the one named before it. The first has none.
+    """
+    return tuple((_before(name, names[:k]), name) for k, name in enumerate(names) if k)
+
+
+def _before(name: str, named: Sequence[str]) -> str:
+    own = known(name)
+    for other in reversed(named):
+        theirs = known(other)
+        if own and theirs and own.family == theirs.family and _rank(theirs) < _rank(own):
+            return other
+    return named[-1]
+
+
+def _rank(checkpoint: Checkpoint) -> int:
+    return STAGES.index(checkpoint.stage.split()[0])

@@ -1,7 +1,7 @@
 """Archives: a run as one zip, to keep, to send and to draw again; and reading one that anybody may have made.
 
     asked.json  context.json  receipt.json  rows.parquet     what is read again
-    rows.csv  figure.ipynb  <figure>.vl.json .svg .png       for people and their programs
+    rows.csv  figure.ipynb  <figure>.vl.json .svg .png .txt  for people and their programs
 
 A stranger's archive is hostile until it is read: nothing of it is executed, unpickled or written to disk, every value
 is checked, and its run never takes the place of one that was computed here (`Unpacked`).
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 import pyarrow as pa
 
 from ivx.errors import IvxError
-from ivx.runs import members, rows, sheet
+from ivx.runs import members, pictures, rows, sheet
 from ivx.runs.computing import result_of
 from ivx.runs.notebook import notebook
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from ivx.runs.run import Run
     from ivx.runs.store import Store
 
-PNG_SCALE = 2
 STAMP = (1980, 1, 1, 0, 0, 0)
 """Time of every member: equal runs make equal archives."""
 MAX_NAME = 1_000
@@ -66,6 +65,7 @@ def pack(
     context: Mapping[str, Any],
     table: pa.Table,
     figures: Mapping[str, dict[str, Any]],
+    captions: Mapping[str, str] | None = None,
     chart: Mapping[str, str] | None = None,
 ) -> bytes:
     """The archive of a run.
@@ -73,10 +73,9 @@ def pack(
     Args:
         asked, receipt, context, table: as the store keeps them.
         figures: Vega-Lite specs by name; each becomes `.vl.json`, `.svg` and `.png`.
+        captions: what stands under them, by the same names; each becomes `.txt`.
         chart: what the notebook calls the result's `chart` with.
     """
-    import vl_convert  # late: it takes a moment, and the pages need none of it
-
     told = dict(receipt)
     content: dict[str, bytes | str] = {
         "asked.json": json.dumps(asked, indent=1),
@@ -90,8 +89,8 @@ def pack(
         if not members.FIGURE.fullmatch(f"{name}.svg"):
             raise ValueError(f"{name!r} cannot name a figure")
         content[f"{name}.vl.json"] = json.dumps(spec)
-        content[f"{name}.svg"] = vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
-        content[f"{name}.png"] = vl_convert.vegalite_to_png(spec, scale=PNG_SCALE, allowed_base_urls=[])
+        content[f"{name}.svg"], content[f"{name}.png"] = pictures.svg(spec), pictures.png(spec)
+    content |= {f"{name}.txt": told for name, told in (captions or {}).items() if name in figures}
     sink = io.BytesIO()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in content.items():
@@ -130,10 +129,10 @@ def _address(asked: dict[str, Any], context: dict[str, Any], origin: str, table:
 
 def of_result(found: Result, *, metric: str = "contrast") -> bytes:
     """The archive of a result, its maps drawn under one metric."""
-    from ivx.analysis.flow import Pathways
+    from ivx.analysis.caption import caption
 
     receipt, chart = found.receipt, chart_of(found, metric=metric)
-    if isinstance(found, Pathways):
+    if not hasattr(found, "figures"):
         raise IvxError(
             f"run {receipt['run']} is one of {receipt['kind']}, which has no archive: use --out for its rows"
         )
@@ -142,14 +141,15 @@ def of_result(found: Result, *, metric: str = "contrast") -> bytes:
         receipt=receipt,
         context=_saved().context(found),
         table=found.table,
-        figures=found.figures(**chart),
+        figures=(figures := found.figures(**chart)),
+        captions={name: told for name in figures if (told := caption(found, name, metric))},
         chart=chart,
     )
 
 
 def chart_of(found: Result, *, metric: str) -> dict[str, str]:
     """What a result's `figures` and `chart` are called with: a metric, where it is read by one."""
-    return {} if found.request.kind == "separability" else {"metric": metric}
+    return {} if found.request.kind in ("separability", "pathways") else {"metric": metric}
 
 
 def stored(run: Run) -> Result:

@@ -7,18 +7,18 @@ from dataclasses import asdict
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ivx.errors import IvxError
 from ivx.models import files, registry
 from ivx.models.fingerprint import of_directory
 from ivx.runs.request import BaseRequest
 from ivx.runs.run import Run
+from ivx.runs.shipped import CONTEXT, adopted
 from ivx.runs.store import Store
 
 if TYPE_CHECKING:
     from ivx.models.model import Model
 
 Progress = Callable[[Any, int, int], None]
-CONTEXT = "context"
-"""The document of a run that holds what is needed beside its rows to read and draw them."""
 
 
 class Busy(Exception):
@@ -35,7 +35,8 @@ def stored(store: Store, request: BaseRequest) -> Any | None:
         return None
     known = registry.embedded(request.checkpoint)
     subject = request.about(known.collection if known else "english")
-    run = store.find(request.run_id(_fingerprint(store, request.checkpoint), subject))
+    run_id = request.run_id(_fingerprint(store, request.checkpoint), subject)
+    run = store.find(run_id) or adopted(store, run_id)
     return None if run is None else result_of(run)
 
 
@@ -75,11 +76,30 @@ def computed(store: Store, model: Model, request: BaseRequest, *, on_progress: P
                 on_progress(result, done, total)
 
         analysis = import_module(f"ivx.analysis.{request.kind}")
-        found = analysis.compute(model, request, on_progress=progress, known=known)
+        # What an analysis takes from another run of the store, such as a donor's vectors.
+        given = {"given": analysis.given(store, request)} if hasattr(analysis, "given") else {}
+        found = analysis.compute(model, request, on_progress=progress, known=known, **given)
         keep(found)
         run.keep(CONTEXT, context(found))
         run.complete({**found.receipt, "resumed_rows": 0 if known is None else known.num_rows})
     return found
+
+
+def answered(
+    store: Store, request: BaseRequest, *, load: Callable[[], Model], on_progress: Progress | None = None
+) -> Any:
+    """The result of a request: from the store, or computed on what `load` returns, and stored.
+
+    Raises:
+        IvxError: the checkpoint or the task cannot be found or measured; another process is computing this very run.
+    """
+    found = stored(store, request)
+    if found is not None:
+        return found
+    try:
+        return computed(store, load(), request, on_progress=on_progress)
+    except Busy:
+        raise IvxError("another process is computing this very run: wait for it, then ask again") from None
 
 
 def _fingerprint(store: Store, checkpoint: str) -> str:

@@ -19,7 +19,7 @@ from ivx.errors import IvxError
 READ = {"asked.json": 100_000, "receipt.json": 1_000_000, "context.json": 100_000_000, "rows.parquet": 500_000_000}
 """The members that are read, and the most bytes of each. Together they bound what an archive can take."""
 UNREAD = ("rows.csv", "figure.ipynb")
-FIGURE = re.compile(r"[a-z][a-z0-9_-]{0,40}\.(vl\.json|svg|png)")
+FIGURE = re.compile(r"[a-z][a-z0-9_-]{0,40}\.(vl\.json|svg|png|txt)")
 """Names of the pictures: for people, like `UNREAD`; they are never opened."""
 MAX_MEMBERS = 100
 MAX_BYTES = 1_000_000_000

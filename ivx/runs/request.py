@@ -48,21 +48,19 @@ class BaseRequest(ABC):
 
 
 @dataclass(frozen=True)
-class Request(BaseRequest):
-    """What an analysis by patching is asked with.
+class InstructionRequest(BaseRequest):
+    """What is asked about one instruction.
 
     Attributes:
-        task, against: the instruction patched in, and the task whose answer is the contrast (None: its natural one).
+        task, against: the instruction, and the task whose answer is the contrast (None: its natural one).
         source_token: where the vector is taken from: `t_inst`, `keyword`, or an index into the instruction's tokens.
         target_format: `prompt`, `query`, `filler` or `chat`.
     """
 
-    position_words: ClassVar[tuple[str, ...]] = ("first", "last")
     source_words: ClassVar[tuple[str, ...]] = ("t_inst", "keyword")
     task: str
     _: KW_ONLY
     against: str | None = None
-    position: str = "first"
     source_token: str = "t_inst"
     target_format: str = "prompt"
     samples: int = 40
@@ -70,12 +68,23 @@ class Request(BaseRequest):
     def __post_init__(self) -> None:
         if not 1 <= self.samples <= 10_000:
             raise IvxError(f"samples is {self.samples}: choose 1 to 10,000")
-        for name, words in (("position", self.position_words), ("source_token", self.source_words)):
-            value = getattr(self, name)
-            check_place(name, value, words)
+        check_place("source_token", self.source_token, self.source_words)
 
     def about(self, collection: str) -> str:
         return catalogue.find(self.task, collection=collection, against=self.against).fingerprint
+
+
+@dataclass(frozen=True)
+class Request(InstructionRequest):
+    """What an analysis by patching is asked with; `position` is where the bare prompt is patched."""
+
+    position_words: ClassVar[tuple[str, ...]] = ("first", "last")
+    _: KW_ONLY
+    position: str = "first"
+
+    def __post_init__(self) -> None:
+        check_place("position", self.position, self.position_words)
+        super().__post_init__()
 
 
 def check_counts(request: BaseRequest, **bounds: tuple[int, int]) -> None:

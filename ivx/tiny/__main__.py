@@ -1,15 +1,16 @@
-"""`python -m ivx.tiny [train]` makes the embedded family; `evaluate` measures it, `spread` measures other seeds."""
+"""`python -m ivx.tiny [train]` makes the embedded family; `evaluate` measures it, `runs` what the first page shows."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 import torch
 
-from ivx.models.registry import CHECKPOINTS, EMBEDDED, Checkpoint
+from ivx.models.registry import CHECKPOINTS, EMBEDDED, RUNS, Checkpoint
 
 
 def main() -> int:
@@ -18,6 +19,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", metavar="command")
     train = commands.add_parser("train", help="base, SFT, its twin and DPO, then their cards (the default)")
     evaluate = commands.add_parser("evaluate", help="measure checkpoints and print the cards' tables")
+    commands.add_parser("runs", help="compute what the first page shows of them, and write it beside the weights")
     for command in (parser, train):
         command.add_argument("--seed", type=int, default=0)
         command.add_argument("--out", type=Path, default=EMBEDDED)
@@ -30,7 +32,7 @@ def main() -> int:
     asked = parser.parse_args()
     torch.set_num_threads(min(2, torch.get_num_threads()))
     torch.use_deterministic_algorithms(True)
-    return _evaluate(asked) if asked.command == "evaluate" else _train(asked)
+    return {"evaluate": _evaluate, "runs": _runs}.get(asked.command, _train)(asked)
 
 
 def _train(asked: argparse.Namespace) -> int:
@@ -42,6 +44,30 @@ def _train(asked: argparse.Namespace) -> int:
         family(folder, seed=int(folder.name.removeprefix("seed-")))
     for checkpoint in CHECKPOINTS:
         _write(asked.out, checkpoint, others)
+    return 0
+
+
+def _runs(_: argparse.Namespace) -> int:
+    """Every embedded checkpoint at a glance, computed anew in a store of its own; what was written before goes."""
+    from ivx.models.load import load
+    from ivx.runs.computing import computed
+    from ivx.runs.glance import SHIPPED, glance
+    from ivx.runs.shipped import ship
+    from ivx.runs.store import Store
+
+    for old in RUNS.glob("*.parquet"):
+        old.unlink()
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder))
+        for checkpoint in CHECKPOINTS:
+            if checkpoint.path is None:
+                continue
+            model = load(checkpoint.name)
+            for task in SHIPPED:
+                for request in glance(checkpoint.name, task).values():
+                    found = store.find(computed(store, model, request).run_id)
+                    assert found is not None
+                    print(ship(found))
     return 0
 
 

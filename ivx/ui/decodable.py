@@ -94,7 +94,7 @@ def dumbbell_chart(
         baselines={} if read is None else read.baselines(),
         alt_text=f"Probe accuracy and its control by layer, {component}",
     )
-    key = "bells-none" if read is None else f"bells-{read.run_id}-{component}"
+    key = "bells"
     st.vega_lite_chart(
         chart, key=key, theme=None, width="stretch", on_select=lambda: pick(key, "cell"), selection_mode="cell"
     )

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import streamlit as st
+from collections.abc import Callable, Mapping, Sequence
 
-from ivx.analysis.metrics import METRICS
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from ivx.analysis.metrics import METRICS, find
 from ivx.analysis.result import Cell, Effects
-from ivx.charts.figure import tile
-from ivx.charts.heatmap import heatmap, scale_of
+from ivx.charts.heatmap import scale_of
 from ivx.charts.palette import Palette
 from ivx.runs.job import View
-from ivx.runs.patching import EffectsRequest
-from ivx.ui import evidence, exports, jobs, parts, pickers, view
+from ivx.runs.patching import EffectsRequest, ScanRequest
+from ivx.ui import evidence, exports, jobs, maps, more, parts, pickers, scanned, view
 from ivx.ui.readings import reading
 
-SITES = ("resid_post", "z")
-SAMPLES = 40
-SOURCES = {"t_inst": "T_inst", "keyword": "keyword"}
+SOURCES = {"t_inst": "T_inst", "keyword": "keyword", "all": "each"}
+Asked = EffectsRequest | ScanRequest
 
 
-def controls() -> tuple[EffectsRequest | None, str]:
-    """The strip: checkpoint, task, metric, source token; of a stored run, the metric alone, and no request."""
+def controls() -> tuple[Asked | None, str]:
+    """The strip: checkpoint, task, metric, source token, More; of a stored run, the metric alone, and no request."""
     if view.from_url(view.RUN, ""):
-        return None, pickers.metric(view.run_strip("effects", _told))
-    one, two, three, four = st.columns([1.3, 1.1, 0.8, 0.8], gap="medium", vertical_alignment="bottom")
+        return None, pickers.metric(view.run_strip(("effects", "scan"), more.told_of))
+    one, two, three, four, five = st.columns([1.42, 0.86, 0.66, 1.12, 0.52], gap="small", vertical_alignment="bottom")
     checkpoint, task = pickers.checkpoint_and_task(one, two)
     metric = pickers.metric(three)
+    told = view.from_url("direction", "denoise", list(more.DIRECTED)) != "denoise"
     view.from_url("source", "t_inst", list(SOURCES))
     source = four.segmented_control(
         "Vector from",
@@ -34,32 +36,37 @@ def controls() -> tuple[EffectsRequest | None, str]:
         format_func=lambda s: SOURCES[s],
         required=True,
         width="stretch",
-        help="The instruction’s last token (T_inst), or the last token of the words that name the task (keyword).",
+        disabled=told,
+        help="The instruction’s last token (T_inst); the last token of the words that name the task (keyword); or each "
+        "of its tokens, one by one: a scan.",
     )
-    request = EffectsRequest(
-        checkpoint=checkpoint,
-        task=task,
-        sites=SITES,
-        source_token=str(source or "t_inst"),
-        samples=SAMPLES,
-        **view.loading(checkpoint),  # type: ignore[arg-type]
-    )
-    return request, metric
+    asked = more.effects(five, task, source=str(source or "t_inst"), checkpoint=checkpoint)
+    asked |= view.loading(checkpoint)
+    kind = ScanRequest if asked["source_token"] == "all" else EffectsRequest
+    return kind(checkpoint=checkpoint, task=task, **asked), metric
 
 
-def _told(asked: EffectsRequest) -> str:
-    """A run's request in a line."""
-    source = SOURCES.get(asked.source_token, f"token {asked.source_token}")
-    return (
-        f"{asked.checkpoint} · {asked.task} · {asked.samples} samples asked for · {', '.join(asked.sites)} · position "
-        f"{asked.position} · vector from {source} · {asked.direction}"
-    )
+def lede(request: Asked | None, metric: str) -> str:
+    """The page's one sentence."""
+    stored = view.stored_run("effects", "scan") if request is None else None
+    asked = stored.request if stored is not None else request
+    about = METRICS[metric].about
+    if isinstance(asked, ScanRequest):
+        return f"Each cell takes one of the instruction’s tokens and puts its state into the bare prompt: {about}."
+    what = {
+        "denoise": "replaces one activation of the bare prompt by the instructed run’s",
+        "noise": "replaces one activation of the instructed run by the bare prompt’s",
+        "resample": "replaces one activation of the instructed run by another sample’s, told the same",
+        "zero": "sets one activation of the instructed run to 0",
+        "mean": "sets one activation of the instructed run to its mean over samples",
+    }[asked.direction if asked is not None else "denoise"]
+    return f"Each cell {what} and reports how far the answer moves: {about}."
 
 
-def show(request: EffectsRequest | None, metric: str, p: Palette) -> None:
+def show(request: Asked | None, metric: str, p: Palette) -> None:
     """The maps of a request: started at once on an embedded checkpoint, on a click on any other; or a stored run's."""
     if request is None:
-        found = view.stored_run("effects")
+        found = view.stored_run("effects", "scan")
         if found is not None:
             rows = found.table.num_rows
             _draw(found.request, metric, View("done", rows, rows, None, found, "", "", stored=True), p)
@@ -74,49 +81,35 @@ def show(request: EffectsRequest | None, metric: str, p: Palette) -> None:
     jobs.follow(request, draw=draw, empty=lambda: _empty(request, p))
 
 
-def _to_url(request: EffectsRequest, metric: str) -> None:
-    view.to_url(
-        checkpoint=request.checkpoint,
-        task=request.task,
-        metric=metric,
-        source=request.source_token,
-        cell=view.from_url("cell", ""),
-    )
+def _to_url(request: Asked, metric: str) -> None:
+    view.to_url(**_parts(request, metric), cell=view.from_url("cell", ""))
 
 
-def _draw(request: EffectsRequest, metric: str, now: View, p: Palette) -> None:
+def _parts(request: Asked, metric: str) -> dict[str, str]:
+    source = st.session_state.get("source", "t_inst")
+    told = {"checkpoint": request.checkpoint, "task": request.task, "metric": metric, "source": source}
+    return told | more.parts_of(more.EFFECTS)
+
+
+def _draw(request: Asked, metric: str, now: View, p: Palette) -> None:
     if now.result is None:
         _waiting(request, now, p)
         return
     result = now.result
     parts.distrust(result.receipt)
-    _prompts(result)
-    found = {site: _cells(result, site, metric, now.done) for site in result.maps}
-    chosen = _chosen(result, found)
-    # One unit a page would be one scale; heads move far less than the stream, so their map has its own and says so.
-    scales = {site: scale_of([c.value for c in cells if c.state != "zero"]) for site, cells in found.items()}
-    left, middle, right = st.columns([1, 1, 1.05], gap="medium")
-    source = SOURCES.get(request.source_token, f"token {request.source_token}")
-    unit = METRICS[metric].unit
-    places = [left, middle]
-    while len(places) < len(result.maps):
-        places += st.columns([1, 1, 1.05], gap="medium")[:2]
-    for site, place in zip(result.maps, places, strict=False):
-        with place:
-            what = "z at the answer position" if site == "z" else f"{site} ← {source}"
-            parts.head(f"Layer × {'head' if site == 'z' else 'position'}", jobs.status(now) if now.live else what)
-            _map(result, site, found[site], scales[site], chosen, p, first=site == next(iter(result.maps)))
-            own = "" if site != "z" else f" This map has its own scale, ±{scales[site]:g}."
-            parts.reading(reading(found[site], result.maps[site], unit=unit) + own if not now.live else "")
-    with right:
-        if now.live:
-            jobs.running(request, now)
+    maps.prompts(result)
+    found = {site: result.cells(site, metric) for site in result.maps}
+    chosen = maps.chosen_of(found)
+
+    places = st.columns(maps.COLUMNS, gap="medium")
+    panels = scanned.panels if isinstance(result.request, ScanRequest) else _panels
+    panels(result, found, metric, chosen, now, p, places, under=lambda: jobs.under(request, now))
+    with places[2]:
         if chosen is not None:
-            evidence.card(result, chosen, metric, token=view.token_of(result), p=p)
-    first = next(iter(scales))
-    parts.legend(p, scales[first], unit, pending=any(c.state == "estimate" for cells in found.values() for c in cells))
-    if now.state == "stopped":
-        jobs.stopped(request)
+            link = view.link(result, **_parts(request, metric), cell=chosen.patch)
+            evidence.card(result, chosen, metric, live=now.live, link=link, p=p)
+    pending = any(c.state == "estimate" for cells in found.values() for c in cells)
+    parts.legend(p, _scale(next(iter(found.values()))), find(metric).unit, pending=pending)
     strip, export = st.columns([6, 1], gap="medium", vertical_alignment="bottom")
     with strip:
         parts.trust(result.receipt, rows=f"n = {len(result.samples.rows)} · {result.table.num_rows:,} rows")
@@ -127,90 +120,86 @@ def _draw(request: EffectsRequest, metric: str, now: View, p: Palette) -> None:
         parts.note(warning)
 
 
-@st.cache_data(max_entries=200, show_spinner=False, hash_funcs={Effects: lambda r: r.run_id})
-def _cells(result: Effects, site: str, metric: str, done: int) -> list[Cell]:
-    return result.cells(site, metric)
-
-
-def _map(
-    result: Effects, site: str, cells: list[Cell], scale: float, chosen: Cell | None, p: Palette, *, first: bool
+def _panels(
+    result: Effects,
+    found: Mapping[str, Sequence[Cell]],
+    metric: str,
+    chosen: Cell | None,
+    now: View,
+    p: Palette,
+    places: Sequence[DeltaGenerator],
+    *,
+    under: Callable[[], None],
 ) -> None:
-    labels = [column.label for column in result.maps[site]]
-    here = (chosen.layer, chosen.column) if chosen is not None and chosen.site == site else None
-    tiles = [tile(cell, labels) for cell in cells]
-    chart = heatmap(
-        tiles,
-        labels,
-        layers=result.layers,
-        scale=scale,
-        palette=p,
-        selected=here,
-        bold=0 if first else None,
-        row=42 if result.layers <= 16 else 14,
-        mono=site != "z",
-        alt_text=f"Effect map, {site}, {result.layers} layers by {len(labels)} columns",
-    )
-    key = f"map-{site}-{result.run_id}"
-
-    def picked() -> None:
-        points = st.session_state[key]["selection"].get("cell") or []
-        if points:
-            st.session_state["cell"] = result.address(site, int(points[0]["layer"]), int(points[0]["column"]))
-
-    st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=picked, selection_mode="cell")
-
-
-def _chosen(result: Effects, found: dict[str, list[Cell]]) -> Cell | None:
-    """The clicked cell, or the address bar's, or the strongest finding."""
-    every = [cell for cells in found.values() for cell in cells if cell.state != "estimate"]
-    if not every:
-        return None
-    asked = view.from_url("cell", "")
-    named = next((cell for cell in every if cell.patch == asked), None)
-    if named is not None:
-        return named
-    first = [cell for cell in every if cell.site == every[0].site]
-    return max(first, key=lambda c: (c.state == "ok", abs(c.value)))
+    """The maps, two beside the card's place, further ones beneath; `under` the first until all is done."""
+    places = places[:2]
+    while len(places) < len(result.maps):
+        places = [*places, *st.columns(maps.COLUMNS, gap="medium")[:2]]
+    first = next(iter(found))
+    # One unit a page would be one scale; heads move far less than the stream, so their map has its own and says so.
+    for (site, cells), place in zip(found.items(), places, strict=False):
+        scale, own = _scale(cells), ""
+        if site != first and scale != _scale(found[first]):
+            own = f" This map has its own scale, ±{scale:g}."
+        with place:
+            head = site == "z"
+            parts.head(
+                f"Layer × {'head' if head else 'position'}", jobs.status(now) if now.live else _measured(result, site)
+            )
+            direction = result.request.direction
+            bold = 0 if not head and direction == "denoise" else None
+            maps.cells_map(result, site, cells, scale, chosen, p, bold=bold)
+            against = result.controlled(site, metric)
+            said = reading(cells, result.maps[site], metric=metric, against=against, direction=direction)
+            if now.state == "done":
+                parts.reading(said + own)
+            elif site == first:
+                under()
 
 
-def _prompts(result: Effects) -> None:
-    sample, token = result.samples.rows[0], view.token_of(result)
-    taken = sample.t_inst if result.request.source_token == "t_inst" else (sample.keyword or sample.t_inst)
-    parts.chips(
-        [token(i) for i in sample.source],
-        taken,
-        [token(i) for i in sample.target],
-        sample.first,
-        answer=sample.answer,
-        contrast=sample.contrast,
-        tag=SOURCES.get(result.request.source_token, f"token {result.request.source_token}"),
-    )
+def _scale(cells: Sequence[Cell]) -> float:
+    return scale_of([cell.value for cell in cells if cell.state != "zero"])
 
 
-def _waiting(request: EffectsRequest, now: View, p: Palette) -> None:
-    left, middle, right = st.columns([1, 1, 1.05], gap="medium")
-    for place, name in ((left, "Layer × position"), (middle, "Layer × head")):
+def _measured(result: Effects, site: str) -> str:
+    """What a map measures, beside its name."""
+    asked = result.request
+    if site == "z":
+        where = (
+            "all positions"
+            if asked.direction in ("zero", "mean") and asked.position == "all"
+            else "the answer position"
+        )
+        return f"z at {where}" + ("" if asked.direction == "denoise" else f", {asked.direction}")
+    source = SOURCES.get(asked.source_token, f"token {asked.source_token}")
+    return f"{site} ← {source}" if asked.direction == "denoise" else f"{site}, {asked.direction}"
+
+
+def _waiting(request: Asked, now: View, p: Palette) -> None:
+    left, middle, _ = st.columns(maps.COLUMNS, gap="medium")
+    for place, name in zip((left, middle), _names(request), strict=True):
         with place:
             parts.head(name, jobs.waiting(request, now))
-            _blank(p)
-    if now.state == "stopped":
-        with right:
-            jobs.stopped(request)
+            maps.blank(p)
+    with left:
+        jobs.under(request, now)
 
 
-def _blank(p: Palette, *, columns: int = 6) -> None:
-    chart = heatmap([], [""] * columns, layers=8, scale=1.0, palette=p, alt_text="Empty map")
-    st.vega_lite_chart(chart, theme=None, width="stretch")
+def _names(request: Asked) -> tuple[str, str]:
+    if isinstance(request, ScanRequest):
+        return "Layer × source token", "The same tokens, each fed alone"
+    return "Layer × position", "Layer × head"
 
 
-def _empty(request: EffectsRequest, p: Palette) -> None:
-    left, middle, right = st.columns([1, 1, 1.05], gap="medium")
-    for place, name in ((left, "Layer × position"), (middle, "Layer × head")):
+def _empty(request: Asked, p: Palette) -> None:
+    left, middle, _ = st.columns(maps.COLUMNS, gap="medium")
+    for place, name in zip((left, middle), _names(request), strict=True):
         with place:
             parts.head(name, "nothing asked yet")
-            _blank(p)
-    with right:
-        st.write(f"{request.samples} samples, every layer × position and every head, each with its control.")
+            maps.blank(p)
+    with left:
+        every = "every layer × source token" if isinstance(request, ScanRequest) else "every layer × position and head"
+        st.write(f"{request.samples} samples, {every}, each with its {len(request.controls)} controls.")
         if st.button("Run the maps", type="primary"):
             view.start(request)
             st.rerun()

@@ -1,26 +1,34 @@
-"""The evidence card: everything behind one cell."""
+"""The evidence card of a cell: everything behind one number."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
 import streamlit as st
 
 from ivx.analysis.metrics import find
-from ivx.analysis.pairs import PairCell
 from ivx.analysis.result import Cell, Effects
-from ivx.analysis.together import Interactions
+from ivx.analysis.roles import is_real
+from ivx.analysis.verdict import Against
 from ivx.charts.heatmap import signed
 from ivx.charts.palette import Palette
-from ivx.ui import parts
+from ivx.ui import behind, parts, view, written
+from ivx.ui.readings import SAID, named_controls, unbeaten
 
-SAID = {
-    "ok": "differs from 0 and from its control",
-    "control": "no better than its control",
-    "zero": "not different from 0",
+SHORT = {
+    "task": "other task",
+    "random": "random",
+    "neutral": "idle words",
+    "shuffled": "other sample",
+    "identity": "token alone",
+    "aggregation": "word alone",
 }
+TOP = 3
+"""Tokens shown before and after."""
+Row = tuple[str, float, float, float, str]
 
 
 def shown_p(p: float | None) -> str:
@@ -28,98 +36,92 @@ def shown_p(p: float | None) -> str:
     return "none" if p is None else "< .001" if p < 0.001 else f"= {p:.3f}".replace("0.", ".", 1)
 
 
-def pair_card(
-    result: Interactions, cell: PairCell, layers: tuple[int, int], metric: str, *, token: Any, p: Palette
-) -> None:
-    """The card of a pair: both alone, their sum, both together, and what that says."""
-    unit = find(metric).unit
-    one, two, both = (value or 0.0 for value in (cell.single_first, cell.single_second, cell.both))
-    alone = [(f"layer {layers[0]}", one), (f"layer {layers[1]}", two)]
-    bars = parts.signed_bars(
-        [
-            *((name, value, p.diverging[6 if value >= 0 else 2]) for name, value in alone),
-            ("sum", one + two, p.faint),
-            ("both", both, p.diverging[6 if both >= 0 else 2]),
-        ]
-    )
-    control = "" if cell.control_j is None else f" Another task’s vectors: J {signed(cell.control_j, 2)}."
-    strict = " It beats the sum and the better of the two." if cell.strict else ""
-    said = (
-        f"Degenerate: {escape(cell.degenerate)}; J is what the two alone leave."
-        if cell.degenerate
-        else f"J = <b>{signed(cell.j, 2)}</b> {escape(unit)} [{signed(cell.low, 2)}, {signed(cell.high, 2)}], "
-        f"adjusted p {shown_p(cell.p)}: {SAID[cell.state]}; {signed(cell.gain or 0.0, 2)} over the better one."
-        f"{strict}{control}"
-    )
-    levels = [result.level("followed", patch=patch) for patch in ("", cell.patch)]
-    detail = result.detail(cell.patch, metric)
-    st.html(
-        f'<div class="ivx-card" data-testid="ivx-card"><div class="top"><b>Layers {layers[0]} and {layers[1]}</b>'
-        f'<code class="soft">{escape(cell.patch)}</code></div>{bars}'
-        f'<div style="margin-top:8px">{said}</div>'
-        f'<div class="soft" style="margin-top:6px">n = {cell.n}, {cell.same_sign:.0%} same sign · followed '
-        f"{levels[0]:.0%} → {levels[1]:.0%}</div>"
-        f'<div class="row" style="align-items:flex-start">'
-        f"{parts.bars('Before, mean share', _tops(detail, 'before', token), p)}"
-        f"{parts.bars('After both', _tops(detail, 'after', token), p)}</div></div>"
-    )
+def interval(low: float, high: float) -> str:
+    """Both ends of a 95 % interval."""
+    return f"[{signed(low, 2)}, {signed(high, 2)}]"
 
 
-def card(result: Effects, cell: Cell, metric: str, *, token: Any, p: Palette) -> None:
-    """Draw the card; `token` turns a token id into text."""
-    view, column = find(metric), result.maps[cell.site][cell.column]
-    place = f"head {column.position}, answer position" if cell.site == "z" else f"token {column.label}"
+def card(result: Effects, cell: Cell, metric: str, *, live: bool, link: str, p: Palette) -> None:
+    """Draw the card of a cell; what takes more room lies behind links under it, once nothing is `live`."""
+    token, unit = view.token_of(result), find(metric).unit
+    column = result.maps[cell.site][cell.column]
     colour = p.muted if cell.state != "ok" else p.orange if cell.value > 0 else p.blue
-    said = SAID[cell.state]
+    against = result.against(cell.site, cell.patch, metric)
     levels = [result.level("followed", site=cell.site, patch=q) or 0.0 for q in ("", cell.patch)]
-    rows = [("this vector", cell.value, cell.low, cell.high, colour)]
-    if cell.control is not None and cell.control_low is not None and cell.control_high is not None:
-        rows.append(("another task’s", cell.control, cell.control_low, cell.control_high, p.muted))
-    reach = max(abs(v) for row in rows for v in row[1:4] if isinstance(v, float)) or 1.0
     detail = result.detail(cell.site, cell.patch, metric)
-    ranked = sorted(detail, key=lambda d: -d["effect"])
+    own = "this vector" if result.request.direction == "denoise" else result.request.direction
+    rows = [(own, cell.value, cell.low, cell.high, colour), *controls(against, p)]
+    head = f"head {column.position}" if cell.site == "z" else f"{_where(result)} {column.label}"
+    said = f"{SAID[cell.state]}{_unbeaten(cell, against, metric, result.request.direction)}"
+    texts = written.follows(result, detail, live=live)
     st.html(
-        f'<div class="ivx-card" data-testid="ivx-card"><div class="top"><b>Layer {cell.layer}, {escape(place)}</b>'
-        f'<code class="soft">{escape(cell.patch)}</code></div>'
+        f'<div class="ivx-card{" open" * texts}" data-testid="ivx-card">'
+        f"{top(f'Layer {cell.layer}, {head}', cell.patch)}"
         f'<div class="row"><span class="big" style="color:{colour}">{signed(cell.value, 2)}</span>'
-        f'<span class="soft">{escape(view.unit)}, {said} · 95% CI [{signed(cell.low, 2)}, {signed(cell.high, 2)}] · '
+        f'<span class="soft">{escape(unit)}, {said} · 95% CI {interval(cell.low, cell.high)} · '
         f"adjusted p {shown_p(cell.p)} · "
         f"n = {cell.n}, {cell.same_sign:.0%} same sign · followed {levels[0]:.0%} → {levels[1]:.0%}</span></div>"
-        f"<h6>Against its control</h6>{parts.whisker(rows, p, scale=reach * 1.1)}"
-        f'<div class="row" style="align-items:flex-start">'
-        f"{parts.bars('Before, mean share', _tops(detail, 'before', token), p)}"
-        f"{parts.bars('After', _tops(detail, 'after', token), p)}</div>"
-        f"<h6>Samples</h6><div>most {_samples(ranked[:2])} · least {_samples(ranked[::-1][:2])}</div></div>"
+        f"<h6>Against its controls</h6>{whiskers(rows, p)}{tokens(detail, token, p)}{samples(detail)}</div>"
     )
-    with st.expander(f"All {len(detail)} samples"):
-        st.dataframe(
-            [
-                {
-                    "query": d["query"],
-                    "answer": d["answer"],
-                    "contrast": d["contrast"],
-                    "effect": round(d["effect"], 3),
-                    "before": token(d["before"][0][0]),
-                    "after": token(d["after"][0][0]),
-                    "instruction": d["instruction"],
-                }
-                for d in detail
-            ],
-            hide_index=True,
-            height=260,
-        )
+    if texts:
+        written.show(result, cell.patch, detail)
+    if not live:
+        found = behind.Cell(cell.site, cell.patch)
+        behind.show(result, detail, metric, token=token, link=link, cell=found)
 
 
-def _tops(detail: list[dict[str, Any]], when: str, token: Any) -> list[tuple[str, float, bool]]:
+def _where(result: Effects) -> str:
+    return "source token" if result.request.kind == "scan" else "token"
+
+
+def top(name: str, patch: str) -> str:
+    return f'<div class="top"><b>{escape(name)}</b><code class="soft">{escape(patch)}</code></div>'
+
+
+def _unbeaten(cell: Cell, against: Mapping[str, Against], metric: str, direction: str) -> str:
+    """Which controls a cell is no better than, where that is what it is told to be."""
+    if cell.state != "control":
+        return ""
+    names = unbeaten(cell.value, against, floor=find(metric).floor)
+    left = [named_controls(direction)[name] for name in names if is_real(name, direction=direction)]
+    return f" ({escape(', '.join(left))})" if left else ""
+
+
+def controls(against: Mapping[str, Against], p: Palette) -> list[Row]:
+    """A whisker for each control."""
+    return [(SHORT[name], of.mean, of.low, of.high, p.muted) for name, of in against.items()]
+
+
+def whiskers(rows: Sequence[Row], p: Palette) -> str:
+    """Values with their intervals on one axis that holds them all."""
+    reach = max((abs(v) for row in rows for v in row[1:4] if isinstance(v, float)), default=0.0) or 1.0
+    return parts.whisker(rows, p, scale=reach * 1.1)
+
+
+def tokens(detail: Sequence[dict[str, Any]], token: Any, p: Palette, *, after: str = "After") -> str:
+    """Top tokens before and after, as HTML."""
+    return (
+        '<div class="row" style="align-items:flex-start">'
+        f"{parts.bars('Before, mean share', _tops(detail, 'before', token), p)}"
+        f"{parts.bars(after, _tops(detail, 'after', token), p)}</div>"
+    )
+
+
+def samples(detail: Sequence[dict[str, Any]]) -> str:
+    """The samples with the largest and the smallest effect, as HTML."""
+    ranked = sorted(detail, key=lambda d: -d["effect"])
+    told = [
+        ", ".join(f"{escape(d['query'])} {signed(d['effect'], 1)}" for d in some[:2]) for some in (ranked, ranked[::-1])
+    ]
+    return f"<h6>Samples</h6><div>most {told[0]} · least {told[1]}</div>"
+
+
+def _tops(detail: Sequence[dict[str, Any]], when: str, token: Any) -> list[tuple[str, float, bool]]:
     """Mean share over samples of each kept top token; marked when it is some sample's answer."""
     shares: dict[str, float] = defaultdict(float)
     for row in detail:
         for i, share in row[when]:
             shares[token(i)] += share / len(detail)
     answers = {row["answer"] for row in detail}
-    top = sorted(shares.items(), key=lambda item: -item[1])[:4]
-    return [(name, share, name in answers) for name, share in top]
-
-
-def _samples(rows: list[dict[str, Any]]) -> str:
-    return ", ".join(f"{escape(row['query'])} {signed(row['effect'], 1)}" for row in rows)
+    most = sorted(shares.items(), key=lambda item: -item[1])[:TOP]
+    return [(name, share, name in answers) for name, share in most]

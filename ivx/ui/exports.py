@@ -9,11 +9,13 @@ from typing import Any
 
 import streamlit as st
 
-from ivx.runs import archive, rows, sheet
+from ivx.analysis.caption import caption
+from ivx.analysis.comparison import Comparison
+from ivx.runs import archive, pictures, rows, sheet
 from ivx.runs.probing import SeparabilityRequest
 from ivx.runs.request import BaseRequest
 
-COMMANDS = ("effects", "interactions", "separability", "erasure")
+COMMANDS = ("effects", "scan", "interactions", "separability", "erasure", "pathways")
 """Kinds that the command line knows."""
 
 Offered = tuple[str, str, Callable[[], str | bytes]]
@@ -34,20 +36,58 @@ def offer(result: Any, metric: str) -> None:
             ("Zip: rows, figures, receipt, notebook", ".zip", lambda: archive.of_result(result, metric=metric)),
             ("Parquet, all rows", ".parquet", lambda: rows.parquet(result.table, result.receipt)),
             ("CSV, all rows", ".csv", lambda: sheet.csv(result.table)),
-            *((f"SVG, {part}", f"-{part}.svg", partial(_svg, result, part, metric)) for part in _figures(result)),
         ]
+        for part in _figures(result):
+            offered.append((f"SVG, {part}", f"-{part}.svg", partial(_drawn, result, part, metric, pictures.svg)))
+            offered.append((f"PNG, {part}", f"-{part}.png", partial(_drawn, result, part, metric, pictures.png)))
         buttons(name, offered)
+        for part in _figures(result):
+            if told := caption(result, part, metric):
+                st.caption(f"Caption, {part}")
+                st.code(told, language=None, wrap_lines=True)
         st.code(in_python(result.request, metric), language="python", wrap_lines=True)
         if result.request.kind in COMMANDS:
             st.code(in_shell(result.request, metric), language="bash", wrap_lines=True)
 
 
+def offer_comparison(found: Comparison, metric: str) -> None:
+    """The same for checkpoints side by side: every number with its interval, the maps, and how to get them again."""
+    with st.popover("Export", width="stretch"):
+        offered: list[Offered] = [
+            ("Parquet, every number", ".parquet", lambda: rows.parquet(found.tidy(metric), found.receipt)),
+            ("CSV, every number", ".csv", lambda: sheet.csv(found.tidy(metric))),
+        ]
+        if all(member.effects is not None for member in found.members):
+            offered.append(("SVG, maps and differences", ".svg", lambda: pictures.svg(found.figure(metric))))
+        buttons(f"ivx-{'-'.join(found.names)[:60]}", offered)
+        names, task = ",".join(found.names), found.asked.task
+        grafts = (", transplant=True", " --transplant") if found.transplants else ("", "")
+        code = f"import ivx\nfound = ivx.compare({list(found.names)!r}, {task!r}{grafts[0]})\nfound.table"
+        st.code(code, language="python", wrap_lines=True)
+        shell = f"python -m ivx compare --checkpoints {names} --task {task}{grafts[1]} --metric {metric}"
+        st.code(shell, language="bash", wrap_lines=True)
+
+
+def offer_several(results: Sequence[Any], metric: str) -> None:
+    """A button that opens each result's archive."""
+    with st.popover("Export", width="stretch"):
+        for result in results:
+            label = f"Zip of the {result.request.kind}: rows, figures, receipt, notebook"
+            content = partial(archive.of_result, result, metric=metric)
+            st.download_button(label, content, f"ivx-{result.run_id}.zip", on_click="ignore")
+
+
 def in_python(request: BaseRequest, metric: str) -> str:
     """The Python that computes a request again."""
+    plain = request.kind in ("separability", "pathways")
+    read = "found.chart()" if plain else f"found.chart({metric!r})"
+    return f"{computed_by(request)}\n{read}"
+
+
+def computed_by(request: BaseRequest) -> str:
+    """The Python that makes `found`, the result of a request."""
     told = "".join(f", {name}={value!r}" for name, value in _told(request).items())
-    reads = {"effects": f'found.cells("resid_post", {metric!r})', "separability": "found.chart()"}
-    read = reads.get(request.kind, f"found.chart({metric!r})")
-    return f"import ivx\nfound = ivx.{request.kind}({request.checkpoint!r}, {_about(request)!r}{told})\n{read}"
+    return f"import ivx\nfound = ivx.{request.kind}({request.checkpoint!r}, {_about(request)!r}{told})"
 
 
 def in_shell(request: BaseRequest, metric: str) -> str:
@@ -58,7 +98,7 @@ def in_shell(request: BaseRequest, metric: str) -> str:
     )
     probed = isinstance(request, SeparabilityRequest)
     about = f"--task{'s' * probed} {_listed(_about(request))}"
-    end = "" if probed else f" --metric {metric}"
+    end = "" if probed or request.kind == "pathways" else f" --metric {metric}"
     return f"python -m ivx {request.kind} --checkpoint {request.checkpoint} {about}{told}{end}"
 
 
@@ -86,14 +126,13 @@ def _told(request: BaseRequest) -> dict[str, Any]:
 def _figures(result: Any) -> list[str]:
     kinds = {
         "effects": lambda: result.maps,
+        "scan": lambda: result.maps,
         "separability": lambda: result.request.components,
         "erasure": lambda: ("erasure",),
+        "pathways": lambda: ("here", "there", "overlap"),
     }
     return list(kinds.get(result.request.kind, lambda: ["pairs"])())
 
 
-def _svg(result: Any, part: str, metric: str) -> str:
-    import vl_convert  # late: it takes a moment, and nobody has asked for a figure yet
-
-    figures = result.figures(**archive.chart_of(result, metric=metric))
-    return str(vl_convert.vegalite_to_svg(figures[part], allowed_base_urls=[]))
+def _drawn(result: Any, part: str, metric: str, draw: Callable[[dict[str, Any]], str | bytes]) -> str | bytes:
+    return draw(result.figures(**archive.chart_of(result, metric=metric))[part])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas  # noqa: F401  (Altair looks whether it is there, and must not find it half imported by another thread)
 import streamlit as st
 
 from ivx.ui import signin
@@ -25,11 +26,15 @@ def _pages() -> list:
     folder = ROOT / "pages"
     return [
         st.Page(_landing, title="ivx", url_path="home", default=True, visibility="hidden"),
+        st.Page(folder / "overview.py", title="Overview", url_path="overview"),
         st.Page(folder / "effects.py", title="Effects", url_path="effects"),
         st.Page(folder / "separability.py", title="Separability", url_path="separability"),
         st.Page(folder / "interactions.py", title="Interactions", url_path="interactions"),
+        st.Page(folder / "pathways.py", title="Pathways", url_path="pathways"),
+        st.Page(folder / "training.py", title="Post-training", url_path="training"),
         st.Page(folder / "lens.py", title="Patch lens", url_path="lens"),
         st.Page(folder / "bench.py", title="Vector bench", url_path="bench"),
+        st.Page(folder / "lessons.py", title="Lessons", url_path="lessons"),
         st.Page(folder / "checkpoints.py", title="Checkpoints", url_path="checkpoints"),
         st.Page(folder / "tasks.py", title="Tasks", url_path="tasks"),
         st.Page(folder / "runs.py", title="Runs", url_path="runs"),
@@ -37,14 +42,14 @@ def _pages() -> list:
 
 
 def _landing() -> None:
-    st.switch_page(ROOT / "pages" / "effects.py")
+    st.switch_page(ROOT / "pages" / "overview.py")
 
 
 def run() -> None:
     """The entry script: navigation, then the page."""
     st.set_page_config(page_title="ivx", page_icon=str(LOGO), layout="wide", initial_sidebar_state="collapsed")
     st.logo(str(LOGO), size="medium")
-    signin.required()
+    signin.required(styled=_style)
     page = st.navigation(_pages(), position="top")
     st.session_state[FRAMED] = True
     page.run()
@@ -59,5 +64,9 @@ def begin() -> None:
         st.rerun()
     st.session_state.pop(RESTARTED, None)
     if not framed:
-        signin.required()
+        signin.required(styled=_style)
+    _style()
+
+
+def _style() -> None:
     st.html(f"<style>{STYLE.read_text(encoding='utf-8')}</style>")

@@ -55,7 +55,11 @@ def follow_several(requests: Mapping[str, Asked], *, draw: Callable[[Mapping[str
 def waiting(request: Asked, now: View) -> str:
     """What stands where nothing can be drawn yet."""
     before = view.ahead(request)
-    turn = f"waiting for its turn, {before} before it" if before else "waiting for its turn"
+    return waiting_for(now, f"waiting for its turn, {before} before it" if before else "waiting for its turn")
+
+
+def waiting_for(now: View, turn: str = "waiting for its turn") -> str:
+    """What a job that has nothing to show yet is at; `turn` says it of one that waits."""
     return {"queued": turn, "loading": "reading the checkpoint", "running": "building the prompts"}.get(
         now.state, now.state
     )
@@ -67,6 +71,36 @@ def running(request: Request, now: View) -> None:
     if st.button("Stop, keep what is done", key="stop"):
         view.leave(request)
         st.rerun()
+
+
+def running_several(requests: Mapping[str, Asked], views: Mapping[str, View | None]) -> None:
+    """How far all that is asked has come, and the way to end it; or, where it was stopped, to go on."""
+    live = {name: now for name, now in views.items() if now is not None and now.live}
+    stopped = [name for name, now in views.items() if now is not None and now.state == "stopped"]
+    if live:
+        bar, stop = st.columns([4, 1], gap="medium", vertical_alignment="center")
+        with bar:
+            ended = sum(now is not None and not now.live for now in views.values())
+            shares = [now.done / now.total for now in live.values() if now.total]
+            parts.progress(int(100 * (ended + sum(shares))), 100 * len(views))
+        if stop.button("Stop, keep what is done", key="stop", width="stretch"):
+            for name in live:
+                view.leave(requests[name])
+            st.rerun()
+    elif stopped:
+        st.caption("Stopped; what was done is kept, and a new start goes on from there.")
+        if st.button("Go on"):
+            for name in stopped:
+                view.start(requests[name])
+            st.rerun()
+
+
+def under(request: Request, now: View) -> None:
+    """What stands under a picture that is not complete, in the place of its reading: how far it is, or how to go on."""
+    if now.live:
+        running(request, now)
+    elif now.state == "stopped":
+        stopped(request)
 
 
 def status(now: View) -> str:
@@ -85,12 +119,15 @@ def stopped(request: Request) -> None:
 
 def ended_badly(request: Asked, now: View) -> None:
     """Why there is no result."""
-    if now.state == "refused":
-        parts.refusal("This cannot be measured", now.message, "Choose another checkpoint, task or source token above.")
-    else:
-        parts.refusal("The run failed", now.message, "Run it again; if it fails again, report the trace below.")
-        with st.expander("Trace"):
-            st.code(now.trace, language=None)
-    if st.button("Run again"):
-        view.start(request)
-        st.rerun()
+    with st.columns([1.2, 1], gap="medium")[0]:
+        if now.state == "refused":
+            parts.refusal(
+                "This cannot be measured", now.message, "Choose otherwise above, or among what is under More."
+            )
+        else:
+            parts.refusal("The run failed", now.message, "Run it again; if it fails again, report the trace below.")
+            with st.expander("Trace"):
+                st.code(now.trace, language=None)
+        if st.button("Run again"):
+            view.start(request)
+            st.rerun()

@@ -14,8 +14,10 @@ from ivx.charts.heatmap import signed
 from ivx.charts.palette import Palette
 from ivx.runs.job import View
 from ivx.runs.probing import ErasureRequest
-from ivx.ui import evidence, jobs, parts, view
+from ivx.ui import evidence, jobs, parts, readings, view
 
+LEAST = 0.5
+"""Logits: no scale of a card ends lower, so that next to nothing is not drawn large."""
 LOST = {
     "ok": "more than a random subspace takes: what is read is part of what acts",
     "control": "no more than a random subspace takes",
@@ -86,10 +88,11 @@ def _acted(cell: Cell | None, p: Palette) -> str:
     rows = [("this vector", cell.value, cell.low, cell.high, colour)]
     if cell.control is not None and cell.control_low is not None and cell.control_high is not None:
         rows.append(("another task’s", cell.control, cell.control_low, cell.control_high, p.muted))
-    reach = max(abs(end) for row in rows for end in row[1:4]) or 1.0
+    reach = max([LEAST, *(abs(end) for row in rows for end in row[1:4])])
+    sure = "" if cell.state == "zero" else f" · adjusted p {evidence.shown_p(cell.p)}"
     return (
         f"<h6>Acts, logits, copied onto the first token</h6>{parts.whisker(rows, p, scale=reach * 1.1)}"
-        f'<div class="soft">{evidence.SAID[cell.state]} · adjusted p {evidence.shown_p(cell.p)} · n = {cell.n}</div>'
+        f'<div class="soft">{readings.SAID[cell.state]}{sure} · n = {cell.n}</div>'
     )
 
 
@@ -104,7 +107,7 @@ def _erased(found: Erasure | None, layer: int, p: Palette) -> str:
     ]
     lost = cell.lost
     return (
-        f"<h6>Erased: its effect, logits</h6>{parts.signed_bars(rows)}"
+        f"<h6>Erased: its effect, logits</h6>{parts.signed_bars(rows, least=LEAST)}"
         f"<div>lost <b>{signed(lost.value, 2)}</b> [{signed(lost.low, 2)}, {signed(lost.high, 2)}]: {LOST[lost.state]}."
         f'</div><div class="soft">the edit is {cell.moved:.0%} of the vector’s length, the random one '
         f"{cell.moved_random:.0%} · n = {cell.n}</div>"

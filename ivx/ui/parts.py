@@ -31,11 +31,12 @@ def title(question: str, lede: str) -> None:
     )
 
 
-def head(name: str, what: str) -> None:
-    """A panel's title, and on the right what it measures."""
-    st.html(
-        f'<div class="ivx-head"><span class="name">{escape(name)}</span><span class="what">{escape(what)}</span></div>'
-    )
+def head(name: str, what: str, *, href: str = "") -> None:
+    """A panel's title, which may lead to a page of its own, and on the right what it measures."""
+    shown = escape(name)
+    if href:
+        shown = f'<a href="{escape(href, quote=True)}" target="_self" title="Open its page">{shown} ›</a>'
+    st.html(f'<div class="ivx-head"><span class="name">{shown}</span><span class="what">{escape(what)}</span></div>')
 
 
 def reading(text: str) -> None:
@@ -51,7 +52,7 @@ def note(text: str) -> None:
 def chips(
     source: Sequence[str], taken: int, target: Sequence[str], first: int, *, answer: str, contrast: str, tag: str
 ) -> None:
-    """The prompts as tokens: the source token outlined orange, the first patched token outlined ink."""
+    """The prompts as tokens: the source token outlined orange, the first patched one outlined ink; −1 outlines none."""
 
     def line(tokens: Sequence[str], marked: int, kind: str) -> str:
         return "".join(
@@ -59,8 +60,9 @@ def chips(
             for i, token in enumerate(tokens)
         )
 
+    told = f'<span class="lead">source</span>{line(source, taken, "t")}' if source else ""
     st.html(
-        f'<div class="ivx-chips"><span class="lead">source</span>{line(source, taken, "t")}'
+        f'<div class="ivx-chips">{told}'
         f'<span class="tag">{escape(tag)}</span><span class="lead">→ target</span>{line(target, first, "p")}'
         f'<span class="lead">answer <b>{escape(answer)}</b>, contrast {escape(contrast)}</span></div>'
     )
@@ -94,13 +96,13 @@ def deviation(value: float) -> str:
     return f"{value:.0e}" if value else "0"
 
 
-def trust(receipt: dict[str, Any], *, rows: str) -> None:
-    """Ticks of the checks that passed on this very checkpoint, with what they measured."""
+def trust(receipt: dict[str, Any], *, rows: str, more: Sequence[dict[str, Any]] = ()) -> None:
+    """Ticks of the checks that passed on this very checkpoint, with what they measured; `more` are of the result."""
     ticks = "".join(
         f'<span title="{escape(check["detail"], quote=True)}"><span class="tick">✓</span> {escape(check["name"])}'
         + ("" if check["deviation"] is None else f" <code>{deviation(check['deviation'])}</code>")
         + "</span>"
-        for check in receipt["checks"]
+        for check in (*more, *receipt["checks"])
         if check["passed"]
     )
     if receipt.get("imported"):
@@ -141,7 +143,8 @@ def whisker(rows: Sequence[tuple[str, float, float, float, str]], p: Palette, *,
     lines = []
     for name, value, low, high, colour in rows:
         lines.append(
-            f'<tr><td style="width:30%">{escape(name)}</td><td><div class="ivx-whisker"><i class="zero"></i>'
+            f'<tr title="95% CI [{signed(low, 2)}, {signed(high, 2)}]"><td style="width:30%;white-space:nowrap">'
+            f'{escape(name)}</td><td><div class="ivx-whisker"><i class="zero"></i>'
             f'<i class="line" style="left:{at(low):.1f}%;width:{at(high) - at(low):.1f}%;background:{colour}"></i>'
             f'<i class="dot" style="left:{at(value):.1f}%;background:{colour}"></i></div></td>'
             f'<td class="num">{signed(value, 2)}</td></tr>'
@@ -149,16 +152,24 @@ def whisker(rows: Sequence[tuple[str, float, float, float, str]], p: Palette, *,
     return f"<table>{''.join(lines)}</table>"
 
 
-def signed_bars(rows: Sequence[tuple[str, float, str]]) -> str:
-    """Signed values as bars from one 0, as HTML rows: (name, value, colour)."""
-    reach = max(abs(value) for _, value, _ in rows) or 1.0
+def signed_bars(rows: Sequence[tuple[str, float | None, str]], *, least: float = 0.0) -> str:
+    """Signed values as bars from one 0, as HTML rows: (name, value, colour); a question mark where there is none.
+
+    The scale ends no lower than `least`.
+    """
+    reach = max([least, *(abs(value) for _, value, _ in rows if value is not None)]) or 1.0
     lines = "".join(
-        f'<tr><td style="width:34%">{escape(name)}</td><td><div class="ivx-signed"><i style="'
-        f'{"left" if value >= 0 else "right"}:50%;width:{46 * abs(value) / reach:.1f}%;background:{colour}"></i></div>'
-        f'</td><td class="num">{signed(value, 2)}</td></tr>'
+        f'<tr><td style="width:34%">{escape(name)}</td><td><div class="ivx-signed">'
+        + ("" if value is None else _signed_bar(value / reach, colour))
+        + f'</div></td><td class="num">{"?" if value is None else signed(value, 2)}</td></tr>'
         for name, value, colour in rows
     )
     return f"<table>{lines}</table>"
+
+
+def _signed_bar(share: float, colour: str) -> str:
+    side = "left" if share >= 0 else "right"
+    return f'<i style="{side}:50%;width:{46 * abs(share):.1f}%;background:{colour}"></i>'
 
 
 def series(colours: Sequence[tuple[str, str]], marks: Sequence[str]) -> None:

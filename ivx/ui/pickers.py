@@ -33,13 +33,13 @@ def checkpoint_and_task(one: DeltaGenerator, two: DeltaGenerator) -> tuple[str, 
     tasks = list(catalogue.tasks(view.collection_of(name)))
     tasks += [path for _, path in st.session_state.get(view.FILES, [])]
     view.from_url("task", "animal/colour", tasks)
-    task = str(two.selectbox("Task (answer / contrast)", tasks, key="task", format_func=_task_name))
+    task = str(two.selectbox("Task (answer / contrast)", tasks, key="task", format_func=task_name))
     return name, task
 
 
 def metric(place: DeltaGenerator) -> str:
     """The metric that is shown; a view, which never runs the model."""
-    view.from_url("metric", "contrast", SHOWN_METRICS)
+    st.session_state["metric"] = view.from_url("metric", "contrast", SHOWN_METRICS)
     return str(place.selectbox("Metric", SHOWN_METRICS, key="metric", format_func=lambda m: METRICS[m].label))
 
 
@@ -53,7 +53,8 @@ def _short(name: str) -> str:
     return known.stage if known else name
 
 
-def _task_name(task: str) -> str:
+def task_name(task: str) -> str:
+    """A task as the pickers show it: its queries, what is asked, and the contrast."""
     own = dict((path, shown) for shown, path in st.session_state.get(view.FILES, []))
     if task in own:
         return own[task]

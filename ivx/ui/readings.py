@@ -2,43 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from ivx.analysis.benched import CONTROL, QUERIES, RANDOM, STRENGTHS, VECTOR, Point
 from ivx.analysis.maps import Column
+from ivx.analysis.metrics import find
 from ivx.analysis.result import Cell
+from ivx.analysis.roles import is_real
 from ivx.analysis.separation import BASELINES, ProbeCell, Separability
+from ivx.analysis.verdict import Against, Verdict
 from ivx.charts.heatmap import signed
 from ivx.charts.pairs import STRICT, Pair
+
+SAID = {
+    "ok": "differs from 0 and from its controls",
+    "control": "no better than a control",
+    "zero": "not different from 0",
+}
+VECTORS = {
+    "task": "another task’s vector",
+    "random": "a random vector of its norm",
+    "neutral": "an idle sentence’s vector",
+    "shuffled": "another sample’s vector",
+    "identity": "the token fed alone",
+    "aggregation": "the last word fed alone",
+}
+DISTURBED = VECTORS | {
+    "task": "the same in a run told another task",
+    "neutral": "the same in a run told nothing",
+    "shuffled": "another sample’s state",
+}
+Controls = Mapping[str, Against]
+
 
 FEW = 6
 """Samples below which no test could find anything."""
 
 
-def reading(cells: Sequence[Cell], columns: Sequence[Column], *, unit: str) -> str:
+def named_controls(direction: str) -> Mapping[str, str]:
+    """What each control is called where states are put in, and where a run is disturbed."""
+    return VECTORS if direction == "denoise" else DISTURBED
+
+
+def reading(
+    cells: Sequence[Cell],
+    columns: Sequence[Column],
+    *,
+    metric: str,
+    against: Mapping[str, Controls],
+    direction: str = "denoise",
+) -> str:
     """The strongest finding with its interval and control, and the strongest cell that is none, if it is stronger."""
     pending = any(c.state == "estimate" for c in cells)
     cells = [c for c in cells if c.state != "estimate"]
     if not cells:
         return "Nothing is computed here yet: the shades are estimates." if pending else ""
+    floor, unit = find(metric).floor, find(metric).unit
     found = sorted((c for c in cells if c.state == "ok"), key=lambda c: -abs(c.value))
     hatched = sorted((c for c in cells if c.state == "control"), key=lambda c: -abs(c.value))
+
+    def control(cell: Cell) -> str:
+        return nearest_control(cell, against.get(cell.patch, {}), floor=floor, direction=direction)
+
     if not found:
-        text = "No cell moves the answer more than its control does: no evidence here."
-        return (
-            text
-            if not hatched
-            else f"{text} {_named(hatched[0], columns)} {_value(hatched[0])}, {_control(hatched[0])}."
-        )
+        text = "No cell moves the answer more than its controls do: no evidence here."
+        if hatched:
+            text += f" {_named(hatched[0], columns)} {_value(hatched[0])}, {control(hatched[0])}."
+        return text
     top = found[0]
     text = (
         f"Strongest: <b>{_named(top, columns)}</b>, <b>{_value(top)}</b> {escape(unit)} "
-        f"[{signed(top.low, 2)}, {signed(top.high, 2)}]; {_control(top)}."
+        f"[{signed(top.low, 2)}, {signed(top.high, 2)}]; {control(top)}."
     )
     if hatched and abs(hatched[0].value) > abs(found[-1].value):
-        text += f" {_named(hatched[0], columns)} moves it {_value(hatched[0])}, but {_control(hatched[0])}."
+        text += f" {_named(hatched[0], columns)} moves it {_value(hatched[0])}, but {control(hatched[0])}."
     return text
+
+
+def unbeaten(value: float, against: Controls, *, floor: float) -> list[str]:
+    """The controls that an effect is no better than, the strongest first."""
+    left = [name for name, of in against.items() if not of.is_beaten(value, floor=floor)]
+    return sorted(left, key=lambda name: -against[name].mean * (1 if value >= 0 else -1))
+
+
+def nearest_control(cell: Cell, against: Controls, *, floor: float, direction: str) -> str:
+    """The control that comes nearest: of a cell that is no finding, among those that it does not beat."""
+    if not against:
+        return "no control"
+    real = {name: of for name, of in against.items() if is_real(name, direction=direction)}
+    left = unbeaten(cell.value, real, floor=floor) if cell.state == "control" else []
+    sign = 1 if cell.value >= 0 else -1
+    among = left or list(real) or list(against)
+    nearest = max(among, key=lambda name: against[name].mean * sign)
+    return f"{named_controls(direction)[nearest]} {signed(against[nearest].mean, 2)}"
 
 
 def pair_reading(pairs: Sequence[Pair], *, unit: str, what: str) -> str:
@@ -51,8 +108,44 @@ def pair_reading(pairs: Sequence[Pair], *, unit: str, what: str) -> str:
     many = f"<b>{len(found)} pairs</b> interact" if len(found) > 1 else "<b>1 pair</b> interacts"
     return (
         f"{many} beyond the control; above the sum and the better one: {strict}. Strongest {escape(what)}: "
-        f"<b>L{top.low} with L{top.high}, {signed(top.value, 2)}</b> {escape(unit)}."
+        f"<b>{escape(top.name)}, {signed(top.value, 2)}</b> {escape(unit)}."
     )
+
+
+def split_reading(confirmed: Mapping[str, Verdict]) -> str:
+    """What the pairs chosen on one half of the samples are on the other."""
+    if not confirmed:
+        return ""
+    held = sum(found.state == "ok" for found in confirmed.values())
+    return (
+        f"Chosen for their size on one half of the samples and tested on the other half alone, <b>{held} of "
+        f"{len(confirmed)}</b> pairs hold."
+    )
+
+
+def at_a_glance(checkpoint: str, cells: Sequence[Cell], probed: Sequence[ProbeCell], pairs: Sequence[Pair]) -> str:
+    """Where it acts, from where on it can be read, and which layers act together: findings only, a clause each."""
+    told = []
+    if cells and not any(cell.state == "estimate" for cell in cells):
+        acting = [cell for cell in cells if cell.state == "ok"]
+        top = max(acting, key=lambda cell: abs(cell.value), default=None)
+        told.append(f"acts most in <b>layer {top.layer}</b>" if top else "<b>acts nowhere</b> beyond its controls")
+    if probed:
+        readable = sorted(cell.layer for cell in probed if cell.state == "ok")
+        onward = readable == list(range(len(probed)))[-len(readable) :]
+        where = f"from <b>layer {readable[0]}</b> on" if readable and onward else f"at {len(readable)} layers"
+        told.append(f"can be read {where}" if readable else "<b>cannot be read</b>")
+    if pairs and not any(pair.state == "estimate" for pair in pairs):
+        found = [pair for pair in pairs if pair.state == "ok"]
+        top_pair = max(found, key=lambda pair: abs(pair.value), default=None)
+        told.append(
+            f"is least additive in <b>layers {top_pair.low} and {top_pair.high}</b>"
+            if top_pair
+            else "shows <b>no interaction</b> beyond its control"
+        )
+    if not told:
+        return ""
+    return f"In <b>{escape(checkpoint)}</b> it {', '.join(told[:-1])}{' and ' * (len(told) > 1)}{told[-1]}."
 
 
 def bench_reading(points: Sequence[Point], alpha: float, *, on: str) -> str:
@@ -130,7 +223,3 @@ def _named(cell: Cell, columns: Sequence[Column]) -> str:
 
 def _value(cell: Cell) -> str:
     return signed(cell.value, 2)
-
-
-def _control(cell: Cell) -> str:
-    return "no control" if cell.control is None else f"another task’s vector {signed(cell.control, 2)}"

@@ -20,13 +20,15 @@ REPLAYED = 5
 """Rows that are computed again."""
 PAGES = {
     "effects": "effects",
+    "scan": "effects",
     "interactions": "interactions",
     "game": "interactions",
     "separability": "separability",
     "erasure": "separability",
+    "pathways": "pathways",
 }
 """Which page draws which kind."""
-ARCHIVED = ("effects", "interactions", "game", "scan", "separability", "erasure")
+ARCHIVED = ("effects", "interactions", "game", "scan", "separability", "erasure", "pathways")
 """Kinds that go into a zip."""
 STATES = {"complete": "complete", "partial": "stopped midway", "running": "being computed"}
 
@@ -107,6 +109,13 @@ def _ago(when: float) -> str:
     return "just now"
 
 
+def _elsewhere(kind: str) -> str:
+    """Where a run can be seen that no page opens by itself."""
+    if kind in ("vectors", "transplant"):
+        return "It is a part of a comparison: the page Post-training shows it beside the others."
+    return f"No page draws a run of {kind} yet: `python -m ivx {kind}` prints it."
+
+
 def _one(store: Store, entry: Entry) -> None:
     parts.head(f"Run {entry.run}", STATES[entry.state])
     open_, pin, delete = st.columns(3, gap="small")
@@ -117,7 +126,7 @@ def _one(store: Store, entry: Entry) -> None:
         type="primary",
         width="stretch",
         disabled=page is None,
-        help=None if page else f"No page draws a run of {entry.kind} yet: `python -m ivx {entry.kind}` prints it.",
+        help=None if page else _elsewhere(entry.kind),
     ):
         view.open_run(entry.run, str(page))
     if not complete and open_.button(

@@ -29,8 +29,9 @@ from ivx.ui.subject import (
 )
 
 LEDE = (
-    "A linear probe reads the task from the state of one token; the same state is then copied into a prompt that has "
-    "no instruction. What can be read need not act. The embedded family was trained to differ in just this."
+    "A linear probe reads the task from the state of one token, the instruction’s last (T_inst) or the last that names "
+    "the task (keyword); the same state is then copied into a bare prompt. <b>What can be read need not act</b>: the "
+    "embedded family was trained to differ in just this."
 )
 TOP, BOTTOM = [1.1, 0.62, 1.36], [1.2, 0.95, 1.0]
 
@@ -41,7 +42,7 @@ def controls() -> Asked | None:
         kind = "erasure" if view.stored_run("erasure") is not None else "separability"
         view.run_strip(kind, stored_probes.told)
         return None
-    one, two, three, four = st.columns([1.2, 1.0, 1.12, 0.85], gap="medium", vertical_alignment="bottom")
+    one, two, three, four = st.columns([1.32, 0.9, 1.12, 0.85], gap="medium", vertical_alignment="bottom")
     checkpoint, task = pickers.checkpoint_and_task(one, two)
     view.from_url("component", "resid_post", list(COMPONENTS))
     component = three.segmented_control(
@@ -51,7 +52,6 @@ def controls() -> Asked | None:
         format_func=lambda c: COMPONENTS[c],
         required=True,
         width="stretch",
-        help="The residual stream after a block, or what its attention or its MLP adds to it.",
     )
     view.from_url("source", "t_inst", list(SOURCES))
     source = four.segmented_control(
@@ -61,7 +61,6 @@ def controls() -> Asked | None:
         format_func=lambda s: SOURCES[s],
         required=True,
         width="stretch",
-        help="The instruction’s last token (T_inst), or the last token of the words that name the task (keyword).",
     )
     subject = Subject(checkpoint, str(source or "t_inst"))
     apart = view.from_url("apart", "all", list(APART))
@@ -144,7 +143,7 @@ def _draw(asked: Asked, requests: Mapping[str, BaseRequest], views: Views, p: Pa
         decodable.apart_picker()
     with right:
         decodable.beside_picker(asked)
-    _running(requests, views)
+    jobs.running_several(requests, views)
     if read is None or layer is None:
         return
     left, middle, right = st.columns(BOTTOM, gap="medium")
@@ -165,25 +164,3 @@ def _empty(requests: Mapping[str, BaseRequest]) -> None:
         for request in requests.values():
             view.start(request)
         st.rerun()
-
-
-def _running(requests: Mapping[str, BaseRequest], views: Views) -> None:
-    """How far all that is asked has come, and the way to end it."""
-    live = {name: now for name, now in views.items() if now is not None and now.live}
-    if live:
-        bar, stop = st.columns([4, 1], gap="medium", vertical_alignment="center")
-        with bar:
-            ended = sum(now is not None and not now.live for now in views.values())
-            shares = [now.done / now.total for now in live.values() if now.total]
-            parts.progress(int(100 * (ended + sum(shares))), 100 * len(views))
-        if stop.button("Stop, keep what is done", key="stop", width="stretch"):
-            for name in live:
-                view.leave(requests[name])
-            st.rerun()
-    elif any(now is not None and now.state == "stopped" for now in views.values()):
-        st.caption("Stopped; what was done is kept, and a new start goes on from there.")
-        if st.button("Go on"):
-            for name, now in views.items():
-                if now is not None and now.state == "stopped":
-                    view.start(requests[name])
-            st.rerun()

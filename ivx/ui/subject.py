@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from ivx.charts.palette import Palette
 from ivx.models.registry import CHECKPOINTS, embedded
+from ivx.runs import glance
 from ivx.runs.patching import EffectsRequest
 from ivx.runs.probing import ErasureRequest, SeparabilityRequest
 from ivx.runs.request import BaseRequest
 from ivx.runs.worker import worker
-from ivx.tasks import catalogue
 from ivx.ui import view
 
 COMPONENTS = {"resid_post": "stream", "attn_out": "attention", "mlp_out": "MLP"}
 SOURCES = {"t_inst": "T_inst", "keyword": "keyword"}
 APART = {"all": "all tasks at once", "pairs": "pair by pair"}
-WORDINGS, REPEATS, SAMPLES = 40, 2, 40
 METRIC = "contrast"
 TWIN = "tiny-sft-period"
 COLOURS = ("orange", "blue", "ink")
@@ -44,16 +42,8 @@ class Subject:
 
     def read(self, task: str, component: str, *, apart: str) -> SeparabilityRequest:
         """What can be read of a component; a user's own file is told apart by itself."""
-        return SeparabilityRequest(
-            self.checkpoint,
-            tasks(task),
-            components=(component,),
-            position=self.source,
-            pairs=apart == "pairs",
-            wordings=WORDINGS,
-            repeats=REPEATS,
-            **view.loading(self.checkpoint),  # type: ignore[arg-type]
-        )
+        first = glance.separability(self.checkpoint, task, **view.loading(self.checkpoint))
+        return replace(first, components=(component,), position=self.source, pairs=apart == "pairs")
 
     def act(self, task: str) -> EffectsRequest:
         """What the same states do at the first token of the bare prompt."""
@@ -63,7 +53,7 @@ class Subject:
             sites=tuple(COMPONENTS),
             position="first",
             source_token=self.source,
-            samples=SAMPLES,
+            samples=glance.SAMPLES,
             **view.loading(self.checkpoint),  # type: ignore[arg-type]
         )
 
@@ -74,9 +64,9 @@ class Subject:
             task,
             component=component,
             source_token=self.source,
-            tasks=tasks(task),
-            wordings=WORDINGS,
-            samples=SAMPLES,
+            tasks=glance.apart(task),
+            wordings=glance.WORDINGS,
+            samples=glance.SAMPLES,
             **view.loading(self.checkpoint),  # type: ignore[arg-type]
         )
 
@@ -94,11 +84,6 @@ class Asked:
     def main(self) -> Subject:
         """Whose layers are shown."""
         return self.subjects[0]
-
-
-def tasks(task: str) -> tuple[str, ...]:
-    """The tasks that are told apart: the whole collection, or both of a user's file."""
-    return (task,) if Path(task).suffix.lower() in catalogue.FILES else ("all",)
 
 
 def others(subject: Subject) -> list[Subject]:

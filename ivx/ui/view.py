@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -19,6 +20,8 @@ from ivx.runs.computing import result_of
 from ivx.runs.job import Job
 from ivx.runs.request import BaseRequest
 from ivx.runs.worker import Asked, worker
+from ivx.tasks import catalogue
+from ivx.tasks.catalogue import COLLECTIONS
 from ivx.ui import parts
 
 OTHERS = "ivx.checkpoints"
@@ -58,18 +61,18 @@ def _is_absent(found: Job) -> bool:
     return now.state == "stopped" and now.result is None
 
 
-def stored_run(kind: str) -> Any | None:
-    """The result of the run that the address bar names; None where the store has none of that name and kind."""
+def stored_run(*kinds: str) -> Any | None:
+    """The result of the run that the address bar names; None where the store has none of that name and these kinds."""
     try:
         found = _result(from_url(RUN, ""))
     except LookupError:
         return None
-    return found if found.request.kind == kind else None
+    return found if found.request.kind in kinds else None
 
 
-def run_strip(kind: str, told: Callable[[Any], str]) -> DeltaGenerator:
+def run_strip(kinds: str | Sequence[str], told: Callable[[Any], str]) -> DeltaGenerator:
     """In the place of the controls: which run is shown, and the way back; returns a place for one more."""
-    run, found = from_url(RUN, ""), stored_run(kind)
+    run, found = from_url(RUN, ""), stored_run(*([kinds] if isinstance(kinds, str) else kinds))
     what, more, back = st.columns([3.2, 0.8, 0.8], gap="medium", vertical_alignment="bottom")
     back.button("Back to the controls", on_click=close_run, width="stretch")
     with what:
@@ -188,6 +191,20 @@ def to_url(**parts: Any) -> None:
     wanted = {key: str(value) for key, value in parts.items() if value not in (None, "")}
     if dict(st.query_params) != wanted:
         st.query_params.from_dict(wanted)
+
+
+def link(result: Any, **parts: Any) -> str:
+    """An address that shows this view in any session.
+
+    A checkpoint that somebody opened and a task from somebody's file are theirs, so there the stored run is named.
+    """
+    request = result.request
+    given = embedded(request.checkpoint) is not None and any(request.task in catalogue.tasks(c) for c in COLLECTIONS)
+    if st.session_state.get(RUN) or not given:
+        kept = {key: parts[key] for key in parts if key in ("metric", "show", "cell", "pair")}
+        parts = {RUN: result.run_id, **kept}
+    wanted = {key: str(value) for key, value in parts.items() if value not in (None, "")}
+    return f"{str(st.context.url or '').partition('?')[0]}?{urlencode(wanted, safe='@~*=,/')}"
 
 
 def checkpoints() -> list[str]:

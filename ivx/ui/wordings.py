@@ -18,9 +18,9 @@ from ivx.ui import parts, view
 HEIGHT = 250
 KINDS = {"lda": "LDA", "pca": "PCA", "umap": "UMAP"}
 SHOWN = {"matrix": "confusion", "curve": "learning curve"}
-NUMBER = r"-?\d+(?:\.\d+)?"
-PICKED = re.compile(rf"(\w+)\.(\d+)\.({'|'.join(KINDS)}):({NUMBER}),({NUMBER}),({NUMBER}),({NUMBER})")
-"""What was picked, as the address bar says it: component, layer, projection, and the rectangle."""
+PICKED = re.compile(r"\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?)*")
+"""What was picked, as the address bar says it: numbers of wordings, and runs of them. They are drawn the same for every
+layer and component, so that a choice is followed through all."""
 LISTED = 60
 """Wordings that are listed; the rest are counted."""
 
@@ -60,7 +60,9 @@ def plane_panel(read: Separability, component: str, layer: int, task: str, p: Pa
     def brush() -> None:
         ends = _selection(key)
         if len(ends) == 4:
-            st.session_state["lasso"] = f"{component}.{layer}.{kind}:" + ",".join(f"{end:.3f}" for end in ends)
+            left, right, bottom, top = ends
+            inside = [dot.number for dot in dots if left <= dot.x <= right and bottom <= dot.y <= top]
+            st.session_state["lasso"] = _ranges(inside)
 
     st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=brush, selection_mode=LASSO)
     slide, which = st.columns([1.25, 1], gap="medium", vertical_alignment="center")
@@ -153,20 +155,24 @@ def _selection(key: str) -> list[float]:
     return [float(end) for axis in ("x", "y") for end in sorted(drawn.get(axis, []))]
 
 
+def _ranges(numbers: list[int]) -> str:
+    """Rising numbers as `3,7-9`."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
 def _picked(read: Separability) -> list[int]:
-    """Numbers of the wordings that the address bar's rectangle holds."""
-    told = PICKED.fullmatch(view.from_url("lasso", ""))
-    if told is None:
+    """Numbers of the picked wordings that there are."""
+    told = view.from_url("lasso", "")
+    if not PICKED.fullmatch(told):
         return []
-    component, layer, kind = told[1], int(told[2]), told[3]
-    left, right, bottom, top = (float(told[i]) for i in range(4, 8))
-    if component not in read.request.components or layer not in {c.layer for c in read.cells(component)}:
-        return []
-    if kind not in read.request.projections:
-        return []
-    return [
-        dot.number for dot in _dots(read, layer, component, kind) if left <= dot.x <= right and bottom <= dot.y <= top
-    ]
+    ends = [[int(end) for end in part.split("-")] for part in told.split(",")]
+    return [k for k in range(len(read.wordings)) if any(run[0] <= k <= run[-1] for run in ends)]
 
 
 def _list(read: Separability, picked: list[int]) -> None:
@@ -174,9 +180,9 @@ def _list(read: Separability, picked: list[int]) -> None:
         parts.note("Drag over points to read their wordings, and to follow them through the layers.")
         return
     lines = "".join(
-        f"<li><span>{escape(read.wordings[k].text)}</span><i>{escape(read.wordings[k].task)}</i></li>"
+        f"<div><span>{escape(read.wordings[k].text)}</span><i>{escape(read.wordings[k].task)}</i></div>"
         for k in picked[:LISTED]
     )
-    more = f"<li><i>and {len(picked) - LISTED} more</i></li>" if len(picked) > LISTED else ""
-    st.html(f'<ul class="ivx-wordings" data-testid="ivx-wordings">{lines}{more}</ul>')
+    more = f"<div><i>and {len(picked) - LISTED} more</i></div>" if len(picked) > LISTED else ""
+    st.html(f'<div class="ivx-wordings" data-testid="ivx-wordings">{lines}{more}</div>')
     st.button("Let go", on_click=lambda: st.session_state.update(lasso=""))

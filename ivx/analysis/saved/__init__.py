@@ -18,6 +18,7 @@ from ivx.analysis import result
 from ivx.analysis.typed import typed
 from ivx.analysis.values import keys, refuse, text, whole
 from ivx.errors import IvxError
+from ivx.runs.comparing import TransplantRequest, VectorsRequest
 from ivx.runs.patching import EffectsRequest, GameRequest, InteractionsRequest, ScanRequest
 from ivx.runs.probing import ErasureRequest, SeparabilityRequest
 from ivx.runs.tracing import PathwaysRequest
@@ -28,9 +29,11 @@ if TYPE_CHECKING:
     from ivx.analysis.played import Game
     from ivx.analysis.result import Effects
     from ivx.analysis.separation import Separability
+    from ivx.analysis.taken import Vectors
     from ivx.analysis.together import Interactions
+    from ivx.analysis.transplanted import Transplant
 
-    Result = Effects | Interactions | Game | Separability | Erasure | Pathways
+    Result = Effects | Interactions | Game | Separability | Erasure | Pathways | Vectors | Transplant
 
 Asked = (
     EffectsRequest
@@ -40,6 +43,8 @@ Asked = (
     | SeparabilityRequest
     | ErasureRequest
     | PathwaysRequest
+    | VectorsRequest
+    | TransplantRequest
 )
 KINDS: dict[str, type[Asked]] = {kind.kind: kind for kind in get_args(Asked)}
 LONGEST = 100

@@ -1,0 +1,70 @@
+"""At a glance: what is asked of a checkpoint and a task at first sight, by every page alike, to be computed once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ivx.engine.address import ABLATIONS
+from ivx.errors import IvxError
+from ivx.models.registry import embedded
+from ivx.runs.patching import CONTROLS, EffectsRequest, InteractionsRequest
+from ivx.runs.probing import SeparabilityRequest
+from ivx.runs.request import BaseRequest
+from ivx.tasks import catalogue
+
+SITE = "resid_post"
+SAMPLES, PAIR_SAMPLES = 40, 100
+WORDINGS, REPEATS = 40, 2
+SHIPPED = ("animal/colour",)
+"""Tasks whose glance comes with ivx, of every embedded checkpoint."""
+
+
+def effects(checkpoint: str, task: str, **loading: Any) -> EffectsRequest:
+    """The maps of layer × position and layer × head, with every control that there is."""
+    sites = (SITE, "z")
+    controls = controls_of("denoise", sites, "all", alike=is_alone(task, checkpoint))
+    return EffectsRequest(checkpoint, task, sites=sites, samples=SAMPLES, controls=controls, **loading)
+
+
+def interactions(checkpoint: str, task: str, **loading: Any) -> InteractionsRequest:
+    """All pairs of layers at the first token."""
+    return InteractionsRequest(checkpoint, task, sites=(SITE,), samples=PAIR_SAMPLES, **loading)
+
+
+def separability(checkpoint: str, task: str, **loading: Any) -> SeparabilityRequest:
+    """A probe at every layer."""
+    return SeparabilityRequest(
+        checkpoint, apart(task), components=(SITE,), wordings=WORDINGS, repeats=REPEATS, **loading
+    )
+
+
+def apart(task: str) -> tuple[str, ...]:
+    """The tasks that a probe tells apart: the whole collection, or both of a user's own file."""
+    return (task,) if Path(task).suffix.lower() in catalogue.FILES else ("all",)
+
+
+def controls_of(direction: str, sites: tuple[str, ...], position: str, *, alike: bool) -> tuple[str, ...]:
+    """Every control that there is for a request; `alike` says that all samples have one wording."""
+    whole = direction in ABLATIONS and position == "all" and "z" in sites
+    none = whole or direction == "resample" or alike
+    return tuple(name for name in CONTROLS if name != "shuffled" or not none)
+
+
+def is_alone(task: str, checkpoint: str) -> bool:
+    """Whether a task has one wording only, so that no other can be shuffled in."""
+    known = embedded(checkpoint)
+    try:
+        pair = catalogue.find(task, collection=known.collection if known else "english")
+    except IvxError:  # the request is refused for it, with its reason
+        return True
+    return len(pair.task.instructions) < 2
+
+
+def glance(checkpoint: str, task: str, **loading: Any) -> dict[str, BaseRequest]:
+    """All three, by kind; `loading` is dtype, device and adapter where they are not the default."""
+    return {
+        "effects": effects(checkpoint, task, **loading),
+        "separability": separability(checkpoint, task, **loading),
+        "interactions": interactions(checkpoint, task, **loading),
+    }

@@ -22,6 +22,7 @@ from ivx.engine.address import Patch
 from ivx.engine.address import Spot as Spot
 from ivx.engine.drawn import draw_of, drawn
 from ivx.engine.generate import Push, Written, generate
+from ivx.models.doctor import TOLERANCE
 from ivx.models.model import Model
 from ivx.tasks.samples import Encoder
 
@@ -87,7 +88,7 @@ def drop(
     outside = float(found.moved[~found.cone].max(initial=0.0))
     check = {
         "name": "nothing outside the cone moved",
-        "passed": outside < 1e-4,
+        "passed": outside <= TOLERANCE[model.dtype],
         "deviation": outside,
         "detail": "largest relative change of a stream that the patch cannot reach",
     }
@@ -126,7 +127,7 @@ def _reading(
     encoder = Encoder(model.tokenizer)
     own = {
         "name": "last layer is what the model says",
-        "passed": lens.deviation < 1e-3,
+        "passed": lens.deviation <= TOLERANCE[model.dtype],
         "deviation": lens.deviation,
         "detail": "largest deviation of a probability at the last token",
     }

@@ -15,6 +15,7 @@ import vl_convert
 from ivx.analysis.benched import CONTROL, FREE, QUERIES, STRENGTHS, VECTOR, Bench, BenchText, Point
 from ivx.charts.bench import strength_curve
 from ivx.charts.palette import LIGHT, Palette
+from ivx.models.registry import embedded
 from ivx.runs import sheet
 from ivx.runs.job import View
 from ivx.runs.writing import BenchRequest, BenchTextRequest
@@ -88,6 +89,9 @@ def show(request: BenchRequest, p: Palette) -> None:
             request.checkpoint, request, alpha, dtype=request.dtype, device=request.device, adapter=request.adapter
         ),
     }
+    curve = view.job(request, compute=embedded(request.checkpoint) is not None)
+    if curve is not None and curve.view().state in ("loading", "running", "done"):
+        view.job(requests["texts"], compute=True)  # who asked for the curve sees the texts of every strength
     default = _default(request.task, view.collection_of(request.checkpoint))
     view.to_url(
         checkpoint=request.checkpoint,

@@ -91,6 +91,7 @@ def show(prompts: Prompts, p: Palette) -> None:
     spots = _spots(readings["source"], readings["target"])
     if spots is not None:
         requests["patched"] = prompts.drop(*spots)
+        view.job(requests["patched"], compute=True)  # both prompts were asked for, so this is, too
     view.to_url(
         checkpoint=prompts.checkpoint,
         source_prompt=prompts.source,

@@ -22,6 +22,7 @@ from ivx.charts.strip import Bar, strip
 from ivx.runs.glance import SITE
 from ivx.ui import parts
 from ivx.ui.guesses import Truth, pair_key, pair_of
+from ivx.ui.pair_maps import GLYPHS
 from ivx.ui.truths import METRIC, alone, asked_pair, by_layers, stream, strongest
 
 LAYERS = 8
@@ -221,7 +222,7 @@ class Pairs(Scene):
             scale,
             UNIT,
             ends=("less", "more than the sum"),
-            glyphs={DEGENERATE: "follows from the two alone"},
+            glyphs=GLYPHS,
         )
 
 

@@ -88,7 +88,7 @@ def never_instructed(found: Found) -> Truth:
     key = "none" if cell.state != "ok" or share <= 0 else "less" if share < HALF else "most"
     verb = "another task’s vector" if cell.state == "ok" else "no better than a control, another task’s vector"
     said = (
-        f"At layer {top.layer} the base moves {_value(cell)}, {verb} {signed(cell.control or 0.0, 2)}: "
+        f"At layer {top.layer} the base moves the answer {_value(cell)}, {verb} {signed(cell.control or 0.0, 2)}: "
         f"beyond it <b>{signed(_excess(cell), 2)}</b>, against {signed(_excess(top), 2)} in the instructed checkpoint, "
         f"<b>{share:.0%}</b>.{_elsewhere(found['base'], cell)}"
     )
@@ -258,7 +258,7 @@ def _elsewhere(result: Effects, top: Cell | None) -> str:
     last = ", the last token," if rest.column == len(result.maps[SITE]) - 1 else ""
     way = "toward the answer" if rest.value > 0 else "away from the answer"
     return (
-        f" The map’s strongest finding is another: L{rest.layer} at <code>{label}</code>{last} "
+        f" The map’s strongest finding stands elsewhere: L{rest.layer} at <code>{label}</code>{last} "
         f"{signed(rest.value, 2)}, {way} ({_nearest(result, rest)})."
     )
 

@@ -223,7 +223,7 @@ def test_a_result_is_kept_whole_and_comes_back(tmp_path) -> None:
     assert json.dumps(again.overlap().layers[0].__dict__) == json.dumps(fresh.overlap().layers[0].__dict__)
     assert again.summary()["heads"] == fresh.summary()["heads"]
     run = store.find(fresh.run_id)
-    replayed = replay(store, model, ReplayRequest(fresh.run_id, "tiny-sft", rows=40))
+    replayed = replay(store, model, ReplayRequest(checkpoint="tiny-sft", run=fresh.run_id, rows=40))
     assert {key[1] for key in replayed.rows} >= {"node", "head"} and replayed.largest < 1e-4
     context = run.kept("context")
     context["found"]["overlaps"][0]["layers"][0]["jaccard"] = "much"

@@ -141,7 +141,7 @@ def test_words_of_a_file_are_no_markdown(browser: Browser, app: str, tmp_path: P
 
 # Signing in
 
-PAGES = ("/", "/effects", "/checkpoints", "/tasks")
+PAGES = ("/", *(f"/{path.stem}" for path in sorted((ROOT / "pages").glob("*.py"))))
 KEY = "of-this-test-alone"
 
 

@@ -247,7 +247,7 @@ def _row(shown: Story, k: int, found: Mapping[str, Any]) -> str:
     truth = _truth(step, place, found)
     said = "" if truth is None else truth.said
     answers = step.ask.answers(LAYERS)
-    mine = "not revealed" if worth is None else escape(answers[played.guess(place)])
+    mine = "not revealed" if worth is None else f"you: {escape(answers[played.guess(place)])}"
     return (
         f'<tr><td style="width:68%"><b>{escape(step.question)}</b><p class="soft">{said}</p>'
         f'</td><td class="soft">{mine}</td><td class="num">{"–" if worth is None else f"{worth} of {EXACT}"}</td></tr>'

@@ -16,7 +16,9 @@ from ivx.tasks import catalogue
 SITE = "resid_post"
 SAMPLES, PAIR_SAMPLES = 40, 100
 WORDINGS, REPEATS = 40, 2
-SHIPPED = ("animal/colour",)
+FIRST = ("tiny-sft", "animal/colour")
+"""What the first page opens on."""
+SHIPPED = (FIRST[1],)
 """Tasks whose glance comes with ivx, of every embedded checkpoint."""
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from importlib import import_module
 
 from ivx.ui.frame import ROOT
 
-LOOK_SECONDS = 0.05
+LOOK_SECONDS, PATIENCE = 0.05, 30.0
 
 
 def serve(port: int) -> None:
@@ -20,12 +19,19 @@ def serve(port: int) -> None:
 
 
 def _warm() -> None:
-    """Import the first page's parts and make its tasks, once Streamlit stands, whose caches they join."""
+    """Read, judge and draw what the first page shows, once Streamlit stands, whose caches keep it."""
     from streamlit import runtime
 
     while not runtime.exists():
         time.sleep(LOOK_SECONDS)
-    import_module("ivx.ui.overview")
-    import_module("ivx.analysis.saved.effects")
-    import_module("ivx.analysis.saved.interactions")
-    import_module("ivx.tasks.catalogue").tasks("tiny")
+    from ivx.charts.palette import DARK, LIGHT
+    from ivx.runs.glance import FIRST, glance
+    from ivx.runs.worker import worker
+    from ivx.ui.panels import found_of, panels_of
+
+    jobs = [worker().submit(request, session="ivx-warm", compute=False) for request in glance(*FIRST).values()]
+    if all(job.wait(PATIENCE) and job.view().result is not None for job in jobs):
+        effects, separability, interactions = (job.view().result for job in jobs)
+        found = found_of(effects, separability, interactions, "contrast")
+        for palette in (LIGHT, DARK):
+            panels_of(found, found.strongest, palette)

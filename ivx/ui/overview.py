@@ -10,6 +10,7 @@ import streamlit as st
 
 from ivx.analysis.metrics import find
 from ivx.charts.palette import Palette
+from ivx.models.registry import embedded
 from ivx.runs.glance import glance
 from ivx.runs.job import View
 from ivx.runs.request import BaseRequest
@@ -106,7 +107,9 @@ def _measured(name: str, request: BaseRequest, now: View | None) -> str:
 def _lede(found: Found, checkpoint: str) -> str:
     """What the three panels found, each by its own rule."""
     intro = "The state of the instruction’s last token, T_inst, is copied into a prompt that has no instruction."
-    return f"{intro} {readings.at_a_glance(checkpoint, found.cells, found.probed, found.pairs)}"
+    known = embedded(checkpoint)
+    trained = " This family was trained to have such a vector; its twin was not." if known else ""
+    return f"{intro} {readings.at_a_glance(checkpoint, found.cells, found.probed, found.pairs)}{trained}"
 
 
 def _empty(asked: Mapping[str, BaseRequest]) -> None:
@@ -122,7 +125,7 @@ def _foot(found: Found, views: Views) -> None:
     if result is None:
         return
     done = [now for now in views.values() if now is not None and now.state == "done"]
-    stored = " · stored, came with ivx" if is_shipped(result.run_id) else ""
+    stored = " · stored, came with ivx; the page Runs replays it" if is_shipped(result.run_id) else ""
     rows = sum(one.table.num_rows for one in (found.effects, found.separability, found.interactions) if one is not None)
     strip, export = st.columns([6, 1], gap="medium", vertical_alignment="bottom")
     with strip:

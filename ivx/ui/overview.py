@@ -15,7 +15,7 @@ from ivx.runs.glance import glance
 from ivx.runs.job import View
 from ivx.runs.request import BaseRequest
 from ivx.runs.shipped import is_shipped
-from ivx.ui import exports, jobs, parts, pickers, readings, view
+from ivx.ui import exports, jobs, pair_maps, parts, pickers, readings, view
 from ivx.ui.panels import Found, found_of, panels_of
 
 COLUMNS = [1.2, 1.0, 1.13]
@@ -64,7 +64,8 @@ def _draw(asked: Mapping[str, BaseRequest], views: Views, metric: str, p: Palett
             if panel.reading:
                 parts.reading(panel.reading)
     pending = "estimate" in {cell.state for cell in found.cells} | {pair.state for pair in found.pairs}
-    parts.legend(p, found.scale, f"{find(metric).unit}, effect and J on one scale", pending=pending)
+    unit = f"{find(metric).unit}, effect and J on one scale"
+    parts.legend(p, found.scale, unit, pending=pending, glyphs=pair_maps.GLYPHS)
     jobs.running_several(asked, views)
     _foot(found, views)
 

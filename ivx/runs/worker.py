@@ -32,6 +32,7 @@ KEPT = 48
 RELOADS = 4
 """A job steps back only for what is worth this many loads of another model."""
 BUSY_SECONDS = 1.0
+_MAKING = threading.Lock()
 WATCHED_SECONDS = 60.0
 """A session that has not looked for so long has closed its page; its job goes on."""
 SWITCH_SECONDS = 0.0003
@@ -189,7 +190,12 @@ def _key_of(asked: Asked) -> tuple:
     return asked.checkpoint, asked.dtype, asked.device, asked.adapter
 
 
-@cache
 def worker() -> Worker:
-    """The process's one worker, on the default store."""
+    """The process's one worker, on the default store; however many sessions ask for it at once, there is one."""
+    with _MAKING:
+        return _worker()
+
+
+@cache
+def _worker() -> Worker:
     return Worker(Store())

@@ -18,9 +18,11 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 from playwright.sync_api import Browser, sync_playwright  # noqa: E402
 
+from ivx.charts import frame  # noqa: E402
 from tests.browser import ARGS, chromium, serving  # noqa: E402
 
 torch.set_num_threads(1)
+frame.CHECKED = True
 
 
 @pytest.fixture(scope="module")

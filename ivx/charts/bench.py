@@ -9,7 +9,7 @@ from typing import Any
 import altair as alt
 
 from ivx.analysis.benched import CONTROL, RANDOM, VECTOR, Point
-from ivx.charts.frame import framed
+from ivx.charts.frame import framed, spec_of
 from ivx.charts.palette import Palette
 
 DATA, CHOSEN = "points", "chosen"
@@ -108,4 +108,4 @@ def _frame(strengths: tuple[float, ...], p: Palette, height: int, labels: bool, 
         )
         .add_params(pick)
     )
-    return framed(alt.layer(rule, band, line, dots), p, height=height, right=6, alt_text=alt_text).to_dict()
+    return spec_of(framed(alt.layer(rule, band, line, dots), p, height=height, right=6, alt_text=alt_text))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from ivx.charts.frame import framed
+from ivx.charts.frame import framed, spec_of, with_axes
 from ivx.charts.palette import Palette
 
 STEPS, CHANCE = "steps", "chance"
@@ -62,17 +62,4 @@ def _frame(sizes: tuple[int, ...], p: Palette, height: int, alt_text: str) -> di
         base.mark_line(color=p.blue, strokeWidth=2).encode(y=up),
         base.mark_circle(color=p.blue, size=44, opacity=1).encode(y=up, tooltip=tooltip),
     )
-    return (
-        framed(chart, p, height=height, right=6, alt_text=alt_text)
-        .configure_axis(
-            domain=False,
-            ticks=False,
-            labelColor=p.muted,
-            titleColor=p.muted,
-            gridColor=p.line,
-            labelFontSize=11.5,
-            titleFontSize=12,
-            titleFontWeight="normal",
-        )
-        .to_dict()
-    )
+    return spec_of(with_axes(framed(chart, p, height=height, right=6, alt_text=alt_text), p))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from ivx.charts.frame import framed, layer_axis
+from ivx.charts.frame import framed, layer_axis, spec_of
 from ivx.charts.palette import LIGHT, Palette
 
 BELLS, MARKED, BASELINES = "bells", "marked", "baselines"
@@ -113,7 +113,7 @@ def _frame(layers: int, p: Palette, row: int, row_labels: bool, alt_text: str) -
         bells.mark_circle(size=small, color=p.faint, opacity=1).encode(x=alt.X("control:Q", scale=scale)),
         bells.mark_circle(size=large, color=p.blue, opacity=1).encode(x=across),
     )
-    return framed(chart, p, height=row * layers, right=2, alt_text=alt_text).to_dict()
+    return spec_of(framed(chart, p, height=row * layers, right=2, alt_text=alt_text))
 
 
 def dumbbell_figure(

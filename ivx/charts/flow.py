@@ -9,7 +9,7 @@ from typing import Any
 
 import altair as alt
 
-from ivx.charts.frame import CROWDED, framed, layer_axis, listed
+from ivx.charts.frame import CROWDED, framed, layer_axis, listed, spec_of
 from ivx.charts.palette import Palette
 
 RIBBONS, STAYS, NAMES = "ribbons", "stays", "names"
@@ -213,7 +213,7 @@ def _frame(
         right=4,
         alt_text="",
     )
-    return chart.to_dict()
+    return spec_of(chart)
 
 
 def _shade(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import altair as alt
 import pandas  # noqa: F401  (Altair uses it as soon as any thread has begun to import it, so it must be whole by then)
@@ -12,6 +13,9 @@ from ivx.charts.palette import Palette
 CROWDED = 16
 """Layers beyond which cells hold no numbers and every fourth layer is labelled."""
 
+
+CHECKED = False
+"""Whether specs are checked against Vega-Lite's schema, which takes as long as building them: the tests do."""
 
 Chart = alt.LayerChart | alt.FacetChart
 
@@ -32,6 +36,26 @@ def framed(chart: Chart, p: Palette, *, height: int, right: int, alt_text: str) 
         .configure_scale(bandPaddingInner=0.04, bandPaddingOuter=0.02)
         .configure_axis(domain=False, ticks=False)
     )
+
+
+def with_axes(chart: Chart, p: Palette) -> Chart:
+    """The chart with both axes labelled and named in the muted ink, over a faint grid."""
+    return chart.configure_axis(
+        domain=False,
+        ticks=False,
+        labelColor=p.muted,
+        titleColor=p.muted,
+        gridColor=p.line,
+        labelFontSize=11.5,
+        titleFontSize=12,
+        titleFontWeight="normal",
+    )
+
+
+def spec_of(chart: Chart) -> dict[str, Any]:
+    """The chart as Vega-Lite."""
+    found: dict[str, Any] = chart.to_dict(validate=CHECKED)
+    return found
 
 
 def layer_axis(p: Palette, layers: int, *, strong: str, names: Sequence[str] = ()) -> alt.Axis:

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import altair as alt
 
-from ivx.charts.frame import framed
+from ivx.charts.frame import framed, spec_of, with_axes
 from ivx.charts.heatmap import signed
 from ivx.charts.palette import LIGHT, Palette
 
@@ -154,20 +154,7 @@ def _frame(
         for side, align, dx in SIDES
     ]
     chart = alt.layer(zero, dots, rings, *layers)
-    return (
-        framed(chart, p, height=height, right=8, alt_text=alt_text)
-        .configure_axis(
-            domain=False,
-            ticks=False,
-            labelColor=p.muted,
-            titleColor=p.muted,
-            gridColor=p.line,
-            labelFontSize=11.5,
-            titleFontSize=12,
-            titleFontWeight="normal",
-        )
-        .to_dict()
-    )
+    return spec_of(with_axes(framed(chart, p, height=height, right=8, alt_text=alt_text), p))
 
 
 def headline_figure(

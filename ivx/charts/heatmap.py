@@ -10,7 +10,7 @@ from typing import Any
 
 import altair as alt
 
-from ivx.charts.frame import CROWDED, framed, layer_axis, listed
+from ivx.charts.frame import CROWDED, framed, layer_axis, listed, spec_of
 from ivx.charts.palette import Palette
 
 HATCH = "M-.9,.5 L-.1,-.9 M-.3,.8 L.5,-.6 M.3,1.1 L1.1,-.3"
@@ -205,7 +205,7 @@ def _frame(
         right=2,
         alt_text=alt_text,
     )
-    spec = chart.to_dict()
+    spec = spec_of(chart)
     for part in spec["layer"]:
         part.pop("data", None)  # Altair's placeholder, which would hide the data of the whole
     return spec

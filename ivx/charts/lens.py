@@ -9,7 +9,7 @@ from typing import Any
 import altair as alt
 
 from ivx.analysis.lensed import LensCell
-from ivx.charts.frame import CROWDED, framed, layer_axis
+from ivx.charts.frame import CROWDED, framed, layer_axis, spec_of
 from ivx.charts.heatmap import column_axis
 from ivx.charts.palette import Palette
 from ivx.engine.address import Spot
@@ -167,7 +167,7 @@ def _frame(
     under = picked.mark_rect(cornerRadius=2, fillOpacity=0, stroke=p.background, strokeWidth=5)
     over = picked.mark_rect(cornerRadius=2, fillOpacity=0, stroke=p.orange if taken else p.ink, strokeWidth=2.2)
     chart = framed(alt.layer(fill, *words, under, over), p, height=row * layers, right=2, alt_text=alt_text)
-    spec = chart.to_dict()
+    spec = spec_of(chart)
     for part in spec["layer"]:
         part.pop("data", None)  # Altair's placeholder, which would hide the data of the whole
     return spec

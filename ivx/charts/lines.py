@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from ivx.charts.frame import framed, layer_axis
+from ivx.charts.frame import framed, layer_axis, spec_of
 from ivx.charts.palette import Palette
 
 LINES, MARKED = "lines", "marked"
@@ -145,4 +145,4 @@ def _frame(
         thick.mark_line(strokeWidth=1.8).encode(**drawn),
         thick.mark_circle(size=40, opacity=1).encode(x=x, color=colour, tooltip=alt.Tooltip("told:N", title=" ")),
     )
-    return framed(chart, p, height=row * layers, right=6, alt_text=alt_text).to_dict()
+    return spec_of(framed(chart, p, height=row * layers, right=6, alt_text=alt_text))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from ivx.charts.frame import framed, layer_axis
+from ivx.charts.frame import framed, layer_axis, spec_of
 from ivx.charts.heatmap import signed
 from ivx.charts.palette import LIGHT, Palette
 
@@ -98,7 +98,7 @@ def _frame(layers: int, low: float, high: float, p: Palette, row: int, alt_text:
             for kind in KINDS
         ),
     )
-    return framed(chart, p, height=row * layers, right=2, alt_text=alt_text).to_dict()
+    return spec_of(framed(chart, p, height=row * layers, right=2, alt_text=alt_text))
 
 
 def losses_figure(found: Sequence[Loss], *, layers: int, title: str, subtitle: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import altair as alt
 
 from ivx.charts.flow import LABELS, height_of, level_scale
-from ivx.charts.frame import framed
+from ivx.charts.frame import framed, spec_of, with_axes
 from ivx.charts.palette import Palette
 
 LEVELS, POINTS = "levels", "points"
@@ -91,7 +91,7 @@ def _levels(layers: int, p: Palette, row: int, alt_text: str) -> dict[str, Any]:
             tooltip=told,
         ),
     )
-    return framed(chart, p, height=height_of(layers, row), right=14, alt_text=alt_text).to_dict()
+    return spec_of(framed(chart, p, height=height_of(layers, row), right=14, alt_text=alt_text))
 
 
 def faithfulness_chart(
@@ -140,16 +140,4 @@ def _sizes(
         base.mark_rule(color=p.blue, strokeWidth=1.4).encode(y=at("low"), y2="high:Q"),
         base.mark_point(color=p.blue, filled=True, size=40, opacity=1).encode(y=at("kept"), tooltip=told),
     )
-    return (
-        framed(chart, p, height=height, right=12, alt_text=alt_text)
-        .configure_axis(
-            domain=False,
-            ticks=False,
-            labelColor=p.muted,
-            titleColor=p.muted,
-            labelFontSize=11,
-            titleFontSize=11.5,
-            titleFontWeight="normal",
-        )
-        .to_dict()
-    )
+    return spec_of(with_axes(framed(chart, p, height=height, right=12, alt_text=alt_text), p))

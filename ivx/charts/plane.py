@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from ivx.charts.frame import framed
+from ivx.charts.frame import framed, spec_of
 from ivx.charts.palette import Palette
 
 POINTS, NAMES = "points", "names"
@@ -139,4 +139,4 @@ def _frame(box: Box, p: Palette, height: int, alt_text: str) -> dict[str, Any]:
         )
     )
     chart = alt.layer(dots, rings, halo, text).resolve_scale(color="independent")
-    return framed(chart, p, height=height, right=2, alt_text=alt_text).to_dict()
+    return spec_of(framed(chart, p, height=height, right=2, alt_text=alt_text))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import altair as alt
 
 from ivx.charts.flow import kind_colours
-from ivx.charts.frame import framed, listed
+from ivx.charts.frame import framed, listed, spec_of
 from ivx.charts.palette import Palette
 
 GIVEN = "given"
@@ -81,4 +81,4 @@ def _frame(labels: tuple[str, ...], p: Palette, height: int, alt_text: str) -> d
         tooltip=alt.Tooltip("told:N", title=" "),
     )
     text = base.mark_text(dy=-7, fontSize=11, color=p.muted).encode(text="text:N")
-    return framed(alt.layer(bars, text), p, height=height, right=2, alt_text=alt_text).to_dict()
+    return spec_of(framed(alt.layer(bars, text), p, height=height, right=2, alt_text=alt_text))

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
+from ivx.charts.frame import framed, spec_of, with_axes
 from ivx.charts.palette import Palette
 
 
@@ -55,26 +56,5 @@ def _spec(points: tuple[Point, ...], p: Palette, unit: str, height: int) -> dict
         tooltip=[alt.Tooltip("told:N", title=" "), alt.Tooltip("exact:Q", format="+.2f")],
     )
     names = base.mark_text(align="left", dx=7, fontSize=11, color=p.muted).encode(text="name:N")
-    return (
-        alt.layer(line, dots, names)
-        .properties(
-            width="container",
-            height=height,
-            background=p.background,
-            autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
-            description="Estimated against exact values",
-        )
-        .configure(font="Source Sans, sans-serif")
-        .configure_view(stroke=None)
-        .configure_axis(
-            labelColor=p.muted,
-            titleColor=p.muted,
-            gridColor=p.line,
-            labelFontSize=11,
-            titleFontSize=11.5,
-            titleFontWeight="normal",
-            domain=False,
-            ticks=False,
-        )
-        .to_dict()
-    )
+    chart = framed(alt.layer(line, dots, names), p, height=height, right=6, alt_text="Estimated against exact values")
+    return spec_of(with_axes(chart, p))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from ivx.charts.frame import framed, layer_axis
+from ivx.charts.frame import framed, layer_axis, spec_of
 from ivx.charts.heatmap import scale_of, signed
 from ivx.charts.palette import Palette
 
@@ -88,4 +88,4 @@ def _frame(layers: int, reach: float, p: Palette, row: int, alt_text: str) -> di
             x=alt.X("low:Q", scale=alt.Scale(domain=[-reach, reach])), x2="high:Q"
         ),
     )
-    return framed(chart, p, height=row * layers, right=6, alt_text=alt_text).to_dict()
+    return spec_of(framed(chart, p, height=row * layers, right=6, alt_text=alt_text))

@@ -10,33 +10,23 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from ivx.models.load import load
-from ivx.models.registry import CHECKPOINTS, RUNS
+from ivx.models.registry import RUNS
 from ivx.runs.computing import stored
-from ivx.runs.glance import SHIPPED, glance
+from ivx.runs.glance import SHIPPED, glance, shipped
 from ivx.runs.replay import ReplayRequest, replay
 from ivx.runs.shipped import is_shipped
 from ivx.runs.store import Store
 from tests.browser import serving
 
 PATIENCE = 120_000
-EMBEDDED = [checkpoint.name for checkpoint in CHECKPOINTS if checkpoint.path is not None]
 
 
-@pytest.mark.parametrize("checkpoint", EMBEDDED)
-def test_what_a_glance_asks_came_with_ivx(checkpoint: str, tmp_path: Path) -> None:
+def test_what_is_asked_at_first_came_with_ivx_and_nothing_else(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    for task in SHIPPED:
-        for request in glance(checkpoint, task).values():
-            found = stored(store, request)
-            assert found is not None, f"{request} is not among the runs that come with ivx: `python -m ivx.tiny runs`"
-            assert found.request == request and found.run_id in {entry.run for entry in store.entries()}
-
-
-def test_nothing_else_came_with_ivx(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    wanted = [r for name in EMBEDDED for task in SHIPPED for r in glance(name, task).values()]
-    for request in wanted:
-        stored(store, request)
+    for request in shipped():
+        found = stored(store, request)
+        assert found is not None, f"{request} is not among the runs that come with ivx: `python -m ivx.tiny runs`"
+        assert found.request == request
     assert {path.stem for path in RUNS.glob("*")} == {entry.run for entry in store.entries()}
 
 

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ivx.engine.address import ABLATIONS
 from ivx.errors import IvxError
-from ivx.models.registry import embedded
+from ivx.models.registry import CHECKPOINTS, embedded
 from ivx.runs.patching import CONTROLS, EffectsRequest, InteractionsRequest
 from ivx.runs.probing import SeparabilityRequest
 from ivx.runs.request import BaseRequest
 from ivx.tasks import catalogue
 
 SITE = "resid_post"
+COMPONENTS = (SITE, "attn_out", "mlp_out")
 SAMPLES, PAIR_SAMPLES = 40, 100
 WORDINGS, REPEATS = 40, 2
 FIRST = ("tiny-sft", "animal/colour")
 """What the first page opens on."""
 SHIPPED = (FIRST[1],)
 """Tasks whose glance comes with ivx, of every embedded checkpoint."""
+TWIN = "tiny-sft-period"
+SUBJECTS = ((FIRST[0], "t_inst"), (TWIN, "t_inst"), (TWIN, "keyword"))
+"""Checkpoints, and the tokens whose states are read and patched, that teach most side by side."""
 
 
 def effects(checkpoint: str, task: str, **loading: Any) -> EffectsRequest:
@@ -38,6 +43,18 @@ def separability(checkpoint: str, task: str, **loading: Any) -> SeparabilityRequ
     """A probe at every layer."""
     return SeparabilityRequest(
         checkpoint, apart(task), components=(SITE,), wordings=WORDINGS, repeats=REPEATS, **loading
+    )
+
+
+def read(checkpoint: str, task: str, component: str, *, source: str, **loading: Any) -> SeparabilityRequest:
+    """A probe at every layer of one component, on states of the token `source`."""
+    return replace(separability(checkpoint, task, **loading), components=(component,), position=source)
+
+
+def act(checkpoint: str, task: str, *, source: str, **loading: Any) -> EffectsRequest:
+    """What the same states do at the first token of the bare prompt."""
+    return EffectsRequest(
+        checkpoint, task, sites=COMPONENTS, position="first", source_token=source, samples=SAMPLES, **loading
     )
 
 
@@ -70,3 +87,14 @@ def glance(checkpoint: str, task: str, **loading: Any) -> dict[str, BaseRequest]
         "separability": separability(checkpoint, task, **loading),
         "interactions": interactions(checkpoint, task, **loading),
     }
+
+
+def shipped() -> list[BaseRequest]:
+    """All that comes with ivx: every embedded checkpoint at a glance, and what is read of three against what acts."""
+    found: list[BaseRequest] = []
+    for task in SHIPPED:
+        found += [r for known in CHECKPOINTS if known.path is not None for r in glance(known.name, task).values()]
+        for checkpoint, source in SUBJECTS:
+            found.append(act(checkpoint, task, source=source))
+            found += [read(checkpoint, task, component, source=source) for component in COMPONENTS]
+    return list(dict.fromkeys(found))

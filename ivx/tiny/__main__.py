@@ -48,26 +48,30 @@ def _train(asked: argparse.Namespace) -> int:
 
 
 def _runs(_: argparse.Namespace) -> int:
-    """Every embedded checkpoint at a glance, computed anew in a store of its own; what was written before goes."""
+    """Compute what comes with ivx and is not there yet; what is there and no longer asked for goes."""
+    from ivx.models.fingerprint import of_directory
     from ivx.models.load import load
+    from ivx.models.registry import embedded
     from ivx.runs.computing import computed
-    from ivx.runs.glance import SHIPPED, glance
-    from ivx.runs.shipped import ship
+    from ivx.runs.glance import shipped
+    from ivx.runs.shipped import is_shipped, ship
     from ivx.runs.store import Store
 
+    wanted = {}
+    for request in shipped():
+        known = embedded(request.checkpoint)
+        assert known is not None and known.path is not None
+        wanted[request.run_id(of_directory(known.path), request.about(known.collection))] = request
     for old in RUNS.glob("*.parquet"):
-        old.unlink()
+        if old.stem not in wanted:
+            old.unlink()
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
-        for checkpoint in CHECKPOINTS:
-            if checkpoint.path is None:
-                continue
-            model = load(checkpoint.name)
-            for task in SHIPPED:
-                for request in glance(checkpoint.name, task).values():
-                    found = store.find(computed(store, model, request).run_id)
-                    assert found is not None
-                    print(ship(found))
+        for run, request in wanted.items():
+            if not is_shipped(run):
+                found = store.find(computed(store, load(request.checkpoint), request).run_id)
+                assert found is not None and found.id == run
+                print(ship(found))
     return 0
 
 

@@ -13,11 +13,10 @@ from ivx.runs.request import BaseRequest
 from ivx.runs.worker import worker
 from ivx.ui import view
 
-COMPONENTS = {"resid_post": "stream", "attn_out": "attention", "mlp_out": "MLP"}
+COMPONENTS = dict(zip(glance.COMPONENTS, ("stream", "attention", "MLP"), strict=True))
 SOURCES = {"t_inst": "T_inst", "keyword": "keyword"}
 APART = {"all": "all tasks at once", "pairs": "pair by pair"}
 METRIC = "contrast"
-TWIN = "tiny-sft-period"
 COLOURS = ("orange", "blue", "ink")
 """Of the palette: of the checkpoint itself, and of those beside it."""
 
@@ -42,20 +41,12 @@ class Subject:
 
     def read(self, task: str, component: str, *, apart: str) -> SeparabilityRequest:
         """What can be read of a component; a user's own file is told apart by itself."""
-        first = glance.separability(self.checkpoint, task, **view.loading(self.checkpoint))
-        return replace(first, components=(component,), position=self.source, pairs=apart == "pairs")
+        found = glance.read(self.checkpoint, task, component, source=self.source, **view.loading(self.checkpoint))
+        return replace(found, pairs=apart == "pairs")
 
     def act(self, task: str) -> EffectsRequest:
         """What the same states do at the first token of the bare prompt."""
-        return EffectsRequest(
-            self.checkpoint,
-            task,
-            sites=tuple(COMPONENTS),
-            position="first",
-            source_token=self.source,
-            samples=glance.SAMPLES,
-            **view.loading(self.checkpoint),  # type: ignore[arg-type]
-        )
+        return glance.act(self.checkpoint, task, source=self.source, **view.loading(self.checkpoint))
 
     def erase(self, task: str, component: str) -> ErasureRequest:
         """What they do without the part that tells tasks apart."""
@@ -99,10 +90,10 @@ def beside_at_first(subject: Subject) -> list[Subject]:
     does; beside the twin, the checkpoint that it is a twin of."""
     if embedded(subject.checkpoint) is None:
         return []
-    if subject.checkpoint == TWIN:
+    if subject.checkpoint == glance.TWIN:
         other = "keyword" if subject.source == "t_inst" else "t_inst"
-        return [Subject("tiny-sft", subject.source), Subject(TWIN, other)]
-    return [Subject(TWIN, "t_inst"), Subject(TWIN, "keyword")]
+        return [Subject(glance.FIRST[0], subject.source), Subject(glance.TWIN, other)]
+    return [Subject(*twin) for twin in glance.SUBJECTS[1:]]
 
 
 def coloured(subjects: list[Subject], p: Palette) -> list[tuple[str, str]]:

@@ -66,14 +66,16 @@ def plane_panel(read: Separability, component: str, layer: int, task: str, p: Pa
 
     st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=brush, selection_mode=LASSO)
     slide, which = st.columns([1.25, 1], gap="medium", vertical_alignment="center")
-    st.session_state["layer-slider"] = layer
+    # One slider a component: that of the component left behind may still speak up once, and would take the layer along.
+    slider = f"layer-slider-{component}"
+    st.session_state[slider] = layer
     slide.slider(
         "Layer",
         0,
         read.layers - 1,
-        key="layer-slider",
+        key=slider,
         label_visibility="collapsed",
-        on_change=lambda: st.session_state.update(layer=str(st.session_state["layer-slider"])),
+        on_change=lambda: st.session_state.update(layer=str(st.session_state[slider])),
     )
     if len(kinds) > 1:
         which.segmented_control(

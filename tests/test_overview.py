@@ -32,10 +32,12 @@ def test_what_is_asked_at_first_came_with_ivx_and_nothing_else(tmp_path: Path) -
 
 def test_what_came_with_ivx_is_what_is_computed_here(tmp_path: Path) -> None:
     store, model = Store(tmp_path), load("tiny-sft")
-    for name, request in glance("tiny-sft", SHIPPED[0]).items():
+    for request in shipped():
+        if request.checkpoint != "tiny-sft":
+            continue
         found = stored(store, request)
         assert found is not None and is_shipped(found.run_id)
-        if name != "separability":
+        if request.kind != "separability":
             again = replay(store, model, ReplayRequest("tiny-sft", found.run_id, rows=8))
             assert again.largest < 1e-3
 

@@ -32,10 +32,10 @@ KEPT = 48
 RELOADS = 4
 """A job steps back only for what is worth this many loads of another model."""
 BUSY_SECONDS = 1.0
-_MAKING = threading.Lock()
 WATCHED_SECONDS = 60.0
 """A session that has not looked for so long has closed its page; its job goes on."""
 SWITCH_SECONDS = 0.0003
+_MAKING = threading.Lock()
 
 
 class _SteppedBack(Cancelled):

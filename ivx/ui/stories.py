@@ -16,7 +16,7 @@ from ivx.ui.guesses import Ask, Truth
 from ivx.ui.scenes import Bells, Maps, Pairs, Panel, Scene, Strip
 
 TASK = glance.SHIPPED[0]
-SFT, BASE, TWIN = "tiny-sft", "tiny-base", "tiny-sft-period"
+SFT, BASE, TWIN = glance.FIRST[0], "tiny-base", glance.TWIN
 READ_A_MAP = (
     "Rows are layers, columns the tokens of the bare prompt; only the first column is asked about. Orange moves the "
     "answer toward what was instructed, blue away from it. Hatched cells do no more than a control, such as "

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 import vl_convert
 
+from ivx.analysis.lensed import LensCell
+from ivx.charts import frame
+from ivx.charts.bench import strength_curve
 from ivx.charts.heatmap import Tile, heatmap, scale_of, signed
-from ivx.charts.palette import DARK, LIGHT
+from ivx.charts.lens import lens_grid
+from ivx.charts.palette import DARK, LIGHT, Palette
+from ivx.charts.scatter import Point, scatter
+from ivx.charts.strip import Bar, strip
 
 TILES = [
     Tile(0, 0, 2.5, "ok"),
@@ -41,3 +48,16 @@ def test_the_scale_is_symmetric_and_never_clips() -> None:
     for values in ([0.3, -4.2], [9.1], [-0.07], []):
         assert scale_of(values) >= max((abs(v) for v in values), default=0) and scale_of(values) > 0
     assert signed(-0.04) == "0.0" and signed(-2.35, 2) == "−2.35"
+
+
+@pytest.mark.parametrize("palette", [LIGHT, DARK])
+def test_charts_that_only_pages_draw_obey_the_schema(palette: Palette) -> None:
+    assert frame.CHECKED
+    cells = [LensCell(0, 0, "animal", (("cat", 0.9), ("dog", 0.1)))]
+    for spec in (
+        strength_curve([], strengths=[0.0, 1.0], palette=palette, chosen=1.0),
+        lens_grid(cells, ["animal"], layers=2, palette=palette),
+        scatter([Point(0.1, 0.2, "0, 1", True), Point(0.0, 0.1, "", False)], palette=palette, unit="J"),
+        strip([Bar(0, 1.0, 0.5, 1.5, True)], layers=2, palette=palette, marked=[0]),
+    ):
+        assert "<svg" in vl_convert.vegalite_to_svg({**spec, "width": 200})

@@ -15,6 +15,7 @@ from ivx.engine.execute import execute
 from ivx.engine.numbering import Row
 from ivx.engine.plan import Plan, plan
 from ivx.engine.seams import Seams
+from ivx.engine.tables import Tables
 from ivx.engine.way import Way, way_of
 from ivx.models.model import Model
 
@@ -24,7 +25,7 @@ PASS_FLOPS = 1e13
 """About what a pass would cost row by row, between these bounds: by plan, some ten seconds of a small machine."""
 PATCHES = 128
 """Patches of one pass at least: each pass computes its samples' unpatched runs again."""
-READ_BYTES = 128e6
+READ_BYTES = 24e6
 """Logits alive at once in the read-out."""
 
 Ids = tuple[int, ...]
@@ -47,7 +48,7 @@ def run(
     averaged = [ids for places in asked.means.values() for ids, _ in places]
     longest = max(map(len, (*asked.source, *asked.target, *(asked.reference or ()), *averaged)))
     seams = Seams(model, longest=longest, way=way or way_of(model))
-    waiting = _parts(model, asked)[::-1]
+    waiting, tables = _parts(model, asked)[::-1], Tables()
     while waiting:
         part = waiting.pop()
         made, prompts = plan_of(model, asked, part)
@@ -55,10 +56,11 @@ def run(
             waiting += _halves(part)
             continue
         try:
-            yield from _pass(model, seams, asked, part, made, prompts, beat)
+            yield from _pass(model, seams, asked, part, made, prompts, tables, beat)
         except (torch.OutOfMemoryError, MemoryError):
             if len(part) == 1:
                 raise
+            tables.clear()
             waiting += _halves(part)
 
 
@@ -130,9 +132,10 @@ def _pass(
     part: Sequence[Item],
     made: Plan,
     prompts: Sequence[Ids],
+    tables: Tables,
     beat: Callable[[], None],
 ) -> Iterator[pa.RecordBatch]:
-    states = execute(made, seams, prompts, beat=beat)
+    states = execute(made, seams, prompts, tables=tables, beat=beat)
     index = {ids: i for i, ids in enumerate(prompts)}
     wide = max(model.dtype.itemsize, 4)
     block = max(1, int(READ_BYTES / (3 * wide * model.vocabulary)))
@@ -150,8 +153,9 @@ def _pass(
             (compared(asked.target), None if asked.reference is None else compared(asked.reference)),
         )
         # Rows that end in one state (a later patch erased the earlier) are read once.
-        ends, again = torch.from_numpy(made.rows[start : start + block]).unique(return_inverse=True)
-        logits = seams.logits(states[ends.to(states.device)])[again.to(states.device)]
+        ends = torch.from_numpy(made.rows[start : start + block]).to(states.device)
+        once, again = ends.unique(return_inverse=True)
+        logits = seams.logits(states[ends]) if len(once) == len(ends) else seams.logits(states[once])[again]
         yield readout.batch(
             logits,
             goals=goals,

@@ -16,8 +16,9 @@ from torch import Tensor
 from ivx.engine.attention import KNOWN, attend, attend_together
 from ivx.engine.drawn import drawn
 from ivx.engine.numbering import Ints
-from ivx.engine.plan import Chain, Made, Plan, Step, pack
+from ivx.engine.plan import Chain, Largest, Made, Plan, Step, pack
 from ivx.engine.seams import NOTHING, Added, Projections, Seams
+from ivx.engine.tables import Tables
 from ivx.engine.way import Way
 
 
@@ -25,8 +26,10 @@ class Unsupported(Exception):
     """The architecture does something at a seam that this engine does not know; the reason, for the fallback."""
 
 
-def execute(plan: Plan, seams: Seams, prompts: Sequence[Sequence[int]], *, beat: Callable[[], None]) -> Tensor:
-    """The plan's last table of residual states `[plan.final, width]`.
+def execute(
+    plan: Plan, seams: Seams, prompts: Sequence[Sequence[int]], *, tables: Tables, beat: Callable[[], None]
+) -> Tensor:
+    """The plan's last table of residual states `[plan.final, width]`; it stands in `tables` until the next pass.
 
     Args:
         beat: called at every layer and chunk; what it raises ends the pass.
@@ -35,7 +38,7 @@ def execute(plan: Plan, seams: Seams, prompts: Sequence[Sequence[int]], *, beat:
     with seams.shortened():
         for layer, step in enumerate(plan.steps):
             beat()
-            states = _layer(seams, layer, step, states, plan, beat)
+            states = _layer(seams, layer, step, states, plan, tables, beat)
     return states
 
 
@@ -78,11 +81,14 @@ def _constant(seams: Seams, made: Made, members: Tensor) -> Tensor:
     return mean if made.draw is None else drawn(mean, made.draw, heads=seams.model.heads)
 
 
-def _layer(seams: Seams, layer: int, step: Step, states: Tensor, plan: Plan, beat: Callable[[], None]) -> Tensor:
+def _layer(
+    seams: Seams, layer: int, step: Step, states: Tensor, plan: Plan, tables: Tables, beat: Callable[[], None]
+) -> Tensor:
     last = layer + 1 == len(plan.steps)
     constants = plan.constants if last else plan.steps[layer + 1].constants
-    out = states.new_empty(plan.final if last else plan.steps[layer + 1].inputs, states.shape[1])
-    z = _attention(seams, layer, step, states)
+    rows = plan.final if last else plan.steps[layer + 1].inputs
+    out = tables.take(("even", "odd")[layer % 2], (rows, states.shape[1]), states, most=plan.largest.states)
+    z = _attention(seams, layer, step, states, plan.largest, tables)
     attention, mlp = _plain(seams, layer, step, states, z, out, beat)
     if step.edited:
         _edited(seams, layer, step, states, z, out, attention, mlp)
@@ -90,11 +96,11 @@ def _layer(seams: Seams, layer: int, step: Step, states: Tensor, plan: Plan, bea
     return out
 
 
-def _attention(seams: Seams, layer: int, step: Step, states: Tensor) -> Tensor:
+def _attention(seams: Seams, layer: int, step: Step, states: Tensor, largest: Largest, tables: Tables) -> Tensor:
     """The heads' outputs `[attended, heads × width]`."""
     device, way = states.device, seams.way
     value, position = _tensor(step.projected_value, device), _tensor(step.projected_position, device)
-    tables: list[Tensor] = []
+    joined: list[Tensor] = []
     with seams.switched():
         for start in range(0, len(value), way.chunk):
             part = slice(start, min(start + way.chunk, len(value)))
@@ -102,17 +108,20 @@ def _attention(seams: Seams, layer: int, step: Step, states: Tensor) -> Tensor:
             found = seams.project(
                 layer, _padded(_rows(states, step.projected_value, value, part), way), _padded(position[part], way)
             )
-            if not tables:
+            if not joined:
                 _refuse_unknown(found)
                 if part.stop == len(value):
-                    tables = [x[:n] for x in found[:3]]
+                    joined = [x[:n] for x in found[:3]]
                     break
-                tables = [x.new_empty(len(value), *x.shape[1:]) for x in found[:3]]
-            for table, x in zip(tables, found[:3], strict=True):
+                joined = [
+                    tables.take(name, (len(value), *x.shape[1:]), x, most=largest.projected)
+                    for name, x in zip(("query", "key", "value"), found[:3], strict=True)
+                ]
+            for table, x in zip(joined, found[:3], strict=True):
                 table[part] = x[:n]
-    query, key, values = tables
+    query, key, values = joined
     how: dict[str, Any] = {"module": seams.attention[layer], "options": found.options, "softmax": seams.softmax[layer]}
-    z = values.new_empty(step.attended, query.shape[1] * values.shape[2])
+    z = tables.take("z", (step.attended, query.shape[1] * values.shape[2]), values, most=largest.attended)
     if way.together and step.chains:
         _together(step.chains, query, key, values, z, way, how)
         return z

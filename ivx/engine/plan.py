@@ -114,6 +114,14 @@ class Cost(NamedTuple):
     peak_states: int
 
 
+class Largest(NamedTuple):
+    """Rows of the largest layer's tables: residual states, projected tokens, heads' outputs."""
+
+    states: int
+    projected: int
+    attended: int
+
+
 @dataclass(frozen=True)
 class Plan:
     """What `execute` runs: `rows` and `prompts` are rows of the last table of states, −1 where nobody asked."""
@@ -122,6 +130,7 @@ class Plan:
     embeddings: Ints
     constants: list[tuple[int, Made]]
     final: int
+    largest: Largest
     rows: Ints
     prompts: Ints
     cost: Cost
@@ -162,19 +171,25 @@ def plan(
     ]
     asked = np.full(len(prompts), -1, dtype=np.int64)
     asked[list(read)] = tables[-1].row[numbering.prompts[list(read)]]
-    sizes = [s.inputs + s.tokens + 3 * len(s.projected_value) + s.attended for s in steps]
+    largest = Largest(
+        states=max(int(final.sum()), *(s.inputs for s in steps)),
+        projected=max(len(s.projected_value) for s in steps),
+        attended=max(s.attended for s in steps),
+    )
     return Plan(
         steps=steps,
         embeddings=numbering.embeddings[tables[0].need[: len(numbering.embeddings)]],
         constants=tables[-1].filled(),
         final=int(final.sum()),
+        largest=largest,
         rows=tables[-1].row[numbering.rows],
         prompts=asked,
         cost=Cost(
             projected=sum(len(s.projected_value) for s in steps),
             tokens=sum(s.tokens for s in steps),
             rowwise=layers * sum(len(prompts[row.target]) for row in rows),
-            peak_states=max(sizes),
+            # Residual states are there as a layer's input and as its output; keys, queries, values; heads' outputs.
+            peak_states=2 * largest.states + 3 * largest.projected + largest.attended,
         ),
     )
 

@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     effects.add_argument("--task", required=True, help="such as animal/colour, or a user's file")
     effects.add_argument("--against", help="contrast task (default: the task's natural one)")
     effects.add_argument("--sites", default="resid_post", help="comma-separated (default: resid_post)")
-    effects.add_argument("--position", default="all", help="all, first, last or an index (default: all)")
+    effects.add_argument("--position", default="all", help="all, first, query, last or an index (default: all)")
     effects.add_argument("--source-token", default="t_inst", help="t_inst, keyword or an index (default: t_inst)")
     effects.add_argument("--direction", default="denoise", help="denoise, noise, zero, mean or resample")
     effects.add_argument("--controls", default="task", help="of task, random, neutral, shuffled (default: task)")
@@ -75,9 +75,12 @@ def _parser() -> argparse.ArgumentParser:
     interactions.add_argument("--against", help="contrast task (default: the task's natural one)")
     interactions.add_argument("--sites", default="resid_post", help="comma-separated (default: resid_post)")
     interactions.add_argument("--over", default="layers", help="layers, heads, components or positions")
-    interactions.add_argument("--position", default="first", help="first, last or an index; all over positions")
+    interactions.add_argument("--position", default="first", help="first, query, last or an index; all over positions")
     interactions.add_argument("--source-token", default="t_inst", help="t_inst, keyword or an index (default: t_inst)")
     interactions.add_argument("--order", type=int, default=2, help="2 for pairs, 3 for triples too (default: 2)")
+    interactions.add_argument(
+        "--controls", default="task,random", help="of task, random, neutral, shuffled (default: task,random)"
+    )
     interactions.add_argument("--target-format", default="prompt", help="prompt, query, filler or chat")
     interactions.add_argument("--samples", type=int, default=40)
     interactions.add_argument("--seed", type=int, default=0)

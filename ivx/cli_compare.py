@@ -23,7 +23,7 @@ def add(commands: Any) -> None:
     compare.add_argument("--transplant", action="store_true", help="patch each one's vectors into each")
     compare.add_argument("--matched", action="store_true", help="give them the norm of the receiver's own vectors")
     compare.add_argument("--source-token", default="t_inst", help="t_inst, keyword or an index (default: t_inst)")
-    compare.add_argument("--position", default="first", help="of pairs and transplants: first, last or an index")
+    compare.add_argument("--position", default="first", help="of pairs and transplants: first, query, last or an index")
     compare.add_argument("--target-format", default="prompt", help="prompt, query, filler or chat")
     compare.add_argument("--samples", type=int, default=40)
     compare.add_argument("--pair-samples", type=int, default=100, help="of the interactions (default: 100)")

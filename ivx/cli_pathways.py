@@ -18,7 +18,7 @@ def add(commands: Any) -> None:
     asked.add_argument("--of", default="contrast", help="split the contrast of two logits, or one logit")
     asked.add_argument("--wording", type=int, help="number of one wording for all samples (default: drawn)")
     asked.add_argument("--patch-layer", type=int, help="compare with a bare run that has the vector at this layer")
-    asked.add_argument("--position", default="first", help="where it is patched: first, last or an index")
+    asked.add_argument("--position", default="first", help="where it is patched: first, query, last or an index")
     asked.add_argument("--source-token", default="t_inst", help="t_inst, keyword or an index (default: t_inst)")
     asked.add_argument("--paths", type=int, default=20, help="strongest paths to keep (default: 20)")
     asked.add_argument("--traced", type=int, default=4, help="samples they are searched in (default: 4)")

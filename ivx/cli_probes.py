@@ -31,7 +31,7 @@ def add(commands: Any, loading: Callable[[argparse.ArgumentParser], None]) -> No
     erasure.add_argument("--against", help="contrast task (default: the task's natural one)")
     erasure.add_argument("--tasks", default="all", help="whose difference is removed (default: all)")
     erasure.add_argument("--component", default="resid_post", help="a site but z (default: resid_post)")
-    erasure.add_argument("--position", default="first", help="first, last or an index (default: first)")
+    erasure.add_argument("--position", default="first", help="first, query, last or an index (default: first)")
     erasure.add_argument("--source-token", default="t_inst", help="t_inst, keyword or an index (default: t_inst)")
     erasure.add_argument("--target-format", default="prompt", help="prompt, query, filler or chat")
     erasure.add_argument("--samples", type=int, default=40)

@@ -16,7 +16,7 @@ def add(commands: Any) -> None:
     scan.add_argument("--task", required=True, help="such as animal/colour, or a user's file")
     scan.add_argument("--against", help="contrast task (default: the task's natural one)")
     scan.add_argument("--sites", default="resid_post", help="comma-separated (default: resid_post)")
-    scan.add_argument("--position", default="first", help="first, last or an index (default: first)")
+    scan.add_argument("--position", default="first", help="first, query, last or an index (default: first)")
     scan.add_argument("--source-token", default="all", help="all, t_inst, keyword or an index (default: all)")
     scan.add_argument(
         "--controls",

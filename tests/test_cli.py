@@ -78,7 +78,7 @@ def test_interactions_first_and_last(capsys: pytest.CaptureFixture[str], tmp_pat
     assert (
         max(first["published_test"]["p"].values()) < 1e-9 and "passes at any data" in first["published_test"]["label"]
     )
-    assert pq.read_table(out).num_rows == first["rows"] == 20 * (1 + 2 * (1 + 28))
+    assert pq.read_table(out).num_rows == first["rows"] == 20 * (1 + 3 * (1 + 28))
 
     assert main([*asked, "--position", "last", "--json"]) == 0
     last = json.loads(capsys.readouterr().out)

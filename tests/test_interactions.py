@@ -11,6 +11,7 @@ from transformers import AutoTokenizer
 
 import ivx
 from ivx.analysis.identities import ERASED, REPEATED, UNREAD, reduced
+from ivx.analysis.metrics import find
 from ivx.analysis.published import published_p
 from ivx.engine.address import parse
 from ivx.engine.curvature import curvature
@@ -86,6 +87,33 @@ def test_j_is_what_single_rows_patched_by_hand_give(asked: dict) -> None:
         wanted = wanted - effects[f"{a},{b}"] - effects[f"{a},{c}"] - effects[f"{b},{c}"]
         assert cell.j == pytest.approx(wanted.mean(), abs=1e-12)
     assert len(found.triples()) == (1 if asked.get("order") == 3 else 0)
+
+
+def test_j_must_beat_random_vectors_too() -> None:
+    found = ivx.interactions(MODEL, TASK, samples=12, sites=("resid_post",))
+    rows, texts = found.samples.rows, [t for sets in found.sets.values() for t in sets if t not in found.equals]
+    table = ivx.sweep(
+        MODEL,
+        source=[s.source[: s.t_inst + 1] for s in rows],
+        target=[s.target for s in rows],
+        answer=[s.answer_id for s in rows],
+        contrast=[s.contrast_id for s in rows],
+        patches=[",".join(f"{part}=random" for part in text.split(",")) for text in texts],
+        engine="hooks",
+    )
+    level = (table["logit"].to_numpy() - table["contrast"].to_numpy()).reshape(-1, len(rows))
+    by_hooks = dict(zip(texts, level[1:] - level[0], strict=True))
+    drawn, against = found.effects("random"), found.against()
+    assert drawn.keys() == {"", *(t for sets in found.sets.values() for t in sets)}
+    assert all(drawn[text] == pytest.approx(by_hooks[text], abs=1e-9) for text in texts)
+    for cell in found.cells():
+        of, j = against[cell.patch], drawn[cell.patch] - drawn[cell.first] - drawn[cell.second]
+        assert list(of) == ["task", "random"] and of["random"].mean == pytest.approx(j.mean(), abs=1e-12)
+        beaten = [one.is_beaten(cell.j, floor=find("contrast").floor) for one in of.values()]
+        assert cell.state != "ok" or all(beaten)
+        assert cell.state != "control" or not all(beaten)
+    alone = ivx.interactions(MODEL, TASK, samples=3, controls=("task",))
+    assert alone.controls == ["task"] and alone.table.num_rows < found.table.num_rows / 4
 
 
 def test_players_and_their_sets() -> None:
@@ -178,7 +206,7 @@ def test_pairs_stream_in_beside_their_estimates() -> None:
     )
     cells, done, total = seen[0]
     assert done == 0 and len(cells) == 28 and {c.state for c in cells} == {"estimate"} and any(c.j for c in cells)
-    assert seen[-1][1] == seen[-1][2] == total == 4 * 2 * (28 + 1) and seen[-1][0] == found.cells()
+    assert seen[-1][1] == seen[-1][2] == total == 4 * 3 * (28 + 1) and seen[-1][0] == found.cells()
 
     def stop(*_: object) -> None:
         raise Cancelled

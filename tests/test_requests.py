@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 
 import pytest
 
+import ivx
 from ivx.errors import IvxError
 from ivx.runs.comparing import TransplantRequest, VectorsRequest
 from ivx.runs.patching import EffectsRequest, GameRequest, InteractionsRequest, ScanRequest
@@ -98,3 +99,13 @@ def test_analyses_of_one_kind_never_meet_another_kinds() -> None:
 def test_what_cannot_be_is_one_sentence(changed: dict, told: str) -> None:
     with pytest.raises(IvxError, match=told):
         InteractionsRequest("tiny-sft", "animal/colour", **changed)
+
+
+def test_the_querys_token_is_named_or_numbered() -> None:
+    model = ivx.load("tiny-sft")
+    asked = {"samples": 3, "sites": ("resid_post",)}
+    for run in (ivx.effects, ivx.interactions):
+        named, numbered = (run(model, "animal/colour", position=at, **asked) for at in ("query", "2"))
+        assert named.table.equals(numbered.table) and named.run_id != numbered.run_id
+    with pytest.raises(IvxError, match="first, query or an index"):
+        GameRequest("tiny-sft", "animal/colour", position="last")

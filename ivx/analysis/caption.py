@@ -17,7 +17,7 @@ TAKEN = {
     "keyword": "the last token of the words that name the task",
     "all": "each of the instruction's tokens",
 }
-PUT = {"first": "the first token", "last": "the last token", "all": "each position"}
+PUT = {"first": "the first token", "query": "the query's first token", "last": "the last token", "all": "each position"}
 DISTURBED = {
     "noise": "replaces one state of the instructed run by the bare prompt's",
     "resample": "replaces one state of the instructed run by that of another sample told the same",
@@ -46,7 +46,8 @@ def caption(result: Any, part: str, metric: str = "contrast") -> str:
         cell, value = "cell", "mean over samples of the"
     else:
         shown, cell, value = _of_pairs(result.request), "pair", "mean interaction, on the"
-        against = CONTROLS["task"] if result.samples.control else ""
+        bars = result.controls if isinstance(result, Interactions) else ["task"] if result.samples.control else []
+        against = ", ".join(CONTROLS[name] for name in bars if name != "shuffled")
     toward = "" if view.name == "kl" else ", positive toward the answer"
     hatched = f"Hatched: different from 0, but no better than a control ({against}; paired). " if against else ""
     return (

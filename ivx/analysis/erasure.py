@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from scipy.linalg import lstsq
 
 from ivx.analysis.erased import ROLES, ROWS, Erasure, Progress
+from ivx.analysis.places import position_of
 from ivx.analysis.projection import shrunk
 from ivx.analysis.rows import instruction_of, opened, opening, prepared, told, written
 from ivx.analysis.separability import examples_of
@@ -206,8 +207,7 @@ def _learnt(
 
 
 def _address(request: ErasureRequest, samples: Samples, layer: int) -> str:
-    where = {"first": samples.rows[0].first, "last": -1}.get(request.position)
-    return f"{request.component}.{layer}@{int(request.position) if where is None else where}~-1"
+    return f"{request.component}.{layer}@{position_of(request.position, samples.rows)}~-1"
 
 
 def fold_of(family: str, examples: Examples, splits: Sequence[Split]) -> int:

@@ -1,7 +1,7 @@
 """Interactions: what patches do together beyond the sum of what they do apart.
 
 Per sample, `J(a, b) = f(ab) − f(a) − f(b)`. Singles, pairs and, where asked, triples of all players go through one
-sweep, with each sample's own source and with a control's. Sets that equal a smaller one by an identity are not run.
+sweep, with each sample's own source and with its controls'. Sets that equal a smaller one by an identity are not run.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def compute(
 ) -> Interactions:
     """Run a request on a loaded model; rows that are `known` from an earlier start are not computed again."""
     began = time.perf_counter()
-    samples, receipt = prepared(model, request)
+    samples, receipt = prepared(model, request, with_neutral="neutral" in request.controls)
     players = players_of(model, request, samples.rows)
     sets, equals = sets_with_equals(request, players, samples, layers=model.layers)
     played = [text for found in sets.values() for text in found if text not in equals]
@@ -76,7 +76,7 @@ def compute(
 
 def runs_of(request: InteractionsRequest, samples: Samples, _: str = "") -> tuple[Runs, ...]:
     """The prompts behind the rows, at every site."""
-    return denoising(samples, lambda sample: _source(request, sample))
+    return denoising(samples, lambda sample: _source(request, sample), request.controls)
 
 
 def _source(request: InteractionsRequest, sample: Sample) -> Ids:

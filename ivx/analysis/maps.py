@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ivx.analysis.places import QUERY, position_of, shown, told_columns
 from ivx.analysis.places import Column as Column
-from ivx.analysis.places import shown, told_columns
 from ivx.engine.address import ABLATIONS
 from ivx.errors import IvxError
 from ivx.runs.patching import EffectsRequest, ScanRequest
@@ -16,16 +16,15 @@ if TYPE_CHECKING:
     from ivx.models.model import Model
 
 
-def address_of(request: EffectsRequest | ScanRequest, site: str, layer: int, column: Column, *, first: int = 0) -> str:
+def address_of(request: EffectsRequest | ScanRequest, site: str, layer: int, column: Column, *, at: int = 0) -> str:
     """The patch of one cell, in the grammar of `ivx.engine.address`; where samples differ, with named positions.
 
-    A scan's columns are source tokens, and its patches stand at one position; `first` is what it calls so.
+    A scan's columns are source tokens, and its patches stand at one position, `at`.
     Heads are patched at the answer position; they are set to zero or to their mean at all positions, unless one is
     asked for.
     """
     if isinstance(request, ScanRequest):
-        position = {"first": first, "last": -1}.get(request.position, request.position)
-        return f"{site}.{layer}@{position}~{column.position}"
+        return f"{site}.{layer}@{at}~{column.position}"
     ablated = request.direction in ABLATIONS
     if site == "z":
         where = f"z.{layer}.{column.position}"
@@ -54,10 +53,12 @@ def map_of(site: str, model: Model, request: EffectsRequest, samples: Samples) -
 
 
 def column_at(every: Sequence[Column], position: str, rows: Sequence[Sample]) -> Column:
-    """The column that `first`, `last` or an index names; last counts from the end."""
+    """The column that `first`, `last`, `query` or an index names; last counts from the end."""
     if position == "last":
         return every[-1]._replace(position=-1)
-    wanted = rows[0].first if position == "first" else int(position)
+    if position == "query":
+        return next(column for column in every if column.label.startswith(QUERY))
+    wanted = position_of(position, rows)
     return next((column for column in every if column.position == wanted), Column(f"token {wanted}", wanted))
 
 
@@ -74,9 +75,9 @@ def columns_of(model: Model, rows: Sequence[Sample]) -> tuple[Column, ...]:
     lead, tail, first = leads.pop(), tails.pop(), rows[0].first
     found = [Column(shown(model, token), first + i) for i, token in enumerate(lead)]
     if words == {1}:
-        found.append(Column("‹query›", first + len(lead), True))
+        found.append(Column(f"{QUERY}›", first + len(lead), True))
     else:
-        found.append(Column("‹query…", first + len(lead), True))
+        found.append(Column(f"{QUERY}…", first + len(lead), True))
         found.append(Column("…query›", -len(tail) - 1, True))
     found += [Column(shown(model, token), i - len(tail)) for i, token in enumerate(tail)]
     return tuple(found)

@@ -13,7 +13,8 @@ class PairCell:
         first, second: addresses of the players; `patch` is that of both.
         j, low, high: J(a, b) = f(ab) − f(a) − f(b), with its 95 % bootstrap interval.
         p, p_control: sign flips of J, and of its excess over the control's J, adjusted over the map's pairs.
-        control_j, control_low, control_high: J of the same pair with another task's vectors, with its interval.
+        control_j, control_low, control_high: J of the same pair with another task's vectors, with its interval;
+            the state holds against every control asked for, and `Interactions.against` gives each.
         single_first, single_second, both: f(a), f(b), f(ab).
         gain, gain_low: f(ab) over the better of the two, and the lower end of the interval of what is gained over
             either.

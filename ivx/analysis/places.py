@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Places = Mapping[str, int]
 """Positions by name, counted from the end."""
 
+QUERY = "‹query"
+"""How the label of the query's column begins."""
 NAME = re.compile(r"[a-z]\w*(-\d+)?")
 _PART = re.compile(r"([^@]+)@([^~=]+)(?:~([^=]+))?(=\w+)?")
 
@@ -45,6 +47,16 @@ def placed(patch: str, target: Places, source: Places) -> str:
         origin = "" if taken is None else f"~{source.get(taken, taken)}"
         parts.append(f"{where}@{target.get(at, at)}{origin}{value or ''}")
     return ",".join(parts)
+
+
+def position_of(position: str, rows: Sequence[Sample]) -> int:
+    """The number of `first`, `last` (from the end), `query` (its first token) or an index in all bare prompts."""
+    if position not in ("first", "last", "query"):
+        return int(position)
+    found = {{"first": s.first, "last": -1, "query": s.query_span[0]}[position] for s in rows}
+    if len(found) > 1:
+        raise IvxError(f"the {position} token of these samples' prompts is not at one position: name an index")
+    return found.pop()
 
 
 def told_places(sample: Sample) -> Places:
@@ -93,7 +105,7 @@ def told_columns(model: Model, rows: Sequence[Sample], *, noise: bool) -> tuple[
         lead.append((shown(model, token), name))
     names += lead[::-1]
     one = all(p["query"] == p["query_end"] for p in told)
-    names += [("‹query›", "query")] if one else [("‹query…", "query"), ("…query›", "query_end")]
+    names += [(f"{QUERY}›", "query")] if one else [(f"{QUERY}…", "query"), ("…query›", "query_end")]
     columns = [
         Column(label, numbered(name, (*told, *bare)), _token_at(rows, [p[name] for p in told]) is None)
         for label, name in names

@@ -11,20 +11,22 @@ def text_of(summary: dict[str, Any]) -> str:
     ran = sorted((p for p in pairs if not p["degenerate"]), key=lambda p: -abs(p["j"]))
     free = [p for p in pairs if p["degenerate"]]
     found = [p for p in ran if p["state"] == "ok"]
+    named = list(pairs[0]["controls"]) if pairs else []
+    columns = "".join(f"{name:>11}" for name in named)
     additive = "" if summary["additivity"] is None else f"; additive models explain {summary['additivity']:.0%}"
     lines = [
         f"{request['checkpoint']}, {request['task']} against {summary['contrast']}, n = {summary['samples']}, "
         f"{summary['metric']}, run {summary['run']}",
-        f"{len(pairs)} pairs, {len(free)} of them degenerate; {len(found)} interact and beat their control, "
+        f"{len(pairs)} pairs, {len(free)} of them degenerate; {len(found)} interact and beat their controls, "
         f"{sum(p['j'] > 0 for p in found)} of these above the sum, "
         f"{sum(p['strict'] for p in found)} also above the better one{additive}",
-        f"{'pair':46}{'J':>8}  95 % interval     adj. p  control J  alone          both  state",
+        f"{'pair':46}{'J':>8}  95 % interval     adj. p{columns}  alone          both  state",
     ]
     for p in ran:
-        control = "" if p["control_j"] is None else f"{p['control_j']:+.2f}"
+        control = "".join(f"{p['controls'][name]['mean']:+11.2f}" for name in named)
         strict = " strict" if p["strict"] else ""
         lines.append(
-            f"{p['patch']:46}{p['j']:+8.2f}  [{p['low']:+.2f}, {p['high']:+.2f}]{p['p']:10.4f}{control:>11}  "
+            f"{p['patch']:46}{p['j']:+8.2f}  [{p['low']:+.2f}, {p['high']:+.2f}]{p['p']:10.4f}{control}  "
             f"{p['single_first']:+.2f} {p['single_second']:+.2f}{p['both']:+10.2f}  {p['state']}{strict}"
         )
     for p in free:

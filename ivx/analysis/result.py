@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ivx.analysis.detail import detail, rows_of
 from ivx.analysis.maps import Column, address_of
 from ivx.analysis.metrics import Columns, find
+from ivx.analysis.places import position_of
 from ivx.analysis.roles import asked_controls, is_real, role_of, variant
 from ivx.analysis.table import by_patch, numbers
 from ivx.analysis.verdict import Against, Verdict, verdicts
@@ -84,7 +85,9 @@ class Effects:
 
     def address(self, site: str, layer: int, column: int) -> str:
         """The patch behind one cell."""
-        return address_of(self.request, site, layer, self.maps[site][column], first=self.samples.rows[0].first)
+        scanned = isinstance(self.request, ScanRequest)
+        at = position_of(self.request.position, self.samples.rows) if scanned else 0
+        return address_of(self.request, site, layer, self.maps[site][column], at=at)
 
     def cells(self, site: str, metric: str = "contrast") -> list[Cell]:
         """Every finished cell of one map, layers upward, then those that are estimated so far."""

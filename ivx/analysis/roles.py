@@ -50,6 +50,11 @@ def variant(role: str, patch: str) -> str:
     return ",".join(f"{part}=random" for part in patch.split(",")) if role == "random" else patch
 
 
+def plain(patch: str) -> str:
+    """The patch that a role's variant stands for, where positions are numbers."""
+    return patch.replace("=random", "")
+
+
 @dataclass(frozen=True)
 class Runs:
     """The prompts behind the rows of one role, sample by sample.

@@ -20,9 +20,10 @@ from ivx.analysis.pairs import PairCell, TripleCell
 from ivx.analysis.players import Player, Sets
 from ivx.analysis.published import published_p
 from ivx.analysis.result import Cell
+from ivx.analysis.roles import asked_controls, is_real, plain, role_of
 from ivx.analysis.statistics import ALPHA, Array, adjusted, mean_interval, sign_flip, split_half
 from ivx.analysis.table import by_patch, numbers
-from ivx.analysis.verdict import Verdict, verdicts
+from ivx.analysis.verdict import Against, Verdict, verdicts
 from ivx.charts.pairs import Laid, pair_figure
 from ivx.runs.patching import InteractionsRequest
 from ivx.tasks.samples import Samples
@@ -67,10 +68,24 @@ class Interactions:
         """Pairs by metric: a page reads them several times, and a result never changes."""
         return {}
 
+    @cached_property
+    def _verdicts(self) -> dict[tuple[int, str], dict[str, Verdict]]:
+        """The same of the verdicts behind them, by size of set and metric."""
+        return {}
+
+    @property
+    def controls(self) -> list[str]:
+        """The controls that were run: those asked for, without `task` where there is no such task."""
+        return asked_controls(self.request.controls, self.samples)
+
+    def against(self, metric: str = "contrast") -> dict[str, dict[str, Against]]:
+        """By pair or triple that is done: J of each control by its name; p is adjusted over the sets of one size."""
+        return {text: found.against for size in (2, 3) for text, found in self._judged(size, metric).items()}
+
     def _cells(self, metric: str) -> list[PairCell]:
-        mine, theirs = self._both_roles(metric)
-        found = self._judged(2, metric, mine, theirs)
-        singles = self._judged(1, metric, mine, theirs)
+        mine = self.effects("effect", metric)
+        found = self._judged(2, metric)
+        singles = self._judged(1, metric)
         gains = self._gains(list(found), mine)
         cells = []
         for text, j in found.items():
@@ -119,7 +134,7 @@ class Interactions:
 
     def triples(self, metric: str = "contrast") -> list[TripleCell]:
         """Every finished triple; none where pairs were asked for."""
-        mine, theirs = self._both_roles(metric)
+        mine = self.effects("effect", metric)
         return [
             TripleCell(
                 players=self._names(self.sets[3][text]),  # type: ignore[arg-type]  # a set of size 3
@@ -128,12 +143,12 @@ class Interactions:
                 together=float(mine[text].mean()),
                 n=len(self.samples.rows),
             )
-            for text, j in self._judged(3, metric, mine, theirs).items()
+            for text, j in self._judged(3, metric).items()
         ]
 
     def singles(self, metric: str = "contrast") -> list[Cell]:
         """Every finished player alone, as a cell of an effect map; `column` is its number among the players."""
-        found = self._judged(1, metric, *self._both_roles(metric))
+        found = self._judged(1, metric)
         return [
             Cell.of(player.site, player.layer, i, player.address, found[player.address], n=len(self.samples.rows))
             for i, player in enumerate(self.players)
@@ -145,16 +160,13 @@ class Interactions:
 
         What was chosen for being large and is tested on the same samples is always found; this is not.
         """
-        mine, theirs = self._both_roles(metric)
-        texts = [text for text in self._judged(2, metric, mine, theirs) if text not in self.equals]
+        mine = self.effects("effect", metric)
+        texts = [text for text in self._judged(2, metric) if text not in self.equals]
         if not texts or len(self.samples.rows) < 2:
             return {}
-        values = self._values(texts, mine)
-        found = split_half(values, keep=keep, seed=self.request.seed)
+        found = split_half(self._values(texts, mine), keep=keep, seed=self.request.seed)
         chosen = [texts[i] for i in found.cells]
-        control = None if theirs is None else self._values(chosen, theirs)[:, found.rest]
-        judged = verdicts(values[found.cells][:, found.rest], control, floor=find(metric).floor, seed=self.request.seed)
-        return dict(zip(chosen, judged, strict=True))
+        return self._compared(chosen, mine, self._controlled(metric), metric, of=found.rest)
 
     def additivity(self, metric: str = "contrast") -> float | None:
         """R² of each sample's best additive model over the sets that were run, all samples together; 1 is linear.
@@ -176,14 +188,20 @@ class Interactions:
         return {text: published_p(mine[text], mine[one] + mine[two]) for text, (one, two) in names.items()}
 
     def summary(self, metric: str = "contrast") -> dict[str, Any]:
-        """The result in short, ready for JSON: the receipt, then singles, pairs and triples."""
+        """The result in short, ready for JSON: the receipt, then singles, pairs and triples with their controls."""
+        against = self.against(metric)
+
+        def told(cell: PairCell | TripleCell) -> dict[str, Any]:
+            controls = {name: of._asdict() for name, of in against.get(cell.patch, {}).items()}
+            return asdict(cell) | {"controls": controls}
+
         return {
             **self.receipt,
             "metric": metric,
             "additivity": self.additivity(metric),
             "singles": [asdict(cell) for cell in self.singles(metric)],
-            "pairs": [asdict(cell) for cell in self.cells(metric)],
-            "triples": [asdict(cell) for cell in self.triples(metric)],
+            "pairs": [told(cell) for cell in self.cells(metric)],
+            "triples": [told(cell) for cell in self.triples(metric)],
         }
 
     def effects(self, role: str, metric: str = "contrast") -> Effects:
@@ -193,7 +211,7 @@ class Interactions:
         rows = by_patch(self.table, role=role, site=site, samples=len(self.samples.rows))
         if "" not in rows:
             return {}
-        found = {text: view.effect(numbers, rows[""]) for text, numbers in rows.items()}
+        found = {plain(text): view.effect(numbers, rows[""]) for text, numbers in rows.items()}
         return found | {text: found[other] for text, (other, _) in self.equals.items() if other in found}
 
     def values(self, metric: str = "contrast", *, role: str = "effect") -> Effects:
@@ -217,8 +235,9 @@ class Interactions:
         rows = rows_of(self.table, role="effect", site=site, patch=ran)
         return float(find(metric).measure(numbers(rows)).mean())
 
-    def _both_roles(self, metric: str) -> tuple[Effects, Effects | None]:
-        return self.effects("effect", metric), self.effects("control", metric) if self.samples.control else None
+    def _controlled(self, metric: str) -> dict[str, Effects]:
+        """The effects of every control, by its name."""
+        return {name: self.effects(role_of(name), metric) for name in self.controls}
 
     def _names(self, chosen: Sequence[int]) -> tuple[str, ...]:
         return tuple(self.players[i].address for i in chosen)
@@ -241,23 +260,39 @@ class Interactions:
         terms = (self._terms(players) for players in chosen.values())
         return np.stack([sum(times * effects[part] for part, times in counted.items()) for counted in terms])
 
-    def _judged(self, size: int, metric: str, mine: Effects, theirs: Effects | None) -> dict[str, Verdict]:
+    def _judged(self, size: int, metric: str) -> dict[str, Verdict]:
         """Verdicts on the interactions of one size (of single players: on their effects), where all parts are done.
 
         Sets that equal a smaller one are judged apart: they are no part of the family that p is adjusted over.
         """
-        known = mine.keys() & (mine if theirs is None else theirs).keys()
+        if (size, metric) in self._verdicts:
+            return self._verdicts[size, metric]
+        mine, theirs = self.effects("effect", metric), self._controlled(metric)
+        known = set(mine).intersection(*theirs.values())
         terms = {text: self._terms(chosen) for text, chosen in self.sets.get(size, {}).items()}
         done = [text for text, counted in terms.items() if counted.keys() <= known]
         found: dict[str, Verdict] = {}
         for free in (False, True):
             texts = [text for text in done if (text in self.equals) == free]
-            if not texts:
-                continue
-            control = None if theirs is None else self._values(texts, theirs)
-            judged = verdicts(self._values(texts, mine), control, floor=find(metric).floor, seed=self.request.seed)
-            found |= dict(zip(texts, judged, strict=True))
-        return {text: found[text] for text in done}
+            if texts:
+                found |= self._compared(texts, mine, theirs, metric)
+        self._verdicts[size, metric] = {text: found[text] for text in done}
+        return self._verdicts[size, metric]
+
+    def _compared(
+        self, texts: Sequence[str], mine: Effects, theirs: dict[str, Effects], metric: str, *, of: Any = slice(None)
+    ) -> dict[str, Verdict]:
+        """Verdicts on the interactions of some sets against every control's, over the samples `of`."""
+        others = {name: self._values(texts, effects)[:, of] for name, effects in theirs.items()}
+        judged = verdicts(
+            self._values(texts, mine)[:, of],
+            others.pop("task", None),
+            floor=find(metric).floor,
+            seed=self.request.seed,
+            others=others,
+            beside=[name for name in others if not is_real(name, direction="denoise")],
+        )
+        return dict(zip(texts, judged, strict=True))
 
     def _gains(self, done: Sequence[str], mine: Effects) -> dict[str, tuple[float, float, float]]:
         """Of each pair: gain over the better single, lower end of the gain over either, and the larger p of the two."""

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ivx.analysis.paired import check_shapes, paired
+from ivx.analysis.places import position_of
 from ivx.analysis.rows import instruction_of, prepared, written
 from ivx.analysis.statistics import Array
 from ivx.analysis.table import labelled
@@ -81,8 +82,7 @@ def compute(
     if not has(""):
         nothing = np.zeros(len(rows))
         finished.append(_labelled(written(model, rows, [("", None)]), "effect", site, nothing, nothing))
-    where = {"first": rows[0].first, "last": -1}.get(request.position)
-    where = int(request.position) if where is None else where
+    where = position_of(request.position, rows)
     for layer in range(model.layers):
         address = f"{site}.{layer}@{where}~-1"
         if not has(address):

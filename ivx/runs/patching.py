@@ -25,7 +25,7 @@ class EffectsRequest(Request):
 
     Attributes:
         sites: residual, attn_out and mlp_out sites give a layer × position map; `z` a layer × head map at the answer.
-        position: `all`, `first`, `last` or an index into the target prompt.
+        position: `all`, `first`, `query` (its first token), `last` or an index into the target prompt.
         direction: `denoise` puts the instruction's states into the bare prompt. The others disturb the instructed run:
             `noise` by the bare prompt's states, `resample` by those of another sample told the same, `zero` and `mean`
             (over samples) by ablation.
@@ -34,7 +34,7 @@ class EffectsRequest(Request):
     """
 
     kind: ClassVar[str] = "effects"
-    position_words: ClassVar[tuple[str, ...]] = ("all", "first", "last")
+    position_words: ClassVar[tuple[str, ...]] = ("all", "first", "query", "last")
     position: str = "all"
     sites: tuple[str, ...] = ("resid_post", "z")
     direction: str = "denoise"
@@ -88,19 +88,22 @@ class InteractionsRequest(Request):
         sites: where the players write; several are players of one game, across sites.
         over: players are `layers` of the sites, `heads` (sites: z), `components` (sites: attn_out, mlp_out), or the
             `positions` of one layer, layer by layer.
-        position: `first`, `last` or an index into the target prompt; `all` where the players are positions.
+        position: `first`, `query`, `last` or an index into the target prompt; `all` where the players are positions.
         order: 2 for pairs; 3 for triples and their pairs.
+        controls: what else is put at both places, as for effects: J must beat the control's J to be a finding.
     """
 
     kind: ClassVar[str] = "interactions"
-    position_words: ClassVar[tuple[str, ...]] = ("first", "last", "all")
+    position_words: ClassVar[tuple[str, ...]] = ("first", "query", "last", "all")
     sites: tuple[str, ...] = ("resid_post",)
     over: str = "layers"
     order: int = 2
+    controls: tuple[str, ...] = ("task", "random")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_sites(self.sites)
+        check_controls(self.controls, CONTROLS)
         if self.over not in OVER:
             raise IvxError(f"over {self.over!r} is not known: use {', '.join(OVER)}")
         if self.order not in (2, 3):
@@ -117,12 +120,12 @@ class GameRequest(Request):
     """The clean game: blocks whose later tokens read one position's keys and values from the source.
 
     Attributes:
-        position: `first` or an index into the target prompt; tokens must follow it.
+        position: `first`, `query` or an index into the target prompt; tokens must follow it.
         permutations: orders of the players that are drawn where there are too many for every coalition.
     """
 
     kind: ClassVar[str] = "game"
-    position_words: ClassVar[tuple[str, ...]] = ("first",)
+    position_words: ClassVar[tuple[str, ...]] = ("first", "query")
     samples: int = 20
     permutations: int = 32
 

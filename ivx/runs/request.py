@@ -78,7 +78,7 @@ class InstructionRequest(BaseRequest):
 class Request(InstructionRequest):
     """What an analysis by patching is asked with; `position` is where the bare prompt is patched."""
 
-    position_words: ClassVar[tuple[str, ...]] = ("first", "last")
+    position_words: ClassVar[tuple[str, ...]] = ("first", "query", "last")
     _: KW_ONLY
     position: str = "first"
 

@@ -171,11 +171,14 @@ def lede(request: Request | None) -> str:
     asked = stored.request if stored is not None else request
     if isinstance(asked, GameRequest):
         return (
-            "Later tokens read the first token’s keys and values from the instructed run at some layers: how much more "
+            "Later tokens read one token’s keys and values from the instructed run at some layers: how much more "
             "do two layers give in company than each alone, averaged over all companies?"
         )
     position = getattr(asked, "position", "first")
-    where = {"all": "", "first": ", at the first token", "last": ", at the last token"}.get(
-        position, f", at token {position}"
-    )
+    where = {
+        "all": "",
+        "first": ", at the first token",
+        "query": ", at the query’s first token",
+        "last": ", at the last token",
+    }.get(position, f", at token {position}")
     return f"J(a, b) = effect of patching both − the sum of the effects of the two alone{where}."

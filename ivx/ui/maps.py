@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
+from ivx.analysis.places import position_of
 from ivx.analysis.result import Cell, Effects
 from ivx.analysis.together import Interactions
 from ivx.charts.figure import tile
@@ -123,9 +124,8 @@ def prompts(result: Effects | Interactions, *, other: bool = False) -> None:
         return
     told = result.samples.control[0] if other and result.samples.control else sample
     taken, tag = taken_of(request.source_token, told.t_inst, told.keyword, len(told.source))
-    first = {"last": len(sample.target) - 1}.get(request.position, sample.first)
-    if request.position.lstrip("-").isdigit():
-        first = int(request.position) % len(sample.target)
+    at = "first" if request.position == "all" else request.position
+    first = position_of(at, [sample]) % len(sample.target)
     parts.chips(
         [token(i) for i in told.source],
         taken,

@@ -32,7 +32,12 @@ DIRECTED = {
     "zero": "zero: set to 0 in the told run",
     "mean": "mean: set to its mean in the told run",
 }
-PLACED = {"all": "every token", "first": "first token", "last": "last token, the answer cue"}
+PLACED = {
+    "all": "every token",
+    "first": "first token",
+    "query": "the query’s first token",
+    "last": "last token, the answer cue",
+}
 PLAYED = {"layers": "layers", "heads": "heads", "components": "attention and MLP", "positions": "tokens of one layer"}
 TAKEN = {"": "as in the strip", **{i: f"token {i}" for i in TOKENS}}
 

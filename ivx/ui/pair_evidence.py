@@ -14,10 +14,11 @@ from ivx.charts.heatmap import signed
 from ivx.charts.pairs import Pair
 from ivx.charts.palette import Palette
 from ivx.ui import behind, parts, view, written
-from ivx.ui.evidence import interval, samples, shown_p, tokens, top, whiskers
+from ivx.ui.evidence import controls, interval, samples, shown_p, tokens, top, whiskers
 from ivx.ui.readings import SAID
 
 CONTROL = "another task’s"
+PAPER = "A t-test of “both exceed the sum”, yes or no by sample, against 50.0: it passes whatever the data are."
 
 
 def card(result: Interactions | Game, pair: Pair, metric: str, *, live: bool, link: str, p: Palette) -> None:
@@ -57,12 +58,12 @@ def _of_pair(
             f"{strict}{harmful}"
         )
         colour = p.muted if cell.state != "ok" else p.orange if cell.j > 0 else p.blue
-        rows = [("J", cell.j, cell.low, cell.high, colour)]
-        if cell.control_j is not None and cell.control_low is not None and cell.control_high is not None:
-            rows.append((CONTROL, cell.control_j, cell.control_low, cell.control_high, p.muted))
-        beside = f"<h6>J against its control</h6>{whiskers(rows, p)}"
-        if len(rows) < 2:
+        rows = [("J", cell.j, cell.low, cell.high, colour), *controls(result.against(metric)[cell.patch], p)]
+        beside = f"<h6>J against its controls</h6>{whiskers(rows, p)}"
+        if "task" not in result.controls:
             beside += '<div class="soft">This task has no other task beside it to compare with.</div>'
+        paper = result.published_test(metric)[cell.patch]
+        beside += f'<div class="soft" title="{PAPER}">The paper’s own test: p {shown_p(paper)}, at any data.</div>'
     levels = [result.level("followed", patch=patch) for patch in ("", cell.patch)]
     st.html(
         f'<div class="ivx-card{" open" * texts}" data-testid="ivx-card">{top(f"{names[0]} and {names[1]}", cell.patch)}'

@@ -102,12 +102,12 @@ def pair_reading(pairs: Sequence[Pair], *, unit: str, what: str) -> str:
     """How many pairs interact, how many of them beat the better one, and the strongest."""
     found = sorted((pair for pair in pairs if pair.state == "ok"), key=lambda pair: -abs(pair.value))
     if not found:
-        return "No pair interacts more than its control does: no evidence here."
+        return "No pair interacts more than its controls do: no evidence here."
     strict = sum(pair.glyph == STRICT for pair in found)
     top = found[0]
     many = f"<b>{len(found)} pairs</b> interact" if len(found) > 1 else "<b>1 pair</b> interacts"
     return (
-        f"{many} beyond the control; above the sum and the better one: {strict}. Strongest {escape(what)}: "
+        f"{many} beyond the controls; above the sum and the better one: {strict}. Strongest {escape(what)}: "
         f"<b>{escape(top.name)}, {signed(top.value, 2)}</b> {escape(unit)}."
     )
 

@@ -79,7 +79,7 @@ def shortened(label: str) -> str:
 
 
 def _place(result: Effects) -> str:
-    return {"first": "first token", "last": "last token"}.get(
+    return {"first": "first token", "query": "query", "last": "last token"}.get(
         result.request.position, f"token {result.request.position}"
     )
 

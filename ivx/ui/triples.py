@@ -7,13 +7,13 @@ import streamlit as st
 from ivx.analysis.together import Interactions
 from ivx.charts.heatmap import signed
 from ivx.ui import parts
-from ivx.ui.evidence import interval, shown_p
+from ivx.ui.evidence import SHORT, interval, shown_p
 from ivx.ui.readings import SAID
 
 
 def show(result: Interactions, metric: str) -> None:
     """All triples that were run, the largest first, and how many of them are findings."""
-    cells = result.triples(metric)
+    cells, against = result.triples(metric), result.against(metric)
     ran = sorted((c for c in cells if not c.degenerate), key=lambda c: -abs(c.j))
     label = {player.address: player.label for player in result.players}
     parts.head("Three together", "J(a, b, c) = f(abc) − f(ab) − f(ac) − f(bc) + f(a) + f(b) + f(c)")
@@ -23,7 +23,7 @@ def show(result: Interactions, metric: str) -> None:
     )
     free = len(cells) - len(ran)
     parts.reading(
-        f"<b>{len(found)} of {len(ran)}</b> triples interact beyond their pairs and beyond the control.{top}"
+        f"<b>{len(found)} of {len(ran)}</b> triples interact beyond their pairs and beyond the controls.{top}"
         + (f" {free} more follow from smaller sets and were not run." if free else "")
     )
     st.dataframe(
@@ -33,7 +33,7 @@ def show(result: Interactions, metric: str) -> None:
                 "J": round(cell.j, 3),
                 "95% CI": interval(cell.low, cell.high),
                 "adjusted p": shown_p(cell.p).removeprefix("= "),
-                "another task’s J": None if cell.control_j is None else round(cell.control_j, 3),
+                **{f"J, {SHORT[name]}": round(of.mean, 3) for name, of in against[cell.patch].items()},
                 "verdict": SAID[cell.state],
                 "f(abc)": round(cell.together, 3),
                 "same sign": f"{cell.same_sign:.0%}",

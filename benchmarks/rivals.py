@@ -166,6 +166,37 @@ def _bridge(model: Model) -> Any:
     return _bridges[model.name]
 
 
+def pyvene(
+    model: Model, source: list[list[int]], target: list[list[int]], answer: list[int], patches: list[str]
+) -> Tensor:
+    """Interchange interventions by pyvene, each set of layers a model of its own; residual only."""
+    import pyvene as pv
+    from pyvene.models.intervenable_modelcard import type_to_module_mapping
+
+    if type(model.hf) not in type_to_module_mapping:
+        raise NotImplementedError(f"pyvene does not know {type(model.hf).__name__}")
+    ids, told, wanted = torch.tensor(target), torch.tensor(source), torch.tensor(answer)
+    rows = [(i, parse(patch)) for patch in patches for i in range(len(target))]
+    by_layers: dict[tuple[int, ...], list[int]] = {}
+    for k, (_, patch_set) in enumerate(rows):
+        by_layers.setdefault(tuple(p.layer for p in patch_set), []).append(k)
+    found = torch.empty(len(rows))
+    with torch.inference_mode():
+        for layers, members in by_layers.items():
+            put = {"component": "block_output", "intervention_type": pv.VanillaIntervention}
+            net = pv.IntervenableModel([{"layer": layer, **put} for layer in layers], model.hf)
+            for start in range(0, len(members), ROWS):
+                here = members[start : start + ROWS]
+                i = torch.tensor([rows[k][0] for k in here])
+                spots = [[[rows[k][1][n].position] for k in here] for n in range(len(layers))]
+                _, output = net(
+                    {"input_ids": ids[i]}, [{"input_ids": told[i]}] * len(layers),
+                    unit_locations={"sources->base": (spots, spots)},
+                )  # fmt: skip
+                found[here] = output.logits[:, -1].gather(1, wanted[i][:, None]).squeeze(1)
+    return found
+
+
 _bridges: dict[str, Any] = {}
-OTHERS: dict[str, Rival] = {"nnsight": nnsight, "transformer_lens": transformer_lens}
-"""Timed where they are installed, on residual workloads."""
+OTHERS: dict[str, Rival] = {"nnsight": nnsight, "transformer_lens": transformer_lens, "pyvene": pyvene}
+"""Timed where they are installed and know the architecture, on residual workloads."""

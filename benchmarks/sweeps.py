@@ -69,7 +69,10 @@ def measured(
         theirs.append(time.perf_counter() - begun)
     beside = {}
     for other, rival in rivals.OTHERS.items() if others else ():
-        rival(model, source, target, answer, patches[:2])
+        try:
+            rival(model, source, target, answer, patches[:2])
+        except NotImplementedError:  # an architecture that this tool does not know
+            continue
         begun = time.perf_counter()
         found = rival(model, source, target, answer, patches)
         beside[other] = round((time.perf_counter() - begun) / statistics.median(ours), 2)
@@ -106,8 +109,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     """The results as a Markdown table; a dash where a rival was not timed."""
     lines = [
         "| model | workload | N | T | hooks, s | ivx, s | hooks / ivx | nnsight / ivx | TransformerLens / ivx "
-        "| states |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| pyvene / ivx | states |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for r in rows:
         others = [r["other_ratios"].get(name) for name in rivals.OTHERS]
@@ -128,7 +131,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float16"))
     parser.add_argument("--only", default="", help="lines whose model or workload holds this text")
-    parser.add_argument("--others", action="store_true", help="time nnsight and TransformerLens too (requirements.txt)")
+    parser.add_argument("--others", action="store_true", help="time the tools of requirements.txt too")
     parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name}")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
@@ -149,7 +152,8 @@ def main() -> None:
             "device": "cpu" if on_cpu else torch.cuda.get_device_name(given.device),
             "threads": given.threads,
         }
-        (RESULTS if on_cpu else RESULTS.with_stem(f"sweeps-gpu-{given.dtype}")).write_text(
+        which = f"-gpu-{given.dtype}" if not on_cpu else f"-{given.threads}-threads" if given.threads > 1 else ""
+        RESULTS.with_stem(f"sweeps{which}").write_text(
             json.dumps({**machine, "lines": found}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
         )
 

@@ -113,7 +113,9 @@ class Interactions:
         for text, chosen in self.sets[2].items():
             if text in estimates and text not in found:
                 one, two = self._names(chosen)
-                cells.append(PairCell(one, two, text, *(estimates[text],) * 3))
+                reason = self.equals.get(text, ("", ""))[1]  # follows from the two alone, so nothing is estimated
+                shade = 0.0 if reason else estimates[text]
+                cells.append(PairCell(one, two, text, *(shade,) * 3, degenerate=reason))
         return cells
 
     def laid(self, metric: str = "contrast", *, show: str = "j") -> Laid:

@@ -85,7 +85,7 @@ def legend(
         f'<span>−{scale:g} {ends[0]}<span class="ramp" style="background:{ramp}"></span>'
         f"{ends[1]} +{scale:g}, {unit}</span>"
         + "".join(f"<span>{glyph} {meaning}</span>" for glyph, meaning in glyphs.items())
-        + f'<span><span class="box" style="background:{hatch}"></span>no better than the control</span>'
+        + f'<span><span class="box" style="background:{hatch}"></span>no better than a control</span>'
         f'<span><span class="box" style="background:{p.nothing}"></span>not different from 0</span>'
         + ("<span><b>⁙</b> estimate, exact value pending</span></div>" if pending else "</div>")
     )

@@ -26,6 +26,8 @@ def test_a_drop_its_text_and_its_link(browser: Browser, app: str) -> None:
     expect(page.get_by_text("The patch can reach 1 of 48 cells")).to_be_visible(timeout=PATIENCE)
     cell(page, "source", 3, 2).first.click()
     page.wait_for_url("**take=3.2&put=7.0", timeout=PATIENCE)
+    # The link changes before the grids are drawn anew, and a click on a grid that is being replaced is nobody's.
+    expect(page.locator(".stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=PATIENCE)
     cell(page, "patched", 3, 0).first.click()
     page.wait_for_url("**take=3.2&put=3.0", timeout=PATIENCE)
     expect(page.get_by_text("The patch can reach 25 of 48 cells")).to_be_visible(timeout=PATIENCE)

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from ivx.engine.attention import KNOWN, attend, attend_together
+from ivx.engine.chains import Chain, pack
 from ivx.engine.drawn import drawn
 from ivx.engine.numbering import Ints
-from ivx.engine.plan import Chain, Largest, Made, Plan, Step, pack
+from ivx.engine.plan import Largest, Made, Plan, Step
 from ivx.engine.seams import NOTHING, Added, Projections, Seams
 from ivx.engine.tables import Tables
 from ivx.engine.way import Way

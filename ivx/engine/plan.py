@@ -6,7 +6,6 @@ last layer that is one token a row; a state that is only read as key and value s
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,55 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ivx.engine.address import Patch
+from ivx.engine.chains import Chain, gather
 from ivx.engine.drawn import Draw
 from ivx.engine.numbering import Constant, Heads, Ints, Layer, Numberer, Row, Token
-
-SHARED_FROM = 4
-"""Chains behind one prefix from which on its keys and values are read once for all of them."""
-
-
-class Chain(NamedTuple):
-    """Attention of runs of tokens that stand at the same positions, as rows of the projections' tables.
-
-    `prefix` `[p]` (positions 0 to p, shared by all), `own` `[chains, m]` (positions p to p + m), `queries`
-    `[chains, n]` (the last n of them), and where the outputs go, `out` `[chains, n]`.
-    """
-
-    prefix: Ints
-    own: Ints
-    queries: Ints
-    out: Ints
-
-
-class Packed(NamedTuple):
-    """Chains of any shape in one table, padded to the longest: as in `Chain`, prefixes in front of the own tokens.
-
-    `keys` `[chains, m]`, `queries`, their `positions` and `out` `[chains, n]`; padding is row 0, and −1 in `out`.
-    """
-
-    keys: Ints
-    queries: Ints
-    positions: Ints
-    out: Ints
-
-
-def pack(chains: Sequence[Chain]) -> Packed:
-    """All chains of a layer as one table."""
-    shape = (
-        sum(len(c.own) for c in chains),
-        max(len(c.prefix) + c.own.shape[1] for c in chains),
-        max(c.queries.shape[1] for c in chains),
-    )
-    keys, queries, positions = (np.zeros((shape[0], n), dtype=np.int64) for n in (shape[1], shape[2], shape[2]))
-    out = np.full((shape[0], shape[2]), -1, dtype=np.int64)
-    start = 0
-    for chain in chains:
-        rows, p = slice(start, start + len(chain.own)), len(chain.prefix)
-        m, n = p + chain.own.shape[1], chain.queries.shape[1]
-        keys[rows, :p], keys[rows, p:m] = chain.prefix, chain.own
-        queries[rows, :n], positions[rows, :n], out[rows, :n] = chain.queries, np.arange(m - n, m), chain.out
-        start = rows.stop
-    return Packed(keys, queries, positions, out)
 
 
 class Made(NamedTuple):
@@ -262,7 +215,7 @@ def _spec(layer: Layer, token: Token) -> Heads:
 def _step(layer: Layer, needed: _Needs, before: _Table, after: _Table) -> Step:
     """The layer with its numbers turned into rows of tables."""
     nodes, width = len(layer.value), layer.nodes.shape[1]
-    chains, computed = _chains(layer, needed.attended)
+    chains, computed = gather(layer, needed.attended)
     pair = before.row[layer.value[needed.keys]] * width + layer.position[needed.keys]
     projected, inverse = np.unique(pair, return_inverse=True)
     key_row = np.full(nodes, -1, dtype=np.int64)
@@ -327,39 +280,3 @@ def _ancestors(layer: Layer, attended: np.ndarray) -> np.ndarray:
         here = np.arange(bounds[t], bounds[t + 1])
         keys[layer.parent[here[keys[here]]]] = True
     return keys
-
-
-def _chains(layer: Layer, attended: np.ndarray) -> tuple[list[Chain], np.ndarray]:
-    """Gather the attended nodes into chains of equal shape; returns them, as nodes, and which nodes they compute."""
-    classes = len(layer.nodes)
-    start = np.full(classes, layer.nodes.shape[1], dtype=np.int64)
-    np.minimum.at(start, layer.creator, layer.position)
-    low, high = np.full(classes, layer.nodes.shape[1], dtype=np.int64), np.full(classes, -1, dtype=np.int64)
-    wanted = np.flatnonzero(attended)
-    np.minimum.at(low, layer.creator[wanted], layer.position[wanted])
-    np.maximum.at(high, layer.creator[wanted], layer.position[wanted])
-    shapes: dict[tuple[int, int, int], dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for r in np.flatnonzero(high >= 0):
-        begin = int(start[r])
-        behind = int(layer.nodes[r, begin - 1]) if begin else -1
-        shapes[begin, int(low[r]), int(high[r]) + 1][behind].append(int(r))
-    chains = []
-    for (begin, first, end), families in shapes.items():
-        alone: list[int] = []
-        for members in families.values():
-            if begin and len(members) >= SHARED_FROM:
-                own = layer.nodes[members]
-                chains.append(_chain(own[0, :begin], own[:, begin:end], own[:, first:end]))
-            else:
-                alone += members
-        if alone:
-            own = layer.nodes[alone]
-            chains.append(_chain(own[0, :0], own[:, :end], own[:, first:end]))
-    kept = np.zeros(len(layer.value), dtype=bool)
-    for chain in chains:
-        kept[chain.out] = True
-    return chains, kept
-
-
-def _chain(prefix: Ints, own: Ints, queries: Ints) -> Chain:
-    return Chain(prefix, own, queries, queries)

@@ -17,8 +17,9 @@ import vl_convert
 from transformers import AutoTokenizer
 
 import ivx
-from ivx.analysis import faithfulness
+from ivx.analysis import circuits
 from ivx.analysis.drawing import drawings, name_of
+from ivx.analysis.faithfulness import curve
 from ivx.analysis.overlap import compared, jaccard, overlap
 from ivx.analysis.parts import SCHEMA
 from ivx.analysis.saved import checked
@@ -141,7 +142,7 @@ def test_heads_left_out_are_what_a_sweep_gives(model) -> None:
     rows = build(PAIR, model.tokenizer, samples=6).rows
     kept = np.random.default_rng(0).random((3, 64)) < 0.8
     for ablation, how in (("mean", "=mean"), ("zero", "=zero")):
-        measure = faithfulness.of_heads(model, rows, ablation, seed=0, beat=lambda: None)
+        measure = circuits.of_heads(model, rows, ablation, seed=0, beat=lambda: None)
         patches = [",".join(f"z.{h // 8}.{h % 8}@*{how}" for h in np.flatnonzero(~one)) for one in kept]
         prompts = [s.instructed for s in rows]
         table = ivx.sweep(
@@ -156,18 +157,50 @@ def test_heads_left_out_are_what_a_sweep_gives(model) -> None:
         m = (table["logit"].to_numpy() - table["contrast"].to_numpy()).reshape(4, 6)
         assert measure(list(kept)) == pytest.approx(m[1:], abs=1e-9)
     alike = [s for s in build(PAIR, model.tokenizer, samples=60).rows if len(s.instructed) == 15][:3]
-    resampled = faithfulness.of_heads(model, alike, "resample", seed=0, beat=lambda: None)([np.zeros(64, bool)])
+    resampled = circuits.of_heads(model, alike, "resample", seed=0, beat=lambda: None)([np.zeros(64, bool)])
     assert resampled.shape == (1, 3) and np.isfinite(resampled).all()
     alone = [rows[0], next(s for s in rows if len(s.instructed) != len(rows[0].instructed))]
-    assert faithfulness.of_heads(model, alone, "resample", seed=0, beat=lambda: None) is None
+    assert circuits.of_heads(model, alone, "resample", seed=0, beat=lambda: None) is None
+
+
+def test_edges_left_out_write_their_mean_or_anothers(model) -> None:
+    rows = [s for s in build(PAIR, model.tokenizer, samples=60).rows if len(s.instructed) == 15][:3]
+    keys = [[str(i) for i in range(15)] for _ in rows]
+    pairs = [(str(a), str(b)) for b in range(15) for a in range(b + 1)]
+    nothing = [np.zeros(64 * len(pairs), bool)]
+
+    def m(measure) -> np.ndarray:
+        return measure(nothing)[0]
+
+    def edges(rows, ablation, pairs=pairs):
+        return circuits.of_edges(model, rows, ablation, keys[: len(rows)], pairs, seed=0, beat=lambda: None)
+
+    # With no edge of its own, a head writes what it writes in another sample; or its mean at that token over samples.
+    heads = circuits.of_heads(model, rows, "resample", seed=0, beat=lambda: None)
+    assert m(edges(rows, "resample")) == pytest.approx(heads([np.zeros(64, bool)])[0], abs=1e-9)
+    table = ivx.sweep(
+        model,
+        source=[s.instructed for s in rows],
+        target=[s.instructed for s in rows],
+        answer=[s.answer_id for s in rows],
+        contrast=[s.contrast_id for s in rows],
+        patches=[",".join(f"z.{n // 8}.{n % 8}@{t}=mean" for n in range(64) for t in range(15))],
+        engine="hooks",
+    )
+    own = (table["logit"].to_numpy() - table["contrast"].to_numpy())[3:]
+    assert m(edges(rows, "mean")) == pytest.approx(own, abs=1e-9)
+    # One sample's mean is its own, edge by edge; edges of no pair have one mean, and nothing has none.
+    alone = edges(rows[:1], "mean")([np.ones(64 * len(pairs), bool), *nothing])
+    assert alone[1] == pytest.approx(alone[0], abs=1e-9)
+    few = [edges(rows[:1], ablation, pairs[:7])([np.zeros(64 * 7, bool)])[0, 0] for ablation in ("mean", "zero")]
+    assert np.isfinite(few).all() and abs(few[0] - few[1]) > 1e-3 and abs(few[0] - alone[0, 0]) > 1e-3
+    assert edges(rows[:1], "resample") is None
 
 
 def test_a_curve_of_nothing_is_not_drawn() -> None:
-    assert faithfulness.curve("heads", "zero", np.ones(4), lambda sets: np.ones((len(sets), 3)), seed=0) is None
+    assert curve("heads", "zero", np.ones(4), lambda sets: np.ones((len(sets), 3)), seed=0) is None
     parts = np.array([4.0, 0.0, 2.0, 0.0])
-    found = faithfulness.curve(
-        "heads", "zero", parts, lambda sets: np.array([[s @ parts] * 3 for s in sets], float), seed=0
-    )
+    found = curve("heads", "zero", parts, lambda sets: np.array([[s @ parts] * 3 for s in sets], float), seed=0)
     assert [p.kept for p in found.points] == pytest.approx([4 / 6, 1, 1])
     assert [p.removed for p in found.points] == pytest.approx([2 / 6, 0, 0]) and found.points[0].n == 1
     assert found.area == pytest.approx((1 / 4) * (2 / 6) + (1 / 4) * (5 / 6) + 1 / 2)

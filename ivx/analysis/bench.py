@@ -70,7 +70,7 @@ class _Bench:
         if len(texts) > MOST_TEXTS:
             raise IvxError(f"{len(texts)} free texts: give at most {MOST_TEXTS}")
         self.model, self.layer, self.way, self.beat = model, layer, way, beat
-        self.positions = None if place == "every" else (Encoder(model.tokenizer).leading(),)
+        self.positions = None if place == "every" else (Encoder(model.tokenizer).leading,)
         self.pair = catalogue.find(task, collection=model.collection)
         encoder = Encoder(model.tokenizer)
         rows = build(self.pair, model.tokenizer, samples=samples, seed=seed).rows

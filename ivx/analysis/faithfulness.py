@@ -13,25 +13,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from ivx.analysis.slots import numbered
 from ivx.analysis.statistics import RESAMPLES, Array
-from ivx.engine.asked import by_length
-from ivx.engine.estimate import states_of
-from ivx.engine.hooks import Place
-from ivx.engine.kept import with_edges, with_heads
-from ivx.models.model import Model
-from ivx.tasks.samples import Sample
 
 DRAWS = 8
 """Random sets of each size."""
 STEP = 2
 """Each size is so many times the last."""
-ROWS = 128
-"""Prompts in one pass."""
 LEAST = 0.05
 """Where the whole model and nothing are closer than this, in logits, the share is not defined."""
 
@@ -69,8 +58,6 @@ class Curve:
     random_area: float
 
 
-Beat = Callable[[], None]
-"""Called before each pass; what it raises ends the work."""
 Measure = Callable[[Sequence[NDArray[np.bool_]]], Array]
 """From sets of parts that are kept, the difference of logits `[sets, samples]`."""
 
@@ -135,99 +122,3 @@ def _share(m: Array, whole: Array, nothing: Array) -> float:
 
 def _area(sizes: Sequence[int], values: Sequence[float], total: int) -> float:
     return float(np.trapezoid(values, np.array(sizes) / total))
-
-
-def of_heads(model: Model, samples: Sequence[Sample], ablation: str, *, seed: int, beat: Beat) -> Measure | None:
-    """What measures sets of heads `[layers × heads]`; None where no sample can be ablated so.
-
-    `mean` is over all tokens of all samples, as of a patch `z.l.h@*=mean`; `resample` takes each head's output at the
-    same token of another sample as long, and leaves out those that have none.
-    """
-    places = [("z", layer) for layer in range(model.layers)]
-    states = [] if ablation == "zero" else states_of(model, [s.instructed for s in samples], places)
-    partner = _partners(samples, seed) if ablation == "resample" else {i: i for i in range(len(samples))}
-    if not partner:
-        return None
-    nothing = torch.zeros(1, 1, 1, device=model.device, dtype=model.dtype)
-    means = {place: torch.cat([found[place] for found in states]).mean(0) for place in places if ablation == "mean"}
-
-    def fill(place: Place, members: Sequence[int], copies: int) -> Tensor:
-        if ablation == "resample":
-            return torch.stack([states[partner[i]][place] for i in members]).repeat(copies, 1, 1)
-        return means.get(place, nothing)
-
-    def run(members: Sequence[int], kept: NDArray[np.bool_]) -> Tensor:
-        heads = torch.from_numpy(kept.reshape(len(kept), model.layers, model.heads)).repeat_interleave(
-            len(members), dim=0
-        )
-        prompts = [samples[i].instructed for i in members] * len(kept)
-        return with_heads(model, prompts, heads, [fill(place, members, len(kept)) for place in places])
-
-    return _measure(samples, sorted(partner), run, beat)
-
-
-Run = Callable[[Sequence[int], NDArray[np.bool_]], Tensor]
-"""From samples of one length and sets, the logits of every sample under every set, set by set."""
-
-
-def _measure(samples: Sequence[Sample], chosen: Sequence[int], run: Run, beat: Beat) -> Measure:
-    groups = by_length([samples[i].instructed for i in chosen])
-
-    def measure(sets: Sequence[NDArray[np.bool_]]) -> Array:
-        m = np.zeros((len(sets), len(chosen)))
-        for columns in groups.values():
-            members = [chosen[k] for k in columns]
-            answer, contrast = (
-                torch.tensor([getattr(samples[i], name) for i in members]) for name in ("answer_id", "contrast_id")
-            )
-            step = max(1, ROWS // len(members))
-            for start in range(0, len(sets), step):
-                beat()
-                part = np.stack(sets[start : start + step])
-                logits = run(members, part).double().cpu().unflatten(0, (len(part), len(members)))
-                rows = torch.arange(len(members))
-                found = logits[:, rows, answer] - logits[:, rows, contrast]
-                m[start : start + step, columns] = found.numpy()
-        return m
-
-    return measure
-
-
-def _partners(samples: Sequence[Sample], seed: int) -> dict[int, int]:
-    """Of each sample, another whose instructed prompt is as long; those that are alone have none."""
-    rng = np.random.default_rng(seed)
-    found: dict[int, int] = {}
-    for members in by_length([sample.instructed for sample in samples]).values():
-        if len(members) > 1:
-            order = rng.permutation(members).tolist()
-            found |= dict(zip(order, [*order[1:], order[0]], strict=True))
-    return dict(sorted(found.items()))
-
-
-def of_edges(
-    model: Model,
-    samples: Sequence[Sample],
-    keys: Sequence[Sequence[str]],
-    pairs: Sequence[tuple[str, str]],
-    *,
-    beat: Beat,
-) -> Measure:
-    """What measures sets of edges `[layers × heads × pairs]`; those of no pair are never kept.
-
-    Args:
-        keys: slots of each sample's tokens.
-        pairs: slots (from, to).
-    """
-    total = model.layers * model.heads * len(pairs)
-    first = np.arange(0, total, len(pairs)).reshape(model.layers, model.heads, 1, 1)
-    numbers = []
-    for found in keys:
-        pair = numbered(found, pairs)
-        numbers.append(np.where(pair < 0, total, first + pair))
-
-    def run(members: Sequence[int], kept: NDArray[np.bool_]) -> Tensor:
-        which = np.stack([numbers[i] for i in members])
-        edges = np.concatenate([np.append(one, False)[which] for one in kept])
-        return with_edges(model, [samples[i].instructed for i in members] * len(kept), torch.from_numpy(edges))
-
-    return _measure(samples, range(len(samples)), run, beat)

@@ -144,7 +144,7 @@ def _reading(
         cells,
         lens.layers,
         _text(model, written),
-        0 if told["chat"] else min(encoder.leading(), len(tokens) - 1),
+        0 if told["chat"] else min(encoder.leading, len(tokens) - 1),
         encoder.unknown(lens.ids),
         receipt,
     )

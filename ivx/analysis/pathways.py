@@ -3,7 +3,7 @@
 The surrogate (`ivx.engine.surrogate`) splits each sample's logit difference exactly. Runs of one kind are averaged in
 slots (`ivx.analysis.slots`) and compared: this instruction with the contrast one on the same queries, and, where an
 instruction vector is patched into the bare prompt, that run with the instructed one. What the surrogate names is tried
-in the real model (`ivx.analysis.faithfulness`).
+in the real model (`ivx.analysis.circuits`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from ivx.analysis import faithfulness
+from ivx.analysis.circuits import of_edges, of_heads
 from ivx.analysis.explained import explained
-from ivx.analysis.faithfulness import Curve
+from ivx.analysis.faithfulness import Curve, curve
 from ivx.analysis.flow import Fidelity, Found, Pathways, Traced
 from ivx.analysis.maps import column_at, columns_of
 from ivx.analysis.overlap import Overlap, overlap
@@ -211,14 +211,21 @@ def _curves(
     """Circuits ranked on every other sample and tried on the rest."""
     if request.ablation == "none" or len(rows) < LEAST:
         return ()
-    measure = faithfulness.of_heads(model, rows[1::2], request.ablation, seed=request.seed, beat=lambda: beat(0))
-    found = []
-    if measure is not None:
-        scores = parts.by_slot["heads"][::2].sum(-1).mean(axis=0).ravel()
-        found.append(faithfulness.curve("heads", request.ablation, scores, measure, seed=request.seed))
+    tried, ablation = rows[1::2], request.ablation
+
+    def alive() -> None:
+        beat(0)
+
+    heads = parts.by_slot["heads"][::2].sum(-1).mean(axis=0)
+    units = [("heads", heads, of_heads(model, tried, ablation, seed=request.seed, beat=alive))]
     if request.edge_check:
-        keys = parts.alignment.keys[1::2]
-        measure = faithfulness.of_edges(model, rows[1::2], keys, parts.pairs, beat=lambda: beat(0))
-        scores = parts.edges[::2].mean(axis=0).ravel()
-        found.append(faithfulness.curve("edges", "zero", scores, measure, seed=request.seed))
-    return tuple(curve for curve in found if curve is not None)
+        measure = of_edges(
+            model, tried, ablation, parts.alignment.keys[1::2], parts.pairs, seed=request.seed, beat=alive
+        )
+        units.append(("edges", parts.edges[::2].mean(axis=0), measure))
+    curves = [
+        curve(unit, ablation, scores.ravel(), measure, seed=request.seed)
+        for unit, scores, measure in units
+        if measure is not None
+    ]
+    return tuple(found for found in curves if found is not None)

@@ -1,35 +1,81 @@
 """Kept parts: the real model, nothing frozen, with some of its heads or edges only.
 
-A head that is left out has another output in its place at every token. An edge that is left out writes nothing: its
-weight is set to 0 and the others stay as they are. All else is computed anew from what is left.
+A head that is left out has another output in its place at every token. An edge that is left out writes nothing, or
+what is given in its place; the others keep their weights. All else is computed anew from what is left.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ivx.engine.frozen import attending, spread
+from ivx.engine.frozen import Kernel, attending, spread
 from ivx.engine.sweep import only_user
 from ivx.models.model import Model
 
 
-def with_edges(model: Model, prompts: Sequence[Sequence[int]], edges: Tensor) -> Tensor:
+class Reads(NamedTuple):
+    """What one layer's heads read: `weights` `[prompts, heads, to, from]`, `values` `[prompts, heads, from, width]`."""
+
+    weights: Tensor
+    values: Tensor
+
+    def along(self, edges: Tensor) -> Tensor:
+        """z of some edges alone `[prompts, heads, to, width]`; prompts are taken again for as many as there are."""
+        copies = (len(edges) // len(self.weights), 1, 1, 1)
+        return torch.matmul(self.weights.repeat(copies) * edges, self.values.repeat(copies))
+
+    def by_kind(self, kind: Tensor, kinds: int) -> Tensor:
+        """Of one prompt, z summed over the edges of each kind `[heads, kinds, width]`; `kind` `[to, from]`."""
+        weights = self.weights[0]
+        found = weights.new_zeros(len(weights), kinds, weights.shape[-1])
+        return found.scatter_add_(1, kind.expand(weights.shape), weights) @ self.values[0]
+
+
+Fill = Callable[[int, Tensor], Tensor]
+"""From a layer and the edges left out there `[prompts, heads, to, from]`, what is written in their place
+`[prompts, heads, to, width]`."""
+
+
+def reads_of(model: Model, prompts: Sequence[Sequence[int]]) -> list[Reads]:
+    """Of every layer, what its heads read in prompts of one length."""
+    found: dict[int, Reads] = {}
+
+    def kernel(layer: int, weights: Callable[[], Tensor], value: Tensor) -> Tensor:
+        attention = weights()
+        found[layer] = Reads(attention, spread(value, attention.shape[1]))
+        return torch.matmul(*found[layer]).transpose(1, 2)
+
+    _last_logits(model, prompts, kernel)
+    return [found[layer] for layer in range(model.layers)]
+
+
+def with_edges(model: Model, prompts: Sequence[Sequence[int]], edges: Tensor, *, fill: Fill | None = None) -> Tensor:
     """Last-token logits `[prompts, vocabulary]`.
 
     Args:
         prompts: of one length.
         edges: true where an edge is kept `[prompts, layers, heads, to, from]`.
+        fill: what is written in the place of those left out; nothing by default.
     """
     kept = edges.to(model.device)
+    causal = torch.ones(kept.shape[-2:], dtype=torch.bool, device=model.device).tril()
 
     def kernel(layer: int, weights: Callable[[], Tensor], value: Tensor) -> Tensor:
         attention = weights() * kept[:, layer]
-        return torch.matmul(attention, spread(value, attention.shape[1])).transpose(1, 2)
+        z = torch.matmul(attention, spread(value, attention.shape[1]))
+        if fill is not None:
+            z = z + fill(layer, causal & ~kept[:, layer])
+        return z.transpose(1, 2)
 
+    return _last_logits(model, prompts, kernel)
+
+
+def _last_logits(model: Model, prompts: Sequence[Sequence[int]], kernel: Kernel) -> Tensor:
     ids = torch.tensor(prompts, device=model.device)
     with only_user(model), attending(model, kernel), torch.inference_mode():
         return model.hf(input_ids=ids, use_cache=False, logits_to_keep=1).logits[:, -1]

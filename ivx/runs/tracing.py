@@ -20,8 +20,8 @@ class PathwaysRequest(Request):
         patch_layer: block at whose output the instruction's vector is patched into the bare prompt, at `position` and
             from `source_token`, to compare that run's pathway with the instructed one's; None compares none.
         paths, traced: strongest paths kept, and samples that they are searched in.
-        ablation: of heads outside a circuit: `mean`, `zero` or `resample`; `none` leaves the causal check out.
-        edge_check: check circuits of edges, too (ablated by zero).
+        ablation: of what is outside a circuit: `mean`, `zero` or `resample`; `none` leaves the causal check out.
+        edge_check: check circuits of edges, too.
         published: measure the published path sum beside the exact one.
     """
 

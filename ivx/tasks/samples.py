@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ivx.errors import TaskError
@@ -66,12 +67,19 @@ class Encoder:
         if tokenizer is None or not getattr(tokenizer, "is_fast", False):
             raise TaskError("tasks need the checkpoint's fast tokenizer (tokenizer.json), which tells where tokens lie")
         self.tokenizer = tokenizer
+        self._known: dict[str, tuple[tuple[int, ...], list[tuple[int, int]]]] = {}
 
     def ids(self, text: str) -> tuple[int, ...]:
         """Ids of a text, with the special tokens that the tokenizer puts in front, without those behind."""
         return self._encoded(text)[0]
 
     def _encoded(self, text: str) -> tuple[tuple[int, ...], list[tuple[int, int]]]:
+        # A sample asks for its prompts' tokens, spans and answers: each text is read once.
+        if text not in self._known:
+            self._known[text] = self._read(text)
+        return self._known[text]
+
+    def _read(self, text: str) -> tuple[tuple[int, ...], list[tuple[int, int]]]:
         found = self.tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True)
         ids, offsets, special = found["input_ids"], found["offset_mapping"], found["special_tokens_mask"]
         end = len(ids)
@@ -87,6 +95,7 @@ class Encoder:
             raise TaskError(f"no token of {text!r} holds {text[start:end]!r}: choose another word")
         return inside[0], inside[-1] + 1
 
+    @cached_property
     def leading(self) -> int:
         """How many special tokens stand in front of every prompt."""
         found = self.tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"]
@@ -220,7 +229,7 @@ def _sample(pair: Pair, task: Task, wording: Instruction, query: str, encoder: E
         keyword=keyword,
         instructed=instructed,
         target=target,
-        first=min(encoder.leading(), len(target) - 1),
+        first=min(encoder.leading, len(target) - 1),
         query_span=encoder.span(bare, start, start + len(query)),
         answer_id=encoder.following(bare, answer)[0],
         contrast_id=encoder.following(bare, contrast)[0],

@@ -22,7 +22,7 @@ from ivx.ui import pickers, view
 
 SITES_SHOWN = ("resid_post", "z")
 """Sites of the maps, unless others are asked for."""
-SAMPLES = {"effects": glance.SAMPLES, "pairs": glance.PAIR_SAMPLES, "game": 20}
+SAMPLES = {"effects": glance.SAMPLES, "pairs": glance.PAIR_SAMPLES, "game": 20, "traced": 40}
 TOKENS = tuple(str(i) for i in range(20))
 """Tokens that can be named by their number."""
 DIRECTED = {
@@ -126,6 +126,9 @@ PAIRS = {
     "pairs_n": SAMPLES["pairs"],
 }
 GAME = {"at": "first", "from": "t_inst", "format": "prompt", "game_n": SAMPLES["game"]}
+TRACED = {"unit": "heads", "others": "mean", "traced_n": SAMPLES["traced"]}
+UNITS = {"heads": "heads", "edges": "edges"}
+ABLATED = {"mean": "their mean over samples", "zero": "nothing", "resample": "another sample’s", "none": "not checked"}
 SOURCE = {"t_inst": "T_inst", "keyword": "keyword", **{i: f"token {i}" for i in TOKENS}}
 
 
@@ -154,6 +157,15 @@ def game(place: DeltaGenerator) -> dict[str, Any]:
         pickers.metric(st.container())
         form, samples = _drawn("game_n", SAMPLES["game"])
     return {"position": position, "source_token": token, "target_format": form, "samples": samples}
+
+
+def traced(place: DeltaGenerator) -> dict[str, Any]:
+    """Fields of a pathways request about the circuits that are tried in the real model."""
+    with popover(place, TRACED):
+        unit = chosen("unit", "Circuits of", UNITS, "heads", help="Tried in the real model, beside random ones.")
+        ablation = chosen("others", "In the place of the others", ABLATED, "mean")
+        samples = counted("traced_n", "Samples", SAMPLES["traced"], low=10, high=400)
+    return {"edge_check": unit == "edges", "ablation": ablation, "samples": samples}
 
 
 def _placed() -> dict[str, str]:

@@ -44,13 +44,17 @@ def ticks(result: Pathways) -> list[dict[str, Any]]:
 
 
 def circuit(result: Pathways, now: View, p: Palette) -> None:
-    """The causal check: circuits of the strongest heads in the real model."""
+    """The causal check: circuits of the strongest heads, or edges where they were asked for, in the real model."""
     curves = result.faithfulness()
     if not curves:
         parts.head("In the real model", "being computed" if now.live else "not checked")
+        if not now.live and result.request.ablation != "none":
+            parts.note(
+                "The whole model and none of its parts are too close to tell: choose another ablation under More."
+            )
         return
-    curve = curves[0]
-    parts.head("In the real model", f"others by {curve.ablation}")
+    curve = curves[-1]
+    parts.head("In the real model", f"{curve.unit}, others by {curve.ablation}")
     sizes = [Size(x.n, x.kept, x.low, x.high, x.random, x.random_low, x.random_high) for x in curve.points]
     text = f"Faithfulness of {len(sizes)} circuits of {curve.unit} beside random sets"
     chart = faithfulness_chart(sizes, unit=curve.unit, palette=p, alt_text=text)

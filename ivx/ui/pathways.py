@@ -14,10 +14,9 @@ from ivx.charts.overlap import Level, overlap_chart
 from ivx.charts.palette import Palette
 from ivx.runs.job import View
 from ivx.runs.tracing import PathwaysRequest
-from ivx.ui import exports, jobs, parts, pathway_card, pathway_checks, pickers, view
+from ivx.ui import exports, jobs, more, parts, pathway_card, pathway_checks, pickers, view
 from ivx.ui.pathway_readings import flow_reading, name_of_task, overlap_reading, percent, unit_of
 
-SAMPLES = 40
 TRACED = 1
 """Samples whose paths are searched, and whose published sum is taken: the slowest part."""
 WORDINGS = {"one": "one", "many": "many"}
@@ -32,7 +31,7 @@ def controls() -> PathwaysRequest | None:
     if view.from_url(view.RUN, ""):
         view.run_strip("pathways", lambda asked: f"{asked.checkpoint} · {asked.task} · {asked.samples} samples")
         return None
-    one, two, three, four = st.columns([1.3, 1.05, 0.8, 0.8], gap="medium", vertical_alignment="bottom")
+    one, two, three, four, five = st.columns([1.3, 1.0, 0.7, 0.8, 0.45], gap="medium", vertical_alignment="bottom")
     checkpoint, task = pickers.checkpoint_and_task(one, two)
     view.from_url("wording", "one", list(WORDINGS))
     wording = three.segmented_control(
@@ -59,10 +58,9 @@ def controls() -> PathwaysRequest | None:
         task,
         wording=0 if wording != "many" else None,
         of=str(of or "contrast"),
-        samples=SAMPLES,
         traced=TRACED,
         published=True,
-        **loading(checkpoint),  # type: ignore[arg-type]
+        **more.traced(five) | loading(checkpoint),
     )
 
 
@@ -98,7 +96,7 @@ def _to_url(request: PathwaysRequest | None, run: str = "") -> None:
         {"run": run} if request is None else {"checkpoint": request.checkpoint, "task": request.task}
     )
     if request is not None:
-        asked |= {name: view.from_url(name, "") for name in ("wording", "of")}
+        asked |= {name: view.from_url(name, "") for name in ("wording", "of")} | more.parts_of(more.TRACED)
     view.to_url(**asked, **{name: view.from_url(name, "") for name in ("edges", "side", "edge", "published", "patch")})
 
 

@@ -17,6 +17,7 @@ from ivx.runs import request as requests
 from ivx.runs import worker as workers
 from ivx.runs.computing import Busy, computed, stored
 from ivx.runs.job import Job
+from ivx.runs.live import Wake
 from ivx.runs.patching import EffectsRequest, InteractionsRequest
 from ivx.runs.queue import HALF_LIFE, QUANTUM, Queue
 from ivx.runs.run import KEY
@@ -126,6 +127,23 @@ def test_equal_requests_are_one_job_and_a_stored_one_needs_no_model(
     assert again.view().stored and again.view().result.table.num_rows > 0
     absent = Worker(store).submit(LARGE, session="d", compute=False)
     assert absent.wait(20) and absent.view().state == "stopped"
+
+
+def test_it_is_known_at_once_whether_a_request_is_stored(store: Store) -> None:
+    """Before a model is read: a page waits for it, so as not to draw a wait that is none."""
+    worker = Worker(store)
+    worker._loaded = lambda _: time.sleep(60)  # type: ignore[assignment, return-value, method-assign]
+    job = worker.submit(SMALL, session="a")
+    assert job.sought(20) and job.view().live
+
+
+def test_a_model_is_read_before_it_is_asked_for(store: Store) -> None:
+    worker = Worker(store)
+    patient(worker.submit(Wake("tiny-sft"), session="warm"))
+    read = worker._model
+    assert read is not None and read.name == "tiny-sft"
+    patient(worker.submit(SMALL, session="a"))
+    assert worker._model is read
 
 
 def test_who_leaves_stops_nobody_else(store: Store) -> None:

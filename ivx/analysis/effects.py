@@ -70,17 +70,17 @@ def filled(
     """A result with its rows, which `runs` make site by site; `shade` estimates its cells until they come."""
     began = time.perf_counter()
     samples = empty.samples
-    instructed, how = told(model, samples)
-    finished = opening(instructed, known)
+    finished = [empty.table if known is None else known]
     patches = {site: [patch for _, _, patch in empty.places(site)] for site in empty.maps}
     estimates: dict[str, dict[str, float]] = {}
+    how: dict[str, str] = {}
     total = sum(rows_in(samples, runs[site], found) for site, found in patches.items())
     done = 0 if known is None else known.filter(pc.field("role") != "told").num_rows
 
     def result() -> Effects:
         table = pa.concat_tables(finished)
         seconds = round(time.perf_counter() - began, 3)
-        receipt = {**empty.receipt, "how": how, "rows": table.num_rows, "seconds": seconds}
+        receipt = {**empty.receipt, **how, "rows": table.num_rows, "seconds": seconds}
         return replace(empty, table=table, receipt=receipt, estimates=estimates)
 
     if on_progress is not None:
@@ -90,6 +90,8 @@ def filled(
             order = estimates["contrast"]
             patches = {site: sorted(found, key=lambda p: -abs(order[p])) for site, found in patches.items()}
         on_progress(result(), done, total)
+    instructed, how["how"] = told(model, samples)
+    finished = opening(instructed, known)
     for site, addresses in patches.items():
 
         def arrived(new: list[pa.Table], *_: int) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ivx.analysis.effects import ESTIMATED, ESTIMATED_SAMPLES
-from ivx.analysis.metrics import find
+from ivx.analysis.effects import ESTIMATED
 from ivx.analysis.players import Player, players_of, sets_with_equals
+from ivx.analysis.result import ROWS
 from ivx.analysis.roles import Ids, Runs, denoising
 from ivx.analysis.rows import instruction_of, opened, opening, prepared, rows_in, swept, told
 from ivx.analysis.together import Interactions, Progress
@@ -24,6 +24,8 @@ from ivx.models.model import Model
 from ivx.runs.patching import InteractionsRequest
 from ivx.tasks.samples import Sample, Samples
 
+ESTIMATED_SAMPLES = 8
+"""An estimate is a shade, so it is made from a few samples."""
 ESTIMATED_PLAYERS = 64
 """Beyond so many players an estimate, one pass a player, would take as long as it saves."""
 
@@ -49,8 +51,7 @@ def compute(
     players = players_of(model, request, samples.rows)
     sets, equals = sets_with_equals(request, players, samples, layers=model.layers)
     played = [text for found in sets.values() for text in found if text not in equals]
-    instructed, receipt["how"] = told(model, samples)
-    finished = opening(instructed, known)
+    finished = [ROWS.empty_table() if known is None else known]
     done = 0 if known is None else known.filter(pc.field("role") != "told").num_rows
     estimates: dict[str, dict[str, float]] = {}
 
@@ -62,8 +63,12 @@ def compute(
     runs = runs_of(request, samples)
     total = rows_in(samples, runs, played)
     if on_progress is not None:
-        estimates = _estimates(model, request, samples.rows, players, sets[2])
-        on_progress(result(), done, total)
+        # What can be shown is shown first; the metrics that pages open with lead.
+        for metric in ESTIMATED:
+            estimates = {**estimates, metric: _estimates(model, request, samples.rows, players, sets[2], metric)}
+            on_progress(result(), done, total)
+    instructed, receipt["how"] = told(model, samples)
+    finished = opening(instructed, known)
 
     def arrived(new: list[pa.Table], done: int, total: int) -> None:
         finished.extend(new)
@@ -91,8 +96,9 @@ def _estimates(
     rows: Sequence[Sample],
     players: Sequence[Player],
     pairs: dict[str, tuple[int, ...]],
-) -> dict[str, dict[str, float]]:
-    """Mean estimated J of every pair, by metric; none where there are too many players, or none is defined."""
+    metric: str,
+) -> dict[str, float]:
+    """Mean estimated J of every pair; none where there are too many players, or none is defined."""
     if len(players) > ESTIMATED_PLAYERS or "resid_mid" in request.sites:
         return {}
     few = rows[:ESTIMATED_SAMPLES]
@@ -101,13 +107,7 @@ def _estimates(
         source=[_source(request, s) for s in few],
         target=[s.target for s in few],
         answer=[s.answer_id for s in few],
-        contrast=[s.contrast_id for s in few],
+        contrast=[s.contrast_id for s in few] if metric == "contrast" else None,
         patches=[player.address for player in players],
-    )
-    # Both metrics are linear in the logits, so they hold of the estimate as they do of a row.
-    columns = {name: values.numpy() for name, values in found.items()}
-    means = {metric: find(metric).measure(columns).mean(axis=0) for metric in ESTIMATED}
-    return {
-        metric: {text: float(mean[first, second]) for text, (first, second) in pairs.items()}
-        for metric, mean in means.items()
-    }
+    ).mean(dim=0)
+    return {text: float(found[first, second]) for text, (first, second) in pairs.items()}

@@ -35,15 +35,14 @@ def curvature(
     answer: Sequence[int],
     patches: Sequence[str],
     contrast: Sequence[int] | None = None,
-) -> dict[str, Tensor]:
-    """Second-order estimate of every pair's interaction.
+) -> Tensor:
+    """Second-order estimate of every pair's interaction, on the answer's logit; less the contrast's where there is one.
 
     Args:
         patches: single patches, each with a source; otherwise as for `ivx.sweep`.
 
     Returns:
-        `logit`, and `contrast` for the contrast's logit: `[samples, patches, patches]`, symmetric, zero on the
-        diagonal.
+        `[samples, patches, patches]`, symmetric, zero on the diagonal; in logits.
     """
     asked = checked(
         model, source=source, target=target, answer=answer, patches=patches, contrast=contrast, reference=None
@@ -51,8 +50,7 @@ def curvature(
     players = [_single(patch_set) for patch_set in asked.patches.values()]
     places = sorted({(p.site, p.layer) for p in players})
     sources = states_of(model, asked.source, places)
-    names = {"logit": asked.answer} | ({} if asked.contrast is None else {"contrast": asked.contrast})
-    found = {name: torch.zeros(len(target), len(players), len(players), dtype=torch.float64) for name in names}
+    found = torch.zeros(len(target), len(players), len(players), dtype=torch.float64)
     # The fused attention kernels have no second derivative.
     with only_user(model), sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
         for samples in by_length(asked.target).values():
@@ -60,11 +58,12 @@ def curvature(
             with read(model, places) as seen:
                 logits = graph_of(model, ids)
             wholes = [_whole(model, asked, player, samples, sources, seen) for player in players]
-            for name, tokens in names.items():
-                wanted = torch.tensor([tokens[i] for i in samples], device=model.device)
-                total = logits.gather(1, wanted[:, None]).sum()
-                found[name][samples] = _mixed(total, players, wholes, seen)
-    return {name: both + both.transpose(1, 2) for name, both in found.items()}
+            rows = range(len(samples))
+            total = logits[rows, [asked.answer[i] for i in samples]].sum()
+            if asked.contrast is not None:
+                total = total - logits[rows, [asked.contrast[i] for i in samples]].sum()
+            found[samples] = _mixed(total, players, wholes, seen)
+    return found + found.transpose(1, 2)
 
 
 def _single(patches: Sequence[Patch]) -> Patch:
@@ -103,12 +102,15 @@ def _mixed(
     for b, later in enumerate(players):
         place = (later.site, later.layer)
         values, where = wholes[b]
+        before = [a for a, earlier in enumerate(players) if (_order(earlier), a) < (_order(later), b)]
+        if not before:
+            continue
         # Both the slope at b and the state there, which b overwrites, depend on what stands before.
         moved = (slopes[place] * (values - seen[place]) * where).sum()
         bends = dict(zip(places, _grad(moved, [seen[p] for p in places]), strict=True))
-        for a, earlier in enumerate(players):
-            if (_order(earlier), a) < (_order(later), b):
-                found[:, a, b] = (bends[earlier.site, earlier.layer] * deltas[a]).flatten(1).sum(1).double().cpu()
+        for a in before:
+            bent = bends[players[a].site, players[a].layer] * deltas[a]
+            found[:, a, b] = bent.flatten(1).sum(1).double().cpu()
     return found
 
 

@@ -41,8 +41,8 @@ class View:
 class Job:
     """A request and its progress; every method may be called from any thread.
 
-    `sessions` wait for it, `seconds` it has had of the device, `number` is its order of arrival, and `not_before` is
-    the queue's.
+    `sessions` wait for it, `seconds` it has had of the device, `number` is its order of arrival, `born` its moment, and
+    `not_before` is the queue's.
     """
 
     def __init__(self, request: Any, session: str = "") -> None:
@@ -50,9 +50,10 @@ class Job:
         self.sessions = {session}
         self._looked: dict[str, float] = {}
         self.number, self.seconds, self.not_before = next(_numbers), 0.0, 0.0
+        self.born = time.monotonic()
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._ended = threading.Event()
+        self._ended, self._sought = threading.Event(), threading.Event()
         self._state, self._done, self._total = "queued", 0, 0
         self._began, self._before = time.monotonic(), 0
         self._result: Any = None
@@ -103,6 +104,14 @@ class Job:
         """Wait for its end; whether it has ended."""
         return self._ended.wait(seconds)
 
+    def sought(self, seconds: float) -> bool:
+        """Wait until it is known whether it is stored; whether that is known."""
+        return self._sought.wait(seconds)
+
+    def miss(self) -> None:
+        """The reader's: it is not stored."""
+        self._sought.set()
+
     def enter(self, state: str) -> None:
         """The worker's: begin loading or running, or wait again; raises `Cancelled` when it was stopped before."""
         if self._stop.is_set():
@@ -125,6 +134,7 @@ class Job:
             self._result, self._state, self._stored = result, "done", stored
             self._done = self._total
         self._ended.set()
+        self._sought.set()
 
     def end(self, error: Exception) -> None:
         """The worker's: it ended otherwise."""
@@ -134,3 +144,4 @@ class Job:
             self._message = str(error) or type(error).__name__
             self._trace = "" if state != "failed" else "".join(traceback.format_exception(error))
         self._ended.set()
+        self._sought.set()

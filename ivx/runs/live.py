@@ -25,3 +25,11 @@ class LiveRequest(ABC):
     @abstractmethod
     def answered(self, model: Model, store: Store, *, beat: Callable[[], None]) -> Any:
         """The answer; `beat` is called now and then, and what it raises ends the work."""
+
+
+@dataclass(frozen=True)
+class Wake(LiveRequest):
+    """Asks nothing of a checkpoint: torch and it are read, so that what is asked next need not wait for them."""
+
+    def answered(self, model: Model, store: Store, *, beat: Callable[[], None]) -> None:
+        """Nothing."""

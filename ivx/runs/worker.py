@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -113,10 +114,13 @@ class Worker:
                 job.end(Cancelled())
             elif not job.is_stopping:
                 self._queue.put(job)
+                job.miss()
 
     def _serve(self) -> None:
         """The device's thread. Torch is read for its first job: what is stored is drawn without it."""
         first = self._queue.take()
+        with suppress(Cancelled):  # which its turn tells
+            first.enter("loading")
         import torch
 
         # The pages' Python and the worker's take turns; at the default of 5 ms, every one of the worker's thousands of

@@ -43,9 +43,9 @@ def controls() -> BenchRequest:
     checkpoint, task = pickers.checkpoint_and_task(one, two)
     layers = view.layers_of(checkpoint)
     names = [str(layer) for layer in range(layers)]
-    view.from_url("layer", str(3 * layers // 8), names)
+    view.hold("layer", str(3 * layers // 8), names)
     layer = three.selectbox("Layer", names, key="layer", format_func=lambda name: f"L{name}")
-    view.from_url("how", "add-first", list(HOW))
+    view.hold("how", "add-first", list(HOW))
     how = str(four.selectbox("The vector is", list(HOW), key="how", format_func=lambda name: HOW[name]))
     way, _, place = how.partition("-")
     loading: dict[str, Any] = view.loading(checkpoint)

@@ -25,7 +25,7 @@ def show() -> None:
     left, right = st.columns([1.2, 1], gap="large")
     with left:
         names = view.checkpoints()
-        view.from_url("checkpoint", "tiny-sft" if "tiny-sft" in names else names[0], names)
+        view.hold("checkpoint", "tiny-sft" if "tiny-sft" in names else names[0], names)
         name = str(st.selectbox("Checkpoint", names, key="checkpoint"))
         chosen = view.loading(name)
         try:

@@ -101,6 +101,7 @@ def dumbbell_chart(
 
 
 def apart_picker() -> None:
+    view.hold("apart", "all", list(APART))
     st.segmented_control(
         "Tasks are told apart",
         list(APART),

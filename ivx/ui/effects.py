@@ -28,7 +28,7 @@ def controls() -> tuple[Asked | None, str]:
     checkpoint, task = pickers.checkpoint_and_task(one, two)
     metric = pickers.metric(three)
     told = view.from_url("direction", "denoise", list(more.DIRECTED)) != "denoise"
-    view.from_url("source", "t_inst", list(SOURCES))
+    view.hold("source", "t_inst", list(SOURCES))
     source = four.segmented_control(
         "Vector from",
         list(SOURCES),

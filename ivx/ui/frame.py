@@ -6,6 +6,7 @@ Streamlit runs a file under `pages/` by itself when somebody's first request nam
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pandas  # noqa: F401  (Altair looks whether it is there, and must not find it half imported by another thread)
@@ -19,6 +20,8 @@ LOGO = Path(__file__).with_name("logo.svg")
 FRAMED = "ivx.framed"
 """Set by the entry script for the page that it is about to run."""
 RESTARTED = "ivx.restarted"
+SERVED = threading.Event()
+"""Set once a guest's first page was drawn."""
 
 
 def _pages() -> list:
@@ -53,6 +56,7 @@ def run() -> None:
     page = st.navigation(_pages(), position="top")
     st.session_state[FRAMED] = True
     page.run()
+    SERVED.set()
 
 
 def begin() -> None:

@@ -27,13 +27,13 @@ KINDS = ("interactions", "game")
 
 def controls() -> tuple[Request | None, str, str]:
     """The strip: checkpoint, task, what is shown, which game, and More; of a stored run, what is shown alone."""
-    view.from_url("show", "j", list(SHOW))
+    view.hold("show", "j", list(SHOW))
     if view.from_url(view.RUN, ""):
         place = view.run_strip(KINDS, more.told_of)
         return None, "j" if view.stored_run("game") is not None else _show(place), pickers.metric_now()
     one, two, three, four, five = st.columns([1.42, 0.86, 0.9, 1.04, 0.52], gap="small", vertical_alignment="bottom")
     checkpoint, task = pickers.checkpoint_and_task(one, two)
-    view.from_url("game", "stream", list(GAMES))
+    view.hold("game", "stream", list(GAMES))
     game = four.segmented_control(
         "Game",
         list(GAMES),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 
 import streamlit as st
@@ -11,6 +12,9 @@ from ivx.runs.job import View
 from ivx.runs.request import Request
 from ivx.runs.worker import Asked
 from ivx.ui import parts, view
+
+YOUNG_SECONDS = 2.0
+"""So long a job that has nothing to show is looked at often: the first it has may come at any moment."""
 
 
 def follow(request: Request, *, draw: Callable[[View], None], empty: Callable[[], None]) -> None:
@@ -41,15 +45,22 @@ def follow_several(requests: Mapping[str, Asked], *, draw: Callable[[Mapping[str
     def now() -> dict[str, View | None]:
         return {name: None if job is None else job.view(view.session()) for name, job in jobs.items()}
 
-    live = any(one is not None and one.live for one in now().values())
+    def pace(views: Mapping[str, View | None]) -> str:
+        if not any(one is not None and one.live for one in views.values()):
+            return "ended"
+        bare = all(one is None or one.result is None for one in views.values())
+        young = any(job is not None and time.monotonic() - job.born < YOUNG_SECONDS for job in jobs.values())
+        return "first" if bare and young else "on"
+
+    begun = pace(now())
 
     def look() -> None:
         views = now()
-        if live and not any(one is not None and one.live for one in views.values()):
-            st.rerun()  # the whole page once more, without the timer
+        if begun != "ended" and pace(views) != begun:
+            st.rerun()  # the whole page once more, with another timer or none
         draw(views)
 
-    st.fragment(look, run_every=view.tick() if live else None)()
+    st.fragment(look, run_every=None if begun == "ended" else view.tick(first=begun == "first"))()
 
 
 def waiting(request: Asked, now: View) -> str:

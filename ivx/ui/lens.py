@@ -59,10 +59,11 @@ def controls() -> Prompts:
         # An untouched default gives way to the default of the checkpoint's own tasks.
         if view.from_url(key, own[k]) in [pair[k] for pair in known]:
             st.session_state[key] = own[k]
+        view.hold(key, own[k])
     source = two.text_input("Source prompt, a state is taken from it", key="source_prompt", max_chars=2_000)
     target = three.text_input("Target prompt, it is put there", key="target_prompt", max_chars=2_000)
     able = view.has_chat_template(checkpoint)
-    view.from_url("chat", "off", ("off", "on"))
+    view.hold("chat", "off", ("off", "on"))
     chat = four.segmented_control(
         "Chat template" if able else "No chat template",
         ["off", "on"],

@@ -63,7 +63,7 @@ def _written(value: Any) -> str:
 
 def chosen(key: str, label: str, shown: Mapping[str, str], default: str, **told: Any) -> str:
     """One of several, as a list."""
-    st.session_state[key] = view.from_url(key, default, list(shown))
+    view.hold(key, default, list(shown))
     return str(st.selectbox(label, list(shown), key=key, format_func=lambda one: shown[one], **told))
 
 

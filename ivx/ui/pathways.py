@@ -33,7 +33,7 @@ def controls() -> PathwaysRequest | None:
         return None
     one, two, three, four, five = st.columns([1.3, 1.0, 0.7, 0.8, 0.45], gap="medium", vertical_alignment="bottom")
     checkpoint, task = pickers.checkpoint_and_task(one, two)
-    view.from_url("wording", "one", list(WORDINGS))
+    view.hold("wording", "one", list(WORDINGS))
     wording = three.segmented_control(
         "Wordings",
         list(WORDINGS),
@@ -43,7 +43,7 @@ def controls() -> PathwaysRequest | None:
         width="stretch",
         help="One wording for all samples keeps its tokens apart; many, a column holds all tokens of like meaning.",
     )
-    view.from_url("of", "contrast", list(OF))
+    view.hold("of", "contrast", list(OF))
     of = four.segmented_control(
         "What is split",
         list(OF),

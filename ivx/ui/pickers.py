@@ -16,7 +16,7 @@ SHOWN_METRICS = ("contrast", "logit", "logprob", "followed", "kl")
 def checkpoint(place: DeltaGenerator) -> str:
     """The checkpoint: side by side while they are few."""
     names = view.checkpoints()
-    view.from_url("checkpoint", "tiny-sft" if "tiny-sft" in names else names[0], names)
+    view.hold("checkpoint", "tiny-sft" if "tiny-sft" in names else names[0], names)
     with place:
         if len(names) <= 4:
             chosen = st.segmented_control(
@@ -32,14 +32,14 @@ def checkpoint_and_task(one: DeltaGenerator, two: DeltaGenerator) -> tuple[str, 
     name = checkpoint(one)
     tasks = list(catalogue.tasks(view.collection_of(name)))
     tasks += [path for _, path in st.session_state.get(view.FILES, [])]
-    view.from_url("task", "animal/colour", tasks)
+    view.hold("task", "animal/colour", tasks)
     task = str(two.selectbox("Task (answer / contrast)", tasks, key="task", format_func=task_name))
     return name, task
 
 
 def metric(place: DeltaGenerator) -> str:
     """The metric that is shown; a view, which never runs the model."""
-    st.session_state["metric"] = view.from_url("metric", "contrast", SHOWN_METRICS)
+    view.hold("metric", "contrast", SHOWN_METRICS)
     return str(place.selectbox("Metric", SHOWN_METRICS, key="metric", format_func=lambda m: METRICS[m].label))
 
 

@@ -44,7 +44,7 @@ def controls() -> Asked | None:
         return None
     one, two, three, four = st.columns([1.32, 0.9, 1.12, 0.85], gap="medium", vertical_alignment="bottom")
     checkpoint, task = pickers.checkpoint_and_task(one, two)
-    view.from_url("component", "resid_post", list(COMPONENTS))
+    view.hold("component", "resid_post", list(COMPONENTS))
     component = three.segmented_control(
         "Component",
         list(COMPONENTS),
@@ -53,7 +53,7 @@ def controls() -> Asked | None:
         required=True,
         width="stretch",
     )
-    view.from_url("source", "t_inst", list(SOURCES))
+    view.hold("source", "t_inst", list(SOURCES))
     source = four.segmented_control(
         "Read at",
         list(SOURCES),

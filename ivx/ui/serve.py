@@ -1,13 +1,18 @@
-"""The app from the command line: while the server waits for its first guest, what the first page needs is read."""
+"""The app from the command line: what a guest needs is read before it is asked for.
+
+While the server waits for its first guest, what the first page shows; once that is painted, torch and a checkpoint.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
 
-from ivx.ui.frame import ROOT
+from ivx.ui.frame import ROOT, SERVED
 
 LOOK_SECONDS, PATIENCE = 0.05, 30.0
+PAINTED_SECONDS = 2.0
+"""From a page's drawing to its being painted, on a slow machine: reading torch would hold it up."""
 
 
 def serve(port: int) -> None:
@@ -26,7 +31,9 @@ def _warm() -> None:
         time.sleep(LOOK_SECONDS)
     from ivx.charts.palette import DARK, LIGHT
     from ivx.runs.glance import FIRST, glance
+    from ivx.runs.live import Wake
     from ivx.runs.worker import worker
+    from ivx.tasks import catalogue
     from ivx.ui.panels import found_of, panels_of
 
     jobs = [worker().submit(request, session="ivx-warm", compute=False) for request in glance(*FIRST).values()]
@@ -35,3 +42,8 @@ def _warm() -> None:
         found = found_of(effects, separability, interactions, "contrast")
         for palette in (LIGHT, DARK):
             panels_of(found, found.strongest, palette)
+    for collection in catalogue.COLLECTIONS:
+        catalogue.tasks(collection)
+    SERVED.wait()
+    time.sleep(PAINTED_SECONDS)
+    worker().submit(Wake(FIRST[0]), session="ivx-warm")

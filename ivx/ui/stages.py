@@ -91,7 +91,8 @@ def chosen_names(place: DeltaGenerator) -> tuple[str, ...]:
     named = [name for name in st.query_params.get("checkpoints", "").split(",") if name in here]
     if "picked" not in st.session_state:
         st.session_state["picked"] = named[:MOST] or list(here[:MOST])
-    view.from_url("family", OWN if named else choices[0], choices)
+    st.session_state["picked"] = st.session_state["picked"]  # `view.hold`, of a list
+    view.hold("family", OWN if named else choices[0], choices)
     family = str(
         place.selectbox(
             "Family",
@@ -113,7 +114,7 @@ def chosen_task(place: DeltaGenerator, names: Sequence[str]) -> str:
     every = [list(catalogue.tasks(view.collection_of(name))) for name in names]
     tasks = [task for task in (every[0] if every else ()) if all(task in others for others in every)]
     tasks += [path for _, path in st.session_state.get(view.FILES, [])]
-    view.from_url("task", "animal/colour", tasks)
+    view.hold("task", "animal/colour", tasks)
     return str(place.selectbox("Task (answer / contrast)", tasks, key="task", format_func=pickers.task_name))
 
 

@@ -24,11 +24,11 @@ def show() -> None:
     """The prompts of a task as one checkpoint's tokens; beneath, the form for an own file."""
     one, two, three = st.columns([1, 1, 1], gap="medium")
     names = view.checkpoints()
-    view.from_url("checkpoint", "tiny-sft" if "tiny-sft" in names else names[0], names)
+    view.hold("checkpoint", "tiny-sft" if "tiny-sft" in names else names[0], names)
     checkpoint = str(one.selectbox("Checkpoint", names, key="checkpoint"))
     own = st.session_state.get(view.FILES, [])
     known = [*catalogue.tasks(view.collection_of(checkpoint)), *(path for _, path in own)]
-    view.from_url("task", "animal/colour", known)
+    view.hold("task", "animal/colour", known)
     shown = {path: name for name, path in own}
     task = str(two.selectbox("Task", known, key="task", format_func=lambda t: shown.get(t, t)))
     form = str(three.selectbox("Target format", FORMATS))

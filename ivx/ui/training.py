@@ -36,7 +36,7 @@ Where = tuple[int, int] | None
 def controls() -> Asked:
     """The strip: family, task, metric, and what is shown."""
     one, two, three, four = st.columns([1.25, 1.0, 0.7, 1.2], gap="medium", vertical_alignment="bottom")
-    view.from_url("show", "effects", list(SHOW))
+    view.hold("show", "effects", list(SHOW))
     show = four.segmented_control(
         "Show", list(SHOW), key="show", format_func=lambda s: SHOW[s], required=True, width="stretch"
     )

@@ -108,6 +108,7 @@ def _draw(
         stages.line_legend(asked, p)
     with choice:
         parts.head("Length of a transplanted vector", "whose norm it has")
+        view.hold("length", "own", list(LENGTHS))
         st.segmented_control(
             "Length",
             list(LENGTHS),

@@ -27,6 +27,9 @@ from ivx.ui import parts
 OTHERS = "ivx.checkpoints"
 """Session list of further checkpoints: (name, dtype, device)."""
 TICK_SECONDS = 0.6
+FIRST_TICK_SECONDS = 0.2
+SEEK_SECONDS = 0.25
+"""A page waits so long for what may be stored, so as not to draw a wait that is none."""
 SESSION = "ivx.session"
 RUN = "run"
 SEEN = "ivx.seen"
@@ -49,6 +52,7 @@ def job(request: Asked, *, compute: bool) -> Job | None:
     seen = st.session_state.setdefault(SEEN, set())
     if found is None and (compute or request not in seen):
         found = worker().submit(request, session=session(), compute=compute)
+        found.sought(SEEK_SECONDS)
     elif found is not None and request not in seen:
         found.join(session())
     seen.add(request)
@@ -161,9 +165,9 @@ def ahead(request: Asked) -> int:
     return 0 if found is None else worker().ahead(found)
 
 
-def tick() -> float:
+def tick(*, first: bool = False) -> float:
     """Seconds between two looks at a live job: longer the more sessions look, since drawing takes from computing."""
-    return TICK_SECONDS * max(1.0, worker().watched() / 2)
+    return (FIRST_TICK_SECONDS if first else TICK_SECONDS) * max(1.0, worker().watched() / 2)
 
 
 def start(request: Asked) -> None:
@@ -184,6 +188,15 @@ def from_url(key: str, default: str, allowed: Sequence[str] | None = None) -> st
     elif allowed is not None and st.session_state[key] not in allowed:
         st.session_state[key] = default if default in allowed else allowed[0]
     return str(st.session_state[key])
+
+
+def hold(key: str, default: str, allowed: Sequence[str] | None = None) -> None:
+    """Set anew what the widget of this key, drawn next, shows: `from_url`'s answer.
+
+    Set in one run only, it would be lost on a browser that this run was cut short for, which then begins with the first
+    option; and on leaving a page.
+    """
+    st.session_state[key] = from_url(key, default, allowed)
 
 
 def to_url(**parts: Any) -> None:

@@ -78,6 +78,7 @@ def plane_panel(read: Separability, component: str, layer: int, task: str, p: Pa
         on_change=lambda: st.session_state.update(layer=str(st.session_state[slider])),
     )
     if len(kinds) > 1:
+        view.hold("plane", kinds[0], kinds)
         which.segmented_control(
             "Plane",
             kinds,
@@ -119,6 +120,7 @@ def probe_panel(read: Separability, component: str, layer: int, task: str, p: Pa
             alt_text=f"Learning curve, {component} layer {layer}",
         )
     st.vega_lite_chart(chart, key=f"probe-{shown}-{read.run_id}-{component}", theme=None, width="stretch")
+    view.hold("probe", "matrix", list(SHOWN))
     st.segmented_control(
         "Of the probe",
         list(SHOWN),

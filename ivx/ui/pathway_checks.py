@@ -16,7 +16,7 @@ from ivx.engine.fidelity import Fidelity as Sums
 from ivx.engine.published import RANK
 from ivx.runs.job import View
 from ivx.runs.tracing import PathwaysRequest
-from ivx.ui import jobs, parts, view
+from ivx.ui import flows, jobs, parts, view
 from ivx.ui.pathway_readings import circuit_reading, patched_reading
 
 
@@ -109,8 +109,6 @@ def _ends(found: Sequence[Sums]) -> tuple[str, str]:
 
 
 def _patched(request: PathwaysRequest, result: Pathways, p: Palette) -> None:
-    from ivx.ui.pathways import drawn_of, picture
-
     if view.from_url(view.RUN, "") and "patched" not in result.found.slots:
         parts.note("This stored run was not asked for with a patch: go back to the controls to ask for one.")
         return
@@ -133,13 +131,13 @@ def _patched(request: PathwaysRequest, result: Pathways, p: Palette) -> None:
         if now.result is None or "patched" not in now.result.found.slots or len(now.result.found.overlaps) < 3:
             parts.note(jobs.waiting(wanted, now))
             return
-        both = drawn_of(now.result, int(view.from_url("edges", "20")), ("bare", "patched"))
+        both = flows.drawn_of(now.result, int(flows.EDGES), ("bare", "patched"))
         for place, drawing, name in zip(
             st.columns(2, gap="small"), both, ("without", f"with, at L{asked}"), strict=True
         ):
             with place:
                 parts.head(name, f"{now.result.total(drawing.run):+.1f}")
-                picture(now.result, drawing, p, chosen="", first=drawing.run == "bare")
+                flows.picture(now.result, drawing, p, chosen="", first=drawing.run == "bare")
         parts.reading(patched_reading(now.result))
 
     if found is not None:

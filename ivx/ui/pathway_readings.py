@@ -56,21 +56,22 @@ def flow_reading(result: Pathways, drawing: Drawing) -> str:
     return text
 
 
-def overlap_reading(result: Pathways, drawn: tuple[Drawing, Drawing], n: int) -> str:
-    """How many of the drawn edges both have, and the layer that is least alike, beside what one has with itself."""
+def shared_reading(drawn: tuple[Drawing, Drawing], n: int) -> str:
+    """How many of the drawn edges both have."""
     both = len(drawn[0].shared)
-    text = f"Of {n} edges each, <b>{both} {'is' if both == 1 else 'are'} shared</b>."
-    if not result.found.overlaps:
-        return text
+    return f"Of {n} edges each, <b>{both} {'is' if both == 1 else 'are'} shared</b>."
+
+
+def overlap_reading(result: Pathways) -> str:
+    """The layer that is least alike, beside what one instruction has with itself."""
     told = result.overlap()
     apart = [layer for layer in told.layers if layer.p is not None and layer.p < ALPHA]
     if not apart:
-        return f"{text} No layer differs from one instruction’s overlap with itself (grey): no evidence here."
+        return "No layer differs from one instruction’s overlap with itself (grey): no evidence here."
     least = min(apart, key=lambda layer: layer.jaccard)
     every = "every layer differs" if len(apart) == len(told.layers) else f"{len(apart)} of {len(told.layers)} differ"
     return (
-        f"{text} Lowest at L{least.layer}: <b>{least.jaccard:.0%}</b>, one with itself (grey) {least.reference:.0%}; "
-        f"{every}."
+        f"Lowest at L{least.layer}: <b>{least.jaccard:.0%}</b>, one with itself (grey) {least.reference:.0%}; {every}."
     )
 
 

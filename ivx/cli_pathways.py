@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ivx.analysis.flow import Pathways
 
 
 def add(commands: Any) -> None:
@@ -20,6 +24,7 @@ def add(commands: Any) -> None:
     asked.add_argument("--patch-layer", type=int, help="compare with a bare run that has the vector at this layer")
     asked.add_argument("--position", default="first", help="where it is patched: first, query, last or an index")
     asked.add_argument("--source-token", default="t_inst", help="t_inst, keyword or an index (default: t_inst)")
+    asked.add_argument("--beside", metavar="CHECKPOINT", help="compare with this checkpoint's pathways, too")
     asked.add_argument("--paths", type=int, default=20, help="strongest paths to keep (default: 20)")
     asked.add_argument("--traced", type=int, default=4, help="samples they are searched in (default: 4)")
     asked.add_argument("--ablation", default="mean", help="of the causal check: mean, zero, resample or none")
@@ -35,10 +40,17 @@ def add(commands: Any) -> None:
 
 
 def _pathways(asked: argparse.Namespace) -> None:
-    from ivx.cli import report
+    from ivx.cli import answered, report
     from ivx.runs.tracing import PathwaysRequest
 
-    report(PathwaysRequest, asked, summary=lambda found: found.summary(), words=text_of)
+    def summary(found: Pathways) -> dict[str, Any]:
+        told = found.summary()
+        if asked.beside is None:
+            return told
+        other = answered(PathwaysRequest, argparse.Namespace(**asdict(found.request.beside(asked.beside))))
+        return {**told, "overlap": [*told["overlap"], asdict(found.beside(other))]}
+
+    report(PathwaysRequest, asked, summary=summary, words=text_of)
 
 
 def text_of(summary: dict[str, Any]) -> str:

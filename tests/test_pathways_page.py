@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from ivx.runs.archive import opened as opened_archive
 
 pytestmark = pytest.mark.browser
-PATIENCE = 240_000
+PATIENCE = 120_000
 CARD = "[data-testid=ivx-card]"
 
 
@@ -74,12 +74,29 @@ def test_a_patched_vector_and_the_published_sum(browser: Browser, app: str) -> N
     page.close()
 
 
+def test_another_checkpoint_beside_this_one(browser: Browser, app: str) -> None:
+    page = opened(browser, f"{app}/pathways?checkpoint=tiny-sft&task=animal/colour")
+    page.get_by_text("Does another checkpoint take the same way?").click()
+    page.wait_for_timeout(1_000)  # while an expander opens, what is in it takes no choice
+    page.get_by_role("combobox", name="The same instruction").click()
+    page.get_by_role("option", name="tiny-base").click()
+    told = page.get_by_text(re.compile(r"Least alike at L\d: \d+%, each with itself"))
+    expect(told).to_be_visible(timeout=PATIENCE)
+    page.wait_for_url("**versus=tiny-base**", timeout=PATIENCE)
+
+    other = opened(browser, page.url)
+    expect(other.get_by_text(told.inner_text())).to_be_visible(timeout=PATIENCE)
+    other.close()
+    page.close()
+
+
 def test_nothing_overflows_when_narrow_and_dark_is_dark(browser: Browser, app: str) -> None:
     page = opened(browser, f"{app}/pathways?checkpoint=tiny-sft&task=animal/colour", color_scheme="dark")
     page.set_viewport_size({"width": 1024, "height": 900})
     page.wait_for_timeout(500)
     assert page.evaluate("document.documentElement.scrollWidth") == 1024
     heads = page.locator(".ivx-head")
-    tops = [heads.nth(i).bounding_box()["y"] for i in range(3)]  # type: ignore[index]
+    named = [heads.filter(has_text=text).first for text in ("colour", "can fly", "Overlap")]
+    tops = [head.bounding_box()["y"] for head in named]  # type: ignore[index]
     assert max(tops) - min(tops) < 2, "the three panels stand side by side"
     page.close()

@@ -46,14 +46,23 @@ def name_of(part: Part) -> str:
     return f"{part.layer}.{part.head}@{part.end}" + ("" if part.start is None else f"~{part.start}")
 
 
-def drawings(found: Pathways, n: int, *, runs: tuple[str, str] = ("here", "there")) -> tuple[Drawing, Drawing]:
-    """Of both runs, the n strongest edges between tokens, on one scale of widths."""
-    edges = {run: found.strongest(n, run=run) for run in runs}
-    ways = {run: {_way(part) for part in edges[run]} for run in runs}
-    both = ways[runs[0]] & ways[runs[1]]
-    grouped = {run: _grouped(edges[run], both) for run in runs}
-    widest = max((abs(_sum(group)) for run in runs for group in grouped[run].values()), default=1.0) or 1.0
-    one, two = (_drawing(found, run, edges[run], grouped[run], both, widest) for run in runs)
+def drawings(
+    found: Pathways, n: int, *, runs: tuple[str, str] = ("here", "there"), other: Pathways | None = None
+) -> tuple[Drawing, Drawing]:
+    """Of both runs, the n strongest edges between tokens, on one scale of widths.
+
+    Args:
+        other: whose run the second is; a checkpoint of the same shape, by default the same.
+    """
+    sides = tuple(zip((found, other or found), runs, strict=True))
+    edges = [side.strongest(n, run=run) for side, run in sides]
+    both = {_way(part) for part in edges[0]} & {_way(part) for part in edges[1]}
+    grouped = [_grouped(parts, both) for parts in edges]
+    widest = max((abs(_sum(group)) for groups in grouped for group in groups.values()), default=1.0) or 1.0
+    one, two = (
+        _drawing(side, run, parts, groups, both, widest)
+        for (side, run), parts, groups in zip(sides, edges, grouped, strict=True)
+    )
     return one, two
 
 

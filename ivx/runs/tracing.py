@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import ClassVar
 
 from ivx.errors import IvxError
@@ -47,3 +47,9 @@ class PathwaysRequest(Request):
         for name, most in (("paths", 1_000), ("traced", 100)):
             if not 0 <= getattr(self, name) <= most:
                 raise IvxError(f"{name} is {getattr(self, name)}: choose 0 to {most:,}")
+
+    def beside(self, checkpoint: str) -> PathwaysRequest:
+        """What sets another checkpoint beside this one: the same, without what no comparison needs."""
+        return replace(
+            self, checkpoint=checkpoint, patch_layer=None, paths=0, ablation="none", edge_check=False, published=False
+        )

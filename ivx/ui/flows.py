@@ -7,8 +7,10 @@ import streamlit as st
 from ivx.analysis.drawing import Drawing, drawings
 from ivx.analysis.explained import SIZES
 from ivx.analysis.flow import Pathways
+from ivx.analysis.overlap import Overlap
 from ivx.charts.flow import flow, kind_colours
 from ivx.charts.heatmap import signed
+from ivx.charts.overlap import Level, overlap_chart
 from ivx.charts.palette import Palette
 from ivx.runs.job import View
 from ivx.ui import jobs, parts, pathway_card, view
@@ -27,8 +29,10 @@ def show(result: Pathways, now: View, p: Palette) -> None:
     side, chosen = pathway_card.chosen(result, drawn)
     for place, drawing in zip(st.columns(COLUMNS, gap="medium"), drawn, strict=True):
         with place:
-            parts.head(name_of_task(result, drawing.run), _measured(result, drawing, now))
-            picture(result, drawing, p, chosen=chosen if side == drawing.run else "", first=drawing.run == "here")
+            waits = now.live and drawing.run == "here" and not result.found.explained
+            told = jobs.status(now) if waits else measured(result, drawing)
+            parts.head(name_of_task(result, drawing.run), told)
+            picture(result, drawing, p, first=drawing.run == "here", chosen=chosen if side == drawing.run else "")
             parts.reading(flow_reading(result, drawing))
     legend, slider = st.columns(COLUMNS, gap="medium", vertical_alignment="center")
     with legend:
@@ -41,9 +45,9 @@ def show(result: Pathways, now: View, p: Palette) -> None:
 
 
 @st.cache_data(max_entries=60, show_spinner=False, hash_funcs={Pathways: lambda r: (r.run_id, r.table.num_rows)})
-def drawn_of(result: Pathways, n: int, runs: tuple[str, str]) -> tuple[Drawing, Drawing]:
+def drawn_of(result: Pathways, n: int, runs: tuple[str, str], other: Pathways | None = None) -> tuple[Drawing, Drawing]:
     """The drawings of two runs' n strongest edges."""
-    return drawings(result, n, runs=runs)
+    return drawings(result, n, runs=runs, other=other)
 
 
 def row_of(result: Pathways) -> int:
@@ -51,18 +55,16 @@ def row_of(result: Pathways) -> int:
     return 42 if result.layers <= 12 else 14
 
 
-def _measured(result: Pathways, drawing: Drawing, now: View) -> str:
+def measured(result: Pathways, drawing: Drawing) -> str:
     """The instruction's last words, where all samples have one wording, and what is split."""
-    if now.live and drawing.run == "here" and not result.found.explained:
-        return jobs.status(now)
     rows = result.samples.rows if drawing.run == "here" else result.there
     alike = len({sample.instruction.text for sample in rows}) == 1
     words = f"… {' '.join(rows[0].instruction.text.split()[-4:])} · " if alike else ""
     return f"{words}{unit_of(result)} {signed(result.total(drawing.run), 1)}"
 
 
-def picture(result: Pathways, drawing: Drawing, p: Palette, *, chosen: str, first: bool) -> None:
-    """One flow; a click on a ribbon, or on a head's name, chooses it."""
+def picture(result: Pathways, drawing: Drawing, p: Palette, *, first: bool, chosen: str | None = None) -> None:
+    """One flow. Where one can be `chosen`, a click on a ribbon, or on a head's name, chooses it."""
     chart = flow(
         drawing.ribbons,
         drawing.stays,
@@ -70,12 +72,12 @@ def picture(result: Pathways, drawing: Drawing, p: Palette, *, chosen: str, firs
         layers=result.layers,
         marked=drawing.marked,
         palette=p,
-        chosen=chosen,
+        chosen=chosen or "",
         row_labels=first,
         row=row_of(result),
         alt_text=f"Flow of {len(drawing.edges)} edges, {result.layers} layers by {len(drawing.labels)} tokens",
     )
-    if drawing.run not in SIDES:
+    if chosen is None:
         st.vega_lite_chart(chart, theme=None, width="stretch")
         return
     key = f"flow-{drawing.run}-{result.run_id}"
@@ -86,6 +88,15 @@ def picture(result: Pathways, drawing: Drawing, p: Palette, *, chosen: str, firs
             st.session_state["side"], st.session_state["edge"] = drawing.run, str(points[0]["name"])
 
     st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=picked, selection_mode="edge")
+
+
+def overlap_panel(overlap: Overlap | None, result: Pathways, p: Palette) -> None:
+    """How alike two kinds of runs are in each layer, at the height of the flows; empty while there is none."""
+    found = () if overlap is None else overlap.layers
+    levels = [Level(x.layer, x.jaccard, x.low, x.high, x.reference, x.p) for x in found]
+    text = f"Overlap in each of {result.layers} layers"
+    chart = overlap_chart(levels, layers=result.layers, palette=p, row=row_of(result), alt_text=text)
+    st.vega_lite_chart(chart, theme=None, width="stretch")
 
 
 def _slider(result: Pathways, sizes: list[str], n: int) -> None:

@@ -137,7 +137,7 @@ def _patched(request: PathwaysRequest, result: Pathways, p: Palette) -> None:
         ):
             with place:
                 parts.head(name, f"{now.result.total(drawing.run):+.1f}")
-                flows.picture(now.result, drawing, p, chosen="", first=drawing.run == "bare")
+                flows.picture(now.result, drawing, p, first=drawing.run == "bare")
         parts.reading(patched_reading(now.result))
 
     if found is not None:

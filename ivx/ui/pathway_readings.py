@@ -7,6 +7,7 @@ from html import escape
 from ivx.analysis.drawing import Drawing
 from ivx.analysis.faithfulness import Curve
 from ivx.analysis.flow import Pathways
+from ivx.analysis.overlap import Overlap
 from ivx.charts.heatmap import signed
 from ivx.charts.overlap import ALPHA
 
@@ -72,6 +73,15 @@ def overlap_reading(result: Pathways) -> str:
     every = "every layer differs" if len(apart) == len(told.layers) else f"{len(apart)} of {len(told.layers)} differ"
     return (
         f"Lowest at L{least.layer}: <b>{least.jaccard:.0%}</b>, one with itself (grey) {least.reference:.0%}; {every}."
+    )
+
+
+def checkpoints_reading(overlap: Overlap) -> str:
+    """The layer where two checkpoints are least alike, beside what each has with itself on other samples."""
+    least = min(overlap.layers, key=lambda layer: layer.jaccard - layer.reference)
+    return (
+        f"Least alike at L{least.layer}: <b>{least.jaccard:.0%}</b>, each with itself on other samples (grey) "
+        f"{least.reference:.0%}. Not tested: a layer counts where it is far from the grey."
     )
 
 

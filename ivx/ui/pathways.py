@@ -9,16 +9,17 @@ from streamlit.delta_generator import DeltaGenerator
 
 from ivx.analysis.flow import Pathways
 from ivx.charts.flow import flow
-from ivx.charts.overlap import Level, overlap_chart
 from ivx.charts.palette import Palette
 from ivx.runs.job import View
 from ivx.runs.tracing import PathwaysRequest
-from ivx.ui import exports, flows, jobs, more, parts, pathway_checks, pickers, view
+from ivx.ui import exports, flows, jobs, more, parts, pathway_beside, pathway_checks, pickers, view
 from ivx.ui.pathway_readings import overlap_reading
 
 TRACED = 1
 """Samples whose paths are searched, and whose published sum is taken: the slowest part."""
 WORDINGS = {"one": "one", "many": "many"}
+SHOWN = ("edges", "side", "edge", "published", "patch", "versus")
+"""Parts of the view that change nothing of what is asked."""
 OF = {"contrast": "difference", "logit": "answer"}
 COLUMNS = [2.2, 0.58]
 """Both flows, and what stands beside them."""
@@ -58,14 +59,8 @@ def controls() -> PathwaysRequest | None:
         of=str(of or "contrast"),
         traced=TRACED,
         published=True,
-        **more.traced(five) | loading(checkpoint),
+        **more.traced(five) | view.loading(checkpoint, exact=True),  # parts sum to the whole in no smaller dtype
     )
-
-
-def loading(checkpoint: str) -> dict[str, str]:
-    """How a checkpoint is loaded here: parts sum to the whole in float32 and float64 only."""
-    chosen = view.loading(checkpoint)
-    return {**chosen, "dtype": "float64" if chosen.get("dtype") == "float64" else "float32"}
 
 
 def show(request: PathwaysRequest | None, p: Palette) -> None:
@@ -89,7 +84,7 @@ def _to_url(request: PathwaysRequest | None, run: str = "") -> None:
     )
     if request is not None:
         asked |= {name: view.from_url(name, "") for name in ("wording", "of")} | more.parts_of(more.TRACED)
-    view.to_url(**asked, **{name: view.from_url(name, "") for name in ("edges", "side", "edge", "published", "patch")})
+    view.to_url(**asked, **{name: view.from_url(name, "") for name in SHOWN})
 
 
 def _draw(request: PathwaysRequest, now: View, p: Palette, *, run: str = "") -> None:
@@ -110,7 +105,7 @@ def _draw(request: PathwaysRequest, now: View, p: Palette, *, run: str = "") -> 
         moved()
     with right:
         parts.head("Overlap", "by layer")
-        _overlap(result, p)
+        flows.overlap_panel(result.overlap() if result.found.overlaps else None, result, p)
         if result.found.overlaps:
             parts.reading(overlap_reading(result))
         if now.live:
@@ -119,6 +114,7 @@ def _draw(request: PathwaysRequest, now: View, p: Palette, *, run: str = "") -> 
             jobs.stopped(request)
         pathway_checks.circuit(result, now, p)
     pathway_checks.opened(request, result, p)
+    pathway_beside.show(request, result, p)
     trust, badge, export = st.columns([5, 1.2, 0.9], gap="medium", vertical_alignment="bottom")
     with trust:
         parts.trust(
@@ -142,16 +138,6 @@ def _draw(request: PathwaysRequest, now: View, p: Palette, *, run: str = "") -> 
     for warning in result.samples.warnings:
         parts.note(warning)
     _to_url(None if run else request, run)  # whatever was changed redraws this alone
-
-
-def _overlap(result: Pathways, p: Palette) -> None:
-    levels: list[Level] = []
-    if result.found.overlaps:
-        told = result.overlap().layers
-        levels = [Level(x.layer, x.jaccard, x.low, x.high, x.reference, x.p) for x in told]
-    text = f"Overlap of the two instructions in each of {result.layers} layers"
-    chart = overlap_chart(levels, layers=result.layers, palette=p, row=flows.row_of(result), alt_text=text)
-    st.vega_lite_chart(chart, theme=None, width="stretch")
 
 
 def _waiting(request: PathwaysRequest, now: View, p: Palette) -> None:

@@ -232,7 +232,8 @@ def collection_of(name: str) -> str:
     return known.collection if known else "english"
 
 
-def loading(name: str) -> dict[str, str]:
-    """dtype and device chosen for a checkpoint of this session."""
+def loading(name: str, *, exact: bool = False) -> dict[str, str]:
+    """dtype and device chosen for a checkpoint of this session; float32 or float64 where it must be `exact`."""
     chosen = {n: {"dtype": dtype, "device": device} for n, dtype, device in st.session_state.get(OTHERS, [])}
-    return chosen.get(name, {})
+    found = chosen.get(name, {})
+    return found | {"dtype": "float64" if found.get("dtype") == "float64" else "float32"} if exact else found

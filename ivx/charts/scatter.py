@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import altair as alt
 
 from ivx.charts.frame import framed, spec_of, with_axes
+from ivx.charts.heatmap import signed
 from ivx.charts.palette import Palette
 
 
@@ -35,7 +36,8 @@ def _spec(points: tuple[Point, ...], p: Palette, unit: str, height: int) -> dict
     named = sorted(points, key=lambda point: -abs(point.exact))[:4]
     values = [
         {"estimate": point.estimate, "exact": point.exact, "name": point.name if point in named else "",
-         "told": point.name, "found": point.found}
+         "told": f"{point.name}: estimated {signed(point.estimate, 2)}, exact {signed(point.exact, 2)}",
+         "found": point.found}
         for point in points
     ]  # fmt: skip
     ends = [min(v.estimate for v in points), max(v.estimate for v in points)]
@@ -53,7 +55,7 @@ def _spec(points: tuple[Point, ...], p: Palette, unit: str, height: int) -> dict
     )
     dots = base.mark_circle(size=46, opacity=1).encode(
         color=alt.when(alt.datum.found).then(alt.value(p.orange)).otherwise(alt.value(p.faint)),
-        tooltip=[alt.Tooltip("told:N", title=" "), alt.Tooltip("exact:Q", format="+.2f")],
+        tooltip=alt.Tooltip("told:N", title=" "),
     )
     names = base.mark_text(align="left", dx=7, fontSize=11, color=p.muted).encode(text="name:N")
     chart = framed(alt.layer(line, dots, names), p, height=height, right=6, alt_text="Estimated against exact values")

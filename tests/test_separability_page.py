@@ -71,6 +71,12 @@ def three(dots: list[dict[str, float]]) -> tuple[float, float, float, float]:
     pytest.fail("no three dots lie apart from the others")
 
 
+def loneliest(dots: list[dict[str, float]]) -> tuple[float, float]:
+    """The centre of the dot that is farthest from any other."""
+    centres = [(dot["x"] + dot["width"] / 2, dot["y"] + dot["height"] / 2) for dot in dots]
+    return max(centres, key=lambda c: sorted((o[0] - c[0]) ** 2 + (o[1] - c[1]) ** 2 for o in centres)[1])
+
+
 def test_move_a_layer_pick_three_wordings_and_click_a_dot(browser: Browser, app: str) -> None:
     page = opened(browser, f"{app}/separability?checkpoint=tiny-sft-period&beside=none&plane=pca&layer=1")
     ready(page)
@@ -86,23 +92,31 @@ def test_move_a_layer_pick_three_wordings_and_click_a_dot(browser: Browser, app:
     page.wait_for_url("**layer=0**", timeout=PATIENCE)
 
     plane = chart(page, "plane-")
-    dots = plane.locator("path[aria-roledescription='circle']")
+    dots = plane.locator("circle")
     expect(dots).to_have_count(520, timeout=PATIENCE)
     plane.scroll_into_view_if_needed()
+    page.wait_for_timeout(1_000)  # until the points have glided to their layer's places
     boxes = dots.evaluate_all("all => all.map(one => one.getBoundingClientRect().toJSON())")
     left, top, right, bottom = three(boxes)
     page.mouse.move(left, top)
     page.mouse.down()
-    page.mouse.move((left + right) / 2, (top + bottom) / 2)
-    page.mouse.move(right, bottom)
+    for corner in ((right, top), (right, bottom), (left, bottom)):
+        page.mouse.move(*corner, steps=3)
     page.mouse.up()
     listed = page.get_by_test_id("ivx-wordings").locator("div")
     expect(listed).to_have_count(3, timeout=PATIENCE)
     picked = listed.all_inner_texts()
     assert all(len(text.split()) > 3 for text in picked)
+    expect(plane.locator("circle.chosen")).to_have_count(3)
+    for count in (4, 3):  # a click picks a point; with shift it is added, and let go again
+        page.keyboard.down("Shift")
+        page.mouse.click(*loneliest(boxes))
+        page.keyboard.up("Shift")
+        expect(listed).to_have_count(count, timeout=PATIENCE)
+    assert listed.all_inner_texts() == picked
     page.wait_for_url("**lasso=**", timeout=PATIENCE)
 
-    page.locator("[class*='st-key-headline-'] path[aria-label*='attn_out L5:']").first.click()
+    page.locator("[class*='st-key-headline-'] path[aria-label*='attn_out L5:']").first.click(timeout=PATIENCE)
     expect(card).to_contain_text("Layer 5", timeout=PATIENCE)
     expect(card).to_contain_text("attn_out.5@0~-1")
     page.wait_for_url("**component=attn_out**layer=5**", timeout=PATIENCE)

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
-import altair as alt
-
-from ivx.charts.frame import framed, spec_of
-from ivx.charts.palette import Palette
-
-POINTS, NAMES = "points", "names"
-"""Names of a plane's data in its spec."""
-LASSO = "lasso"
-"""The selection: an interval of `x` and of `y`."""
 MARGIN = 0.06
 ROOM = (0.2, 0.06)
 """What a name takes of an axis, across and up."""
+KINDS = ("other", "contrast", "task")
+"""Of points, from the lowest to the topmost."""
 
 
 class Dot(NamedTuple):
@@ -49,35 +41,39 @@ def plane(
     dots: Sequence[Dot],
     *,
     box: Box,
-    palette: Palette,
     pair: tuple[str, str] | None = None,
     chosen: Sequence[int] = (),
     height: int = 300,
     alt_text: str = "",
 ) -> dict[str, Any]:
-    """The Vega-Lite spec; a drag selects the points within a rectangle.
+    """What `ivx/ui/plane.js` draws: places are in per cent of the plane, from its left and its top.
 
     Args:
         box: what the axes span; equal for all layers.
         pair: a task in orange and its contrast in blue; the others are grey.
         chosen: numbers of the wordings that are ringed.
+
+    Returns:
+        `dots`, each `[number, x, y, kind, text]`, and `names`, each `[x, y, name, kind]`; and where 0 lies.
     """
     kind = {} if pair is None else {pair[0]: "task", pair[1]: "contrast"}
-    ringed = set(chosen)
-    points = [
-        {
-            "x": round(dot.x, 4),
-            "y": round(dot.y, 4),
-            "number": dot.number,
-            "told": f"{dot.text}  ({dot.task})",
-            "kind": kind.get(dot.task, "other"),
-            "chosen": dot.number in ringed,
-        }
-        for dot in dots
-    ]
-    names = _names(dots, first=pair or (), box=box)
-    named = [{"x": x, "y": y, "name": short(task), "kind": kind.get(task, "other")} for task, (x, y) in names.items()]
-    return {**_frame(box, palette, height, alt_text), "datasets": {POINTS: points, NAMES: named}}
+
+    def at(x: float, y: float) -> list[float]:
+        return [
+            round(100 * (x - box[0]) / (box[1] - box[0]), 2),
+            round(100 * (box[3] - y) / (box[3] - box[2]), 2),
+        ]
+
+    points = [[dot.number, *at(dot.x, dot.y), kind.get(dot.task, "other"), f"{dot.text}  ({dot.task})"] for dot in dots]
+    places = _names(dots, first=pair or (), box=box)
+    return {
+        "dots": sorted(points, key=lambda point: KINDS.index(point[3])),
+        "names": [[*at(x, y), short(task), kind.get(task, "other")] for task, (x, y) in places.items()],
+        "zero": at(0.0, 0.0),
+        "chosen": list(chosen),
+        "height": height,
+        "alt": alt_text,
+    }
 
 
 def short(task: str) -> str:
@@ -99,44 +95,3 @@ def _names(dots: Sequence[Dot], *, first: Sequence[str], box: Box) -> dict[str, 
         if task in first or not near:
             found[task] = (x, max([y, *(b + high for b in near)]))
     return found
-
-
-@lru_cache(maxsize=64)
-def _frame(box: Box, p: Palette, height: int, alt_text: str) -> dict[str, Any]:
-    """All of a plane but its data."""
-    across, up = (alt.Scale(domain=list(ends), nice=False) for ends in (box[:2], box[2:]))
-    axis = alt.Axis(labels=False, values=[0], grid=True, gridColor=p.line, title=None)
-    x, y = alt.X("x:Q", scale=across, axis=axis), alt.Y("y:Q", scale=up, axis=axis)
-    colour = alt.Color(
-        "kind:N",
-        legend=None,
-        scale=alt.Scale(domain=["task", "contrast", "other"], range=[p.orange, p.blue, p.faint]),
-    )
-    base = alt.Chart(alt.NamedData(name=POINTS)).encode(x=x, y=y)
-    brush = alt.selection_interval(
-        name=LASSO, encodings=["x", "y"], mark=alt.BrushConfig(fill=p.ink, fillOpacity=0.06, stroke=p.ink)
-    )
-    dots = (
-        base.mark_circle(size=26)
-        .encode(
-            color=colour,
-            opacity=alt.when(alt.datum.kind == "other").then(alt.value(0.55)).otherwise(alt.value(0.85)),
-            tooltip=alt.Tooltip("told:N", title=" "),
-            order=alt.Order("kind:N", sort="ascending"),
-        )
-        .add_params(brush)
-    )
-    rings = base.transform_filter("datum.chosen").mark_point(
-        size=70, filled=False, stroke=p.ink, strokeWidth=1.6, opacity=1
-    )
-    named = alt.Chart(alt.NamedData(name=NAMES)).encode(x=x, y=y, text="name:N")
-    halo = named.mark_text(dy=-9, fontSize=11.5, fontWeight=600, stroke=p.background, strokeWidth=3, strokeOpacity=0.85)
-    text = named.mark_text(dy=-9, fontSize=11.5, fontWeight=600).encode(
-        color=alt.Color(
-            "kind:N",
-            legend=None,
-            scale=alt.Scale(domain=["task", "contrast", "other"], range=[p.orange, p.blue, p.muted]),
-        )
-    )
-    chart = alt.layer(dots, rings, halo, text).resolve_scale(color="independent")
-    return spec_of(framed(chart, p, height=height, right=2, alt_text=alt_text))

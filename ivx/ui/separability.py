@@ -148,7 +148,7 @@ def _draw(asked: Asked, requests: Mapping[str, BaseRequest], views: Views, p: Pa
         return
     left, middle, right = st.columns(BOTTOM, gap="medium")
     with left:
-        wordings.plane_panel(read, asked.component, layer, asked.task, p)
+        wordings.plane_panel(read, asked.component, layer, asked.task)
     with middle:
         wordings.probe_panel(read, asked.component, layer, asked.task, p)
     with right:

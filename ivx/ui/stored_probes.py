@@ -41,7 +41,7 @@ def show_read(read: Separability, p: Palette) -> None:
         if len(read.request.components) > 1:
             st.segmented_control("Component", list(read.request.components), key="component", required=True)
     with middle:
-        wordings.plane_panel(read, component, layer, read.tasks[0], p)
+        wordings.plane_panel(read, component, layer, read.tasks[0])
     with right:
         wordings.probe_panel(read, component, layer, read.tasks[0], p)
     foot(read, live=False)

@@ -10,7 +10,6 @@ from ivx.runs import glance
 from ivx.runs.patching import EffectsRequest
 from ivx.runs.probing import ErasureRequest, SeparabilityRequest
 from ivx.runs.request import BaseRequest
-from ivx.runs.worker import worker
 from ivx.ui import view
 
 COMPONENTS = dict(zip(glance.COMPONENTS, ("stream", "attention", "MLP"), strict=True))
@@ -120,7 +119,7 @@ def due(wanted: list[dict[str, BaseRequest]]) -> dict[str, BaseRequest]:
     found: dict[str, BaseRequest] = {}
     for stage in wanted:
         found |= stage
-        jobs = [worker().find(request) for request in stage.values()]
+        jobs = [view.job(one, compute=embedded(one.checkpoint) is not None) for one in stage.values()]
         if not all(job is not None and job.view().state in ("done", "refused", "failed") for job in jobs):
             break
     return found

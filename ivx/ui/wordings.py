@@ -11,9 +11,10 @@ from ivx.analysis.separation import Separability
 from ivx.charts.confusion import confusion
 from ivx.charts.curve import Step, curve
 from ivx.charts.palette import Palette
-from ivx.charts.plane import LASSO, Box, Dot, box_of, plane
+from ivx.charts.plane import Box, Dot, box_of, plane
 from ivx.tasks import catalogue
 from ivx.ui import parts, view
+from ivx.ui.lasso import lasso
 
 HEIGHT = 250
 KINDS = {"lda": "LDA", "pca": "PCA", "umap": "UMAP"}
@@ -35,8 +36,8 @@ def address() -> dict[str, str]:
     }
 
 
-def plane_panel(read: Separability, component: str, layer: int, task: str, p: Palette) -> None:
-    """The projection with its layer slider; a drag picks wordings, which are listed and followed through the layers."""
+def plane_panel(read: Separability, component: str, layer: int, task: str) -> None:
+    """The projection with its layer slider; a lasso picks wordings, which are listed and followed."""
     kinds = [kind for kind in KINDS if kind in read.request.projections]
     kind = view.from_url("plane", kinds[0], kinds)
     found = {cell.layer: _dots(read, cell.layer, component, kind) for cell in read.cells(component)}
@@ -44,27 +45,21 @@ def plane_panel(read: Separability, component: str, layer: int, task: str, p: Pa
     share = None if layer not in found else read.projection(layer, component, kind).share
     held = "fitted on half of the families, drawn: the others" if kind == "lda" else "all wordings"
     parts.head(f"Wordings, layer {layer}", held + ("" if share is None else f"; {share:.0%} of the spread"))
-    key = f"plane-{read.run_id}-{component}-{kind}-{layer}"
-    brushed = bool(_selection(key))
     picked = _picked(read)
-    chart = plane(
+    drawn = plane(
         dots,
         box=_box(read, component, kind, len(found)),
-        palette=p,
         pair=_pair(read, task),
-        chosen=[] if brushed else picked,
+        chosen=picked,
         height=HEIGHT,
         alt_text=f"Wordings in a plane, {component} layer {layer}, {KINDS[kind]}",
     )
-
-    def brush() -> None:
-        ends = _selection(key)
-        if len(ends) == 4:
-            left, right, bottom, top = ends
-            inside = [dot.number for dot in dots if left <= dot.x <= right and bottom <= dot.y <= top]
-            st.session_state["lasso"] = _ranges(inside)
-
-    st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=brush, selection_mode=LASSO)
+    # One key for all layers of a component, so that its points move.
+    lasso(
+        drawn,
+        key=f"plane-{read.run_id}-{component}-{kind}",
+        on_pick=lambda numbers: st.session_state.update(lasso=_ranges(numbers)),
+    )
     slide, which = st.columns([1.25, 1], gap="medium", vertical_alignment="center")
     # One slider a component: that of the component left behind may still speak up once, and would take the layer along.
     slider = f"layer-slider-{component}"
@@ -153,12 +148,6 @@ def _box(read: Separability, component: str, kind: str, layers: int) -> Box:
     return box_of([_dots(read, cell.layer, component, kind) for cell in read.cells(component)])
 
 
-def _selection(key: str) -> list[float]:
-    """The ends of the rectangle that is drawn now: left, right, bottom, top; empty where there is none."""
-    drawn = (st.session_state.get(key) or {}).get("selection", {}).get(LASSO) or {}
-    return [float(end) for axis in ("x", "y") for end in sorted(drawn.get(axis, []))]
-
-
 def _ranges(numbers: list[int]) -> str:
     """Rising numbers as `3,7-9`."""
     runs: list[list[int]] = []
@@ -181,7 +170,7 @@ def _picked(read: Separability) -> list[int]:
 
 def _list(read: Separability, picked: list[int]) -> None:
     if not picked:
-        parts.note("Drag over points to read their wordings, and to follow them through the layers.")
+        parts.note("Draw a line around points to read their wordings and follow them through the layers; shift adds.")
         return
     lines = "".join(
         f"<div><span>{escape(read.wordings[k].text)}</span><i>{escape(read.wordings[k].task)}</i></div>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -77,7 +78,7 @@ def loneliest(dots: list[dict[str, float]]) -> tuple[float, float]:
     return max(centres, key=lambda c: sorted((o[0] - c[0]) ** 2 + (o[1] - c[1]) ** 2 for o in centres)[1])
 
 
-def test_move_a_layer_pick_three_wordings_and_click_a_dot(browser: Browser, app: str) -> None:
+def test_move_a_layer_pick_three_wordings_and_click_a_dot(browser: Browser, app: str, tmp_path: Path) -> None:
     page = opened(browser, f"{app}/separability?checkpoint=tiny-sft-period&beside=none&plane=pca&layer=1")
     ready(page)
     card = page.locator(CARD).last
@@ -137,6 +138,12 @@ def test_move_a_layer_pick_three_wordings_and_click_a_dot(browser: Browser, app:
     expect(other.locator(CARD).last).to_contain_text("without as much at random", timeout=PATIENCE)
     assert other.get_by_test_id("ivx-wordings").locator("div").all_inner_texts() == picked
     assert page.outside == other.outside == []  # type: ignore[attr-defined]
+    page.get_by_role("button", name="Export").click()
+    with page.expect_download(timeout=PATIENCE) as caught:
+        page.get_by_text("SVG, read against act").click()
+    caught.value.save_as(tmp_path / "headline.svg")
+    assert "What is read against what acts" in (tmp_path / "headline.svg").read_text(encoding="utf-8")
+    page.keyboard.press("Escape")
     run = page.locator(".ivx-trust code").last.inner_text()
     other.goto(f"{app}/separability?run={run}&layer=3")
     expect(other.get_by_text(f"Run {run}: tiny-sft-period")).to_be_visible(timeout=PATIENCE)

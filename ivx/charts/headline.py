@@ -157,11 +157,15 @@ def _frame(
     return spec_of(with_axes(framed(chart, p, height=height, right=8, alt_text=alt_text), p))
 
 
+MARKS = "circle: stream, square: attention, triangle: MLP; filled: beats its control"
+
+
 def headline_figure(
     places: Sequence[Place], *, series: Sequence[tuple[str, str]], title: str, subtitle: str, unit: str = "logits"
 ) -> dict[str, Any]:
     """The headline for print: light, of fixed width, titled, nothing to click."""
     spec = headline(places, series=series, palette=LIGHT, unit=unit, height=320)
-    told = "; ".join(f"{name}: {colour}" for name, colour in series)
-    shown = {"text": title, "subtitle": [subtitle, told], "anchor": "start"}
+    colours = {LIGHT.orange: "orange", LIGHT.blue: "blue", LIGHT.ink: "black"}
+    told = "; ".join(f"{colours.get(colour, colour)}: {name}" for name, colour in series)
+    shown = {"text": title, "subtitle": [subtitle, told, MARKS], "anchor": "start"}
     return {key: value for key, value in {**spec, "width": 460, "title": shown}.items() if key != "params"}

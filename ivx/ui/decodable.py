@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -10,9 +11,9 @@ from ivx.analysis.result import Cell, Effects
 from ivx.analysis.separation import Separability
 from ivx.charts.dumbbell import dumbbell
 from ivx.charts.figure import tile
-from ivx.charts.headline import Place, headline
+from ivx.charts.headline import Place, headline, headline_figure
 from ivx.charts.heatmap import heatmap, scale_of
-from ivx.charts.palette import Palette
+from ivx.charts.palette import LIGHT, Palette
 from ivx.runs.job import View
 from ivx.runs.request import BaseRequest
 from ivx.ui import jobs, parts, readings, view
@@ -158,23 +159,38 @@ def map_panel(
         parts.reading(f"−{scale:g} to +{scale:g} logits; hatched: another task’s vector does as much; grey: 0.")
 
 
-def headline_panel(asked: Asked, views: Views, layer: int | None, p: Palette, *, height: int) -> None:
-    parts.head("What is read against what acts", "a dot is a layer of a component")
-    series = coloured(list(asked.subjects), p)
-    places: list[Place] = []
-    told = []
+def places_of(asked: Asked, views: Views) -> list[Place]:
+    """The dots of the headline, of all that is there."""
+    found: list[Place] = []
     for subject in asked.subjects:
         act = views.get(acts(subject))
         cells = effect_cells(None if act is None else act.result)
         for component in COMPONENTS:
             now = views.get(reads(subject, component))
             if now is not None and now.result is not None:
-                places += _places(subject, component, now.result, cells.get(component, []))
-        now = views.get(reads(subject, asked.component))
+                found += _places(subject, component, now.result, cells.get(component, []))
+    return found
+
+
+def headline_print(asked: Asked, places: Sequence[Place]) -> dict[str, Any]:
+    """The headline for print."""
+    told = f"{asked.task}; probes: {APART[asked.apart]}; effects at the first token"
+    series = coloured(list(asked.subjects), LIGHT)
+    return headline_figure(places, series=series, title="What is read against what acts", subtitle=told)
+
+
+def headline_panel(
+    asked: Asked, views: Views, places: Sequence[Place], layer: int | None, p: Palette, *, height: int
+) -> None:
+    """The dots, and what they say."""
+    parts.head("What is read against what acts", "a dot is a layer of a component")
+    series = coloured(list(asked.subjects), p)
+    told = []
+    for subject in asked.subjects:
+        act, now = views.get(acts(subject)), views.get(reads(subject, asked.component))
         if now is not None and now.result is not None and not now.live:
-            told.append(
-                readings.read_and_act(subject.name, now.result.cells(asked.component), cells.get(asked.component, []))
-            )
+            cells = effect_cells(None if act is None else act.result).get(asked.component, [])
+            told.append(readings.read_and_act(subject.name, now.result.cells(asked.component), cells))
     chart = headline(
         places,
         series=series,

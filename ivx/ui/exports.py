@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from typing import Any
@@ -28,8 +28,11 @@ def buttons(name: str, offered: Sequence[Offered]) -> None:
         st.download_button(label, content, name + ending, on_click="ignore")
 
 
-def offer(result: Any, metric: str) -> None:
-    """A button that opens what can be taken away; each file is made when it is asked for."""
+def offer(result: Any, metric: str, *, beside: Mapping[str, dict[str, Any]] | None = None) -> None:
+    """A button that opens what can be taken away; each file is made when it is asked for.
+
+    `beside` are figures of more than this result, by name: a Vega-Lite spec for print each.
+    """
     with st.popover("Export", width="stretch"):
         name = f"ivx-{result.run_id}"
         offered: list[Offered] = [
@@ -40,6 +43,9 @@ def offer(result: Any, metric: str) -> None:
         for part in _figures(result):
             offered.append((f"SVG, {part}", f"-{part}.svg", partial(_drawn, result, part, metric, pictures.svg)))
             offered.append((f"PNG, {part}", f"-{part}.png", partial(_drawn, result, part, metric, pictures.png)))
+        for part, spec in (beside or {}).items():
+            offered.append((f"SVG, {part}", f"-{part.replace(' ', '-')}.svg", partial(pictures.svg, spec)))
+            offered.append((f"PNG, {part}", f"-{part.replace(' ', '-')}.png", partial(pictures.png, spec)))
         buttons(name, offered)
         for part in _figures(result):
             if told := caption(result, part, metric):
@@ -129,7 +135,7 @@ def _figures(result: Any) -> list[str]:
         "scan": lambda: result.maps,
         "separability": lambda: result.request.components,
         "erasure": lambda: ("erasure",),
-        "pathways": lambda: ("here", "there", "overlap"),
+        "pathways": lambda: ("here", "there", "overlap", *(f"faithfulness-{c.unit}" for c in result.faithfulness())),
     }
     return list(kinds.get(result.request.kind, lambda: ["pairs"])())
 

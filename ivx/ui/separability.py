@@ -137,7 +137,8 @@ def _draw(asked: Asked, requests: Mapping[str, BaseRequest], views: Views, p: Pa
     with middle:
         decodable.map_panel(asked, act, cells, layer, p, layers=layers, row=row)
     with right:
-        decodable.headline_panel(asked, views, layer, p, height=row * layers - 18)
+        places = decodable.places_of(asked, views)
+        decodable.headline_panel(asked, views, places, layer, p, height=row * layers - 18)
     left, _, right = st.columns(TOP, gap="medium", vertical_alignment="center")
     with left:
         decodable.apart_picker()
@@ -154,7 +155,8 @@ def _draw(asked: Asked, requests: Mapping[str, BaseRequest], views: Views, p: Pa
     with right:
         erased = views.get("erasure")
         card(asked.main.erase(asked.task, asked.component), read, cells.get(asked.component, []), layer, erased, p)
-    stored_probes.foot(read, live=now.live)
+    figures = {"read against act": decodable.headline_print(asked, places)}
+    stored_probes.foot(read, live=now.live, beside=figures)
 
 
 def _empty(requests: Mapping[str, BaseRequest]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import streamlit as st
 
 from ivx.analysis.erased import Erasure
@@ -84,7 +87,8 @@ def show_erased(found: Erasure, p: Palette) -> None:
     view.to_url(run=found.run_id, layer=layer)
 
 
-def foot(read: Separability, *, live: bool) -> None:
+def foot(read: Separability, *, live: bool, beside: Mapping[str, dict[str, Any]] | None = None) -> None:
+    """Its receipt and its export, with figures that stand `beside` its own."""
     request = read.request
     strip, export = st.columns([6, 1], gap="medium", vertical_alignment="bottom")
     with strip:
@@ -92,6 +96,6 @@ def foot(read: Separability, *, live: bool) -> None:
         parts.trust(read.receipt, rows=f"n = {len(read.wordings)} wordings · {folds} · every fit converged")
     if not live:
         with export:
-            exports.offer(read, METRIC)
+            exports.offer(read, METRIC, beside=beside)
     for warning in read.receipt["warnings"]:
         parts.note(warning)

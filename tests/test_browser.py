@@ -182,3 +182,18 @@ def test_a_run_is_listed_replayed_opened_and_found_by_its_link(browser: Browser,
     other.goto(f"{app}/effects?run=0123456789ab")
     expect(other.get_by_text("This run is not here")).to_be_visible(timeout=PATIENCE)
     assert page.outside == other.outside == []  # type: ignore[attr-defined]
+
+
+def test_a_choice_outlives_a_page_that_does_not_have_it(browser: Browser, app: str) -> None:
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.goto(f"{app}/effects?checkpoint=tiny-dpo&task=animal/can-fly")
+    expect(page.get_by_text("Export")).to_be_visible(timeout=PATIENCE)
+    for name, question in (
+        ("Runs", "What was computed"),
+        ("Checkpoints", "Can this checkpoint be trusted"),
+        ("Overview", "Where"),
+    ):
+        page.get_by_role("link", name=name).click()
+        expect(page.get_by_role("heading", name=question)).to_be_visible(timeout=PATIENCE)
+    page.wait_for_url("**/overview?checkpoint=tiny-dpo&task=animal%2Fcan-fly**", timeout=PATIENCE)
+    page.close()

@@ -20,6 +20,8 @@ LOGO = Path(__file__).with_name("logo.svg")
 FRAMED = "ivx.framed"
 """Set by the entry script for the page that it is about to run."""
 RESTARTED = "ivx.restarted"
+KEPT = ("checkpoint", "task", "metric")
+"""Keys of widgets whose choice outlives a page that does not have them: Streamlit would drop it."""
 SERVED = threading.Event()
 """Set once a guest's first page was drawn."""
 
@@ -55,6 +57,9 @@ def run() -> None:
     signin.required(styled=_style)
     page = st.navigation(_pages(), position="top")
     st.session_state[FRAMED] = True
+    for key in KEPT:
+        if key in st.session_state:
+            st.session_state[key] = st.session_state[key]
     page.run()
     SERVED.set()
 

@@ -77,10 +77,14 @@ def show(request: Request | None, what: str, metric: str, p: Palette) -> None:
             view.to_url(run=found.run_id, show=what, metric=metric, pair=view.from_url("pair", ""))
         return
 
-    def draw(now: View) -> None:
-        _draw(request, what, metric, now, p)
+    def to_url() -> None:
         view.to_url(**_parts(request, what, metric), pair=view.from_url("pair", ""))
 
+    def draw(now: View) -> None:
+        _draw(request, what, metric, now, p)
+        to_url()
+
+    to_url()
     jobs.follow(request, draw=draw, empty=lambda: _empty(request, p))
 
 

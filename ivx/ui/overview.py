@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from urllib.parse import urlencode
 
@@ -47,9 +47,11 @@ def _draw(asked: Mapping[str, BaseRequest], views: Views, metric: str, p: Palett
     for result in (found.effects, found.separability, found.interactions):
         if result is not None:
             parts.distrust(result.receipt)
-    if all(now is None for now in views.values()):
-        _empty(asked)
-        return
+    absent = [asked[name] for name, now in views.items() if now is None]
+    if absent:
+        _offer(absent, every=len(absent) == len(asked))
+        if len(absent) == len(asked):
+            return
     drawn = panels_of(found, layer, p)
     for place, name, title in zip(st.columns(COLUMNS, gap="medium"), PANELS, NAMES, strict=True):
         now, panel = views[name], drawn[name]
@@ -113,10 +115,12 @@ def _lede(found: Found, checkpoint: str) -> str:
     return f"{intro} {readings.at_a_glance(checkpoint, found.cells, found.probed, found.pairs)}{trained}"
 
 
-def _empty(asked: Mapping[str, BaseRequest]) -> None:
-    st.write("Every layer × position, a probe at every layer and every pair of layers, each beside its control.")
-    if st.button("Run all three", type="primary"):
-        for request in asked.values():
+def _offer(absent: Sequence[BaseRequest], *, every: bool) -> None:
+    """What nobody has asked for on this checkpoint, which is not begun unasked."""
+    if every:
+        st.write("Every layer × position, a probe at every layer and every pair of layers, each beside its control.")
+    if st.button("Run all three" if every else "Run what is missing", type="primary"):
+        for request in absent:
             view.start(request)
         st.rerun()
 

@@ -20,10 +20,10 @@ def checkpoint(place: DeltaGenerator) -> str:
     with place:
         if len(names) <= 4:
             chosen = st.segmented_control(
-                "Checkpoint", names, key="checkpoint", format_func=_short, required=True, width="stretch"
+                "Checkpoint", names, key="checkpoint", format_func=short, required=True, width="stretch"
             )
         else:
-            chosen = st.selectbox("Checkpoint", names, key="checkpoint", format_func=_short)
+            chosen = st.selectbox("Checkpoint", names, key="checkpoint", format_func=short)
     return str(chosen or names[0])
 
 
@@ -48,9 +48,10 @@ def metric_now() -> str:
     return view.from_url("metric", "contrast", SHOWN_METRICS)
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
+    """A checkpoint as controls and legends call it: its stage, or the end of its name."""
     known = embedded(name)
-    return known.stage if known else name
+    return known.stage if known else name.rstrip("/").rpartition("/")[2]
 
 
 def task_name(task: str) -> str:

@@ -10,7 +10,7 @@ from ivx.runs import glance
 from ivx.runs.patching import EffectsRequest
 from ivx.runs.probing import ErasureRequest, SeparabilityRequest
 from ivx.runs.request import BaseRequest
-from ivx.ui import view
+from ivx.ui import pickers, view
 
 COMPONENTS = dict(zip(glance.COMPONENTS, ("stream", "attention", "MLP"), strict=True))
 SOURCES = {"t_inst": "T_inst", "keyword": "keyword"}
@@ -30,8 +30,7 @@ class Subject:
     @property
     def name(self) -> str:
         """As the page calls it."""
-        known = embedded(self.checkpoint)
-        return f"{known.stage if known else self.checkpoint}, {SOURCES[self.source]}"
+        return f"{pickers.short(self.checkpoint)}, {SOURCES[self.source]}"
 
     @property
     def key(self) -> str:

@@ -30,7 +30,7 @@ def controls() -> PathwaysRequest | None:
     if view.from_url(view.RUN, ""):
         view.run_strip("pathways", lambda asked: f"{asked.checkpoint} · {asked.task} · {asked.samples} samples")
         return None
-    one, two, three, four, five = st.columns([1.2, 0.92, 0.62, 0.92, 0.6], gap="medium", vertical_alignment="bottom")
+    one, two, three, four, five = st.columns([1.3, 0.9, 0.7, 0.9, 0.55], gap="small", vertical_alignment="bottom")
     checkpoint, task = pickers.checkpoint_and_task(one, two)
     view.hold("wording", "one", list(WORDINGS))
     wording = three.segmented_control(

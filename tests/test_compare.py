@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import weakref
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -17,8 +19,10 @@ from transformers import AutoTokenizer
 import ivx
 from ivx.analysis import compare as module
 from ivx.analysis.differences import effect_differences, interaction_differences, told
+from ivx.analysis.taken import TABLE as ROWS_OF_VECTORS
 from ivx.analysis.taken import Vectors
 from ivx.analysis.transplanted import ROWS, Transplant
+from ivx.analysis.vectors import again
 from ivx.analysis.vectors import vectors as taken
 from ivx.charts.lines import LINES, Dot, Line, colours_of, lines
 from ivx.charts.palette import DARK, LIGHT
@@ -28,6 +32,7 @@ from ivx.models.registry import EMBEDDED, families, steps
 from ivx.runs import glance
 from ivx.runs.comparing import Compared, TransplantRequest, VectorsRequest
 from ivx.runs.computing import computed, stored
+from ivx.runs.replay import ReplayRequest, replay
 from ivx.runs.store import Store
 from tests import oracle
 from tests.random_models import random_model
@@ -180,6 +185,26 @@ def test_a_transplant_is_stored_and_gone_on_with(
     again = stored(store, request)
     assert again.receipt["resumed_rows"] == N * (1 + 2 * 3) and again.donor == SFT
     assert whole.cells() == again.cells() and len(again.cells()) == 8
+
+
+@pytest.mark.parametrize("matched", [False, True])
+def test_vectors_and_transplants_are_replayed(
+    models: dict[str, Any], vectors: dict[str, Vectors], store: Store, matched: bool
+) -> None:
+    request = TransplantRequest(SFT, TASK, vectors=vectors[BASE].run_id, matched=matched, samples=N, seed=0)
+    found = computed(store, models[SFT], request)
+    told = replay(store, models[SFT], ReplayRequest(SFT, found.run_id, rows=12))
+    assert len(told.rows) == 12 and told.largest < 1e-4 and told.what == "logit" and max(map(abs, told.again)) > 1
+    told = replay(store, models[BASE], ReplayRequest(BASE, vectors[BASE].run_id, rows=12))
+    assert len(told.rows) == 12 and 0 <= told.largest < 1e-4 and told.what == "state"
+
+
+def test_a_replay_finds_a_vector_that_is_another(models: dict[str, Any], vectors: dict[str, Vectors]) -> None:
+    found = vectors[BASE]
+    states = [[value + 0.5 for value in state] for state in found.table["state"].to_pylist()]
+    changed = found.table.set_column(5, "state", pa.array(states, ROWS_OF_VECTORS.field("state").type))
+    _, zeros, apart = again(models[BASE], replace(found, table=changed), rows=4, seed=0, beat=lambda: None)
+    assert zeros == [0.0] * 4 and min(apart) == pytest.approx(0.5 * found.width**0.5, rel=1e-3)
 
 
 def test_other_shapes_are_refused(vectors: dict[str, Vectors], store: Store) -> None:

@@ -12,9 +12,9 @@ from playwright.sync_api import Browser, Page, expect
 from ivx.models.load import load
 from ivx.models.registry import RUNS
 from ivx.runs.computing import stored
-from ivx.runs.glance import SHIPPED, glance, shipped
+from ivx.runs.glance import SHIPPED, glance
 from ivx.runs.replay import ReplayRequest, replay
-from ivx.runs.shipped import is_shipped
+from ivx.runs.shipped import is_shipped, shipped
 from ivx.runs.store import Store
 from tests.browser import serving
 

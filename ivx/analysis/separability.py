@@ -38,6 +38,9 @@ SMALL = 500_000_000
 BOUNDS = {"selectivity": (-1.0, 1.0), "margin": (-np.inf, np.inf)}
 """Of every other measure: 0 to 1."""
 
+AGAIN = "accuracy"
+"""What a replay computes again."""
+
 
 def separability(
     model: Model | str, tasks: Sequence[str] | str = ("all",), *, on_progress: Progress | None = None, **asked: Any

@@ -7,6 +7,7 @@ patched with what the donor had for the same query, and, as a control, with the 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +29,8 @@ from ivx.tasks.samples import Samples
 
 if TYPE_CHECKING:
     from ivx.runs.store import Store
+
+Row = tuple[str, str, str, int]
 
 
 def given(store: Store, request: TransplantRequest) -> Vectors:
@@ -96,6 +99,32 @@ def compute(
     return result()
 
 
+def again(
+    model: Model, found: Transplant, *, given: Vectors, rows: int, seed: int, beat: Callable[[], None]
+) -> tuple[list[Row], list[float], list[float]]:
+    """Some patched rows by themselves, one at a time.
+
+    Returns:
+        (role, site, patch, sample) of each, and the answer's logit as it is stored and as it is now.
+    """
+    patched = found.table.filter(pc.field("patch") != "")
+    drawn = np.random.default_rng(seed).permutation(patched.num_rows)[:rows]
+    _, theirs = paired(found.samples, given.samples)
+    names: list[Row] = []
+    before: list[float] = []
+    now: list[float] = []
+    for row in patched.take(np.sort(drawn)).to_pylist():
+        beat()
+        role, patch, k = row["role"], row["patch"], row["sample"]
+        state = given.states(role)[int(patch.split("@")[0].split(".")[1])][[theirs[k]]]
+        if found.request.matched:
+            state = _lengthened(state, np.array([row["own_norm"]]))
+        names.append((role, row["site"], patch, k))
+        before.append(row["logit"])
+        now.append(written(model, [found.samples.rows[k]], [(patch, state)])["logit"][0].as_py())
+    return names, before, now
+
+
 def _labelled(table: pa.Table, role: str, site: str, norms: Array, own_norms: Array) -> pa.Table:
     named = labelled(table, role, site)
     for name, values in (("norm", norms), ("own_norm", own_norms)):
@@ -104,6 +133,6 @@ def _labelled(table: pa.Table, role: str, site: str, norms: Array, own_norms: Ar
 
 
 def _lengthened(states: Array, lengths: Array) -> Array:
-    """The states `[layers, samples, width]` with these lengths `[layers, samples]`."""
-    norms = np.linalg.norm(states, axis=2)
+    """The states `[..., width]` with these lengths `[...]`."""
+    norms = np.linalg.norm(states, axis=-1)
     return states * np.divide(lengths, norms, out=np.zeros_like(norms), where=norms > 0)[..., None]

@@ -7,6 +7,7 @@ sample by sample, and no two checkpoints have to stand in memory together.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,16 @@ import pyarrow.compute as pc
 
 from ivx.analysis.rows import instruction_of, opened, prepared
 from ivx.analysis.taken import TABLE, Progress, Vectors
-from ivx.engine.capture import capture
+from ivx.engine.capture import capture, capture_singly
 from ivx.errors import TaskError
 from ivx.models.model import Model
 from ivx.runs.comparing import VectorsRequest
 from ivx.tasks import catalogue
 from ivx.tasks.samples import Encoder, Sample
+
+AGAIN = "state"
+"""What a replay computes again."""
+Row = tuple[str, str, str, int]
 
 
 def vectors(model: Model | str, task: str, *, on_progress: Progress | None = None, **asked: Any) -> Vectors:
@@ -53,6 +58,29 @@ def compute(
     if on_progress is not None:
         on_progress(found, table.num_rows, total)
     return found
+
+
+def again(
+    model: Model, found: Vectors, *, rows: int, seed: int, beat: Callable[[], None]
+) -> tuple[list[Row], list[float], list[float]]:
+    """Some states by the slow way, from a prompt of its own each.
+
+    Returns:
+        (role, site, patch, sample) of each, 0, and how far the state is from the stored one.
+    """
+    site = found.request.component
+    told = {"effect": found.samples.rows, "control": found.samples.control}
+    drawn = np.random.default_rng(seed).permutation(found.table.num_rows)[:rows]
+    names: list[Row] = []
+    apart: list[float] = []
+    for row in found.table.take(np.sort(drawn)).to_pylist():
+        prompt = instruction_of(found.request, told[row["role"]][row["sample"]])
+        state = capture_singly(model, [prompt], sites=(site,), beat=beat).sites[site][
+            int(row["patch"].split(".")[1]), 0
+        ]
+        names.append((row["role"], site, row["patch"], row["sample"]))
+        apart.append(float(np.linalg.norm(state.astype(np.float64) - np.array(row["state"]))))
+    return names, [0.0] * len(names), apart
 
 
 def _rows(model: Model, request: VectorsRequest, role: str, rows: tuple[Sample, ...]) -> pa.Table:

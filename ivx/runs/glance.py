@@ -8,7 +8,7 @@ from typing import Any
 
 from ivx.engine.address import ABLATIONS
 from ivx.errors import IvxError
-from ivx.models.registry import CHECKPOINTS, embedded
+from ivx.models.registry import embedded
 from ivx.runs.patching import CONTROLS, EffectsRequest, InteractionsRequest
 from ivx.runs.probing import SeparabilityRequest
 from ivx.runs.request import BaseRequest
@@ -87,14 +87,3 @@ def glance(checkpoint: str, task: str, **loading: Any) -> dict[str, BaseRequest]
         "separability": separability(checkpoint, task, **loading),
         "interactions": interactions(checkpoint, task, **loading),
     }
-
-
-def shipped() -> list[BaseRequest]:
-    """All that comes with ivx: every embedded checkpoint at a glance, and what is read of three against what acts."""
-    found: list[BaseRequest] = []
-    for task in SHIPPED:
-        found += [r for known in CHECKPOINTS if known.path is not None for r in glance(known.name, task).values()]
-        for checkpoint, source in SUBJECTS:
-            found.append(act(checkpoint, task, source=source))
-            found += [read(checkpoint, task, component, source=source) for component in COMPONENTS]
-    return list(dict.fromkeys(found))

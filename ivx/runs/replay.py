@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,7 +35,8 @@ class ReplayRequest(LiveRequest):
 class Replayed:
     """What was computed again: (role, site, patch, sample) of each row, and both values, which are the `what`.
 
-    A place that was probed has the role `accuracy`, its address as its patch, and its number of wordings.
+    A place that was probed has the role `accuracy`, its address as its patch, and its number of wordings; of a state
+    the values are 0 and its distance from the stored one.
     """
 
     rows: tuple[tuple[str, str, str, int], ...]
@@ -65,9 +66,11 @@ def replay(store: Store, model: Model, request: ReplayRequest, *, beat: Callable
         raise IvxError(f"{model.name} has changed since run {request.run} was computed: its weights are others")
     analysis, again = import_module(f"ivx.analysis.{found.request.kind}"), []
     if hasattr(analysis, "again"):
-        told, before, now = analysis.again(model, found, rows=request.rows, seed=request.seed, beat=beat)
-        what = "accuracy" if found.request.kind == "separability" else "logit"
-        return Replayed(tuple(told), tuple(before), tuple(now), what)
+        asked: dict[str, Any] = {"rows": request.rows, "seed": request.seed, "beat": beat}
+        if hasattr(analysis, "given"):  # by another run, which the request names
+            asked["given"] = analysis.given(store, found.request)
+        told, before, now = analysis.again(model, found, **asked)
+        return Replayed(tuple(told), tuple(before), tuple(now), getattr(analysis, "AGAIN", "logit"))
     if not hasattr(analysis, "runs_of"):
         raise IvxError(f"run {request.run} holds no patched rows, so none can be computed again by itself")
     patched = found.table.filter(np.array([role != "told" for role in found.table["role"].to_pylist()]))

@@ -14,7 +14,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ivx.models.registry import RUNS
+from ivx.models.registry import CHECKPOINTS, RUNS
+from ivx.runs import glance
+from ivx.runs.comparing import Compared
+from ivx.runs.request import BaseRequest
 from ivx.runs.run import Run
 from ivx.runs.store import Store
 
@@ -23,6 +26,19 @@ CONTEXT = "context"
 PARTS = ("asked", "receipt", CONTEXT)
 _KEY = b"ivx"
 _WIDE = (pa.float64(), pa.list_(pa.float64()))
+
+
+def shipped() -> list[BaseRequest]:
+    """All that comes with ivx: every embedded checkpoint at a glance and beside the others, and what is read of three
+    against what acts."""
+    found: list[BaseRequest] = []
+    for task in glance.SHIPPED:
+        for name in (known.name for known in CHECKPOINTS if known.path is not None):
+            found += [*glance.glance(name, task).values(), Compared(task).part("vectors", name)]
+        for checkpoint, source in glance.SUBJECTS:
+            found.append(glance.act(checkpoint, task, source=source))
+            found += [glance.read(checkpoint, task, component, source=source) for component in glance.COMPONENTS]
+    return list(dict.fromkeys(found))
 
 
 def is_shipped(run: str) -> bool:

@@ -53,8 +53,7 @@ def _runs(_: argparse.Namespace) -> int:
     from ivx.models.load import load
     from ivx.models.registry import embedded
     from ivx.runs.computing import computed
-    from ivx.runs.glance import shipped
-    from ivx.runs.shipped import is_shipped, ship
+    from ivx.runs.shipped import is_shipped, ship, shipped
     from ivx.runs.store import Store
 
     wanted = {}

@@ -92,6 +92,17 @@ def test_chat_needs_a_template_and_uses_it() -> None:
     assert tok.decode(s.target[slice(*s.query_span)]).strip() == s.query
 
 
+def test_a_template_that_writes_the_first_token_gets_it_once() -> None:
+    tok = tokenizer("bos")
+    tok.chat_template = "<s>{% for m in messages %}user: {{ m.content }}\n{% endfor %}assistant:"
+    for s in build(catalogue.find("animal/colour"), tok, samples=3, target_format="chat").rows:
+        for ids in (s.source, s.instructed, s.target):
+            assert ids[0] == tok.bos_token_id and ids.count(tok.bos_token_id) == 1
+        turn = [{"role": "user", "content": f"Animal: {s.query}. Answer:"}]
+        assert list(s.target) == tok.apply_chat_template(turn, add_generation_prompt=True, return_dict=False)
+        assert s.first == 1 and tok.decode(s.target[slice(*s.query_span)]).strip() == s.query
+
+
 def test_the_tiny_world() -> None:
     for ending in ("", " ."):
         for name, task in tiny.tasks(ending).items():

@@ -85,7 +85,9 @@ class Encoder:
         end = len(ids)
         while end > 1 and special[end - 1]:
             end -= 1
-        return tuple(ids[:end]), [tuple(o) for o in offsets[:end]]
+        # A chat template may write the first token itself, which the tokenizer then puts in front once more.
+        start = int(ids[:2] == [self.tokenizer.bos_token_id] * 2)
+        return tuple(ids[start:end]), [tuple(o) for o in offsets[start:end]]
 
     def span(self, text: str, start: int, end: int) -> tuple[int, int]:
         """The tokens, end exclusive, that hold the characters `start:end` of `text`."""

@@ -66,12 +66,10 @@ def text_of(summary: dict[str, Any]) -> str:
     for one in told["published"]:
         sums = one["everything"]
         lines.append(f"published sum of {one['paths']:,} paths: cosine {sums['cosine']:.2f}, ratio {sums['ratio']:.3g}")
-    lines += [f"L{h['layer']} H{h['head']}{h['value']:+8.2f}  {h['share']:6.1%}" for h in summary["heads"]]
+    lines += [f"L{h['layer']} H{h['head']}{h['value']:+8.2f}  {_share(h)}" for h in summary["heads"]]
     for e in summary["edges"]:
         spread = "" if e["low"] is None else f"  [{e['low']:+.2f}, {e['high']:+.2f}]"
-        lines.append(
-            f"L{e['layer']} H{e['head']} {e['start']} → {e['end']}{e['value']:+8.2f}  {e['share']:6.1%}{spread}"
-        )
+        lines.append(f"L{e['layer']} H{e['head']} {e['start']} → {e['end']}{e['value']:+8.2f}  {_share(e)}{spread}")
     for found in summary["overlap"]:
         lines.append(
             f"{found['one']} and {found['other']}: overlap by layer (of one with itself), rank correlation, adj. p"
@@ -94,3 +92,8 @@ def text_of(summary: dict[str, Any]) -> str:
             for p in curve["points"]
         ]
     return "\n".join([*lines, *(f"note: {warning}" for warning in summary["warnings"])])
+
+
+def _share(part: dict[str, Any]) -> str:
+    """Of the whole; a dash where that is next to nothing."""
+    return "     –" if part["share"] is None else f"{part['share']:6.1%}"

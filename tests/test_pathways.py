@@ -21,7 +21,7 @@ from ivx.analysis import circuits
 from ivx.analysis.drawing import drawings, name_of
 from ivx.analysis.faithfulness import curve
 from ivx.analysis.overlap import compared, jaccard, overlap
-from ivx.analysis.parts import SCHEMA
+from ivx.analysis.parts import SCHEMA, is_nothing
 from ivx.analysis.saved import checked
 from ivx.analysis.slots import Alignment, Slot, keys_of
 from ivx.analysis.swept import Asked, swept
@@ -448,3 +448,21 @@ def test_batches_change_nothing(model, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = swept(model, asked, beat=lambda n: None)
     monkeypatch.setattr("ivx.analysis.swept.rows_within", lambda *_: 1)
     assert swept(model, asked, beat=lambda n: None).edges == pytest.approx(whole.edges, abs=1e-10)
+
+
+def test_what_is_next_to_nothing_has_no_shares() -> None:
+    """The base checkpoint hardly prefers either answer, so a part's share of the difference would be anything."""
+    found = ivx.pathways("tiny-base", "animal/class", wording=0, samples=24, paths=0)
+    low, high = (found._means("here", "total")[name][0].as_py() for name in ("low", "high"))
+    assert low < 0 < high and found.share(1.0) is None
+    assert {part.share for part in found.strongest(20)} == {None} == {found.head(3, 6).share}
+    assert {one.share for one in found.found.explained["here"]} == {None}
+    assert {head["share"] for head in found.summary()["heads"]} == {None}
+    assert "%" not in drawings(found, 20)[0].ribbons[0].told
+    other = ivx.pathways("tiny-sft", "animal/class", wording=0, samples=24, paths=0, ablation="none")
+    assert other.head(3, 4).share == pytest.approx(other.head(3, 4).value / other.total())
+
+
+def test_whether_a_whole_is_next_to_nothing() -> None:
+    assert is_nothing(0.04, 0.03, 0.05) and is_nothing(2.0, -0.1, 4.0) and is_nothing(0.01, None, None)
+    assert not is_nothing(2.0, 0.1, 4.0) and not is_nothing(-2.0, None, None)

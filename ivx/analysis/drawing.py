@@ -101,10 +101,9 @@ def _drawing(
     for (layer, start, end, kind), group in grouped.items():
         more = f" +{len(group) - 1}" if len(group) > 1 else ""
         label = f"L{layer} H{group[0].head}{more}"
-        share = sum(part.share for part in group)
-        told = (
-            f"{label}: {slots[place[start]].label} → {slots[place[end]].label}, {signed(_sum(group), 2)}, {share:.0%}"
-        )
+        share = found.share(_sum(group), run)
+        told = f"{label}: {slots[place[start]].label} → {slots[place[end]].label}, {signed(_sum(group), 2)}"
+        told += "" if share is None else f", {share:.0%}"
         width = abs(_sum(group)) / widest
         ribbons.append(Ribbon(name_of(group[0]), layer, place[start], place[end], kind, width, label, told))
     shared = frozenset(name_of(part) for part in edges if _way(part) in both)

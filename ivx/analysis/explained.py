@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ivx.analysis.parts import is_nothing
 from ivx.analysis.slots import numbered
-from ivx.analysis.statistics import RESAMPLES, Array
+from ivx.analysis.statistics import RESAMPLES, Array, mean_interval
 from ivx.analysis.swept import Asked, Parts, runs
 from ivx.models.model import Model
 
@@ -32,10 +33,6 @@ class Explained:
     share: float | None
     low: float | None
     high: float | None
-
-
-LEAST = 0.05
-"""Logits; of less there are no shares."""
 
 
 def explained(
@@ -71,7 +68,8 @@ def ranked(edges: Array, between: Sequence[bool]) -> NDArray[np.intp]:
 
 
 def _shares(sizes: Sequence[int], found: Array, total: Array, seed: int) -> tuple[Explained, ...]:
-    if abs(total.mean()) < LEAST:
+    low, high = mean_interval(total[None], seed=seed)
+    if is_nothing(float(total.mean()), float(low[0]), float(high[0])):
         return tuple(Explained(n, None, None, None) for n in sizes)
     counts = np.random.default_rng(seed).multinomial(len(total), np.full(len(total), 1 / len(total)), size=RESAMPLES)
     whole = counts @ total

@@ -15,14 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ivx.analysis.parts import LEAST
 from ivx.analysis.statistics import RESAMPLES, Array
 
 DRAWS = 8
 """Random sets of each size."""
 STEP = 2
 """Each size is so many times the last."""
-LEAST = 0.05
-"""Where the whole model and nothing are closer than this, in logits, the share is not defined."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +73,14 @@ def curve(unit: str, ablation: str, scores: Array, measure: Measure, *, seed: in
         sets += [top, ~top, *(_set(rng.permutation(total)[:n], total) for _ in range(DRAWS))]
     found = measure(sets)
     whole, nothing = found[0], found[1]
-    if abs(whole.mean() - nothing.mean()) < LEAST:
+    apart = whole - nothing
+    if abs(apart.mean()) < LEAST:
         return None
     counts = rng.multinomial(found.shape[1], np.full(found.shape[1], 1 / found.shape[1]), size=RESAMPLES)
     points = []
     for i, n in enumerate(sizes):
         kept, removed, *drawn = found[2 + i * (2 + DRAWS) : 2 + (i + 1) * (2 + DRAWS)]
-        spread = (counts @ (kept - nothing)) / (counts @ (whole - nothing))
+        spread = (counts @ (kept - nothing)) / (counts @ apart)
         low, high = np.quantile(spread, (0.025, 0.975)).tolist()
         shares = [_share(m, whole, nothing) for m in drawn]
         points.append(

@@ -15,7 +15,7 @@ from ivx.analysis import overlap as overlaps
 from ivx.analysis.explained import Explained
 from ivx.analysis.faithfulness import Curve
 from ivx.analysis.overlap import Overlap
-from ivx.analysis.parts import Part
+from ivx.analysis.parts import Part, is_nothing
 from ivx.analysis.slots import Slot, coarse
 from ivx.analysis.statistics import Array, mean_interval
 from ivx.engine.paths import Path, by_heads
@@ -86,6 +86,11 @@ class Pathways:
         """What is split, mean over samples: the difference of logits, or the logit."""
         return float(self._means(run, "total")["value"][0].as_py())
 
+    def share(self, value: float, run: str = "here") -> float | None:
+        """Of what is split; None where that is next to nothing."""
+        row = self._means(run, "total").to_pylist()[0]
+        return None if is_nothing(row["value"], row["low"], row["high"]) else value / row["value"]
+
     def parts(self, kind: str, *, run: str = "here", layer: int | None = None) -> list[Part]:
         """Means of one kind: `node`, `stay`, `mlp`, `head`, `edge`, `bias`, `carried` or `patch`; strongest first.
 
@@ -122,9 +127,10 @@ class Pathways:
         return self._rows[key]
 
     def _told(self, table: pa.Table, run: str, kind: str) -> list[Part]:
-        whole, names = self.total(run), ("layer", "head", "from", "to", "value", "low", "high", "attention")
+        names = ("layer", "head", "from", "to", "value", "low", "high", "attention")
         columns = [table[name].to_pylist() for name in names]
-        shares = [value / whole if whole else 0.0 for value in columns[4]]
+        unit = self.share(1.0, run)
+        shares = [None if unit is None else value * unit for value in columns[4]]
         return [Part(run, kind, *row) for row in zip(*columns, shares, strict=True)]
 
     def nodes(self, run: str = "here") -> list[Part]:
@@ -150,9 +156,10 @@ class Pathways:
             each = self._means(run, "head", each=True)
             values = each.filter((pc.field("layer") == layer) & (pc.field("head") == head))["value"].to_numpy()
             low, high = (float(end[0]) for end in mean_interval(values[None], seed=self.request.seed))
-            value, whole = float(values.mean()), self.total(run)
-            share = value / whole if whole else 0.0
-            self._heads[key] = Part(run, "head", layer, head, None, None, value, low, high, None, share)
+            value = float(values.mean())
+            self._heads[key] = Part(
+                run, "head", layer, head, None, None, value, low, high, None, self.share(value, run)
+            )
         return self._heads[key]
 
     def paths(self, k: int = LISTED) -> list[tuple[int, Path]]:
@@ -216,7 +223,7 @@ class Pathways:
             "fidelity": _plain(self.found.fidelity),
             "explained": {run: [asdict(one) for one in found] for run, found in self.found.explained.items()},
             "heads": [
-                {"layer": layer, "head": head, "value": value, "share": value / self.total()}
+                {"layer": layer, "head": head, "value": value, "share": self.share(value)}
                 for (layer, head), value in list(self.by_head().items())[:LISTED]
             ],
             "edges": [asdict(part) for part in self.edges()[:LISTED]],

@@ -42,6 +42,8 @@ SCHEMA = pa.schema(
 """`run`: here, there, bare or patched. `layer` −1 is the embeddings, and the last one but one more what is behind the
 blocks. `item` is a sample's number; null is the mean over samples, of which alone there are interval and halves, and,
 of edges, the attention that they are read with."""
+LEAST = 0.05
+"""Logits; of a whole that is less, or whose interval holds 0, there are no shares: they would be anything."""
 INTERVALS = 2_000
 """Parts of a kind that get an interval: the strongest."""
 
@@ -49,7 +51,7 @@ INTERVALS = 2_000
 @dataclass(frozen=True)
 class Part:
     """One row of means: what a part is worth in logits, with a 95 % interval where it is among the strongest, and its
-    share of the whole."""
+    share of the whole; None where the whole is next to nothing."""
 
     run: str
     kind: str
@@ -61,7 +63,12 @@ class Part:
     low: float | None
     high: float | None
     attention: float | None
-    share: float
+    share: float | None
+
+
+def is_nothing(mean: float, low: float | None, high: float | None) -> bool:
+    """Whether a whole of this mean and interval, where it has one, is next to nothing."""
+    return abs(mean) < LEAST or (low is not None and high is not None and low <= 0 <= high)
 
 
 def table_of(parts: Parts, *, seed: int = 0) -> pa.Table:

@@ -17,17 +17,18 @@ GIVEN = "given"
 MOST = 24
 """Tokens in a row: of more, those that are given most."""
 NOTHING = 0.01
-"""Share of the whole below which what is read is worth nothing."""
+"""Share of the whole below which what is read is worth nothing; logits, where there are no shares."""
 
 
 class Given(NamedTuple):
-    """One token: its place, its label, the attention it is given, and what that is worth (logits, share)."""
+    """One token: its place, its label, the attention it is given, and what that is worth, in logits and as a share of
+    the whole where there is one."""
 
     place: int
     label: str
     attention: float
     value: float
-    share: float
+    share: float | None
 
 
 def attention_row(
@@ -39,8 +40,13 @@ def attention_row(
         {
             "at": i,
             "attention": one.attention,
-            "kind": "none" if abs(one.share) < NOTHING else "toward" if one.value > 0 else "away",
-            "told": f"{one.label}: attention {one.attention:.0%}, worth {one.value:+.2f} ({one.share:.0%})",
+            "kind": "none"
+            if abs(one.value if one.share is None else one.share) < NOTHING
+            else "toward"
+            if one.value > 0
+            else "away",
+            "told": f"{one.label}: attention {one.attention:.0%}, worth {one.value:+.2f}"
+            + ("" if one.share is None else f" ({one.share:.0%})"),
             "text": f"{one.attention:.0%}" if one.attention >= 0.05 else "",
             "chosen": one.place == chosen,
         }

@@ -16,7 +16,7 @@ from ivx.charts.heatmap import signed
 from ivx.charts.palette import Palette
 from ivx.charts.row import Given, attention_row
 from ivx.ui import exports, parts, view
-from ivx.ui.pathway_readings import edge_label, name_of_task, percent, unit_of
+from ivx.ui.pathway_readings import edge_label, name_of_task, of_whole
 
 NAME = re.compile(r"(\d{1,4})\.(\d{1,4})(?:@([a-z_]{1,20}(?::\d{1,5})?)(?:~([a-z_]{1,20}(?::\d{1,5})?))?)?")
 """`layer.head` of a head, `layer.head@end~start` of an edge."""
@@ -118,14 +118,14 @@ def _card(result: Pathways, part: Part, side: str, p: Palette) -> None:
         whole = result.head(int(part.layer or 0), int(part.head or 0), run=side)
         extra = (
             f"<h6>The whole head, all tokens</h6><div><b>{signed(whole.value, 2)}</b> {escape(_spread(whole))}, "
-            f"{percent(whole.share)} of the {unit_of(result)}</div>"
+            f"{of_whole(result, whole.share)}</div>"
         )
     alike = "; its own start there" if part.start and part.start.startswith("instruction:") else ""
     st.html(
         '<div class="ivx-card" data-testid="ivx-card">'
         f'<div class="top"><b>L{part.layer} H{part.head}: {escape(tokens)}</b><code class="soft">{address}</code></div>'
         f'<div class="row"><span class="big" style="color:{colour}">{signed(part.value, 2)}</span>'
-        f'<span class="soft">logits, {percent(part.share)} of the {unit_of(result)} · {escape(spread or "no interval")}'
+        f'<span class="soft">logits, {of_whole(result, part.share)} · {escape(spread or "no interval")}'
         f"{attention} · n = {len(result.samples.rows)}</span></div>"
         f"<h6>This {kind} under each instruction{alike}</h6>{parts.whisker(rows, p, scale=reach * 1.1)}{extra}"
         f'<h6>In the real model</h6><div><a href="effects?{escape(_effects(result, part), quote=True)}" target="_self">'

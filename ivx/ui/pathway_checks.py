@@ -48,7 +48,7 @@ def circuit(result: Pathways, now: View, p: Palette) -> None:
     curves = result.faithfulness()
     if not curves:
         parts.head("In the real model", "being computed" if now.live else "not checked")
-        if not now.live and result.request.ablation != "none":
+        if now.state == "done" and result.request.ablation != "none":
             parts.note(
                 "The whole model and none of its parts are too close to tell: choose another ablation under More."
             )

@@ -22,6 +22,13 @@ def percent(share: float) -> str:
     return f"{share:.0%}".replace("-", "−")
 
 
+def of_whole(result: Pathways, share: float | None) -> str:
+    """A part's share of what is split, or why it has none."""
+    if share is None:
+        return f"the {unit_of(result)} is next to nothing"
+    return f"{percent(share)} of the {unit_of(result)}"
+
+
 def span(low: float, high: float) -> str:
     """An interval in per cent."""
     return f"[{percent(low)}, {percent(high)}]"
@@ -48,7 +55,7 @@ def flow_reading(result: Pathways, drawing: Drawing) -> str:
     spread = "" if top.low is None or top.high is None else f" [{signed(top.low, 2)}, {signed(top.high, 2)}]"
     text = (
         f"Strongest: <b>L{top.layer} H{top.head}: {escape(edge_label(result, drawing.run, top.start, top.end))}</b>, "
-        f"{signed(top.value, 2)}{spread}, {percent(top.share)} of the {unit_of(result)}."
+        f"{signed(top.value, 2)}{spread}, {of_whole(result, top.share)}."
     )
     for one in result.found.explained.get(drawing.run, ()):
         if one.edges == len(drawing.edges) and one.share is not None and one.low is not None and one.high is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 import ivx
 from ivx.analysis.result import Effects
 from ivx.errors import Cancelled
+from ivx.models.load import load
 from ivx.runs import request as requests
 from ivx.runs import worker as workers
 from ivx.runs.computing import Busy, computed, stored
@@ -249,3 +251,18 @@ def test_who_has_closed_the_page_is_not_counted_but_still_served() -> None:
     job.view("a")
     assert job.watchers(within=60) == 1
     assert job.watchers(within=-1) == 0 and job.sessions == {"a", "b"}
+
+
+def test_a_model_is_gone_before_the_next_is_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, left = Worker(store), []
+    patient(worker.submit(Wake("tiny-sft"), session="a"))
+    model = weakref.ref(worker._model.hf)  # type: ignore[union-attr]
+    read = load
+
+    def watched(name: str, **how: object) -> object:
+        left.append(model() is None)
+        return read(name, **how)
+
+    monkeypatch.setattr("ivx.models.load.load", watched)
+    patient(worker.submit(Wake("tiny-base"), session="a"))
+    assert left == [True]

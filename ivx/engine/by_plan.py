@@ -12,6 +12,7 @@ from ivx.engine import readout
 from ivx.engine.address import PatchSet
 from ivx.engine.asked import Asked
 from ivx.engine.execute import execute
+from ivx.engine.garbage import uncollected
 from ivx.engine.numbering import Row
 from ivx.engine.plan import Plan, plan
 from ivx.engine.seams import Seams
@@ -91,6 +92,7 @@ def _halves(part: list[Item]) -> list[list[Item]]:
     return [part[middle:], part[:middle]]
 
 
+@uncollected()
 def plan_of(model: Model, asked: Asked, part: Sequence[Item]) -> tuple[Plan, list[Ids]]:
     """The plan of some rows, and the distinct prompts it numbers."""
     prompts: dict[Ids, int] = {}

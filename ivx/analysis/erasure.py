@@ -24,7 +24,7 @@ from ivx.analysis.rows import instruction_of, opened, opening, prepared, told, w
 from ivx.analysis.separability import examples_of
 from ivx.analysis.splits import Examples, Split
 from ivx.analysis.statistics import Array
-from ivx.analysis.table import labelled
+from ivx.analysis.table import Key, labelled, sampled
 from ivx.engine.capture import Captured, capture, capture_singly
 from ivx.models.model import Model
 from ivx.runs.probing import ErasureRequest
@@ -32,8 +32,6 @@ from ivx.tasks import catalogue
 from ivx.tasks.samples import Sample, Samples
 from ivx.tasks.wordings import drawn
 
-Row = tuple[str, str, str, int]
-"""Role, site, patch and sample of a row."""
 RANK_FLOOR = 1e-6
 """Of the largest singular value: a smaller one is rounding."""
 
@@ -127,7 +125,7 @@ def compute(
 
 def again(
     model: Model, found: Erasure, *, rows: int, seed: int, beat: Callable[[], None]
-) -> tuple[list[Row], list[float], list[float]]:
+) -> tuple[list[Key], list[float], list[float]]:
     """Some rows by the slow way: every state from a prompt of its own, every subspace learnt again, row by row.
 
     Returns:
@@ -136,11 +134,10 @@ def again(
     samples, request = found.samples, found.request
     learnt = _learnt(model, request, samples, singly=True, beat=beat)
     patched_rows = found.table.filter(pc.field("role").isin(list(ROLES[:3])) & (pc.field("patch") != ""))
-    drawn_rows = np.random.default_rng(seed).permutation(patched_rows.num_rows)[:rows]
-    names: list[Row] = []
+    names: list[Key] = []
     before: list[float] = []
     now: list[float] = []
-    for row in patched_rows.take(np.sort(drawn_rows)).to_pylist():
+    for row in sampled(patched_rows, rows, seed=seed):
         beat()
         role, patch, k = row["role"], row["patch"], row["sample"]
         vector = learnt.vectors(int(patch.split("@")[0].split(".")[1]))[role][[k]]

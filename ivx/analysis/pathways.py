@@ -22,10 +22,11 @@ from ivx.analysis.flow import Fidelity, Found, Pathways, Traced
 from ivx.analysis.maps import column_at, columns_of
 from ivx.analysis.overlap import Overlap, overlap
 from ivx.analysis.parts import SCHEMA, table_of
-from ivx.analysis.retraced import Key, retraced
+from ivx.analysis.retraced import retraced
 from ivx.analysis.rows import instruction_of, opened, prepared
 from ivx.analysis.slots import SHARED, Alignment
 from ivx.analysis.swept import Asked, Parts, swept
+from ivx.analysis.table import Key
 from ivx.engine.estimate import states_of
 from ivx.engine.fidelity import Fidelity as Reconstructed
 from ivx.engine.fidelity import prove, reconstructed

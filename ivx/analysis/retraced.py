@@ -8,32 +8,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-import numpy as np
 import pyarrow.compute as pc
 
 from ivx.analysis.flow import Pathways
 from ivx.analysis.slots import Alignment
 from ivx.analysis.swept import Asked, Parts, swept
+from ivx.analysis.table import Key, sampled
 from ivx.engine.fidelity import own_logits
 from ivx.models.model import Model
-
-Key = tuple[str, str, str, int]
-"""Run, kind, place and sample."""
 
 
 def retraced(
     model: Model, found: Pathways, kinds: Mapping[str, Asked], *, rows: int, seed: int, beat: Callable[[], None]
 ) -> tuple[tuple[Key, ...], tuple[float, ...], tuple[float, ...]]:
-    """Rows of samples drawn by chance: their names, what is stored, and what comes out now.
+    """Rows of samples drawn by chance: run, kind, place and sample of each, what is stored, and what comes out now.
 
     Args:
         kinds: what was asked of each kind of run.
         beat: called before each row; what it raises ends the work.
     """
     each = found.table.filter(pc.field("item").is_valid())
-    drawn = np.sort(np.random.default_rng(seed).permutation(each.num_rows)[:rows])
     told: list[tuple[Key, float, float]] = []
-    for row in each.take(drawn).to_pylist():
+    for row in sampled(each, rows, seed=seed):
         beat()
         asked, item = kinds[row["run"]], row["item"]
         place = "" if row["kind"] == "total" else f"{row['layer']} {row['to'] or row['head']}"

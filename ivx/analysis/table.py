@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ivx.analysis.metrics import Columns
 
+Key = tuple[str, str, str, int]
+"""What a replayed row is called: role, site, patch and sample, or what stands for them."""
 NUMBERS = ("logit", "contrast", "logsumexp", "rank", "kl_target", "kl_reference")
 
 
@@ -17,6 +21,12 @@ def labelled(table: pa.Table, role: str, site: str) -> pa.Table:
     for name, value in (("role", role), ("site", site)):
         table = table.append_column(name, pa.array([value] * n, pa.string()))
     return table
+
+
+def sampled(table: pa.Table, rows: int, *, seed: int) -> list[dict[str, Any]]:
+    """Some rows, drawn by chance, in their order: those that a replay computes again."""
+    chosen = np.random.default_rng(seed).permutation(table.num_rows)[:rows]
+    return table.take(np.sort(chosen)).to_pylist()
 
 
 def numbers(table: pa.Table) -> Columns:

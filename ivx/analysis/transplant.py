@@ -18,7 +18,7 @@ from ivx.analysis.paired import check_shapes, paired
 from ivx.analysis.places import position_of
 from ivx.analysis.rows import instruction_of, prepared, written
 from ivx.analysis.statistics import Array
-from ivx.analysis.table import labelled
+from ivx.analysis.table import Key, labelled, sampled
 from ivx.analysis.taken import Vectors
 from ivx.analysis.transplanted import ROLES, ROWS, Progress, Transplant
 from ivx.engine.capture import capture
@@ -29,8 +29,6 @@ from ivx.tasks.samples import Samples
 
 if TYPE_CHECKING:
     from ivx.runs.store import Store
-
-Row = tuple[str, str, str, int]
 
 
 def given(store: Store, request: TransplantRequest) -> Vectors:
@@ -101,19 +99,18 @@ def compute(
 
 def again(
     model: Model, found: Transplant, *, given: Vectors, rows: int, seed: int, beat: Callable[[], None]
-) -> tuple[list[Row], list[float], list[float]]:
+) -> tuple[list[Key], list[float], list[float]]:
     """Some patched rows by themselves, one at a time.
 
     Returns:
         (role, site, patch, sample) of each, and the answer's logit as it is stored and as it is now.
     """
     patched = found.table.filter(pc.field("patch") != "")
-    drawn = np.random.default_rng(seed).permutation(patched.num_rows)[:rows]
     _, theirs = paired(found.samples, given.samples)
-    names: list[Row] = []
+    names: list[Key] = []
     before: list[float] = []
     now: list[float] = []
-    for row in patched.take(np.sort(drawn)).to_pylist():
+    for row in sampled(patched, rows, seed=seed):
         beat()
         role, patch, k = row["role"], row["patch"], row["sample"]
         state = given.states(role)[int(patch.split("@")[0].split(".")[1])][[theirs[k]]]

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ivx.analysis.rows import instruction_of, opened, prepared
+from ivx.analysis.table import Key, sampled
 from ivx.analysis.taken import TABLE, Progress, Vectors
 from ivx.engine.capture import capture, capture_singly
 from ivx.errors import TaskError
@@ -25,7 +26,6 @@ from ivx.tasks.samples import Encoder, Sample
 
 AGAIN = "state"
 """What a replay computes again."""
-Row = tuple[str, str, str, int]
 
 
 def vectors(model: Model | str, task: str, *, on_progress: Progress | None = None, **asked: Any) -> Vectors:
@@ -62,7 +62,7 @@ def compute(
 
 def again(
     model: Model, found: Vectors, *, rows: int, seed: int, beat: Callable[[], None]
-) -> tuple[list[Row], list[float], list[float]]:
+) -> tuple[list[Key], list[float], list[float]]:
     """Some states by the slow way, from a prompt of its own each.
 
     Returns:
@@ -70,14 +70,12 @@ def again(
     """
     site = found.request.component
     told = {"effect": found.samples.rows, "control": found.samples.control}
-    drawn = np.random.default_rng(seed).permutation(found.table.num_rows)[:rows]
-    names: list[Row] = []
+    names: list[Key] = []
     apart: list[float] = []
-    for row in found.table.take(np.sort(drawn)).to_pylist():
+    for row in sampled(found.table, rows, seed=seed):
         prompt = instruction_of(found.request, told[row["role"]][row["sample"]])
-        state = capture_singly(model, [prompt], sites=(site,), beat=beat).sites[site][
-            int(row["patch"].split(".")[1]), 0
-        ]
+        layer = int(row["patch"].split(".")[1])
+        state = capture_singly(model, [prompt], sites=(site,), beat=beat).sites[site][layer, 0]
         names.append((row["role"], site, row["patch"], row["sample"]))
         apart.append(float(np.linalg.norm(state.astype(np.float64) - np.array(row["state"]))))
     return names, [0.0] * len(names), apart

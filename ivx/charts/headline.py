@@ -158,6 +158,7 @@ def _frame(
 
 
 MARKS = "circle: stream, square: attention, triangle: MLP; filled: beats its control"
+"""What a printed headline says of its marks; on the page the legend does."""
 
 
 def headline_figure(

@@ -40,11 +40,7 @@ def attention_row(
         {
             "at": i,
             "attention": one.attention,
-            "kind": "none"
-            if abs(one.value if one.share is None else one.share) < NOTHING
-            else "toward"
-            if one.value > 0
-            else "away",
+            "kind": _kind(one),
             "told": f"{one.label}: attention {one.attention:.0%}, worth {one.value:+.2f}"
             + ("" if one.share is None else f" ({one.share:.0%})"),
             "text": f"{one.attention:.0%}" if one.attention >= 0.05 else "",
@@ -53,6 +49,12 @@ def attention_row(
         for i, one in enumerate(top)
     ]
     return {**_frame(tuple(one.label for one in top), palette, height, alt_text), "datasets": {GIVEN: values}}
+
+
+def _kind(one: Given) -> str:
+    if abs(one.value if one.share is None else one.share) < NOTHING:
+        return "none"
+    return "toward" if one.value > 0 else "away"
 
 
 @lru_cache(maxsize=64)

@@ -56,6 +56,7 @@ def replay(store: Store, model: Model, request: ReplayRequest, *, beat: Callable
     Raises:
         IvxError: the run is not complete, or the checkpoint is no longer the one it was computed on.
     """
+    from ivx.analysis.table import sampled
     from ivx.engine.sweep import sweep
 
     run = store.find(request.run)
@@ -74,8 +75,7 @@ def replay(store: Store, model: Model, request: ReplayRequest, *, beat: Callable
     if not hasattr(analysis, "runs_of"):
         raise IvxError(f"run {request.run} holds no patched rows, so none can be computed again by itself")
     patched = found.table.filter(np.array([role != "told" for role in found.table["role"].to_pylist()]))
-    drawn = np.random.default_rng(request.seed).permutation(patched.num_rows)[: request.rows]
-    rows = patched.take(np.sort(drawn)).to_pylist()
+    rows = sampled(patched, request.rows, seed=request.seed)
     samples = found.samples
     for row in rows:
         beat()

@@ -49,7 +49,7 @@ class PathwaysRequest(Request):
                 raise IvxError(f"{name} is {getattr(self, name)}: choose 0 to {most:,}")
 
     def beside(self, checkpoint: str) -> PathwaysRequest:
-        """What sets another checkpoint beside this one: the same, without what no comparison needs."""
-        return replace(
-            self, checkpoint=checkpoint, patch_layer=None, paths=0, ablation="none", edge_check=False, published=False
-        )
+        """What sets another checkpoint beside this one: the same, without what no comparison needs, and this one's
+        adapter."""
+        needless = {"patch_layer": None, "paths": 0, "ablation": "none", "edge_check": False, "published": False}
+        return replace(self, checkpoint=checkpoint, adapter=None, **needless)  # type: ignore[arg-type]

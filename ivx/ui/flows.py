@@ -17,6 +17,8 @@ from ivx.ui import jobs, parts, pathway_card, view
 from ivx.ui.pathway_readings import flow_reading, name_of_task, percent, shared_reading, unit_of
 
 COLUMNS = [1.13, 1.07]
+ASIDE = 0.58
+"""Widths of the flows, and of what stands beside them."""
 EDGES = "20"
 SIDES = ("here", "there")
 

@@ -15,7 +15,6 @@ from ivx.runs.tracing import PathwaysRequest
 from ivx.ui import flows, jobs, parts, view
 from ivx.ui.pathway_readings import checkpoints_reading, shared_reading
 
-COLUMNS = [1.13, 1.07, 0.58]
 NONE = ""
 """The value of the choice while no checkpoint is chosen: no part of the address."""
 
@@ -66,7 +65,7 @@ def _follow(wanted: PathwaysRequest, result: Pathways, p: Palette) -> None:
 
 def _draw(one: Pathways, two: Pathways, overlap: Overlap, p: Palette) -> None:
     both = flows.drawn_of(one, int(flows.EDGES), ("here", "here"), two)
-    places = st.columns(COLUMNS, gap="medium")
+    places = st.columns([*flows.COLUMNS, flows.ASIDE], gap="medium")
     for place, side, drawing in zip(places[:2], (one, two), both, strict=True):
         with place:
             parts.head(side.request.checkpoint, flows.measured(side, drawing))

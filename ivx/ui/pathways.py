@@ -21,7 +21,7 @@ WORDINGS = {"one": "one", "many": "many"}
 SHOWN = ("edges", "side", "edge", "published", "patch", "versus")
 """Parts of the view that change nothing of what is asked."""
 OF = {"contrast": "difference", "logit": "answer"}
-COLUMNS = [2.2, 0.58]
+COLUMNS = [sum(flows.COLUMNS), flows.ASIDE]
 """Both flows, and what stands beside them."""
 
 

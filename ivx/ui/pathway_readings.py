@@ -25,7 +25,7 @@ def percent(share: float) -> str:
 def of_whole(result: Pathways, share: float | None) -> str:
     """A part's share of what is split, or why it has none."""
     if share is None:
-        return f"the {unit_of(result)} is next to nothing"
+        return f"the {unit_of(result)} is not different from 0"
     return f"{percent(share)} of the {unit_of(result)}"
 
 

@@ -131,6 +131,16 @@ def test_equal_requests_are_one_job_and_a_stored_one_needs_no_model(
     assert absent.wait(20) and absent.view().state == "stopped"
 
 
+@pytest.mark.parametrize("later", [False, True])
+def test_what_is_only_looked_up_is_computed_for_who_wants_it(store: Store, later: bool) -> None:
+    worker = Worker(store)
+    looked = worker.submit(SMALL, session="a", compute=False)
+    assert not later or looked.wait(20)
+    wanted = worker.submit(SMALL, session="b")
+    patient(wanted)
+    assert (wanted is looked) is not later and not wanted.view().stored
+
+
 def test_it_is_known_at_once_whether_a_request_is_stored(store: Store) -> None:
     """Before a model is read: a page waits for it, so as not to draw a wait that is none."""
     worker = Worker(store)

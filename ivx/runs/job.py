@@ -41,13 +41,13 @@ class View:
 class Job:
     """A request and its progress; every method may be called from any thread.
 
-    `sessions` wait for it, `seconds` it has had of the device, `number` is its order of arrival, `born` its moment, and
-    `not_before` is the queue's.
+    `sessions` wait for it; it is `wanted` where one of them would have it computed, not only looked up. `seconds` it
+    has had of the device, `number` is its order of arrival, `born` its moment, and `not_before` is the queue's.
     """
 
     def __init__(self, request: Any, session: str = "") -> None:
         self.request = request
-        self.sessions = {session}
+        self.sessions, self.wanted = {session}, False
         self._looked: dict[str, float] = {}
         self.number, self.seconds, self.not_before = next(_numbers), 0.0, 0.0
         self.born = time.monotonic()

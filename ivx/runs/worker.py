@@ -50,7 +50,7 @@ class Worker:
         self.store = store
         self._lock = threading.Lock()
         self._jobs: OrderedDict[Asked, Job] = OrderedDict()
-        self._asked: queue.SimpleQueue[tuple[Job, bool]] = queue.SimpleQueue()
+        self._asked: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._queue = Queue()
         self._model: Model | None = None
         self._key: tuple | None = None
@@ -67,8 +67,9 @@ class Worker:
             job = self._jobs.get(request)
             if job is None or job.is_stopping or job.view().state in ("stopped", "failed", "refused"):
                 job = self._jobs[request] = Job(request, session)
-                self._asked.put((job, compute))
+                self._asked.put(job)
             job.join(session)
+            job.wanted |= compute
             self._jobs.move_to_end(request)
             self._forget()
             return job
@@ -101,7 +102,7 @@ class Worker:
     def _read(self) -> None:
         """The reader's thread: what is stored is answered at once, the rest queued."""
         while True:
-            job, compute = self._asked.get()
+            job = self._asked.get()
             try:
                 live = isinstance(job.request, LiveRequest)
                 found = None if live else stored(self.store, job.request)
@@ -110,9 +111,12 @@ class Worker:
                 continue
             if found is not None:
                 job.finish(found, stored=True)
-            elif not compute:
-                job.end(Cancelled())
-            elif not job.is_stopping:
+                continue
+            with self._lock:  # so that nobody wants it in between
+                if not job.wanted:
+                    job.end(Cancelled())
+                    continue
+            if not job.is_stopping:
                 self._queue.put(job)
                 job.miss()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import streamlit as st
 
@@ -32,18 +32,26 @@ def follow(request: Request, *, draw: Callable[[View], None], empty: Callable[[]
     follow_several({"": request}, draw=look)
 
 
-def follow_several(requests: Mapping[str, Asked], *, draw: Callable[[Mapping[str, View | None]], None]) -> None:
+def follow_several(
+    requests: Mapping[str, Asked],
+    *,
+    draw: Callable[[Mapping[str, View | None]], None],
+    unasked: Collection[str] = (),
+) -> None:
     """Draw several requests' jobs as they go on, each begun at once on an embedded checkpoint.
 
-    `draw` is told each one's state by its name, refused and failed ones too: None where it is neither stored nor asked
-    for on a checkpoint that is not embedded.
+    Those named in `unasked` are looked up, and not begun. `draw` is told each one's state by its name, refused and
+    failed ones too: None where it is neither stored nor asked for.
     """
     jobs = {
-        name: view.job(request, compute=embedded(request.checkpoint) is not None) for name, request in requests.items()
+        name: view.job(request, compute=name not in unasked and embedded(request.checkpoint) is not None)
+        for name, request in requests.items()
     }
 
     def now() -> dict[str, View | None]:
-        return {name: None if job is None else job.view(view.session()) for name, job in jobs.items()}
+        return {
+            name: None if job is None or view.is_absent(job) else job.view(view.session()) for name, job in jobs.items()
+        }
 
     def pace(views: Mapping[str, View | None]) -> str:
         if not any(one is not None and one.live for one in views.values()):
@@ -93,7 +101,7 @@ def running_several(requests: Mapping[str, Asked], views: Mapping[str, View | No
         with bar:
             ended = sum(now is not None and not now.live for now in views.values())
             shares = [now.done / now.total for now in live.values() if now.total]
-            parts.progress(int(100 * (ended + sum(shares))), 100 * len(views))
+            parts.progress(int(100 * (ended + sum(shares))), 100 * (ended + len(live)))
         if stop.button("Stop, keep what is done", key="stop", width="stretch"):
             for name in live:
                 view.leave(requests[name])

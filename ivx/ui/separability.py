@@ -33,6 +33,7 @@ LEDE = (
     "the task (keyword); the same state is then copied into a bare prompt. <b>What can be read need not act</b>: the "
     "embedded family was trained to differ in just this."
 )
+ERASURE = "erasure"
 TOP, BOTTOM = [1.1, 0.62, 1.36], [1.2, 0.95, 1.0]
 
 
@@ -87,18 +88,16 @@ def show(asked: Asked | None, p: Palette) -> None:
         return
     wanted = stages(list(asked.subjects), asked.task, asked.component, apart=asked.apart)
     requests = due(wanted)
-    erase = asked.main.erase(asked.task, asked.component)
-    if view.job(erase, compute=False) is not None:
-        requests["erasure"] = erase
+    every = {**requests, ERASURE: asked.main.erase(asked.task, asked.component)}
     _to_url(asked)
 
     def draw(views: Views) -> None:
-        if st.session_state.pop(AGAIN, False):
-            st.rerun()
-        _draw(asked, requests, views, p)
+        if st.session_state.pop(AGAIN, False) or due(wanted).keys() > requests.keys():
+            st.rerun()  # a stage may have ended since `due` was asked above
+        _draw(asked, every, views, p)
         _to_url(asked)
 
-    jobs.follow_several(requests, draw=draw)
+    jobs.follow_several(every, draw=draw, unasked=(ERASURE,))
 
 
 def _to_url(asked: Asked) -> None:
@@ -153,8 +152,8 @@ def _draw(asked: Asked, requests: Mapping[str, BaseRequest], views: Views, p: Pa
     with middle:
         wordings.probe_panel(read, asked.component, layer, asked.task, p)
     with right:
-        erased = views.get("erasure")
-        card(asked.main.erase(asked.task, asked.component), read, cells.get(asked.component, []), layer, erased, p)
+        acting = cells.get(asked.component, [])
+        card(asked.main.erase(asked.task, asked.component), read, acting, layer, views[ERASURE], p)
     figures = {"read against act": decodable.headline_print(asked, places)}
     stored_probes.foot(read, live=now.live, beside=figures)
 
@@ -163,6 +162,6 @@ def _empty(requests: Mapping[str, BaseRequest]) -> None:
     parts.head("Linear separability", "nothing asked yet")
     st.write("Every layer is probed, and the same states are patched, each beside its control; minutes on a CPU.")
     if st.button("Probe the layers", type="primary"):
-        for request in requests.values():
-            view.start(request)
+        for name in requests.keys() - {ERASURE}:
+            view.start(requests[name])
         st.rerun()

@@ -61,6 +61,8 @@ def _vectors(request: BaseRequest) -> Vectors | None:
 
 
 def _waiting(asked: Asked, requests: dict[str, BaseRequest], views: Views, p: Palette) -> None:
+    if all(now is not None and now.state == "done" for now in views.values()):
+        st.rerun()  # the last of them ended after `show` had looked
     parts.title(QUESTION, "The vectors of every checkpoint are taken first, one checkpoint after another.")
     places = [place for row in stages.rows_of(len(asked.names)) for place in row]
     for k, (name, place) in enumerate(zip(asked.names, places, strict=True)):

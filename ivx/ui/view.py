@@ -50,19 +50,19 @@ def job(request: Asked, *, compute: bool) -> Job | None:
     """
     found = worker().find(request)
     seen = st.session_state.setdefault(SEEN, set())
-    if found is None and (compute or request not in seen):
+    new, wanted = request not in seen, found is not None and found.wanted
+    if (compute and (new or not wanted)) or (new and found is None):
         found = worker().submit(request, session=session(), compute=compute)
         found.sought(SEEK_SECONDS)
-    elif found is not None and request not in seen:
+    elif found is not None and new:
         found.join(session())
     seen.add(request)
-    return None if found is None or (not compute and _is_absent(found)) else found
+    return None if found is None or is_absent(found) else found
 
 
-def _is_absent(found: Job) -> bool:
+def is_absent(found: Job) -> bool:
     """Whether a job was looked up, not there, and never begun."""
-    now = found.view()
-    return now.state == "stopped" and now.result is None
+    return not found.wanted and found.view().state == "stopped"
 
 
 def stored_run(*kinds: str) -> Any | None:

@@ -114,7 +114,7 @@ def test_move_a_layer_pick_three_wordings_and_click_a_dot(browser: Browser, app:
         page.mouse.click(*loneliest(boxes))
         page.keyboard.up("Shift")
         expect(listed).to_have_count(count, timeout=PATIENCE)
-    assert listed.all_inner_texts() == picked
+    expect(listed).to_have_text(picked, timeout=PATIENCE)
     page.wait_for_url("**lasso=**", timeout=PATIENCE)
 
     page.locator("[class*='st-key-headline-'] path[aria-label*='attn_out L5:']").first.click(timeout=PATIENCE)
@@ -127,7 +127,7 @@ def test_move_a_layer_pick_three_wordings_and_click_a_dot(browser: Browser, app:
     outlined = chart(page, "acts-").locator("path[aria-label*='selected: true'], path[stroke-width='2.2']")
     expect(outlined).to_have_count(1, timeout=PATIENCE)
     expect(page.get_by_text("Wordings, layer 5")).to_be_visible()
-    assert listed.all_inner_texts() == picked, "the same wordings, seen in another component"
+    expect(listed).to_have_text(picked, timeout=PATIENCE)  # the same wordings, seen in another component
 
     page.get_by_role("button", name="Erase what is read, patch the rest").click()
     expect(card).to_contain_text("without as much at random", timeout=LONG)
@@ -136,7 +136,7 @@ def test_move_a_layer_pick_three_wordings_and_click_a_dot(browser: Browser, app:
     ready(other)
     expect(other.locator(CARD).last).to_contain_text("attn_out.5@0~-1", timeout=PATIENCE)
     expect(other.locator(CARD).last).to_contain_text("without as much at random", timeout=PATIENCE)
-    assert other.get_by_test_id("ivx-wordings").locator("div").all_inner_texts() == picked
+    expect(other.get_by_test_id("ivx-wordings").locator("div")).to_have_text(picked, timeout=PATIENCE)
     assert page.outside == other.outside == []  # type: ignore[attr-defined]
     page.get_by_role("button", name="Export").click()
     with page.expect_download(timeout=PATIENCE) as caught:

@@ -58,7 +58,8 @@ def test_the_difference_map_and_one_cursor_for_all(browser: Browser, app: str) -
     other = opened(browser, page.url)
     complete(other)
     expect(other.get_by_text("Layer 3, :")).to_be_visible(timeout=PATIENCE)
-    assert other.locator(TABLE).first.inner_text() == page.locator(TABLE).first.inner_text()
+    told = page.locator(TABLE).first.inner_text()
+    expect(other.locator(TABLE).first).to_have_text(told, use_inner_text=True, timeout=PATIENCE)
     other.close()
     page.close()
 
@@ -70,7 +71,7 @@ def test_transplants_stand_by_receiver_and_donor(browser: Browser, app: str) -> 
     cell(page, 1, 2, 0).click()
     expect(page.get_by_text("Base’s vector, layer 2")).to_be_visible(timeout=PATIENCE)
     page.wait_for_url("**graft=2~tiny-base*", timeout=PATIENCE)
-    assert page.get_by_text(re.compile("into SFT")).count() == 1  # the card; the map says "Into SFT"
+    expect(page.get_by_text(re.compile("into SFT"))).to_have_count(1, timeout=PATIENCE)  # the card; the map says "Into"
     page.close()
 
 

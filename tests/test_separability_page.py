@@ -106,7 +106,7 @@ def test_move_a_layer_pick_three_wordings_and_click_a_dot(browser: Browser, app:
     page.mouse.up()
     listed = page.get_by_test_id("ivx-wordings").locator("div")
     expect(listed).to_have_count(3, timeout=PATIENCE)
-    picked = listed.all_inner_texts()
+    picked = listed.all_text_contents()
     assert all(len(text.split()) > 3 for text in picked)
     expect(plane.locator("circle.chosen")).to_have_count(3)
     for count in (4, 3):  # a click picks a point; with shift it is added, and let go again

@@ -66,7 +66,7 @@ def test_the_difference_map_and_one_cursor_for_all(browser: Browser, app: str) -
 
 def test_transplants_stand_by_receiver_and_donor(browser: Browser, app: str) -> None:
     page = opened(browser, f"{app}/training?checkpoints=tiny-base,tiny-sft&task=animal/colour&show=transplant")
-    expect(page.get_by_text("Into Base")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("Into Base", exact=True)).to_be_visible(timeout=PATIENCE)
     complete(page)
     cell(page, 1, 2, 0).click()
     expect(page.get_by_text("Base’s vector, layer 2")).to_be_visible(timeout=PATIENCE)

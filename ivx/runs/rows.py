@@ -23,7 +23,7 @@ from ivx.errors import IvxError
 
 RECEIPT_KEY = b"ivx"
 """Of the file's metadata: the receipt, as JSON."""
-MAX_ROWS = 2_000_000
+MAX_ROWS = 5_000_000
 MAX_GROUPS = 10_000
 MAX_BYTES = 1_000_000_000
 """Of all columns, uncompressed."""

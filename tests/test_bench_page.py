@@ -32,10 +32,10 @@ def test_a_run_its_curve_its_texts_and_its_link(browser: Browser, app: str) -> N
     box.fill("animal : otter .\n<b>hen</b>")
     box.press("Control+Enter")
     expect(page.locator(READING).nth(1)).to_contain_text("At α = 0 nothing is moved", timeout=PATIENCE)
-    expect(page.get_by_text("n = 2, share that names an answer")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("n = 2, % that name an answer")).to_be_visible(timeout=PATIENCE)
     expect(texts).to_contain_text("<b>hen</b>", timeout=PATIENCE)
     other = opened(browser, page.url)
-    expect(other.get_by_text("n = 2, share that names an answer")).to_be_visible(timeout=PATIENCE)
+    expect(other.get_by_text("n = 2, % that name an answer")).to_be_visible(timeout=PATIENCE)
     expect(other.locator(TEXTS)).to_contain_text("<b>hen</b>", timeout=PATIENCE)
     other.get_by_text("Export", exact=True).click()
     with other.expect_download() as download:

@@ -62,7 +62,8 @@ def _frame(tasks: tuple[str, ...], bold: tuple[int, ...], p: Palette, height: in
         labelFontWeight={"condition": {"test": test, "value": 700}, "value": 400},
         labelOverlap=False,
         labelLimit=84,
-        minExtent=72,
+        minExtent=76,
+        labelPadding=5,
         title=None,
     )
     across = alt.Axis(labels=False, minExtent=2, maxExtent=2, title=None)
@@ -78,7 +79,7 @@ def _frame(tasks: tuple[str, ...], bold: tuple[int, ...], p: Palette, height: in
     )
     numbers = (
         base.transform_filter("datum.text != ''")
-        .mark_text(fontSize=10)
+        .mark_text(fontSize=alt.ExprRef("clamp(bandwidth('x') / 1.8, 7, 10)"))
         .encode(
             text="text:N",
             color=alt.when(alt.datum.share > 0.55).then(alt.value(p.background)).otherwise(alt.value(p.ink)),

@@ -225,7 +225,7 @@ def column_axis(p: Palette, labels: Sequence[str], bold: int | None, mono: bool)
         labelAngle=0,
         labelExpr=f"{listed(labels)}[datum.value]",
         labelFont="Source Code Pro, monospace" if mono else "Source Sans, sans-serif",
-        labelFontSize=11.5,
+        labelFontSize=alt.ExprRef("clamp(bandwidth('x') / 4, 9, 11.5)"),
         labelColor={"condition": {"test": test, "value": p.ink}, "value": p.muted},
         labelFontWeight={"condition": {"test": test, "value": 700}, "value": 400},
         labelOverlap=True,

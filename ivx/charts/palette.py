@@ -43,7 +43,7 @@ LIGHT = Palette(
     blue="#2F6FAE",
     orange="#C2640F",
     tick="#2E7D5B",
-    flip=(-0.60, 0.78),
+    flip=(-0.66, 0.80),
     on_dark="#FFFFFF",
     on_light="#1B2430",
 )
@@ -60,7 +60,7 @@ DARK = Palette(
     blue="#6FB1EA",
     orange="#F0A552",
     tick="#6CC39B",
-    flip=(-0.60, 0.60),
+    flip=(-0.47, 0.51),
     on_dark="#14181E",
     on_light="#E6EAEF",
 )

@@ -31,7 +31,7 @@ HOW = {
 }
 ABOUT = {"add": "h + α v", "patch": "h + α (v − h)"}
 COLUMNS = [1.0, 1.0, 1.35]
-SHARE = {QUERIES: "share that follows", FREE: "share that names an answer"}
+SHARE = {QUERIES: "% that follow", FREE: "% that name an answer"}
 DEFAULT = 20
 """Free texts of the first view: with fewer than six no test could find anything."""
 NAMES = {QUERIES: "On the task’s queries", FREE: "On free text"}

@@ -17,6 +17,9 @@ from ivx.ui import parts, stages
 from ivx.ui.stages import ROW, Asked, Views, key, stage
 
 SITE = "resid_post"
+READ = "accuracy of a probe beyond that on shuffled labels"
+USED = "change in the share of samples that follow the instruction"
+ALIKE = "cosine with the vector of the stage before"
 
 
 def draw(asked: Asked, views: Views, where: tuple[int, int] | None, p: Palette) -> None:
@@ -24,13 +27,13 @@ def draw(asked: Asked, views: Views, where: tuple[int, int] | None, p: Palette) 
     read, used, alike, answers = st.columns(4, gap="medium")
     layer = None if where is None else where[0]
     with read:
-        parts.head("Can it be read?", _pending(asked, views, "separability", "probe accuracy − shuffled"))
+        parts.head("Can it be read?", _pending(asked, views, "separability", "beyond shuffled"), more=READ)
         _read(asked, views, layer, p)
     with used:
-        parts.head("Is it used?", _pending(asked, views, "effects", "change in share that follow"))
+        parts.head("Is it used?", _pending(asked, views, "effects", "more that follow"), more=USED)
         _used(asked, views, where, p)
     with alike:
-        parts.head("Is it the same vector?", _pending(asked, views, "vectors", "cosine with the stage before"))
+        parts.head("Is it the same vector?", _pending(asked, views, "vectors", "cosine"), more=ALIKE)
         _alike(asked, views, layer, p)
     with answers:
         parts.head("Does it follow?", "when told")

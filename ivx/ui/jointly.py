@@ -63,7 +63,7 @@ def draw(asked: Asked, requests: dict, views: Views, p: Palette) -> None:
         stages.stop(views, requests)
     for step, place in zip(asked.steps, places[1:], strict=True):
         with place:
-            parts.head(difference(step), "J, paired over the same samples")
+            parts.head(difference(step), "J, paired", more="difference of J over the same samples")
             if step[1] in refused:
                 parts.refusal("No difference", refused[step[1]], "Compare checkpoints of one family.")
                 continue
@@ -171,7 +171,7 @@ def _card(asked: Asked, there: dict[str, Interactions], differences: dict[str, L
         parts.head("One pair", "nothing is computed yet")
         return
     pair = next(q for result in there.values() for q in _laid(result, asked.metric).pairs if q.patch == chosen)
-    parts.head(f"Layers {pair.low} and {pair.high}", "J with 95% intervals")
+    parts.head(f"Layers {pair.low} and {pair.high}", "J, 95% intervals")
     rows = [Row(stage(name), c.j, c.low, c.high, c.control_j, c.state, colours[name]) for name, c in cells.items()]
     changed = {
         difference(step): verdict

@@ -101,7 +101,7 @@ def _measured(name: str, request: BaseRequest, now: View | None) -> str:
         return jobs.status(now) if now.total else jobs.waiting(request, now)
     what = {
         "effects": "resid_post, layer × position",
-        "separability": "probe accuracy by layer",
+        "separability": "probe accuracy",
         "interactions": "J, later layer × earlier layer",
     }
     return what[name] if now.state == "done" else f"{now.state}, {what[name]}"

@@ -153,6 +153,10 @@ def estimated(result: Interactions, metric: str, p: Palette) -> None:
     if len(points) < 3:
         return
     r = float(np.corrcoef([q.estimate for q in points], [q.exact for q in points])[0, 1])
-    verdict = "it orders them" if r > 0.7 else "the wrong way here" if r < -0.3 else "it misses them here"
-    parts.head("Estimate against exact", f"second order, r = {signed(r, 2)}: {verdict}")
+    verdict = "it orders them" if r > 0.7 else "the wrong way" if r < -0.3 else "it misses them"
+    parts.head(
+        "Estimate against exact",
+        f"r = {signed(r, 2)}: {verdict}",
+        more="correlation of the second-order estimate with J",
+    )
     st.vega_lite_chart(scatter(points, palette=p, unit="J"), theme=None, width="stretch")

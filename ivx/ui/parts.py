@@ -31,12 +31,16 @@ def title(question: str, lede: str) -> None:
     )
 
 
-def head(name: str, what: str, *, href: str = "") -> None:
-    """A panel's title, which may lead to a page of its own, and on the right what it measures."""
+def head(name: str, what: str, *, href: str = "", more: str = "") -> None:
+    """A panel’s title, which may lead to its own page, and on the right what it measures, in `more` words on hover."""
     shown = escape(name)
     if href:
         shown = f'<a href="{escape(href, quote=True)}" target="_self" title="Open its page">{shown} ›</a>'
-    st.html(f'<div class="ivx-head"><span class="name">{shown}</span><span class="what">{escape(what)}</span></div>')
+    hover = escape(more or what, quote=True)
+    st.html(
+        f'<div class="ivx-head"><span class="name">{shown}</span>'
+        f'<span class="what" title="{hover}">{escape(what)}</span></div>'
+    )
 
 
 def reading(text: str) -> None:

@@ -93,7 +93,7 @@ def _draw(asked: Asked, requests: dict, views: Views, p: Palette) -> None:
         stages.stop(views, requests)
     for step, place in zip(asked.steps, places[1:], strict=True):
         with place:
-            parts.head(difference(step), "paired over the same samples")
+            parts.head(difference(step), "paired", more="difference over the same samples")
             if step[1] in refused:
                 parts.refusal("No difference", refused[step[1]], "Compare checkpoints of one family.")
                 continue
@@ -191,7 +191,7 @@ def _card(asked: Asked, there: dict[str, Effects], maps: Maps, differences: Maps
         parts.head("One cell", "nothing is computed yet")
         return
     label = next(iter(there.values())).maps[SITE][where[1]].label
-    parts.head(f"Layer {where[0]}, {label}", "with 95% intervals")
+    parts.head(f"Layer {where[0]}, {label}", "95% intervals")
     colours = asked.colours(p)
     rows = [Row.of(stage(name), cell, colours[name]) for name, cells in maps.items() if (cell := at(cells, where))]
     changed = {

@@ -212,7 +212,7 @@ def _card(donors: list[str], maps: dict[str, list[Cell]], where: tuple[int, int]
     if where is None:
         parts.head("One vector", "nothing is computed yet")
         return
-    parts.head(f"{stage(donors[where[1]])}’s vector, layer {where[0]}", "with 95% intervals")
+    parts.head(f"{stage(donors[where[1]])}’s vector, layer {where[0]}", "95% intervals")
     rows = [
         Row.of(f"into {stage(name)}", cell, p.muted if cell.state != "ok" else p.orange if cell.value > 0 else p.blue)
         for name, cells in maps.items()

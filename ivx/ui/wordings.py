@@ -22,6 +22,7 @@ SHOWN = {"matrix": "confusion", "curve": "learning curve"}
 PICKED = re.compile(r"\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?)*")
 """What was picked, as the address bar says it: numbers of wordings, and runs of them. They are drawn the same for every
 layer and component, so that a choice is followed through all."""
+HELD = "fitted on half of the paraphrase families; the others are drawn"
 LISTED = 60
 """Wordings that are listed; the rest are counted."""
 
@@ -43,8 +44,8 @@ def plane_panel(read: Separability, component: str, layer: int, task: str) -> No
     found = {cell.layer: _dots(read, cell.layer, component, kind) for cell in read.cells(component)}
     dots = found.get(layer, [])
     share = None if layer not in found else read.projection(layer, component, kind).share
-    held = "fitted on half of the families, drawn: the others" if kind == "lda" else "all wordings"
-    parts.head(f"Wordings, layer {layer}", held + ("" if share is None else f"; {share:.0%} of the spread"))
+    held, more = ("held-out families", HELD) if kind == "lda" else ("all wordings", "")
+    parts.head(f"Wordings, layer {layer}", held + ("" if share is None else f"; {share:.0%} of the spread"), more=more)
     picked = _picked(read)
     drawn = plane(
         dots,
@@ -92,7 +93,9 @@ def probe_panel(read: Separability, component: str, layer: int, task: str, p: Pa
         parts.head("The probe", "not computed yet")
         return
     if shown == "matrix":
-        parts.head(f"Told to be, layer {layer}", "% of each task’s held-out wordings")
+        parts.head(
+            f"Told to be, layer {layer}", "% of held-out wordings", more="of each task, what the probe took them for"
+        )
         pair = _pair(read, task)
         chart = confusion(
             read.confusion(layer, component).tolist(),
@@ -103,7 +106,7 @@ def probe_panel(read: Separability, component: str, layer: int, task: str, p: Pa
             alt_text=f"Confusion matrix, {component} layer {layer}",
         )
     else:
-        parts.head(f"Learning curve, layer {layer}", "held-out accuracy; dashed: a guess")
+        parts.head(f"Learning curve, layer {layer}", "held-out accuracy", more="dashed: what a guess gets")
         steps = [
             Step(c.wordings, c.accuracy.value, c.accuracy.low, c.accuracy.high) for c in read.curve(layer, component)
         ]

@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from ivx.cli import main
+from ivx.runs import worker as workers
+from ivx.runs.store import Store
 
 ASKED = ["effects", "--task", "animal/colour", "--position", "first", "--json"]
 
@@ -119,6 +121,14 @@ def test_a_mistake_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str], 
     assert main(argv) == 2
     caught = capsys.readouterr()
     assert caught.out == "" and told in caught.err and caught.err.count("\n") == 1
+
+
+def test_an_app_that_can_have_no_store_does_not_start(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IVX_CACHE_GB", "ten")
+    monkeypatch.setattr(workers, "_worker", lambda: workers.Worker(Store()))  # else this process has one already
+    test_a_mistake_is_one_line_and_status_2(capsys, ["app"], "IVX_CACHE_GB is 'ten'")
 
 
 def test_doctor_tasks_and_checkpoints(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from ivx.runs import worker as workers
+from ivx.runs.store import Store
 from ivx.runs.worker import worker
 from ivx.ui import jobs, view
+from tests.browser import ROOT
 
 
 def separability() -> None:
@@ -71,3 +74,10 @@ def test_a_link_to_transplants_computes_the_vectors_that_are_not_stored() -> Non
     assert not page.exception and len(asked) == 4
     page.button(key="stop").click().run()
     assert all(job.wait(60) for job in worker()._jobs.values())
+
+
+def test_a_store_that_cannot_be_used_is_said_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IVX_CACHE_GB", "ten")
+    monkeypatch.setattr(workers, "_worker", lambda: workers.Worker(Store()))
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).switch_page("pages/overview.py").run()
+    assert not page.exception and any("IVX_CACHE_GB is &#x27;ten&#x27;" in part.body for part in page.get("html"))

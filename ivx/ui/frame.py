@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas  # noqa: F401  (Altair looks whether it is there, and must not find it half imported by another thread)
 import streamlit as st
 
+from ivx.errors import IvxError
 from ivx.ui import signin
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -60,7 +61,12 @@ def run() -> None:
     for key in KEPT:
         if key in st.session_state:
             st.session_state[key] = st.session_state[key]
-    page.run()
+    try:
+        page.run()
+    except IvxError as error:  # of whatever a page needs before it has a job to say it
+        from ivx.ui import parts
+
+        parts.refusal("This cannot be shown", str(error), "Mend it, and load the page again.")
     SERVED.set()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 
+from ivx.runs.worker import worker
 from ivx.ui.frame import ROOT, SERVED
 
 LOOK_SECONDS, PATIENCE = 0.05, 30.0
@@ -16,7 +17,8 @@ PAINTED_SECONDS = 2.0
 
 
 def serve(port: int) -> None:
-    """Serve the app on this machine alone, until it is interrupted."""
+    """Serve the app on this machine alone, until it is interrupted; raises `IvxError` where it can have no store."""
+    worker()
     from streamlit.web import cli
 
     threading.Thread(target=_warm, name="ivx-warm", daemon=True).start()
@@ -32,7 +34,6 @@ def _warm() -> None:
     from ivx.charts.palette import DARK, LIGHT
     from ivx.runs.glance import FIRST, glance
     from ivx.runs.live import Wake
-    from ivx.runs.worker import worker
     from ivx.tasks import catalogue
     from ivx.ui.panels import found_of, panels_of
 

@@ -140,9 +140,7 @@ def ended_badly(request: Asked, now: View) -> None:
     """Why there is no result."""
     with st.columns([1.2, 1], gap="medium")[0]:
         if now.state == "refused":
-            parts.refusal(
-                "This cannot be measured", now.message, "Choose otherwise above, or among what is under More."
-            )
+            parts.refusal("This cannot be measured", now.message, "Mend that, or choose otherwise above or under More.")
         else:
             parts.refusal("The run failed", now.message, "Run it again; if it fails again, report the trace below.")
             with st.expander("Trace"):

@@ -44,6 +44,8 @@ def draw(asked: Asked, requests: dict, views: Views, p: Palette) -> None:
     scale = scale_of([pair.value for pair in every if pair.state != "zero"])
     chosen = _chosen(maps)
     parts.title("When do layers begin to act together?", _lede(maps))
+    if not there:  # before a page of empty panels
+        stages.trouble(views, requests)
     places = [place for row in stages.rows_of(len(asked.names)) for place in row]
     for k, (name, place) in enumerate(zip(asked.names, places, strict=True)):
         with place:
@@ -70,7 +72,8 @@ def draw(asked: Asked, requests: dict, views: Views, p: Palette) -> None:
             laid = differences.get(step[1])
             _map(there.get(step[1]), laid, scale, chosen, p, name=f"difference-{step[1]}", first=place is places[1])
             parts.reading(pair_difference_reading(laid.pairs) if laid else "")
-    stages.trouble(views, requests)
+    if there:
+        stages.trouble(views, requests)
     members = [Member(name, interactions=result) for name, result in there.items()]
     stages.foot(asked, list(there.values()), "checkpoints", members, views)
     stages.to_url(asked)

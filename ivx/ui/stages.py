@@ -174,10 +174,13 @@ def trouble(views: Views, requests: Mapping[str, BaseRequest]) -> None:
     """What is missing on the page, and the ways to go on: nothing asked, stopped, refused or failed."""
     absent = [name for name, now in views.items() if now is None or now.state == "stopped"]
     bad = {name: now for name, now in views.items() if now is not None and now.state in ("refused", "failed")}
+    alike: dict[tuple[str, str, str], list[str]] = {}
     for name, now in bad.items():
         part, _, checkpoint = name.partition(" ")
+        alike.setdefault((part, now.state, now.message), []).append(checkpoint)
+    for (part, state, message), checkpoints in alike.items():
         todo = "Choose another checkpoint, task or source token above; the other panels stand."
-        parts.refusal(f"{part.capitalize()} of {checkpoint}: {now.state}", now.message, todo)
+        parts.refusal(f"{part.capitalize()} of {', '.join(checkpoints)}: {state}", message, todo)
     if absent or bad:
         label = "Run what is missing" if len(absent) < len(views) else "Run the comparison"
         st.caption(f"{len(absent) + len(bad)} of {len(views)} parts are not computed; what was done is kept.")

@@ -78,6 +78,8 @@ def _draw(asked: Asked, requests: dict, views: Views, p: Palette) -> None:
     every = [cell.value for cells in (*maps.values(), *differences.values()) for cell in cells if cell.state != "zero"]
     scale = scale_of(every)
     parts.title(QUESTIONS["effects"], _lede(asked, there, maps, where))
+    if not there:  # before a page of empty panels
+        stages.trouble(views, requests)
     for effects in there.values():
         parts.distrust(effects.receipt)
     places = [place for row in stages.rows_of(len(asked.names)) for place in row]
@@ -101,7 +103,8 @@ def _draw(asked: Asked, requests: dict, views: Views, p: Palette) -> None:
             _map(there.get(step[1]), cells, scale, where, p, name=f"difference-{step[1]}", first=place is places[1])
             parts.reading(difference_reading(cells, there[step[1]].maps[SITE]) if cells else "")
     curves.draw(asked, views, where, p)
-    stages.trouble(views, requests)
+    if there:
+        stages.trouble(views, requests)
     members = [
         Member(
             name,

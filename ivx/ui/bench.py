@@ -108,6 +108,8 @@ def _draw(request: BenchRequest, alpha: float, views: Mapping[str, View | None],
     if st.session_state["alpha"] != f"{alpha:g}" or _lines() != request.texts:
         st.rerun()  # what is clicked or typed here is seen by this fragment alone, and asks for other texts
     curve, texts = views["curve"], views["texts"]
+    if curve is not None and curve.state == "done" and texts is None:
+        st.rerun()  # it ended after `show` had looked
     bad = next((now for now in views.values() if now is not None and now.state in ("refused", "failed")), None)
     if bad is not None:
         jobs.ended_badly(request, bad)

@@ -54,7 +54,7 @@ def circuit(result: Pathways, now: View, p: Palette) -> None:
             )
         return
     curve = curves[-1]
-    parts.head("In the real model", f"{curve.unit}, others by {curve.ablation}")
+    parts.head("In the real model", curve.unit, more=f"{curve.unit}, others by {curve.ablation}")
     sizes = [Size(x.n, x.kept, x.low, x.high, x.random, x.random_low, x.random_high) for x in curve.points]
     text = f"Faithfulness of {len(sizes)} circuits of {curve.unit} beside random sets"
     chart = faithfulness_chart(sizes, unit=curve.unit, palette=p, alt_text=text)

@@ -92,6 +92,13 @@ def checkpoints_reading(overlap: Overlap) -> str:
     )
 
 
+LEFT_OUT = {
+    "mean": "What is left out writes its mean.",
+    "zero": "What is left out writes nothing.",
+    "resample": "What is left out writes another sample’s.",
+}
+
+
 def circuit_reading(curve: Curve) -> str:
     """The first circuit that random sets of its size do not reach, and the sizes where it is no better."""
     beats = [point for point in curve.points if point.low > point.random_high]
@@ -105,7 +112,7 @@ def circuit_reading(curve: Curve) -> str:
         )
     if weak:
         text += f" No better than random sets at {', '.join(map(str, weak))}."
-    return text
+    return f"{text} {LEFT_OUT[curve.ablation]}"
 
 
 def patched_reading(result: Pathways) -> str:

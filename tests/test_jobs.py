@@ -41,6 +41,8 @@ def late(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         assert all(job is not None and job.wait(60) for job in begun)
         follow(requests, **more)
 
+    fresh = workers.Worker(Store())
+    monkeypatch.setattr(workers, "_worker", lambda: fresh)  # one that has seen no request yet
     monkeypatch.setattr(view, "SEEK_SECONDS", 0.0)  # the page does not wait for the store: it sees jobs under way
     monkeypatch.setattr(jobs, "follow_several", late)
     return followed

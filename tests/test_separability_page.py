@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
+from streamlit.proto.Common_pb2 import DoubleArray
+from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
+from streamlit.testing.v1 import AppTest
 
 from ivx.analysis.separation import Estimate, ProbeCell
 from ivx.ui.readings import read_and_act
@@ -76,6 +79,31 @@ def loneliest(dots: list[dict[str, float]]) -> tuple[float, float]:
     """The centre of the dot that is farthest from any other."""
     centres = [(dot["x"] + dot["width"] / 2, dot["y"] + dot["height"] / 2) for dot in dots]
     return max(centres, key=lambda c: sorted((o[0] - c[0]) ** 2 + (o[1] - c[1]) ** 2 for o in centres)[1])
+
+
+def test_a_slider_that_is_left_behind_does_not_take_the_layer_along() -> None:
+    """A browser that has not seen a run yet still says what its slider showed before."""
+
+    def page() -> None:
+        from ivx.charts.palette import LIGHT
+        from ivx.ui import separability
+
+        separability.show(separability.controls(), LIGHT)
+
+    seen = AppTest.from_function(page, default_timeout=60)
+    seen.query_params.update({"checkpoint": "tiny-sft-period", "beside": "none", "layer": "0"})
+    seen.run()
+    for component, layer in (("attn_out", 5), ("attn_out", 3), ("resid_post", 3)):
+        before, shown = seen.slider[0].proto.id, seen.slider[0].value
+        seen.session_state["component"], seen.session_state["layer"] = component, str(layer)
+        seen.run()
+        old = WidgetState(id=before, double_array_value=DoubleArray(data=[shown]))
+        seen._run(WidgetStates(widgets=[old]))
+        assert seen.slider[0].value == layer and seen.session_state["layer"] == str(layer)
+    for layer in (6, 2):
+        standing = seen.slider[0].proto.id
+        seen.slider[0].set_value(layer).run()
+        assert seen.session_state["layer"] == str(layer) and seen.slider[0].proto.id == standing
 
 
 def test_move_a_layer_pick_three_wordings_and_click_a_dot(browser: Browser, app: str, tmp_path: Path) -> None:

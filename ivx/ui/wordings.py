@@ -23,6 +23,8 @@ PICKED = re.compile(r"\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?)*")
 """What was picked, as the address bar says it: numbers of wordings, and runs of them. They are drawn the same for every
 layer and component, so that a choice is followed through all."""
 HELD = "fitted on half of the paraphrase families; the others are drawn"
+SLIDER = "ivx.layer-slider"
+"""Session: number of the slider that stands, (component, layer) that it shows, and the layer it began with."""
 LISTED = 60
 """Wordings that are listed; the rest are counted."""
 
@@ -62,17 +64,8 @@ def plane_panel(read: Separability, component: str, layer: int, task: str) -> No
         on_pick=lambda numbers: st.session_state.update(lasso=_ranges(numbers)),
     )
     slide, which = st.columns([1.25, 1], gap="medium", vertical_alignment="center")
-    # One slider a component: that of the component left behind may still speak up once, and would take the layer along.
-    slider = f"layer-slider-{component}"
-    st.session_state[slider] = layer
-    slide.slider(
-        "Layer",
-        0,
-        read.layers - 1,
-        key=slider,
-        label_visibility="collapsed",
-        on_change=lambda: st.session_state.update(layer=str(st.session_state[slider])),
-    )
+    with slide:
+        _slider(component, layer, read.layers)
     if len(kinds) > 1:
         view.hold("plane", kinds[0], kinds)
         which.segmented_control(
@@ -84,6 +77,24 @@ def plane_panel(read: Separability, component: str, layer: int, task: str) -> No
             label_visibility="collapsed",
         )
     _list(read, picked)
+
+
+def _slider(component: str, layer: int, layers: int) -> None:
+    """The slider of the layers, whose value is the browser's alone: one set from here would be undone by what a browser
+    that has not seen it yet still says of the value before. Where anything else moves the layer or the component,
+    another slider takes its place, and the one left behind is not listened to."""
+    turn, place, start = st.session_state.get(SLIDER, (0, None, layer))
+    if place != (component, layer) or f"{SLIDER}-{turn}" not in st.session_state:
+        turn, start = turn + 1, layer
+    key = f"{SLIDER}-{turn}"
+
+    def moved() -> None:
+        if st.session_state[SLIDER][0] == turn:
+            now = st.session_state[key]
+            st.session_state.update({"layer": str(now), SLIDER: (turn, (component, now), start)})
+
+    st.session_state[SLIDER] = (turn, (component, layer), start)
+    st.slider("Layer", 0, layers - 1, start, key=key, label_visibility="collapsed", on_change=moved)
 
 
 def probe_panel(read: Separability, component: str, layer: int, task: str, p: Palette) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import sys
 import tempfile
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -23,6 +24,14 @@ from tests.browser import ARGS, chromium, serving  # noqa: E402
 
 torch.set_num_threads(1)
 frame.CHECKED = True
+
+
+@pytest.fixture(autouse=True)
+def _main() -> Iterator[None]:
+    """A page that is run in this process takes the place of `__main__`, which processes begun later would run again."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from ivx.analysis.separation import Estimate, ProbeCell
 from ivx.ui.readings import read_and_act
 from ivx.ui.subject import COLOURS, Subject, beside_at_first, others, stages
 from tests.test_browser import CARD, PATIENCE, opened
+from tests.test_jobs import separability
 from tests.test_readings import cell
 
 LONG = 3 * PATIENCE
@@ -83,14 +84,7 @@ def loneliest(dots: list[dict[str, float]]) -> tuple[float, float]:
 
 def test_a_slider_that_is_left_behind_does_not_take_the_layer_along() -> None:
     """A browser that has not seen a run yet still says what its slider showed before."""
-
-    def page() -> None:
-        from ivx.charts.palette import LIGHT
-        from ivx.ui import separability
-
-        separability.show(separability.controls(), LIGHT)
-
-    seen = AppTest.from_function(page, default_timeout=60)
+    seen = AppTest.from_function(separability, default_timeout=60)
     seen.query_params.update({"checkpoint": "tiny-sft-period", "beside": "none", "layer": "0"})
     seen.run()
     for component, layer in (("attn_out", 5), ("attn_out", 3), ("resid_post", 3)):

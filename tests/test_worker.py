@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import weakref
 from dataclasses import fields, replace
@@ -132,11 +133,18 @@ def test_equal_requests_are_one_job_and_a_stored_one_needs_no_model(
 
 
 @pytest.mark.parametrize("later", [False, True])
-def test_what_is_only_looked_up_is_computed_for_who_wants_it(store: Store, later: bool) -> None:
+def test_what_is_only_looked_up_is_computed_for_who_wants_it(
+    store: Store, later: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may = threading.Event()
+    monkeypatch.setattr(workers, "stored", lambda *asked: stored(*asked) if may.wait(20) else pytest.fail("not asked"))
     worker = Worker(store)
+    if later:
+        may.set()
     looked = worker.submit(SMALL, session="a", compute=False)
     assert not later or looked.wait(20)
     wanted = worker.submit(SMALL, session="b")
+    may.set()
     patient(wanted)
     assert (wanted is looked) is not later and not wanted.view().stored
 

@@ -21,7 +21,7 @@ NARROW = 26
 SHADES = {"probability": (4, 3, 2, 1), "change": (4, 5, 6, 7)}
 """What a grid is shaded by, and its stops of the palette from 0 to 1: blue is how sure, orange how changed."""
 DEEP = {"light": {"probability": 0.88, "change": 2.0}, "dark": {"probability": 0.63, "change": 0.68}}
-"""Shade from which a word is written in the other ink."""
+"""Shade from which a word is written in the other ink, which contrasts more from there on."""
 
 
 def lens_grid(

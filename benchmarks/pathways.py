@@ -15,7 +15,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import ivx  # noqa: E402  (the folder is not a package that is installed)
-from ivx.engine.surrogate import Surrogate  # noqa: E402
+from ivx.engine.linear.surrogate import Surrogate  # noqa: E402
 
 SAMPLES, TOKENS, ROUNDS = 16, 20, 5
 

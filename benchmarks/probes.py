@@ -16,9 +16,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ivx.analysis.probes import probe  # noqa: E402  (where this folder lies, ivx need not be installed)
-from ivx.analysis.projection import lda, pca  # noqa: E402
-from ivx.analysis.splits import Examples  # noqa: E402
+from ivx.analyses.separability.probes import probe  # noqa: E402  (where this folder lies, ivx need not be installed)
+from ivx.analyses.separability.projection import lda, pca  # noqa: E402
+from ivx.analyses.separability.splits import Examples  # noqa: E402
 
 
 def examples(tasks: int, wordings: int, families: int) -> Examples:

@@ -22,8 +22,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import models, rivals  # noqa: E402  (the folder is not a package that is installed)
-from ivx.engine import by_plan, sweep  # noqa: E402
-from ivx.engine.asked import checked  # noqa: E402
+from ivx.engine import sweep  # noqa: E402
+from ivx.engine.plan import run
+from ivx.engine.workload import checked  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results" / "sweeps.json"
 QUICK = [
@@ -79,10 +80,10 @@ def measured(
         assert (found - logits).abs().max() < 1e-3, f"{other} computes something else"
     apart = (torch.tensor(table["logit"].to_pylist()[samples:]) - logits).abs().max()
     begun = time.perf_counter()
-    made, _ = by_plan.plan_of(
+    made, _ = run.plan_of(
         model,
         checked(model, contrast=None, reference=None, **asked),
-        [by_plan.Item(i, p) for i in range(samples) for p in ("", *patches)],
+        [run.Item(i, p) for i in range(samples) for p in ("", *patches)],
     )
     planning = time.perf_counter() - begun
     return {

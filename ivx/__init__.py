@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ivx.analysis.compare import compare as compare
-    from ivx.analysis.effects import effects as effects
-    from ivx.analysis.erasure import erasure as erasure
-    from ivx.analysis.game import game as game
-    from ivx.analysis.interactions import interactions as interactions
-    from ivx.analysis.pathways import pathways as pathways
-    from ivx.analysis.scan import scan as scan
-    from ivx.analysis.separability import separability as separability
+    from ivx.analyses.effects.compute import effects as effects
+    from ivx.analyses.effects.scan import scan as scan
+    from ivx.analyses.erasure.compute import erasure as erasure
+    from ivx.analyses.game.compute import game as game
+    from ivx.analyses.interactions.compute import interactions as interactions
+    from ivx.analyses.pathways.compute import pathways as pathways
+    from ivx.analyses.separability.compute import separability as separability
     from ivx.engine.sweep import sweep as sweep
+    from ivx.jobs.compare import compare as compare
     from ivx.models.load import load as load
     from ivx.models.load import wrap as wrap
 
@@ -23,14 +23,14 @@ _PLACES = {
     "load": "ivx.models.load",
     "wrap": "ivx.models.load",
     "sweep": "ivx.engine.sweep",
-    "effects": "ivx.analysis.effects",
-    "separability": "ivx.analysis.separability",
-    "erasure": "ivx.analysis.erasure",
-    "scan": "ivx.analysis.scan",
-    "interactions": "ivx.analysis.interactions",
-    "game": "ivx.analysis.game",
-    "pathways": "ivx.analysis.pathways",
-    "compare": "ivx.analysis.compare",
+    "effects": "ivx.analyses.effects.compute",
+    "separability": "ivx.analyses.separability.compute",
+    "erasure": "ivx.analyses.erasure.compute",
+    "scan": "ivx.analyses.effects.scan",
+    "interactions": "ivx.analyses.interactions.compute",
+    "game": "ivx.analyses.game.compute",
+    "pathways": "ivx.analyses.pathways.compute",
+    "compare": "ivx.jobs.compare",
 }
 __all__ = sorted(_PLACES)
 

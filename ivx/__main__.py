@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from ivx.cli import main
+from ivx.cli.main import main
 
 sys.exit(main(sys.argv[1:]))

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ivx.analysis.flow import Pathways
+    from ivx.analyses.pathways.result import Pathways
 
 
 def add(commands: Any) -> None:
-    """Add the command to the parser of `ivx.cli`."""
-    from ivx.cli import loading
+    """Add the command to the parser of `ivx.cli.main`."""
+    from ivx.cli.main import loading
 
     asked = commands.add_parser("pathways", help="by which tokens, layers and heads an answer comes about")
     asked.add_argument("--checkpoint", required=True, help="built-in name, hub id or directory")
@@ -40,8 +40,8 @@ def add(commands: Any) -> None:
 
 
 def _pathways(asked: argparse.Namespace) -> None:
-    from ivx.cli import answered, report
-    from ivx.runs.tracing import PathwaysRequest
+    from ivx.analyses.pathways.request import PathwaysRequest
+    from ivx.cli.main import answered, report
 
     def summary(found: Pathways) -> dict[str, Any]:
         told = found.summary()

@@ -9,7 +9,7 @@ from typing import Any
 
 
 def add(commands: Any, loading: Callable[[argparse.ArgumentParser], None]) -> None:
-    """Add the commands to the parser of `ivx.cli`; `loading` adds the options that say what to load."""
+    """Add the commands to the parser of `ivx.cli.main`; `loading` adds the options that say what to load."""
     separability = commands.add_parser("separability", help="how well tasks can be told apart from states, by layer")
     separability.add_argument("--checkpoint", required=True, help="built-in name, hub id or directory")
     separability.add_argument("--tasks", default="all", help="comma-separated names or files, or all (default: all)")
@@ -48,15 +48,15 @@ def add(commands: Any, loading: Callable[[argparse.ArgumentParser], None]) -> No
 
 
 def _separability(asked: argparse.Namespace) -> None:
-    from ivx.cli import report
-    from ivx.runs.probing import SeparabilityRequest
+    from ivx.analyses.separability.request import SeparabilityRequest
+    from ivx.cli.main import report
 
     report(SeparabilityRequest, asked, summary=lambda found: found.summary(), words=_text)
 
 
 def _erasure(asked: argparse.Namespace) -> None:
-    from ivx.cli import report
-    from ivx.runs.probing import ErasureRequest
+    from ivx.analyses.separability.request import ErasureRequest
+    from ivx.cli.main import report
 
     report(ErasureRequest, asked, summary=lambda found: found.summary(asked.metric), words=_erased_text)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 
 def add(commands: Any) -> None:
-    """Add the command to the parser of `ivx.cli`."""
-    from ivx.cli import loading
+    """Add the command to the parser of `ivx.cli.main`."""
+    from ivx.cli.main import loading
 
     scan = commands.add_parser("scan", help="effect by the instruction's token that the vector is taken from")
     scan.add_argument("--checkpoint", required=True, help="built-in name, hub id or directory")
@@ -34,7 +34,7 @@ def add(commands: Any) -> None:
 
 
 def _scan(asked: argparse.Namespace) -> None:
-    from ivx.cli import report, summarise, text
-    from ivx.runs.patching import ScanRequest
+    from ivx.analyses.game.request import ScanRequest
+    from ivx.cli.main import report, summarise, text
 
     report(ScanRequest, asked, summary=lambda found: summarise(found, asked.metric), words=text)

@@ -6,13 +6,14 @@ from ivx.ui import frame
 
 frame.begin()
 
-from ivx.ui import bench, parts  # noqa: E402  (the frame comes first)
+from ivx.ui.bench import page
+from ivx.ui.kit import pieces
 
-p = parts.theme()
-asked = bench.controls()
-parts.title(
+p = pieces.theme()
+asked = page.controls()
+pieces.title(
     "How much of the vector does it take?",
     "The mean state of T_inst over all wordings of an instruction goes into prompts that were not told, at one layer "
     "and at strength α: do they follow now?",
 )
-bench.show(asked, p)
+page.show(asked, p)

@@ -6,10 +6,11 @@ from ivx.ui import frame
 
 frame.begin()
 
-from ivx.ui import checkpoints, parts  # noqa: E402  (the frame comes first)
+from ivx.ui.kit import pieces
+from ivx.ui.library import checkpoints
 
-parts.theme()
-parts.title(
+pieces.theme()
+pieces.title(
     "Can this checkpoint be trusted?",
     "Every fact that a patch relies on is proved on the checkpoint itself before it is used.",
 )

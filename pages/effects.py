@@ -6,9 +6,10 @@ from ivx.ui import frame
 
 frame.begin()
 
-from ivx.ui import effects, parts  # noqa: E402  (the frame comes first)
+from ivx.ui.effects import page
+from ivx.ui.kit import pieces
 
-p = parts.theme()
-request, metric = effects.controls()
-parts.title("Which states carry the instruction?", effects.lede(request, metric))
-effects.show(request, metric, p)
+p = pieces.theme()
+request, metric = page.controls()
+pieces.title("Which states carry the instruction?", page.lede(request, metric))
+page.show(request, metric, p)

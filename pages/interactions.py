@@ -6,9 +6,10 @@ from ivx.ui import frame
 
 frame.begin()
 
-from ivx.ui import interactions, parts  # noqa: E402  (the frame comes first)
+from ivx.ui.interactions import page
+from ivx.ui.kit import pieces
 
-p = parts.theme()
-request, what, metric = interactions.controls()
-parts.title(interactions.question(request), interactions.lede(request))
-interactions.show(request, what, metric, p)
+p = pieces.theme()
+request, what, metric = page.controls()
+pieces.title(page.question(request), page.lede(request))
+page.show(request, what, metric, p)

@@ -6,13 +6,14 @@ from ivx.ui import frame
 
 frame.begin()
 
-from ivx.ui import lens, parts  # noqa: E402  (the frame comes first)
+from ivx.ui.kit import pieces
+from ivx.ui.lens import page
 
-p = parts.theme()
-prompts = lens.controls()
-parts.title(
+p = pieces.theme()
+prompts = page.controls()
+pieces.title(
     "What does one state change?",
     "Each cell reads a layer’s stream at one token with the model’s own last norm and unembedding. <b>Click a cell of "
     "the source, then a cell of the target</b>: the state is put there, and everything later is computed anew.",
 )
-lens.show(prompts, p)
+page.show(prompts, p)

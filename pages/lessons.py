@@ -6,6 +6,7 @@ from ivx.ui import frame
 
 frame.begin()
 
-from ivx.ui import lessons, parts  # noqa: E402  (the frame comes first)
+from ivx.ui.kit import pieces
+from ivx.ui.lessons import page
 
-lessons.show(parts.theme())
+page.show(pieces.theme())

@@ -6,6 +6,7 @@ from ivx.ui import frame
 
 frame.begin()
 
-from ivx.ui import overview, parts  # noqa: E402  (the frame comes first)
+from ivx.ui.kit import pieces
+from ivx.ui.overview import page
 
-overview.show(parts.theme())
+page.show(pieces.theme())

@@ -6,13 +6,14 @@ from ivx.ui import frame
 
 frame.begin()
 
-from ivx.ui import parts, pathways  # noqa: E402  (the frame comes first)
+from ivx.ui.kit import pieces
+from ivx.ui.pathways import page
 
-p = parts.theme()
-request = pathways.controls()
-parts.title(
+p = pieces.theme()
+request = page.controls()
+pieces.title(
     "Do the two instructions take the same way?",
     "With attention, norm scales and gates held, the model is linear: the answer’s logit splits exactly over edges, "
     "each one head reading one token for another.",
 )
-pathways.show(request, p)
+page.show(request, p)

@@ -6,10 +6,11 @@ from ivx.ui import frame
 
 frame.begin()
 
-from ivx.ui import parts, runs  # noqa: E402  (the frame comes first)
+from ivx.ui.kit import pieces
+from ivx.ui.library import runs
 
-parts.theme()
-parts.title(
+pieces.theme()
+pieces.title(
     "What was computed, and does it still hold?",
     "Every result is kept with its receipt and never computed twice; open it, go on with it, replay some of its rows, "
     "or take it elsewhere.",

@@ -6,9 +6,10 @@ from ivx.ui import frame
 
 frame.begin()
 
-from ivx.ui import parts, separability  # noqa: E402  (the frame comes first)
+from ivx.ui.kit import pieces
+from ivx.ui.separability import page
 
-p = parts.theme()
-asked = separability.controls()
-parts.title("Can the instruction be read, and is what is read used?", separability.LEDE)
-separability.show(asked, p)
+p = pieces.theme()
+asked = page.controls()
+pieces.title("Can the instruction be read, and is what is read used?", page.LEDE)
+page.show(asked, p)

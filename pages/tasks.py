@@ -6,10 +6,11 @@ from ivx.ui import frame
 
 frame.begin()
 
-from ivx.ui import parts, tasks  # noqa: E402  (the frame comes first)
+from ivx.ui.kit import pieces
+from ivx.ui.library import tasks
 
-parts.theme()
-parts.title(
+pieces.theme()
+pieces.title(
     "What is asked, and what does the model see?",
     "A task is one instruction in many wordings; its contrast asks something else of the same queries.",
 )

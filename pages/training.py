@@ -6,8 +6,9 @@ from ivx.ui import frame
 
 frame.begin()
 
-from ivx.ui import parts, training  # noqa: E402  (the frame comes first)
+from ivx.ui.kit import pieces
+from ivx.ui.training import page
 
-p = parts.theme()
-asked = training.controls()
-training.show(asked, p)
+p = pieces.theme()
+asked = page.controls()
+page.show(asked, p)

@@ -28,8 +28,8 @@ import pyarrow as pa
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from ivx.runs.run import Run  # noqa: E402
-from ivx.runs.store import RUN, Store  # noqa: E402
+from ivx.store.run import Run  # noqa: E402
+from ivx.store.store import RUN, Store  # noqa: E402
 
 KEY = ("role", "site", "patch", "sample")
 LAYERS, SAMPLES = 12, 10
@@ -154,7 +154,7 @@ def sweeps(rounds: int, root: Path, chance: random.Random) -> Counter[str]:
     model, seed = ivx.load("tiny-sft"), 0
     # Children are forked from a process that has read torch and run nothing, so that each is at work within a second.
     made = multiprocessing.get_context("forkserver")
-    made.set_forkserver_preload(["ivx.analysis.effects", "ivx.models.load"])
+    made.set_forkserver_preload(["ivx.analyses.effects.compute", "ivx.models.load"])
     while done["kills"] < rounds:
         whole = ivx.effects(model, TASK, samples=SWEPT, seed=seed)
         name = whole.run_id
@@ -184,8 +184,8 @@ def sweeps(rounds: int, root: Path, chance: random.Random) -> Counter[str]:
 def sweep(root: Path, seed: int, at_work: Event) -> None:
     """Be the child: compute what the store lacks of one request."""
     import ivx
-    from ivx.runs.computing import computed
-    from ivx.runs.patching import EffectsRequest
+    from ivx.analyses.game.request import EffectsRequest
+    from ivx.jobs.compute import computed
 
     model = ivx.load("tiny-sft")
     at_work.set()

@@ -25,8 +25,8 @@ from websockets.asyncio.client import ClientConnection, connect
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from ivx.runs.shipped import is_shipped
-from ivx.runs.store import Store
+from ivx.jobs.shipped import is_shipped
+from ivx.store.store import Store
 from tests.browser import serving
 
 VIEWS = [

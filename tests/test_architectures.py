@@ -13,10 +13,11 @@ import pytest
 import torch
 
 import ivx
-from ivx.engine import by_plan, seams
 from ivx.engine.address import SITES
-from ivx.engine.proof import unfit
-from ivx.engine.way import GPU, Way
+from ivx.engine.forward import seams
+from ivx.engine.forward.device import GPU, Way
+from ivx.engine.plan import run
+from ivx.engine.plan.proof import unfit
 from ivx.errors import UnsupportedArchitecture
 from ivx.models.anatomy import ANATOMIES
 from ivx.models.model import Model
@@ -95,8 +96,8 @@ def test_float32_errs_no_more_than_twice_as_hooks_do(kind: str) -> None:
 
 
 def test_micro_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(by_plan, "way_of", lambda model: Way(chunk=5, scores=100))
-    monkeypatch.setattr(by_plan, "READ_BYTES", 1000)
+    monkeypatch.setattr(run, "way_of", lambda model: Way(chunk=5, scores=100))
+    monkeypatch.setattr(run, "READ_BYTES", 1000)
     for kind in ("olmo2", "gemma2", "phi"):
         assert apart(random_model(kind)) <= 1e-10
 
@@ -105,9 +106,7 @@ def test_micro_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     "kind", ["olmo2", "llama", "gpt2", "gemma2", "gpt_oss", "mistral", "mixtral", "phi", "cohere2"]
 )
 def test_padded_and_together_as_on_a_gpu(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        by_plan, "way_of", lambda model: replace(GPU, chunk=32, smallest=8, scores=2000, compiled=False)
-    )
+    monkeypatch.setattr(run, "way_of", lambda model: replace(GPU, chunk=32, smallest=8, scores=2000, compiled=False))
     assert apart(random_model(kind)) <= 1e-10
 
 
@@ -115,7 +114,7 @@ def test_padded_and_together_as_on_a_gpu(kind: str, monkeypatch: pytest.MonkeyPa
 def test_compiled_kernels_equal_hooks_and_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("IVX_CACHE", str(tmp_path))
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
-    monkeypatch.setattr(by_plan, "way_of", lambda model: replace(GPU, chunk=256, smallest=32))
+    monkeypatch.setattr(run, "way_of", lambda model: replace(GPU, chunk=256, smallest=32))
     model = random_model("olmo2", dtype=torch.float32)
     assert apart(model) <= 1e-4
     names = [type(module).__name__ for module, _ in seams._compiled(model)]

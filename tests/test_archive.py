@@ -25,12 +25,13 @@ import pyarrow.parquet as pq
 import pytest
 
 import ivx
-from ivx.analysis import saved
-from ivx.analysis.result import ROWS, Effects
-from ivx.cli import main
+from ivx.analyses import registry
+from ivx.analyses.effects.result import ROWS, Effects
+from ivx.archive import members, pack
+from ivx.cli.main import main
 from ivx.errors import IvxError
-from ivx.runs import archive, members, rows, sheet
-from ivx.runs.store import Store
+from ivx.formats import parquet, sheet
+from ivx.store.store import Store
 
 Parts = dict[str, Any]
 
@@ -42,7 +43,7 @@ def found() -> Effects:
 
 @pytest.fixture(scope="module")
 def packed(found: Effects) -> bytes:
-    return archive.of_result(found, metric="logprob")
+    return pack.of_result(found, metric="logprob")
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def zipped(parts: dict[str, bytes]) -> io.BytesIO:
 
 def refused(source: io.BytesIO | Path, told: str) -> None:
     with pytest.raises(IvxError, match=told) as caught:
-        archive.unpack(source)
+        pack.unpack(source)
     assert "\n" not in str(caught.value)
 
 
@@ -73,20 +74,20 @@ def refused(source: io.BytesIO | Path, told: str) -> None:
 
 
 def test_a_result_comes_back_the_same(found: Effects, packed: bytes) -> None:
-    run = archive.unpack(io.BytesIO(packed))
+    run = pack.unpack(io.BytesIO(packed))
     again = run.result
     assert again.table.equals(found.table) and again.request == found.request
     assert (again.samples, again.maps, again.layers) == (found.samples, found.maps, found.layers)
     assert again.cells("resid_post") == found.cells("resid_post")
     marks = {"imported": True, "origin": found.run_id, "run": again.run_id}
     assert run.receipt == json.loads(json.dumps(found.receipt)) | marks
-    assert packed == archive.of_result(found, metric="logprob"), "equal runs make equal archives"
+    assert packed == pack.of_result(found, metric="logprob"), "equal runs make equal archives"
     assert again.run_id != found.run_id, "an imported run never answers a request"
 
 
 def test_a_context_is_json_and_its_own_inverse(found: Effects, asked: Parts) -> None:
-    kept = json.loads(json.dumps(saved.context(found)))
-    assert saved.restored(json.loads(json.dumps(asked)), kept, found.table, found.receipt) == found
+    kept = json.loads(json.dumps(registry.context(found)))
+    assert registry.restored(json.loads(json.dumps(asked)), kept, found.table, found.receipt) == found
 
 
 def test_a_noised_result_and_a_users_own_task_come_back(tmp_path: Path) -> None:
@@ -94,7 +95,7 @@ def test_a_noised_result_and_a_users_own_task_come_back(tmp_path: Path) -> None:
     own.write_text("query,answer,contrast,instruction\npig,brown,no,name it .\ncrow,black,yes,\n")
     for task, more in (("animal/colour", {"direction": "noise", "sites": ("attn_out",)}), (str(own), {})):
         found = ivx.effects("tiny-sft", task, samples=2, position="first", **more)
-        again = archive.opened(io.BytesIO(archive.of_result(found)))
+        again = pack.opened(io.BytesIO(pack.of_result(found)))
         assert (again.request, again.samples, again.maps) == (found.request, found.samples, found.maps)
         assert again.table.equals(found.table)
 
@@ -169,7 +170,7 @@ def test_through_the_store_by_the_command_line(
     run.append(found.table)
     out = tmp_path / "run.zip"
     assert main(["export", found.run_id, "--out", str(out)]) == 2 and "is not complete" in capsys.readouterr().err
-    run.keep("context", saved.context(found))
+    run.keep("context", registry.context(found))
     run.complete(found.receipt)
     assert main(["export", found.run_id, "--out", str(out)]) == 0
     before = content(out.read_bytes())
@@ -183,7 +184,7 @@ def test_through_the_store_by_the_command_line(
 
     assert main(["export", ids[0], "--out", str(out)]) == 0
     assert content(out.read_bytes())["resid_post.svg"] == before["resid_post.svg"]
-    again = archive.unpack(out)
+    again = pack.unpack(out)
     assert (again.receipt["run"], again.receipt["origin"]) == (ids[0], found.run_id)
     capsys.readouterr()
     assert main(["runs", "--json"]) == 0
@@ -251,7 +252,7 @@ def test_links_devices_and_other_packings(packed: bytes) -> None:
 def test_a_link_in_a_folder(packed: bytes, tmp_path: Path) -> None:
     with zipfile.ZipFile(io.BytesIO(packed)) as file:
         file.extractall(tmp_path)
-    assert archive.opened(tmp_path).layers == 8
+    assert pack.opened(tmp_path).layers == 8
     (tmp_path / "elsewhere").write_bytes((tmp_path / "context.json").read_bytes())
     (tmp_path / "context.json").unlink()
     (tmp_path / "context.json").symlink_to(tmp_path / "elsewhere")
@@ -367,7 +368,7 @@ def test_a_document_that_does_not_fit(
     edit(changed)
     parts[f"{document}.json"] = json.dumps(changed).encode()
     if document == "receipt":
-        parts["rows.parquet"] = rows.parquet(found.table, changed)
+        parts["rows.parquet"] = parquet.parquet(found.table, changed)
     refused(zipped(parts), told)
 
 
@@ -379,7 +380,7 @@ def test_what_is_not_json(packed: bytes, data: bytes) -> None:
 
 
 def test_no_request_is_taken_on_trust(found: Effects, asked: Parts) -> None:
-    kept = saved.context(found)
+    kept = registry.context(found)
     for change in (
         {"samples": "6"},
         {"seed": -1},
@@ -393,7 +394,7 @@ def test_no_request_is_taken_on_trust(found: Effects, asked: Parts) -> None:
         strange = copy.deepcopy(asked)
         strange["request"].update(change)
         with pytest.raises(IvxError):
-            saved.restored(strange, kept, found.table, found.receipt)
+            registry.restored(strange, kept, found.table, found.receipt)
 
 
 # The rows
@@ -401,7 +402,7 @@ def test_no_request_is_taken_on_trust(found: Effects, asked: Parts) -> None:
 
 def with_rows(found: Effects, packed: bytes, table: pa.Table) -> io.BytesIO:
     receipt = found.receipt | {"rows": table.num_rows}
-    parts = {"rows.parquet": rows.parquet(table, receipt), "receipt.json": json.dumps(receipt).encode()}
+    parts = {"rows.parquet": parquet.parquet(table, receipt), "receipt.json": json.dumps(receipt).encode()}
     return zipped({**content(packed), **parts})
 
 
@@ -443,9 +444,9 @@ def test_rows_twice_and_rows_of_another_number(found: Effects, packed: bytes) ->
     table = found.table
     refused(with_rows(found, packed, pa.concat_tables([table, table.slice(0, 1)])), "once")
     parts = content(packed)
-    parts["rows.parquet"] = rows.parquet(table.slice(1), found.receipt)
+    parts["rows.parquet"] = parquet.parquet(table.slice(1), found.receipt)
     refused(zipped(parts), "rows, rows.parquet has")
-    parts["rows.parquet"] = rows.parquet(table, found.receipt | {"seconds": 1.0})
+    parts["rows.parquet"] = parquet.parquet(table, found.receipt | {"seconds": 1.0})
     refused(zipped(parts), "another receipt")
 
 
@@ -476,14 +477,14 @@ def of_length(n: int) -> pa.Table:
 
 def test_absurd_metadata_is_refused_unread() -> None:
     with pytest.raises(IvxError, match="claims 5,000,001 rows"):
-        rows.read(written(of_length(5_000_001)), ROWS)
+        parquet.read(written(of_length(5_000_001)), ROWS)
     with pytest.raises(IvxError, match="10,001 row groups"):
-        rows.read(written(of_length(10_001), row_group_size=1), ROWS)
+        parquet.read(written(of_length(10_001), row_group_size=1), ROWS)
     with pytest.raises(IvxError, match="claims 0 rows"):
-        rows.read(written(of_length(0)), ROWS)
+        parquet.read(written(of_length(0)), ROWS)
     for data in (b"", b"PAR1", b"PAR1\xff\xff\xff\x7fPAR1", b"PAR1" + b"\xff" * 100 + b"\x40\0\0\0PAR1"):
         with pytest.raises(IvxError, match="not readable as Parquet"):
-            rows.read(data, ROWS)
+            parquet.read(data, ROWS)
 
 
 def test_a_long_text_in_every_row_is_not_spelled_out() -> None:
@@ -494,7 +495,7 @@ def test_a_long_text_in_every_row_is_not_spelled_out() -> None:
     assert len(data) < 1_000_000
     began = time.monotonic()
     with pytest.raises(IvxError, match="a text of 1,000,000 bytes"):
-        rows.read(data, ROWS)
+        parquet.read(data, ROWS)
     assert time.monotonic() - began < 20
 
 
@@ -527,12 +528,12 @@ def test_a_list_of_many_values_in_a_small_file() -> None:
     n = 50_000_000
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(IvxError, match="50,000,000 values are claimed for 1 rows"):
-        rows.read(long_list(n, claims=n), ROWS)
+        parquet.read(long_list(n, claims=n), ROWS)
     lying = long_list(n, claims=1)
     assert len(lying) < 5_000
     with pytest.raises(IvxError, match="a list of 50,000,000 values"):
-        rows.read(lying, ROWS)
+        parquet.read(lying, ROWS)
     with pytest.raises(IvxError, match="within bounds|not readable"):
-        rows.read(lying, ROWS, memory=500_000_000)
-    assert rows.read(written(of_length(100_000)), ROWS, memory=500_000_000).num_rows == 100_000
+        parquet.read(lying, ROWS, memory=500_000_000)
+    assert parquet.read(written(of_length(100_000)), ROWS, memory=500_000_000).num_rows == 100_000
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used < 500_000, "kilobytes"

@@ -8,14 +8,14 @@ import torch
 from scipy import stats
 
 import ivx
-from ivx.analysis.bench import SHOWN, bench, bench_texts
-from ivx.analysis.benched import CONTROL, FREE, NONE, QUERIES, RANDOM, STRENGTHS, VECTOR, Point
-from ivx.analysis.statistics import share_interval
+from ivx.analyses.bench.compute import SHOWN, bench, bench_texts
+from ivx.analyses.bench.result import CONTROL, FREE, NONE, QUERIES, RANDOM, STRENGTHS, VECTOR, Point
+from ivx.analyses.texts.request import BenchRequest, BenchTextRequest
 from ivx.errors import AddressError, IvxError
-from ivx.runs.store import Store
-from ivx.runs.writing import BenchRequest, BenchTextRequest
+from ivx.stats.intervals import share_interval
+from ivx.store.store import Store
 from ivx.tasks import catalogue
-from ivx.ui.readings import bench_reading
+from ivx.ui.kit.readings import bench_reading
 from tests import oracle
 
 TASK, LAYER = "animal/colour", 3

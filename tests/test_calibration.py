@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ivx.analysis.statistics import EXACT, adjusted, mean_interval, sign_flip, signed_rank, split_half
+from ivx.stats.intervals import EXACT, adjusted, mean_interval, sign_flip, signed_rank, split_half
 
 pytestmark = pytest.mark.calibration
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import vl_convert
 
-from ivx.analysis.lensed import LensCell
+from ivx.analyses.lens.result import LensCell
 from ivx.charts import frame
 from ivx.charts.bench import strength_curve
 from ivx.charts.heatmap import Tile, heatmap, scale_of, signed

@@ -9,9 +9,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from ivx.cli import main
-from ivx.runs import worker as workers
-from ivx.runs.store import Store
+from ivx.cli.main import main
+from ivx.jobs import worker as workers
+from ivx.store.store import Store
 
 ASKED = ["effects", "--task", "animal/colour", "--position", "first", "--json"]
 

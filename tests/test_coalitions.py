@@ -7,7 +7,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from ivx.analysis import coalitions as c
+from ivx.stats import coalitions as c
 
 N = 6
 SETS = np.arange(2**N)

@@ -17,23 +17,23 @@ import torch
 from transformers import AutoTokenizer
 
 import ivx
-from ivx.analysis import compare as module
-from ivx.analysis.differences import effect_differences, interaction_differences, told
-from ivx.analysis.taken import TABLE as ROWS_OF_VECTORS
-from ivx.analysis.taken import Vectors
-from ivx.analysis.transplanted import ROWS, Transplant
-from ivx.analysis.vectors import again
-from ivx.analysis.vectors import vectors as taken
+from ivx.analyses import defaults
+from ivx.analyses.compare.differences import effect_differences, interaction_differences, told
+from ivx.analyses.compare.request import Compared, TransplantRequest, VectorsRequest
+from ivx.analyses.transplant.result import ROWS, Transplant
+from ivx.analyses.vectors.compute import again
+from ivx.analyses.vectors.compute import vectors as taken
+from ivx.analyses.vectors.result import TABLE as ROWS_OF_VECTORS
+from ivx.analyses.vectors.result import Vectors
 from ivx.charts.lines import LINES, Dot, Line, colours_of, lines
 from ivx.charts.palette import DARK, LIGHT
-from ivx.cli import main
+from ivx.cli.main import main
 from ivx.errors import Cancelled, IvxError
+from ivx.jobs import compare as module
+from ivx.jobs.compute import computed, stored
+from ivx.jobs.replay import ReplayRequest, replay
 from ivx.models.registry import EMBEDDED, families, steps
-from ivx.runs import glance
-from ivx.runs.comparing import Compared, TransplantRequest, VectorsRequest
-from ivx.runs.computing import computed, stored
-from ivx.runs.replay import ReplayRequest, replay
-from ivx.runs.store import Store
+from ivx.store.store import Store
 from tests import oracle
 from tests.random_models import random_model
 
@@ -245,7 +245,7 @@ def test_a_family_is_found_and_each_stands_against_the_stage_before() -> None:
 
 def test_what_every_page_asks_is_asked_here_too() -> None:
     asked = Compared(TASK)
-    for name, request in glance.glance(SFT, TASK).items():
+    for name, request in defaults.glance(SFT, TASK).items():
         assert asked.part(name, SFT) == request
 
 

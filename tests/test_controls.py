@@ -12,19 +12,19 @@ import torch
 from transformers import AutoTokenizer
 
 import ivx
-from ivx.analysis import saved
-from ivx.analysis.places import placed, told_columns
-from ivx.analysis.result import Effects
-from ivx.analysis.roles import variant
-from ivx.analysis.verdict import verdicts
+from ivx.analyses import registry
+from ivx.analyses.effects.result import Effects
+from ivx.analyses.game.request import EffectsRequest, ScanRequest
 from ivx.engine.address import Patch
 from ivx.errors import Cancelled, IvxError
+from ivx.jobs.compute import computed
+from ivx.jobs.replay import ReplayRequest, replay
 from ivx.models.model import Model
 from ivx.models.registry import EMBEDDED
-from ivx.runs.computing import computed
-from ivx.runs.patching import EffectsRequest, ScanRequest
-from ivx.runs.replay import ReplayRequest, replay
-from ivx.runs.store import Store
+from ivx.patching.positions import placed, told_columns
+from ivx.patching.roles import variant
+from ivx.stats.verdict import verdicts
+from ivx.store.store import Store
 from ivx.tasks import catalogue
 from ivx.tasks.samples import Sample, build
 from tests import oracle
@@ -223,9 +223,9 @@ def test_a_cut_run_with_names_goes_on_and_is_replayed(tmp_path: Path) -> None:
         again = replay(store, UNEVEN, ReplayRequest(UNEVEN.name, found.run_id, rows=40, seed=1))
         assert {row[0] for row in again.rows} >= {"effect", "random"} and again.largest < 1e-9
         asked = {"kind": request.kind, **{name: found.receipt[name] for name in ("request", "checkpoint")}}
-        told = json.loads(json.dumps([asked, saved.context(found)]))
-        back = saved.restored(*told, found.table, found.receipt)
-        assert saved.checked(back).request == request and back.maps == found.maps  # type: ignore[union-attr]
+        told = json.loads(json.dumps([asked, registry.context(found)]))
+        back = registry.restored(*told, found.table, found.receipt)
+        assert registry.checked(back).request == request and back.maps == found.maps  # type: ignore[union-attr]
         assert back.cells(request.sites[0]) == found.cells(request.sites[0])
 
 

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ivx
-from ivx.engine.asked import checked
-from ivx.engine.by_plan import Item, plan_of
-from ivx.engine.estimate import estimate
+from ivx.engine.linear.estimate import estimate
+from ivx.engine.plan.run import Item, plan_of
+from ivx.engine.workload import checked
 from ivx.errors import Cancelled
 from tests.random_models import random_model
 
@@ -118,9 +118,9 @@ def test_two_threads_on_one_model_by_plan() -> None:
 
 
 def test_running_out_of_memory_halves_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ivx.engine import by_plan
+    from ivx.engine.plan import run
 
-    real, refused = by_plan.execute, []
+    real, refused = run.execute, []
 
     def scarce(plan, *args, **kwargs):
         if len(plan.rows) > 3:
@@ -130,7 +130,7 @@ def test_running_out_of_memory_halves_and_goes_on(monkeypatch: pytest.MonkeyPatc
 
     asked = {"source": [[5, 6, 9]] * 3, "target": [[7, 8, 9]] * 3, "answer": [1] * 3, "patches": ["z.1.0@0", "z.1.1@*"]}
     whole = ivx.sweep(MODELS["olmo2"], **asked)
-    monkeypatch.setattr(by_plan, "execute", scarce)
+    monkeypatch.setattr(run, "execute", scarce)
     halved = ivx.sweep(MODELS["olmo2"], **asked)
     assert refused and halved["patch"].equals(whole["patch"])
     assert np.abs(halved["logit"].to_numpy() - whole["logit"].to_numpy()).max() < 1e-12

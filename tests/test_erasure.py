@@ -14,17 +14,17 @@ from sklearn.linear_model import LogisticRegression
 from transformers import AutoTokenizer
 
 import ivx
-from ivx.analysis.erased import ROWS, Erasure
-from ivx.analysis.erasure import fold_of, leace, random_eraser
-from ivx.cli import main
-from ivx.engine.capture import capture
-from ivx.engine.free import patched
+from ivx.analyses.erasure.compute import fold_of, leace, random_eraser
+from ivx.analyses.erasure.result import ROWS, Erasure
+from ivx.analyses.separability.request import ErasureRequest
+from ivx.cli.main import main
+from ivx.engine.hooks.capture import capture
+from ivx.engine.hooks.given import patched
 from ivx.errors import Cancelled, IvxError
+from ivx.jobs.compute import computed, stored
+from ivx.jobs.replay import ReplayRequest, replay
 from ivx.models.registry import EMBEDDED
-from ivx.runs.computing import computed, stored
-from ivx.runs.probing import ErasureRequest
-from ivx.runs.replay import ReplayRequest, replay
-from ivx.runs.store import Store
+from ivx.store.store import Store
 from tests.random_models import random_model
 from tests.test_separability import made
 

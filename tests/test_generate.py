@@ -10,7 +10,7 @@ from torch import Tensor
 
 import ivx
 from ivx.engine.address import parse
-from ivx.engine.generate import MOST_TOKENS, Push, ends, generate
+from ivx.engine.hooks.generate import MOST_TOKENS, Push, ends, generate
 from ivx.errors import AddressError, Cancelled, IvxError
 from tests import oracle
 from tests.random_models import random_model

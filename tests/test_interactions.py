@@ -10,13 +10,13 @@ import torch
 from transformers import AutoTokenizer
 
 import ivx
-from ivx.analysis.identities import ERASED, REPEATED, UNREAD, reduced
-from ivx.analysis.metrics import find
-from ivx.analysis.published import published_p
+from ivx.analyses.interactions.identities import ERASED, REPEATED, UNREAD, reduced
 from ivx.engine.address import parse
-from ivx.engine.curvature import curvature
+from ivx.engine.linear.curvature import curvature
 from ivx.errors import Cancelled, IvxError
 from ivx.models.registry import EMBEDDED
+from ivx.stats.metrics import find
+from ivx.stats.published import published_p
 from tests import oracle
 from tests.random_models import random_model
 

@@ -9,23 +9,23 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from ivx.runs import worker as workers
-from ivx.runs.store import Store
-from ivx.runs.worker import worker
-from ivx.ui import jobs, view
+from ivx.jobs import worker as workers
+from ivx.jobs.worker import worker
+from ivx.store.store import Store
+from ivx.ui.kit import progress, session
 from tests.browser import ROOT
 
 
 def separability() -> None:
     from ivx.charts.palette import LIGHT
-    from ivx.ui import separability
+    from ivx.ui.separability import page as separability
 
     separability.show(separability.controls(), LIGHT)
 
 
 def training() -> None:
     from ivx.charts.palette import LIGHT
-    from ivx.ui import training
+    from ivx.ui.training import page as training
 
     training.show(training.controls(), LIGHT)
 
@@ -33,18 +33,18 @@ def training() -> None:
 @pytest.fixture
 def late(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Whatever a page follows has ended by the time it does; the names of what was followed."""
-    follow, followed = jobs.follow_several, []
+    follow, followed = progress.follow_several, []
 
     def late(requests: Mapping[str, Any], **more: Any) -> None:
         followed.append(list(requests))
-        begun = [view.job(r, compute=True) for name, r in requests.items() if name not in more.get("unasked", ())]
+        begun = [session.job(r, compute=True) for name, r in requests.items() if name not in more.get("unasked", ())]
         assert all(job is not None and job.wait(60) for job in begun)
         follow(requests, **more)
 
     fresh = workers.Worker(Store())
     monkeypatch.setattr(workers, "_worker", lambda: fresh)  # one that has seen no request yet
-    monkeypatch.setattr(view, "SEEK_SECONDS", 0.0)  # the page does not wait for the store: it sees jobs under way
-    monkeypatch.setattr(jobs, "follow_several", late)
+    monkeypatch.setattr(session, "SEEK_SECONDS", 0.0)  # the page does not wait for the store: it sees jobs under way
+    monkeypatch.setattr(progress, "follow_several", late)
     return followed
 
 

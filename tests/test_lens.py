@@ -8,11 +8,11 @@ import torch
 from transformers import AutoTokenizer
 
 import ivx
-from ivx.analysis.lens import drop as fall
-from ivx.analysis.lens import read
+from ivx.analyses.lens.compute import drop as fall
+from ivx.analyses.lens.compute import read
 from ivx.engine.address import Spot
-from ivx.engine.generate import generate
-from ivx.engine.lens import TOP, cone, drop, lens
+from ivx.engine.hooks.generate import generate
+from ivx.engine.hooks.lens import TOP, cone, drop, lens
 from ivx.errors import AddressError, TaskError
 from ivx.models.load import load
 from ivx.tasks.samples import Encoder

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, expect
 
+from ivx.analyses.effects.result import Effects
+from ivx.analyses.interactions.result import Interactions
 from ivx.analysis.detail import rows_of
-from ivx.analysis.result import Effects
-from ivx.analysis.roles import role_of, variant
-from ivx.analysis.table import numbers
-from ivx.analysis.together import Interactions
-from ivx.runs.store import Store
-from ivx.runs.worker import Worker
-from ivx.ui import truths
-from ivx.ui.guesses import EXACT, NEAR, NOWHERE, Ask, Truth, beside, ordered, pair_key
-from ivx.ui.stories import STORIES, TOGETHER, TWINS, WHERE, Story
+from ivx.jobs.worker import Worker
+from ivx.patching.roles import role_of, variant
+from ivx.patching.table import numbers
+from ivx.store.store import Store
+from ivx.ui.lessons import answers as truths
+from ivx.ui.lessons.guesses import EXACT, NEAR, NOWHERE, Ask, Truth, beside, ordered, pair_key
+from ivx.ui.lessons.stories import STORIES, TOGETHER, TWINS, WHERE, Story
 
 PATIENCE = 120_000
 

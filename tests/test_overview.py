@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from ivx.analyses.defaults import SHIPPED, glance
+from ivx.jobs.compute import stored
+from ivx.jobs.replay import ReplayRequest, replay
+from ivx.jobs.shipped import is_shipped, shipped
 from ivx.models.load import load
 from ivx.models.registry import RUNS
-from ivx.runs.computing import stored
-from ivx.runs.glance import SHIPPED, glance
-from ivx.runs.replay import ReplayRequest, replay
-from ivx.runs.shipped import is_shipped, shipped
-from ivx.runs.store import Store
+from ivx.store.store import Store
 from tests.browser import serving
 
 PATIENCE = 120_000

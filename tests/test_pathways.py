@@ -17,24 +17,24 @@ import vl_convert
 from transformers import AutoTokenizer
 
 import ivx
-from ivx.analysis import circuits
-from ivx.analysis.drawing import drawings, name_of
-from ivx.analysis.faithfulness import curve
-from ivx.analysis.overlap import compared, jaccard, overlap
-from ivx.analysis.parts import SCHEMA, is_nothing
-from ivx.analysis.saved import checked
-from ivx.analysis.slots import Alignment, Slot, keys_of
-from ivx.analysis.swept import Asked, swept
-from ivx.cli import _parser, main
-from ivx.engine.paths import strongest
-from ivx.engine.surrogate import Surrogate
+from ivx.analyses.pathways import circuits
+from ivx.analyses.pathways.attribution import Asked, swept
+from ivx.analyses.pathways.drawing import drawings, name_of
+from ivx.analyses.pathways.faithfulness import curve
+from ivx.analyses.pathways.overlap import compared, jaccard, overlap
+from ivx.analyses.pathways.parts import SCHEMA, is_nothing
+from ivx.analyses.pathways.request import PathwaysRequest
+from ivx.analyses.pathways.slots import Alignment, Slot, keys_of
+from ivx.analyses.registry import checked
+from ivx.archive.pack import keep, of_result, unpack
+from ivx.cli.main import _parser, main
+from ivx.engine.linear.paths import strongest
+from ivx.engine.linear.surrogate import Surrogate
 from ivx.errors import AddressError, Cancelled, IvxError, TaskError
+from ivx.jobs.compute import computed, result_of, stored
+from ivx.jobs.replay import ReplayRequest, replay
 from ivx.models.registry import EMBEDDED
-from ivx.runs.archive import keep, of_result, unpack
-from ivx.runs.computing import computed, result_of, stored
-from ivx.runs.replay import ReplayRequest, replay
-from ivx.runs.store import Store
-from ivx.runs.tracing import PathwaysRequest
+from ivx.store.store import Store
 from ivx.tasks import catalogue
 from ivx.tasks.samples import build
 from tests.random_models import random_model
@@ -426,7 +426,7 @@ def test_on_the_command_line(capsys) -> None:
 
 
 def test_what_is_written_to_compute_it_again_is_that_request() -> None:
-    from ivx.ui.exports import in_python, in_shell
+    from ivx.ui.kit.exports import in_python, in_shell
 
     request = PathwaysRequest("tiny-sft", "animal/colour", wording=0, published=True, traced=1, of="logit")
     told = _parser().parse_args(shlex.split(in_shell(request, "logit"))[3:])
@@ -446,7 +446,7 @@ def test_batches_change_nothing(model, monkeypatch: pytest.MonkeyPatch) -> None:
         Alignment.of(rows, model.tokenizer, told=True),
     )
     whole = swept(model, asked, beat=lambda n: None)
-    monkeypatch.setattr("ivx.analysis.swept.rows_within", lambda *_: 1)
+    monkeypatch.setattr("ivx.analyses.pathways.attribution.rows_within", lambda *_: 1)
     assert swept(model, asked, beat=lambda n: None).edges == pytest.approx(whole.edges, abs=1e-10)
 
 

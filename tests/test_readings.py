@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from ivx.analyses.effects.result import Cell
 from ivx.analysis.maps import Column
-from ivx.analysis.result import Cell
-from ivx.analysis.verdict import Against, Verdict
 from ivx.charts.pairs import STRICT, Pair
-from ivx.ui.readings import pair_reading, reading, split_reading, unbeaten
+from ivx.stats.verdict import Against, Verdict
+from ivx.ui.kit.readings import pair_reading, reading, split_reading, unbeaten
 
 COLUMNS = (Column("animal", 0), Column("<b>", 1))
 

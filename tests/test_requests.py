@@ -7,12 +7,12 @@ from dataclasses import fields, replace
 import pytest
 
 import ivx
+from ivx.analyses.compare.request import TransplantRequest, VectorsRequest
+from ivx.analyses.game.request import EffectsRequest, GameRequest, InteractionsRequest, ScanRequest
+from ivx.analyses.pathways.request import PathwaysRequest
+from ivx.analyses.separability.request import ErasureRequest, SeparabilityRequest
 from ivx.errors import IvxError
-from ivx.runs.comparing import TransplantRequest, VectorsRequest
-from ivx.runs.patching import EffectsRequest, GameRequest, InteractionsRequest, ScanRequest
-from ivx.runs.probing import ErasureRequest, SeparabilityRequest
-from ivx.runs.request import BaseRequest
-from ivx.runs.tracing import PathwaysRequest
+from ivx.request import BaseRequest
 
 CHANGED = {
     "against": "animal/colour",

@@ -21,21 +21,21 @@ from sklearn.svm import SVC
 from transformers import AutoTokenizer
 
 import ivx
-from ivx.analysis import probes, projection
-from ivx.analysis.compact import coordinates
-from ivx.analysis.probes import NotConverged, bag_of_words, probe
-from ivx.analysis.saved import context, restored
-from ivx.analysis.separation import WORDS, Separability
-from ivx.analysis.splits import Examples, Split
-from ivx.analysis.statistics import repeated_interval
-from ivx.cli import main
-from ivx.engine.capture import capture
+from ivx.analyses.registry import context, restored
+from ivx.analyses.separability import probes, projection
+from ivx.analyses.separability.coordinates import coordinates
+from ivx.analyses.separability.probes import NotConverged, bag_of_words, probe
+from ivx.analyses.separability.request import SeparabilityRequest
+from ivx.analyses.separability.result import WORDS, Separability
+from ivx.analyses.separability.splits import Examples, Split
+from ivx.cli.main import main
+from ivx.engine.hooks.capture import capture
 from ivx.errors import AddressError, Cancelled, IvxError, TaskError
+from ivx.jobs.compute import computed, stored
+from ivx.jobs.replay import ReplayRequest, replay
 from ivx.models.registry import EMBEDDED
-from ivx.runs.computing import computed, stored
-from ivx.runs.probing import SeparabilityRequest
-from ivx.runs.replay import ReplayRequest, replay
-from ivx.runs.store import Store
+from ivx.stats.intervals import repeated_interval
+from ivx.store.store import Store
 from tests import oracle
 from tests.random_models import random_model
 
@@ -110,7 +110,7 @@ def test_capture_refuses_in_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path
         capture(model, [[1, 2, 3], [1, 2]], sites=("z",), positions=[2, 2])
     with pytest.raises(IvxError, match="give a folder"):
         capture(model, [[1, 2, 3]] * 100, sites=SITES, memory_gb=1e-6)
-    monkeypatch.setattr("ivx.engine.capture.DISK_FLOOR", 10**18)
+    monkeypatch.setattr("ivx.engine.hooks.capture.DISK_FLOOR", 10**18)
     with pytest.raises(IvxError, match="of the disk at"):
         capture(model, [[1, 2, 3]], sites=SITES, folder=tmp_path)
     with pytest.raises(AddressError, match="resid_mid"):
@@ -418,7 +418,7 @@ def test_a_large_capture_lies_in_files_that_go_again(
 ) -> None:
     kept = ivx.separability(model, FEW, **ASKED)
     monkeypatch.setenv("IVX_CACHE", str(tmp_path))
-    monkeypatch.setattr("ivx.analysis.separability.SMALL", 0)
+    monkeypatch.setattr("ivx.analyses.separability.compute.SMALL", 0)
     mapped = ivx.separability(model, FEW, **ASKED)
     assert mapped.table.equals(kept.table) and not list((tmp_path / "states").iterdir())
 

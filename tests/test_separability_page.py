@@ -12,9 +12,9 @@ from streamlit.proto.Common_pb2 import DoubleArray
 from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
 from streamlit.testing.v1 import AppTest
 
-from ivx.analysis.separation import Estimate, ProbeCell
-from ivx.ui.readings import read_and_act
-from ivx.ui.subject import COLOURS, Subject, beside_at_first, others, stages
+from ivx.analyses.separability.result import Estimate, ProbeCell
+from ivx.ui.kit.readings import read_and_act
+from ivx.ui.separability.subject import COLOURS, Subject, beside_at_first, others, stages
 from tests.test_browser import CARD, PATIENCE, opened
 from tests.test_jobs import separability
 from tests.test_readings import cell

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ivx.analysis.statistics import EXACT, FLIPS, adjusted, mean_interval, sign_flip, signed_rank, split_half
+from ivx.stats.intervals import EXACT, FLIPS, adjusted, mean_interval, sign_flip, signed_rank, split_half
 
 DRAW = np.random.default_rng(0)
 

@@ -24,12 +24,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ivx.errors import IvxError
-from ivx.runs import documents, files, locks, shards
-from ivx.runs.aside import Aside
-from ivx.runs.disk import InlineDisk
-from ivx.runs.files import Damaged
-from ivx.runs.run import Run
-from ivx.runs.store import Store
+from ivx.store import documents, files, locks, shards
+from ivx.store.disk import InlineDisk
+from ivx.store.files import Damaged
+from ivx.store.quarantine import Aside
+from ivx.store.run import Run
+from ivx.store.store import Store
 from tests import chaos
 
 A, B, C, D = (digit * 12 for digit in "abcd")
@@ -780,7 +780,7 @@ def test_to_ask_for_the_state_keeps_nobody_from_the_lock(root: Path) -> None:
 
 def test_a_killed_process_lets_go(root: Path) -> None:
     held = (
-        "import sys, time; from pathlib import Path; from ivx.runs.store import Store\n"
+        "import sys, time; from pathlib import Path; from ivx.store.store import Store\n"
         f"with Store(Path({str(root)!r})).begin({A!r}, asked={{}}).lock() as mine:\n"
         "    print(mine, flush=True)\n"
         "    time.sleep(60)\n"

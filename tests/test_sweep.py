@@ -10,7 +10,7 @@ import torch
 
 import ivx
 from ivx.engine.address import parse
-from ivx.engine.drawn import draw_of, drawn
+from ivx.engine.draws import draw_of, drawn
 from ivx.errors import AddressError, Cancelled, IvxError
 from tests import oracle
 from tests.random_models import random_model

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 import ivx
-from ivx.analysis.texts import texts
+from ivx.analyses.game.request import EffectsRequest, GameRequest, InteractionsRequest
+from ivx.analyses.texts.compute import texts
+from ivx.analyses.texts.request import TextRequest
 from ivx.errors import IvxError
-from ivx.runs.patching import EffectsRequest, GameRequest, InteractionsRequest
-from ivx.runs.request import Request
-from ivx.runs.store import Store
-from ivx.runs.writing import TextRequest
+from ivx.request import Request
+from ivx.store.store import Store
 
 
 @pytest.fixture(scope="module")

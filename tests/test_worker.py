@@ -13,19 +13,19 @@ import pyarrow as pa
 import pytest
 
 import ivx
-from ivx.analysis.result import Effects
+from ivx import request as requests
+from ivx.analyses.effects.result import Effects
+from ivx.analyses.game.request import EffectsRequest, InteractionsRequest
 from ivx.errors import Cancelled
+from ivx.jobs import worker as workers
+from ivx.jobs.compute import Busy, computed, stored
+from ivx.jobs.job import Job
+from ivx.jobs.queue import HALF_LIFE, QUANTUM, Queue
+from ivx.jobs.worker import Worker
 from ivx.models.load import load
-from ivx.runs import request as requests
-from ivx.runs import worker as workers
-from ivx.runs.computing import Busy, computed, stored
-from ivx.runs.job import Job
 from ivx.runs.live import Wake
-from ivx.runs.patching import EffectsRequest, InteractionsRequest
-from ivx.runs.queue import HALF_LIFE, QUANTUM, Queue
-from ivx.runs.run import KEY
-from ivx.runs.store import Store
-from ivx.runs.worker import Worker
+from ivx.store.run import KEY
+from ivx.store.store import Store
 from ivx.tasks import catalogue
 
 SMALL = EffectsRequest("tiny-sft", "animal/colour", samples=4)
@@ -185,7 +185,7 @@ def test_who_leaves_stops_nobody_else(store: Store) -> None:
 
 def test_a_small_request_passes_a_long_one_which_then_goes_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "RELOADS", 0)
-    monkeypatch.setattr("ivx.runs.queue.QUANTUM", 0.05)
+    monkeypatch.setattr("ivx.jobs.queue.QUANTUM", 0.05)
     worker = Worker(store)
     long = worker.submit(replace(LARGE, samples=100, sites=("resid_post", "z", "attn_out", "mlp_out")), session="a")
     while not long.view().done:

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ivx.analysis.metrics import find
-from ivx.analysis.table import numbers
+from ivx.patching.table import numbers
+from ivx.stats.metrics import find
 from ivx.tasks.samples import Samples
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ivx.analysis.places import QUERY, position_of, shown, told_columns
-from ivx.analysis.places import Column as Column
+from ivx.analyses.game.request import EffectsRequest, ScanRequest
 from ivx.engine.address import ABLATIONS
 from ivx.errors import IvxError
-from ivx.runs.patching import EffectsRequest, ScanRequest
+from ivx.patching.positions import QUERY, position_of, shown, told_columns
+from ivx.patching.positions import Column as Column
 from ivx.tasks.samples import Sample, Samples
 
 if TYPE_CHECKING:

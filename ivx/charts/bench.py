@@ -8,7 +8,7 @@ from typing import Any
 
 import altair as alt
 
-from ivx.analysis.benched import CONTROL, RANDOM, VECTOR, Point
+from ivx.analyses.bench.result import CONTROL, RANDOM, VECTOR, Point
 from ivx.charts.frame import framed, spec_of
 from ivx.charts.palette import Palette
 

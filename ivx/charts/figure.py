@@ -13,9 +13,9 @@ from ivx.charts.heatmap import Tile, heatmap, scale_of, signed
 from ivx.charts.palette import LIGHT
 
 if TYPE_CHECKING:
+    from ivx.analyses.effects.result import Cell
     from ivx.analysis.maps import Column
-    from ivx.analysis.metrics import Metric
-    from ivx.analysis.result import Cell
+    from ivx.stats.metrics import Metric
 
 COLUMN = 70
 """Width of a printed map's column."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import altair as alt
 
-from ivx.analysis.lensed import LensCell
+from ivx.analyses.lens.result import LensCell
 from ivx.charts.frame import CROWDED, framed, layer_axis, spec_of
 from ivx.charts.heatmap import column_axis
 from ivx.charts.palette import Palette

@@ -5,7 +5,7 @@
 
 `*` is every position; positions count from 0, or from the end when negative. Without `~` the source's state at the
 same position is taken (a negative position counts from the end of either run). `=zero` and `=mean` ablate instead, the
-mean over samples; `=random` writes a random vector of the norm of the state that would be taken (`ivx.engine.drawn`).
+mean over samples; `=random` writes a random vector of the norm of the state that would be taken (`ivx.engine.draws`).
 In a set later patches overwrite earlier ones that write the same place.
 """
 

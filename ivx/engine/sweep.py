@@ -17,10 +17,11 @@ import pyarrow.compute as pc
 import torch
 from torch import nn
 
-from ivx.engine import by_hooks, by_plan
-from ivx.engine.asked import Asked, Places, Prompts, checked
-from ivx.engine.proof import unfit
+from ivx.engine.hooks import run as by_hooks
+from ivx.engine.plan import run as by_plan
+from ivx.engine.plan.proof import unfit
 from ivx.engine.schema import SCHEMA
+from ivx.engine.workload import Asked, Places, Prompts, checked
 from ivx.errors import IvxError
 from ivx.models.memory import free_bytes
 from ivx.models.model import Model

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ivx.models.model import Model
-    from ivx.runs.store import Store
+    from ivx.store.store import Store
 
 
 @dataclass(frozen=True)

@@ -49,12 +49,12 @@ def _train(asked: argparse.Namespace) -> int:
 
 def _runs(_: argparse.Namespace) -> int:
     """Compute what comes with ivx and is not there yet; what is there and no longer asked for goes."""
+    from ivx.jobs.compute import computed
+    from ivx.jobs.shipped import is_shipped, ship, shipped
     from ivx.models.fingerprint import of_directory
     from ivx.models.load import load
     from ivx.models.registry import embedded
-    from ivx.runs.computing import computed
-    from ivx.runs.shipped import is_shipped, ship, shipped
-    from ivx.runs.store import Store
+    from ivx.store.store import Store
 
     wanted = {}
     for request in shipped():

@@ -12,7 +12,7 @@ from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ivx.engine.hooks import read
+from ivx.engine.hooks.sites import read
 from ivx.engine.sweep import sweep
 from ivx.models.load import load
 from ivx.models.model import Model

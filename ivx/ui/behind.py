@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
-from ivx.ui import exports
+from ivx.ui.kit import exports
 
 
 class Cell(NamedTuple):

@@ -64,9 +64,9 @@ def run() -> None:
     try:
         page.run()
     except IvxError as error:  # of whatever a page needs before it has a job to say it
-        from ivx.ui import parts
+        from ivx.ui.kit import pieces
 
-        parts.refusal("This cannot be shown", str(error), "Mend it, and load the page again.")
+        pieces.refusal("This cannot be shown", str(error), "Mend it, and load the page again.")
     SERVED.set()
 
 

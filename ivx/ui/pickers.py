@@ -5,18 +5,18 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from ivx.analysis.metrics import METRICS
 from ivx.models.registry import embedded
+from ivx.stats.metrics import METRICS
 from ivx.tasks import catalogue
-from ivx.ui import view
+from ivx.ui.kit import session
 
 SHOWN_METRICS = ("contrast", "logit", "logprob", "followed", "kl")
 
 
 def checkpoint(place: DeltaGenerator) -> str:
     """The checkpoint: side by side while they are few."""
-    names = view.checkpoints()
-    view.hold("checkpoint", "tiny-sft" if "tiny-sft" in names else names[0], names)
+    names = session.checkpoints()
+    session.hold("checkpoint", "tiny-sft" if "tiny-sft" in names else names[0], names)
     with place:
         if len(names) <= 4:
             chosen = st.segmented_control(
@@ -30,22 +30,22 @@ def checkpoint(place: DeltaGenerator) -> str:
 def checkpoint_and_task(one: DeltaGenerator, two: DeltaGenerator) -> tuple[str, str]:
     """The checkpoint in one place, its task in another."""
     name = checkpoint(one)
-    tasks = list(catalogue.tasks(view.collection_of(name)))
-    tasks += [path for _, path in st.session_state.get(view.FILES, [])]
-    view.hold("task", "animal/colour", tasks)
+    tasks = list(catalogue.tasks(session.collection_of(name)))
+    tasks += [path for _, path in st.session_state.get(session.FILES, [])]
+    session.hold("task", "animal/colour", tasks)
     task = str(two.selectbox("Task (answer / contrast)", tasks, key="task", format_func=task_name))
     return name, task
 
 
 def metric(place: DeltaGenerator) -> str:
     """The metric that is shown; a view, which never runs the model."""
-    view.hold("metric", "contrast", SHOWN_METRICS)
+    session.hold("metric", "contrast", SHOWN_METRICS)
     return str(place.selectbox("Metric", SHOWN_METRICS, key="metric", format_func=lambda m: METRICS[m].label))
 
 
 def metric_now() -> str:
     """The metric of this view, on a page that offers no choice of it."""
-    return view.from_url("metric", "contrast", SHOWN_METRICS)
+    return session.from_url("metric", "contrast", SHOWN_METRICS)
 
 
 def short(name: str) -> str:
@@ -56,7 +56,7 @@ def short(name: str) -> str:
 
 def task_name(task: str) -> str:
     """A task as the pickers show it: its queries, what is asked, and the contrast."""
-    own = dict((path, shown) for shown, path in st.session_state.get(view.FILES, []))
+    own = dict((path, shown) for shown, path in st.session_state.get(session.FILES, []))
     if task in own:
         return own[task]
     domain, _, asked = task.partition("/")

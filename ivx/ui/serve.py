@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 
-from ivx.runs.worker import worker
+from ivx.jobs.worker import worker
 from ivx.ui.frame import ROOT, SERVED
 
 LOOK_SECONDS, PATIENCE = 0.05, 30.0
@@ -31,11 +31,11 @@ def _warm() -> None:
 
     while not runtime.exists():
         time.sleep(LOOK_SECONDS)
+    from ivx.analyses.defaults import FIRST, glance
     from ivx.charts.palette import DARK, LIGHT
-    from ivx.runs.glance import FIRST, glance
     from ivx.runs.live import Wake
     from ivx.tasks import catalogue
-    from ivx.ui.panels import found_of, panels_of
+    from ivx.ui.overview.panels import found_of, panels_of
 
     jobs = [worker().submit(request, session="ivx-warm", compute=False) for request in glance(*FIRST).values()]
     if all(job.wait(PATIENCE) and job.view().result is not None for job in jobs):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from ivx.ui import parts
+from ivx.ui.kit import pieces
 
 
 def required(*, styled: Callable[[], None]) -> None:
@@ -28,8 +28,8 @@ def required(*, styled: Callable[[], None]) -> None:
         return
     if not st.user.get("is_logged_in"):
         styled()
-        parts.theme()
-        parts.title(
+        pieces.theme()
+        pieces.title(
             "This server asks who you are",
             "You sign in with the provider that its owner chose, and come back to this page; ivx sees no password.",
         )

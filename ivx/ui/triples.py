@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ivx.analysis.together import Interactions
+from ivx.analyses.interactions.result import Interactions
 from ivx.charts.heatmap import signed
-from ivx.ui import parts
-from ivx.ui.evidence import SHORT, interval, shown_p
-from ivx.ui.readings import SAID
+from ivx.ui.kit import pieces
+from ivx.ui.kit.evidence import SHORT, interval, shown_p
+from ivx.ui.kit.readings import SAID
 
 
 def show(result: Interactions, metric: str) -> None:
@@ -16,13 +16,13 @@ def show(result: Interactions, metric: str) -> None:
     cells, against = result.triples(metric), result.against(metric)
     ran = sorted((c for c in cells if not c.degenerate), key=lambda c: -abs(c.j))
     label = {player.address: player.label for player in result.players}
-    parts.head("Three together", "J(a, b, c) = f(abc) − f(ab) − f(ac) − f(bc) + f(a) + f(b) + f(c)")
+    pieces.head("Three together", "J(a, b, c) = f(abc) − f(ab) − f(ac) − f(bc) + f(a) + f(b) + f(c)")
     found = [c for c in ran if c.state == "ok"]
     top = (
         f" Strongest: <b>{', '.join(label[a] for a in found[0].players)}, {signed(found[0].j, 2)}</b>." if found else ""
     )
     free = len(cells) - len(ran)
-    parts.reading(
+    pieces.reading(
         f"<b>{len(found)} of {len(ran)}</b> triples interact beyond their pairs and beyond the controls.{top}"
         + (f" {free} more follow from smaller sets and were not run." if free else "")
     )

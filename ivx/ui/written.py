@@ -8,10 +8,10 @@ from typing import Any
 
 import streamlit as st
 
+from ivx.analyses.texts.request import TextRequest
+from ivx.jobs.job import View
 from ivx.models.registry import embedded
-from ivx.runs.job import View
-from ivx.runs.writing import TextRequest
-from ivx.ui import view
+from ivx.ui.kit import session
 
 TOKENS = 6
 """The most that is written."""
@@ -29,21 +29,21 @@ def show(result: Any, patch: str, detail: Sequence[dict[str, Any]]) -> None:
     """
     ranked = sorted(range(len(detail)), key=lambda k: -detail[k]["effect"])
     request = TextRequest.for_cell(result.request, patch, (ranked[0], ranked[-1]), tokens=TOKENS)
-    job = view.job(request, compute=embedded(request.checkpoint) is not None)
+    job = session.job(request, compute=embedded(request.checkpoint) is not None)
     if job is None:
         if st.button("Write the text with and without the patch", type="tertiary"):
-            view.start(request)
+            session.start(request)
             st.rerun()
         return
-    live = job.view(view.session()).live
+    live = job.view(session.session()).live
 
     def look() -> None:
-        now = job.view(view.session())
+        now = job.view(session.session())
         if live and not now.live:
             st.rerun()  # the whole page once more, without the timer
         _draw(now)
 
-    st.fragment(look, run_every=view.tick() if live else None)()
+    st.fragment(look, run_every=session.tick() if live else None)()
 
 
 def _draw(now: View) -> None:

@@ -1,0 +1,111 @@
+"""What is asked to compare checkpoints: an instruction's vectors, and what they do in another checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar
+
+from ivx.analyses import defaults
+from ivx.analyses.game.request import EffectsRequest, InteractionsRequest
+from ivx.analyses.separability.request import SeparabilityRequest
+from ivx.errors import IvxError
+from ivx.request import BaseRequest, InstructionRequest, Request, check_sites
+
+
+@dataclass(frozen=True)
+class VectorsRequest(InstructionRequest):
+    """The states of an instruction's source token in every layer, sample by sample.
+
+    Attributes:
+        component: site that they are taken from; not `z`.
+    """
+
+    kind: ClassVar[str] = "vectors"
+    component: str = "resid_post"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_sites((self.component,))
+        if self.component == "z":
+            raise IvxError("vectors are whole states: choose a site other than z, such as attn_out")
+
+
+@dataclass(frozen=True)
+class TransplantRequest(Request):
+    """What another checkpoint's vectors do in this one, written at one token of the bare prompt, layer by layer.
+
+    Attributes:
+        vectors: run id of the vectors, which names the checkpoint that they come from by its weights.
+        matched: give each vector the norm of this checkpoint's own at the same layer.
+    """
+
+    kind: ClassVar[str] = "transplant"
+    _: KW_ONLY
+    vectors: str
+    matched: bool = False
+
+
+PARTS = ("effects", "separability", "interactions", "vectors")
+"""What is measured of each checkpoint, every part a run of its own."""
+FEWEST, MOST = 2, 6
+"""Checkpoints of a comparison."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What every checkpoint of a comparison is asked; by default what all pages ask at first sight, to share runs.
+
+    Attributes:
+        task, against, source_token, target_format, samples, seed: as of the requests.
+        position: where vectors are patched, alone, in pairs, and when they are transplanted.
+        pair_samples: of the interactions, which need more.
+        tasks: that probes tell apart.
+        wordings: of each of them.
+    """
+
+    task: str
+    _: KW_ONLY
+    against: str | None = None
+    source_token: str = "t_inst"
+    position: str = "first"
+    target_format: str = "prompt"
+    samples: int = defaults.SAMPLES
+    pair_samples: int = defaults.PAIR_SAMPLES
+    tasks: tuple[str, ...] = ("all",)
+    wordings: int = defaults.WORDINGS
+    seed: int = 0
+
+    def part(self, name: str, checkpoint: str, **loading: Any) -> BaseRequest:
+        """The request of one part on one checkpoint; `loading` are dtype, device and adapter."""
+        if name == "separability":
+            tasks = defaults.apart(self.task) if self.tasks == ("all",) else self.tasks
+            probed = {"wordings": self.wordings, "repeats": defaults.REPEATS, "seed": self.seed}
+            return SeparabilityRequest(checkpoint, tasks, **probed, **loading)  # type: ignore[arg-type]
+        asked: dict[str, Any] = {
+            name: getattr(self, name) for name in ("against", "source_token", "target_format", "samples", "seed")
+        }
+        if name == "effects":
+            sites = EffectsRequest.sites
+            alike = defaults.is_alone(self.task, checkpoint)
+            controls = defaults.controls_of("denoise", sites, "all", alike=alike)
+            return EffectsRequest(checkpoint, self.task, sites=sites, controls=controls, **asked, **loading)
+        if name == "vectors":
+            return VectorsRequest(checkpoint, self.task, **asked, **loading)
+        asked |= {"samples": self.pair_samples, "position": self.position}
+        return InteractionsRequest(checkpoint, self.task, **asked, **loading)
+
+    def transplant(self, checkpoint: str, vectors: str, *, matched: bool = False, **loading: Any) -> TransplantRequest:
+        """The request of a run of vectors patched into a checkpoint."""
+        return TransplantRequest(
+            checkpoint,
+            self.task,
+            vectors=vectors,
+            matched=matched,
+            against=self.against,
+            source_token=self.source_token,
+            position=self.position,
+            target_format=self.target_format,
+            samples=self.samples,
+            seed=self.seed,
+            **loading,
+        )

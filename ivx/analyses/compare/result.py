@@ -1,0 +1,260 @@
+"""A comparison: checkpoints in a row, seen through the results of their parts. Nothing here runs a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from ivx.analyses.compare.differences import Told, effect_differences, interaction_differences, told
+from ivx.analyses.compare.request import Compared
+from ivx.analyses.effects.result import Cell, Effects
+from ivx.analyses.interactions.result import Interactions
+from ivx.analyses.separability.result import WORDS, Separability
+from ivx.analyses.transplant.result import Transplant
+from ivx.analyses.transplant.result import told as as_told
+from ivx.analyses.vectors.result import Alike, Vectors
+from ivx.charts.heatmap import scale_of
+from ivx.errors import IvxError
+from ivx.models.registry import steps
+from ivx.stats.metrics import find
+
+if TYPE_CHECKING:
+    import altair as alt
+
+SITE = "resid_post"
+TABLE = pa.schema(
+    [
+        ("what", pa.string()),
+        ("checkpoint", pa.string()),
+        ("before", pa.string()),
+        ("metric", pa.string()),
+        ("layer", pa.int32()),
+        ("place", pa.string()),
+        ("value", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("p", pa.float64()),
+        ("control", pa.float64()),
+        ("p_control", pa.float64()),
+        ("state", pa.string()),
+        ("n", pa.int32()),
+    ]
+)
+"""One row per number of a comparison. `what` is effect, difference, separability, interaction, interaction difference,
+cosine, own cosine, norm or transplant; `before` is the earlier checkpoint, or the donor; `place` is a patch address, or
+the component probed."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One checkpoint and the results of its parts; None where a part was not asked for."""
+
+    name: str
+    effects: Effects | None = None
+    separability: Separability | None = None
+    interactions: Interactions | None = None
+    vectors: Vectors | None = None
+
+    @property
+    def told(self) -> Told | None:
+        """What it does when it is told; its effects know."""
+        return None if self.effects is None else told(self.effects, self.vectors)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Checkpoints in a row, and what they were asked; `transplants` by (donor, receiver)."""
+
+    asked: Compared
+    members: tuple[Member, ...]
+    transplants: Mapping[tuple[str, str], Transplant] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The checkpoints, in their order."""
+        return tuple(member.name for member in self.members)
+
+    @property
+    def steps(self) -> tuple[tuple[Member, Member], ...]:
+        """The pairs whose difference is taken: (earlier, later)."""
+        by_name = {member.name: member for member in self.members}
+        return tuple((by_name[before], by_name[after]) for before, after in steps(self.names))
+
+    def effects(self, metric: str = "contrast") -> dict[str, list[Cell]]:
+        """The effect map of each checkpoint."""
+        return {member.name: member.effects.cells(SITE, metric) for member in self.members if member.effects}
+
+    def differences(self, metric: str = "contrast") -> dict[tuple[str, str], list[Cell]]:
+        """The difference map of each step; raises `IvxError` where maps have other layers or columns."""
+        return {
+            (a.name, b.name): effect_differences(a.effects, b.effects, site=SITE, metric=metric)
+            for a, b in self.steps
+            if a.effects and b.effects
+        }
+
+    def cosines(self) -> dict[tuple[str, str], list[Alike]]:
+        """How alike the vectors of each step are; raises `IvxError` for checkpoints of other shapes."""
+        return {(a.name, b.name): b.vectors.alike(a.vectors) for a, b in self.steps if a.vectors and b.vectors}
+
+    @property
+    def receipt(self) -> dict[str, Any]:
+        """What was asked, and the run of every part."""
+        runs = {
+            member.name: {
+                name: part.run_id
+                for name in ("effects", "separability", "interactions", "vectors")
+                if (part := getattr(member, name)) is not None
+            }
+            for member in self.members
+        }
+        return {
+            "kind": "compare",
+            "request": {**asdict(self.asked), "checkpoints": list(self.names)},
+            "runs": runs,
+            "transplants": [
+                {"donor": donor, "receiver": receiver, "run": found.run_id}
+                for (donor, receiver), found in self.transplants.items()
+            ],
+            "warnings": sorted({w for m in self.members if m.effects for w in m.effects.receipt["warnings"]}),
+        }
+
+    @property
+    def table(self) -> pa.Table:
+        """Every number of the comparison in the contrast metric."""
+        return self.tidy()
+
+    def tidy(self, metric: str = "contrast") -> pa.Table:
+        """Every number of the comparison, one a row (`TABLE`)."""
+        return pa.Table.from_pylist(list(self._rows(metric)), schema=TABLE)
+
+    def summary(self, metric: str = "contrast") -> dict[str, Any]:
+        """The comparison in short, ready for JSON; `refused` says why a part cannot be compared."""
+        refused: list[str] = []
+
+        def tried(rows: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
+            try:
+                return list(rows)
+            except IvxError as error:
+                refused.append(str(error))
+                return []
+
+        found = {
+            "accuracies": [{"checkpoint": m.name, **asdict(m.told)} for m in self.members if m.told is not None],
+            "effects": tried(self._effect_rows(metric)),
+            "differences": tried(self._difference_rows(metric)),
+            "separability": tried(self._separability_rows()),
+            "interactions": tried(self._interaction_rows(metric)),
+            "interaction_differences": tried(self._interaction_difference_rows(metric)),
+            "cosines": tried(self._cosine_rows()),
+            "transplant": tried(self._transplant_rows(metric)),
+        }
+        return {**self.receipt, "metric": metric, **found, "refused": refused}
+
+    def chart(self, metric: str = "contrast") -> alt.HConcatChart:
+        """The effect maps and their differences side by side, all on one scale."""
+        from ivx.charts.figure import beside, figure
+
+        view = find(metric)
+        of = {member.name: member.effects for member in self.members if member.effects}
+        maps = {name: (of[name], cells) for name, cells in self.effects(metric).items()}
+        maps |= {f"{b} − {a}": (of[b], cells) for (a, b), cells in self.differences(metric).items()}
+        scale = scale_of([c.value for _, cells in maps.values() for c in cells if c.state != "zero"])
+        return beside(
+            [
+                figure(cells, found.maps[SITE], layers=found.layers, site=SITE, metric=view, scale=scale, name=title)
+                for title, (found, cells) in maps.items()
+            ]
+        )
+
+    def figure(self, metric: str = "contrast") -> dict[str, Any]:
+        """The same as a Vega-Lite spec."""
+        found: dict[str, Any] = self.chart(metric).to_dict()
+        return found
+
+    def _rows(self, metric: str) -> Iterator[dict[str, Any]]:
+        told = self.summary(metric)
+        for what, name in (
+            ("effect", "effects"),
+            ("difference", "differences"),
+            ("separability", "separability"),
+            ("interaction", "interactions"),
+            ("interaction difference", "interaction_differences"),
+            ("transplant", "transplant"),
+        ):
+            for row in told[name]:
+                place = row.get("patch") or row.get("component")
+                kept = {key: row.get(key) for key in TABLE.names if key in row}
+                unit = None if what == "separability" else metric
+                yield {
+                    **kept,
+                    "what": what,
+                    "metric": unit,
+                    "place": place,
+                    "before": row.get("before") or row.get("donor"),
+                }
+        for row in told["cosines"]:
+            shared = {key: row[key] for key in ("checkpoint", "before", "layer", "n")}
+            whole = {"value": row["whole"], "low": row["low"], "high": row["high"], "control": row["control"]}
+            yield {**shared, "what": "cosine", **whole}
+            yield {**shared, "what": "own cosine", "value": row["own"], "low": row["own_low"], "high": row["own_high"]}
+
+    def _effect_rows(self, metric: str) -> Iterator[dict[str, Any]]:
+        columns = {member.name: member.effects.maps[SITE] for member in self.members if member.effects}
+        for name, cells in self.effects(metric).items():
+            for cell in cells:
+                yield {"checkpoint": name, **asdict(cell), "label": columns[name][cell.column].label}
+
+    def _difference_rows(self, metric: str) -> Iterator[dict[str, Any]]:
+        columns = {member.name: member.effects.maps[SITE] for member in self.members if member.effects}
+        for (before, after), cells in self.differences(metric).items():
+            for cell in cells:
+                label = columns[after][cell.column].label
+                yield {"checkpoint": after, "before": before, **asdict(cell), "label": label}
+
+    def _separability_rows(self) -> Iterator[dict[str, Any]]:
+        for member in self.members:
+            if member.separability is not None:
+                words = member.separability.baseline(WORDS).accuracy.value
+                for cell in member.separability.cells(SITE):
+                    yield {
+                        "checkpoint": member.name,
+                        "component": SITE,
+                        "layer": cell.layer,
+                        **asdict(cell.selectivity),
+                        "accuracy": cell.accuracy.value,
+                        "control": cell.control.value,
+                        "baseline": words,
+                        "state": cell.state,
+                        "n": cell.n,
+                    }
+
+    def _interaction_rows(self, metric: str) -> Iterator[dict[str, Any]]:
+        for member in self.members:
+            for cell in member.interactions.cells(metric) if member.interactions is not None else ():
+                yield {
+                    "checkpoint": member.name,
+                    **asdict(cell),
+                    "value": cell.j,
+                    "control": cell.control_j,
+                }
+
+    def _interaction_difference_rows(self, metric: str) -> Iterator[dict[str, Any]]:
+        for before, after in self.steps:
+            if before.interactions is not None and after.interactions is not None:
+                found = interaction_differences(before.interactions, after.interactions, metric)
+                n = len(after.interactions.samples.rows)
+                for patch, verdict in found.items():
+                    yield {"checkpoint": after.name, "before": before.name, "patch": patch, **as_told(verdict), "n": n}
+
+    def _cosine_rows(self) -> Iterator[dict[str, Any]]:
+        for (before, after), layers in self.cosines().items():
+            for alike in layers:
+                yield {"checkpoint": after, "before": before, **asdict(alike)}
+
+    def _transplant_rows(self, metric: str) -> Iterator[dict[str, Any]]:
+        for (donor, receiver), found in self.transplants.items():
+            for row in found.summary(metric)["cells"]:
+                yield {"checkpoint": receiver, "donor": donor, **row}

@@ -1,0 +1,89 @@
+"""At a glance: what is asked of a checkpoint and a task at first sight, by every page alike, to be computed once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ivx.analyses.game.request import CONTROLS, EffectsRequest, InteractionsRequest
+from ivx.analyses.separability.request import SeparabilityRequest
+from ivx.engine.address import ABLATIONS
+from ivx.errors import IvxError
+from ivx.models.registry import embedded
+from ivx.request import BaseRequest
+from ivx.tasks import catalogue
+
+SITE = "resid_post"
+COMPONENTS = (SITE, "attn_out", "mlp_out")
+SAMPLES, PAIR_SAMPLES = 40, 100
+WORDINGS, REPEATS = 40, 2
+FIRST = ("tiny-sft", "animal/colour")
+"""What the first page opens on."""
+SHIPPED = (FIRST[1],)
+"""Tasks whose glance comes with ivx, of every embedded checkpoint."""
+TWIN = "tiny-sft-period"
+SUBJECTS = ((FIRST[0], "t_inst"), (TWIN, "t_inst"), (TWIN, "keyword"))
+"""Checkpoints, and the tokens whose states are read and patched, that teach most side by side."""
+
+
+def effects(checkpoint: str, task: str, **loading: Any) -> EffectsRequest:
+    """The maps of layer × position and layer × head, with every control that there is."""
+    sites = (SITE, "z")
+    controls = controls_of("denoise", sites, "all", alike=is_alone(task, checkpoint))
+    return EffectsRequest(checkpoint, task, sites=sites, samples=SAMPLES, controls=controls, **loading)
+
+
+def interactions(checkpoint: str, task: str, **loading: Any) -> InteractionsRequest:
+    """All pairs of layers at the first token."""
+    return InteractionsRequest(checkpoint, task, sites=(SITE,), samples=PAIR_SAMPLES, **loading)
+
+
+def separability(checkpoint: str, task: str, **loading: Any) -> SeparabilityRequest:
+    """A probe at every layer."""
+    return SeparabilityRequest(
+        checkpoint, apart(task), components=(SITE,), wordings=WORDINGS, repeats=REPEATS, **loading
+    )
+
+
+def read(checkpoint: str, task: str, component: str, *, source: str, **loading: Any) -> SeparabilityRequest:
+    """A probe at every layer of one component, on states of the token `source`."""
+    return replace(separability(checkpoint, task, **loading), components=(component,), position=source)
+
+
+def act(checkpoint: str, task: str, *, source: str, **loading: Any) -> EffectsRequest:
+    """What the same states do at the first token of the bare prompt."""
+    return EffectsRequest(
+        checkpoint, task, sites=COMPONENTS, position="first", source_token=source, samples=SAMPLES, **loading
+    )
+
+
+def apart(task: str) -> tuple[str, ...]:
+    """The tasks that a probe tells apart: the whole collection, or both of a user's own file."""
+    return (task,) if Path(task).suffix.lower() in catalogue.FILES else ("all",)
+
+
+def controls_of(direction: str, sites: tuple[str, ...], position: str, *, alike: bool) -> tuple[str, ...]:
+    """Every control that there is for a request; `alike` says that all samples have one wording."""
+    whole = direction in ABLATIONS and position == "all" and "z" in sites
+    none = whole or direction == "resample" or alike
+    return tuple(name for name in CONTROLS if name != "shuffled" or not none)
+
+
+def is_alone(task: str, checkpoint: str) -> bool:
+    """Whether a task has one wording only, so that no other can be shuffled in."""
+    known = embedded(checkpoint)
+    try:
+        pair = catalogue.find(task, collection=known.collection if known else "english")
+    except IvxError:  # the request is refused for it, with its reason
+        return True
+    return len(pair.task.instructions) < 2
+
+
+def glance(checkpoint: str, task: str, **loading: Any) -> dict[str, BaseRequest]:
+    """All three, by kind; `loading` is dtype, device and adapter where they are not the default."""
+    return {
+        "effects": effects(checkpoint, task, **loading),
+        "separability": separability(checkpoint, task, **loading),
+        "interactions": interactions(checkpoint, task, **loading),
+    }

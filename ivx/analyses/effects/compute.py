@@ -1,0 +1,139 @@
+"""Effects: which states carry the instruction, by patching them into runs that were not told.
+
+One request becomes two kinds of maps. Residual, `attn_out` and `mlp_out` sites take the state of the instruction's
+source token and write it at each position of the bare prompt (layer × position). `z` takes each head's output at the
+instructed prompt's answer position and writes it at the bare prompt's (layer × head). Other directions disturb the
+instructed run: by the bare run's state of the same token, by another sample's, or by ablation. Every sample is measured
+again with each control (`ivx.patching.roles`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ivx.analyses.effects.result import ROWS, Effects, Progress
+from ivx.analyses.game.request import EffectsRequest
+from ivx.analysis.maps import map_of
+from ivx.engine.linear.estimate import estimate
+from ivx.models.model import Model
+from ivx.patching.prepare import instruction_of, opened, opening, prepared, rows_in, swept, told
+from ivx.patching.roles import Runs, denoising, disturbing
+from ivx.stats.metrics import find
+from ivx.tasks.samples import Sample, Samples
+
+ESTIMATED = ("contrast", "logit")
+"""Metrics whose cells have an estimate until they are computed."""
+ESTIMATED_SAMPLES = 16
+"""An estimate is a shade, so it is made from a few samples."""
+
+
+def effects(model: Model | str, task: str, *, on_progress: Progress | None = None, **asked: Any) -> Effects:
+    """Effect maps of one instruction on one checkpoint.
+
+    Args:
+        model: a loaded model, or a name to load.
+        task: `animal/colour`, or a user's file.
+        on_progress: called with the result so far; what it raises ends the work.
+        asked: the other fields of `EffectsRequest`.
+    """
+    return compute(*opened(EffectsRequest, model, task, asked), on_progress=on_progress)
+
+
+def compute(
+    model: Model, request: EffectsRequest, *, on_progress: Progress | None = None, known: pa.Table | None = None
+) -> Effects:
+    """Run a request on a loaded model; rows that are `known` from an earlier start are not computed again."""
+    samples, receipt = prepared(model, request, with_neutral="neutral" in request.controls)
+    maps = {site: map_of(site, model, request, samples) for site in request.sites}
+    runs = {site: runs_of(request, samples, site) for site in request.sites}
+    found = Effects(request, ROWS.empty_table(), samples, maps, model.layers, receipt)
+    shade = partial(_estimates, model, request, samples.rows) if request.direction == "denoise" else None
+    return filled(model, found, runs, shade, on_progress=on_progress, known=known)
+
+
+def filled(
+    model: Model,
+    empty: Effects,
+    runs: dict[str, tuple[Runs, ...]],
+    shade: Callable[[dict[str, list[str]]], dict[str, dict[str, float]]] | None = None,
+    *,
+    on_progress: Progress | None,
+    known: pa.Table | None,
+) -> Effects:
+    """A result with its rows, which `runs` make site by site; `shade` estimates its cells until they come."""
+    began = time.perf_counter()
+    samples = empty.samples
+    finished = [empty.table if known is None else known]
+    patches = {site: [patch for _, _, patch in empty.places(site)] for site in empty.maps}
+    estimates: dict[str, dict[str, float]] = {}
+    how: dict[str, str] = {}
+    total = sum(rows_in(samples, runs[site], found) for site, found in patches.items())
+    done = 0 if known is None else known.filter(pc.field("role") != "told").num_rows
+
+    def result() -> Effects:
+        table = pa.concat_tables(finished)
+        seconds = round(time.perf_counter() - began, 3)
+        receipt = {**empty.receipt, **how, "rows": table.num_rows, "seconds": seconds}
+        return replace(empty, table=table, receipt=receipt, estimates=estimates)
+
+    if on_progress is not None:
+        if shade is not None:
+            estimates = shade(patches)
+            # What is likely to matter is computed first: a sweep of several passes takes its patches in this order.
+            order = estimates["contrast"]
+            patches = {site: sorted(found, key=lambda p: -abs(order[p])) for site, found in patches.items()}
+        on_progress(result(), done, total)
+    instructed, how["how"] = told(model, samples)
+    finished = opening(instructed, known)
+    for site, addresses in patches.items():
+
+        def arrived(new: list[pa.Table], *_: int) -> None:
+            nonlocal done
+            done += sum(table.num_rows for table in new)
+            finished.extend(new)
+            if on_progress is not None:
+                on_progress(result(), done, total)
+
+        swept(model, samples, runs[site], site, addresses, arrived, known=known)
+    return result()
+
+
+def runs_of(request: EffectsRequest, samples: Samples, site: str) -> tuple[Runs, ...]:
+    """The prompts behind the rows of one site."""
+    if request.direction == "denoise":
+        return denoising(samples, partial(_source, site, request), request.controls)
+    return disturbing(samples, request.direction, request.controls)
+
+
+def _estimates(
+    model: Model, request: EffectsRequest, rows: Sequence[Sample], patches: dict[str, list[str]]
+) -> dict[str, dict[str, float]]:
+    """Mean estimated effect of every address, by metric: what fills the maps until the exact cells come."""
+    found: dict[str, dict[str, float]] = {metric: {} for metric in ESTIMATED}
+    few = rows[:ESTIMATED_SAMPLES]
+    for site, addresses in patches.items():
+        table = estimate(
+            model,
+            source=[_source(site, request, s) for s in few],
+            target=[s.target for s in few],
+            answer=[s.answer_id for s in few],
+            contrast=[s.contrast_id for s in few],
+            patches=addresses,
+        )
+        columns = {name: table[name].to_numpy().reshape(-1, len(few)) for name in ("logit", "contrast")}
+        for metric in ESTIMATED:
+            level = find(metric).measure(columns)
+            moved = (level[1:] - level[0]).mean(axis=1)
+            found[metric].update(zip(addresses, moved.tolist(), strict=True))
+    return found
+
+
+def _source(site: str, request: EffectsRequest, sample: Sample) -> Sequence[int]:
+    return sample.instructed if site == "z" else instruction_of(request, sample)

@@ -1,0 +1,201 @@
+"""The result of an effects request: rows of sufficient numbers, and the maps that can be read from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ivx.analyses.game.request import EffectsRequest, ScanRequest
+from ivx.analysis.detail import detail, rows_of
+from ivx.analysis.maps import Column, address_of
+from ivx.engine.schema import SCHEMA
+from ivx.errors import IvxError
+from ivx.patching.positions import position_of
+from ivx.patching.roles import asked_controls, is_real, role_of, variant
+from ivx.patching.table import by_patch, numbers
+from ivx.stats.metrics import Columns, find
+from ivx.stats.verdict import Against, Verdict, verdicts
+from ivx.tasks.samples import Samples
+
+if TYPE_CHECKING:
+    import altair as alt
+
+ROWS = pa.schema([*SCHEMA, ("role", pa.string()), ("site", pa.string())])
+"""Columns of a result's table: a sweep's, and whose rows they are."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a map. Values in the metric's unit, positive toward the answer.
+
+    Numbers and `state` are those of `ivx.stats.verdict`, over the map's finished cells. `control` is another task's;
+    the state holds against every control asked for, and `Effects.against` gives each. A cell not computed yet may have
+    the state `estimate`: its value shades it, and is no result.
+    """
+
+    site: str
+    layer: int
+    column: int
+    patch: str
+    value: float
+    low: float
+    high: float
+    control: float | None
+    control_low: float | None
+    control_high: float | None
+    state: str
+    n: int
+    same_sign: float
+    p: float | None = None
+    p_control: float | None = None
+
+    @classmethod
+    def of(cls, site: str, layer: int, column: int, patch: str, verdict: Verdict, *, n: int) -> Cell:
+        """A cell with what was found of it, over n samples."""
+        told = {name: value for name, value in verdict._asdict().items() if name != "others"}
+        return cls(site, layer, column, patch, **told, n=n)
+
+
+Progress = Callable[["Effects", int, int], None]
+"""Called with the result so far, and how many of how many rows are done; what it raises ends the work."""
+
+
+@dataclass(frozen=True)
+class Effects:
+    """A result: one row per sample × patch × role, and everything needed to read it."""
+
+    request: EffectsRequest | ScanRequest
+    table: pa.Table
+    samples: Samples
+    maps: dict[str, tuple[Column, ...]]
+    layers: int
+    receipt: dict[str, Any]
+    estimates: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @property
+    def run_id(self) -> str:
+        """Address of this result."""
+        return str(self.receipt["run"])
+
+    def address(self, site: str, layer: int, column: int) -> str:
+        """The patch behind one cell."""
+        scanned = isinstance(self.request, ScanRequest)
+        at = position_of(self.request.position, self.samples.rows) if scanned else 0
+        return address_of(self.request, site, layer, self.maps[site][column], at=at)
+
+    def cells(self, site: str, metric: str = "contrast") -> list[Cell]:
+        """Every finished cell of one map, layers upward, then those that are estimated so far."""
+        judged = self._judged(site, metric)
+        estimates = self.estimates.get(metric, {})
+        pending = [
+            Cell(site, i, j, p, estimates[p], *(estimates[p],) * 2, None, None, None, "estimate", 0, 0.0)
+            for i, j, p in self.places(site)
+            if (i, j, p) not in judged and p in estimates
+        ]
+        n = len(self.samples.rows)
+        return [Cell.of(site, *place, verdict, n=n) for place, verdict in judged.items()] + pending
+
+    def against(self, site: str, patch: str, metric: str = "contrast") -> dict[str, Against]:
+        """Each control of one finished cell by its name; raises `IvxError` for a patch that is none."""
+        found = self.controlled(site, metric).get(patch)
+        if found is None:
+            raise IvxError(f"{patch} is no finished cell of the map of {site}")
+        return found
+
+    def controlled(self, site: str, metric: str = "contrast") -> dict[str, dict[str, Against]]:
+        """The controls of every finished cell of one map by patch; p of each is adjusted over the map."""
+        names = self.controls
+        return {p: {name: v.against[name] for name in names} for (_, _, p), v in self._judged(site, metric).items()}
+
+    @property
+    def controls(self) -> list[str]:
+        """The controls that were run: those asked for, without `task` where there is no such task."""
+        return asked_controls(self.request.controls, self.samples)
+
+    def places(self, site: str) -> list[tuple[int, int, str]]:
+        """(layer, column, patch) of every cell."""
+        columns = range(len(self.maps[site]))
+        return [
+            (layer, column, self.address(site, layer, column)) for layer in range(self.layers) for column in columns
+        ]
+
+    @cached_property
+    def _read(self) -> dict[tuple[str, str], dict[tuple[int, int, str], Verdict]]:
+        """Verdicts by site and metric: a page reads them several times, and a result never changes."""
+        return {}
+
+    def _judged(self, site: str, metric: str) -> dict[tuple[int, int, str], Verdict]:
+        """The verdicts of one map's cells that are done, in every role."""
+        if (site, metric) not in self._read:
+            self._read[site, metric] = self._verdicts(site, metric)
+        return self._read[site, metric]
+
+    def _verdicts(self, site: str, metric: str) -> dict[tuple[int, int, str], Verdict]:
+        view = find(metric)
+        mine = self._effects("effect", site, view.effect)
+        theirs = {name: self._effects(role_of(name), site, view.effect) for name in self.controls}
+
+        def of(name: str, patch: str) -> str:
+            return variant(role_of(name), patch)
+
+        done = [
+            place
+            for place in self.places(site)
+            if place[2] in mine and all(of(name, place[2]) in effects for name, effects in theirs.items())
+        ]
+        if not done:
+            return {}
+        arrays = {name: np.stack([effects[of(name, p)] for _, _, p in done]) for name, effects in theirs.items()}
+        found = verdicts(
+            np.stack([mine[p] for _, _, p in done]),
+            arrays.pop("task", None),
+            floor=view.floor,
+            seed=self.request.seed,
+            others=arrays,
+            beside=[name for name in arrays if not is_real(name, direction=self.request.direction)],
+        )
+        return dict(zip(done, found, strict=True))
+
+    def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
+        """Every map as it would be printed, a Vega-Lite spec by site."""
+        from ivx.charts.figure import figure
+
+        view = find(metric)
+        return {
+            site: figure(self.cells(site, metric), columns, layers=self.layers, site=site, metric=view)
+            for site, columns in self.maps.items()
+        }
+
+    def chart(self, metric: str = "contrast") -> alt.HConcatChart:
+        """The maps side by side, each on its own scale; a notebook draws it, `.save` writes it."""
+        from ivx.charts.figure import beside
+
+        return beside(list(self.figures(metric).values()))
+
+    def level(self, metric: str, *, role: str = "effect", site: str | None = None, patch: str = "") -> float | None:
+        """Mean of the metric itself, not of its change: of the unpatched run, the told run, or one patch."""
+        rows = self._rows(role, site, patch)
+        return float(find(metric).measure(rows).mean()) if len(rows["rank"]) else None
+
+    def detail(self, site: str, patch: str, metric: str = "contrast") -> list[dict[str, Any]]:
+        """Each sample under one patch: effect, and the top tokens before and after as (token, share) pairs."""
+        return detail(self.table, self.samples, site=site, patch=patch, metric=metric)
+
+    def _rows(self, role: str, site: str | None, patch: str) -> Columns:
+        if site is None and role != "told":
+            site = next(iter(self.maps))
+        return numbers(rows_of(self.table, role=role, site=site, patch=patch))
+
+    def _effects(
+        self, role: str, site: str, effect: Callable[[Columns, Columns], NDArray[np.float64]]
+    ) -> dict[str, NDArray[np.float64]]:
+        """Per patch the effects of all samples, for patches whose samples are all done."""
+        found = by_patch(self.table, role=role, site=site, samples=len(self.samples.rows))
+        base = found.pop("", None)
+        return {} if base is None else {name: effect(rows, base) for name, rows in found.items()}

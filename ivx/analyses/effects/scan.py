@@ -1,0 +1,97 @@
+"""Scan: from which of the instruction's tokens its vector must be taken, layer × source token.
+
+What can be read at a token need not be what acts. So the state of every token is put at one position of the bare
+prompt, beside that of another task's instruction at the like token, and two controls of its own: the state of the token
+fed alone (`identity`), which holds what it is and nothing that it gathered, and that of the task phrase's last word fed
+alone (`aggregation`), which holds what the word says without its sentence.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from ivx.analyses.effects.compute import filled
+from ivx.analyses.effects.result import ROWS, Effects, Progress
+from ivx.analyses.game.request import ScanRequest
+from ivx.errors import IvxError
+from ivx.models.model import Model
+from ivx.patching.positions import Column, source_columns, source_places
+from ivx.patching.prepare import opened, prepared
+from ivx.patching.roles import WORD, Runs, asked_controls
+from ivx.tasks.samples import Sample, Samples
+
+LACKS = {"task": "task of other queries beside them", "aggregation": "marked task phrase"}
+
+
+def scan(model: Model | str, task: str, *, on_progress: Progress | None = None, **asked: Any) -> Effects:
+    """Effect maps of one instruction by source token: layer × token, at one patched position.
+
+    Args:
+        model: a loaded model, or a name to load.
+        task: `animal/colour`, or a user's file.
+        on_progress: called with the result so far; what it raises ends the work.
+        asked: the other fields of `ScanRequest`.
+    """
+    return compute(*opened(ScanRequest, model, task, asked), on_progress=on_progress)
+
+
+def compute(
+    model: Model, request: ScanRequest, *, on_progress: Progress | None = None, known: pa.Table | None = None
+) -> Effects:
+    """Run a request on a loaded model; rows that are `known` from an earlier start are not computed again."""
+    samples, receipt = prepared(model, request)
+    for name in sorted({*request.controls} - {*asked_controls(request.controls, samples)}):
+        receipt["warnings"].append(f"there is no control {name}: these wordings have no {LACKS[name]}")
+    maps = dict.fromkeys(request.sites, columns_of(request, samples))
+    runs = {site: runs_of(request, samples, site) for site in request.sites}
+    found = Effects(request, ROWS.empty_table(), samples, maps, model.layers, receipt)
+    return filled(model, found, runs, on_progress=on_progress, known=known)
+
+
+def columns_of(request: ScanRequest, samples: Samples) -> tuple[Column, ...]:
+    """The source tokens that all wordings have, those of the control task's too where it is asked for."""
+    wordings = (*samples.rows, *(samples.control if "task" in request.controls else ()))
+    return source_columns(wordings, request.source_token)
+
+
+def runs_of(request: ScanRequest, samples: Samples, _: str = "") -> tuple[Runs, ...]:
+    """The prompts behind the rows, at every site."""
+    rows = samples.rows
+    targets, references = [s.target for s in rows], [s.instructed for s in rows]
+
+    def whole(role: str, told: tuple[Sample, ...]) -> Runs:
+        return Runs(role, [s.source for s in told], targets, references, [({}, source_places(s)) for s in told])
+
+    def alone(role: str, parts: list[tuple[int, ...]], name: str, *, takes: str = "") -> Runs:
+        """Parts of each instruction fed alone, behind the leading special tokens; what is taken is their last state."""
+        sources = [s.source[: s.first] + part for s, part in zip(rows, parts, strict=True)]
+        return Runs(role, sources, targets, references, [({}, {name: -1})] * len(rows), takes)
+
+    found = [whole("effect", rows)]
+    for name in asked_controls(request.controls, samples):
+        if name == "task":
+            found.append(whole("control", samples.control))
+        elif name == "random":
+            found.append(whole("random", rows))
+        elif name == "identity":
+            for column in columns_of(request, samples):
+                here = str(column.position)
+                found.append(alone(name, [(s.source[_index(s, column)],) for s in rows], here, takes=here))
+        else:
+            found.append(alone(name, [_last_word(s) for s in rows], WORD))
+    return tuple(found)
+
+
+def _index(sample: Sample, column: Column) -> int:
+    """A column's token in one instruction, counted from the start or the end."""
+    at = column.position if isinstance(column.position, int) else source_places(sample)[column.position]
+    if not -len(sample.source) <= at < len(sample.source):
+        raise IvxError(f"source token {at}: {sample.instruction.text!r} has {len(sample.source)} tokens")
+    return at
+
+
+def _last_word(sample: Sample) -> tuple[int, ...]:
+    assert sample.word is not None and sample.keyword is not None
+    return sample.source[sample.word : sample.keyword + 1]

@@ -1,0 +1,148 @@
+"""The result of a clean game: every coalition's effect, and what each block and each pair adds to all companies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ivx.analyses.game.request import GameRequest
+from ivx.charts.heatmap import signed
+from ivx.charts.pairs import Laid, Pair, layers_laid, pair_figure
+from ivx.engine.address import KEYS_VALUES, coalition
+from ivx.errors import IvxError
+from ivx.patching.table import by_patch
+from ivx.stats import coalitions
+from ivx.stats.intervals import Array
+from ivx.stats.metrics import find
+from ivx.stats.verdict import Verdict, verdicts
+from ivx.tasks.samples import Samples
+
+EXACT = 10
+"""Up to so many blocks every coalition is run."""
+
+
+def played(request: GameRequest, *, layers: int) -> tuple[coalitions.Sets, coalitions.Sets | None]:
+    """The coalitions that are run, and the sampled orders they come from; None where every one is run."""
+    if layers <= EXACT:
+        return np.arange(2**layers), None
+    orders = coalitions.orders(layers, request.permutations, seed=request.seed)
+    return coalitions.sets_along(orders), orders
+
+
+@dataclass(frozen=True)
+class Game:
+    """A result: one row per sample × coalition × role. Players are blocks, numbered from 0.
+
+    `sets` numbers the coalitions by bits; `orders` are the sampled orders, None where every coalition is run.
+    """
+
+    request: GameRequest
+    table: pa.Table
+    samples: Samples
+    sets: coalitions.Sets
+    orders: coalitions.Sets | None
+    position: int
+    layers: int
+    receipt: dict[str, Any]
+
+    @property
+    def run_id(self) -> str:
+        """Address of this result."""
+        return str(self.receipt["run"])
+
+    def values(self, metric: str = "contrast", *, role: str = "effect") -> Array:
+        """Effect of every coalition, `[samples, coalitions]` in the order of `sets`; of a finished game."""
+        view = find(metric)
+        found = by_patch(self.table, role=role, site=KEYS_VALUES, samples=len(self.samples.rows))
+        names = [coalition(blocks, self.position) for blocks in self._members]
+        return np.stack([view.effect(found[name], found[""]) for name in names], axis=1)
+
+    def shapley(self, metric: str = "contrast") -> list[Verdict]:
+        """Of each block: its Shapley value, judged against the control's."""
+        return self._judged(metric, self._shapley)
+
+    def interactions(self, metric: str = "contrast") -> dict[tuple[int, int], Verdict]:
+        """Of each pair of blocks (earlier, later): its Shapley interaction index, judged against the control's.
+
+        Pairs that are neighbours in none of the sampled orders are left out.
+        """
+        pairs = [(i, j) for j in range(self.layers) for i in range(j)]
+        if self.orders is not None:
+            met = {tuple(sorted(pair)) for order in self.orders.tolist() for pair in pairwise(order)}
+            pairs = [pair for pair in pairs if pair in met]
+        first, second = np.array(pairs).T
+        judged = self._judged(metric, lambda values: self._interactions(values)[:, first, second])
+        return dict(zip(pairs, judged, strict=True))
+
+    def pair_map(self, metric: str = "contrast") -> dict[tuple[int, int], Verdict]:
+        """Of each pair of blocks: J = f(ij) − f(i) − f(j), judged against the control's. Needs every coalition."""
+        first, second = np.array([(i, j) for j in range(self.layers) for i in range(j)]).T
+        judged = self._judged(metric, lambda values: coalitions.pair_map(self._whole(values))[:, first, second])
+        return dict(zip(zip(first.tolist(), second.tolist(), strict=True), judged, strict=True))
+
+    def laid(self, metric: str = "contrast") -> Laid:
+        """The pairs of blocks with their Shapley interaction, on a map."""
+        found = []
+        for (low, high), v in self.interactions(metric).items():
+            told = f"L{low}, L{high}: {signed(v.value, 2)} [{signed(v.low, 2)}, {signed(v.high, 2)}]"
+            name = f"L{low} with L{high}"
+            found.append(Pair(low, high, f"{low},{high}", v.value, v.state, "", told, name, high, low))
+        return layers_laid(found, self.layers)
+
+    def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
+        """The pair map as it would be printed, a Vega-Lite spec by name."""
+        view = find(metric)
+        title = f"Shapley interaction, keys and values: {view.label}"
+        return {"pairs": pair_figure(self.laid(metric), title=title, unit=view.unit)}
+
+    def chart(self, metric: str = "contrast") -> Any:
+        """The pair map as an Altair chart."""
+        from ivx.charts.figure import beside
+
+        return beside(list(self.figures(metric).values()))
+
+    def dividends(self, metric: str = "contrast") -> dict[tuple[int, ...], float]:
+        """Harsanyi dividend of each coalition, mean over samples. Needs every coalition."""
+        found = coalitions.dividends(self._whole(self.values(metric).mean(axis=0)))
+        return dict(zip(self._members, found.tolist(), strict=True))
+
+    def additivity(self, metric: str = "contrast") -> float:
+        """R² of each sample's best additive model over the coalitions that were run; 1 is linear."""
+        return coalitions.additivity(self._members, self.values(metric), players=self.layers)
+
+    @property
+    def _members(self) -> list[tuple[int, ...]]:
+        return coalitions.members_of(self.sets, players=self.layers)
+
+    def _whole(self, values: Array) -> Array:
+        if self.orders is not None:
+            raise IvxError(
+                f"with {self.layers} blocks coalitions are sampled, up to {EXACT} all are run: use shapley or "
+                "interactions, which hold of samples"
+            )
+        return values
+
+    def _shapley(self, values: Array) -> Array:
+        if self.orders is None:
+            return coalitions.shapley(values)
+        return coalitions.sampled_shapley(partial(self._at, values), self.orders)
+
+    def _interactions(self, values: Array) -> Array:
+        if self.orders is None:
+            return coalitions.shapley_interaction(values)
+        return coalitions.sampled_interaction(partial(self._at, values), self.orders)
+
+    def _at(self, values: Array, sets: coalitions.Sets) -> Array:
+        return values[..., np.searchsorted(self.sets, sets)]
+
+    def _judged(self, metric: str, index: Callable[[Array], Array]) -> list[Verdict]:
+        """Verdicts on an index of the game, `[samples, cells]` for values `[samples, coalitions]`."""
+        mine = index(self.values(metric)).T
+        theirs = index(self.values(metric, role="control")).T if self.samples.control else None
+        return verdicts(mine, theirs, floor=find(metric).floor, seed=self.request.seed)

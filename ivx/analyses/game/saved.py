@@ -1,0 +1,35 @@
+"""A clean game apart from its rows: the position that is read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from ivx.analyses.game.request import GameRequest
+from ivx.analyses.game.result import Game, played
+from ivx.engine.address import KEYS_VALUES
+from ivx.formats.checks import whole
+from ivx.formats.samples import MAX_TOKENS, SAMPLES, layers_read, samples_read, samples_written
+from ivx.formats.sweeps import check_sweep
+
+KEYS = (
+    *SAMPLES,
+    "position",
+)
+
+
+def written(found: Game) -> dict[str, Any]:
+    """The position."""
+    return {**samples_written(found.samples), "position": found.position}
+
+
+def read(request: GameRequest, told: dict[str, Any], table: pa.Table, receipt: dict[str, Any]) -> Game:
+    """The result; raises `IvxError`."""
+    layers, position = layers_read(told), whole(told["position"], "position", -MAX_TOKENS, MAX_TOKENS)
+    return Game(request, table, samples_read(told), *played(request, layers=layers), position, layers, receipt)
+
+
+def check(found: Game) -> None:
+    """Refuse rows and a receipt that no sweep returned; raises `IvxError`."""
+    check_sweep(found, sites=(KEYS_VALUES,))

@@ -1,0 +1,113 @@
+"""Interactions: what patches do together beyond the sum of what they do apart.
+
+Per sample, `J(a, b) = f(ab) − f(a) − f(b)`. Singles, pairs and, where asked, triples of all players go through one
+sweep, with each sample's own source and with its controls'. Sets that equal a smaller one by an identity are not run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ivx.analyses.effects.compute import ESTIMATED
+from ivx.analyses.effects.result import ROWS
+from ivx.analyses.game.request import InteractionsRequest
+from ivx.analyses.interactions.players import Player, players_of, sets_with_equals
+from ivx.analyses.interactions.result import Interactions, Progress
+from ivx.engine.linear.curvature import curvature
+from ivx.models.model import Model
+from ivx.patching.prepare import instruction_of, opened, opening, prepared, rows_in, swept, told
+from ivx.patching.roles import Ids, Runs, denoising
+from ivx.tasks.samples import Sample, Samples
+
+ESTIMATED_SAMPLES = 8
+"""An estimate is a shade, so it is made from a few samples."""
+ESTIMATED_PLAYERS = 64
+"""Beyond so many players an estimate, one pass a player, would take as long as it saves."""
+
+
+def interactions(model: Model | str, task: str, *, on_progress: Progress | None = None, **asked: Any) -> Interactions:
+    """Interactions between all players of one game on one checkpoint.
+
+    Args:
+        model: a loaded model, or a name to load.
+        task: `animal/colour`, or a user's file.
+        on_progress: called with the result so far; what it raises ends the work.
+        asked: the other fields of `InteractionsRequest`.
+    """
+    return compute(*opened(InteractionsRequest, model, task, asked), on_progress=on_progress)
+
+
+def compute(
+    model: Model, request: InteractionsRequest, *, on_progress: Progress | None = None, known: pa.Table | None = None
+) -> Interactions:
+    """Run a request on a loaded model; rows that are `known` from an earlier start are not computed again."""
+    began = time.perf_counter()
+    samples, receipt = prepared(model, request, with_neutral="neutral" in request.controls)
+    players = players_of(model, request, samples.rows)
+    sets, equals = sets_with_equals(request, players, samples, layers=model.layers)
+    played = [text for found in sets.values() for text in found if text not in equals]
+    finished = [ROWS.empty_table() if known is None else known]
+    done = 0 if known is None else known.filter(pc.field("role") != "told").num_rows
+    estimates: dict[str, dict[str, float]] = {}
+
+    def result() -> Interactions:
+        table = pa.concat_tables(finished)
+        about = {**receipt, "rows": table.num_rows, "seconds": round(time.perf_counter() - began, 3)}
+        return Interactions(request, table, samples, players, sets, equals, model.layers, about, estimates)
+
+    runs = runs_of(request, samples)
+    total = rows_in(samples, runs, played)
+    if on_progress is not None:
+        # What can be shown is shown first; the metrics that pages open with lead.
+        for metric in ESTIMATED:
+            estimates = {**estimates, metric: _estimates(model, request, samples.rows, players, sets[2], metric)}
+            on_progress(result(), done, total)
+    instructed, receipt["how"] = told(model, samples)
+    finished = opening(instructed, known)
+
+    def arrived(new: list[pa.Table], done: int, total: int) -> None:
+        finished.extend(new)
+        if on_progress is not None:
+            on_progress(result(), done, total)
+
+    swept(model, samples, runs, ",".join(request.sites), played, arrived, known=known)
+    return result()
+
+
+def runs_of(request: InteractionsRequest, samples: Samples, _: str = "") -> tuple[Runs, ...]:
+    """The prompts behind the rows, at every site."""
+    return denoising(samples, lambda sample: _source(request, sample), request.controls)
+
+
+def _source(request: InteractionsRequest, sample: Sample) -> Ids:
+    """At the last position `z` comes from the instructed prompt's, as on a map of effects; all else from the token."""
+    told = request.position == "last" and "z" in request.sites
+    return sample.instructed if told else instruction_of(request, sample)
+
+
+def _estimates(
+    model: Model,
+    request: InteractionsRequest,
+    rows: Sequence[Sample],
+    players: Sequence[Player],
+    pairs: dict[str, tuple[int, ...]],
+    metric: str,
+) -> dict[str, float]:
+    """Mean estimated J of every pair; none where there are too many players, or none is defined."""
+    if len(players) > ESTIMATED_PLAYERS or "resid_mid" in request.sites:
+        return {}
+    few = rows[:ESTIMATED_SAMPLES]
+    found = curvature(
+        model,
+        source=[_source(request, s) for s in few],
+        target=[s.target for s in few],
+        answer=[s.answer_id for s in few],
+        contrast=[s.contrast_id for s in few] if metric == "contrast" else None,
+        patches=[player.address for player in players],
+    ).mean(dim=0)
+    return {text: float(found[first, second]) for text, (first, second) in pairs.items()}

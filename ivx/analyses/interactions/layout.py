@@ -1,0 +1,56 @@
+"""Layout: where the pairs of a game stand on a map.
+
+Players stand beneath and beside each other. Where they are the positions of one layer, the layers stand beneath each
+other and pairs of tokens beside each other, since only tokens of one layer are paired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+from ivx.analyses.game.request import InteractionsRequest
+from ivx.analyses.interactions.pairs import PairCell
+from ivx.analyses.interactions.players import Player
+from ivx.charts.heatmap import signed
+from ivx.charts.pairs import DEGENERATE, HARMFUL, STRICT, Laid, Pair
+
+
+def laid(cells: Sequence[PairCell], players: Sequence[Player], request: InteractionsRequest, *, show: str) -> Laid:
+    """The pairs as a map shows them: `show` is `j`, `both` or `gain`; their state is J's in any case."""
+    number = {player.address: i for i, player in enumerate(players)}
+    alone = request.over == "layers" and len(request.sites) == 1
+    if request.over != "positions":
+        pairs = [_pair(cell, number[cell.first], number[cell.second], players, show) for cell in cells]
+        names = tuple(player.label for player in players)
+        return Laid(tuple(pairs), names, names[:-1], layers=alone)
+    columns = list(dict.fromkeys(player.column for player in players if player.column is not None))
+    places = list(combinations(columns, 2))
+    layers = 1 + max(player.layer for player in players)
+    found = []
+    for cell in cells:
+        low, high = number[cell.first], number[cell.second]
+        first, second = players[low].column, players[high].column
+        assert first is not None and second is not None  # over positions, every player has one
+        at = (players[low].layer, places.index((first, second)))
+        found.append(_pair(cell, low, high, players, show, at))
+    shown = tuple(f"{first.label} {second.label}" for first, second in places)
+    return Laid(tuple(found), tuple(f"L{i}" for i in range(layers)), shown, half=False)
+
+
+def _pair(
+    cell: PairCell, low: int, high: int, players: Sequence[Player], show: str, at: tuple[int, int] | None = None
+) -> Pair:
+    value = {"j": cell.j, "both": cell.both, "gain": cell.gain}[show]
+    strict = cell.strict and cell.state == "ok"  # a mark of distinction on no better than a control would mislead
+    glyph = DEGENERATE if cell.degenerate else STRICT if strict else HARMFUL if cell.signs == "--" else ""
+    told = f"J {signed(cell.j, 2)} [{signed(cell.low, 2)}, {signed(cell.high, 2)}]"
+    if cell.degenerate:
+        told = f"degenerate, {cell.degenerate}"
+    elif cell.state == "estimate":
+        told = "an estimate; the exact value is being computed"
+    state = "zero" if cell.state == "degenerate" else cell.state
+    one, two = players[low].label, players[high].label
+    row, column = at or (high, low)
+    shown = cell.j if value is None else value
+    return Pair(low, high, cell.patch, shown, state, glyph, f"{one}, {two}: {told}", f"{one} with {two}", row, column)

@@ -1,0 +1,74 @@
+"""Cells of interaction maps: pairs and triples of players."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PairCell:
+    """Two players. Values are means in the metric's unit, positive toward the answer.
+
+    Attributes:
+        first, second: addresses of the players; `patch` is that of both.
+        j, low, high: J(a, b) = f(ab) − f(a) − f(b), with its 95 % bootstrap interval.
+        p, p_control: sign flips of J, and of its excess over the control's J, adjusted over the map's pairs.
+        control_j, control_low, control_high: J of the same pair with another task's vectors, with its interval;
+            the state holds against every control asked for, and `Interactions.against` gives each.
+        single_first, single_second, both: f(a), f(b), f(ab).
+        gain, gain_low: f(ab) over the better of the two, and the lower end of the interval of what is gained over
+            either.
+        strict: above the sum and above the better one, by interval and adjusted p both times.
+        signs: of the two singles: `+`, `-`, or `0` where one is not different from 0.
+        degenerate: why J follows from the singles alone, without a run; empty where it does not.
+        state: of J: `ok`, `control` or `zero` (`ivx.stats.verdict`); `degenerate`; or `estimate`: `j` shades the
+            cell, is no result, and nothing else is known.
+        same_sign: share of samples whose J has the mean's sign.
+    """
+
+    first: str
+    second: str
+    patch: str
+    j: float
+    low: float
+    high: float
+    p: float | None = None
+    p_control: float | None = None
+    control_j: float | None = None
+    control_low: float | None = None
+    control_high: float | None = None
+    single_first: float | None = None
+    single_second: float | None = None
+    both: float | None = None
+    gain: float | None = None
+    gain_low: float | None = None
+    strict: bool = False
+    signs: str = ""
+    degenerate: str = ""
+    state: str = "estimate"
+    n: int = 0
+    same_sign: float = 0.0
+
+
+@dataclass(frozen=True)
+class TripleCell:
+    """Three players; fields as for a pair, `together` is f(abc).
+
+    J(a, b, c) = f(abc) − f(ab) − f(ac) − f(bc) + f(a) + f(b) + f(c).
+    """
+
+    players: tuple[str, str, str]
+    patch: str
+    j: float
+    low: float
+    high: float
+    p: float | None
+    p_control: float | None
+    control_j: float | None
+    control_low: float | None
+    control_high: float | None
+    together: float
+    degenerate: str
+    state: str
+    n: int
+    same_sign: float

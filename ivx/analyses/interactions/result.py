@@ -1,0 +1,331 @@
+"""The result of an interactions request: rows of sufficient numbers, and what can be read from them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ivx.analyses.effects.result import Cell
+from ivx.analyses.game.request import InteractionsRequest
+from ivx.analyses.interactions.layout import laid
+from ivx.analyses.interactions.pairs import PairCell, TripleCell
+from ivx.analyses.interactions.players import Player, Sets
+from ivx.analysis.detail import detail, rows_of
+from ivx.charts.pairs import Laid, pair_figure
+from ivx.patching.roles import asked_controls, is_real, plain, role_of
+from ivx.patching.table import by_patch, numbers
+from ivx.stats import coalitions
+from ivx.stats.intervals import ALPHA, Array, adjusted, mean_interval, sign_flip, split_half
+from ivx.stats.metrics import find
+from ivx.stats.published import published_p
+from ivx.stats.verdict import Against, Verdict, verdicts
+from ivx.tasks.samples import Samples
+
+Effects = dict[str, Array]
+"""Effect `[samples]` of patch sets by address."""
+Progress = Callable[["Interactions", int, int], None]
+"""Called with the result so far, and how many of how many rows are done; what it raises ends the work."""
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """A result: one row per sample × patch set × role, and everything needed to read it.
+
+    `sets` holds the patch sets by size and address; `equals`, those that are a smaller set by an identity: its address,
+    and why. They have no rows of their own.
+    """
+
+    request: InteractionsRequest
+    table: pa.Table
+    samples: Samples
+    players: tuple[Player, ...]
+    sets: dict[int, Sets]
+    equals: dict[str, tuple[str, str]]
+    layers: int
+    receipt: dict[str, Any]
+    estimates: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @property
+    def run_id(self) -> str:
+        """Address of this result."""
+        return str(self.receipt["run"])
+
+    def cells(self, metric: str = "contrast") -> list[PairCell]:
+        """Every finished pair in the order of the players, then those that are estimated so far."""
+        if metric not in self._read:
+            self._read[metric] = self._cells(metric)
+        return self._read[metric]
+
+    @cached_property
+    def _read(self) -> dict[str, list[PairCell]]:
+        """Pairs by metric: a page reads them several times, and a result never changes."""
+        return {}
+
+    @cached_property
+    def _verdicts(self) -> dict[tuple[int, str], dict[str, Verdict]]:
+        """The same of the verdicts behind them, by size of set and metric."""
+        return {}
+
+    @property
+    def controls(self) -> list[str]:
+        """The controls that were run: those asked for, without `task` where there is no such task."""
+        return asked_controls(self.request.controls, self.samples)
+
+    def against(self, metric: str = "contrast") -> dict[str, dict[str, Against]]:
+        """By pair or triple that is done: J of each control by its name; p is adjusted over the sets of one size."""
+        return {text: found.against for size in (2, 3) for text, found in self._judged(size, metric).items()}
+
+    def _cells(self, metric: str) -> list[PairCell]:
+        mine = self.effects("effect", metric)
+        found = self._judged(2, metric)
+        singles = self._judged(1, metric)
+        gains = self._gains(list(found), mine)
+        cells = []
+        for text, j in found.items():
+            one, two = self._names(self.sets[2][text])
+            gain, gain_low, p_gain = gains[text]
+            reason = self.equals.get(text, ("", ""))[1]
+            strict = not reason and j.low > 0 and j.p < ALPHA and gain_low > 0 and p_gain < ALPHA
+            cells.append(
+                PairCell(
+                    first=one,
+                    second=two,
+                    patch=text,
+                    **_shared(j, reason),
+                    single_first=singles[one].value,
+                    single_second=singles[two].value,
+                    both=float(mine[text].mean()),
+                    gain=gain,
+                    gain_low=gain_low,
+                    strict=strict,
+                    signs=_sign(singles[one]) + _sign(singles[two]),
+                    n=len(self.samples.rows),
+                )
+            )
+        estimates = self.estimates.get(metric, {})
+        for text, chosen in self.sets[2].items():
+            if text in estimates and text not in found:
+                one, two = self._names(chosen)
+                reason = self.equals.get(text, ("", ""))[1]  # follows from the two alone, so nothing is estimated
+                shade = 0.0 if reason else estimates[text]
+                cells.append(PairCell(one, two, text, *(shade,) * 3, degenerate=reason))
+        return cells
+
+    def laid(self, metric: str = "contrast", *, show: str = "j") -> Laid:
+        """The pairs on a map: `show` is `j`, `both` or `gain`; their state is J's in any case."""
+        return laid(self.cells(metric), self.players, self.request, show=show)
+
+    def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
+        """The pair map as it would be printed, a Vega-Lite spec by name."""
+        view = find(metric)
+        title = f"Interaction J of {', '.join(self.request.sites)}: {view.label}"
+        return {"pairs": pair_figure(self.laid(metric), title=title, unit=view.unit)}
+
+    def chart(self, metric: str = "contrast") -> Any:
+        """The pair map as an Altair chart."""
+        from ivx.charts.figure import beside
+
+        return beside(list(self.figures(metric).values()))
+
+    def triples(self, metric: str = "contrast") -> list[TripleCell]:
+        """Every finished triple; none where pairs were asked for."""
+        mine = self.effects("effect", metric)
+        return [
+            TripleCell(
+                players=self._names(self.sets[3][text]),  # type: ignore[arg-type]  # a set of size 3
+                patch=text,
+                **_shared(j, self.equals.get(text, ("", ""))[1]),
+                together=float(mine[text].mean()),
+                n=len(self.samples.rows),
+            )
+            for text, j in self._judged(3, metric).items()
+        ]
+
+    def singles(self, metric: str = "contrast") -> list[Cell]:
+        """Every finished player alone, as a cell of an effect map; `column` is its number among the players."""
+        found = self._judged(1, metric)
+        return [
+            Cell.of(player.site, player.layer, i, player.address, found[player.address], n=len(self.samples.rows))
+            for i, player in enumerate(self.players)
+            if player.address in found
+        ]
+
+    def confirmed(self, metric: str = "contrast", *, keep: int = 5) -> dict[str, Verdict]:
+        """The `keep` pairs of largest |J| on a random half of the samples, judged on the other half alone.
+
+        What was chosen for being large and is tested on the same samples is always found; this is not.
+        """
+        mine = self.effects("effect", metric)
+        texts = [text for text in self._judged(2, metric) if text not in self.equals]
+        if not texts or len(self.samples.rows) < 2:
+            return {}
+        found = split_half(self._values(texts, mine), keep=keep, seed=self.request.seed)
+        chosen = [texts[i] for i in found.cells]
+        return self._compared(chosen, mine, self._controlled(metric), metric, of=found.rest)
+
+    def additivity(self, metric: str = "contrast") -> float | None:
+        """R² of each sample's best additive model over the sets that were run, all samples together; 1 is linear.
+
+        None until more sets are done than the model has terms.
+        """
+        mine = self.effects("effect", metric)
+        members = {text: chosen for found in self.sets.values() for text, chosen in found.items()}
+        texts = [text for text in members if text in mine and text not in self.equals]
+        if len(texts) <= len(self.players):
+            return None
+        games = np.stack([np.zeros(len(self.samples.rows)), *(mine[text] for text in texts)], axis=1)
+        return coalitions.additivity([(), *(members[text] for text in texts)], games, players=len(self.players))
+
+    def published_test(self, metric: str = "contrast") -> dict[str, float]:
+        """By pair, the p of the paper's own script; it passes whatever the data are (`ivx.stats.published`)."""
+        mine = self.effects("effect", metric)
+        names = {text: self._names(chosen) for text, chosen in self.sets[2].items() if text in mine}
+        return {text: published_p(mine[text], mine[one] + mine[two]) for text, (one, two) in names.items()}
+
+    def summary(self, metric: str = "contrast") -> dict[str, Any]:
+        """The result in short, ready for JSON: the receipt, then singles, pairs and triples with their controls."""
+        against = self.against(metric)
+
+        def told(cell: PairCell | TripleCell) -> dict[str, Any]:
+            controls = {name: of._asdict() for name, of in against.get(cell.patch, {}).items()}
+            return asdict(cell) | {"controls": controls}
+
+        return {
+            **self.receipt,
+            "metric": metric,
+            "additivity": self.additivity(metric),
+            "singles": [asdict(cell) for cell in self.singles(metric)],
+            "pairs": [told(cell) for cell in self.cells(metric)],
+            "triples": [told(cell) for cell in self.triples(metric)],
+        }
+
+    def effects(self, role: str, metric: str = "contrast") -> Effects:
+        """Effects of every finished set, those that equal a smaller one included; of one role."""
+        view = find(metric)
+        site = ",".join(self.request.sites)
+        rows = by_patch(self.table, role=role, site=site, samples=len(self.samples.rows))
+        if "" not in rows:
+            return {}
+        found = {plain(text): view.effect(numbers, rows[""]) for text, numbers in rows.items()}
+        return found | {text: found[other] for text, (other, _) in self.equals.items() if other in found}
+
+    def values(self, metric: str = "contrast", *, role: str = "effect") -> Effects:
+        """J `[samples]` of every finished pair, but of those that follow from the singles alone; of one role."""
+        mine = self.effects(role, metric)
+        texts = [
+            t
+            for t, chosen in self.sets[2].items()
+            if t not in self.equals and self._terms(chosen).keys() <= mine.keys()
+        ]
+        return dict(zip(texts, self._values(texts, mine), strict=True)) if texts else {}
+
+    def detail(self, patch: str, metric: str = "contrast") -> list[dict[str, Any]]:
+        """Each sample under one set: effect, and the top tokens before and after as (token, share) pairs."""
+        site, ran = ",".join(self.request.sites), self.equals.get(patch, (patch, ""))[0]
+        return detail(self.table, self.samples, site=site, patch=ran, metric=metric)
+
+    def level(self, metric: str, *, patch: str = "") -> float:
+        """Mean of the metric itself, not of its change, under one set."""
+        site, ran = ",".join(self.request.sites), self.equals.get(patch, (patch, ""))[0]
+        rows = rows_of(self.table, role="effect", site=site, patch=ran)
+        return float(find(metric).measure(numbers(rows)).mean())
+
+    def _controlled(self, metric: str) -> dict[str, Effects]:
+        """The effects of every control, by its name."""
+        return {name: self.effects(role_of(name), metric) for name in self.controls}
+
+    def _names(self, chosen: Sequence[int]) -> tuple[str, ...]:
+        return tuple(self.players[i].address for i in chosen)
+
+    def _terms(self, chosen: Sequence[int]) -> dict[str, int]:
+        """The sets whose effects make up a set's interaction, and how often each is counted.
+
+        Sets that are one by an identity are counted as one, so what cancels, cancels exactly.
+        """
+        found: Counter[str] = Counter()
+        for size in range(1, len(chosen) + 1):
+            for part in combinations(chosen, size):
+                text = ",".join(self._names(part))
+                found[self.equals.get(text, (text, ""))[0]] += (-1) ** (len(chosen) - size)
+        return dict(found)
+
+    def _values(self, texts: Sequence[str], effects: Effects) -> Array:
+        """The interactions of some sets: `[sets, samples]`."""
+        chosen = {text: found[text] for text in texts for found in self.sets.values() if text in found}
+        terms = (self._terms(players) for players in chosen.values())
+        return np.stack([sum(times * effects[part] for part, times in counted.items()) for counted in terms])
+
+    def _judged(self, size: int, metric: str) -> dict[str, Verdict]:
+        """Verdicts on the interactions of one size (of single players: on their effects), where all parts are done.
+
+        Sets that equal a smaller one are judged apart: they are no part of the family that p is adjusted over.
+        """
+        if (size, metric) in self._verdicts:
+            return self._verdicts[size, metric]
+        mine, theirs = self.effects("effect", metric), self._controlled(metric)
+        known = set(mine).intersection(*theirs.values())
+        terms = {text: self._terms(chosen) for text, chosen in self.sets.get(size, {}).items()}
+        done = [text for text, counted in terms.items() if counted.keys() <= known]
+        found: dict[str, Verdict] = {}
+        for free in (False, True):
+            texts = [text for text in done if (text in self.equals) == free]
+            if texts:
+                found |= self._compared(texts, mine, theirs, metric)
+        self._verdicts[size, metric] = {text: found[text] for text in done}
+        return self._verdicts[size, metric]
+
+    def _compared(
+        self, texts: Sequence[str], mine: Effects, theirs: dict[str, Effects], metric: str, *, of: Any = slice(None)
+    ) -> dict[str, Verdict]:
+        """Verdicts on the interactions of some sets against every control's, over the samples `of`."""
+        others = {name: self._values(texts, effects)[:, of] for name, effects in theirs.items()}
+        judged = verdicts(
+            self._values(texts, mine)[:, of],
+            others.pop("task", None),
+            floor=find(metric).floor,
+            seed=self.request.seed,
+            others=others,
+            beside=[name for name in others if not is_real(name, direction="denoise")],
+        )
+        return dict(zip(texts, judged, strict=True))
+
+    def _gains(self, done: Sequence[str], mine: Effects) -> dict[str, tuple[float, float, float]]:
+        """Of each pair: gain over the better single, lower end of the gain over either, and the larger p of the two."""
+        if not done:
+            return {}
+        names = [self._names(self.sets[2][text]) for text in done]
+        over = [np.stack([mine[text] - mine[pair[k]] for text, pair in zip(done, names, strict=True)]) for k in (0, 1)]
+        gain = np.minimum(*(values.mean(axis=1) for values in over))
+        low = np.minimum(*(mean_interval(values, seed=self.request.seed)[0] for values in over))
+        p = np.ones(len(done))
+        ran = np.array([text not in self.equals for text in done])
+        p[ran] = np.maximum(*(adjusted(sign_flip(values[ran], seed=self.request.seed)) for values in over))
+        return dict(zip(done, zip(gain.tolist(), low.tolist(), p.tolist(), strict=True), strict=True))
+
+
+def _shared(j: Verdict, reason: str) -> dict[str, Any]:
+    """What cells of pairs and of triples say of J; nothing is tested where it follows from smaller sets."""
+    return {
+        "j": j.value,
+        "low": j.low,
+        "high": j.high,
+        "p": None if reason else j.p,
+        "p_control": None if reason else j.p_control,
+        "control_j": j.control,
+        "control_low": j.control_low,
+        "control_high": j.control_high,
+        "degenerate": reason,
+        "state": "degenerate" if reason else j.state,
+        "same_sign": j.same_sign,
+    }
+
+
+def _sign(single: Verdict) -> str:
+    return "0" if single.state == "zero" else "+" if single.value > 0 else "-"

@@ -1,0 +1,140 @@
+"""One kind of run through the surrogate: every sample's parts, in slots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ivx.analyses.pathways.slots import Alignment, coarse, gathered
+from ivx.engine.hooks.run import rows_within
+from ivx.engine.hooks.sites import Writes
+from ivx.engine.linear.surrogate import Surrogate
+from ivx.engine.sweep import FREE_SHARE
+from ivx.engine.workload import by_length
+from ivx.models.memory import free_bytes
+from ivx.models.model import Model
+from ivx.stats.intervals import Array
+
+Pair = tuple[str, str]
+"""Slots (from, to)."""
+BY_SLOT = ("nodes", "stay", "mlp", "heads", "added", "carried", "put")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Runs of one kind: prompts, the tokens that are compared at their end, and, where one is patched in, the block,
+    and each sample's position and state."""
+
+    name: str
+    prompts: Sequence[Sequence[int]]
+    answer: Sequence[int]
+    contrast: Sequence[int] | None
+    alignment: Alignment
+    patch: tuple[int, Sequence[int], Sequence[Tensor]] | None = None
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What all samples' parts are worth, in the slots of one alignment.
+
+    Attributes:
+        total, final: `[samples]`.
+        by_slot: `nodes [samples, layers + 1, slots]`, `heads [samples, layers, heads, slots]`; `stay`, `mlp`, `added`,
+            `carried`, `put` `[samples, layers, slots]`.
+        edges: `[samples, layers, heads, pairs]`.
+        attention: `[layers, heads, pairs]`: what a token of the pair's end gives to all tokens of its start, mean over
+            the samples that have such tokens.
+        deviation: the largest error of any identity.
+    """
+
+    name: str
+    alignment: Alignment
+    pairs: tuple[Pair, ...]
+    total: Array
+    final: Array
+    by_slot: dict[str, Array]
+    edges: Array
+    attention: Array
+    deviation: float
+
+    def among(self, pairs: Sequence[Pair]) -> Array:
+        """Edges between coarse slots `[samples, layers, heads × pairs]`; 0 where this kind has none."""
+        place = {pair: i for i, pair in enumerate(pairs)}
+        found = np.zeros((*self.edges.shape[:3], len(pairs)))
+        for i, (start, end) in enumerate(self.pairs):
+            at = place.get((coarse(start), coarse(end)))
+            if at is not None:
+                found[..., at] += self.edges[..., i]
+        return found.reshape(*found.shape[:2], -1)
+
+    def writes(self, slots: Sequence[str]) -> Array:
+        """What heads write at some slots, wherever they read it `[samples, layers, heads × slots]`."""
+        names = self.alignment.named()
+        found = self.by_slot["heads"][..., [names.index(slot) for slot in slots]]
+        return found.reshape(*found.shape[:2], -1)
+
+    @property
+    def coarse_pairs(self) -> set[Pair]:
+        """Its pairs, as other wordings have them."""
+        return {(coarse(start), coarse(end)) for start, end in self.pairs}
+
+
+def swept(model: Model, asked: Asked, *, beat: Callable[[int], None]) -> Parts:
+    """Sweep all runs; `beat` is called with the samples of each batch and may raise to end it."""
+    n, slots = len(asked.prompts), asked.alignment.named()
+    pairs = _pairs(asked.alignment)
+    at = {slot: i for i, slot in enumerate(slots)}
+    start, end = ([at[pair[k]] for pair in pairs] for k in (0, 1))
+    rows: dict[str, list[Array]] = {name: [np.empty(0)] * n for name in (*BY_SLOT, "edges")}
+    total, final, deviation = np.zeros(n), np.zeros(n), 0.0
+    given, having = np.zeros((model.layers, model.heads, len(pairs))), np.zeros(len(pairs))
+    for batch, run in runs(model, asked):
+        found = run.sweep(
+            [asked.answer[i] for i in batch], None if asked.contrast is None else [asked.contrast[i] for i in batch]
+        )
+        deviation = max(deviation, found.deviation())
+        weights = torch.stack(run.attention, dim=1).double().cpu()
+        for row, i in enumerate(batch):
+            keys = asked.alignment.keys[i]
+            total[i], final[i] = float(found.total[row]), float(found.final[row])
+            for name in BY_SLOT:
+                rows[name][i] = gathered(getattr(found, name)[row], keys, slots)
+            rows["edges"][i] = gathered(found.edges[row], keys, slots, axes=2)[..., end, start]
+            tokens = np.array([keys.count(slot) for slot in slots])
+            there = (tokens[end] > 0) & (tokens[start] > 0)
+            having += there
+            given += gathered(weights[row], keys, slots, axes=2)[..., end, start] / np.maximum(tokens[end], 1)
+        beat(len(batch))
+    by_slot = {name: np.stack(rows[name]) for name in BY_SLOT}
+    edges, attention = np.stack(rows["edges"]), given / np.maximum(having, 1)
+    return Parts(asked.name, asked.alignment, pairs, total, final, by_slot, edges, attention, deviation)
+
+
+def runs(model: Model, asked: Asked) -> Iterator[tuple[Sequence[int], Surrogate]]:
+    """Frozen runs of all samples in batches of one length that fit into memory, with the samples' numbers."""
+    for length, members in by_length(asked.prompts).items():
+        memory = FREE_SHARE * free_bytes(str(model.device)) / 1e9 / model.layers
+        step = rows_within(model, length, memory)
+        for first in range(0, len(members), step):
+            batch = members[first : first + step]
+            yield batch, Surrogate(model, [asked.prompts[i] for i in batch], writes=_writes(asked, batch))
+
+
+def _writes(asked: Asked, batch: Sequence[int]) -> dict[tuple[str, int], Writes] | None:
+    if asked.patch is None:
+        return None
+    layer, positions, states = asked.patch
+    n = len(batch)
+    values = [states[i] for i in batch]
+    return {("resid_post", layer): Writes(list(range(n)), [positions[i] for i in batch], [-1] * n, values)}
+
+
+def _pairs(alignment: Alignment) -> tuple[Pair, ...]:
+    """All pairs of slots of which some sample has a token before, or at, a token of the other."""
+    order = {slot: i for i, slot in enumerate(alignment.named())}
+    met = {(keys[i], keys[j]) for keys in set(alignment.keys) for j in range(len(keys)) for i in range(j + 1)}
+    return tuple(sorted(met, key=lambda pair: (order[pair[1]], order[pair[0]])))

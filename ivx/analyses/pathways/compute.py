@@ -1,0 +1,232 @@
+"""Pathways: by which tokens, layers and heads an instruction's answer comes about, and whether others share them.
+
+The surrogate (`ivx.engine.linear.surrogate`) splits each sample's logit difference exactly. Runs of one kind are
+averaged in slots (`ivx.analyses.pathways.slots`) and compared: this instruction with the contrast one on the same
+queries, and, where an instruction vector is patched into the bare prompt, that run with the instructed one. What the
+surrogate names is tried in the real model (`ivx.analyses.pathways.circuits`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+
+from ivx.analyses.pathways.attribution import Asked, Parts, swept
+from ivx.analyses.pathways.circuits import of_edges, of_heads
+from ivx.analyses.pathways.faithfulness import Curve, curve
+from ivx.analyses.pathways.overlap import Overlap, overlap
+from ivx.analyses.pathways.parts import SCHEMA, table_of
+from ivx.analyses.pathways.replay import retraced
+from ivx.analyses.pathways.request import PathwaysRequest
+from ivx.analyses.pathways.result import Fidelity, Found, Pathways, Traced
+from ivx.analyses.pathways.shares import explained
+from ivx.analyses.pathways.slots import SHARED, Alignment
+from ivx.analysis.maps import column_at, columns_of
+from ivx.engine.linear.estimate import states_of
+from ivx.engine.linear.fidelity import Fidelity as Reconstructed
+from ivx.engine.linear.fidelity import prove, reconstructed
+from ivx.engine.linear.frozen import softcap
+from ivx.engine.linear.paths import strongest
+from ivx.engine.linear.published import Published, published
+from ivx.engine.linear.surrogate import Surrogate
+from ivx.errors import AddressError, TaskError
+from ivx.models.model import Model
+from ivx.patching.prepare import instruction_of, opened, prepared
+from ivx.patching.table import Key
+from ivx.tasks import catalogue
+from ivx.tasks.samples import Sample, Samples, build
+from ivx.tasks.task import Pair, Task
+
+Progress = Callable[[Pathways, int, int], None]
+"""Called with the result so far, and how many of how many runs are done. All rows come at once, comparisons and curves
+one after another behind them."""
+LEAST = 4
+"""Samples that halving, ranking and trying take."""
+SUMMED = 4
+"""Samples whose whole logits are summed from parts."""
+
+
+def pathways(model: Model | str, task: str, *, on_progress: Progress | None = None, **asked: Any) -> Pathways:
+    """Pathways of one instruction, beside its contrast's, on one checkpoint.
+
+    Args:
+        model: a loaded model, or a name to load.
+        task: `animal/colour`, or a user's file.
+        on_progress: called with the result so far; what it raises ends the work.
+        asked: the other fields of `PathwaysRequest`.
+
+    Raises:
+        UnsupportedArchitecture: the surrogate would not be exact on this model; says why.
+    """
+    return compute(*opened(PathwaysRequest, model, task, asked), on_progress=on_progress)
+
+
+def compute(
+    model: Model, request: PathwaysRequest, *, on_progress: Progress | None = None, known: pa.Table | None = None
+) -> Pathways:
+    """Run a request on a loaded model. Means need all samples, so nothing that is `known` is used again."""
+    began = time.perf_counter()
+    prove(model)
+    here, there, receipt = _samples(model, request)
+    receipt["how"] = "surrogate: attention, norm scales and gates held"
+    if softcap(model) is not None:
+        receipt["warnings"].append(
+            "this model caps its logits softly at the end; what is split is the logit before that"
+        )
+    kinds = _kinds(model, request, here.rows, there)
+    drawn = kinds[:2]
+    done, total = 0, (len(kinds) + len(drawn)) * len(here.rows)
+    table, found = SCHEMA.empty_table(), Found({}, {}, (), (), (), Fidelity(1.0, 1.0, 0.0, ()))
+
+    def result() -> Pathways:
+        told = {**receipt, "rows": table.num_rows, "seconds": round(time.perf_counter() - began, 3)}
+        return Pathways(request, table, here, there, model.layers, model.heads, found, told)
+
+    def beat(runs: int) -> None:
+        nonlocal done
+        done += runs
+        if on_progress is not None:
+            on_progress(result(), done, total)
+
+    parts = {asked.name: swept(model, asked, beat=beat) for asked in kinds}
+    worst = _fidelity(model, here.rows)
+    deviation = max(part.deviation for part in parts.values())
+    slots = {name: part.alignment.slots for name, part in parts.items()}
+    found = replace(found, slots=slots, fidelity=Fidelity(*worst, deviation, ()))
+    table = pa.concat_tables([table_of(part, seed=request.seed) for part in parts.values()])
+    beat(0)
+    for asked in drawn:
+        share = explained(model, asked, parts[asked.name], seed=request.seed, beat=beat)
+        found = replace(found, explained={**found.explained, asked.name: share})
+    found = replace(found, overlaps=_overlaps(request, parts))
+    beat(0)
+    found = replace(found, curves=_curves(model, request, here.rows, parts["here"], beat))
+    traced, sums = _traced(model, request, here.rows, beat)
+    found = replace(found, traced=traced, fidelity=replace(found.fidelity, published=sums))
+    return result()
+
+
+def again(
+    model: Model, found: Pathways, *, rows: int, seed: int, beat: Callable[[], None]
+) -> tuple[Sequence[Key], Sequence[float], Sequence[float]]:
+    """Some samples' rows computed again: their names, what is stored, and what comes out now."""
+    kinds = {asked.name: asked for asked in _kinds(model, found.request, found.samples.rows, found.there)}
+    return retraced(model, found, kinds, rows=rows, seed=seed, beat=beat)
+
+
+def _fidelity(model: Model, rows: Sequence[Sample]) -> Reconstructed:
+    """The worst of some samples' whole logits, summed from parts."""
+    told = [reconstructed(model, sample.instructed) for sample in rows[:SUMMED]]
+    return max(told, key=lambda f: max(1 - f.cosine, abs(f.ratio - 1)))
+
+
+def _samples(model: Model, request: PathwaysRequest) -> tuple[Samples, tuple[Sample, ...], dict[str, Any]]:
+    """The task's samples, the contrast task's of the same queries, and the receipt."""
+    here, receipt = prepared(model, request)
+    pair = catalogue.find(request.task, collection=model.collection, against=request.against)
+    if request.wording is not None:
+        pair = Pair(_worded(pair.task, request.wording), _worded(pair.contrast, request.wording), pair.control)
+        here = _built(model, request, pair, samples=request.samples)
+    other = _built(model, request, Pair(pair.contrast, pair.task, pair.control), samples=len(pair.queries))
+    by_query = {sample.query: sample for sample in other.rows}
+    rows = tuple(sample for sample in here.rows if sample.query in by_query)
+    here = replace(here, rows=rows, control=())
+    return here, tuple(by_query[sample.query] for sample in rows), receipt | {"samples": len(rows)}
+
+
+def _built(model: Model, request: PathwaysRequest, pair: Pair, *, samples: int) -> Samples:
+    return build(pair, model.tokenizer, samples=samples, target_format=request.target_format, seed=request.seed)
+
+
+def _worded(task: Task, wording: int) -> Task:
+    """The task with one of its wordings."""
+    count = len(task.instructions)
+    if not 0 <= wording < count:
+        raise TaskError(f"{task.name} has wordings 0 to {count - 1}, none of number {wording}")
+    return replace(task, instructions=(task.instructions[wording],))
+
+
+def _kinds(model: Model, request: PathwaysRequest, here: Sequence[Sample], there: Sequence[Sample]) -> list[Asked]:
+    """The kinds of runs: both instructions', and, where one is patched, the bare one's with and without."""
+
+    def asked(name: str, samples: Sequence[Sample], *, told: bool) -> Asked:
+        prompts = [s.instructed if told else s.target for s in samples]
+        contrast = [s.contrast_id for s in samples] if request.of == "contrast" else None
+        alignment = Alignment.of(samples, model.tokenizer, told=told)
+        return Asked(name, prompts, [s.answer_id for s in samples], contrast, alignment)
+
+    kinds = [asked("here", here, told=True), asked("there", there, told=True)]
+    if request.patch_layer is None:
+        return kinds
+    layer = request.patch_layer
+    if not 0 <= layer < model.layers:
+        raise AddressError(f"patch layer {layer}: this checkpoint has layers 0 to {model.layers - 1}")
+    position = int(column_at(columns_of(model, here), request.position, here).position)
+    positions = [position % len(s.target) for s in here]
+    vectors = [
+        state["resid_post", layer][-1]
+        for state in states_of(model, [instruction_of(request, s) for s in here], [("resid_post", layer)])
+    ]
+    bare = asked("bare", here, told=False)
+    return [*kinds, bare, replace(bare, name="patched", patch=(layer, positions, vectors))]
+
+
+def _traced(
+    model: Model, request: PathwaysRequest, rows: Sequence[Sample], beat: Callable[[int], None]
+) -> tuple[tuple[Traced, ...], tuple[Published, ...]]:
+    traced, sums = [], []
+    for item, sample in enumerate(rows[: request.traced] if request.paths else ()):
+        beat(0)
+        run = Surrogate(model, [sample.instructed])
+        contrast = sample.contrast_id if request.of == "contrast" else None
+        search = strongest(run, sample.answer_id, contrast, k=request.paths)
+        traced.append(Traced(item, search.total, search.settled, search.paths))
+        if request.published:
+            sums.append(published(run, sample.answer_id, seed=request.seed))
+    return tuple(traced), tuple(sums)
+
+
+def _overlaps(request: PathwaysRequest, parts: dict[str, Parts]) -> tuple[Overlap, ...]:
+    """This instruction's edges beside the other's; and what its heads write behind the query beside bare runs'.
+
+    A bare prompt has no instruction to read from, so there it is compared what heads write at the shared tokens.
+    """
+    here, there = parts["here"], parts["there"]
+    pairs = sorted(here.coarse_pairs | there.coarse_pairs)
+    found = [overlap(here.among(pairs), there.among(pairs), names=("here", "there"), seed=request.seed)]
+    for name in ("bare", "patched"):
+        if name in parts:
+            slots = [slot for slot in parts[name].alignment.named() if slot.partition(":")[0] in SHARED]
+            one, other = here.writes(slots), parts[name].writes(slots)
+            found.append(overlap(one, other, names=("here", name), seed=request.seed))
+    return tuple(found)
+
+
+def _curves(
+    model: Model, request: PathwaysRequest, rows: Sequence[Sample], parts: Parts, beat: Callable[[int], None]
+) -> tuple[Curve, ...]:
+    """Circuits ranked on every other sample and tried on the rest."""
+    if request.ablation == "none" or len(rows) < LEAST:
+        return ()
+    tried, ablation = rows[1::2], request.ablation
+
+    def alive() -> None:
+        beat(0)
+
+    heads = parts.by_slot["heads"][::2].sum(-1).mean(axis=0)
+    units = [("heads", heads, of_heads(model, tried, ablation, seed=request.seed, beat=alive))]
+    if request.edge_check:
+        measure = of_edges(
+            model, tried, ablation, parts.alignment.keys[1::2], parts.pairs, seed=request.seed, beat=alive
+        )
+        units.append(("edges", parts.edges[::2].mean(axis=0), measure))
+    curves = [
+        curve(unit, ablation, scores.ravel(), measure, seed=request.seed)
+        for unit, scores, measure in units
+        if measure is not None
+    ]
+    return tuple(found for found in curves if found is not None)

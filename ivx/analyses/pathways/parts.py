@@ -1,0 +1,129 @@
+"""The table of a pathways result: one row for each part, mean over samples, and each sample's nodes and heads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ivx.analyses.pathways.attribution import Parts
+from ivx.stats.intervals import Array, mean_interval
+
+KINDS = ("total", "node", "stay", "mlp", "head", "edge", "bias", "carried", "patch")
+NAMES = {
+    "nodes": "node",
+    "stay": "stay",
+    "mlp": "mlp",
+    "heads": "head",
+    "added": "bias",
+    "carried": "carried",
+    "put": "patch",
+}
+SCHEMA = pa.schema(
+    [
+        ("run", pa.string()),
+        ("kind", pa.string()),
+        ("layer", pa.int32()),
+        ("head", pa.int32()),
+        ("from", pa.string()),
+        ("to", pa.string()),
+        ("item", pa.int32()),
+        ("value", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("first_half", pa.float64()),
+        ("second_half", pa.float64()),
+        ("attention", pa.float64()),
+    ]
+)
+"""`run`: here, there, bare or patched. `layer` −1 is the embeddings, and the last one but one more what is behind the
+blocks. `item` is a sample's number; null is the mean over samples, of which alone there are interval and halves, and,
+of edges, the attention that they are read with."""
+LEAST = 0.05
+"""Logits; of a whole that is less, or whose interval holds 0, there are no shares: they would be anything."""
+INTERVALS = 2_000
+"""Parts of a kind that get an interval: the strongest."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One row of means: what a part is worth in logits, with a 95 % interval where it is among the strongest, and its
+    share of the whole; None where the whole is next to nothing."""
+
+    run: str
+    kind: str
+    layer: int | None
+    head: int | None
+    start: str | None
+    end: str | None
+    value: float
+    low: float | None
+    high: float | None
+    attention: float | None
+    share: float | None
+
+
+def is_nothing(mean: float, low: float | None, high: float | None) -> bool:
+    """Whether a whole of this mean and interval, where it has one, is next to nothing."""
+    return abs(mean) < LEAST or (low is not None and high is not None and low <= 0 <= high)
+
+
+def table_of(parts: Parts, *, seed: int = 0) -> pa.Table:
+    """The rows of one kind of run."""
+    layers, heads = parts.edges.shape[1:3]
+    found = [
+        _means(parts, "total", parts.total[:, None], [(None, None, None, None)], seed),
+        _means(parts, "bias", parts.final[:, None], [(layers, None, None, parts.alignment.slots[-1].key)], seed),
+    ]
+    slots = parts.alignment.named()
+    at: list[Place]
+    for name, values in parts.by_slot.items():
+        if name in ("added", "carried", "put") and not values.any():
+            continue
+        kind, first = NAMES[name], -1 if name == "nodes" else 0
+        if name == "heads":
+            at = [(layer, head, None, slot) for layer in range(layers) for head in range(heads) for slot in slots]
+        else:
+            at = [(layer + first, None, None, slot) for layer in range(values.shape[1]) for slot in slots]
+        found.append(_means(parts, kind, values.reshape(len(values), -1), at, seed))
+    at = [(layer, head, *pair) for layer in range(layers) for head in range(heads) for pair in parts.pairs]
+    edges = parts.edges.reshape(len(parts.edges), -1)
+    found.append(_means(parts, "edge", edges, at, seed, attention=parts.attention.ravel()))
+    rows = [row for item in range(len(parts.total)) for row in _of_sample(parts, item)]
+    return pa.concat_tables([*found, pa.Table.from_pylist(rows, schema=SCHEMA)])
+
+
+Place = tuple[int | None, int | None, str | None, str | None]
+
+
+def _means(
+    parts: Parts, kind: str, values: Array, at: Sequence[Place], seed: int, *, attention: Array | None = None
+) -> pa.Table:
+    """Rows of means of `values` `[samples, parts]`."""
+    mean, half = values.mean(axis=0), [values[k::2] for k in (0, 1)]
+    first, second = (part.mean(axis=0) if len(part) else mean for part in half)
+    low, high = (np.full(len(mean), np.nan) for _ in range(2))
+    strongest = np.argsort(-np.abs(mean), kind="stable")[:INTERVALS]
+    low[strongest], high[strongest] = mean_interval(values[:, strongest].T, seed=seed)
+    layer, head, start, end = zip(*at, strict=True)
+    n, none = len(at), [None] * len(at)
+    given = none if attention is None else attention
+    columns = [[parts.name] * n, [kind] * n, layer, head, start, end, none, mean, low, high, first, second, given]
+    return pa.table(
+        [pa.array(column, field.type, from_pandas=True) for column, field in zip(columns, SCHEMA, strict=True)],
+        schema=SCHEMA,
+    )
+
+
+def _of_sample(parts: Parts, item: int) -> Iterator[dict[str, Any]]:
+    """A sample's total, its nodes, and its heads over all tokens."""
+    yield {"run": parts.name, "kind": "total", "item": item, "value": float(parts.total[item])}
+    for layer, row in enumerate(parts.by_slot["nodes"][item].tolist()):
+        for slot, value in zip(parts.alignment.named(), row, strict=True):
+            yield {"run": parts.name, "kind": "node", "layer": layer - 1, "to": slot, "item": item, "value": value}
+    for layer, row in enumerate(parts.by_slot["heads"][item].sum(-1).tolist()):
+        for head, value in enumerate(row):
+            yield {"run": parts.name, "kind": "head", "layer": layer, "head": head, "item": item, "value": value}

@@ -1,0 +1,55 @@
+"""What is asked of the surrogate: the pathways of two instructions."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import ClassVar
+
+from ivx.errors import IvxError
+from ivx.request import Request
+
+
+@dataclass(frozen=True)
+class PathwaysRequest(Request):
+    """The way an instruction's answer takes through the surrogate, beside the contrast instruction's.
+
+    Attributes:
+        of: what is split: `contrast`, the answer's logit minus the contrast's, or `logit`, the answer's alone.
+        wording: number of one wording that all samples of the task get, so that its tokens stay apart; None draws one
+            for each.
+        patch_layer: block at whose output the instruction's vector is patched into the bare prompt, at `position` and
+            from `source_token`, to compare that run's pathway with the instructed one's; None compares none.
+        paths, traced: strongest paths kept, and samples that they are searched in.
+        ablation: of what is outside a circuit: `mean`, `zero` or `resample`; `none` leaves the causal check out.
+        edge_check: check circuits of edges, too.
+        published: measure the published path sum beside the exact one.
+    """
+
+    kind: ClassVar[str] = "pathways"
+    _: KW_ONLY
+    of: str = "contrast"
+    wording: int | None = None
+    patch_layer: int | None = None
+    paths: int = 20
+    traced: int = 4
+    ablation: str = "mean"
+    edge_check: bool = False
+    published: bool = False
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, words in (("of", ("contrast", "logit")), ("ablation", ("mean", "zero", "resample", "none"))):
+            if getattr(self, name) not in words:
+                raise IvxError(f"{name} {getattr(self, name)!r} is not known: use {', '.join(words)}")
+        if self.target_format not in ("prompt", "chat"):
+            raise IvxError("pathways need the whole prompt behind the query: use the target format prompt or chat")
+        for name, most in (("paths", 1_000), ("traced", 100)):
+            if not 0 <= getattr(self, name) <= most:
+                raise IvxError(f"{name} is {getattr(self, name)}: choose 0 to {most:,}")
+
+    def beside(self, checkpoint: str) -> PathwaysRequest:
+        """What sets another checkpoint beside this one: the same, without what no comparison needs, and this one's
+        adapter."""
+        needless = {"patch_layer": None, "paths": 0, "ablation": "none", "edge_check": False, "published": False}
+        return replace(self, checkpoint=checkpoint, adapter=None, **needless)  # type: ignore[arg-type]

@@ -1,0 +1,290 @@
+"""The result of a pathways request: rows of parts, and what was found in them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ivx.analyses.pathways import overlap as overlaps
+from ivx.analyses.pathways.faithfulness import Curve
+from ivx.analyses.pathways.overlap import Overlap
+from ivx.analyses.pathways.parts import Part, is_nothing
+from ivx.analyses.pathways.request import PathwaysRequest
+from ivx.analyses.pathways.shares import Explained
+from ivx.analyses.pathways.slots import Slot, coarse
+from ivx.engine.linear.paths import Path, by_heads
+from ivx.engine.linear.published import Published
+from ivx.errors import IvxError
+from ivx.stats.intervals import Array, mean_interval
+from ivx.tasks.samples import Sample, Samples
+
+LISTED = 10
+"""Heads, edges and paths in a summary."""
+DRAWN = 400
+"""Edges that are kept at hand for drawings."""
+
+
+@dataclass(frozen=True)
+class Traced:
+    """The strongest paths of one sample; token numbers are of its instructed prompt."""
+
+    item: int
+    total: float
+    settled: bool
+    paths: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """How exact the surrogate is here: the worst cosine and norm ratio of summed logits to the model's over some
+    samples, the largest error of any identity over all, and the published sum of each traced sample."""
+
+    cosine: float
+    ratio: float
+    deviation: float
+    published: tuple[Published, ...]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is in no table: slots by kind of run, what drawings of it explain, comparisons, causal curves, and paths."""
+
+    slots: dict[str, tuple[Slot, ...]]
+    explained: dict[str, tuple[Explained, ...]]
+    overlaps: tuple[Overlap, ...]
+    curves: tuple[Curve, ...]
+    traced: tuple[Traced, ...]
+    fidelity: Fidelity
+
+
+@dataclass(frozen=True)
+class Pathways:
+    """A result: `table` has a row for each part (`ivx.analyses.pathways.parts`); `there` holds the contrast
+    instruction's samples of the same queries."""
+
+    request: PathwaysRequest
+    table: pa.Table
+    samples: Samples
+    there: tuple[Sample, ...]
+    layers: int
+    heads: int
+    found: Found
+    receipt: dict[str, Any]
+
+    @property
+    def run_id(self) -> str:
+        """Address of this result."""
+        return str(self.receipt["run"])
+
+    def total(self, run: str = "here") -> float:
+        """What is split, mean over samples: the difference of logits, or the logit."""
+        return float(self._means(run, "total")["value"][0].as_py())
+
+    def share(self, value: float, run: str = "here") -> float | None:
+        """Of what is split; None where that is next to nothing."""
+        row = self._means(run, "total").to_pylist()[0]
+        return None if is_nothing(row["value"], row["low"], row["high"]) else value / row["value"]
+
+    def parts(self, kind: str, *, run: str = "here", layer: int | None = None) -> list[Part]:
+        """Means of one kind: `node`, `stay`, `mlp`, `head`, `edge`, `bias`, `carried` or `patch`; strongest first.
+
+        Args:
+            run: `here`, `there`, `bare` or `patched`.
+            layer: of this block only; −1 is the embeddings.
+        """
+        table = self._means(run, kind)
+        if layer is not None:
+            table = table.filter(pc.field("layer") == layer)
+        order = np.argsort(-np.abs(table["value"].to_numpy()), kind="stable")
+        return self._told(table.take(order), run, kind)
+
+    def strongest(self, n: int, *, run: str = "here") -> list[Part]:
+        """The n strongest edges between tokens: those that a drawing shows."""
+        if run not in self._strongest or len(self._strongest[run]) < n:
+            table = self._means(run, "edge")
+            between = pc.not_equal(table["from"], table["to"]).to_numpy()
+            size = np.where(between, np.abs(table["value"].to_numpy()), -1.0)
+            most = min(max(n, DRAWN), int(between.sum()))
+            top = np.argpartition(-size, most - 1)[:most] if most else np.zeros(0, int)
+            self._strongest[run] = self._told(table.take(top[np.lexsort((top, -size[top]))]), run, "edge")
+        return self._strongest[run][:n]
+
+    def row(self, layer: int, head: int, end: str, *, run: str = "here") -> list[Part]:
+        """All edges of one head into one slot, as the slots stand: its attention row, and what each is worth."""
+        key = (run, layer, head, end)
+        if key not in self._rows:
+            table = self._means(run, "edge")
+            into = (pc.field("layer") == layer) & (pc.field("head") == head) & (pc.field("to") == end)
+            order = {slot.key: i for i, slot in enumerate(self.found.slots[run])}
+            told = self._told(table.filter(into), run, "edge")
+            self._rows[key] = sorted(told, key=lambda part: order[str(part.start)])
+        return self._rows[key]
+
+    def _told(self, table: pa.Table, run: str, kind: str) -> list[Part]:
+        names = ("layer", "head", "from", "to", "value", "low", "high", "attention")
+        columns = [table[name].to_pylist() for name in names]
+        unit = self.share(1.0, run)
+        shares = [None if unit is None else value * unit for value in columns[4]]
+        return [Part(run, kind, *row) for row in zip(*columns, shares, strict=True)]
+
+    def nodes(self, run: str = "here") -> list[Part]:
+        """Every token slot behind every block, strongest first."""
+        return self.parts("node", run=run)
+
+    def edges(self, layer: int | None = None, *, run: str = "here") -> list[Part]:
+        """What every head reads where, for which slot, strongest first."""
+        return self.parts("edge", run=run, layer=layer)
+
+    def by_head(self, run: str = "here") -> dict[tuple[int, int], float]:
+        """What each head is worth over all tokens, strongest first."""
+        table = self._means(run, "head")
+        at = table["layer"].to_numpy() * self.heads + table["head"].to_numpy()
+        sums = np.bincount(at, weights=table["value"].to_numpy(), minlength=self.layers * self.heads)
+        order = np.argsort(-np.abs(sums), kind="stable")
+        return {divmod(int(i), self.heads): float(sums[i]) for i in order}
+
+    def head(self, layer: int, head: int, *, run: str = "here") -> Part:
+        """One head over all tokens, with its interval over samples."""
+        key = (run, layer, head)
+        if key not in self._heads:
+            each = self._means(run, "head", each=True)
+            values = each.filter((pc.field("layer") == layer) & (pc.field("head") == head))["value"].to_numpy()
+            low, high = (float(end[0]) for end in mean_interval(values[None], seed=self.request.seed))
+            value = float(values.mean())
+            self._heads[key] = Part(
+                run, "head", layer, head, None, None, value, low, high, None, self.share(value, run)
+            )
+        return self._heads[key]
+
+    def paths(self, k: int = LISTED) -> list[tuple[int, Path]]:
+        """The k strongest paths of the traced samples, each with its sample's number."""
+        every = [(traced.item, path) for traced in self.found.traced for path in traced.paths]
+        return sorted(every, key=lambda pair: -abs(pair[1].value))[:k]
+
+    def routes(self) -> dict[tuple[tuple[int, int], ...], float]:
+        """Paths by the heads they go through, mean over traced samples, strongest first."""
+        every = [path for traced in self.found.traced for path in traced.paths]
+        return {heads: value / len(self.found.traced) for heads, value in by_heads(every).items()}
+
+    def overlap(self, other: str = "there") -> Overlap:
+        """The comparison of the instructed runs with `there`, `bare` or `patched` ones."""
+        for found in self.found.overlaps:
+            if found.other == other:
+                return found
+        told = ", ".join(found.other for found in self.found.overlaps)
+        raise IvxError(f"these pathways were not compared with {other!r} runs: use one of {told}, or set patch_layer")
+
+    def beside(self, other: Pathways) -> Overlap:
+        """The comparison with another checkpoint's pathways of the same samples.
+
+        Raises:
+            IvxError: the two have other layers, heads or samples.
+        """
+        mine, theirs = ([s.query for s in found.samples.rows] for found in (self, other))
+        if (self.layers, self.heads) != (other.layers, other.heads) or mine != theirs:
+            raise IvxError("pathways are compared on one shape of model and on the same samples: ask both for the same")
+        pairs = sorted(self._coarse_pairs() | other._coarse_pairs())
+        names = (str(self.receipt["checkpoint"]["name"]), str(other.receipt["checkpoint"]["name"]))
+        return overlaps.compared(
+            self._halves(pairs),
+            other._halves(pairs),
+            names=names,
+            samples=len(mine),
+        )
+
+    def faithfulness(self) -> tuple[Curve, ...]:
+        """The curves of the causal check; none where it was left out, or the model does nothing here."""
+        return self.found.curves
+
+    def figures(self) -> dict[str, dict[str, Any]]:
+        """Vega-Lite specs for print: both flows, the overlap by layer, and the causal check's curves."""
+        from ivx.analyses.pathways.drawing import figures
+
+        return figures(self)
+
+    def chart(self) -> alt.HConcatChart:
+        """Both flows and the overlap, side by side."""
+        from ivx.charts.figure import beside
+
+        drawn = self.figures()
+        return beside([drawn[name] for name in ("here", "there", "overlap")])
+
+    def summary(self) -> dict[str, Any]:
+        """The result in short, ready for JSON."""
+        return {
+            **self.receipt,
+            "total": {run: self.total(run) for run in self.found.slots},
+            "fidelity": _plain(self.found.fidelity),
+            "explained": {run: [asdict(one) for one in found] for run, found in self.found.explained.items()},
+            "heads": [
+                {"layer": layer, "head": head, "value": value, "share": self.share(value)}
+                for (layer, head), value in list(self.by_head().items())[:LISTED]
+            ],
+            "edges": [asdict(part) for part in self.edges()[:LISTED]],
+            "paths": [{"sample": item, **path._asdict()} for item, path in self.paths()],
+            "overlap": [asdict(found) for found in self.found.overlaps],
+            "faithfulness": [asdict(curve) for curve in self.found.curves],
+        }
+
+    def _means(self, run: str, kind: str, *, each: bool = False) -> pa.Table:
+        """Rows of one kind: means, or those of `each` sample."""
+        if run not in self.found.slots:
+            raise IvxError(f"there are no {run!r} runs here: use one of {', '.join(self.found.slots)}")
+        if (run, kind, each) not in self._known:
+            item = pc.field("item").is_valid() if each else pc.field("item").is_null()
+            wanted = (pc.field("run") == run) & (pc.field("kind") == kind) & item
+            self._known[run, kind, each] = self.table.filter(wanted)
+        return self._known[run, kind, each]
+
+    @cached_property
+    def _known(self) -> dict[tuple[str, str, bool], pa.Table]:
+        """Rows that were asked for."""
+        return {}
+
+    @cached_property
+    def _rows(self) -> dict[tuple[str, int, int, str], list[Part]]:
+        """Attention rows that were asked for."""
+        return {}
+
+    @cached_property
+    def _heads(self) -> dict[tuple[str, int, int], Part]:
+        """Heads that were asked for, whose intervals take a moment."""
+        return {}
+
+    @cached_property
+    def _strongest(self) -> dict[str, list[Part]]:
+        """The strongest edges of runs that were asked for."""
+        return {}
+
+    def _coarse_pairs(self) -> set[tuple[str, str]]:
+        edges = self._means("here", "edge")
+        return {
+            (coarse(a), coarse(b)) for a, b in set(zip(*(edges[n].to_pylist() for n in ("from", "to")), strict=True))
+        }
+
+    def _halves(self, pairs: list[tuple[str, str]]) -> tuple[Array, Array]:
+        place = {pair: i for i, pair in enumerate(pairs)}
+        edges = self._means("here", "edge")
+        found = np.zeros((2, self.layers, self.heads, len(pairs)))
+        at = [
+            place[coarse(a), coarse(b)]
+            for a, b in zip(*(edges[name].to_pylist() for name in ("from", "to")), strict=True)
+        ]
+        for k, name in enumerate(("first_half", "second_half")):
+            np.add.at(found[k], (edges["layer"].to_numpy(), edges["head"].to_numpy(), at), edges[name].to_numpy())
+        first, second = found.reshape(2, self.layers, -1)
+        return first, second
+
+
+def _plain(fidelity: Fidelity) -> dict[str, Any]:
+    sums = [
+        {**told._asdict(), "everything": told.everything._asdict(), "ranked": told.ranked and told.ranked._asdict()}
+        for told in fidelity.published
+    ]
+    return {**asdict(fidelity), "published": sums}

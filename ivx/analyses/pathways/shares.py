@@ -1,0 +1,78 @@
+"""Explained: how much of the logit goes along a drawing's edges.
+
+A drawing holds the strongest edges between tokens; beside them stands all that stays on its token (residual, MLPs, and
+what heads read where they write). The sum of all paths that take nothing else is found exactly, by the frozen model
+with the other edges cut. Edges can work against one another, so a drawing may explain more than all, or less than 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ivx.analyses.pathways.attribution import Asked, Parts, runs
+from ivx.analyses.pathways.parts import is_nothing
+from ivx.analyses.pathways.slots import numbered
+from ivx.models.model import Model
+from ivx.stats.intervals import RESAMPLES, Array, mean_interval
+
+SIZES = (5, 10, 15, 20, 30, 45, 70, 100, 150, 250, 400)
+"""Edges in a drawing."""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """Of the `edges` strongest: the share of the logit, of means over samples, with its 95 % bootstrap interval; None
+    where the logit is next to nothing."""
+
+    edges: int
+    share: float | None
+    low: float | None
+    high: float | None
+
+
+def explained(
+    model: Model, asked: Asked, parts: Parts, *, seed: int, beat: Callable[[int], None]
+) -> tuple[Explained, ...]:
+    """Of every size that there are edges for; `beat` is called with the samples of each batch and may end it."""
+    order = ranked(parts.edges.mean(axis=0), [a != b for a, b in parts.pairs])
+    sizes = [n for n in SIZES if n < len(order)] or [len(order)]
+    layers, heads, pairs = parts.edges.shape[1:]
+    kept = []
+    for n in sizes:
+        taken = np.zeros(layers * heads * pairs, bool)
+        taken[order[:n]] = True
+        taken = taken.reshape(layers, heads, pairs) | np.array([a == b for a, b in parts.pairs])
+        kept.append(np.concatenate([taken, np.zeros((layers, heads, 1), bool)], axis=-1))  # of −1, no pair's number
+    found = np.zeros((len(sizes), len(asked.prompts)))
+    for batch, run in runs(model, asked):
+        rows, numbers = torch.arange(len(batch)), [numbered(asked.alignment.keys[i], parts.pairs) for i in batch]
+        for k, taken in enumerate(kept):
+            logits = run.along(torch.from_numpy(np.stack([taken[..., number] for number in numbers]))).double().cpu()
+            found[k, batch] = logits[rows, [asked.answer[i] for i in batch]].numpy()
+            if asked.contrast is not None:
+                found[k, batch] -= logits[rows, [asked.contrast[i] for i in batch]].numpy()
+        beat(len(batch))
+    return _shares(sizes, found, parts.total, seed)
+
+
+def ranked(edges: Array, between: Sequence[bool]) -> NDArray[np.intp]:
+    """Numbers of the edges `[layers, heads, pairs]` between tokens, strongest first."""
+    sizes = np.where(np.array(between), np.abs(edges), -1.0).ravel()
+    order = np.argsort(-sizes, kind="stable")
+    return order[: int((sizes >= 0).sum())]
+
+
+def _shares(sizes: Sequence[int], found: Array, total: Array, seed: int) -> tuple[Explained, ...]:
+    low, high = mean_interval(total[None], seed=seed)
+    if is_nothing(float(total.mean()), float(low[0]), float(high[0])):
+        return tuple(Explained(n, None, None, None) for n in sizes)
+    counts = np.random.default_rng(seed).multinomial(len(total), np.full(len(total), 1 / len(total)), size=RESAMPLES)
+    whole = counts @ total
+    drawn = (counts @ found.T)[whole != 0] / whole[whole != 0, None]
+    columns = (found.mean(axis=1) / total.mean(), *np.quantile(drawn, (0.025, 0.975), axis=0))
+    return tuple(Explained(*row) for row in zip(sizes, *(column.tolist() for column in columns), strict=True))

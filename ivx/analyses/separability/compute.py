@@ -1,0 +1,262 @@
+"""Separability: how well tasks can be told apart from the states of their wordings, at every place of a model.
+
+What can be read is not what is used: a bag of words tells most tasks apart, and so do states that do nothing when they
+are patched. So every accuracy stands beside its control, and the result beside the map of effects.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import sklearn
+
+import ivx
+from ivx.analyses.separability import projection
+from ivx.analyses.separability.probes import Scores, bag_of_words, probe
+from ivx.analyses.separability.request import SeparabilityRequest
+from ivx.analyses.separability.result import EMBEDDING, TABLE, WORDS, Progress, Read, Separability
+from ivx.analyses.separability.splits import Examples, Split
+from ivx.engine.hooks.capture import Captured, Matrix, capture, capture_singly, size_of
+from ivx.errors import IvxError
+from ivx.models import paths
+from ivx.models.model import Model
+from ivx.patching.prepare import receipt_of
+from ivx.stats.intervals import Array, repeated_interval
+from ivx.tasks import catalogue
+from ivx.tasks.task import Task, fingerprint
+from ivx.tasks.wordings import Wording, drawn
+
+SMALL = 500_000_000
+"""Bytes of states that are held in memory; more lie in files while they are probed."""
+BOUNDS = {"selectivity": (-1.0, 1.0), "margin": (-np.inf, np.inf)}
+"""Of every other measure: 0 to 1."""
+
+AGAIN = "accuracy"
+"""What a replay computes again."""
+
+
+def separability(
+    model: Model | str, tasks: Sequence[str] | str = ("all",), *, on_progress: Progress | None = None, **asked: Any
+) -> Separability:
+    """How well tasks can be told apart at every layer of some components.
+
+    Args:
+        model: a loaded model, or a name to load.
+        tasks: names, `all`, or users' files, each of which is both tasks of its pair; one as a plain string.
+        on_progress: called with the result so far after each place; what it raises ends the work.
+        asked: the other fields of `SeparabilityRequest`.
+
+    Raises:
+        TaskError: fewer than 2 tasks of 10 wordings each, or too few paraphrase families for the folds.
+    """
+    names = (tasks,) if isinstance(tasks, str) else tuple(tasks)
+    request = SeparabilityRequest(model if isinstance(model, str) else model.name, names, **asked)
+    if isinstance(model, str):
+        model = ivx.load(model, dtype=request.dtype, device=request.device, adapter=request.adapter)
+    return compute(model, request, on_progress=on_progress)
+
+
+def compute(
+    model: Model, request: SeparabilityRequest, *, on_progress: Progress | None = None, known: pa.Table | None = None
+) -> Separability:
+    """Run a request on a loaded model; places that are `known` from an earlier start are not probed again."""
+    began = time.perf_counter()
+    for kind in request.projections:
+        projection.check(kind)
+    tasks, wordings, warnings = _drawn(model, request)
+    examples = examples_of(tasks, wordings, pairs=request.pairs)
+    splits = examples.splits(folds=request.folds, repeats=request.repeats, seed=request.seed)
+    halves = examples.splits(folds=2, repeats=1, seed=request.seed)[0]
+    receipt = receipt_of(model, request, fingerprint(tasks))
+    receipt["versions"]["scikit-learn"] = sklearn.__version__
+    receipt |= {"how": "hooks", "samples": len(wordings), "warnings": list(warnings), "chance": examples.chance}
+    reads = tuple(Read(w.task, w.text, w.family, w.token) for w in wordings)
+    finished = [TABLE.empty_table() if known is None else known]
+
+    def result() -> Separability:
+        table = pa.concat_tables(finished)
+        about = {**receipt, "rows": table.num_rows, "seconds": round(time.perf_counter() - began, 3)}
+        return Separability(request, table, examples.classes, reads, model.layers, about)
+
+    places = [(WORDS, -1), (EMBEDDING, -1)]
+    places += [(component, layer) for layer in range(model.layers) for component in request.components]
+    done = 0
+
+    def progress() -> None:
+        if on_progress is not None:
+            on_progress(result(), done, len(places))
+
+    progress()
+    captured = _captured(model, wordings, request, beat=progress)
+    cache: dict[tuple[str, int], Scores] = {}
+    for component, layer in places:
+        if not _rows_of(finished[0], component, layer).num_rows:
+            scores = _scores(captured, examples, splits, component, layer, request, cache)
+            rows = _tidy(scores, examples, splits, component, layer)
+            if layer >= 0:
+                states = captured.states(component, layer)
+                rows += _planes(states, examples, halves, component, layer, request, finished)
+            finished.append(pa.Table.from_pylist(rows, schema=TABLE))
+        done += 1
+        progress()
+    return result()
+
+
+def again(
+    model: Model, found: Separability, *, rows: int, seed: int, beat: Callable[[], None]
+) -> tuple[list[tuple[str, str, str, int]], list[float], list[float]]:
+    """The accuracies of some places by the slow way: every state from a pass of its own, every probe fitted again.
+
+    Returns:
+        (`accuracy`, component, address, number of wordings) of each, and its accuracy as it is stored and as it is now.
+    """
+    request = found.request
+    tasks, wordings, _ = _drawn(model, request)
+    examples = examples_of(tasks, wordings, pairs=request.pairs)
+    splits = examples.splits(folds=request.folds, repeats=request.repeats, seed=request.seed)
+    cells = [cell for component in request.components for cell in found.cells(component)]
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(cells))[:rows]).tolist()
+    captured = capture_singly(model, [w.ids for w in wordings], sites=request.components, beat=beat)
+    told: list[tuple[str, str, str, int]] = []
+    now: list[float] = []
+    for cell in (cells[k] for k in chosen):
+        beat()
+        scores = probe(captured.states(cell.component, cell.layer), examples, splits, seed=request.seed, whole=False)
+        told.append(("accuracy", cell.component, f"{cell.component}.{cell.layer}", cell.n))
+        now.append(float(scores.values["accuracy"].mean()))
+    return told, [cells[k].accuracy.value for k in chosen], now
+
+
+def _drawn(model: Model, request: SeparabilityRequest) -> tuple[tuple[Task, ...], tuple[Wording, ...], tuple[str, ...]]:
+    """The tasks, their wordings, and what to know about them."""
+    tasks = catalogue.several(request.tasks, collection=model.collection)
+    wordings, warnings = drawn(
+        tasks,
+        model.tokenizer,
+        each=request.wordings,
+        families=request.folds,
+        position=request.position,
+        seed=request.seed,
+    )
+    return tasks, wordings, warnings
+
+
+def examples_of(tasks: Sequence[Task], wordings: Sequence[Wording], *, pairs: bool = False) -> Examples:
+    """The wordings as what probes learn from; with `pairs`, each task against its contrast task only."""
+    names = [task.name for task in tasks]
+    every: tuple[tuple[int, ...], ...] = (tuple(range(len(names))),)
+    if pairs:
+        both = {tuple(sorted((task.name, task.contrast), key=names.index)) for task in tasks if task.contrast in names}
+        if not both:
+            raise IvxError("none of the tasks is another's contrast task: name both of a pair, or leave out pairs")
+        every = tuple(sorted(tuple(map(names.index, pair)) for pair in both))
+    return Examples(
+        labels=np.array([names.index(wording.task) for wording in wordings]),
+        families=tuple(wording.family for wording in wordings),
+        texts=tuple(wording.text for wording in wordings),
+        classes=tuple(names),
+        problems=every,
+    )
+
+
+def _captured(model: Model, wordings: Sequence[Wording], request: SeparabilityRequest, *, beat: Any) -> Captured:
+    prompts = [wording.ids for wording in wordings]
+    if size_of(model, request.components, len(prompts)) <= SMALL:
+        return capture(model, prompts, sites=request.components, beat=beat)
+    place = paths.cache() / "states"
+    place.mkdir(parents=True, exist_ok=True)
+    # Mapped files outlive their names, so that nothing is left behind, however this process ends.
+    with TemporaryDirectory(dir=place) as folder:
+        return capture(model, prompts, sites=request.components, folder=Path(folder), beat=beat)
+
+
+def _scores(
+    captured: Captured,
+    examples: Examples,
+    splits: Sequence[Split],
+    component: str,
+    layer: int,
+    request: SeparabilityRequest,
+    cache: dict[tuple[str, int], Scores],
+) -> Scores:
+    if component == WORDS:
+        return bag_of_words(examples, splits, seed=request.seed)
+    if component == EMBEDDING:
+        return probe(captured.embedding, examples, splits, seed=request.seed, whole=False)
+    states = captured.states(component, layer)
+    # What enters a block is what left the one before, in all architectures that are known.
+    before = ("resid_post", layer - 1)
+    if component == "resid_pre" and before in cache and np.array_equal(captured.states(*before), states):
+        return cache[before]
+    found = probe(states, examples, splits, seed=request.seed)
+    if component == "resid_post" and "resid_pre" in request.components:
+        cache[component, layer] = found
+    return found
+
+
+def _tidy(
+    scores: Scores, examples: Examples, splits: Sequence[Split], component: str, layer: int
+) -> list[dict[str, Any]]:
+    """The rows of one place, but for its projections."""
+    n = len(examples.labels)
+    share = float(np.mean([len(split.test) for split in splits]) / n)
+    here = {"component": component, "layer": layer, "n": n}
+    rows = [{**here, "measure": name, **_bounded(name, values, share)} for name, values in scores.values.items()]
+    if len(scores.confusion):
+        smallest = min(np.bincount(examples.labels[split.train]).min() for split in splits)
+        rows += [
+            {**here, "measure": "curve", "wordings": size, **_bounded("curve", values, share)}
+            for size, values in scores.curve.items()
+        ]
+        rows.append(
+            {**here, "measure": "curve", "wordings": int(smallest), **_bounded("", scores.values["accuracy"], share)}
+        )
+        totals = np.maximum(scores.confusion.sum(axis=1), 1)
+        for truth, predicted in np.argwhere(scores.confusion > 0):
+            told = {"truth": examples.classes[truth], "predicted": examples.classes[predicted]}
+            value = float(scores.confusion[truth, predicted] / totals[truth])
+            rows.append({**here, "measure": "confusion", **told, "value": value})
+    return rows
+
+
+def _bounded(name: str, values: Array, share: float) -> dict[str, float]:
+    mean, low, high = repeated_interval(values, share=share)
+    least, most = BOUNDS.get(name, (0.0, 1.0))
+    return {"value": mean, "low": max(low, least), "high": min(high, most)}
+
+
+def _planes(
+    states: Matrix,
+    examples: Examples,
+    halves: Split,
+    component: str,
+    layer: int,
+    request: SeparabilityRequest,
+    finished: Sequence[pa.Table],
+) -> list[dict[str, Any]]:
+    """The projections of one place, each turned onto that of the layer below."""
+    rows = []
+    for kind in request.projections:
+        points, share = projection.KINDS[kind](states, examples.labels, halves, seed=request.seed)
+        below = [p for table in finished if (p := _points(table, component, layer - 1, kind)) is not None]
+        turned = projection.aligned(points, below[0] if below else None)
+        x, y = ([None if np.isnan(v) else v for v in axis] for axis in turned.T.tolist())
+        told = {"measure": kind, "n": len(x), "value": None if np.isnan(share) else share, "x": x, "y": y}
+        rows.append({"component": component, "layer": layer, **told})
+    return rows
+
+
+def _rows_of(table: pa.Table, component: str, layer: int) -> pa.Table:
+    return table.filter((pc.field("component") == component) & (pc.field("layer") == layer))
+
+
+def _points(table: pa.Table, component: str, layer: int, kind: str) -> Array | None:
+    rows = _rows_of(table, component, layer).filter(pc.field("measure") == kind).select(["x", "y"]).to_pylist()
+    return np.array([rows[0]["x"], rows[0]["y"]], dtype=np.float64).T if rows else None

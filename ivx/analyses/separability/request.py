@@ -1,0 +1,79 @@
+"""What is asked with probes: how well tasks can be told apart, and what a vector does without the difference."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
+
+from ivx.errors import IvxError
+from ivx.request import BaseRequest, Request, check_counts, check_place, check_sites
+from ivx.tasks import catalogue
+from ivx.tasks.task import fingerprint
+
+PROJECTIONS = ("pca", "lda", "umap")
+
+
+@dataclass(frozen=True)
+class SeparabilityRequest(BaseRequest):
+    """How well tasks can be told apart from states of their wordings.
+
+    Attributes:
+        tasks: names, `all`, or users' files, each of which is both tasks of its pair.
+        components: sites whose states are probed, in every layer.
+        position: token of each wording: `t_inst`, `keyword` or an index.
+        pairs: probe each task against its contrast task only, instead of all tasks at once.
+        wordings: per task.
+        folds, repeats: of the split by paraphrase family.
+        projections: `pca`, `lda` and, where it is installed, `umap`.
+    """
+
+    kind: ClassVar[str] = "separability"
+    tasks: tuple[str, ...] = ("all",)
+    _: KW_ONLY
+    components: tuple[str, ...] = ("resid_post",)
+    position: str = "t_inst"
+    pairs: bool = False
+    wordings: int = 60
+    folds: int = 5
+    repeats: int = 3
+    projections: tuple[str, ...] = ("pca", "lda")
+
+    def __post_init__(self) -> None:
+        check_sites(self.components)
+        check_place("position", self.position, ("t_inst", "keyword"))
+        if not self.tasks:
+            raise IvxError("no task is named: use all, or names of tasks")
+        if wrong := [kind for kind in self.projections if kind not in PROJECTIONS]:
+            raise IvxError(f"there is no projection {', '.join(wrong)}; the projections are {', '.join(PROJECTIONS)}")
+        check_counts(self, wordings=(10, 2_000), folds=(2, 20), repeats=(1, 100))
+
+    def about(self, collection: str) -> str:
+        return fingerprint(catalogue.several(self.tasks, collection=collection))
+
+
+@dataclass(frozen=True)
+class ErasureRequest(Request):
+    """A vector's effect without what tells tasks apart in it.
+
+    Attributes:
+        component: site that the vectors are taken from and written at, in every layer; not `z`.
+        tasks: whose difference is removed: names, `all`, or users' files.
+        wordings: of each task, that the difference is learnt from.
+        folds: of the split by paraphrase family; a vector is edited by what other families taught.
+    """
+
+    kind: ClassVar[str] = "erasure"
+    component: str = "resid_post"
+    tasks: tuple[str, ...] = ("all",)
+    wordings: int = 60
+    folds: int = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_sites((self.component,))
+        if self.component == "z":
+            raise IvxError("erasure takes whole vectors: choose a site other than z, such as attn_out")
+        check_counts(self, wordings=(10, 2_000), folds=(2, 20))
+
+    def about(self, collection: str) -> str:
+        return super().about(collection) + fingerprint(catalogue.several(self.tasks, collection=collection))

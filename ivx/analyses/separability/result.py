@@ -1,0 +1,261 @@
+"""The result of a separability request: a tidy table, and the curves, maps and planes that can be read from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from ivx.analyses.separability.request import SeparabilityRequest
+from ivx.charts.dumbbell import Bell
+from ivx.errors import IvxError
+
+if TYPE_CHECKING:
+    import altair as alt
+
+TABLE = pa.schema(
+    [
+        ("component", pa.string()),
+        ("layer", pa.int32()),
+        ("measure", pa.string()),
+        ("value", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("n", pa.int32()),
+        ("wordings", pa.int32()),
+        ("truth", pa.string()),
+        ("predicted", pa.string()),
+        ("x", pa.list_(pa.float32())),
+        ("y", pa.list_(pa.float32())),
+    ]
+)
+"""One row per component × layer × measure.
+
+Measures: `accuracy`, `control`, `selectivity`, `centroid`, `nonlinear`, `margin`; `curve`, by `wordings` per task;
+`confusion`, by `truth` and `predicted`, a share of the truth's; and projections, whose value is the plane's share, and
+whose points are `x` and `y` in the order of the wordings, null where a wording was learnt from and is not drawn. `n` is
+the number of wordings. Baselines have layer −1 and a name in place of the component.
+"""
+
+WORDS, EMBEDDING = "bag of words", "embedding"
+BASELINES = (WORDS, EMBEDDING)
+
+
+@dataclass(frozen=True)
+class Read:
+    """A wording as the points of a projection name it."""
+
+    task: str
+    text: str
+    family: str
+    token: str
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over held-out folds with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class ProbeCell:
+    """One place. Accuracies are shares; `selectivity` is accuracy minus control, fold by fold; `margin` in nats.
+
+    `state` is `ok` where the selectivity's interval lies above 0, else `zero`. Baselines have no centroid, no
+    non-linear probe and no margin.
+    """
+
+    component: str
+    layer: int
+    accuracy: Estimate
+    control: Estimate
+    selectivity: Estimate
+    n: int
+    state: str
+    centroid: Estimate | None = None
+    nonlinear: Estimate | None = None
+    margin: Estimate | None = None
+
+
+@dataclass(frozen=True)
+class Point:
+    """One wording in a plane."""
+
+    x: float
+    y: float
+    wording: Read
+    number: int
+
+
+@dataclass(frozen=True)
+class Projection:
+    """The drawn points of one place; those of all layers share one scale and are turned alike.
+
+    `share` is the part of the variance (pca), or of the scatter between tasks (lda), that the plane holds; umap
+    has none.
+    """
+
+    kind: str
+    component: str
+    layer: int
+    share: float | None
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """Held-out accuracy after so many wordings of each task."""
+
+    wordings: int
+    accuracy: Estimate
+
+
+Progress = Callable[["Separability", int, int], None]
+"""Called with the result so far, and how many of how many places are done; what it raises ends the work."""
+
+
+@dataclass(frozen=True)
+class Separability:
+    """A result: what probes found at every place, and everything needed to read it without the model."""
+
+    request: SeparabilityRequest
+    table: pa.Table
+    tasks: tuple[str, ...]
+    wordings: tuple[Read, ...]
+    layers: int
+    receipt: dict[str, Any]
+
+    @property
+    def run_id(self) -> str:
+        """Address of this result."""
+        return str(self.receipt["run"])
+
+    @property
+    def chance(self) -> float:
+        """Accuracy of a guess."""
+        return float(self.receipt["chance"])
+
+    def cells(self, component: str) -> list[ProbeCell]:
+        """The finished layers of one component, upward; of a baseline, its one cell."""
+        if component not in (*self.request.components, *BASELINES):
+            known = ", ".join((*self.request.components, *BASELINES))
+            raise IvxError(f"{component!r} was not probed here: what was is {known}")
+        rows = self._rows(component, ("accuracy", "control", "selectivity", "centroid", "nonlinear", "margin"))
+        found: dict[int, dict[str, Any]] = {}
+        for row in rows:
+            found.setdefault(row["layer"], {"n": row["n"]})[row["measure"]] = _estimate(row)
+        return [
+            ProbeCell(component, layer, **told, state="ok" if told["selectivity"].low > 0 else "zero")
+            for layer, told in sorted(found.items())
+        ]
+
+    def baseline(self, name: str) -> ProbeCell:
+        """`bag of words`, or `embedding`: what can be read before the first block."""
+        return self.cells(name)[0]
+
+    def bells(self, component: str) -> list[Bell]:
+        """The finished layers of one component, as a dumbbell draws them."""
+        return [
+            Bell(cell.layer, cell.accuracy.value, cell.accuracy.low, cell.accuracy.high, cell.control.value)
+            for cell in self.cells(component)
+        ]
+
+    def baselines(self) -> dict[str, float]:
+        """Accuracy of each baseline that is done, by its name."""
+        return {name: cell.accuracy.value for name in BASELINES for cell in self.cells(name)}
+
+    def figures(self) -> dict[str, dict[str, Any]]:
+        """The dumbbell of every component as it would be printed, a Vega-Lite spec by component."""
+        from ivx.charts.dumbbell import dumbbell_figure
+
+        told = ", ".join(f"{name} {value:.0%}" for name, value in self.baselines().items())
+        about = [f"{len(self.tasks)} tasks, n = {len(self.wordings)}; grey: shuffled labels; a guess {self.chance:.0%}"]
+        return {
+            component: dumbbell_figure(
+                self.bells(component),
+                layers=self.layers,
+                title=f"{component}: probe accuracy at {self.request.position}",
+                subtitle=[*about, told],
+                baselines=self.baselines(),
+            )
+            for component in self.request.components
+        }
+
+    def chart(self) -> alt.HConcatChart:
+        """The components' dumbbells side by side; a notebook draws it, `.save` writes it."""
+        from ivx.charts.figure import beside
+
+        return beside(list(self.figures().values()))
+
+    def confusion(self, layer: int, component: str) -> NDArray[np.float64]:
+        """`[tasks, tasks]`: the share of each task's held-out wordings (row) that were told to be each (column)."""
+        found = np.zeros((len(self.tasks), len(self.tasks)))
+        for row in self._at(layer, component, "confusion"):
+            found[self.tasks.index(row["truth"]), self.tasks.index(row["predicted"])] = row["value"]
+        return found
+
+    def curve(self, layer: int, component: str) -> list[CurvePoint]:
+        """Accuracy by the number of training wordings of each task; the last point is the whole training part."""
+        points = [CurvePoint(row["wordings"], _estimate(row)) for row in self._at(layer, component, "curve")]
+        return sorted(points, key=lambda point: point.wordings)
+
+    def projection(self, layer: int, component: str, kind: str = "pca") -> Projection:
+        """The states of one place in a plane: `pca`, `lda` or `umap`, as far as it was asked for."""
+        row = self._at(layer, component, kind)[0]
+        points = tuple(
+            Point(x, y, self.wordings[k], k)
+            for k, (x, y) in enumerate(zip(row["x"], row["y"], strict=True))
+            if x is not None
+        )
+        return Projection(kind, component, layer, row["value"], points)
+
+    def summary(self) -> dict[str, Any]:
+        """The receipt, and by component and layer: accuracy, control, selectivity and the words' accuracy."""
+        words = self.baseline(WORDS)
+        layers = [
+            {**_flat(cell), "baseline": words.accuracy.value}
+            for component in self.request.components
+            for cell in self.cells(component)
+        ]
+        baselines = {name: _flat(self.baseline(name)) for name in BASELINES}
+        return {
+            **self.receipt,
+            "tasks": list(self.tasks),
+            "baselines": baselines,
+            "layers": layers,
+        }
+
+    def _rows(self, component: str, measures: tuple[str, ...]) -> list[dict[str, Any]]:
+        chosen = (pc.field("component") == component) & pc.field("measure").isin(list(measures))
+        columns = ["component", "layer", "measure", "value", "low", "high", "n"]
+        return self.table.filter(chosen).select(columns).to_pylist()
+
+    def _at(self, layer: int, component: str, measure: str) -> list[dict[str, Any]]:
+        here = (pc.field("component") == component) & (pc.field("layer") == layer) & (pc.field("measure") == measure)
+        rows = self.table.filter(here).to_pylist()
+        if not rows:
+            raise IvxError(f"there is no {measure} of {component}, layer {layer}, in this result, or not yet")
+        return rows
+
+
+def _estimate(row: dict[str, Any]) -> Estimate:
+    return Estimate(row["value"], row["low"], row["high"])
+
+
+def _flat(cell: ProbeCell) -> dict[str, Any]:
+    """A cell with the value of each measure under its name, and the bounds under `_low` and `_high`."""
+    flat: dict[str, Any] = {}
+    for name, told in asdict(cell).items():
+        if isinstance(told, dict):
+            flat |= {name: told["value"], f"{name}_low": told["low"], f"{name}_high": told["high"]}
+        elif told is not None:
+            flat[name] = told
+    return flat

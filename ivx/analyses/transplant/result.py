@@ -1,0 +1,110 @@
+"""The result of a transplant request: what another checkpoint's vectors do in this one, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ivx.analyses.compare.request import TransplantRequest
+from ivx.analyses.effects import result
+from ivx.patching.table import by_patch
+from ivx.stats.intervals import Array
+from ivx.stats.metrics import find
+from ivx.stats.verdict import Verdict, verdicts
+from ivx.tasks.samples import Samples
+
+ROLES = ("effect", "control")
+"""Rows with the donor's vector, and with the donor's vector of another task."""
+
+ROWS = pa.schema([*result.ROWS, ("norm", pa.float64()), ("own_norm", pa.float64())])
+"""A sweep's columns, whose rows they are, the length of the vector as it was written, and of this checkpoint's own."""
+
+Progress = Callable[["Transplant", int, int], None]
+"""Called with the result so far, and how many of how many layers are done; what it raises ends the work."""
+
+
+@dataclass(frozen=True)
+class TransplantCell:
+    """One layer: the effect in the metric's unit, its control the donor's vector of another task; mean lengths of the
+    vector as it was written and of the receiver's own there."""
+
+    layer: int
+    patch: str
+    effect: Verdict
+    norm: float
+    own_norm: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Transplant:
+    """A result: one row per sample × layer × role, and everything needed to read it; `donor` names the checkpoint that
+    the vectors come from, `component` the site."""
+
+    request: TransplantRequest
+    table: pa.Table
+    samples: Samples
+    layers: int
+    donor: str
+    component: str
+    receipt: dict[str, Any]
+
+    @property
+    def run_id(self) -> str:
+        """Address of this result."""
+        return str(self.receipt["run"])
+
+    def effects(self, metric: str = "contrast", *, role: str = "effect") -> dict[int, Array]:
+        """Effects `[samples]` of the finished layers, of one role."""
+        view, n = find(metric), len(self.samples.rows)
+        base = by_patch(self.table, role="effect", site=self.component, samples=n).get("")
+        rows = by_patch(self.table, role=role, site=self.component, samples=n)
+        if base is None:
+            return {}
+        return {layer_of(patch): view.effect(found, base) for patch, found in rows.items() if patch}
+
+    def cells(self, metric: str = "contrast") -> list[TransplantCell]:
+        """The finished layers, upward."""
+        mine, theirs = (self.effects(metric, role=role) for role in ROLES)
+        done = sorted(mine.keys() & theirs.keys() if theirs else mine)
+        if not done:
+            return []
+        judged = verdicts(
+            np.stack([mine[layer] for layer in done]),
+            np.stack([theirs[layer] for layer in done]) if theirs else None,
+            floor=find(metric).floor,
+            seed=self.request.seed,
+        )
+        rows = self.table.filter((pc.field("role") == "effect") & (pc.field("patch") != ""))
+        means = rows.group_by("patch").aggregate([("norm", "mean"), ("own_norm", "mean")]).to_pylist()
+        about = {layer_of(row["patch"]): row for row in means}
+        n = len(self.samples.rows)
+        return [
+            TransplantCell(
+                layer, about[layer]["patch"], verdict, about[layer]["norm_mean"], about[layer]["own_norm_mean"], n
+            )
+            for layer, verdict in zip(done, judged, strict=True)
+        ]
+
+    def summary(self, metric: str = "contrast") -> dict[str, Any]:
+        """The receipt, and every finished layer."""
+        cells = [
+            {"layer": c.layer, "patch": c.patch, **told(c.effect), "norm": c.norm, "own_norm": c.own_norm, "n": c.n}
+            for c in self.cells(metric)
+        ]
+        return {**self.receipt, "donor": self.donor, "metric": metric, "cells": cells}
+
+
+def told(verdict: Verdict) -> dict[str, Any]:
+    """A verdict by its names, ready for JSON."""
+    return {name: value for name, value in verdict._asdict().items() if name != "others"}
+
+
+def layer_of(patch: str) -> int:
+    """The layer that an address of one site names."""
+    return int(patch.split("@")[0].split(".")[1])

@@ -1,0 +1,136 @@
+"""The result of a vectors request: an instruction's states by layer and sample, and how alike two checkpoints' are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ivx.analyses.compare.request import VectorsRequest
+from ivx.analysis.paired import check_shapes, paired
+from ivx.errors import IvxError
+from ivx.stats.intervals import Array, mean_interval
+from ivx.tasks.samples import Samples
+
+TABLE = pa.schema(
+    [
+        ("role", pa.string()),
+        ("site", pa.string()),
+        ("patch", pa.string()),
+        ("sample", pa.int32()),
+        ("norm", pa.float64()),
+        ("state", pa.list_(pa.float32())),
+    ]
+)
+"""One row per role × layer × sample. Roles: `effect`, the instruction's, and `control`, another task's instruction for
+the same sample. `patch` is the place that the state stood at, such as `resid_post.3`."""
+
+Progress = Callable[["Vectors", int, int], None]
+"""Called with the result so far, and how many of how many rows are done; what it raises ends the work."""
+
+
+@dataclass(frozen=True)
+class Alike:
+    """How alike two checkpoints' vectors are in one layer: means over samples, with 95 % bootstrap intervals.
+
+    `whole` is the cosine of the two states; `control`, of the earlier one's state with the later one's of another task:
+    what any two instructions have in common. `own` is the cosine of what is left when each checkpoint's mean over
+    another task's instructions is taken off. Both are None where there is no such task. `norm` and `norm_before` are
+    mean lengths.
+    """
+
+    layer: int
+    whole: float
+    low: float
+    high: float
+    control: float | None
+    own: float | None
+    own_low: float | None
+    own_high: float | None
+    norm: float
+    norm_before: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """A result: one row per role × layer × sample, and everything needed to read it.
+
+    `options` are the first tokens of every answer that the task has: a run that emits one does the kind of thing that
+    it was told to do, be the answer right or wrong.
+    """
+
+    request: VectorsRequest
+    table: pa.Table
+    samples: Samples
+    layers: int
+    width: int
+    options: tuple[int, ...]
+    receipt: dict[str, Any]
+
+    @property
+    def run_id(self) -> str:
+        """Address of this result."""
+        return str(self.receipt["run"])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Layers, and width of a state."""
+        return self.layers, self.width
+
+    def states(self, role: str = "effect") -> Array:
+        """`[layers, samples, width]`; raises `IvxError` for a role that has none."""
+        if role not in self._states:
+            raise IvxError(f"there are no vectors of the role {role}: this task has no control task")
+        return self._states[role]
+
+    def norms(self) -> Array:
+        """Mean length of the instruction's vectors, `[layers]`."""
+        return np.linalg.norm(self.states(), axis=2).mean(axis=1)
+
+    def alike(self, before: Vectors) -> list[Alike]:
+        """Cosines with another checkpoint's vectors, layer by layer, over the queries that both have.
+
+        Raises:
+            IvxError: the two are not of one shape.
+        """
+        check_shapes({before.request.checkpoint: before.shape, self.request.checkpoint: self.shape})
+        mine, theirs = paired(self.samples, before.samples)
+        a, b = self.states()[:, mine], before.states()[:, theirs]
+        whole = _cosines(a, b)
+        low, high = mean_interval(whole, seed=self.request.seed)
+        beside: list[list[float | None]] = [[None] * self.layers] * 4
+        if self.samples.control and before.samples.control:
+            u, v = self.states("control")[:, mine], before.states("control")[:, theirs]
+            own = _cosines(a - u.mean(axis=1, keepdims=True), b - v.mean(axis=1, keepdims=True))
+            bounds = mean_interval(own, seed=self.request.seed)
+            beside = [told.tolist() for told in (_cosines(b, u).mean(axis=1), own.mean(axis=1), *bounds)]
+        norms = [np.linalg.norm(some, axis=2).mean(axis=1).tolist() for some in (a, b)]
+        columns = [whole.mean(axis=1).tolist(), low.tolist(), high.tolist(), *beside, *norms, [len(mine)] * self.layers]
+        return [Alike(*layer) for layer in zip(range(self.layers), *columns, strict=True)]
+
+    def summary(self) -> dict[str, Any]:
+        """The receipt, and the mean length of the vectors in every layer."""
+        return {**self.receipt, "width": self.width, "norms": self.norms().tolist()}
+
+    @cached_property
+    def _states(self) -> dict[str, Array]:
+        found, n = {}, len(self.samples.rows)
+        for role in dict.fromkeys(self.table["role"].to_pylist()):
+            rows = self.table.filter(pc.field("role") == role)
+            layer = np.array([int(patch.partition(".")[2]) for patch in rows["patch"].to_pylist()])
+            order = np.lexsort((rows["sample"].to_numpy(), layer))
+            flat = pc.list_flatten(rows["state"]).to_numpy().reshape(rows.num_rows, self.width)
+            found[role] = flat[order].reshape(self.layers, n, self.width).astype(np.float64)
+        return found
+
+
+def _cosines(a: Array, b: Array) -> Array:
+    """Of each pair of states along the last axis; 0 where one has no length."""
+    lengths = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
+    return np.divide((a * b).sum(axis=-1), lengths, out=np.zeros_like(lengths), where=lengths > 0)

@@ -1,0 +1,214 @@
+"""Generation: the text a model writes, greedily, with states of its prompts overwritten or moved.
+
+Patches are written while the prompt is read; what they changed stays in the keys and values that later tokens read. A
+`Push` moves states by a vector, at some tokens of the prompt or at every token, written ones too. Prompts of one length
+go through the model together, so nothing is padded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ivx.engine import readout
+from ivx.engine.address import SITES, Patch, check, resolve
+from ivx.engine.hooks.run import captured, means_of, rows_within, writes_of
+from ivx.engine.hooks.sites import Place, Visit, Writes, visited, write
+from ivx.engine.sweep import FREE_SHARE, only_user
+from ivx.engine.workload import Places, Prompts, by_length, checked
+from ivx.errors import IvxError
+from ivx.models.memory import free_bytes
+from ivx.models.model import Model
+
+WAYS = ("add", "patch")
+MOST_TOKENS = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Push:
+    """A vector that moves the states of one place.
+
+    Attributes:
+        vector: `[width]`, or `[prompts, width]` where each prompt has its own.
+        strength: α, or one for each prompt: a state h becomes h + αv (`add`) or h + α(v − h) (`patch`); 0 changes
+            nothing, and 1 patches v itself.
+        positions: tokens of the prompt, negative ones from its end; None is every token, written ones too.
+    """
+
+    site: str
+    layer: int
+    vector: Tensor
+    strength: float | Sequence[float] = 1.0
+    positions: tuple[int, ...] | None = None
+    way: str = "add"
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written after one prompt.
+
+    `ids` are without the end token; `probabilities` are theirs, each given all before it; `ended` says that the model
+    ended by itself.
+    """
+
+    ids: tuple[int, ...]
+    probabilities: tuple[float, ...]
+    ended: bool
+
+
+def generate(
+    model: Model,
+    prompts: Prompts,
+    *,
+    tokens: int = 24,
+    source: Prompts | None = None,
+    patches: str = "",
+    means: Mapping[str, Places] | None = None,
+    pushes: Sequence[Push] = (),
+    memory_gb: float | None = None,
+    beat: Callable[[], None] = lambda: None,
+) -> tuple[Written, ...]:
+    """Continue every prompt by its most probable token, again and again, until its end token or `tokens` of them.
+
+    Args:
+        prompts: token ids, ragged is fine.
+        source: token ids per prompt, that patches take states from (default: the prompts themselves).
+        patches: an address or a set of them (`ivx.engine.address`); empty patches nothing.
+        means: the states that `=mean` averages, as in a sweep.
+        pushes: applied after the patches, in their order.
+        memory_gb: bound on the working set beside the weights (default: half of what is free).
+        beat: called before each token of a batch; what it raises ends the work and leaves the model clean.
+
+    Raises:
+        AddressError: a place that this model or prompt does not have. IvxError: an empty prompt, one that leaves no
+            room for the tokens, a vector of another width.
+    """
+    if not 1 <= tokens <= MOST_TOKENS:
+        raise IvxError(f"tokens is {tokens}: choose 1 to {MOST_TOKENS}")
+    asked = checked(
+        model,
+        source=prompts if source is None else source,
+        target=prompts,
+        answer=[0] * len(prompts),
+        patches=[patches] if patches else [],
+        contrast=None,
+        reference=None,
+        means=means,
+    )
+    _check_room(model, asked.target, tokens)
+    moved = [_checked(model, push, asked.target) for push in pushes]
+    # Beside what a pass holds alive, each row keeps keys and values of every layer.
+    budget = (memory_gb or FREE_SHARE * free_bytes(str(model.device)) / 1e9) / (1 + model.layers / 8)
+    patch_set = asked.patches.get(patches, ())
+    found: dict[int, Written] = {}
+    with only_user(model), torch.inference_mode():
+        states, averages = captured(model, asked, [patch_set]), means_of(model, asked)
+        for length, rows in by_length(asked.target).items():
+            step = rows_within(model, length + tokens, budget)
+            for part in (rows[i : i + step] for i in range(0, len(rows), step)):
+                ids = torch.tensor([asked.target[i] for i in part], device=model.device)
+                writes = writes_of(model, asked, [(i, patch_set) for i in part], states, averages)
+                visits = [_visits(push, part, length) for push in moved]
+                lasting = [_visits(push, part, length) for push in moved if push.positions is None]
+                found.update(zip(part, _continued(model, ids, tokens, writes, visits, lasting, beat), strict=True))
+    return tuple(found[i] for i in range(len(asked.target)))
+
+
+def ends(model: Model) -> frozenset[int]:
+    """The token ids at which a text ends."""
+    found: set[int] = set()
+    for config in (model.hf.generation_config, model.hf.config, model.tokenizer):
+        named = getattr(config, "eos_token_id", None)
+        found |= set(named) if isinstance(named, list | tuple) else set() if named is None else {named}
+    return frozenset(found)
+
+
+def _check_room(model: Model, prompts: Prompts, tokens: int) -> None:
+    room = getattr(model.hf.config, "max_position_embeddings", None)
+    longest = max(len(ids) for ids in prompts)
+    if room is not None and longest + tokens > room:
+        raise IvxError(
+            f"a prompt of {longest} tokens and {tokens} written ones are more than the {room} that {model.name} has "
+            "positions for: shorten the prompt, or ask for fewer tokens"
+        )
+
+
+def _checked(model: Model, push: Push, prompts: Prompts) -> Push:
+    """A push with a vector and a strength for every prompt, and positions that every prompt has."""
+    if push.site not in SITES:
+        raise IvxError(f"there is no site {push.site!r}; the sites are {', '.join(SITES)}")
+    address = Patch(push.site, push.layer, None)
+    check(address, layers=model.layers, heads=model.heads, parallel=model.anatomy.parallel)
+    if push.way not in WAYS:
+        raise IvxError(f"a vector is put there by {' or '.join(WAYS)}, not {push.way!r}")
+    width = model.heads * model.head_dim if push.site == "z" else model.width
+    if push.vector.shape not in ((width,), (len(prompts), width)):
+        raise IvxError(
+            f"{push.site}.{push.layer} has states of width {width}; the vector's shape is {list(push.vector.shape)}"
+        )
+    for k, ids in enumerate(prompts):
+        for position in push.positions or ():
+            resolve(position, length=len(ids), patch=address, run="prompt", sample=k)
+    strength = torch.as_tensor(push.strength, dtype=torch.float64)
+    if strength.shape not in ((), (len(prompts),)):
+        raise IvxError(f"{len(strength)} strengths for {len(prompts)} prompts: give one for all, or one for each")
+    strength = strength.expand(len(prompts))
+    vector = push.vector.expand(len(prompts), width).to(model.device, model.dtype)
+    return Push(push.site, push.layer, vector, strength.tolist(), push.positions, push.way)
+
+
+def _continued(
+    model: Model,
+    ids: Tensor,
+    tokens: int,
+    writes: dict[Place, Writes],
+    first: Sequence[dict[Place, Visit]],
+    then: Sequence[dict[Place, Visit]],
+    beat: Callable[[], None],
+) -> list[Written]:
+    """Prompts of one length `[rows, tokens]`, token by token; `first` sees the prompt's states, `then` written ones."""
+    stop = ends(model)
+    new: list[list[tuple[int, float]]] = [[] for _ in ids]
+    ended = [False] * len(ids)
+    cache: Any = None
+    for step in range(tokens):
+        beat()
+        with ExitStack() as hooks:
+            hooks.enter_context(write(model, {} if step else writes))
+            # A push sees what the patches, and the pushes before it, have left.
+            for visits in then if step else first:
+                hooks.enter_context(visited(model, visits))
+            output = model.hf(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        cache = output.past_key_values
+        shares, best = readout.log_probabilities(output.logits[:, -1]).max(dim=1)
+        for row, (token, share) in enumerate(zip(best.tolist(), shares.exp().tolist(), strict=True)):
+            ended[row] = ended[row] or token in stop
+            if not ended[row]:
+                new[row].append((token, share))
+        if all(ended):
+            break
+        ids = best[:, None]
+    return [
+        Written(tuple(token for token, _ in row), tuple(share for _, share in row), over)
+        for row, over in zip(new, ended, strict=True)
+    ]
+
+
+def _visits(push: Push, part: Sequence[int], length: int) -> dict[Place, Visit]:
+    vector = push.vector[list(part)][:, None]
+    strengths: Any = push.strength
+    alpha = torch.tensor([strengths[i] for i in part], dtype=vector.dtype, device=vector.device)[:, None, None]
+    at = slice(None) if push.positions is None else [position % length for position in dict.fromkeys(push.positions)]
+
+    def visit(state: Tensor) -> Tensor:
+        state = state.clone(memory_format=torch.contiguous_format)
+        before = state[:, at]
+        state[:, at] = before + alpha * vector if push.way == "add" else before.lerp(vector, alpha)
+        return state
+
+    return {(push.site, push.layer): visit}

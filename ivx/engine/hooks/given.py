@@ -1,0 +1,94 @@
+"""Free vectors: rows whose patched state is given as a tensor, not taken from a run. By plain hooks, batched.
+
+What is edited before it is patched has no address to take it from. Samples of one length go through the model
+together, as many at a time as fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from ivx.engine import readout
+from ivx.engine.address import spots
+from ivx.engine.hooks.run import rows_within
+from ivx.engine.hooks.sites import Writes, write
+from ivx.engine.schema import SCHEMA
+from ivx.engine.sweep import FREE_SHARE, only_user
+from ivx.engine.workload import Prompts, by_length, checked
+from ivx.errors import IvxError
+from ivx.models.memory import free_bytes
+from ivx.models.model import Model
+
+
+def patched(
+    model: Model,
+    *,
+    target: Prompts,
+    answer: Sequence[int],
+    contrast: Sequence[int] | None = None,
+    patches: Sequence[tuple[str, Tensor | None]],
+) -> pa.Table:
+    """Rows of `ivx.sweep` for vectors that are given.
+
+    Args:
+        target, answer, contrast: token ids per sample, as in a sweep.
+        patches: an address of one site but `z`, which says where to write, and `[samples, width]`, what; the empty
+            address, with None, is the unpatched run.
+
+    Returns:
+        One row per sample × patch, in that order: patches outside, samples inside. `kl_reference` is empty.
+
+    Raises:
+        AddressError: a place that this model or sample does not have. IvxError: a site that takes no vector.
+    """
+    asked = checked(
+        model,
+        source=target,
+        target=target,
+        answer=answer,
+        patches=[address for address, _ in patches if address],
+        contrast=contrast,
+        reference=None,
+    )
+    for address, patch_set in asked.patches.items():
+        if len(patch_set) != 1 or patch_set[0].site == "z" or patch_set[0].position is None:
+            raise IvxError(f"{address}: a vector is written at one token of one site other than z")
+    budget = FREE_SHARE * free_bytes(str(model.device)) / 1e9
+    found: dict[int, list[pa.RecordBatch]] = {k: [] for k in range(len(patches))}
+    with only_user(model), torch.inference_mode():
+        for length, samples in by_length(asked.target).items():
+            step = rows_within(model, length, budget)
+            for part in (samples[i : i + step] for i in range(0, len(samples), step)):
+                ids = torch.tensor([asked.target[i] for i in part], device=model.device)
+                base = readout.log_probabilities(_logits(model, ids))
+                contrasts = None if asked.contrast is None else _of(asked.contrast, part, model)
+                goals = readout.Goals(_of(asked.answer, part, model), contrasts, (base, None))
+                for k, (address, vectors) in enumerate(patches):
+                    writes = {}
+                    if address and vectors is not None:
+                        patch = asked.patches[address][0]
+                        at = [
+                            spots(patch, sample=i, target=asked.target[i], source=asked.target[i])[0][0] for i in part
+                        ]
+                        values = list(vectors[part].to(model.device))
+                        writes = {(patch.site, patch.layer): Writes(list(range(len(part))), at, [-1] * len(at), values)}
+                    with write(model, writes):
+                        logits = _logits(model, ids)
+                    of = list(range(len(part)))
+                    found[k].append(
+                        readout.batch(logits, goals=goals, of=of, samples=part, patches=[address] * len(part))
+                    )
+    tables = [pa.Table.from_batches(found[k], schema=SCHEMA).sort_by("sample") for k in range(len(patches))]
+    return pa.concat_tables(tables)
+
+
+def _logits(model: Model, ids: Tensor) -> Tensor:
+    return model.hf(input_ids=ids, use_cache=False, logits_to_keep=1).logits[:, -1]
+
+
+def _of(tokens: Sequence[int], samples: Sequence[int], model: Model) -> Tensor:
+    return torch.tensor([tokens[i] for i in samples], device=model.device)

@@ -1,0 +1,114 @@
+"""Reading runs: later tokens read one token's keys and values from another run, and that token itself is left alone.
+
+At every block of a coalition, what later tokens see of the position p is computed from the source's residual input to
+that block, at p's own rotary position. Nothing is overwritten: p's stream stays the target's, so coalitions of blocks
+are sets of choices that do not meet at p, and all 2^L of them are defined.
+
+By plain hooks: before a chosen block p's stream is the source's, so the block makes keys and values of it; behind every
+block it is the target's again. One row of a batch is one sample under one coalition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from ivx.engine import readout
+from ivx.engine.address import KEYS_VALUES, Patch, coalition, resolve
+from ivx.engine.hooks.run import rows_within
+from ivx.engine.hooks.sites import Writes, write
+from ivx.engine.linear.estimate import States, states_of
+from ivx.engine.sweep import FREE_SHARE, only_user
+from ivx.engine.workload import Prompts, by_length
+from ivx.errors import IvxError
+from ivx.models.memory import free_bytes
+from ivx.models.model import Model
+
+
+class Row(NamedTuple):
+    """One sample under one coalition of blocks."""
+
+    sample: int
+    blocks: tuple[int, ...]
+
+
+def read_runs(
+    model: Model,
+    *,
+    source: Prompts,
+    target: Prompts,
+    answer: Sequence[int],
+    contrast: Sequence[int],
+    position: int,
+    coalitions: Sequence[Sequence[int]],
+) -> Iterator[pa.RecordBatch]:
+    """Rows of every sample under every coalition, as they finish, with the columns of `ivx.sweep`.
+
+    Args:
+        source, target: token ids per sample; states are taken from each source's last token.
+        position: of the target, from its end when negative; tokens must follow it.
+        coalitions: blocks of each; the empty one is the unpatched run.
+
+    Raises:
+        AddressError: a prompt without that position. IvxError: no token follows it.
+    """
+    places = sorted((site, layer) for site in ("resid_pre", "resid_post") for layer in range(model.layers))
+    at = [_position(position, ids, sample) for sample, ids in enumerate(target)]
+    with only_user(model):
+        sources, targets = states_of(model, source, places), states_of(model, target, places)
+    memory_gb = FREE_SHARE * free_bytes(str(model.device)) / 1e9
+    for length, samples in by_length(target).items():
+        base = readout.log_probabilities(_logits(model, [Row(i, ()) for i in samples], target, sources, targets, at))
+        goals = readout.Goals(_of(answer, samples, model), _of(contrast, samples, model), (base, None))
+        rows = [Row(sample, tuple(blocks)) for sample in samples for blocks in coalitions]
+        step = rows_within(model, length, memory_gb)
+        for start in range(0, len(rows), step):
+            part = rows[start : start + step]
+            yield readout.batch(
+                _logits(model, part, target, sources, targets, at),
+                goals=goals,
+                of=[samples.index(row.sample) for row in part],
+                samples=[row.sample for row in part],
+                patches=[coalition(row.blocks, position) for row in part],
+            )
+
+
+def _of(tokens: Sequence[int], samples: Sequence[int], model: Model) -> Tensor:
+    return torch.tensor([tokens[i] for i in samples], device=model.device)
+
+
+def _position(position: int, ids: Sequence[int], sample: int) -> int:
+    found = resolve(
+        position, length=len(ids), patch=Patch(KEYS_VALUES, 0, position, source=-1), run="target", sample=sample
+    )
+    if found == len(ids) - 1:
+        raise IvxError(f"no token follows position {position} of sample {sample}, so nothing reads its keys and values")
+    return found
+
+
+def _logits(
+    model: Model, rows: Sequence[Row], target: Prompts, sources: States, targets: States, at: Sequence[int]
+) -> Tensor:
+    writes: dict[tuple[str, int], Writes] = {}
+    for layer in range(model.layers):
+        given, kept = Writes(), Writes()
+        for k, row in enumerate(rows):
+            if layer in row.blocks:
+                _add(given, k, at[row.sample], sources[row.sample]["resid_pre", layer][-1])
+                _add(kept, k, at[row.sample], targets[row.sample]["resid_post", layer][at[row.sample]])
+        if given.rows:
+            writes["resid_pre", layer], writes["resid_post", layer] = given, kept
+    ids = torch.tensor([target[row.sample] for row in rows], device=model.device)
+    with only_user(model), torch.inference_mode(), write(model, writes):
+        return model.hf(input_ids=ids, use_cache=False, logits_to_keep=1).logits[:, -1]
+
+
+def _add(writes: Writes, row: int, position: int, value: Tensor) -> None:
+    writes.rows.append(row)
+    writes.positions.append(position)
+    writes.heads.append(-1)
+    writes.values.append(value)

@@ -1,0 +1,194 @@
+"""A sweep by batched hooks: the plain way, the oracle of the planned one, and what stands in for it.
+
+Rows are computed in batches of equal target length, so nothing is ever padded or masked; each row is one forward pass
+of its sample's target run with the states of its patch set overwritten.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from ivx.engine import readout
+from ivx.engine.address import RANDOM, Patch, PatchSet, spots
+from ivx.engine.draws import draw_of, drawn
+from ivx.engine.hooks.sites import Place, Writes, read, write
+from ivx.engine.workload import Asked, by_length
+from ivx.models.model import Model
+
+
+class _Row(NamedTuple):
+    sample: int
+    patch: str
+    patches: PatchSet
+
+
+States = dict[tuple[Place, int, int], Tensor]
+"""(place, prompt, position) -> state."""
+
+
+def run(model: Model, asked: Asked, *, memory_gb: float) -> Iterator[pa.RecordBatch]:
+    """The sweep's rows as they finish, in any order."""
+    states = captured(model, asked, list(asked.patches.values()))
+    goals = _goals(model, asked)
+    rows = [_Row(i, name, p) for name, p in {"": (), **asked.patches}.items() for i in range(len(asked.target))]
+    yield from _execute(model, asked, rows, states, goals, memory_gb)
+
+
+def _last_logits(model: Model, prompts: Sequence[Sequence[int]]) -> Tensor:
+    """Logits `[rows, vocabulary]` after the last token of prompts of one length."""
+    ids = torch.tensor(prompts, device=model.device)
+    return model.hf(input_ids=ids, use_cache=False, logits_to_keep=1).logits[:, -1]
+
+
+def captured(model: Model, asked: Asked, wanted: Sequence[PatchSet]) -> States:
+    """Every state of the sources that some patch takes."""
+    needed: dict[Place, dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
+    for patch in {p for patch_set in wanted for p in patch_set if not p.ablates}:
+        for sample, (ids, origin) in enumerate(zip(asked.target, asked.source, strict=True)):
+            found = spots(patch, sample=sample, target=ids, source=origin)
+            needed[patch.site, patch.layer][sample].update(taken for _, taken in found)
+    return _read(model, asked.source, needed)
+
+
+def _read(model: Model, prompts: Sequence[Sequence[int]], needed: dict[Place, dict[int, set[int]]]) -> States:
+    """States of prompts by place, prompt and position."""
+    states: States = {}
+    for members in by_length(prompts).values() if needed else ():
+        with read(model, set(needed)) as seen:
+            _last_logits(model, [prompts[i] for i in members])
+        for place, wanted in needed.items():
+            for row, i in enumerate(members):
+                for position in wanted.get(i, ()):
+                    states[place, i, position] = seen[place][row, position].clone()
+    return states
+
+
+def _goals(model: Model, asked: Asked) -> readout.Goals:
+    def compared(prompts: Sequence[Sequence[int]]) -> Tensor:
+        found: dict[int, Tensor] = {}
+        for samples in by_length(prompts).values():
+            logits = _last_logits(model, [prompts[i] for i in samples])
+            found.update(zip(samples, readout.log_probabilities(logits), strict=True))
+        return torch.stack([found[i] for i in range(len(prompts))])
+
+    return readout.Goals(
+        torch.tensor(asked.answer, device=model.device),
+        None if asked.contrast is None else torch.tensor(asked.contrast, device=model.device),
+        (compared(asked.target), None if asked.reference is None else compared(asked.reference)),
+    )
+
+
+def _execute(
+    model: Model, asked: Asked, rows: Sequence[_Row], states: States, goals: readout.Goals, memory_gb: float
+) -> Iterator[pa.RecordBatch]:
+    means = means_of(model, asked)
+    waiting: dict[int, list[_Row]] = defaultdict(list)
+    for last, row in ((k == len(rows) - 1, row) for k, row in enumerate(rows)):
+        length = len(asked.target[row.sample])
+        waiting[length].append(row)
+        full = rows_within(model, length, memory_gb)
+        ready = list(waiting) if last else [length] if len(waiting[length]) >= full else []
+        for length in ready:
+            batch = waiting.pop(length)
+            yield _forward(model, asked, batch, states, means, goals)
+
+
+def rows_within(model: Model, length: int, memory_gb: float) -> int:
+    """How many rows a batch may have: activations alive in a block, attention scores, and the read-out's logits."""
+    size = model.dtype.itemsize
+    per_row = length * (16 * model.width + model.heads * length) * size + 3 * model.vocabulary * max(size, 4)
+    return max(1, min(256, int(memory_gb * 1e9 / per_row)))
+
+
+def means_of(model: Model, asked: Asked) -> dict[Patch, Tensor]:
+    """The mean of the states that each `=mean` patch averages."""
+    prompts: dict[tuple[int, ...], int] = {}
+    needed: dict[Place, dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
+    places = {
+        patch: [(prompts.setdefault(tuple(ids), len(prompts)), position) for ids, position in averaged]
+        for patch, averaged in asked.means.items()
+    }
+    for patch, averaged in places.items():
+        for prompt, position in averaged:
+            needed[patch.site, patch.layer][prompt].add(position)
+    states = _read(model, list(prompts), needed)
+    return {
+        patch: torch.stack([states[(patch.site, patch.layer), *where] for where in averaged]).mean(dim=0)
+        for patch, averaged in places.items()
+    }
+
+
+def _forward(
+    model: Model,
+    asked: Asked,
+    rows: Sequence[_Row],
+    states: States,
+    means: dict[Patch, Tensor],
+    goals: readout.Goals,
+) -> pa.RecordBatch:
+    """One batch of rows of one target length: overwrite, run, read out."""
+    writes = writes_of(model, asked, [(row.sample, row.patches) for row in rows], states, means)
+    with write(model, writes):
+        logits = _last_logits(model, [asked.target[row.sample] for row in rows])
+    return readout.batch(
+        logits,
+        goals=goals,
+        of=[row.sample for row in rows],
+        samples=[row.sample for row in rows],
+        patches=[row.patch for row in rows],
+    )
+
+
+def writes_of(
+    model: Model,
+    asked: Asked,
+    rows: Sequence[tuple[int, PatchSet]],
+    states: States,
+    means: dict[Patch, Tensor],
+) -> dict[Place, Writes]:
+    """What a batch of (sample, patch set) rows overwrites; of two patches at one place the later one stands."""
+    cells: dict[Place, dict[tuple[int, int, int], Tensor]] = defaultdict(dict)
+    for k, (sample, patches) in enumerate(rows):
+        for patch in patches:
+            place = (patch.site, patch.layer)
+            target, source = asked.target[sample], asked.source[sample]
+            for position, taken in spots(patch, sample=sample, target=target, source=source):
+                value = _value(model, asked, patch, sample, taken, states, means)
+                if patch.site != "z":
+                    cells[place][k, position, -1] = value
+                    continue
+                by_head = value.view(model.heads, -1)
+                for head in range(model.heads) if patch.head is None else (patch.head,):
+                    cells[place][k, position, head] = by_head[head]
+    return {place: _as_writes(found) for place, found in cells.items()}
+
+
+def _value(
+    model: Model, asked: Asked, patch: Patch, sample: int, taken: int, states: States, means: dict[Patch, Tensor]
+) -> Tensor:
+    if patch.value == "zero":
+        width = model.heads * model.head_dim if patch.site == "z" else model.width
+        return torch.zeros(width, dtype=model.dtype, device=model.device)
+    if patch.value == "mean":
+        return means[patch]
+    state = states[(patch.site, patch.layer), sample, taken]
+    if patch.value == RANDOM:
+        draw = draw_of(patch, target=asked.target[sample], source=asked.source[sample], taken=taken)
+        return drawn(state, draw, heads=model.heads)
+    return state
+
+
+def _as_writes(cells: dict[tuple[int, int, int], Tensor]) -> Writes:
+    found = Writes()
+    for (row, position, head), value in cells.items():
+        found.rows.append(row)
+        found.positions.append(position)
+        found.heads.append(head)
+        found.values.append(value)
+    return found

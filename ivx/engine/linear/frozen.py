@@ -1,0 +1,276 @@
+"""Freezing: attention, norm scales and gates held at their values in one forward pass, so that the rest is linear.
+
+The model's own modules run; only norms, activations, biased layers and the attention kernel are stood in for, on the
+instances, inside a context. What they hold is made on their first call and used again on the next:
+
+    norm        own(x) = s ⊙ x, or s ⊙ (x − mean) + b              s is held
+    gated MLP   act(gate) ⊙ up                                      act(gate) is held
+    plain MLP   act(u) = (act(u) / u) ⊙ u                           the ratio is held
+    attention   z = A v                                             A is held
+
+Whatever adds a bias multiplies it by the block's *constant*, which is 1: its derivative is what the bias is worth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.pytorch_utils import Conv1D
+
+from ivx.engine.forward.attention import KNOWN, probabilities
+from ivx.engine.forward.seams import replaced, softmax_dtype
+from ivx.errors import UnsupportedArchitecture
+from ivx.models.model import Model
+
+NAME = "ivx_frozen"
+PROPORTIONAL = 1e-4
+"""Largest relative deviation, over a norm's channels, from one common scale a token."""
+
+NEAR = 1e-3
+"""Share of a token's largest channel: closer to the mean, a channel's scale is taken from all of them."""
+
+Held = dict[nn.Module, Tensor]
+"""What each module holds; attention `[batch, heads, tokens, tokens]`."""
+Attend = Callable[[int, Tensor, Tensor], Tensor]
+"""From a layer, its attention and its values `[batch, heads, tokens, width]`, z `[batch, tokens, heads, width]`."""
+Kernel = Callable[[int, Callable[[], Tensor], Tensor], Tensor]
+"""The same, from what gives the attention when it is called."""
+Forward = Callable[[Tensor], Tensor]
+
+
+def _interface(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Any, **options: Any) -> Any:
+    """Stands where attention kernels do."""
+    return module.__dict__[NAME](query, key, value, options), None
+
+
+ALL_ATTENTION_FUNCTIONS.register(NAME, _interface)
+
+
+class Norm(NamedTuple):
+    """A norm's form: its bias, and, where it takes the mean away, its weight up to a factor; else that is None."""
+
+    bias: Tensor
+    weight: Tensor | None
+
+
+class Parts(NamedTuple):
+    """The modules that are stood in for, and the block that each is in; others have the number behind the last."""
+
+    norms: dict[nn.Module, Norm]
+    gates: list[nn.Module]
+    inner: list[nn.Module]
+    biased: dict[nn.Module, Tensor]
+    attention: list[nn.Module]
+    place: dict[nn.Module, int]
+
+
+_known: WeakKeyDictionary[nn.Module, Parts] = WeakKeyDictionary()
+
+
+def parts_of(model: Model) -> Parts:
+    """Found once for each model in memory; raises `UnsupportedArchitecture` for a norm of an unknown form."""
+    if model.hf not in _known:
+        _known[model.hf] = _found(model)
+    return _known[model.hf]
+
+
+def _found(model: Model) -> Parts:
+    if hasattr(model.hf.config, "num_experts_per_tok"):
+        raise UnsupportedArchitecture(
+            f"{model.name} ({model.hf.config.model_type}) routes tokens among experts, and pathways do not hold the "
+            "router's choice: use a model without experts"
+        )
+    parent = model.anatomy.projection.rpartition(".")[0]
+    attention = [model.module(layer, parent) for layer in range(model.layers)]
+    place = {module: layer for layer, block in enumerate(model.blocks) for module in block.modules()}
+    parts = Parts({}, [], [], {}, attention, place)
+    for owner in model.hf.modules():
+        for name, module in owner.named_children():
+            place.setdefault(module, model.layers)
+            if type(module).__name__.endswith(("Norm", "Norm1d")) or isinstance(module, nn.LayerNorm):
+                parts.norms[module] = _form(f"{name} of {type(owner).__name__}", module, model)
+            elif type(module).__module__ in ("transformers.activations", "torch.nn.modules.activation"):
+                gated = any("gate" in other for other, _ in owner.named_children())
+                (parts.gates if gated else parts.inner).append(module)
+            elif isinstance(module, (nn.Linear, Conv1D)) and isinstance(module.bias, Tensor):
+                parts.biased[module] = module.bias
+    return parts
+
+
+def _form(name: str, module: nn.Module, model: Model) -> Norm:
+    """A norm's form, tried on random states: whether one scale a token is all that is not linear in it."""
+    shape = getattr(module, "normalized_shape", None)
+    width = shape[-1] if shape is not None else next((p.shape[-1] for p in module.parameters()), model.width)
+    draw = torch.Generator().manual_seed(0)
+    size = 1 + torch.rand(3, width, generator=draw)
+    states = (size * (1 - 2 * (torch.arange(width) % 2))).to(model.device, model.dtype)[None]
+    states = states[..., torch.randperm(width, generator=draw)] * torch.tensor([1, 0.3, 4.0]).to(states)[:, None]
+    with torch.no_grad():
+        bias = module(torch.zeros_like(states))[0, 0]
+        out = module(states) - bias
+        for centred in (False, True):
+            read = states - states.mean(-1, keepdim=True) if centred else states
+            scale = (out / read)[0]
+            factor = scale / scale[:1]
+            common = factor.median(dim=-1, keepdim=True).values
+            moved = scale[:1].abs() > 1e-3 * scale.abs().max()  # a channel of weight 0 tells nothing
+            if float(((factor / common - 1).abs() * moved).nan_to_num(posinf=1).max()) <= PROPORTIONAL:
+                return Norm(bias, scale[0] if centred else None)
+    raise UnsupportedArchitecture(
+        f"{model.name}: the norm {name} is more than one scale a token, so holding its scale does not make it linear; "
+        "pathways need RMS or layer norms"
+    )
+
+
+@contextmanager
+def frozen(model: Model, held: Held, constants: Sequence[Tensor], attend: Attend) -> Iterator[None]:
+    """The model runs frozen inside this context: what is in `held` is used, what is not is put there.
+
+    Args:
+        constants: of each block, and of what is behind the blocks: broadcast to `[batch, tokens, 1]`, 1 as the model
+            is.
+        attend: what becomes of a layer's values.
+    """
+    parts = parts_of(model)
+    modules: list[nn.Module] = []
+    forms: list[Forward] = []
+    for norm, form in parts.norms.items():
+        modules.append(norm)
+        forms.append(_norm(norm, form, held, constants[parts.place[norm]]))
+    for module, gated in [(m, True) for m in parts.gates] + [(m, False) for m in parts.inner]:
+        modules.append(module)
+        forms.append(_activation(module, held, gated=gated))
+    for module, bias in parts.biased.items():
+        modules.append(module)
+        forms.append(_biased(module, bias, constants[parts.place[module]]))
+
+    def kernel(layer: int, weights: Callable[[], Tensor], value: Tensor) -> Tensor:
+        module = parts.attention[layer]
+        if module not in held:
+            held[module] = weights()
+        return attend(layer, held[module], value)
+
+    with uncapped(model), attending(model, kernel), replaced(modules, forms):
+        yield
+
+
+@contextmanager
+def attending(model: Model, kernel: Kernel) -> Iterator[None]:
+    """A layer's z is what `kernel` gives inside this context."""
+    config, modules = model.hf.config, parts_of(model).attention
+    softmax = [softmax_dtype(module, model) for module in modules]
+    before = config._attn_implementation
+    for layer, module in enumerate(modules):
+        module.__dict__[NAME] = partial(_attended, kernel, layer, module, softmax[layer])
+    try:
+        config._attn_implementation = NAME
+        yield
+    finally:
+        config._attn_implementation = before
+        for module in modules:
+            module.__dict__.pop(NAME, None)
+
+
+def _attended(
+    kernel: Kernel,
+    layer: int,
+    module: nn.Module,
+    softmax: torch.dtype | None,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    options: dict[str, Any],
+) -> Tensor:
+    def weights() -> Tensor:
+        strange = {k for k, v in options.items() if v is not None} - KNOWN
+        if strange:
+            raise UnsupportedArchitecture(
+                f"attention is called with {', '.join(sorted(strange))}, which pathways do not know"
+            )
+        with torch.no_grad():
+            return probabilities(query, key, module=module, options=options, softmax=softmax)
+
+    return kernel(layer, weights, value)
+
+
+def softcap(model: Model) -> float | None:
+    """What the architecture caps its logits at, softly; None where it does not."""
+    return getattr(model.hf.config, "final_logit_softcapping", None)
+
+
+@contextmanager
+def uncapped(model: Model) -> Iterator[None]:
+    """Logits are given before any final softcap, which no part of the model adds to, inside this context."""
+    cap = softcap(model)
+    if cap is None:
+        yield
+        return
+    model.hf.config.final_logit_softcapping = None
+    try:
+        yield
+    finally:
+        model.hf.config.final_logit_softcapping = cap
+
+
+def _norm(module: nn.Module, form: Norm, held: Held, constant: Tensor) -> Forward:
+    own = module.forward
+
+    def forward(states: Tensor) -> Tensor:
+        if states.ndim != 3:  # one a head, of queries and keys, which attention holds
+            return own(states)
+        read = states if form.weight is None else states - states.mean(-1, keepdim=True)
+        if module not in held:
+            with torch.no_grad():
+                # By division, so that it is what the module gave to the last digit, whatever it rounds inside.
+                out = own(states) - form.bias
+                if form.weight is None:
+                    held[module] = torch.where(read == 0, 0, out / read)
+                else:
+                    whole = form.weight * read
+                    size = (out * whole).sum(-1, keepdim=True) / (whole * whole).sum(-1, keepdim=True)
+                    scale = size.nan_to_num() * form.weight
+                    near = read.abs() <= NEAR * read.abs().amax(-1, keepdim=True)
+                    held[module] = torch.where(near, scale, out / read)
+        return held[module] * read + constant * form.bias
+
+    return forward
+
+
+def _activation(module: nn.Module, held: Held, *, gated: bool) -> Forward:
+    own = module.forward
+
+    def forward(states: Tensor) -> Tensor:
+        if module not in held:
+            with torch.no_grad():
+                out = own(states)
+                held[module] = out if gated else torch.where(states == 0, 0, out / states)
+        return held[module] if gated else held[module] * states
+
+    return forward
+
+
+def _biased(module: nn.Module, bias: Tensor, constant: Tensor) -> Forward:
+    own = module.forward
+
+    def forward(states: Tensor) -> Tensor:
+        out = own(states)
+        return out + (constant - 1) * bias if states.ndim == 3 else out
+
+    return forward
+
+
+def spread(values: Tensor, heads: int) -> Tensor:
+    """Values of key heads `[batch, key heads, tokens, width]`, one for each query head."""
+    return values.repeat_interleave(heads // values.shape[1], dim=1)
+
+
+def mixed(_: int, attention: Tensor, values: Tensor) -> Tensor:
+    """z as the model has it: values, weighted by attention."""
+    return torch.matmul(attention, spread(values, attention.shape[1])).transpose(1, 2)

@@ -1,0 +1,99 @@
+"""Samples and the columns of maps, as JSON can hold them, and back."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from ivx.formats.checks import each, keys, maybe, refuse, span, text, token_id, whole
+from ivx.patching.positions import NAME, Column
+from ivx.tasks.samples import Sample, Samples
+from ivx.tasks.task import Instruction
+
+MAX_SAMPLES = 10_000
+MAX_TOKENS = 100_000
+MAX_NAME = 40
+"""Characters of a named position."""
+MAX_COLUMNS = 10_000
+MAX_LAYERS = 1_000
+MAX_WARNINGS = 100
+SAMPLES = ("rows", "control", "neutral", "warnings")
+"""What `samples_written` writes."""
+
+
+def samples_written(found: Samples) -> dict[str, Any]:
+    """All samples of a result, with the warnings that came with them."""
+    return {
+        "rows": [sample_written(sample) for sample in found.rows],
+        "control": [sample_written(sample) for sample in found.control],
+        "neutral": [sample_written(sample) for sample in found.neutral],
+        "warnings": list(found.warnings),
+    }
+
+
+def samples_read(told: dict[str, Any]) -> Samples:
+    """The samples that `samples_written` wrote; raises `IvxError`."""
+    rows = tuple(each(told["rows"], "rows", sample_read, most=MAX_SAMPLES, least=1))
+    control, neutral = (tuple(each(told[k], k, sample_read, most=MAX_SAMPLES)) for k in ("control", "neutral"))
+    for name, found in (("control", control), ("neutral", neutral)):
+        if found and len(found) != len(rows):
+            refuse(name, f"no sample or {len(rows)}")
+    return Samples(rows, control, tuple(each(told["warnings"], "warnings", text, most=MAX_WARNINGS)), neutral)
+
+
+def layers_read(told: dict[str, Any]) -> int:
+    """How many layers the checkpoint has; raises `IvxError`."""
+    return whole(told["layers"], "layers", 1, MAX_LAYERS)
+
+
+def sample_written(sample: Sample) -> dict[str, Any]:
+    words, phrase = sample.instruction, sample.instruction.phrase
+    return {
+        **{
+            name: getattr(sample, name)
+            for name in ("query", "answer", "contrast", "t_inst", "keyword", "word", "first")
+        },
+        **{name: list(getattr(sample, name)) for name in ("source", "instructed", "target", "query_span")},
+        "instruction": [words.text, words.family, None if phrase is None else list(phrase)],
+        "answer_id": sample.answer_id,
+        "contrast_id": sample.contrast_id,
+    }
+
+
+def sample_read(told: Any, what: str) -> Sample:
+    keys(told, *(field.name for field in fields(Sample)), what=what)
+    source, instructed, target = (
+        tuple(each(told[name], f"{what}, {name}", token_id, most=MAX_TOKENS, least=1))
+        for name in ("source", "instructed", "target")
+    )
+    return Sample(
+        instruction=_instruction(told["instruction"], f"{what}, instruction"),
+        query=text(told["query"], f"{what}, query"),
+        answer=text(told["answer"], f"{what}, answer"),
+        contrast=text(told["contrast"], f"{what}, contrast"),
+        source=source,
+        t_inst=whole(told["t_inst"], f"{what}, t_inst", 0, len(source) - 1),
+        keyword=maybe(told["keyword"], f"{what}, keyword", lambda v, w: whole(v, w, 0, len(source) - 1)),
+        word=maybe(told["word"], f"{what}, word", lambda v, w: whole(v, w, 0, len(source) - 1)),
+        instructed=instructed,
+        target=target,
+        first=whole(told["first"], f"{what}, first", 0, len(target) - 1),
+        query_span=span(told["query_span"], f"{what}, query_span", len(target)),
+        answer_id=token_id(told["answer_id"], f"{what}, answer_id"),
+        contrast_id=token_id(told["contrast_id"], f"{what}, contrast_id"),
+    )
+
+
+def _instruction(told: Any, what: str) -> Instruction:
+    if not isinstance(told, list) or len(told) != 3:
+        refuse(what, "a list of text, family and phrase")
+    words = text(told[0], what)
+    return Instruction(words, text(told[1], what), maybe(told[2], what, lambda v, w: span(v, w, len(words))))
+
+
+def column_read(told: Any, what: str) -> Column:
+    if not isinstance(told, list) or len(told) != 3 or not isinstance(told[2], bool):
+        refuse(what, "columns of a label, a position, and true or false")
+    named = isinstance(told[1], str) and len(told[1]) < MAX_NAME and NAME.fullmatch(told[1])
+    position = told[1] if named else whole(told[1], what, -MAX_TOKENS, MAX_TOKENS)
+    return Column(text(told[0], what), position, told[2])

@@ -1,0 +1,81 @@
+"""Rows and receipts that come from elsewhere: taken only where a sweep could have written them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ivx.formats.checks import IDS, LARGEST, boolean, each, keys, maybe, number, refuse, text, whole
+from ivx.formats.samples import MAX_WARNINGS
+from ivx.patching.roles import ROLES
+from ivx.store.run import KEY
+
+if TYPE_CHECKING:
+    from ivx.analyses.effects.result import Effects
+    from ivx.analyses.erasure.result import Erasure
+    from ivx.analyses.game.result import Game
+    from ivx.analyses.interactions.result import Interactions
+
+    Swept = Effects | Interactions | Game | Erasure
+
+
+def check_sweep(found: Swept, *, sites: Sequence[str], roles: Sequence[str] = ROLES) -> None:
+    """Refuse a result whose rows and receipt are not what sweeps of these sites return; raises `IvxError`."""
+    for name in ("contrast", "control"):
+        maybe(found.receipt.get(name), f"receipt, {name}", text)
+    check_receipt(found.receipt, rows=found.table.num_rows, samples=len(found.samples.rows))
+    table, n = found.table, len(found.samples.rows)
+    for name in table.column_names:
+        if name != "kl_reference" and table[name].null_count:
+            refuse(f"rows, column {name}", "a value in every row")
+    for name in ("logit", "contrast", "logsumexp", "kl_target", "kl_reference"):
+        bounded(table[name], f"rows, column {name}")
+    bounded(table["sample"], "rows, column sample", low=0, high=n - 1)
+    bounded(table["rank"], "rows, column rank", low=1, high=IDS - 1)
+    for name, allowed in (("role", roles), ("site", (*sites, ""))):
+        strange = set(pc.unique(table[name]).to_pylist()) - set(allowed)
+        if strange:
+            refuse(f"rows, column {name}", f"one of {', '.join(filter(None, allowed))}")
+    if table.group_by(list(KEY)).aggregate([]).num_rows != table.num_rows:
+        refuse("rows", f"each {', '.join(KEY)} once")
+    if not pc.all(pc.equal(pc.list_value_length(table["top_ids"]), pc.list_value_length(table["top_logits"]))).as_py():
+        refuse("rows, column top_ids", "as many token ids as logits")
+    for name, low, high in (("top_ids", 0, IDS - 1), ("top_logits", -LARGEST, LARGEST)):
+        values = pc.list_flatten(table[name])
+        if values.null_count:
+            refuse(f"rows, column {name}", "no gap in a list")
+        bounded(values, f"rows, column {name}", low=low, high=high)
+
+
+def bounded(values: pa.ChunkedArray, what: str, *, low: float = -LARGEST, high: float = LARGEST) -> None:
+    """Refuse what is not within bounds; NaN never is, null is let through."""
+    if not pc.all(pc.and_(pc.greater_equal(values, low), pc.less_equal(values, high)), min_count=0).as_py():
+        refuse(what, f"a finite number from {low:,.0f} to {high:,.0f}")
+
+
+def check_receipt(told: dict[str, Any], *, rows: int, samples: int) -> None:
+    """Refuse a receipt that lacks what every one has, or counts other rows or samples; raises `IvxError`."""
+    for name in ("task", "dtype", "device", "engine", "how"):
+        text(told.get(name), f"receipt, {name}")
+    each(told.get("warnings"), "receipt, warnings", text, most=MAX_WARNINGS)
+    each(told.get("checks"), "receipt, checks", _check, most=MAX_WARNINGS)
+    versions = told.get("versions")
+    if not isinstance(versions, dict) or len(versions) > MAX_WARNINGS:
+        refuse("receipt, versions", "packages and their versions")
+    for told_of in (*versions, *versions.values()):
+        text(told_of, "receipt, versions")
+    for name, count in {"rows": rows, "samples": samples}.items():
+        whole(told.get(name), f"receipt, {name}", count, count)
+    number(told.get("seconds"), "receipt, seconds")
+
+
+def _check(told: Any, what: str) -> None:
+    keys(told, "name", "passed", "deviation", "tolerance", "detail", what=what)
+    boolean(told["passed"], f"{what}, passed")
+    for name in ("name", "detail"):
+        text(told[name], f"{what}, {name}")
+    for name in ("deviation", "tolerance"):
+        maybe(told[name], f"{what}, {name}", number)

@@ -1,0 +1,117 @@
+"""Computing: a request is answered from the store, or on a loaded model with its rows stored as they finish."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ivx.errors import IvxError
+from ivx.jobs.shipped import CONTEXT, adopted
+from ivx.models import files, registry
+from ivx.models.fingerprint import of_directory
+from ivx.request import BaseRequest
+from ivx.store.run import Run
+from ivx.store.store import Store
+
+if TYPE_CHECKING:
+    from ivx.models.model import Model
+
+Progress = Callable[[Any, int, int], None]
+
+
+class Busy(Exception):
+    """Another process is computing this run."""
+
+
+def stored(store: Store, request: BaseRequest) -> Any | None:
+    """The result of a request that was computed before; None where there is none. Reads no weights.
+
+    Raises:
+        IvxError: the checkpoint or the task cannot be found.
+    """
+    if request.adapter is not None:  # merged weights have no fingerprint before they are merged
+        return None
+    known = registry.embedded(request.checkpoint)
+    subject = request.about(known.collection if known else "english")
+    run_id = request.run_id(_fingerprint(store, request.checkpoint), subject)
+    run = store.find(run_id) or adopted(store, run_id)
+    return None if run is None else result_of(run)
+
+
+def result_of(run: Run) -> Any | None:
+    """The result that a run holds; None unless it is complete and whole."""
+    from ivx.analyses.registry import restored
+
+    receipt, context, table = run.receipt, run.kept(CONTEXT), run.table()
+    return None if receipt is None or context is None or table is None else restored(run.asked, context, table, receipt)
+
+
+def computed(store: Store, model: Model, request: BaseRequest, *, on_progress: Progress | None = None) -> Any:
+    """Compute a request; rows are stored as they finish, and those stored by an earlier start are not computed again.
+
+    Raises:
+        Busy: another process is at it.
+    """
+    from ivx.analyses.registry import context
+
+    asked = {"kind": request.kind, "request": asdict(request), "checkpoint": model.identity}
+    run = store.begin(request.run_id(model.fingerprint, request.about(model.collection)), asked=asked)
+    with run.lock() as mine:
+        if not mine:
+            raise Busy
+        known = run.table()
+        kept = known.num_rows if known is not None else 0
+
+        def keep(result: Any) -> None:
+            nonlocal kept
+            if result.table.num_rows > kept:
+                run.append(result.table.slice(kept))
+                kept = result.table.num_rows
+
+        def progress(result: Any, done: int, total: int) -> None:
+            keep(result)
+            if on_progress is not None:
+                on_progress(result, done, total)
+
+        analysis = import_module(
+            f"ivx.analyses.{'effects.scan' if request.kind == 'scan' else request.kind + '.compute'}"
+        )
+        # What an analysis takes from another run of the store, such as a donor's vectors.
+        given = {"given": analysis.given(store, request)} if hasattr(analysis, "given") else {}
+        found = analysis.compute(model, request, on_progress=progress, known=known, **given)
+        keep(found)
+        run.keep(CONTEXT, context(found))
+        run.complete({**found.receipt, "resumed_rows": 0 if known is None else known.num_rows})
+    return found
+
+
+def answered(
+    store: Store, request: BaseRequest, *, load: Callable[[], Model], on_progress: Progress | None = None
+) -> Any:
+    """The result of a request: from the store, or computed on what `load` returns, and stored.
+
+    Raises:
+        IvxError: the checkpoint or the task cannot be found or measured; another process is computing this very run.
+    """
+    found = stored(store, request)
+    if found is not None:
+        return found
+    try:
+        return computed(store, load(), request, on_progress=on_progress)
+    except Busy:
+        raise IvxError("another process is computing this very run: wait for it, then ask again") from None
+
+
+def _fingerprint(store: Store, checkpoint: str) -> str:
+    """Of a checkpoint's files, from the store while they are the same files: hashing gigabytes takes its time."""
+    folder = files.locate(checkpoint)
+    seen = [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in sorted(folder.iterdir()) if p.is_file()]
+    key = f"fingerprint/{folder.resolve()}"
+    match store.get(key):
+        case {"seen": before, "fingerprint": str(found)} if before == seen:
+            return found
+    found = of_directory(folder)
+    store.put(key, {"seen": seen, "fingerprint": found})
+    return found

@@ -1,0 +1,52 @@
+"""Tables of rows: whose rows they are, and the sufficient numbers of each patch set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ivx.stats.metrics import Columns
+
+Key = tuple[str, str, str, int]
+"""What a replayed row is called: role, site, patch and sample, or what stands for them."""
+NUMBERS = ("logit", "contrast", "logsumexp", "rank", "kl_target", "kl_reference")
+
+
+def labelled(table: pa.Table, role: str, site: str) -> pa.Table:
+    """The rows with their role and site."""
+    n = table.num_rows
+    for name, value in (("role", role), ("site", site)):
+        table = table.append_column(name, pa.array([value] * n, pa.string()))
+    return table
+
+
+def sampled(table: pa.Table, rows: int, *, seed: int) -> list[dict[str, Any]]:
+    """Some rows, drawn by chance, in their order: those that a replay computes again."""
+    chosen = np.random.default_rng(seed).permutation(table.num_rows)[:rows]
+    return table.take(np.sort(chosen)).to_pylist()
+
+
+def numbers(table: pa.Table) -> Columns:
+    """The sufficient numbers of a table's rows, in their order."""
+    return {name: table[name].to_numpy().astype(np.float64) for name in NUMBERS}
+
+
+def by_patch(table: pa.Table, *, role: str, site: str, samples: int) -> dict[str, Columns]:
+    """The sufficient numbers by patch set, each in the order of the samples; sets whose samples are all done."""
+    table = table.filter((pc.field("role") == role) & (pc.field("site") == site)).combine_chunks()
+    named = pc.dictionary_encode(table["patch"]).combine_chunks()
+    if not table.num_rows:
+        return {}
+    code = named.indices.to_numpy()
+    order = np.lexsort((table["sample"].to_numpy(), code))
+    columns = {name: values[order] for name, values in numbers(table).items()}
+    counts = np.bincount(code, minlength=len(named.dictionary))
+    starts = np.cumsum(counts) - counts
+    return {
+        str(name): {key: values[start : start + samples] for key, values in columns.items()}
+        for name, start, count in zip(named.dictionary.to_pylist(), starts, counts, strict=True)
+        if count == samples
+    }

@@ -1,0 +1,141 @@
+"""Shards: a run's rows, in immutable Parquet files that are named by what they hold.
+
+A shard `000007-1f0c….parquet` is good if, and only if, the hash of its bytes is the one in its name: no list of shards
+can go stale. Its schema names the run, so that no shard passes for another run's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from functools import lru_cache
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ivx.errors import IvxError
+from ivx.store import files
+from ivx.store.files import Damaged
+
+NAME = re.compile(r"([0-9]{6,12})-([0-9a-f]{16})\.parquet")
+
+BYTES = 256_000_000
+"""Limit of one shard's file."""
+UNPACKED = 2_000_000_000
+"""Limit of one shard's bytes in memory."""
+ROWS = 20_000_000
+COLUMNS = 64
+
+_RUN = b"ivx.run"
+
+
+def names(folder: Path) -> list[str]:
+    """Names of the shards in a folder, oldest first; anything else that lies there is passed over."""
+    found = [match for match in map(NAME.fullmatch, files.names(folder)) if match]
+    return [match[0] for match in sorted(found, key=lambda match: (int(match[1]), match[2]))]
+
+
+def write(folder: Path, table: pa.Table, *, run: str) -> str:
+    """Write a table as the next shard of a run; returns its name. Metadata of the table's schema are not kept."""
+    data = encode(table, run=run)
+    if len(data) > BYTES or table.num_rows > ROWS or table.num_columns > COLUMNS or table.nbytes > UNPACKED:
+        raise IvxError(f"{table.num_rows:,} rows of {table.num_columns} columns are too many for a shard: write fewer")
+    last = names(folder)[-1:]
+    serial = int(last[0].split("-")[0]) + 1 if last else 0
+    name = f"{serial:06d}-{digest(data)}.parquet"
+    files.write(folder / name, data)
+    return name
+
+
+def read(path: Path, *, run: str) -> pa.Table:
+    """The rows of a shard of `run`; raises `Damaged`, or FileNotFoundError. Only bytes that match are decoded."""
+    data = files.read(path, limit=BYTES)
+    if digest(data) != _promised(path):
+        raise Damaged("does not hold what its name says")
+    table = decode(data)
+    if (table.schema.metadata or {}).get(_RUN) != run.encode():
+        raise Damaged("belongs to another run")
+    return table.replace_schema_metadata(None)
+
+
+def verify(path: Path) -> int:
+    """Bytes of a shard whose content matches its name; raises `Damaged`, or FileNotFoundError.
+
+    A file that was verified and not touched since is not read again.
+    """
+    try:
+        found = os.lstat(path)
+    except NotADirectoryError:
+        raise FileNotFoundError(path) from None
+    stamp = (found.st_dev, found.st_ino, found.st_mode, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    if _digest_at(path, stamp) != _promised(path):
+        raise Damaged("does not hold what its name says")
+    return found.st_size
+
+
+def encode(table: pa.Table, *, run: str) -> bytes:
+    """A table as Parquet, compressed by Zstandard."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.replace_schema_metadata({_RUN: run.encode()}), sink, compression="zstd")
+    return sink.getvalue().to_pybytes()
+
+
+def decode(data: bytes) -> pa.Table:
+    """A table from bytes that may be hostile; raises `Damaged` past the limits, and for types that no row has."""
+    try:
+        return _decode(data)
+    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
+        raise Damaged(f"is no Parquet file ({str(error).splitlines()[0][:100]})") from error
+
+
+def digest(data: bytes) -> str:
+    """The hash that a shard's name ends with: 16 hexadecimal digits of its SHA-256."""
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def _promised(path: Path) -> str:
+    match = NAME.fullmatch(path.name)
+    return match[2] if match else ""
+
+
+@lru_cache(maxsize=100_000)
+def _digest_at(path: Path, stamp: tuple[int, ...]) -> str:
+    """The hash of a file's bytes; the stamp is there to tell one state of the file from the next."""
+    return digest(files.read(path, limit=BYTES))
+
+
+def _decode(data: bytes) -> pa.Table:
+    # Without threads: Arrow's own abort one in some fifty short processes at their end, and shards are small.
+    how = {"thrift_string_size_limit": 4_000_000, "thrift_container_size_limit": 1_000_000, "pre_buffer": False}
+    shape = pq.ParquetFile(pa.BufferReader(data), **how)
+    told, schema = shape.metadata, shape.schema_arrow
+    if told.num_rows > ROWS or told.num_columns > COLUMNS:
+        raise Damaged(f"has {told.num_rows:,} rows of {told.num_columns} columns, more than a shard may")
+    strange = [field.name for field in schema if not _plain(field.type)]
+    if strange:
+        raise Damaged(f"has columns of unknown type ({', '.join(strange)[:100]})")
+    chunks = [told.row_group(i).column(j) for i in range(told.num_row_groups) for j in range(told.num_columns)]
+    if sum(max(chunk.total_uncompressed_size, 8 * chunk.num_values) for chunk in chunks) > UNPACKED:
+        raise Damaged("is larger than a shard may be once unpacked")
+    # Few bytes can repeat one long text very often: texts stay in their dictionaries until their length is known.
+    texts = [field.name for field in schema if pa.types.is_string(field.type)]
+    table = pq.ParquetFile(pa.BufferReader(data), read_dictionary=texts, **how).read(use_threads=False)
+    for name in texts:
+        words = [pc.max(pc.binary_length(part.dictionary)).as_py() for part in table[name].chunks]
+        longest = max((word or 0 for word in words), default=0)
+        if longest * table.num_rows > UNPACKED:
+            raise Damaged("is larger than a shard may be once unpacked")
+    return table.cast(schema)
+
+
+def _plain(kind: pa.DataType) -> bool:
+    if pa.types.is_list(kind):
+        kind = kind.value_type
+        return pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    return any(
+        is_kind(kind)
+        for is_kind in (pa.types.is_integer, pa.types.is_floating, pa.types.is_string, pa.types.is_boolean)
+    )

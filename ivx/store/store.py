@@ -1,0 +1,260 @@
+"""The store: every run's folder, found by run id, within a limit of bytes.
+
+    <root>/runs/<run id>/  asked.json  shards/  receipt.json  <name>.json  lock  pinned
+    <root>/index/          what is quick to look up; made again when lost
+    <root>/aside/          what was found damaged
+
+Open to its owner alone. Nothing in it is trusted: see `shards`, `documents` and `disk` for what is checked.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ivx.errors import IvxError
+from ivx.models import paths
+from ivx.store import files
+from ivx.store.index import Index
+from ivx.store.quarantine import Aside
+from ivx.store.run import Gone, Run
+
+RUN = re.compile(r"[0-9a-f]{12}")
+"""A run id."""
+
+LIMIT_GB = 10.0
+"""Limit of all runs together, in 10⁹ bytes, unless IVX_CACHE_GB says otherwise."""
+
+NOTED = 30.0
+"""Seconds within which a run that is used again is not noted as used again."""
+
+_GONE = ".gone"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run in a list. `created` and `used` are seconds since the epoch; `seconds` is None until it is complete.
+
+    `state` is told from names and sizes alone: reading the run may find more. `asked` is empty where it was lost.
+    """
+
+    run: str
+    kind: str
+    asked: dict[str, Any]
+    state: str
+    created: float
+    used: float
+    bytes: int
+    rows: int
+    seconds: float | None
+    pinned: bool
+
+
+class Store:
+    """Runs on disk; any number of threads and processes may share one."""
+
+    def __init__(self, root: Path | None = None, *, limit_gb: float | None = None) -> None:
+        """Open the store at `root` (or IVX_CACHE, or `cache/` beside the package), made where there is none."""
+        self._limit = int((_limit_gb() if limit_gb is None else limit_gb) * 1e9)
+        self.root = (root or paths.cache()).expanduser().resolve()
+        self._runs = self.root / "runs"
+        self._aside = Aside(self.root)
+        self._open()
+        self._index = Index(self.root, aside=self._aside)
+        self._lock = threading.Lock()
+        self._noted: dict[str, float] = {}
+        self._room = 0
+        for name in files.names(self._runs):
+            if name.startswith(".") and name.endswith(_GONE):  # a delete that was cut short
+                files.remove(self._runs / name)
+
+    def find(self, run: str) -> Run | None:
+        """The run of this id, noted as used now; None where there is none."""
+        if not RUN.fullmatch(run) or not files.is_folder(self._runs / run):
+            return None
+        self._note(run)
+        return self._run(run)
+
+    def begin(self, run: str, *, asked: dict) -> Run:
+        """The run of this id, made where there is none; `asked` has `kind`, `request` and `checkpoint`."""
+        if not RUN.fullmatch(run):
+            raise IvxError(f"{run!r} is no run id: one has 12 hexadecimal digits")
+        self._open()
+        found = self._run(run)
+        found.begin(asked)
+        self._note(run)
+        return found
+
+    def entries(self) -> list[Entry]:
+        """Every run, the last used first."""
+        found = [self._entry(run) for run in self._ids()]
+        return sorted((entry for entry in found if entry.bytes), key=lambda entry: entry.used, reverse=True)
+
+    def delete(self, run: str) -> None:
+        """Remove a run; raises `IvxError` where there is none, or it is being computed."""
+        if not self._drop(self._known(run)):
+            raise IvxError(f"run {run} is being computed: stop it before it is deleted")
+
+    def pin(self, run: str, pinned: bool) -> None:
+        """Keep a run, however long unused, from being dropped for room; or let it go with the others again."""
+        path = self._runs / self._known(run) / "pinned"
+        if not pinned:
+            files.remove(path)
+        elif not os.path.lexists(path):
+            files.write(path, b"")
+
+    def notices(self) -> list[str]:
+        """A sentence for each thing that was found damaged or could not be done since this object was made."""
+        return self._aside.notices()
+
+    def get(self, key: str) -> Any | None:
+        """A small value that was put; None where there is none, or it was lost."""
+        return self._index.get(f"value/{key}")
+
+    def put(self, key: str, value: Any) -> None:
+        """Note a small value made of what JSON knows; it may be lost with the index, so keep nothing dear here."""
+        self._index.put(f"value/{key}", value)
+
+    def _open(self) -> None:
+        _own(self.root)
+        self._aside.folder(self._runs, then="another folder is made")
+
+    def _run(self, run: str) -> Run:
+        return Run(self._runs / run, aside=self._aside, wrote=self._wrote)
+
+    def _ids(self) -> list[str]:
+        return [name for name in files.names(self._runs) if RUN.fullmatch(name) and files.is_folder(self._runs / name)]
+
+    def _known(self, run: str) -> str:
+        if not RUN.fullmatch(run) or not files.is_folder(self._runs / run):
+            raise IvxError(f"there is no run {run!r} in {self.root}: `python -m ivx runs` lists them")
+        return run
+
+    def _entry(self, run: str) -> Entry:
+        found = self._run(run)
+        listed = found.listed()
+        if listed is not None:
+            state, rows = "complete", sum(shard["rows"] for shard in listed["shards"])
+        else:
+            state, rows = "running" if found.is_locked() else "partial", self._rows(found)
+        asked = found.asked
+        return Entry(
+            run=run,
+            kind=str(asked.get("kind", "")),
+            asked=asked,
+            state=state,
+            created=found.created,
+            used=self._used(run),
+            bytes=files.size(self._runs / run),
+            rows=rows,
+            seconds=listed["receipt"].get("seconds") if listed else None,
+            pinned=self._pinned(run),
+        )
+
+    def _rows(self, run: Run) -> int:
+        """Rows so far; shards are named by their content, so that those counted once need not be read again."""
+        noted = self._index.get(f"rows/{run.id}")
+        known = noted if isinstance(noted, dict) else {}
+        found = run.rows(known)
+        if found != known:
+            self._index.put(f"rows/{run.id}", found)
+        return sum(found.values())
+
+    def _pinned(self, run: str) -> bool:
+        return os.path.lexists(self._runs / run / "pinned")
+
+    def _note(self, run: str) -> None:
+        now = time.time()
+        with self._lock:
+            if now - self._noted.get(run, 0.0) < NOTED:
+                return
+            self._noted[run] = now
+        self._index.put(f"used/{run}", now)
+
+    def _used(self, run: str) -> float:
+        noted = self._index.get(f"used/{run}")
+        if isinstance(noted, float):
+            return noted
+        try:
+            return os.lstat(self._runs / run).st_mtime
+        except FileNotFoundError:
+            return 0.0
+
+    def _wrote(self, run: str, size: int) -> None:
+        """A run's: it has grown by `size` bytes, or, with 0, is complete."""
+        with self._lock:
+            self._room -= size
+            due = not size or self._room < 0
+        if due:
+            self._make_room(run)
+
+    def _make_room(self, written: str) -> None:
+        """Drop whole runs, least recently used first, until all fit; never one pinned, being computed, or just written.
+
+        A run that exceeds the limit alone drops nobody: it is not counted, and the first to go once it may.
+        """
+        sizes = {run: files.size(self._runs / run) for run in self._ids()}
+        large = {run for run, size in sizes.items() if size > self._limit}
+        if written in large:
+            self._aside.say(
+                f"Run {written} alone exceeds the store's limit of {self._limit / 1e9:g} GB: nothing is dropped for "
+                "it, and it is the first to go; pin it, or raise IVX_CACHE_GB, to keep it."
+            )
+        over = sum(size for run, size in sizes.items() if run not in large) - self._limit
+        used = {run: (run not in large, self._used(run)) for run in sizes}
+        for run in sorted(sizes, key=used.__getitem__):
+            if written in large or (over <= 0 and run not in large):
+                break
+            if run != written and not self._pinned(run) and self._drop(run) and run not in large:
+                over -= sizes[run]
+        with self._lock:
+            # Where nothing could be dropped, the folders are not walked again for every shard.
+            self._room = max(-over, self._limit // 20)
+
+    def _drop(self, run: str) -> bool:
+        """Remove a run unless it is being computed; whether it is gone."""
+        gone = self._runs / f".{run}-{secrets.token_hex(4)}{_GONE}"
+        try:
+            with self._run(run).lock() as mine:
+                if not mine:
+                    return False
+                # Renamed first: at every moment the whole run is there, or none of it.
+                os.rename(self._runs / run, gone)
+        except Gone:
+            return True
+        files.remove(gone)
+        for key in ("used", "rows"):
+            self._index.drop(f"{key}/{run}")
+        with self._lock:
+            self._noted.pop(run, None)
+        return True
+
+
+def _limit_gb() -> float:
+    text = os.environ.get("IVX_CACHE_GB", "").strip()
+    try:
+        limit = float(text or LIMIT_GB)
+    except ValueError:
+        limit = -1.0
+    if not 0 <= limit < float("inf"):
+        raise IvxError(f"IVX_CACHE_GB is {text!r}: give the store's limit as a number of GB, such as 10")
+    return limit
+
+
+def _own(root: Path) -> None:
+    """Make the root, open to this user alone; refuse one that other people or other programs rely on."""
+    home = Path(os.path.expanduser("~")).resolve()
+    try:
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        found = root.stat()
+        if found.st_uid != os.geteuid() or found.st_mode & 0o1000 or home.is_relative_to(root):
+            raise IvxError(f"{root} cannot be a store: name a folder of its own in IVX_CACHE")
+        root.chmod(0o700)
+    except OSError as error:
+        raise IvxError(f"{root} cannot be a store ({error.strerror}): name another folder in IVX_CACHE") from error

@@ -1,0 +1,290 @@
+"""The Vector bench page's parts: the strip, two curves against strength, and the texts at the chosen one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from functools import partial
+from html import escape
+from typing import Any
+
+import streamlit as st
+import vl_convert
+
+from ivx.analyses.bench.result import CONTROL, FREE, QUERIES, STRENGTHS, VECTOR, Bench, BenchText, Point
+from ivx.analyses.texts.request import BenchRequest, BenchTextRequest
+from ivx.charts.bench import strength_curve
+from ivx.charts.palette import LIGHT, Palette
+from ivx.formats import sheet
+from ivx.jobs.job import View
+from ivx.models.registry import embedded
+from ivx.tasks import catalogue
+from ivx.ui import pickers
+from ivx.ui.kit import exports, pieces, progress, session
+from ivx.ui.kit.readings import bench_reading
+
+HOW = {
+    "add-first": "add, first token",
+    "patch-first": "patch, first token",
+    "add-every": "add, every token",
+    "patch-every": "patch, every token",
+}
+ABOUT = {"add": "h + α v", "patch": "h + α (v − h)"}
+COLUMNS = [1.0, 1.0, 1.35]
+SHARE = {QUERIES: "% that follow", FREE: "% that name an answer"}
+DEFAULT = 20
+"""Free texts of the first view: with fewer than six no test could find anything."""
+NAMES = {QUERIES: "On the task’s queries", FREE: "On free text"}
+
+
+def controls() -> BenchRequest:
+    """The strip: checkpoint, task, layer, and how the vector is put there."""
+    one, two, three, four = st.columns([1.3, 1.05, 0.5, 0.9], gap="medium", vertical_alignment="bottom")
+    checkpoint, task = pickers.checkpoint_and_task(one, two)
+    layers = session.layers_of(checkpoint)
+    names = [str(layer) for layer in range(layers)]
+    session.hold("layer", str(3 * layers // 8), names)
+    layer = three.selectbox("Layer", names, key="layer", format_func=lambda name: f"L{name}")
+    session.hold("how", "add-first", list(HOW))
+    how = str(four.selectbox("The vector is", list(HOW), key="how", format_func=lambda name: HOW[name]))
+    way, _, place = how.partition("-")
+    loading: dict[str, Any] = session.loading(checkpoint)
+    return BenchRequest(checkpoint, task, int(layer), place=place, way=way, texts=_texts(checkpoint, task), **loading)
+
+
+def _texts(checkpoint: str, task: str) -> tuple[str, ...]:
+    """The free texts, one a line; those of another task's default give way to this one's."""
+    own = _default(task, session.collection_of(checkpoint))
+    before = st.session_state.get("ivx.bench.default")
+    if session.from_url("free", own) == before:
+        st.session_state["free"] = own
+    st.session_state["ivx.bench.default"] = own
+    return _lines()
+
+
+def _lines() -> tuple[str, ...]:
+    return tuple(line.strip() for line in st.session_state["free"].splitlines() if line.strip())
+
+
+@st.cache_data(show_spinner=False)
+def _default(task: str, collection: str) -> str:
+    """Some of the task's queries in sentences that ask for nothing."""
+    found = catalogue.find(task, collection=collection).task
+    spaced = found.template.prompt.endswith(" :")
+    queries = sorted(found.answers)[:: max(1, len(found.answers) // DEFAULT)][:DEFAULT]
+    bare, look = ("{f} : {q} .", "look at the {q} .") if spaced else ("{f}: {q}.", "Look at the {q}.")
+    forms = (bare, bare, look)
+    return "\n".join(
+        forms[k % len(forms)].replace("{f}", found.field).replace("{q}", query) for k, query in enumerate(queries)
+    )
+
+
+def show(request: BenchRequest, p: Palette) -> None:
+    """The curves as soon as they are there, and beside them what is written."""
+    names = [f"{strength:g}" for strength in STRENGTHS]
+    alpha = float(session.from_url("alpha", "1", names))
+    requests: dict[str, Any] = {
+        "curve": request,
+        "texts": BenchTextRequest(
+            request.checkpoint, request, alpha, dtype=request.dtype, device=request.device, adapter=request.adapter
+        ),
+    }
+    curve = session.job(request, compute=embedded(request.checkpoint) is not None)
+    if curve is not None and curve.view().state in ("loading", "running", "done"):
+        session.job(requests["texts"], compute=True)  # who asked for the curve sees the texts of every strength
+    default = _default(request.task, session.collection_of(request.checkpoint))
+    session.to_url(
+        checkpoint=request.checkpoint,
+        task=request.task,
+        layer=request.layer,
+        how=f"{request.way}-{request.place}",
+        alpha=f"{alpha:g}",
+        free="" if st.session_state["free"] == default else st.session_state["free"],
+    )
+    progress.follow_several(requests, draw=lambda views: _draw(request, alpha, views, p))
+
+
+def _draw(request: BenchRequest, alpha: float, views: Mapping[str, View | None], p: Palette) -> None:
+    if st.session_state["alpha"] != f"{alpha:g}" or _lines() != request.texts:
+        st.rerun()  # what is clicked or typed here is seen by this fragment alone, and asks for other texts
+    curve, texts = views["curve"], views["texts"]
+    if curve is not None and curve.state == "done" and texts is None:
+        st.rerun()  # it ended after `show` had looked
+    bad = next((now for now in views.values() if now is not None and now.state in ("refused", "failed")), None)
+    if bad is not None:
+        progress.ended_badly(request, bad)
+        _free_texts()
+        return
+    found: Bench | None = curve.result if curve is not None and curve.state == "done" else None
+    written: Sequence[BenchText] = texts.result if texts is not None and texts.state == "done" else ()
+    columns = st.columns(COLUMNS, gap="medium")
+    for column, on in zip(columns, (QUERIES, FREE), strict=False):
+        with column:
+            points = [] if found is None else found.points(on)
+            what = f"n = {points[0].n}, {SHARE[on]}" if points else _state(request, curve)
+            pieces.head(NAMES[on], what)
+            _curve(on, points, alpha, p)
+            pieces.reading(bench_reading(points, alpha, on=on))
+            if on == FREE:
+                _free_texts()
+            elif found is not None:
+                pieces.note(_about(found, request))
+    with columns[2]:
+        pieces.head("What it writes", f"{ABOUT[request.way]}, α = {alpha:g}")
+        _kept("alpha", "alpha-slider")
+        st.select_slider(
+            "Strength α",
+            [f"{strength:g}" for strength in STRENGTHS],
+            key="alpha-slider",
+            on_change=_keep,
+            args=("alpha", "alpha-slider"),
+            label_visibility="collapsed",
+        )
+        _table(written, _state(request, texts))
+    if curve is None:
+        st.write(f"{request.samples} queries at {len(STRENGTHS) - 1} strengths, three vectors each.")
+        if st.button("Run the bench", type="primary"):
+            session.start(request)
+            st.rerun()
+    if found is None:
+        return
+    _legend(p)
+    trust, export = st.columns([6, 1], gap="medium", vertical_alignment="bottom")
+    with trust:
+        pieces.trust(found.receipt, rows=f"{found.table.num_rows:,} texts")
+    with export:
+        _export(request, found, written)
+
+
+def _state(request: Any, now: View | None) -> str:
+    if now is None:
+        return "nothing asked yet"
+    return {"running": "measuring", "done": "no text is given"}.get(now.state) or progress.waiting(request, now)
+
+
+def _about(found: Bench, request: BenchRequest) -> str:
+    control = found.receipt["control"]
+    other = f"; that of {control} {found.norms[CONTROL]:.1f}" if CONTROL in found.norms else ""
+    return (
+        f"The vector is the mean over {found.wordings} wordings; its norm is {found.norms[VECTOR]:.1f}{other}. "
+        f"The states that it meets have {found.norms['states']:.1f}."
+    )
+
+
+def _curve(on: str, points: Sequence[Point], alpha: float, p: Palette) -> None:
+    spec = _spec(on, points, alpha, p)
+
+    def picked() -> None:
+        chosen = st.session_state[f"curve-{on}"]["selection"].get("cell") or []
+        if chosen:
+            st.session_state["alpha"] = f"{STRENGTHS[int(chosen[0]['at'])]:g}"
+
+    st.vega_lite_chart(spec, key=f"curve-{on}", theme=None, width="stretch", on_select=picked, selection_mode="cell")
+
+
+def _spec(on: str, points: Sequence[Point], alpha: float, p: Palette) -> dict[str, Any]:
+    return strength_curve(
+        points,
+        strengths=STRENGTHS,
+        palette=p,
+        chosen=alpha,
+        alt_text=f"{NAMES[on]}: share that follows the instruction against the vector’s strength",
+    )
+
+
+def _free_texts() -> None:
+    _kept("free", "free-area")
+    st.text_area(
+        "Free text, one a line",
+        key="free-area",
+        height=96,
+        max_chars=4_000,
+        on_change=_keep,
+        args=("free", "free-area"),
+    )
+
+
+def _kept(key: str, widget: str) -> None:
+    """Give a widget of a fragment its value: Streamlit forgets it when a run ends before the widget is drawn."""
+    st.session_state[widget] = st.session_state[key]
+
+
+def _keep(key: str, widget: str) -> None:
+    st.session_state[key] = st.session_state[widget]
+
+
+def _table(texts: Sequence[BenchText], waiting: str) -> None:
+    """Prompt, text without, text with, and another task's."""
+    if not texts:
+        pieces.note(waiting)
+        return
+    rows = ""
+    for on in (QUERIES, FREE):
+        for text in (text for text in texts if text.on == on):
+            right = text.expected and text.moved.startswith(text.expected)
+            rows += (
+                f"<tr><td><code>{escape(text.shown)}</code></td><td>{escape(text.without)}</td>"
+                f'<td class="moved{" right" if right else ""}">{escape(text.moved)}</td>'
+                f"<td>{escape(text.control)}</td></tr>"
+            )
+    st.html(
+        '<div class="ivx-card facts ivx-texts"><table><tr><td>query or text</td><td>without</td>'
+        f"<td>with the vector</td><td>another task’s</td></tr>{rows}</table></div>"
+    )
+
+
+def _legend(p: Palette) -> None:
+    def mark(colour: str, name: str, style: str = "") -> str:
+        return f'<span><span class="box" style="background:{colour};border-radius:50%;{style}"></span>{name}</span>'
+
+    st.html(
+        '<div class="ivx-legend">'
+        + mark(p.orange, "the vector, more than both controls")
+        + mark("transparent", "the vector, no finding", f"box-shadow:inset 0 0 0 2px {p.orange}")
+        + mark(p.blue, "another task’s vector")
+        + mark(p.faint, "random, of equal norm")
+        + "<span>bands: 95% intervals (Wilson) · across: strength α, not to scale</span></div>"
+    )
+
+
+def _export(request: BenchRequest, found: Bench, texts: Sequence[BenchText]) -> None:
+    offered: list[exports.Offered] = [
+        ("CSV, all rows", ".csv", partial(sheet.csv, found.table)),
+        ("JSON, curves and texts", ".json", partial(_json, found, texts)),
+        *(
+            (f"SVG, {NAMES[on].lower()}", f"-{on}.svg", partial(_svg, on, found))
+            for on in (QUERIES, FREE)
+            if found.points(on)
+        ),
+    ]
+    with st.popover("Export", width="stretch"):
+        exports.buttons("ivx-bench", offered)
+        told = "".join(
+            f", {field.name}={getattr(request, field.name)!r}"
+            for field in fields(request)
+            if field.name in request.told() and (field.name == "layer" or getattr(request, field.name) != field.default)
+        )
+        st.code(
+            "import ivx\nfrom ivx.analyses.bench.compute import bench\n\n"
+            f"found = bench(ivx.load({request.checkpoint!r}), {request.task!r}{told})\n"
+            'found.points("queries"), found.table',
+            language="python",
+            wrap_lines=True,
+        )
+
+
+def _json(found: Bench, texts: Sequence[BenchText]) -> str:
+    told = {
+        "receipt": found.receipt,
+        "wordings": found.wordings,
+        "norms": found.norms,
+        "curves": {on: [asdict(point) for point in found.points(on)] for on in (QUERIES, FREE)},
+        "texts": [asdict(text) for text in texts],
+    }
+    return json.dumps(told, ensure_ascii=False, indent=1)
+
+
+def _svg(on: str, found: Bench) -> str:
+    spec = _spec(on, found.points(on), 1.0, LIGHT)
+    return str(vl_convert.vegalite_to_svg({**spec, "width": 520}, allowed_base_urls=[]))

@@ -1,0 +1,208 @@
+"""The Effects page's parts: its controls, its maps as they fill, and the card of the chosen cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from ivx.analyses.effects.result import Cell, Effects
+from ivx.analyses.game.request import EffectsRequest, ScanRequest
+from ivx.charts.heatmap import scale_of
+from ivx.charts.palette import Palette
+from ivx.jobs.job import View
+from ivx.stats.metrics import METRICS, find
+from ivx.ui import pickers
+from ivx.ui.effects import scan
+from ivx.ui.kit import choices, evidence, exports, maps, pieces, progress, session
+from ivx.ui.kit.readings import reading
+
+SOURCES = {"t_inst": "T_inst", "keyword": "keyword", "all": "each"}
+Asked = EffectsRequest | ScanRequest
+
+
+def controls() -> tuple[Asked | None, str]:
+    """The strip: checkpoint, task, metric, source token, More; of a stored run, the metric alone, and no request."""
+    if session.from_url(session.RUN, ""):
+        return None, pickers.metric(session.run_strip(("effects", "scan"), choices.told_of))
+    one, two, three, four, five = st.columns([1.42, 0.86, 0.66, 1.12, 0.52], gap="small", vertical_alignment="bottom")
+    checkpoint, task = pickers.checkpoint_and_task(one, two)
+    metric = pickers.metric(three)
+    told = session.from_url("direction", "denoise", list(choices.DIRECTED)) != "denoise"
+    session.hold("source", "t_inst", list(SOURCES))
+    source = four.segmented_control(
+        "Vector from",
+        list(SOURCES),
+        key="source",
+        format_func=lambda s: SOURCES[s],
+        required=True,
+        width="stretch",
+        disabled=told,
+        help="The instruction’s last token (T_inst); the last token of the words that name the task (keyword); or each "
+        "of its tokens, one by one: a scan.",
+    )
+    asked = choices.effects(five, task, source=str(source or "t_inst"), checkpoint=checkpoint)
+    asked |= session.loading(checkpoint)
+    kind = ScanRequest if asked["source_token"] == "all" else EffectsRequest
+    return kind(checkpoint=checkpoint, task=task, **asked), metric
+
+
+def lede(request: Asked | None, metric: str) -> str:
+    """The page's one sentence."""
+    stored = session.stored_run("effects", "scan") if request is None else None
+    asked = stored.request if stored is not None else request
+    about = METRICS[metric].about
+    if isinstance(asked, ScanRequest):
+        return f"Each cell takes one of the instruction’s tokens and puts its state into the bare prompt: {about}."
+    what = {
+        "denoise": "replaces one activation of the bare prompt by the instructed run’s",
+        "noise": "replaces one activation of the instructed run by the bare prompt’s",
+        "resample": "replaces one activation of the instructed run by another sample’s, told the same",
+        "zero": "sets one activation of the instructed run to 0",
+        "mean": "sets one activation of the instructed run to its mean over samples",
+    }[asked.direction if asked is not None else "denoise"]
+    return f"Each cell {what} and reports how far the answer moves: {about}."
+
+
+def show(request: Asked | None, metric: str, p: Palette) -> None:
+    """The maps of a request: started at once on an embedded checkpoint, on a click on any other; or a stored run's."""
+    if request is None:
+        found = session.stored_run("effects", "scan")
+        if found is not None:
+            rows = found.table.num_rows
+            _draw(found.request, metric, View("done", rows, rows, None, found, "", "", stored=True), p)
+            session.to_url(run=found.run_id, metric=metric, cell=session.from_url("cell", ""))
+        return
+    _to_url(request, metric)
+
+    def draw(now: View) -> None:
+        _draw(request, metric, now, p)
+        _to_url(request, metric)  # a click reruns the fragment alone
+
+    progress.follow(request, draw=draw, empty=lambda: _empty(request, p))
+
+
+def _to_url(request: Asked, metric: str) -> None:
+    session.to_url(**_parts(request, metric), cell=session.from_url("cell", ""))
+
+
+def _parts(request: Asked, metric: str) -> dict[str, str]:
+    source = st.session_state.get("source", "t_inst")
+    told = {"checkpoint": request.checkpoint, "task": request.task, "metric": metric, "source": source}
+    return told | choices.parts_of(choices.EFFECTS)
+
+
+def _draw(request: Asked, metric: str, now: View, p: Palette) -> None:
+    if now.result is None:
+        _waiting(request, now, p)
+        return
+    result = now.result
+    pieces.distrust(result.receipt)
+    maps.prompts(result)
+    found = {site: result.cells(site, metric) for site in result.maps}
+    chosen = maps.chosen_of(found)
+
+    places = st.columns(maps.COLUMNS, gap="medium")
+    panels = scan.panels if isinstance(result.request, ScanRequest) else _panels
+    panels(result, found, metric, chosen, now, p, places, under=lambda: progress.under(request, now))
+    with places[2]:
+        if chosen is not None:
+            link = session.link(result, **_parts(request, metric), cell=chosen.patch)
+            evidence.card(result, chosen, metric, live=now.live, link=link, p=p)
+    pending = any(c.state == "estimate" for cells in found.values() for c in cells)
+    pieces.legend(p, _scale(next(iter(found.values()))), find(metric).unit, pending=pending)
+    strip, export = st.columns([6, 1], gap="medium", vertical_alignment="bottom")
+    with strip:
+        pieces.trust(result.receipt, rows=f"n = {len(result.samples.rows)} · {result.table.num_rows:,} rows")
+    if not now.live:
+        with export:
+            exports.offer(result, metric)
+    for warning in result.samples.warnings:
+        pieces.note(warning)
+
+
+def _panels(
+    result: Effects,
+    found: Mapping[str, Sequence[Cell]],
+    metric: str,
+    chosen: Cell | None,
+    now: View,
+    p: Palette,
+    places: Sequence[DeltaGenerator],
+    *,
+    under: Callable[[], None],
+) -> None:
+    """The maps, two beside the card's place, further ones beneath; `under` the first until all is done."""
+    places = places[:2]
+    while len(places) < len(result.maps):
+        places = [*places, *st.columns(maps.COLUMNS, gap="medium")[:2]]
+    first = next(iter(found))
+    # One unit a page would be one scale; heads move far less than the stream, so their map has its own and says so.
+    for (site, cells), place in zip(found.items(), places, strict=False):
+        scale, own = _scale(cells), ""
+        if site != first and scale != _scale(found[first]):
+            own = f" This map has its own scale, ±{scale:g}."
+        with place:
+            head = site == "z"
+            pieces.head(
+                f"Layer × {'head' if head else 'position'}",
+                progress.status(now) if now.live else _measured(result, site),
+            )
+            direction = result.request.direction
+            bold = 0 if not head and direction == "denoise" else None
+            maps.cells_map(result, site, cells, scale, chosen, p, bold=bold)
+            against = result.controlled(site, metric)
+            said = reading(cells, result.maps[site], metric=metric, against=against, direction=direction)
+            if now.state == "done":
+                pieces.reading(said + own)
+            elif site == first:
+                under()
+
+
+def _scale(cells: Sequence[Cell]) -> float:
+    return scale_of([cell.value for cell in cells if cell.state != "zero"])
+
+
+def _measured(result: Effects, site: str) -> str:
+    """What a map measures, beside its name."""
+    asked = result.request
+    if site == "z":
+        where = (
+            "all positions"
+            if asked.direction in ("zero", "mean") and asked.position == "all"
+            else "the answer position"
+        )
+        return f"z at {where}" + ("" if asked.direction == "denoise" else f", {asked.direction}")
+    source = SOURCES.get(asked.source_token, f"token {asked.source_token}")
+    return f"{site} ← {source}" if asked.direction == "denoise" else f"{site}, {asked.direction}"
+
+
+def _waiting(request: Asked, now: View, p: Palette) -> None:
+    left, middle, _ = st.columns(maps.COLUMNS, gap="medium")
+    for place, name in zip((left, middle), _names(request), strict=True):
+        with place:
+            pieces.head(name, progress.waiting(request, now))
+            maps.blank(p)
+    with left:
+        progress.under(request, now)
+
+
+def _names(request: Asked) -> tuple[str, str]:
+    if isinstance(request, ScanRequest):
+        return "Layer × source token", "The same tokens, each fed alone"
+    return "Layer × position", "Layer × head"
+
+
+def _empty(request: Asked, p: Palette) -> None:
+    left, middle, _ = st.columns(maps.COLUMNS, gap="medium")
+    for place, name in zip((left, middle), _names(request), strict=True):
+        with place:
+            pieces.head(name, "nothing asked yet")
+            maps.blank(p)
+    with left:
+        every = "every layer × source token" if isinstance(request, ScanRequest) else "every layer × position and head"
+        st.write(f"{request.samples} samples, {every}, each with its {len(request.controls)} controls.")
+        if st.button("Run the maps", type="primary"):
+            session.start(request)
+            st.rerun()

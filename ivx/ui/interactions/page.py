@@ -1,0 +1,190 @@
+"""The Interactions page's parts: its controls, and its panels as they fill."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from ivx.analyses.game.request import GameRequest, InteractionsRequest
+from ivx.analyses.game.result import Game
+from ivx.analyses.interactions.result import Interactions
+from ivx.charts.heatmap import heatmap
+from ivx.charts.palette import Palette
+from ivx.jobs.job import View
+from ivx.request import Request
+from ivx.ui import pickers, triples
+from ivx.ui.interactions import card, maps
+from ivx.ui.kit import choices, exports, pieces, progress, session
+
+SHOW = {"j": "J", "both": "both", "gain": "gain"}
+GAMES = {"stream": "stream", "read": "keys, values"}
+ROW = 50
+COLUMNS = [0.62, 2.1, 1.5]
+WIDE = [1.0, 1.75, 1.5]
+"""Where the players alone make a map, not a strip."""
+KINDS = ("interactions", "game")
+
+
+def controls() -> tuple[Request | None, str, str]:
+    """The strip: checkpoint, task, what is shown, which game, and More; of a stored run, what is shown alone."""
+    session.hold("show", "j", list(SHOW))
+    if session.from_url(session.RUN, ""):
+        place = session.run_strip(KINDS, choices.told_of)
+        return None, "j" if session.stored_run("game") is not None else _show(place), pickers.metric_now()
+    one, two, three, four, five = st.columns([1.42, 0.86, 0.9, 1.04, 0.52], gap="small", vertical_alignment="bottom")
+    checkpoint, task = pickers.checkpoint_and_task(one, two)
+    session.hold("game", "stream", list(GAMES))
+    game = four.segmented_control(
+        "Game",
+        list(GAMES),
+        key="game",
+        format_func=lambda g: GAMES[g],
+        required=True,
+        width="stretch",
+        help="Stream: a player’s state is replaced, so a later patch overwrites an earlier one of that token. Keys, "
+        "values: later tokens read one token’s keys and values from the instructed run, layer by layer; nothing is "
+        "overwritten, and the interaction is Shapley’s.",
+    )
+    show = _show(three, only_j=game == "read")
+    if game == "read":
+        asked = choices.game(five) | session.loading(checkpoint)
+        return GameRequest(checkpoint, task, **asked), show, pickers.metric_now()
+    asked = choices.pairs(five) | session.loading(checkpoint)
+    return InteractionsRequest(checkpoint, task, **asked), show, pickers.metric_now()
+
+
+def _show(place: DeltaGenerator, *, only_j: bool = False) -> str:
+    chosen = place.segmented_control(
+        "Show",
+        list(SHOW),
+        key="show",
+        format_func=lambda s: SHOW[s],
+        required=True,
+        width="stretch",
+        disabled=only_j,
+        help="J: effect of both minus the sum of the two alone. Both: of the two. Gain: over the better one.",
+    )
+    return "j" if only_j else str(chosen or "j")
+
+
+def show(request: Request | None, what: str, metric: str, p: Palette) -> None:
+    """The maps of a request as they fill, or a stored run's."""
+    if request is None:
+        found = session.stored_run(*KINDS)
+        if found is not None:
+            rows = found.table.num_rows
+            _draw(found.request, what, metric, View("done", rows, rows, None, found, "", "", stored=True), p)
+            session.to_url(run=found.run_id, show=what, metric=metric, pair=session.from_url("pair", ""))
+        return
+
+    def to_url() -> None:
+        session.to_url(**_parts(request, what, metric), pair=session.from_url("pair", ""))
+
+    def draw(now: View) -> None:
+        _draw(request, what, metric, now, p)
+        to_url()
+
+    to_url()
+    progress.follow(request, draw=draw, empty=lambda: _empty(request, p))
+
+
+def _parts(request: Request, what: str, metric: str) -> dict[str, str]:
+    is_game = isinstance(request, GameRequest)
+    told = {"checkpoint": request.checkpoint, "task": request.task, "show": what, "metric": metric}
+    told["game"] = "read" if is_game else ""
+    return told | choices.parts_of(choices.GAME if is_game else choices.PAIRS)
+
+
+def _draw(request: Request, what: str, metric: str, now: View, p: Palette) -> None:
+    result = now.result
+    if result is None or (isinstance(result, Game) and now.live):
+        _waiting(request, now, p)
+        return
+    pieces.distrust(result.receipt)
+    laid = maps.laid_of(result, what, metric)
+    chosen = maps.chosen_of(laid)
+    left, middle, right = st.columns(COLUMNS if maps.is_strip(result) else WIDE, gap="medium")
+    with left:
+        maps.alone(result, metric, laid, chosen, p)
+    with middle:
+        head = progress.status(now) if now.live else ""
+        done = now.state == "done"
+        under = None if done else partial(progress.under, request, now)
+        maps.together(result, what, metric, laid, chosen, p, live=head, under=under)
+    with right:
+        if chosen is not None and chosen.state != "estimate":
+            link = session.link(result, **_parts(request, what, metric), pair=chosen.patch)
+            card.card(result, chosen, metric, live=now.live, link=link, p=p)
+        if isinstance(result, Interactions):
+            maps.estimated(result, metric, p)
+    if isinstance(result, Interactions) and result.request.order == 3 and not now.live:
+        triples.show(result, metric)
+    trust, export = st.columns([6, 1], gap="medium", vertical_alignment="bottom")
+    with trust:
+        pieces.trust(result.receipt, rows=f"n = {len(result.samples.rows)} · {result.table.num_rows:,} rows")
+    if not now.live:
+        with export:
+            exports.offer(result, metric)
+    for warning in result.samples.warnings:
+        pieces.note(warning)
+
+
+def _waiting(request: Request, now: View, p: Palette) -> None:
+    with _frame(progress.status(now) if now.done else progress.waiting(request, now), p):
+        progress.under(request, now)
+
+
+def _frame(what: str, p: Palette) -> DeltaGenerator:
+    """The panels with nothing in them; what follows stands under the map."""
+    left, middle, _ = st.columns(COLUMNS, gap="medium")
+    with left:
+        pieces.head("One alone", "")
+    with middle:
+        pieces.head("Both together", what)
+        blank = heatmap([], [f"L{i}" for i in range(7)], layers=8, scale=1.0, palette=p, row=ROW, mono=False)
+        st.vega_lite_chart(blank, theme=None, width="stretch")
+    return middle
+
+
+def _empty(request: Request, p: Palette) -> None:
+    with _frame("nothing asked yet", p):
+        st.write(f"{request.samples} samples, every player alone and every pair of them, each with its control.")
+        if st.button("Run the pairs", type="primary"):
+            session.start(request)
+            st.rerun()
+
+
+PLAYERS = {
+    "layers": "Do layers act together?",
+    "heads": "Do heads act together?",
+    "components": "Do attention and MLPs act together?",
+    "positions": "Do the tokens of a layer act together?",
+}
+
+
+def question(request: Request | None) -> str:
+    """The page's title."""
+    stored = session.stored_run(*KINDS) if request is None else None
+    asked = stored.request if stored is not None else request
+    return PLAYERS[getattr(asked, "over", "layers")]
+
+
+def lede(request: Request | None) -> str:
+    """The page's one sentence."""
+    stored = session.stored_run(*KINDS) if request is None else None
+    asked = stored.request if stored is not None else request
+    if isinstance(asked, GameRequest):
+        return (
+            "Later tokens read one token’s keys and values from the instructed run at some layers: how much more "
+            "do two layers give in company than each alone, averaged over all companies?"
+        )
+    position = getattr(asked, "position", "first")
+    where = {
+        "all": "",
+        "first": ", at the first token",
+        "query": ", at the query’s first token",
+        "last": ", at the last token",
+    }.get(position, f", at token {position}")
+    return f"J(a, b) = effect of patching both − the sum of the effects of the two alone{where}."

@@ -1,0 +1,128 @@
+"""The evidence card of a cell: everything behind one number."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import streamlit as st
+
+from ivx.analyses.effects.result import Cell, Effects
+from ivx.charts.heatmap import signed
+from ivx.charts.palette import Palette
+from ivx.patching.roles import is_real
+from ivx.stats.metrics import find
+from ivx.stats.verdict import Against
+from ivx.ui import behind, written
+from ivx.ui.kit import pieces, session
+from ivx.ui.kit.readings import SAID, named_controls, unbeaten
+
+SHORT = {
+    "task": "other task",
+    "random": "random",
+    "neutral": "idle words",
+    "shuffled": "other sample",
+    "identity": "token alone",
+    "aggregation": "word alone",
+}
+TOP = 3
+"""Tokens shown before and after."""
+Row = tuple[str, float, float, float, str]
+
+
+def shown_p(p: float | None) -> str:
+    """An adjusted p, as it is written."""
+    return "none" if p is None else "< .001" if p < 0.001 else f"= {p:.3f}".replace("0.", ".", 1)
+
+
+def interval(low: float, high: float) -> str:
+    """Both ends of a 95 % interval."""
+    return f"[{signed(low, 2)}, {signed(high, 2)}]"
+
+
+def card(result: Effects, cell: Cell, metric: str, *, live: bool, link: str, p: Palette) -> None:
+    """Draw the card of a cell; what takes more room lies behind links under it, once nothing is `live`."""
+    token, unit = session.token_of(result), find(metric).unit
+    column = result.maps[cell.site][cell.column]
+    colour = p.muted if cell.state != "ok" else p.orange if cell.value > 0 else p.blue
+    against = result.against(cell.site, cell.patch, metric)
+    levels = [result.level("followed", site=cell.site, patch=q) or 0.0 for q in ("", cell.patch)]
+    detail = result.detail(cell.site, cell.patch, metric)
+    own = "this vector" if result.request.direction == "denoise" else result.request.direction
+    rows = [(own, cell.value, cell.low, cell.high, colour), *controls(against, p)]
+    head = f"head {column.position}" if cell.site == "z" else f"{_where(result)} {column.label}"
+    said = f"{SAID[cell.state]}{_unbeaten(cell, against, metric, result.request.direction)}"
+    texts = written.follows(result, detail, live=live)
+    st.html(
+        f'<div class="ivx-card{" open" * texts}" data-testid="ivx-card">'
+        f"{top(f'Layer {cell.layer}, {head}', cell.patch)}"
+        f'<div class="row"><span class="big" style="color:{colour}">{signed(cell.value, 2)}</span>'
+        f'<span class="soft">{escape(unit)}, {said} · 95% CI {interval(cell.low, cell.high)} · '
+        f"adjusted p {shown_p(cell.p)} · "
+        f"n = {cell.n}, {cell.same_sign:.0%} same sign · followed {levels[0]:.0%} → {levels[1]:.0%}</span></div>"
+        f"<h6>Against its controls</h6>{whiskers(rows, p)}{tokens(detail, token, p)}{samples(detail)}</div>"
+    )
+    if texts:
+        written.show(result, cell.patch, detail)
+    if not live:
+        found = behind.Cell(cell.site, cell.patch)
+        behind.show(result, detail, metric, token=token, link=link, cell=found)
+
+
+def _where(result: Effects) -> str:
+    return "source token" if result.request.kind == "scan" else "token"
+
+
+def top(name: str, patch: str) -> str:
+    return f'<div class="top"><b>{escape(name)}</b><code class="soft">{escape(patch)}</code></div>'
+
+
+def _unbeaten(cell: Cell, against: Mapping[str, Against], metric: str, direction: str) -> str:
+    """Which controls a cell is no better than, where that is what it is told to be."""
+    if cell.state != "control":
+        return ""
+    names = unbeaten(cell.value, against, floor=find(metric).floor)
+    left = [named_controls(direction)[name] for name in names if is_real(name, direction=direction)]
+    return f" ({escape(', '.join(left))})" if left else ""
+
+
+def controls(against: Mapping[str, Against], p: Palette) -> list[Row]:
+    """A whisker for each control."""
+    return [(SHORT[name], of.mean, of.low, of.high, p.muted) for name, of in against.items()]
+
+
+def whiskers(rows: Sequence[Row], p: Palette) -> str:
+    """Values with their intervals on one axis that holds them all."""
+    reach = max((abs(v) for row in rows for v in row[1:4] if isinstance(v, float)), default=0.0) or 1.0
+    return pieces.whisker(rows, p, scale=reach * 1.1)
+
+
+def tokens(detail: Sequence[dict[str, Any]], token: Any, p: Palette, *, after: str = "After") -> str:
+    """Top tokens before and after, as HTML."""
+    return (
+        '<div class="row" style="align-items:flex-start">'
+        f"{pieces.bars('Before, mean share', _tops(detail, 'before', token), p)}"
+        f"{pieces.bars(after, _tops(detail, 'after', token), p)}</div>"
+    )
+
+
+def samples(detail: Sequence[dict[str, Any]]) -> str:
+    """The samples with the largest and the smallest effect, as HTML."""
+    ranked = sorted(detail, key=lambda d: -d["effect"])
+    told = [
+        ", ".join(f"{escape(d['query'])} {signed(d['effect'], 1)}" for d in some[:2]) for some in (ranked, ranked[::-1])
+    ]
+    return f"<h6>Samples</h6><div>most {told[0]} · least {told[1]}</div>"
+
+
+def _tops(detail: Sequence[dict[str, Any]], when: str, token: Any) -> list[tuple[str, float, bool]]:
+    """Mean share over samples of each kept top token; marked when it is some sample's answer."""
+    shares: dict[str, float] = defaultdict(float)
+    for row in detail:
+        for i, share in row[when]:
+            shares[token(i)] += share / len(detail)
+    answers = {row["answer"] for row in detail}
+    most = sorted(shares.items(), key=lambda item: -item[1])[:TOP]
+    return [(name, share, name in answers) for name, share in most]

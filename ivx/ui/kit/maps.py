@@ -1,0 +1,146 @@
+"""Maps on a page: a result's cells as a picture to click, an empty one in their place, and which cell is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from ivx.analyses.effects.result import Cell, Effects
+from ivx.analyses.game.request import InteractionsRequest
+from ivx.analyses.interactions.result import Interactions
+from ivx.charts.figure import tile
+from ivx.charts.heatmap import Tile, heatmap
+from ivx.charts.palette import Palette
+from ivx.patching.positions import position_of
+from ivx.ui.kit import pieces, session
+
+COLUMNS = [1, 1, 1.05]
+CROWDED = 16
+
+
+def row_height(layers: int) -> int:
+    """Height of a layer's row: numbers stand in it, or there are too many."""
+    return 42 if layers <= CROWDED else 14
+
+
+def cells_map(
+    result: Effects,
+    site: str,
+    cells: Sequence[Cell],
+    scale: float,
+    chosen: Cell | None,
+    p: Palette,
+    *,
+    bold: int | None,
+    labels: Sequence[str] = (),
+) -> None:
+    """One site's map; a click makes its cell the view's."""
+    names = [column.label for column in result.maps[site]]
+    here = (chosen.layer, chosen.column) if chosen is not None and chosen.site == site else None
+    drawn(
+        [tile(cell, names) for cell in cells],
+        labels or names,
+        result,
+        site,
+        scale,
+        p,
+        key=f"map-{site}-{result.run_id}",
+        selected=here,
+        bold=bold,
+        told=f"Effect map, {site}, {result.layers} layers by {len(names)} columns",
+    )
+
+
+def drawn(
+    tiles: Sequence[Tile],
+    labels: Sequence[str],
+    result: Effects,
+    site: str,
+    scale: float,
+    p: Palette,
+    *,
+    key: str,
+    selected: tuple[int, int] | None,
+    bold: int | None = None,
+    told: str,
+) -> None:
+    """Tiles of one site's places; a click makes the cell at that place the view's."""
+    chart = heatmap(
+        tiles,
+        labels,
+        layers=result.layers,
+        scale=scale,
+        palette=p,
+        selected=selected,
+        bold=bold,
+        row=row_height(result.layers),
+        mono=site != "z",
+        alt_text=told,
+    )
+
+    def picked() -> None:
+        points = st.session_state[key]["selection"].get("cell") or []
+        if points and int(points[0]["column"]) < len(result.maps[site]):
+            st.session_state["cell"] = result.address(site, int(points[0]["layer"]), int(points[0]["column"]))
+
+    st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=picked, selection_mode="cell")
+
+
+def chosen_of(found: Mapping[str, Sequence[Cell]]) -> Cell | None:
+    """The clicked cell, or the address bar's, or the strongest finding of the first map."""
+    every = [cell for cells in found.values() for cell in cells if cell.state != "estimate"]
+    if not every:
+        return None
+    asked = session.from_url("cell", "")
+    named = next((cell for cell in every if cell.patch == asked), None)
+    if named is not None:
+        return named
+    first = [cell for cell in every if cell.site == every[0].site]
+    return max(first, key=lambda c: (c.state == "ok", abs(c.value)))
+
+
+def blank(p: Palette, *, columns: int = 6, layers: int = 8) -> None:
+    """True axes, pale cells: nothing is known yet."""
+    chart = heatmap([], [""] * columns, layers=layers, scale=1.0, palette=p, alt_text="Empty map")
+    st.vega_lite_chart(chart, theme=None, width="stretch")
+
+
+def prompts(result: Effects | Interactions, *, other: bool = False) -> None:
+    """The first sample's prompts as chips: what is taken from where, and put where; from the `other` task's, if so."""
+    sample, token, request = result.samples.rows[0], session.token_of(result), result.request
+    if not isinstance(request, InteractionsRequest) and request.direction != "denoise":
+        pieces.chips(
+            [token(i) for i in sample.target] if request.direction == "noise" else [],
+            -1,
+            [token(i) for i in sample.instructed],
+            sample.t_inst,
+            answer=sample.answer,
+            contrast=sample.contrast,
+            tag={"zero": "set to 0", "mean": "set to its mean", "resample": "another sample’s"}.get(
+                request.direction, ""
+            ),
+        )
+        return
+    told = result.samples.control[0] if other and result.samples.control else sample
+    taken, tag = taken_of(request.source_token, told.t_inst, told.keyword, len(told.source))
+    at = "first" if request.position == "all" else request.position
+    first = position_of(at, [sample]) % len(sample.target)
+    pieces.chips(
+        [token(i) for i in told.source],
+        taken,
+        [token(i) for i in sample.target],
+        first,
+        answer=sample.answer,
+        contrast=sample.contrast,
+        tag=tag,
+    )
+
+
+def taken_of(source_token: str, t_inst: int, keyword: int | None, length: int) -> tuple[int, str]:
+    """Number of the token that the vector is taken from, and what it is called."""
+    if source_token == "all":
+        return -1, "each token in turn"
+    if source_token == "keyword":
+        return (t_inst if keyword is None else keyword), "keyword"
+    return (t_inst, "T_inst") if source_token == "t_inst" else (int(source_token) % length, f"token {source_token}")

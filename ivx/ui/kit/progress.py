@@ -1,0 +1,153 @@
+"""What pages say of a job: how far it is, that it was stopped, that it was refused or failed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+
+import streamlit as st
+
+from ivx.jobs.job import View
+from ivx.jobs.worker import Asked
+from ivx.models.registry import embedded
+from ivx.request import Request
+from ivx.ui.kit import pieces, session
+
+YOUNG_SECONDS = 2.0
+"""So long a job that has nothing to show is looked at often: the first it has may come at any moment."""
+
+
+def follow(request: Request, *, draw: Callable[[View], None], empty: Callable[[], None]) -> None:
+    """Draw a request's job as it goes on: begun at once on an embedded checkpoint, on a click on any other."""
+
+    def look(views: Mapping[str, View | None]) -> None:
+        now = views[""]
+        if now is None:
+            empty()
+        elif now.state in ("refused", "failed"):
+            ended_badly(request, now)
+        else:
+            draw(now)
+
+    follow_several({"": request}, draw=look)
+
+
+def follow_several(
+    requests: Mapping[str, Asked],
+    *,
+    draw: Callable[[Mapping[str, View | None]], None],
+    unasked: Collection[str] = (),
+) -> None:
+    """Draw several requests' jobs as they go on, each begun at once on an embedded checkpoint.
+
+    Those named in `unasked` are looked up, and not begun. `draw` is told each one's state by its name, refused and
+    failed ones too: None where it is neither stored nor asked for.
+    """
+    jobs = {
+        name: session.job(request, compute=name not in unasked and embedded(request.checkpoint) is not None)
+        for name, request in requests.items()
+    }
+
+    def now() -> dict[str, View | None]:
+        return {
+            name: None if job is None or session.is_absent(job) else job.view(session.session())
+            for name, job in jobs.items()
+        }
+
+    def pace(views: Mapping[str, View | None]) -> str:
+        if not any(one is not None and one.live for one in views.values()):
+            return "ended"
+        bare = all(one is None or one.result is None for one in views.values())
+        young = any(job is not None and time.monotonic() - job.born < YOUNG_SECONDS for job in jobs.values())
+        return "first" if bare and young else "on"
+
+    begun = pace(now())
+
+    def look() -> None:
+        views = now()
+        if begun != "ended" and pace(views) != begun:
+            st.rerun()  # the whole page once more, with another timer or none
+        draw(views)
+
+    st.fragment(look, run_every=None if begun == "ended" else session.tick(first=begun == "first"))()
+
+
+def waiting(request: Asked, now: View) -> str:
+    """What stands where nothing can be drawn yet."""
+    before = session.ahead(request)
+    return waiting_for(now, f"waiting for its turn, {before} before it" if before else "waiting for its turn")
+
+
+def waiting_for(now: View, turn: str = "waiting for its turn") -> str:
+    """What a job that has nothing to show yet is at; `turn` says it of one that waits."""
+    return {"queued": turn, "loading": "reading the checkpoint", "running": "building the prompts"}.get(
+        now.state, now.state
+    )
+
+
+def running(request: Request, now: View) -> None:
+    """How far it is, and the way to end it."""
+    pieces.progress(now.done, now.total)
+    if st.button("Stop, keep what is done", key="stop"):
+        session.leave(request)
+        st.rerun()
+
+
+def running_several(requests: Mapping[str, Asked], views: Mapping[str, View | None]) -> None:
+    """How far all that is asked has come, and the way to end it; or, where it was stopped, to go on."""
+    live = {name: now for name, now in views.items() if now is not None and now.live}
+    stopped = [name for name, now in views.items() if now is not None and now.state == "stopped"]
+    if live:
+        bar, stop = st.columns([4, 1], gap="medium", vertical_alignment="center")
+        with bar:
+            ended = sum(now is not None and not now.live for now in views.values())
+            shares = [now.done / now.total for now in live.values() if now.total]
+            pieces.progress(int(100 * (ended + sum(shares))), 100 * (ended + len(live)))
+        if stop.button("Stop, keep what is done", key="stop", width="stretch"):
+            for name in live:
+                session.leave(requests[name])
+            st.rerun()
+    elif stopped:
+        st.caption("Stopped; what was done is kept, and a new start goes on from there.")
+        if st.button("Go on"):
+            for name in stopped:
+                session.start(requests[name])
+            st.rerun()
+
+
+def under(request: Request, now: View) -> None:
+    """What stands under a picture that is not complete, in the place of its reading: how far it is, or how to go on."""
+    if now.live:
+        running(request, now)
+    elif now.state == "stopped":
+        stopped(request)
+
+
+def status(now: View) -> str:
+    """Rows done, and the time left."""
+    left = "" if now.seconds_left is None else f" · {max(1, round(now.seconds_left))} s left"
+    return f"{now.done:,} of {now.total:,} rows{left}"
+
+
+def stopped(request: Request) -> None:
+    """That it was stopped, and the way to go on."""
+    st.caption("Stopped; what was done is kept, and a new start goes on from there.")
+    if st.button("Go on"):
+        session.start(request)
+        st.rerun()
+
+
+def ended_badly(request: Asked, now: View) -> None:
+    """Why there is no result."""
+    with st.columns([1.2, 1], gap="medium")[0]:
+        if now.state == "refused":
+            pieces.refusal(
+                "This cannot be measured", now.message, "Mend that, or choose otherwise above or under More."
+            )
+        else:
+            pieces.refusal("The run failed", now.message, "Run it again; if it fails again, report the trace below.")
+            with st.expander("Trace"):
+                st.code(now.trace, language=None)
+        if st.button("Run again"):
+            session.start(request)
+            st.rerun()

@@ -1,0 +1,282 @@
+"""The Patch lens page's parts: two prompts read layer by layer, and the second one with a state of the first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from html import escape
+from typing import Any
+
+import streamlit as st
+
+from ivx.analyses.lens.result import Reading, address
+from ivx.analyses.texts.request import DropRequest, LensRequest
+from ivx.charts.palette import Palette
+from ivx.engine.address import Spot
+from ivx.formats import sheet
+from ivx.jobs.job import View
+from ivx.models.registry import embedded
+from ivx.tasks import catalogue
+from ivx.ui import pickers
+from ivx.ui.kit import exports, pieces, progress, session
+from ivx.ui.lens import grids
+
+TASK, QUERY = "animal/colour", "limpet"
+"""What the first view asks, wherever a collection has it."""
+BLANK = ("",) * 6
+CAVEAT = "Early layers are not calibrated: nothing trained them to be read with the last layer’s norm and unembedding."
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """What the controls say."""
+
+    checkpoint: str
+    source: str
+    target: str
+    chat: bool
+
+    def requests(self) -> dict[str, LensRequest]:
+        """Both prompts' readings."""
+        loading: dict[str, Any] = session.loading(self.checkpoint)
+        return {
+            name: LensRequest(self.checkpoint, text, chat=self.chat, what=f"{name} prompt", **loading)
+            for name, text in (("source", self.source), ("target", self.target))
+        }
+
+    def drop(self, take: Spot, put: Spot) -> DropRequest:
+        """The target with a state of the source."""
+        loading: dict[str, Any] = session.loading(self.checkpoint)
+        return DropRequest(self.checkpoint, self.source, self.target, take, put, chat=self.chat, **loading)
+
+
+def controls() -> Prompts:
+    """The strip: checkpoint, both prompts, and whether they stand in a chat turn."""
+    one, two, three, four = st.columns([1.35, 1.3, 0.95, 0.72], gap="medium", vertical_alignment="bottom")
+    checkpoint = pickers.checkpoint(one)
+    own = _defaults(session.collection_of(checkpoint))
+    known = [_defaults(collection) for collection in catalogue.COLLECTIONS]
+    for k, key in enumerate(("source_prompt", "target_prompt")):
+        # An untouched default gives way to the default of the checkpoint's own tasks.
+        if session.from_url(key, own[k]) in [pair[k] for pair in known]:
+            st.session_state[key] = own[k]
+        session.hold(key, own[k])
+    source = two.text_input("Source prompt, a state is taken from it", key="source_prompt", max_chars=2_000)
+    target = three.text_input("Target prompt, it is put there", key="target_prompt", max_chars=2_000)
+    able = session.has_chat_template(checkpoint)
+    session.hold("chat", "off", ("off", "on"))
+    chat = four.segmented_control(
+        "Chat template" if able else "No chat template",
+        ["off", "on"],
+        key="chat",
+        required=True,
+        disabled=not able,
+        width="stretch",
+    )
+    return Prompts(checkpoint, source, target, able and chat == "on")
+
+
+@st.cache_data(show_spinner=False)
+def _defaults(collection: str) -> tuple[str, str]:
+    """An instruction, and the bare prompt of a query that it is about."""
+    task = catalogue.find(TASK, collection=collection).task
+    query = QUERY if QUERY in task.answers else next(iter(task.answers))
+    return task.instructions[0].text, task.template.target(field=task.field, query=query, form="prompt")
+
+
+def show(prompts: Prompts, p: Palette) -> None:
+    """Both grids, and the patched one as soon as a cell is taken and put."""
+    for key in ("take", "put"):  # kept from the link before the address bar is written
+        session.from_url(key, "")
+    requests: dict[str, Any] = dict(prompts.requests())
+    readings = {name: _answer(request) for name, request in requests.items()}
+    spots = _spots(readings["source"], readings["target"])
+    if spots is not None:
+        requests["patched"] = prompts.drop(*spots)
+        session.job(requests["patched"], compute=True)  # both prompts were asked for, so this is, too
+    session.to_url(
+        checkpoint=prompts.checkpoint,
+        source_prompt=prompts.source,
+        target_prompt=prompts.target,
+        chat="on" if prompts.chat else "",
+        take=st.session_state["take"] if spots is None else grids.named(spots[0]),
+        put=st.session_state["put"] if spots is None else grids.named(spots[1]),
+    )
+    progress.follow_several(requests, draw=lambda views: _draw(prompts, requests, views, spots, p))
+
+
+def _answer(request: LensRequest) -> Reading | None:
+    """The answer of a request, if it is there; where the checkpoint is embedded it is asked for."""
+    job = session.job(request, compute=embedded(request.checkpoint) is not None)
+    return None if job is None or job.view().state != "done" else job.view().result
+
+
+def _spots(source: Reading | None, target: Reading | None) -> tuple[Spot, Spot] | None:
+    """The cells that were clicked, or are in the link; by default T_inst's, onto the first token."""
+    if source is None or target is None:
+        return None
+    layer = 3 * source.layers // 8
+    take = _spot("take", source, Spot(layer, len(source.tokens) - 1))
+    return take, _spot("put", target, Spot(take.layer, target.first))
+
+
+def _spot(key: str, reading: Reading, default: Spot) -> Spot:
+    layer, _, position = session.from_url(key, "").partition(".")
+    if layer.isdecimal() and position.isdecimal():
+        asked = Spot(int(layer), int(position))
+        if asked.layer < reading.layers and asked.position < len(reading.tokens):
+            return asked
+    return default
+
+
+def _draw(
+    prompts: Prompts,
+    requests: Mapping[str, Any],
+    views: Mapping[str, View | None],
+    spots: tuple[Spot, Spot] | None,
+    p: Palette,
+) -> None:
+    found: dict[str, Reading | None] = {
+        name: None if now is None or now.state != "done" else now.result for name, now in views.items()
+    }
+    source, target, patched = (found.get(name) for name in ("source", "target", "patched"))
+    if _spots(source, target) not in (spots, None):
+        st.rerun()  # a click is seen by this fragment alone, and asks for another drop
+    take, put = spots or (None, None)
+    widths = [len(reading.tokens) if reading is not None else len(BLANK) for reading in (source, target, target)]
+    columns = grids.columns(widths)
+    what = ("layer × token, top word", "as it is", "with the source’s state")
+    for column, name, about in zip(columns, ("source", "target", "patched"), what, strict=True):
+        with column:
+            pieces.head({"patched": "Target, patched"}.get(name, name.capitalize()), about)
+            now, request = views.get(name), requests.get(name)
+            if now is not None and now.state in ("refused", "failed"):
+                pieces.refusal("This cannot be read", now.message, "Change the prompt, or choose another checkpoint.")
+                continue
+            reading = found.get(name)
+            spot, like = (take, source) if name == "source" else (put, target)
+            _grid(name, reading, like, spot, target, p)
+            if reading is None:
+                pieces.note(_pending(request, now))
+    if source is None or target is None:
+        if any(now is None for name, now in views.items()):
+            st.write(f"Both prompts through {prompts.checkpoint}, one pass each.")
+            if st.button("Read both prompts", type="primary"):
+                for request in requests.values():
+                    session.start(request)
+                st.rerun()
+        return
+    _texts(source, target, patched)
+    grids.legend(p)
+    shown = patched or target
+    trust, keys, export = st.columns([5, 1, 1], gap="medium", vertical_alignment="bottom")
+    with trust:
+        pieces.distrust(shown.receipt)
+        pieces.trust(shown.receipt, rows=f"{len(source.tokens)} and {len(target.tokens)} tokens")
+    if take is not None and put is not None:
+        with keys:
+            _by_keyboard(source, target, take, put)
+        with export:
+            _export(prompts, {"source": source, "target": target, "patched": patched}, take, put)
+
+
+def _pending(request: Any, now: View | None) -> str:
+    if now is None:
+        return "not asked for yet" if request is not None else "waits for both prompts"
+    return progress.waiting(request, now) if now.state != "running" else "reading"
+
+
+def _grid(
+    name: str, reading: Reading | None, like: Reading | None, spot: Spot | None, target: Reading | None, p: Palette
+) -> None:
+    """One grid; where it is not there yet, its empty frame."""
+    key = "take" if name == "source" else "put"
+    layers, tokens = (like.layers, like.tokens) if like is not None else (8, BLANK)
+    spec = grids.spec_of(name, reading, tokens=tokens, layers=layers, spot=spot, target=target, palette=p)
+
+    def picked() -> None:
+        points = st.session_state[f"grid-{name}"]["selection"].get("cell") or []
+        if points:
+            st.session_state[key] = grids.named(Spot(int(points[0]["layer"]), int(points[0]["column"])))
+
+    st.vega_lite_chart(spec, key=f"grid-{name}", theme=None, width="stretch", on_select=picked, selection_mode="cell")
+
+
+def _texts(source: Reading, target: Reading, patched: Reading | None) -> None:
+    """What is written after each prompt, and what the patch has changed."""
+    columns = grids.columns([len(reading.tokens) for reading in (source, target, target)])
+    for column, reading in zip(columns, (source, target), strict=False):
+        unknown = f" {reading.unknown} of its words are unknown to this tokenizer." if reading.unknown else ""
+        with column:
+            pieces.reading(f"Writes {_quoted(reading.text)}.{unknown}")
+    if patched is None:
+        return
+    with columns[2]:
+        pieces.reading(
+            f"Writes {_quoted(patched.text)}, unpatched {_quoted(target.text)}; with a random vector of the same "
+            f"norm {_quoted(patched.control)}."
+        )
+    pieces.note(told(target, patched) + " " + CAVEAT)
+
+
+def told(target: Reading, patched: Reading) -> str:
+    """What the patch has changed, in one sentence from the numbers alone."""
+    reached = [k for k, cell in enumerate(patched.cells) if cell.reached]
+    others = sum(patched.cells[k].top[0][0] != target.cells[k].top[0][0] for k in reached)
+    last = patched.cells[-1]
+    return (
+        f"The patch can reach {len(reached)} of {len(patched.cells)} cells, and {others} of them read another word; "
+        f"what the model says at the last token changed by {last.change:.0%} (total variation). One prompt and "
+        "one state: no interval stands behind this, the page Effects measures over samples."
+    )
+
+
+def _quoted(text: str) -> str:
+    return f"<b>“{escape(text)}”</b>" if text else "<b>nothing</b>"
+
+
+def _by_keyboard(source: Reading, target: Reading, take: Spot, put: Spot) -> None:
+    """The same choice without a mouse."""
+
+    def typed() -> None:
+        for key in ("take", "put"):
+            st.session_state[key] = f"{st.session_state[f'{key}-layer']}.{st.session_state[f'{key}-token']}"
+
+    with st.popover("Cells", width="stretch"):
+        for key, label, reading, spot in (("take", "Taken", source, take), ("put", "Put", target, put)):
+            for part, value, most in (
+                ("layer", spot.layer, reading.layers),
+                ("token", spot.position, len(reading.tokens)),
+            ):
+                st.session_state[f"{key}-{part}"] = value
+                st.number_input(f"{label}: {part}", 0, most - 1, key=f"{key}-{part}", on_change=typed)
+
+
+def _export(prompts: Prompts, readings: Mapping[str, Reading | None], take: Spot, put: Spot) -> None:
+    """Grids as CSV, SVG and JSON, and what to write to read them again."""
+    there = {name: reading for name, reading in readings.items() if reading is not None}
+    target = there["target"]
+    offered: list[exports.Offered] = [
+        *((f"CSV, {name}", f"-{name}.csv", partial(sheet.csv, reading.table)) for name, reading in there.items()),
+        ("JSON, all grids and texts", ".json", partial(grids.as_json, there)),
+        *(
+            (
+                f"SVG, {name}",
+                f"-{name}.svg",
+                partial(grids.as_svg, name, reading, take if name == "source" else put, target),
+            )
+            for name, reading in there.items()
+        ),
+    ]
+    with st.popover("Export", width="stretch"):
+        exports.buttons("ivx-lens", offered)
+        st.code(
+            "import ivx\nfrom ivx.analyses.lens.compute import Spot, drop, read\n\n"
+            f"model = ivx.load({prompts.checkpoint!r})\n"
+            f"source, target = {prompts.source!r}, {prompts.target!r}\n"
+            f"found = drop(model, source, target, take={take}, put={put}, chat={prompts.chat})\n"
+            f"found.table, found.text, read(model, target, chat={prompts.chat}).text  # {address(take, put)}",
+            language="python",
+            wrap_lines=True,
+        )

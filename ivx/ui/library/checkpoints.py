@@ -1,0 +1,87 @@
+"""The Checkpoints page: what is here, its card and its checks, and opening another one."""
+
+from __future__ import annotations
+
+from html import escape
+
+import streamlit as st
+
+from ivx.errors import IvxError
+from ivx.models.doctor import Report, checkup
+from ivx.models.load import DTYPES, load
+from ivx.models.paths import within_roots
+from ivx.models.registry import PUBLIC, embedded
+from ivx.ui.kit import pieces, session
+
+
+@st.cache_data(max_entries=20, show_spinner="Reading and checking the checkpoint …")
+def _report(name: str, dtype: str, device: str) -> Report:
+    model = load(within_roots(name), dtype=dtype, device=device, check=False)
+    return checkup(model)
+
+
+def show() -> None:
+    """Checks of the chosen checkpoint left; its card, and the form for another, right."""
+    left, right = st.columns([1.2, 1], gap="large")
+    with left:
+        names = session.checkpoints()
+        session.hold("checkpoint", "tiny-sft" if "tiny-sft" in names else names[0], names)
+        name = str(st.selectbox("Checkpoint", names, key="checkpoint"))
+        chosen = session.loading(name)
+        try:
+            report = _report(name, chosen.get("dtype", "auto"), chosen.get("device", "auto"))
+        except IvxError as error:
+            pieces.refusal("This checkpoint is refused", str(error), "Choose another one, or mend what is named above.")
+        else:
+            _checks(report)
+        session.to_url(checkpoint=name)
+    with right:
+        _about(name)
+        _open()
+
+
+def _checks(report: Report) -> None:
+    pieces.head("Checks", f"{report.model_type}, {report.dtype}, {report.device}")
+    rows = "".join(
+        f'<tr><td><span class="tick" style="color:var(--ivx-{"tick" if check.passed else "orange"})">'
+        f"{'✓' if check.passed else '✗ failed'}</span></td><td><b>{escape(check.name)}</b><br>"
+        f'<span class="soft">{escape(check.detail)}</span></td><td class="num">'
+        f"{'' if check.deviation is None else pieces.deviation(check.deviation)}</td></tr>"
+        for check in report.checks
+    )
+    st.html(f'<div class="ivx-card"><table>{rows}</table></div>')
+
+
+def _about(name: str) -> None:
+    known = embedded(name)
+    pieces.head(f"Card of {name}", known.stage if known else "from outside")
+    card = known.path / "README.md" if known and known.path else None
+    if card is not None and card.is_file():
+        with st.container(height=330, border=False):
+            # Behind the card's front matter and its heading, which the panel's own head repeats.
+            st.markdown(card.read_text(encoding="utf-8").partition("\n# ")[2].partition("\n")[2])
+    elif known:
+        st.write(known.about)
+
+
+def _open() -> None:
+    pieces.head("Open another", "safetensors only, no remote code")
+    public = ", ".join(checkpoint.name for checkpoint in PUBLIC[:3])
+    with st.form("open", border=False):
+        name = st.text_input("Hub id or directory", placeholder="org/name@revision", help=f"Such as {public}.")
+        one, two = st.columns(2)
+        dtype = str(one.selectbox("dtype", ["auto", *DTYPES]))
+        device = str(two.selectbox("Device", ["auto", "cpu", "cuda"]))
+        if not st.form_submit_button("Check and open", type="primary"):
+            return
+    try:
+        report = _report(name.strip(), dtype, device)
+    except IvxError as error:
+        pieces.refusal("This checkpoint is refused", str(error), "Mend what is named above, or choose another one.")
+        return
+    if not report.passed:
+        _checks(report)
+        return
+    opened = [c for c in st.session_state.get(session.OTHERS, []) if c[0] != name.strip()]
+    st.session_state[session.OTHERS] = [*opened, (name.strip(), dtype, device)]
+    st.success("Every check passed; it can be chosen on every page of this session.")

@@ -1,0 +1,144 @@
+"""The Overview: one checkpoint and one task at a glance; what acts, what can be read, and what acts together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from ivx.analyses.defaults import glance
+from ivx.charts.palette import Palette
+from ivx.jobs.job import View
+from ivx.jobs.shipped import is_shipped
+from ivx.models.registry import embedded
+from ivx.request import BaseRequest
+from ivx.stats.metrics import find
+from ivx.ui import pickers
+from ivx.ui.interactions import maps
+from ivx.ui.kit import exports, pieces, progress, readings, session
+from ivx.ui.overview.panels import Found, found_of, panels_of
+
+COLUMNS = [1.2, 1.0, 1.13]
+PANELS = ("effects", "separability", "interactions")
+NAMES = ("Causal effect", "Linear separability", "Interactions")
+
+Views = Mapping[str, View | None]
+
+
+def show(p: Palette) -> None:
+    """The strip, and below it everything as it fills."""
+    one, two, three, _ = st.columns([1.35, 1.1, 0.9, 0.9], gap="medium", vertical_alignment="bottom")
+    checkpoint, task = pickers.checkpoint_and_task(one, two)
+    metric = pickers.metric(three)
+    asked = glance(checkpoint, task, **session.loading(checkpoint))
+
+    def draw(views: Views) -> None:
+        _draw(asked, views, metric, p)
+        session.to_url(checkpoint=checkpoint, task=task, metric=metric, layer=session.from_url("layer", ""))
+
+    progress.follow_several(asked, draw=draw)
+
+
+def _draw(asked: Mapping[str, BaseRequest], views: Views, metric: str, p: Palette) -> None:
+    effects, separability, interactions = (None if now is None else now.result for now in map(views.get, PANELS))
+    found = found_of(effects, separability, interactions, metric)
+    layer = _layer(found)
+    pieces.title("Where does the instruction live?", _lede(found, asked["effects"].checkpoint))
+    for result in (found.effects, found.separability, found.interactions):
+        if result is not None:
+            pieces.distrust(result.receipt)
+    absent = [asked[name] for name, now in views.items() if now is None]
+    if absent:
+        _offer(absent, every=len(absent) == len(asked))
+        if len(absent) == len(asked):
+            return
+    drawn = panels_of(found, layer, p)
+    for place, name, title in zip(st.columns(COLUMNS, gap="medium"), PANELS, NAMES, strict=True):
+        now, panel = views[name], drawn[name]
+        with place:
+            pieces.head(title, _measured(name, asked[name], now), href=_page(name, asked, metric))
+            if now is not None and now.state in ("refused", "failed"):
+                pieces.refusal("This cannot be shown", now.message, "Choose another checkpoint or task above.")
+                continue
+            key = f"overview-{panel.key}"
+            pick = partial(_pick, key)
+            st.vega_lite_chart(panel.chart, key=key, theme=None, width="stretch", on_select=pick, selection_mode="cell")
+            if panel.reading:
+                pieces.reading(panel.reading)
+    pending = "estimate" in {cell.state for cell in found.cells} | {pair.state for pair in found.pairs}
+    unit = f"{find(metric).unit}, effect and J on one scale"
+    pieces.legend(p, found.scale, unit, pending=pending, glyphs=maps.GLYPHS)
+    progress.running_several(asked, views)
+    _foot(found, views)
+
+
+def _page(name: str, asked: Mapping[str, BaseRequest], metric: str) -> str:
+    """Address of the page that a panel is drawn from, with the same view."""
+    one = asked["effects"]
+    return f"/{name}?" + urlencode({"checkpoint": one.checkpoint, "task": one.task, "metric": metric})  # type: ignore[attr-defined]
+
+
+def _layer(found: Found) -> int | None:
+    """The selected layer: the address bar's, or that of the strongest finding."""
+    asked = session.from_url("layer", "")
+    if asked.isdigit() and int(asked) < found.layers:
+        return int(asked)
+    return found.strongest
+
+
+def _pick(key: str) -> None:
+    """A click anywhere in a row selects its layer in every panel."""
+    points = st.session_state[key]["selection"].get("cell") or []
+    if points:
+        st.session_state["layer"] = str(int(points[0]["layer"]))
+
+
+def _measured(name: str, request: BaseRequest, now: View | None) -> str:
+    """What stands at a panel's right: how far it is, or what it shows."""
+    if now is None:
+        return "nothing asked yet"
+    if now.live:
+        return progress.status(now) if now.total else progress.waiting(request, now)
+    what = {
+        "effects": "resid_post, layer × position",
+        "separability": "probe accuracy",
+        "interactions": "J, later layer × earlier layer",
+    }
+    return what[name] if now.state == "done" else f"{now.state}, {what[name]}"
+
+
+def _lede(found: Found, checkpoint: str) -> str:
+    """What the three panels found, each by its own rule."""
+    intro = "The state of the instruction’s last token, T_inst, is copied into a prompt that has no instruction."
+    known = embedded(checkpoint)
+    trained = " This family was trained to have such a vector; its twin was not." if known else ""
+    return f"{intro} {readings.at_a_glance(checkpoint, found.cells, found.probed, found.pairs)}{trained}"
+
+
+def _offer(absent: Sequence[BaseRequest], *, every: bool) -> None:
+    """What nobody has asked for on this checkpoint, which is not begun unasked."""
+    if every:
+        st.write("Every layer × position, a probe at every layer and every pair of layers, each beside its control.")
+    if st.button("Run all three" if every else "Run what is missing", type="primary"):
+        for request in absent:
+            session.start(request)
+        st.rerun()
+
+
+def _foot(found: Found, views: Views) -> None:
+    result = found.effects
+    if result is None:
+        return
+    done = [now for now in views.values() if now is not None and now.state == "done"]
+    stored = " · stored, came with ivx; the page Runs replays it" if is_shipped(result.run_id) else ""
+    rows = sum(one.table.num_rows for one in (found.effects, found.separability, found.interactions) if one is not None)
+    strip, export = st.columns([6, 1], gap="medium", vertical_alignment="bottom")
+    with strip:
+        pieces.trust(result.receipt, rows=f"n = {len(result.samples.rows)} · {rows:,} rows{stored}")
+    if len(done) == len(views):
+        with export:
+            exports.offer_several([now.result for now in done], found.metric)
+    for warning in result.samples.warnings:
+        pieces.note(warning)

@@ -1,0 +1,162 @@
+"""The panels of the Overview: what there is of each analysis, and the picture and sentence that it makes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from ivx.analyses.defaults import SITE
+from ivx.analyses.effects.result import Cell, Effects
+from ivx.analyses.interactions.result import Interactions
+from ivx.analyses.separability.result import ProbeCell, Separability
+from ivx.charts.dumbbell import dumbbell
+from ivx.charts.figure import tile
+from ivx.charts.heatmap import heatmap, scale_of
+from ivx.charts.pairs import Laid, Pair, layers_laid, pair_map
+from ivx.charts.palette import Palette
+from ivx.stats.metrics import find
+from ivx.stats.verdict import Against
+from ivx.ui.interactions import maps
+from ivx.ui.kit import readings
+
+
+@dataclass(frozen=True)
+class Found:
+    """What there is so far, of each panel; None where nothing is."""
+
+    effects: Effects | None
+    separability: Separability | None
+    interactions: Interactions | None
+    cells: list[Cell]
+    laid: Laid
+    metric: str
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """The pairs of layers."""
+        return self.laid.pairs
+
+    @property
+    def probed(self) -> list[ProbeCell]:
+        """The probe at each layer."""
+        return [] if self.separability is None else self.separability.cells(SITE)
+
+    @property
+    def layers(self) -> int:
+        """Layers of the checkpoint; eight while nothing is known."""
+        every = (self.effects, self.separability, self.interactions)
+        return next((one.layers for one in every if one is not None), 8)
+
+    @property
+    def strongest(self) -> int | None:
+        """The layer of the strongest effect that is a finding, or else of the strongest pair, if any."""
+        cells = [cell for cell in self.cells if cell.state == "ok"]
+        if cells:
+            return max(cells, key=lambda cell: abs(cell.value)).layer
+        pairs = [pair for pair in self.pairs if pair.state == "ok"]
+        return max(pairs, key=lambda pair: abs(pair.value)).high if pairs else None
+
+    @property
+    def scale(self) -> float:
+        """End of the colours, of effect and J alike."""
+        return scale_of([cell.value for cell in self.cells] + [q.value for q in self.pairs if q.state != "zero"])
+
+    @property
+    def row(self) -> int:
+        """Height of a layer in all panels, in pixels."""
+        return 38 if self.layers <= 16 else 14
+
+
+def found_of(
+    effects: Effects | None, separability: Separability | None, interactions: Interactions | None, metric: str
+) -> Found:
+    """What is there, judged under one metric."""
+    return Found(
+        effects,
+        separability,
+        interactions,
+        [] if effects is None else _cells(effects, metric, effects.table.num_rows),
+        layers_laid([], 8) if interactions is None else maps.laid_of(interactions, "j", metric),
+        metric,
+    )
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A picture by its key on the page, and what is said of it."""
+
+    key: str
+    chart: dict[str, Any]
+    reading: str
+
+
+def panels_of(found: Found, layer: int | None, p: Palette) -> dict[str, Panel]:
+    """The three panels, with the selected layer marked in each."""
+    return {
+        "effects": _effects(found, layer, p),
+        "separability": _probes(found, layer, p),
+        "interactions": _pairs(found, layer, p),
+    }
+
+
+@st.cache_data(max_entries=200, show_spinner=False, hash_funcs={Effects: lambda r: r.run_id})
+def _cells(result: Effects, metric: str, rows: int) -> list[Cell]:
+    return result.cells(SITE, metric)
+
+
+@st.cache_data(max_entries=200, show_spinner=False, hash_funcs={Effects: lambda r: r.run_id})
+def _against(result: Effects, metric: str, rows: int) -> dict[str, dict[str, Against]]:
+    return result.controlled(SITE, metric)
+
+
+def _effects(found: Found, layer: int | None, p: Palette) -> Panel:
+    result = found.effects
+    labels = [""] * 6 if result is None else [column.label for column in result.maps[SITE]]
+    inside = [cell for cell in found.cells if cell.layer == layer and cell.state != "estimate"]
+    top = max(inside, key=lambda cell: (cell.state == "ok", abs(cell.value)), default=None)
+    chart = heatmap(
+        [tile(cell, labels) for cell in found.cells],
+        labels,
+        layers=found.layers,
+        scale=found.scale,
+        palette=p,
+        selected=None if top is None else (top.layer, top.column),
+        bold=0,
+        row=found.row,
+        alt_text=f"Effect map, {found.layers} layers by {len(labels)} positions",
+    )
+    if result is None:
+        return Panel("effects", chart, "")
+    against = _against(result, found.metric, result.table.num_rows)
+    told = readings.reading(found.cells, result.maps[SITE], metric=found.metric, against=against)
+    return Panel(f"effects-{result.run_id}", chart, told)
+
+
+def _probes(found: Found, layer: int | None, p: Palette) -> Panel:
+    result = found.separability
+    chart = dumbbell(
+        [] if result is None else result.bells(SITE),
+        layers=found.layers,
+        palette=p,
+        row=found.row,
+        selected=layer,
+        baselines={} if result is None else result.baselines(),
+        row_labels=False,
+        alt_text="Accuracy of the probe and of shuffled labels by layer",
+    )
+    if result is None:
+        return Panel("bells", chart, "")
+    return Panel(f"bells-{result.run_id}", chart, readings.probe_reading(result, SITE, layer))
+
+
+def _pairs(found: Found, layer: int | None, p: Palette) -> Panel:
+    inside = [pair for pair in found.pairs if pair.high == layer and pair.state not in ("estimate", "degenerate")]
+    top = max(inside, key=lambda pair: (pair.state == "ok", abs(pair.value)), default=None)
+    laid = found.laid if found.pairs else layers_laid([], found.layers)
+    chart = pair_map(laid, scale=found.scale, palette=p, chosen=top, row=found.row)
+    if found.interactions is None:
+        return Panel("pairs", chart, "")
+    told = readings.pair_reading(found.pairs, unit=find(found.metric).unit, what="J")
+    return Panel(f"pairs-{found.interactions.run_id}", chart, told)

@@ -1,0 +1,176 @@
+"""The Pathways page's parts: two instructions' flows side by side, and how alike their layers are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from ivx.analyses.pathways.request import PathwaysRequest
+from ivx.analyses.pathways.result import Pathways
+from ivx.charts.flow import flow
+from ivx.charts.palette import Palette
+from ivx.jobs.job import View
+from ivx.ui import pickers
+from ivx.ui.kit import choices, exports, pieces, progress, session
+from ivx.ui.pathways import beside, checks, flows
+from ivx.ui.pathways.readings import overlap_reading
+
+TRACED = 1
+"""Samples whose paths are searched, and whose published sum is taken: the slowest part."""
+WORDINGS = {"one": "one", "many": "many"}
+SHOWN = ("edges", "side", "edge", "published", "patch", "versus")
+"""Parts of the view that change nothing of what is asked."""
+OF = {"contrast": "difference", "logit": "answer"}
+COLUMNS = [sum(flows.COLUMNS), flows.ASIDE]
+"""Both flows, and what stands beside them."""
+
+
+def controls() -> PathwaysRequest | None:
+    """The strip: checkpoint, task, one wording or many, and what is split; of a stored run nothing, and no request."""
+    if session.from_url(session.RUN, ""):
+        session.run_strip("pathways", lambda asked: f"{asked.checkpoint} · {asked.task} · {asked.samples} samples")
+        return None
+    one, two, three, four, five = st.columns([1.3, 0.9, 0.7, 0.9, 0.55], gap="small", vertical_alignment="bottom")
+    checkpoint, task = pickers.checkpoint_and_task(one, two)
+    session.hold("wording", "one", list(WORDINGS))
+    wording = three.segmented_control(
+        "Wordings",
+        list(WORDINGS),
+        key="wording",
+        format_func=lambda w: WORDINGS[w],
+        required=True,
+        width="stretch",
+        help="One wording for all samples keeps its tokens apart; many, a column holds all tokens of like meaning.",
+    )
+    session.hold("of", "contrast", list(OF))
+    of = four.segmented_control(
+        "What is split",
+        list(OF),
+        key="of",
+        format_func=lambda o: OF[o],
+        required=True,
+        width="stretch",
+        help="The answer’s logit less the contrast answer’s, or the answer’s logit alone.",
+    )
+    return PathwaysRequest(
+        checkpoint,
+        task,
+        wording=0 if wording != "many" else None,
+        of=str(of or "contrast"),
+        traced=TRACED,
+        published=True,
+        **choices.traced(five) | session.loading(checkpoint, exact=True),  # parts sum to the whole in no smaller dtype
+    )
+
+
+def show(request: PathwaysRequest | None, p: Palette) -> None:
+    """The flows of a request: begun at once on an embedded checkpoint, on a click on any other; or a stored run's."""
+    if request is None:
+        found = session.stored_run("pathways")
+        if found is not None:
+            st.fragment(_stored)(found, p)
+        return
+    _to_url(request)
+    progress.follow(request, draw=lambda now: _draw(request, now, p), empty=lambda: _empty(request, p))
+
+
+def _stored(found: Pathways, p: Palette) -> None:
+    _draw(found.request, View("done", 1, 1, None, found, "", "", stored=True), p, run=found.run_id)
+
+
+def _to_url(request: PathwaysRequest | None, run: str = "") -> None:
+    asked: dict[str, Any] = (
+        {"run": run} if request is None else {"checkpoint": request.checkpoint, "task": request.task}
+    )
+    if request is not None:
+        asked |= {name: session.from_url(name, "") for name in ("wording", "of")} | choices.parts_of(choices.TRACED)
+    session.to_url(**asked, **{name: session.from_url(name, "") for name in SHOWN})
+
+
+def _draw(request: PathwaysRequest, now: View, p: Palette, *, run: str = "") -> None:
+    """All of a result; `run` where it is a stored one's."""
+    result = now.result
+    if result is None or not result.table.num_rows:
+        _waiting(request, now, p)
+        return
+    pieces.distrust(result.receipt)
+
+    @st.fragment
+    def moved() -> None:
+        flows.show(result, now, p)
+        _to_url(None if run else request, run)
+
+    left, right = st.columns(COLUMNS, gap="medium")
+    with left:
+        moved()
+    with right:
+        pieces.head("Overlap", "by layer")
+        flows.overlap_panel(result.overlap() if result.found.overlaps else None, result, p)
+        if result.found.overlaps:
+            pieces.reading(overlap_reading(result))
+        if now.live:
+            progress.running(request, now)
+        if now.state == "stopped":
+            progress.stopped(request)
+        checks.circuit(result, now, p)
+    checks.opened(request, result, p)
+    beside.show(request, result, p)
+    trust, badge, export = st.columns([5, 1.2, 0.9], gap="medium", vertical_alignment="bottom")
+    with trust:
+        pieces.trust(
+            result.receipt,
+            rows=f"n = {len(result.samples.rows)} · {result.table.num_rows:,} rows",
+            more=checks.ticks(result),
+        )
+    with badge:
+        shown = st.toggle(
+            "Published sum",
+            key="published-switch",
+            value=session.from_url("published", "") == "1",
+            help="How far the published sum of paths is from the model’s logits, beside this one.",
+        )
+        st.session_state["published"] = "1" if shown else ""
+    if not now.live:
+        with export:
+            exports.offer(result, request.of)
+    if shown:
+        checks.fidelity(result)
+    for warning in result.samples.warnings:
+        pieces.note(warning)
+    _to_url(None if run else request, run)  # whatever was changed redraws this alone
+
+
+def _waiting(request: PathwaysRequest, now: View, p: Palette) -> None:
+    told = progress.status(now) if now.done else progress.waiting(request, now)
+    names = (request.task.rpartition("/")[2].replace("-", " "), "its contrast")
+    with _blanks(names, told, p):
+        if now.live:
+            progress.running(request, now)
+        elif now.state == "stopped":
+            progress.stopped(request)
+
+
+def _empty(request: PathwaysRequest, p: Palette) -> None:
+    with _blanks(("Flow", "Flow"), "nothing asked yet", p):
+        st.write(f"{request.samples} samples of two instructions, one backward sweep each, and the causal check.")
+        if st.button("Trace both", type="primary"):
+            session.start(request)
+            st.rerun()
+
+
+def _blanks(names: tuple[str, str], told: str, p: Palette) -> DeltaGenerator:
+    """Two empty flows; returns the place beside them."""
+    left, right = st.columns(COLUMNS, gap="medium")
+    with left:
+        for place, name, first in zip(st.columns(flows.COLUMNS, gap="medium"), names, (True, False), strict=True):
+            with place:
+                pieces.head(name, told)
+                blank = flow(
+                    (), (), [""] * 14, layers=8, marked=None, palette=p, row_labels=first, alt_text="Empty flow"
+                )
+                st.vega_lite_chart(blank, theme=None, width="stretch")
+    with right:
+        pieces.head("Overlap", "by layer")
+    return right

@@ -1,0 +1,116 @@
+"""The card of a layer: what is read there, what acts, and what is left when the readable part is erased."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+import streamlit as st
+
+from ivx.analyses.effects.result import Cell
+from ivx.analyses.erasure.result import Erasure
+from ivx.analyses.separability.request import ErasureRequest
+from ivx.analyses.separability.result import Estimate, ProbeCell, Separability
+from ivx.charts.heatmap import signed
+from ivx.charts.palette import Palette
+from ivx.jobs.job import View
+from ivx.ui.kit import evidence, pieces, progress, readings, session
+
+LEAST = 0.5
+"""Logits: no scale of a card ends lower, so that next to nothing is not drawn large."""
+LOST = {
+    "ok": "more than a random subspace takes: what is read is part of what acts",
+    "control": "no more than a random subspace takes",
+    "zero": "not different from 0",
+}
+
+
+def card(
+    request: ErasureRequest, read: Separability, effects: Sequence[Cell], layer: int, erased: View | None, p: Palette
+) -> None:
+    """Draw the card of one layer; the erasure is computed on a click."""
+    component = request.component
+    probe = next((cell for cell in read.cells(component) if cell.layer == layer), None)
+    act = next((cell for cell in effects if cell.layer == layer and cell.state != "estimate"), None)
+    found: Erasure | None = None if erased is None else erased.result
+    patch = f'<code class="soft">{escape(act.patch)}</code>' if act is not None else ""
+    st.html(
+        f'<div class="ivx-card" data-testid="ivx-card"><div class="top"><b>Layer {layer}</b>{patch}</div>'
+        f"{_probed(probe)}{_acted(act, p)}{_erased(found, layer, p)}</div>"
+    )
+    if found is not None:
+        return
+    if erased is not None and erased.live:
+        pieces.note(
+            progress.waiting(request, erased)
+            if not erased.total
+            else f"erasing, {erased.done} of {erased.total} layers"
+        )
+    elif erased is not None and erased.state in ("refused", "failed"):
+        pieces.note(erased.message)
+    elif st.button("Erase what is read, patch the rest", width="stretch"):
+        session.start(request)
+        st.rerun()
+
+
+def erased_card(found: Erasure, layer: int, p: Palette) -> None:
+    """The card of one layer of an erasure by itself."""
+    patch = next(cell.patch for cell in found.cells() if cell.layer == layer)
+    st.html(
+        f'<div class="ivx-card" data-testid="ivx-card"><div class="top"><b>Layer {layer}</b>'
+        f'<code class="soft">{escape(patch)}</code></div>{_erased(found, layer, p)}</div>'
+    )
+
+
+def _probed(cell: ProbeCell | None) -> str:
+    if cell is None:
+        return "<h6>Can be read</h6><div>not computed yet</div>"
+    more = [
+        f"{name} {estimate.value:.0%}"
+        for name, estimate in (("nearest centroid", cell.centroid), ("RBF kernel", cell.nonlinear))
+        if estimate is not None
+    ]
+    if cell.margin is not None:
+        more.append(f"margin {cell.margin.value:.1f} nats")
+    return (
+        f"<h6>Can be read</h6><div>accuracy <b>{cell.accuracy.value:.0%}</b> {_span(cell.accuracy)}, shuffled "
+        f"{cell.control.value:.0%}: selectivity <b>{cell.selectivity.value:.0%}</b> {_span(cell.selectivity)}</div>"
+        f'<div class="soft">{" · ".join(more)} · n = {cell.n}</div>'
+    )
+
+
+def _span(estimate: Estimate) -> str:
+    return f"[{estimate.low:.0%}, {estimate.high:.0%}]"
+
+
+def _acted(cell: Cell | None, p: Palette) -> str:
+    if cell is None:
+        return "<h6>Acts</h6><div>not computed yet</div>"
+    colour = p.muted if cell.state != "ok" else p.orange if cell.value > 0 else p.blue
+    rows = [("this vector", cell.value, cell.low, cell.high, colour)]
+    if cell.control is not None and cell.control_low is not None and cell.control_high is not None:
+        rows.append(("another task’s", cell.control, cell.control_low, cell.control_high, p.muted))
+    reach = max([LEAST, *(abs(end) for row in rows for end in row[1:4])])
+    sure = "" if cell.state == "zero" else f" · adjusted p {evidence.shown_p(cell.p)}"
+    return (
+        f"<h6>Acts, logits, copied onto the first token</h6>{pieces.whisker(rows, p, scale=reach * 1.1)}"
+        f'<div class="soft">{readings.SAID[cell.state]}{sure} · n = {cell.n}</div>'
+    )
+
+
+def _erased(found: Erasure | None, layer: int, p: Palette) -> str:
+    cell = None if found is None else next((c for c in found.cells() if c.layer == layer), None)
+    if cell is None:
+        return ""
+    rows = [
+        ("whole vector", cell.whole, p.orange),
+        ("without what is read", cell.erased, p.blue),
+        ("without as much at random", cell.random, p.faint),
+    ]
+    lost = cell.lost
+    return (
+        f"<h6>Erased: its effect, logits</h6>{pieces.signed_bars(rows, least=LEAST)}"
+        f"<div>lost <b>{signed(lost.value, 2)}</b> [{signed(lost.low, 2)}, {signed(lost.high, 2)}]: {LOST[lost.state]}."
+        f'</div><div class="soft">the edit is {cell.moved:.0%} of the vector’s length, the random one '
+        f"{cell.moved_random:.0%} · n = {cell.n}</div>"
+    )

@@ -1,0 +1,169 @@
+"""The Separability page: what a probe reads at each layer, what the same states do, and both against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from ivx.analyses.effects.result import Effects
+from ivx.analyses.separability.result import Separability
+from ivx.charts.palette import Palette
+from ivx.request import BaseRequest
+from ivx.ui import pickers
+from ivx.ui.kit import pieces, progress, session
+from ivx.ui.separability import panels, stored, wordings
+from ivx.ui.separability.card import card
+from ivx.ui.separability.panels import AGAIN, Views
+from ivx.ui.separability.subject import (
+    APART,
+    COLOURS,
+    COMPONENTS,
+    SOURCES,
+    Asked,
+    Subject,
+    acts,
+    beside_at_first,
+    due,
+    others,
+    reads,
+    stages,
+)
+
+LEDE = (
+    "A linear probe reads the task from the state of one token, the instruction’s last (T_inst) or the last that names "
+    "the task (keyword); the same state is then copied into a bare prompt. <b>What can be read need not act</b>: the "
+    "embedded family was trained to differ in just this."
+)
+ERASURE = "erasure"
+TOP, BOTTOM = [1.1, 0.62, 1.36], [1.2, 0.95, 1.0]
+
+
+def controls() -> Asked | None:
+    """The strip: checkpoint, task, component, and the token that is read; of a stored run, none."""
+    if session.from_url(session.RUN, ""):
+        kind = "erasure" if session.stored_run("erasure") is not None else "separability"
+        session.run_strip(kind, stored.told)
+        return None
+    one, two, three, four = st.columns([1.32, 0.9, 1.12, 0.85], gap="medium", vertical_alignment="bottom")
+    checkpoint, task = pickers.checkpoint_and_task(one, two)
+    session.hold("component", "resid_post", list(COMPONENTS))
+    component = three.segmented_control(
+        "Component",
+        list(COMPONENTS),
+        key="component",
+        format_func=lambda c: COMPONENTS[c],
+        required=True,
+        width="stretch",
+    )
+    session.hold("source", "t_inst", list(SOURCES))
+    source = four.segmented_control(
+        "Read at",
+        list(SOURCES),
+        key="source",
+        format_func=lambda s: SOURCES[s],
+        required=True,
+        width="stretch",
+    )
+    subject = Subject(checkpoint, str(source or "t_inst"))
+    apart = session.from_url("apart", "all", list(APART))
+    return Asked((subject, *_beside(subject)), task, str(component or "resid_post"), apart)
+
+
+def _beside(subject: Subject) -> list[Subject]:
+    """Who stands beside the subject: by the address bar, else as it teaches most."""
+    first = beside_at_first(subject)
+    named = session.from_url("beside", "first")
+    if named == "first":
+        return first
+    return [other for other in others(subject) if other.key in named.split(",")][: len(COLOURS) - 1]
+
+
+def show(asked: Asked | None, p: Palette) -> None:
+    """Everything below the title, as it fills; or a stored run."""
+    if asked is None:
+        read, erased = session.stored_run("separability"), session.stored_run("erasure")
+        if read is not None:
+            stored.show_read(read, p)
+        elif erased is not None:
+            stored.show_erased(erased, p)
+        return
+    wanted = stages(list(asked.subjects), asked.task, asked.component, apart=asked.apart)
+    requests = due(wanted)
+    every = {**requests, ERASURE: asked.main.erase(asked.task, asked.component)}
+    _to_url(asked)
+
+    def draw(views: Views) -> None:
+        if st.session_state.pop(AGAIN, False) or due(wanted).keys() > requests.keys():
+            st.rerun()  # a stage may have ended since `due` was asked above
+        _draw(asked, every, views, p)
+        _to_url(asked)
+
+    progress.follow_several(every, draw=draw, unasked=(ERASURE,))
+
+
+def _to_url(asked: Asked) -> None:
+    session.to_url(
+        checkpoint=asked.main.checkpoint,
+        task=asked.task,
+        component=asked.component,
+        source=asked.main.source,
+        apart="" if asked.apart == "all" else asked.apart,
+        beside="" if st.session_state["beside"] == "first" else st.session_state["beside"] or "none",
+        layer=session.from_url("layer", ""),
+        **wordings.address(),
+    )
+
+
+def _draw(asked: Asked, requests: Mapping[str, BaseRequest], views: Views, p: Palette) -> None:
+    name = reads(asked.main, asked.component)
+    now, act = views[name], views[acts(asked.main)]
+    if now is None:
+        _empty(requests)
+        return
+    if now.state in ("refused", "failed"):
+        progress.ended_badly(requests[name], now)
+        return
+    read: Separability | None = now.result
+    effects: Effects | None = None if act is None else act.result
+    cells = panels.effect_cells(effects)
+    layer = panels.layer_of(asked.component, read, cells)
+    layers = read.layers if read is not None else effects.layers if effects is not None else 8
+    row = 30 if layers <= 16 else 12
+    if read is not None:
+        pieces.distrust(read.receipt)
+    left, middle, right = st.columns(TOP, gap="medium")
+    with left:
+        panels.probes_panel(asked, requests, views, read, layer, p, layers=layers, row=row)
+    with middle:
+        panels.map_panel(asked, act, cells, layer, p, layers=layers, row=row)
+    with right:
+        places = panels.places_of(asked, views)
+        panels.headline_panel(asked, views, places, layer, p, height=row * layers - 18)
+    left, _, right = st.columns(TOP, gap="medium", vertical_alignment="center")
+    with left:
+        panels.apart_picker()
+    with right:
+        panels.beside_picker(asked)
+    progress.running_several(requests, views)
+    if read is None or layer is None:
+        return
+    left, middle, right = st.columns(BOTTOM, gap="medium")
+    with left:
+        wordings.plane_panel(read, asked.component, layer, asked.task)
+    with middle:
+        wordings.probe_panel(read, asked.component, layer, asked.task, p)
+    with right:
+        acting = cells.get(asked.component, [])
+        card(asked.main.erase(asked.task, asked.component), read, acting, layer, views[ERASURE], p)
+    figures = {"read against act": panels.headline_print(asked, places)}
+    stored.foot(read, live=now.live, beside=figures)
+
+
+def _empty(requests: Mapping[str, BaseRequest]) -> None:
+    pieces.head("Linear separability", "nothing asked yet")
+    st.write("Every layer is probed, and the same states are patched, each beside its control; minutes on a CPU.")
+    if st.button("Probe the layers", type="primary"):
+        for name in requests.keys() - {ERASURE}:
+            session.start(requests[name])
+        st.rerun()

@@ -1,0 +1,135 @@
+"""Whose states are read and patched on the Separability page, and what is asked about them, in which order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ivx.analyses import defaults
+from ivx.analyses.game.request import EffectsRequest
+from ivx.analyses.separability.request import ErasureRequest, SeparabilityRequest
+from ivx.charts.palette import Palette
+from ivx.models.registry import CHECKPOINTS, embedded
+from ivx.request import BaseRequest
+from ivx.ui import pickers
+from ivx.ui.kit import session
+
+COMPONENTS = dict(zip(defaults.COMPONENTS, ("stream", "attention", "MLP"), strict=True))
+SOURCES = {"t_inst": "T_inst", "keyword": "keyword"}
+APART = {"all": "all tasks at once", "pairs": "pair by pair"}
+METRIC = "contrast"
+COLOURS = ("orange", "blue", "ink")
+"""Of the palette: of the checkpoint itself, and of those beside it."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A checkpoint, and the token of its instructions that states are taken from: `t_inst` or `keyword`."""
+
+    checkpoint: str
+    source: str
+
+    @property
+    def name(self) -> str:
+        """As the page calls it."""
+        return f"{pickers.short(self.checkpoint)}, {SOURCES[self.source]}"
+
+    @property
+    def key(self) -> str:
+        """As the address bar calls it."""
+        return f"{self.checkpoint}~{self.source}"
+
+    def read(self, task: str, component: str, *, apart: str) -> SeparabilityRequest:
+        """What can be read of a component; a user's own file is told apart by itself."""
+        found = defaults.read(self.checkpoint, task, component, source=self.source, **session.loading(self.checkpoint))
+        return replace(found, pairs=apart == "pairs")
+
+    def act(self, task: str) -> EffectsRequest:
+        """What the same states do at the first token of the bare prompt."""
+        return defaults.act(self.checkpoint, task, source=self.source, **session.loading(self.checkpoint))
+
+    def erase(self, task: str, component: str) -> ErasureRequest:
+        """What they do without the part that tells tasks apart."""
+        return ErasureRequest(
+            self.checkpoint,
+            task,
+            component=component,
+            source_token=self.source,
+            tasks=defaults.apart(task),
+            wordings=defaults.WORDINGS,
+            samples=defaults.SAMPLES,
+            **session.loading(self.checkpoint),  # type: ignore[arg-type]
+        )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the controls say: the subject first, then those beside it."""
+
+    subjects: tuple[Subject, ...]
+    task: str
+    component: str
+    apart: str
+
+    @property
+    def main(self) -> Subject:
+        """Whose layers are shown."""
+        return self.subjects[0]
+
+
+def others(subject: Subject) -> list[Subject]:
+    """What can stand beside a subject: its family's checkpoints, and the other token of its own."""
+    known = embedded(subject.checkpoint)
+    names = [subject.checkpoint] if known is None else [c.name for c in CHECKPOINTS if c.family == known.family]
+    every = [Subject(name, source) for name in names for source in SOURCES]
+    return [other for other in every if other != subject]
+
+
+def beside_at_first(subject: Subject) -> list[Subject]:
+    """What stands beside it until something else is chosen: the twin that can be read and does not act, and where it
+    does; beside the twin, the checkpoint that it is a twin of."""
+    if embedded(subject.checkpoint) is None:
+        return []
+    if subject.checkpoint == defaults.TWIN:
+        other = "keyword" if subject.source == "t_inst" else "t_inst"
+        return [Subject(defaults.FIRST[0], subject.source), Subject(defaults.TWIN, other)]
+    return [Subject(*twin) for twin in defaults.SUBJECTS[1:]]
+
+
+def coloured(subjects: list[Subject], p: Palette) -> list[tuple[str, str]]:
+    """The series of the headline: name and colour."""
+    return [(subject.name, getattr(p, colour)) for subject, colour in zip(subjects, COLOURS, strict=False)]
+
+
+def stages(subjects: list[Subject], task: str, component: str, *, apart: str) -> list[dict[str, BaseRequest]]:
+    """What is asked, and in which order: what is looked at, what stands beside it, then the other components."""
+    first, *beside = subjects
+    found: list[dict[str, BaseRequest]] = [
+        {acts(first): first.act(task), reads(first, component): first.read(task, component, apart=apart)}
+    ]
+    for other in beside:
+        found.append({acts(other): other.act(task), reads(other, component): other.read(task, component, apart=apart)})
+    for subject in subjects:
+        rest = [c for c in COMPONENTS if c != component]
+        found.append({reads(subject, c): subject.read(task, c, apart=apart) for c in rest})
+    return found
+
+
+def due(wanted: list[dict[str, BaseRequest]]) -> dict[str, BaseRequest]:
+    """The stages that have ended, and the first that has not: each begins when those before it are there."""
+    found: dict[str, BaseRequest] = {}
+    for stage in wanted:
+        found |= stage
+        jobs = [session.job(one, compute=embedded(one.checkpoint) is not None) for one in stage.values()]
+        if not all(job is not None and job.view().state in ("done", "refused", "failed") for job in jobs):
+            break
+    return found
+
+
+def reads(subject: Subject, component: str) -> str:
+    """Name of a request for what can be read."""
+    return f"{subject.key} {component}"
+
+
+def acts(subject: Subject) -> str:
+    """Name of a request for what acts."""
+    return subject.key

@@ -1,0 +1,298 @@
+"""What the Post-training page's views share: which checkpoints stand in a row, their names, colours and columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from ivx.analyses.compare.differences import Told
+from ivx.analyses.compare.request import FEWEST, MOST, Compared
+from ivx.analyses.compare.result import Comparison, Member
+from ivx.analyses.effects.result import Cell, Effects
+from ivx.analyses.interactions.result import Interactions
+from ivx.analyses.transplant.result import Transplant
+from ivx.charts.heatmap import signed
+from ivx.charts.lines import colours_of
+from ivx.charts.palette import Palette
+from ivx.jobs.job import View
+from ivx.models.registry import families, known, steps
+from ivx.request import BaseRequest
+from ivx.stats.verdict import Verdict
+from ivx.tasks import catalogue
+from ivx.ui import pickers
+from ivx.ui.kit import exports, pieces, progress, session
+
+OWN = "own choice"
+ROW = 24
+"""Height of a map's row: two rows of maps and one of curves are to fit a screen."""
+Views = Mapping[str, View | None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the strip says: the checkpoints in their order, what each is asked, the metric, and what is shown."""
+
+    names: tuple[str, ...]
+    subject: Compared
+    metric: str
+    show: str
+
+    @property
+    def steps(self) -> tuple[tuple[str, str], ...]:
+        """Which checkpoint each is compared with: (earlier, later)."""
+        return steps(self.names)
+
+    def requests(self, *wanted: str) -> dict[str, BaseRequest]:
+        """The requests of some parts by `part checkpoint`, checkpoint by checkpoint, so that each is loaded once."""
+        return {
+            key(part, name): self.subject.part(part, name, **session.loading(name))
+            for name in self.names
+            for part in wanted
+        }
+
+    def colours(self, p: Palette) -> dict[str, str]:
+        """Each checkpoint's colour as a line."""
+        return dict(
+            zip(
+                self.names,
+                colours_of([one.stage if (one := known(name)) else "" for name in self.names], p),
+                strict=True,
+            )
+        )
+
+
+def key(part: str, name: str) -> str:
+    """The name of one part of one checkpoint among the page's requests."""
+    return f"{part} {name}"
+
+
+def stage(name: str) -> str:
+    """What a checkpoint is called in a panel's head: its stage, or the end of its name."""
+    one = known(name)
+    return one.stage[:1].upper() + one.stage[1:] if one else name.rstrip("/").rpartition("/")[2]
+
+
+def difference(step: tuple[str, str]) -> str:
+    """What a step is called."""
+    return f"{stage(step[1])} − {stage(step[0])}"
+
+
+def chosen_names(place: DeltaGenerator) -> tuple[str, ...]:
+    """The family's checkpoints that are here, or those picked one by one."""
+    here = session.checkpoints()
+    there = {family: tuple(name for name in names if name in here) for family, names in families().items()}
+    there = {family: names for family, names in there.items() if len(names) >= FEWEST}
+    choices = [*there, OWN]
+    named = [name for name in st.query_params.get("checkpoints", "").split(",") if name in here]
+    if "picked" not in st.session_state:
+        st.session_state["picked"] = named[:MOST] or list(here[:MOST])
+    st.session_state["picked"] = st.session_state["picked"]  # `view.hold`, of a list
+    session.hold("family", OWN if named else choices[0], choices)
+    family = str(
+        place.selectbox(
+            "Family",
+            choices,
+            key="family",
+            format_func=lambda f: f"{f}: {', '.join(map(stage, there[f]))}" if f in there else "Own choice, 2 to 6",
+        )
+    )
+    if family != OWN:
+        return there[family][:MOST]
+    picked = st.multiselect(
+        "Checkpoints, the earliest first", here, key="picked", format_func=_named, max_selections=MOST
+    )
+    return tuple(picked)
+
+
+def chosen_task(place: DeltaGenerator, names: Sequence[str]) -> str:
+    """A task that every checkpoint has."""
+    every = [list(catalogue.tasks(session.collection_of(name))) for name in names]
+    tasks = [task for task in (every[0] if every else ()) if all(task in others for others in every)]
+    tasks += [path for _, path in st.session_state.get(session.FILES, [])]
+    session.hold("task", "animal/colour", tasks)
+    return str(place.selectbox("Task (answer / contrast)", tasks, key="task", format_func=pickers.task_name))
+
+
+def _named(name: str) -> str:
+    return f"{name} ({stage(name)})" if known(name) else name
+
+
+def rows_of(count: int) -> Iterator[list[DeltaGenerator]]:
+    """Columns for panels, row by row: up to four in one row, else threes; rows of one page have equal columns."""
+    across = count if count <= 4 else 3
+    for start in range(0, count, across):
+        yield st.columns(across, gap="medium")[: min(across, count - start)]
+
+
+def line_legend(asked: Asked, p: Palette, *more: tuple[str, str]) -> None:
+    """Which line is which checkpoint; `more` are further lines by colour and name, dashed."""
+    colours = asked.colours(p)
+    drawn = "".join(
+        f'<span><i style="border-top:{style} {colour}"></i>{escape(name)}</span>'
+        for style, colour, name in (
+            *(("3px solid", colours[name], stage(name)) for name in asked.names),
+            *(("2px dashed", colour, name) for colour, name in more),
+        )
+    )
+    st.html(f'<div class="ivx-legend ivx-lines">{drawn}</div>')
+
+
+def to_url(asked: Asked) -> None:
+    """The whole view into the address bar."""
+    own = session.from_url("family", "") == OWN
+    marks = {"effects": "cell", "pairs": "pair", "transplant": "graft"}
+    session.to_url(
+        family="" if own else session.from_url("family", ""),
+        checkpoints=",".join(asked.names) if own else "",
+        task=asked.subject.task,
+        metric=asked.metric,
+        show=asked.show,
+        length=st.session_state.get("length", "") if asked.show == "transplant" else "",
+        **{marks[asked.show]: st.session_state.get(marks[asked.show], "")},
+    )
+
+
+def status(now: View | None, done: str) -> str:
+    """A panel's subtitle: how far its request is, or what the panel measures."""
+    if now is None:
+        return "nothing asked yet"
+    if now.state in ("refused", "failed"):
+        return now.state
+    if now.state == "stopped":
+        return "stopped"
+    if not now.live:
+        return done
+    return progress.status(now) if now.done else progress.waiting_for(now)
+
+
+def trouble(views: Views, requests: Mapping[str, BaseRequest]) -> None:
+    """What is missing on the page, and the ways to go on: nothing asked, stopped, refused or failed."""
+    absent = [name for name, now in views.items() if now is None or now.state == "stopped"]
+    bad = {name: now for name, now in views.items() if now is not None and now.state in ("refused", "failed")}
+    alike: dict[tuple[str, str, str], list[str]] = {}
+    for name, now in bad.items():
+        part, _, checkpoint = name.partition(" ")
+        alike.setdefault((part, now.state, now.message), []).append(checkpoint)
+    for (part, state, message), checkpoints in alike.items():
+        todo = "Choose another checkpoint, task or source token above; the other panels stand."
+        pieces.refusal(f"{part.capitalize()} of {', '.join(checkpoints)}: {state}", message, todo)
+    if absent or bad:
+        label = "Run what is missing" if len(absent) < len(views) else "Run the comparison"
+        st.caption(f"{len(absent) + len(bad)} of {len(views)} parts are not computed; what was done is kept.")
+        if st.button(label, type="primary"):
+            for name in [*absent, *bad]:
+                session.start(requests[name])
+            st.rerun()
+
+
+def stop(views: Views, requests: Mapping[str, BaseRequest]) -> None:
+    """How far all requests are together, and the way to end them."""
+    live = [name for name, now in views.items() if now is not None and now.live]
+    if not live:
+        return
+    done = sum(1.0 if not now.live else now.done / now.total if now.total else 0.0 for now in views.values() if now)
+    pieces.progress(round(1000 * done), 1000 * len(views))
+    if st.button("Stop, keep what is done", key="stop"):
+        for name in live:
+            session.leave(requests[name])
+        st.rerun()
+
+
+def result(views: Views, part: str, name: str) -> Any | None:
+    """What there is so far of one part of one checkpoint."""
+    now = views.get(key(part, name))
+    return None if now is None else now.result
+
+
+class Row(NamedTuple):
+    """A line of a table: a mean with its interval, what its control does, and its state."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    control: float | None
+    state: str
+    colour: str
+
+    @classmethod
+    def of(cls, name: str, found: Cell | Verdict, colour: str) -> Row:
+        """The line of what was judged."""
+        return cls(name, found.value, found.low, found.high, found.control, found.state, colour)
+
+
+def table(rows: Sequence[Row]) -> None:
+    """Means in lines: name, mean with its interval on one axis, the number, and what its control does."""
+    if not rows:
+        return
+    ends = [0.0, *(end for row in rows for end in (row.low, row.high))]
+    least, span = min(ends), (max(ends) - min(ends)) or 1.0
+
+    def on(value: float) -> str:
+        return f"{4 + 92 * (value - least) / span:.1f}%"
+
+    lines = []
+    for row in rows:
+        width = f"{92 * (row.high - row.low) / span:.1f}%"
+        control = "" if row.control is None else signed(row.control)
+        lines.append(
+            f'<tr><td>{escape(row.name)}</td><td class="wide"><div class="ivx-whisker">'
+            f'<i class="zero" style="left:{on(0)}"></i>'
+            f'<i class="line" style="left:{on(row.low)};width:{width};background:{row.colour}"></i>'
+            f'<i class="dot" style="left:{on(row.value)};background:{row.colour}"></i></div></td>'
+            f'<td class="num{"" if row.state == "ok" else " soft"}">{signed(row.value, 2)}</td>'
+            f'<td class="num soft">{control}</td></tr>'
+        )
+    head = '<tr class="soft"><td></td><td></td><td class="num">mean</td><td class="num">control</td></tr>'
+    st.html(f'<table class="ivx-stage" data-testid="ivx-stage">{head}{"".join(lines)}</table>')
+
+
+def accuracies(rows: Sequence[tuple[str, Told, str]]) -> None:
+    """Two bars a checkpoint: right answers when told, and answers of the kind that was asked for."""
+    lines = []
+    for name, told, colour in rows:
+        for what, share, tick in (("right", told.answer, told.untold), ("right kind", told.kind, None)):
+            if share is None:
+                continue
+            mark = "" if tick is None else f'<i class="at" style="left:{tick:.0%}"></i>'
+            lines.append(
+                f'<tr><td>{escape(name) if what == "right" else ""}</td><td class="soft">{what}</td><td class="wide">'
+                f'<div class="ivx-share"><i style="width:{share:.1%};background:{colour};'
+                f'opacity:{1 if what == "right" else 0.45}"></i>{mark}</div></td><td class="num">{share:.0%}</td></tr>'
+            )
+    st.html(f'<table class="ivx-stage" style="min-height:{ROW * 8}px">{"".join(lines)}</table>')
+
+
+def foot(
+    asked: Asked,
+    found: Sequence[Effects | Interactions | Transplant],
+    what: str,
+    members: Sequence[Member],
+    views: Views,
+    grafts: Mapping[tuple[str, str], Transplant] = MappingProxyType({}),
+) -> None:
+    """The trust strip: checks that every checkpoint passed, how many rows stand behind the page; and the export."""
+    if not found:
+        return
+    worst: dict[str, Any] = {}
+    for result in found:
+        for check in result.receipt["checks"]:
+            other = worst.get(check["name"])
+            if other is None or (check["deviation"] or 0.0) > (other["deviation"] or 0.0):
+                worst[check["name"]] = check
+    rows = sum(result.table.num_rows for result in found)
+    n = len(found[0].samples.rows)
+    runs = " ".join(result.run_id for result in found[:MOST])
+    receipt = {**found[0].receipt, "checks": list(worst.values()), "run": runs}
+    strip, export = st.columns([6, 1], gap="medium", vertical_alignment="bottom")
+    with strip:
+        pieces.trust(receipt, rows=f"n = {n} · {len(found)} {what} · {rows:,} rows")
+    if not any(now is not None and now.live for now in views.values()):
+        with export:
+            exports.offer_comparison(Comparison(asked.subject, tuple(members), grafts), asked.metric)

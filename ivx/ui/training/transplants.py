@@ -1,0 +1,246 @@
+"""The view of transplants: what each checkpoint's vectors do in each, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+import streamlit as st
+
+from ivx.analyses.compare.result import Member
+from ivx.analyses.effects.result import Cell
+from ivx.analyses.transplant.result import Transplant
+from ivx.analyses.vectors.result import Vectors
+from ivx.analysis.paired import check_shapes
+from ivx.charts.figure import tile
+from ivx.charts.heatmap import heatmap, scale_of, signed
+from ivx.charts.lines import Dot, Line, lines
+from ivx.charts.palette import Palette
+from ivx.errors import IvxError
+from ivx.request import BaseRequest
+from ivx.stats.metrics import METRICS
+from ivx.ui.kit import pieces, progress, session
+from ivx.ui.training import stages
+from ivx.ui.training.readings import graft_reading
+from ivx.ui.training.stages import ROW, Asked, Row, Views, key, stage
+
+LENGTHS = {"own": "the donor’s", "matched": "the receiver’s"}
+HASH: dict[str | type[Any], Callable[[Any], Any]] = {Transplant: lambda r: (r.run_id, r.table.num_rows)}
+QUESTION = "Whose vector moves whom?"
+
+
+def show(asked: Asked, p: Palette) -> None:
+    """First every checkpoint's vectors; when they are there, each one's in each."""
+    requests = asked.requests("vectors")
+    found = {name: _vectors(requests[key("vectors", name)]) for name in asked.names}
+    if any(one is None for one in found.values()):
+        progress.follow_several(requests, draw=lambda views: _waiting(asked, requests, views, p))
+        return
+    vectors = {name: one for name, one in found.items() if one is not None}
+    try:
+        check_shapes({name: one.shape for name, one in vectors.items()})
+    except IvxError as error:
+        pieces.title(QUESTION, "A vector fits only a checkpoint of its own shape.")
+        pieces.refusal("These checkpoints take no vectors from each other", str(error), "Choose one family above.")
+        return
+    matched = session.from_url("length", "own", list(LENGTHS)) == "matched"
+    grafts: dict[str, BaseRequest] = {
+        key(donor, receiver): asked.subject.transplant(
+            receiver, vectors[donor].run_id, matched=matched, **session.loading(receiver)
+        )
+        for receiver in asked.names
+        for donor in asked.names
+    }
+    progress.follow_several(grafts, draw=lambda views: _draw(asked, vectors, grafts, views, p))
+
+
+def _vectors(request: BaseRequest) -> Vectors | None:
+    job = session.job(request, compute=False)
+    now = None if job is None else job.view()
+    return now.result if now is not None and now.state == "done" else None
+
+
+def _waiting(asked: Asked, requests: dict[str, BaseRequest], views: Views, p: Palette) -> None:
+    if all(now is not None and now.state == "done" for now in views.values()):
+        st.rerun()  # the last of them ended after `show` had looked
+    pieces.title(QUESTION, "The vectors of every checkpoint are taken first, one checkpoint after another.")
+    places = [place for row in stages.rows_of(len(asked.names)) for place in row]
+    for k, (name, place) in enumerate(zip(asked.names, places, strict=True)):
+        with place:
+            pieces.head(f"Into {stage(name)}", stages.status(views[key("vectors", name)], "its vectors are taken"))
+            _map([], [stage(donor) for donor in asked.names], 8, 1.0, None, p, name=name, first=k == 0)
+    stages.stop(views, requests)
+    stages.trouble(views, requests)
+
+
+def _draw(
+    asked: Asked, vectors: dict[str, Vectors], requests: dict[str, BaseRequest], views: Views, p: Palette
+) -> None:
+    donors = list(asked.names)
+    maps: dict[str, list[Cell]] = {}
+    results: list[Transplant] = []
+    for receiver in asked.names:
+        maps[receiver] = []
+        for column, donor in enumerate(donors):
+            result = stages.result(views, donor, receiver)
+            if result is not None:
+                results.append(result)
+                maps[receiver] += _cells(result, asked.metric, column)
+    every = [cell for cells in maps.values() for cell in cells]
+    scale = scale_of([cell.value for cell in every if cell.state != "zero"])
+    where = _chosen(maps, donors)
+    layers = next(iter(vectors.values())).layers
+    pieces.title(QUESTION, _lede(donors, maps, where))
+    places = [place for row in stages.rows_of(len(donors)) for place in row]
+    for k, (receiver, place) in enumerate(zip(donors, places, strict=True)):
+        with place:
+            live = [now for donor in donors if (now := views[key(donor, receiver)]) is not None and now.live]
+            what = f"{len(donors) - len(live)} of {len(donors)} donors done" if live else "layer × donor, first token"
+            pieces.head(f"Into {stage(receiver)}", what)
+            labels = [stage(donor) for donor in donors]
+            _map(maps[receiver], labels, layers, scale, where, p, name=receiver, first=k == 0, own=k, picked=donors)
+            pieces.reading("" if live else graft_reading(maps[receiver], labels, own=k))
+    pieces.legend(p, scale, METRICS[asked.metric].unit)
+    card, norms, choice = st.columns([1, 1, 1], gap="medium")
+    with card:
+        _card(donors, maps, where, p)
+    with norms:
+        pieces.head("How long are the vectors?", "mean norm by layer")
+        _norms(asked, vectors, where, p)
+        stages.line_legend(asked, p)
+    with choice:
+        pieces.head("Length of a transplanted vector", "whose norm it has")
+        session.hold("length", "own", list(LENGTHS))
+        st.segmented_control(
+            "Length",
+            list(LENGTHS),
+            key="length",
+            format_func=lambda name: LENGTHS[name],
+            required=True,
+            label_visibility="collapsed",
+        )
+        pieces.reading(
+            "A vector keeps its donor’s length, or takes that of the receiver’s own at the same layer: where the two "
+            "agree, direction alone decides."
+        )
+        stages.stop(views, requests)
+    stages.trouble(views, requests)
+    members = [Member(name, vectors=one) for name, one in vectors.items()]
+    grafts = {
+        (donor, receiver): result
+        for receiver in donors
+        for donor in donors
+        if (result := stages.result(views, donor, receiver)) is not None
+    }
+    stages.foot(asked, results, "transplants", members, views, grafts)
+    stages.to_url(asked)
+
+
+@st.cache_data(max_entries=200, show_spinner=False, hash_funcs=HASH)
+def _cells(result: Transplant, metric: str, column: int) -> list[Cell]:
+    return [Cell.of(result.component, c.layer, column, c.patch, c.effect, n=c.n) for c in result.cells(metric)]
+
+
+def _chosen(maps: dict[str, list[Cell]], donors: list[str]) -> tuple[int, int] | None:
+    """(layer, donor's number): the clicked one, the address bar's (`layer~donor`), or that of the strongest graft."""
+    layer, _, donor = session.from_url("graft", "").partition("~")
+    if layer.isdigit() and donor in donors:
+        return int(layer), donors.index(donor)
+    others = [cell for k, cells in enumerate(maps.values()) for cell in cells if cell.column != k]
+    best = max(others, key=lambda cell: (cell.state == "ok", abs(cell.value)), default=None)
+    return None if best is None else (best.layer, best.column)
+
+
+def _lede(donors: list[str], maps: dict[str, list[Cell]], where: tuple[int, int] | None) -> str:
+    what = (
+        "A column is a donor: its instruction vector is written at the first token of another checkpoint’s bare prompt."
+    )
+    if where is None:
+        return what
+    told = []
+    for receiver, cells in maps.items():
+        cell = next((c for c in cells if (c.layer, c.column) == where), None)
+        if cell is not None:
+            said = {"ok": "", "control": " (no better than its control)", "zero": " (not different from 0)"}[cell.state]
+            told.append(f"{escape(stage(receiver))} <b>{signed(cell.value)}</b>{said}")
+    return (
+        f"The vector of <b>{escape(stage(donors[where[1]]))}</b> at layer {where[0]}, written into {', '.join(told)}."
+    )
+
+
+def _map(
+    cells: list[Cell],
+    labels: list[str],
+    layers: int,
+    scale: float,
+    where: tuple[int, int] | None,
+    p: Palette,
+    *,
+    name: str,
+    first: bool,
+    own: int | None = None,
+    picked: list[str] | None = None,
+) -> None:
+    chart = heatmap(
+        [tile(cell, labels) for cell in cells],
+        labels,
+        layers=layers,
+        scale=scale,
+        palette=p,
+        selected=where,
+        bold=own,
+        row=ROW + 4 if layers <= 16 else 12,
+        row_labels=first,
+        mono=False,
+        alt_text=f"Vectors of {', '.join(labels)} in {name}, by layer",
+    )
+    if picked is None:
+        st.vega_lite_chart(chart, theme=None, width="stretch")
+        return
+    donors, key = picked, f"graft-{name}-{'-'.join(labels)}"
+
+    def clicked() -> None:
+        points = st.session_state[key]["selection"].get("cell") or []
+        if points:
+            st.session_state["graft"] = f"{int(points[0]['layer'])}~{donors[int(points[0]['column'])]}"
+
+    st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=clicked, selection_mode="cell")
+
+
+def _card(donors: list[str], maps: dict[str, list[Cell]], where: tuple[int, int] | None, p: Palette) -> None:
+    """The marked donor and layer in every receiver."""
+    if where is None:
+        pieces.head("One vector", "nothing is computed yet")
+        return
+    pieces.head(f"{stage(donors[where[1]])}’s vector, layer {where[0]}", "95% intervals")
+    rows = [
+        Row.of(f"into {stage(name)}", cell, p.muted if cell.state != "ok" else p.orange if cell.value > 0 else p.blue)
+        for name, cells in maps.items()
+        for cell in cells
+        if (cell.layer, cell.column) == where
+    ]
+    stages.table(rows)
+    pieces.note("Control: the donor’s vector of another task, for the same samples.")
+
+
+def _norms(asked: Asked, vectors: dict[str, Vectors], where: tuple[int, int] | None, p: Palette) -> None:
+    colours = asked.colours(p)
+    found = [
+        Line(stage(name), colours[name], tuple(Dot(i, v, v, v) for i, v in enumerate(one.norms().tolist())))
+        for name, one in vectors.items()
+    ]
+    longest = scale_of([dot.value for line in found for dot in line.dots])
+    layers = next(iter(vectors.values())).layers
+    chart = lines(
+        found,
+        layers=layers,
+        palette=p,
+        domain=(0.0, longest),
+        form="number",
+        row=ROW if layers <= 16 else 12,
+        marked=where[0] if where else None,
+        row_labels=True,
+        alt_text="Mean norm of the instruction vector, by layer and checkpoint",
+    )
+    st.vega_lite_chart(chart, theme=None, width="stretch")

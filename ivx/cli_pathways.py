@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def add(commands: Any) -> None:
     """Add the command to the parser of `ivx.cli.main`."""
-    from ivx.cli.main import loading
+    from ivx.cli.output import loading
 
     asked = commands.add_parser("pathways", help="by which tokens, layers and heads an answer comes about")
     asked.add_argument("--checkpoint", required=True, help="built-in name, hub id or directory")
@@ -41,7 +41,7 @@ def add(commands: Any) -> None:
 
 def _pathways(asked: argparse.Namespace) -> None:
     from ivx.analyses.pathways.request import PathwaysRequest
-    from ivx.cli.main import answered, report
+    from ivx.cli.output import answered, report
 
     def summary(found: Pathways) -> dict[str, Any]:
         told = found.summary()

@@ -49,14 +49,14 @@ def add(commands: Any, loading: Callable[[argparse.ArgumentParser], None]) -> No
 
 def _separability(asked: argparse.Namespace) -> None:
     from ivx.analyses.separability.request import SeparabilityRequest
-    from ivx.cli.main import report
+    from ivx.cli.output import report
 
     report(SeparabilityRequest, asked, summary=lambda found: found.summary(), words=_text)
 
 
 def _erasure(asked: argparse.Namespace) -> None:
-    from ivx.analyses.separability.request import ErasureRequest
-    from ivx.cli.main import report
+    from ivx.analyses.erasure.request import ErasureRequest
+    from ivx.cli.output import report
 
     report(ErasureRequest, asked, summary=lambda found: found.summary(asked.metric), words=_erased_text)
 

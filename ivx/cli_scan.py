@@ -9,7 +9,7 @@ from typing import Any
 
 def add(commands: Any) -> None:
     """Add the command to the parser of `ivx.cli.main`."""
-    from ivx.cli.main import loading
+    from ivx.cli.output import loading
 
     scan = commands.add_parser("scan", help="effect by the instruction's token that the vector is taken from")
     scan.add_argument("--checkpoint", required=True, help="built-in name, hub id or directory")
@@ -34,7 +34,8 @@ def add(commands: Any) -> None:
 
 
 def _scan(asked: argparse.Namespace) -> None:
-    from ivx.analyses.game.request import ScanRequest
-    from ivx.cli.main import report, summarise, text
+    from ivx.analyses.effects.request import ScanRequest
+    from ivx.cli.main import summarise, text
+    from ivx.cli.output import report
 
     report(ScanRequest, asked, summary=lambda found: summarise(found, asked.metric), words=text)

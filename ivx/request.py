@@ -8,12 +8,17 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import KW_ONLY, asdict, dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ivx.engine.address import SITES
 from ivx.errors import IvxError
 from ivx.tasks import catalogue
+
+if TYPE_CHECKING:
+    from ivx.models.model import Model
+    from ivx.store.store import Store
 
 ENGINE = "plan-1"
 """Name and version of the way rows are computed; part of every run id."""
@@ -113,3 +118,18 @@ def check_sites(sites: tuple[str, ...]) -> None:
     unknown = [site for site in sites if site not in SITES]
     if unknown or not sites:
         raise IvxError(f"there is no site {', '.join(unknown) or 'named'}; the sites are {', '.join(SITES)}")
+
+
+@dataclass(frozen=True)
+class LiveRequest(ABC):
+    """What is asked of a model outside a run; equal requests are answered once while they are remembered."""
+
+    checkpoint: str
+    _: KW_ONLY
+    dtype: str = "auto"
+    device: str = "auto"
+    adapter: str | None = None
+
+    @abstractmethod
+    def answered(self, model: Model, store: Store, *, beat: Callable[[], None]) -> Any:
+        """The answer; `beat` is called now and then, and what it raises ends the work."""

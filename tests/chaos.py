@@ -184,7 +184,7 @@ def sweeps(rounds: int, root: Path, chance: random.Random) -> Counter[str]:
 def sweep(root: Path, seed: int, at_work: Event) -> None:
     """Be the child: compute what the store lacks of one request."""
     import ivx
-    from ivx.analyses.game.request import EffectsRequest
+    from ivx.analyses.effects.request import EffectsRequest
     from ivx.jobs.compute import computed
 
     model = ivx.load("tiny-sft")

@@ -26,11 +26,12 @@ import pytest
 
 import ivx
 from ivx.analyses import registry
-from ivx.analyses.effects.result import ROWS, Effects
-from ivx.archive import members, pack
+from ivx.analyses.effects.result import Effects
+from ivx.archive import members, pack, unpack
 from ivx.cli.main import main
 from ivx.errors import IvxError
 from ivx.formats import parquet, sheet
+from ivx.patching.table import ROWS
 from ivx.store.store import Store
 
 Parts = dict[str, Any]
@@ -66,7 +67,7 @@ def zipped(parts: dict[str, bytes]) -> io.BytesIO:
 
 def refused(source: io.BytesIO | Path, told: str) -> None:
     with pytest.raises(IvxError, match=told) as caught:
-        pack.unpack(source)
+        unpack.unpack(source)
     assert "\n" not in str(caught.value)
 
 
@@ -74,7 +75,7 @@ def refused(source: io.BytesIO | Path, told: str) -> None:
 
 
 def test_a_result_comes_back_the_same(found: Effects, packed: bytes) -> None:
-    run = pack.unpack(io.BytesIO(packed))
+    run = unpack.unpack(io.BytesIO(packed))
     again = run.result
     assert again.table.equals(found.table) and again.request == found.request
     assert (again.samples, again.maps, again.layers) == (found.samples, found.maps, found.layers)
@@ -95,7 +96,7 @@ def test_a_noised_result_and_a_users_own_task_come_back(tmp_path: Path) -> None:
     own.write_text("query,answer,contrast,instruction\npig,brown,no,name it .\ncrow,black,yes,\n")
     for task, more in (("animal/colour", {"direction": "noise", "sites": ("attn_out",)}), (str(own), {})):
         found = ivx.effects("tiny-sft", task, samples=2, position="first", **more)
-        again = pack.opened(io.BytesIO(pack.of_result(found)))
+        again = unpack.opened(io.BytesIO(pack.of_result(found)))
         assert (again.request, again.samples, again.maps) == (found.request, found.samples, found.maps)
         assert again.table.equals(found.table)
 
@@ -184,7 +185,7 @@ def test_through_the_store_by_the_command_line(
 
     assert main(["export", ids[0], "--out", str(out)]) == 0
     assert content(out.read_bytes())["resid_post.svg"] == before["resid_post.svg"]
-    again = pack.unpack(out)
+    again = unpack.unpack(out)
     assert (again.receipt["run"], again.receipt["origin"]) == (ids[0], found.run_id)
     capsys.readouterr()
     assert main(["runs", "--json"]) == 0
@@ -252,7 +253,7 @@ def test_links_devices_and_other_packings(packed: bytes) -> None:
 def test_a_link_in_a_folder(packed: bytes, tmp_path: Path) -> None:
     with zipfile.ZipFile(io.BytesIO(packed)) as file:
         file.extractall(tmp_path)
-    assert pack.opened(tmp_path).layers == 8
+    assert unpack.opened(tmp_path).layers == 8
     (tmp_path / "elsewhere").write_bytes((tmp_path / "context.json").read_bytes())
     (tmp_path / "context.json").unlink()
     (tmp_path / "context.json").symlink_to(tmp_path / "elsewhere")

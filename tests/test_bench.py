@@ -9,13 +9,13 @@ from scipy import stats
 
 import ivx
 from ivx.analyses.bench.compute import SHOWN, bench, bench_texts
+from ivx.analyses.bench.request import BenchRequest, BenchTextRequest
 from ivx.analyses.bench.result import CONTROL, FREE, NONE, QUERIES, RANDOM, STRENGTHS, VECTOR, Point
-from ivx.analyses.texts.request import BenchRequest, BenchTextRequest
 from ivx.errors import AddressError, IvxError
 from ivx.stats.intervals import share_interval
 from ivx.store.store import Store
 from ivx.tasks import catalogue
-from ivx.ui.kit.readings import bench_reading
+from ivx.ui.bench.readings import bench_reading
 from tests import oracle
 
 TASK, LAYER = "animal/colour", 3

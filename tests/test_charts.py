@@ -8,8 +8,9 @@ import vl_convert
 from ivx.analyses.lens.result import LensCell
 from ivx.charts import frame
 from ivx.charts.bench import strength_curve
-from ivx.charts.heatmap import Tile, heatmap, scale_of, signed
+from ivx.charts.heatmap import Tile, heatmap
 from ivx.charts.lens import lens_grid
+from ivx.charts.numbers import scale_of, signed
 from ivx.charts.palette import DARK, LIGHT, Palette
 from ivx.charts.scatter import Point, scatter
 from ivx.charts.strip import Bar, strip

@@ -19,10 +19,12 @@ from transformers import AutoTokenizer
 import ivx
 from ivx.analyses import defaults
 from ivx.analyses.compare.differences import effect_differences, interaction_differences, told
-from ivx.analyses.compare.request import Compared, TransplantRequest, VectorsRequest
+from ivx.analyses.compare.request import Compared
+from ivx.analyses.transplant.request import TransplantRequest
 from ivx.analyses.transplant.result import ROWS, Transplant
 from ivx.analyses.vectors.compute import again
 from ivx.analyses.vectors.compute import vectors as taken
+from ivx.analyses.vectors.request import VectorsRequest
 from ivx.analyses.vectors.result import TABLE as ROWS_OF_VECTORS
 from ivx.analyses.vectors.result import Vectors
 from ivx.charts.lines import LINES, Dot, Line, colours_of, lines

@@ -13,8 +13,8 @@ from transformers import AutoTokenizer
 
 import ivx
 from ivx.analyses import registry
+from ivx.analyses.effects.request import EffectsRequest, ScanRequest
 from ivx.analyses.effects.result import Effects
-from ivx.analyses.game.request import EffectsRequest, ScanRequest
 from ivx.engine.address import Patch
 from ivx.errors import Cancelled, IvxError
 from ivx.jobs.compute import computed

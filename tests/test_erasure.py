@@ -15,8 +15,8 @@ from transformers import AutoTokenizer
 
 import ivx
 from ivx.analyses.erasure.compute import fold_of, leace, random_eraser
+from ivx.analyses.erasure.request import ErasureRequest
 from ivx.analyses.erasure.result import ROWS, Erasure
-from ivx.analyses.separability.request import ErasureRequest
 from ivx.cli.main import main
 from ivx.engine.hooks.capture import capture
 from ivx.engine.hooks.given import patched

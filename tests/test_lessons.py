@@ -13,10 +13,9 @@ from playwright.sync_api import Browser, expect
 
 from ivx.analyses.effects.result import Effects
 from ivx.analyses.interactions.result import Interactions
-from ivx.analysis.detail import rows_of
 from ivx.jobs.worker import Worker
 from ivx.patching.roles import role_of, variant
-from ivx.patching.table import numbers
+from ivx.patching.table import numbers, rows_of
 from ivx.store.store import Store
 from ivx.ui.lessons import answers as truths
 from ivx.ui.lessons.guesses import EXACT, NEAR, NOWHERE, Ask, Truth, beside, ordered, pair_key

@@ -26,7 +26,8 @@ from ivx.analyses.pathways.parts import SCHEMA, is_nothing
 from ivx.analyses.pathways.request import PathwaysRequest
 from ivx.analyses.pathways.slots import Alignment, Slot, keys_of
 from ivx.analyses.registry import checked
-from ivx.archive.pack import keep, of_result, unpack
+from ivx.archive.pack import of_result
+from ivx.archive.unpack import keep, unpack
 from ivx.cli.main import _parser, main
 from ivx.engine.linear.paths import strongest
 from ivx.engine.linear.surrogate import Surrogate

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from ivx.archive.pack import opened as opened_archive
+from ivx.archive.unpack import opened as opened_archive
 
 pytestmark = pytest.mark.browser
 PATIENCE = 120_000

@@ -15,7 +15,7 @@ import vl_convert
 import ivx
 from ivx.analyses.erasure.result import Erasure
 from ivx.analyses.separability.result import Separability
-from ivx.archive import pack
+from ivx.archive import pack, unpack
 from ivx.errors import IvxError
 from ivx.formats import parquet
 from ivx.jobs.compute import result_of
@@ -59,19 +59,19 @@ def changed(table: pa.Table, name: str, value: Any, *, measure: str | None = Non
 
 
 def test_what_was_read_comes_back_the_same_and_is_kept(read: Separability, tmp_path: Path) -> None:
-    run = pack.unpack(io.BytesIO(pack.of_result(read)))
+    run = unpack.unpack(io.BytesIO(pack.of_result(read)))
     again, store = run.result, Store(tmp_path)
     assert isinstance(again, Separability) and again.receipt["imported"] and again.table.equals(read.table)
     assert again.cells("resid_post") == read.cells("resid_post") and again.wordings == read.wordings
     assert again.figures() == read.figures() and "undefined" not in vl_convert.vegalite_to_svg(read.chart().to_json())
-    kept = store.find(pack.keep(run, store))
+    kept = store.find(unpack.keep(run, store))
     assert kept is not None and result_of(kept).projection(3, "resid_post", "lda") == read.projection(
         3, "resid_post", "lda"
     )
 
 
 def test_what_was_erased_comes_back_the_same(erased: Erasure) -> None:
-    again = pack.opened(io.BytesIO(pack.of_result(erased)))
+    again = unpack.opened(io.BytesIO(pack.of_result(erased)))
     assert isinstance(again, Erasure) and again.cells() == erased.cells() and again.figures() == erased.figures()
     assert "undefined" not in vl_convert.vegalite_to_svg(erased.chart().to_json())
 
@@ -99,23 +99,23 @@ def test_what_was_erased_comes_back_the_same(erased: Erasure) -> None:
 def test_what_no_probe_returned_is_refused(read: Separability, column: str, value: Any, measure: str | None) -> None:
     assert len(read.wordings) == 24
     with pytest.raises(IvxError, match="expected is"):
-        pack.unpack(zipped(read, table=changed(read.table, column, value, measure=measure)))
+        unpack.unpack(zipped(read, table=changed(read.table, column, value, measure=measure)))
 
 
 def test_a_place_twice_or_missing_and_a_receipt_of_another_kind(read: Separability) -> None:
     whole = read.table
     for table in (pa.concat_tables([whole, whole.slice(0, 1)]), whole.slice(1)):
         with pytest.raises(IvxError, match="expected is"):
-            pack.unpack(zipped(read, table=table))
+            unpack.unpack(zipped(read, table=table))
     for told in ({"chance": 2}, {"chance": None}, {"samples": 3}, {"checks": "fine"}):
         with pytest.raises(IvxError, match="receipt"):
-            pack.unpack(zipped(read, receipt=told))
+            unpack.unpack(zipped(read, receipt=told))
 
 
 def test_a_plane_of_absurd_length_is_refused_unread(read: Separability) -> None:
     table = changed(read.table, "x", [0.0] * 20_001, measure="pca")
     with pytest.raises(IvxError, match=r"20,001 values, more than 20000"):
-        pack.unpack(zipped(read, table=table))
+        unpack.unpack(zipped(read, table=table))
 
 
 @pytest.mark.parametrize(
@@ -132,4 +132,4 @@ def test_a_plane_of_absurd_length_is_refused_unread(read: Separability) -> None:
 )
 def test_what_no_erasure_returned_is_refused(erased: Erasure, column: str, value: Any) -> None:
     with pytest.raises(IvxError, match=column):
-        pack.unpack(zipped(erased, table=changed(erased.table, column, value)))
+        unpack.unpack(zipped(erased, table=changed(erased.table, column, value)))

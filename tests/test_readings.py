@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from ivx.analyses.effects.result import Cell
-from ivx.analysis.maps import Column
 from ivx.charts.pairs import STRICT, Pair
+from ivx.patching.cells import Cell
+from ivx.patching.positions import Column
 from ivx.stats.verdict import Against, Verdict
-from ivx.ui.kit.readings import pair_reading, reading, split_reading, unbeaten
+from ivx.ui.interactions.card import pair_reading, split_reading
+from ivx.ui.kit.readings import reading, unbeaten
 
 COLUMNS = (Column("animal", 0), Column("<b>", 1))
 

@@ -7,10 +7,14 @@ from dataclasses import fields, replace
 import pytest
 
 import ivx
-from ivx.analyses.compare.request import TransplantRequest, VectorsRequest
-from ivx.analyses.game.request import EffectsRequest, GameRequest, InteractionsRequest, ScanRequest
+from ivx.analyses.effects.request import EffectsRequest, ScanRequest
+from ivx.analyses.erasure.request import ErasureRequest
+from ivx.analyses.game.request import GameRequest
+from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.analyses.pathways.request import PathwaysRequest
-from ivx.analyses.separability.request import ErasureRequest, SeparabilityRequest
+from ivx.analyses.separability.request import SeparabilityRequest
+from ivx.analyses.transplant.request import TransplantRequest
+from ivx.analyses.vectors.request import VectorsRequest
 from ivx.errors import IvxError
 from ivx.request import BaseRequest
 

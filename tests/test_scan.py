@@ -14,9 +14,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import ivx
+from ivx.analyses.effects.request import ScanRequest
 from ivx.analyses.effects.result import Effects
-from ivx.analyses.game.request import ScanRequest
-from ivx.archive import pack
+from ivx.archive import pack, unpack
 from ivx.cli.main import main
 from ivx.engine.address import Patch
 from ivx.engine.hooks.sites import read
@@ -144,7 +144,7 @@ def test_the_full_stop_can_be_read_and_does_nothing() -> None:
 def test_a_scan_comes_back_from_an_archive(tmp_path: Path) -> None:
     found = ivx.scan("tiny-sft", "animal/colour", samples=3)
     (tmp_path / "scan.zip").write_bytes(pack.of_result(found))
-    again = pack.opened(tmp_path / "scan.zip")
+    again = unpack.opened(tmp_path / "scan.zip")
     assert again.request == found.request and again.maps == found.maps
     assert again.cells("resid_post") == found.cells("resid_post")
     assert found.chart("contrast").to_dict()["hconcat"]

@@ -13,7 +13,7 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
 from streamlit.testing.v1 import AppTest
 
 from ivx.analyses.separability.result import Estimate, ProbeCell
-from ivx.ui.kit.readings import read_and_act
+from ivx.ui.separability.card import read_and_act
 from ivx.ui.separability.subject import COLOURS, Subject, beside_at_first, others, stages
 from tests.test_browser import CARD, PATIENCE, opened
 from tests.test_jobs import separability

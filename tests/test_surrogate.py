@@ -12,9 +12,10 @@ from torch import nn
 import ivx
 from ivx.engine.hooks.sites import Writes
 from ivx.engine.linear.ablate import with_edges, with_heads
-from ivx.engine.linear.fidelity import TOLERANCE, Fidelity, own_logits, prove, reconstructed
-from ivx.engine.linear.paths import Move, by_heads, count_paths, strongest
+from ivx.engine.linear.fidelity import TOLERANCE, own_logits, prove, reconstructed
+from ivx.engine.linear.paths import count_paths, strongest
 from ivx.engine.linear.published import published
+from ivx.engine.linear.records import Fidelity, Move, by_heads
 from ivx.engine.linear.surrogate import Surrogate
 from ivx.errors import IvxError, UnsupportedArchitecture
 from tests.random_models import random_model

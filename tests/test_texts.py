@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 import ivx
-from ivx.analyses.game.request import EffectsRequest, GameRequest, InteractionsRequest
+from ivx.analyses.effects.request import EffectsRequest
+from ivx.analyses.game.request import GameRequest
+from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.analyses.texts.compute import texts
 from ivx.analyses.texts.request import TextRequest
 from ivx.errors import IvxError

@@ -14,17 +14,17 @@ import pytest
 
 import ivx
 from ivx import request as requests
+from ivx.analyses.effects.request import EffectsRequest
 from ivx.analyses.effects.result import Effects
-from ivx.analyses.game.request import EffectsRequest, InteractionsRequest
+from ivx.analyses.interactions.request import InteractionsRequest
+from ivx.engine.schema import KEY
 from ivx.errors import Cancelled
 from ivx.jobs import worker as workers
 from ivx.jobs.compute import Busy, computed, stored
 from ivx.jobs.job import Job
 from ivx.jobs.queue import HALF_LIFE, QUANTUM, Queue
-from ivx.jobs.worker import Worker
+from ivx.jobs.worker import Wake, Worker
 from ivx.models.load import load
-from ivx.runs.live import Wake
-from ivx.store.run import KEY
 from ivx.store.store import Store
 from ivx.tasks import catalogue
 

@@ -6,13 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ivx.analyses.game.request import CONTROLS, EffectsRequest, InteractionsRequest
+from ivx.analyses.effects.request import EffectsRequest
+from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.analyses.separability.request import SeparabilityRequest
 from ivx.engine.address import ABLATIONS
 from ivx.errors import IvxError
 from ivx.models.registry import embedded
 from ivx.request import BaseRequest
 from ivx.tasks import catalogue
+from ivx.vocabulary import CONTROLS
 
 SITE = "resid_post"
 COMPONENTS = (SITE, "attn_out", "mlp_out")

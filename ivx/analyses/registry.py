@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pyarrow as pa
 
-from ivx.analyses.compare.request import TransplantRequest, VectorsRequest
-from ivx.analyses.effects import result
-from ivx.analyses.game.request import EffectsRequest, GameRequest, InteractionsRequest, ScanRequest
+from ivx.analyses.effects.request import EffectsRequest, ScanRequest
+from ivx.analyses.erasure.request import ErasureRequest
+from ivx.analyses.game.request import GameRequest
+from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.analyses.pathways.request import PathwaysRequest
-from ivx.analyses.separability.request import ErasureRequest, SeparabilityRequest
-from ivx.analysis.typed import typed
+from ivx.analyses.separability.request import SeparabilityRequest
+from ivx.analyses.transplant.request import TransplantRequest
+from ivx.analyses.vectors.request import VectorsRequest
 from ivx.errors import IvxError
-from ivx.formats.checks import keys, refuse, text, whole
+from ivx.formats.checks import keys, refuse, text, typed, whole
+from ivx.patching.table import ROWS
 
 if TYPE_CHECKING:
     from ivx.analyses.effects.result import Effects
@@ -99,7 +102,7 @@ def request_of(asked: dict[str, Any]) -> Asked:
 def rows_of(asked: dict[str, Any]) -> tuple[pa.Schema, int]:
     """The columns of a kind's rows, and the most values in a cell of a list column; a sweep's of an unknown kind."""
     form = _form(asked["kind"]) if asked.get("kind") in list(KINDS) else None
-    return getattr(form, "ROWS", result.ROWS), getattr(form, "LONGEST", LONGEST)
+    return getattr(form, "ROWS", ROWS), getattr(form, "LONGEST", LONGEST)
 
 
 def checked(found: Result) -> Result:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ivx.analyses.effects.request import EffectsRequest, ScanRequest
 from ivx.analyses.effects.result import Effects
-from ivx.analyses.game.request import EffectsRequest, GameRequest, InteractionsRequest, ScanRequest
+from ivx.analyses.game.request import GameRequest
 from ivx.analyses.game.result import Game
+from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.analyses.interactions.result import Interactions
 from ivx.patching.roles import is_real
 from ivx.stats.intervals import ALPHA

@@ -9,54 +9,25 @@ is checked, and its run never takes the place of one that was computed here (`Un
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
-import re
 import zipfile
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from ivx.archive import members
 from ivx.archive.notebook import notebook
+from ivx.archive.unpack import _saved
 from ivx.errors import IvxError
 from ivx.formats import parquet, pictures, sheet
-from ivx.jobs.compute import result_of
 
 if TYPE_CHECKING:
     from ivx.analyses.registry import Result
-    from ivx.store.run import Run
-    from ivx.store.store import Store
 
 STAMP = (1980, 1, 1, 0, 0, 0)
 """Time of every member: equal runs make equal archives."""
-MAX_NAME = 1_000
-"""Characters of a checkpoint's name or place."""
-MAX_DEPTH = 8
-"""Of lists and objects in one another."""
-
-
-@dataclass(frozen=True)
-class Unpacked:
-    """A run from an archive, checked; its numbers are as good as its maker's word.
-
-    In its receipt `imported` is True, `origin` the id it had where it was computed, and `run` one made of its content:
-    under no request's id can it be found, stored or cached.
-    """
-
-    asked: dict[str, Any]
-    receipt: dict[str, Any]
-    context: dict[str, Any]
-    table: pa.Table
-
-    @property
-    def result(self) -> Result:
-        """The result, ready to be read and drawn."""
-        return _saved().restored(self.asked, self.context, self.table, self.receipt)
 
 
 def pack(
@@ -101,33 +72,6 @@ def pack(
     return sink.getvalue()
 
 
-def unpack(source: Path | str | BinaryIO) -> Unpacked:
-    """The run in an archive, or in a folder into which one was unpacked; whatever does not fit raises `IvxError`."""
-    found = members.members(source)
-    asked, receipt, context = (_json(found[name], name) for name in ("asked.json", "receipt.json", "context.json"))
-    schema, longest = _saved().rows_of(asked)
-    table = parquet.read(found["rows.parquet"], schema, longest=longest)
-    _check_same(asked, receipt, table)
-    origin = receipt.get("origin", receipt["run"])
-    marks = {"run": _address(asked, context, origin, table), "origin": origin, "imported": True}
-    run = Unpacked(asked, receipt | marks, context, table.replace_schema_metadata(None))
-    request = _saved().checked(run.result).request
-    if request.run_id(asked["checkpoint"]["fingerprint"], receipt["task"], engine=receipt["engine"]) != origin:
-        _refuse("the run id is not the hash of what was asked")
-    return run
-
-
-def _address(asked: dict[str, Any], context: dict[str, Any], origin: str, table: pa.Table) -> str:
-    """12 hexadecimal digits of an imported run's content."""
-    content = hashlib.sha256(b"imported")
-    for part in (asked, context, origin):
-        content.update(json.dumps(part, sort_keys=True).encode())
-    with pa.ipc.new_stream(sink := pa.BufferOutputStream(), table.schema.remove_metadata()) as writer:
-        writer.write_table(table.combine_chunks().replace_schema_metadata(None))
-    content.update(sink.getvalue())
-    return content.hexdigest()[:12]
-
-
 def of_result(found: Result, *, metric: str = "contrast") -> bytes:
     """The archive of a result, its maps drawn under one metric."""
     from ivx.archive.caption import caption
@@ -151,89 +95,3 @@ def of_result(found: Result, *, metric: str = "contrast") -> bytes:
 def chart_of(found: Result, *, metric: str) -> dict[str, str]:
     """What a result's `figures` and `chart` are called with: a metric, where it is read by one."""
     return {} if found.request.kind in ("separability", "pathways") else {"metric": metric}
-
-
-def stored(run: Run) -> Result:
-    """The result of a complete run of the store; raises `IvxError` where a part of it is missing."""
-    found = result_of(run)
-    if found is None:
-        raise IvxError(f"run {run.id} is not complete: ask for it again, and it goes on where it stopped")
-    return found
-
-
-def keep(run: Unpacked, store: Store) -> str:
-    """Put an unpacked run into the store; returns the id it has there, the same each time."""
-    place = store.begin(run.receipt["run"], asked={**run.asked, "imported": True})
-    with place.lock() as mine:
-        if not mine:
-            raise IvxError(f"run {place.id} is being imported by another process: wait for it")
-        if place.receipt is None:
-            place.append(run.table)
-            place.keep("context", run.context)
-            place.complete(run.receipt)
-    return place.id
-
-
-def opened(source: Path | str | BinaryIO) -> Result:
-    """The result in an archive, or in a folder into which one was unpacked."""
-    return unpack(source).result
-
-
-def _saved() -> Any:
-    # What a run's context means is the analysis's to say; imported late, since it brings the engine with it.
-    from ivx.analyses import registry
-
-    return registry
-
-
-def _json(data: bytes, name: str) -> dict[str, Any]:
-    def constant(text: str) -> NoReturn:
-        raise ValueError(f"{text} is no number of JSON")
-
-    try:
-        found = json.loads(data.decode("utf-8"), parse_constant=constant)
-        level, depth = [found], 0
-        while level := [v for part in level if isinstance(part, (dict, list)) for v in _values(part)]:
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise ValueError(f"nested deeper than {MAX_DEPTH}")
-    except (ValueError, RecursionError) as error:
-        raise IvxError(
-            f"the archive's {name} is not JSON as expected ({str(error)[:100]}): export the run again"
-        ) from error
-    if not isinstance(found, dict):
-        _refuse(f"{name} is not an object")
-    return found
-
-
-def _values(part: dict[str, Any] | list[Any]) -> Iterable[Any]:
-    return part.values() if isinstance(part, dict) else part
-
-
-def _check_same(asked: dict[str, Any], receipt: dict[str, Any], table: pa.Table) -> None:
-    """The documents speak of one run, and are what they are to be as far as the analysis does not know them."""
-    if set(asked) != {"kind", "request", "checkpoint"}:
-        _refuse("asked.json has other parts than kind, request and checkpoint")
-    for name in ("request", "checkpoint"):
-        if receipt.get(name) != asked[name]:
-            _refuse(f"receipt.json and asked.json name different {name}s")
-    checkpoint = asked["checkpoint"]
-    names = {"name", "fingerprint", "source"}
-    if not isinstance(checkpoint, dict) or set(checkpoint) != names or not all(map(_is_text, checkpoint.values())):
-        _refuse("the checkpoint is not told by name, fingerprint and source")
-    for name in ("run", "origin"):
-        told = receipt.get(name, receipt.get("run"))
-        if not isinstance(told, str) or not re.fullmatch(r"[0-9a-f]{12}", told):
-            _refuse(f"receipt.json has no {name} of 12 hexadecimal digits")
-    if (table.schema.metadata or {}).get(parquet.RECEIPT_KEY, b"") != json.dumps(receipt).encode():
-        _refuse("rows.parquet carries another receipt than receipt.json")
-    if receipt.get("rows") != table.num_rows:
-        _refuse(f"receipt.json tells of {str(receipt.get('rows'))[:40]} rows, rows.parquet has {table.num_rows:,}")
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= MAX_NAME and value.isprintable()
-
-
-def _refuse(what: str) -> NoReturn:
-    raise IvxError(f"the archive does not fit together: {what}; export the run again")

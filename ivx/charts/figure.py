@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 
 from ivx.charts.frame import CROWDED
-from ivx.charts.heatmap import Tile, heatmap, scale_of, signed
+from ivx.charts.heatmap import Tile, heatmap
+from ivx.charts.numbers import scale_of, signed
 from ivx.charts.palette import LIGHT
 
 if TYPE_CHECKING:
-    from ivx.analyses.effects.result import Cell
-    from ivx.analysis.maps import Column
+    from ivx.patching.cells import Cell
+    from ivx.patching.positions import Column
     from ivx.stats.metrics import Metric
 
 COLUMN = 70

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import altair as alt
 
 from ivx.charts.frame import framed, spec_of, with_axes
-from ivx.charts.heatmap import signed
+from ivx.charts.numbers import signed
 from ivx.charts.palette import LIGHT, Palette
 
 PLACES, SELECTED = "places", "selected"

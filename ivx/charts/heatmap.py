@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +10,7 @@ from typing import Any
 import altair as alt
 
 from ivx.charts.frame import CROWDED, framed, layer_axis, listed, spec_of
+from ivx.charts.numbers import signed
 from ivx.charts.palette import Palette
 
 HATCH = "M-.9,.5 L-.1,-.9 M-.3,.8 L.5,-.6 M.3,1.1 L1.1,-.3"
@@ -45,24 +45,6 @@ class Tile:
     state: str
     told: str = ""
     glyph: str = ""
-
-
-def scale_of(values: Sequence[float]) -> float:
-    """Upper end of a scale symmetric about 0: the largest size, rounded up to one or two digits."""
-    largest = max((abs(v) for v in values), default=0.0)
-    if largest == 0:
-        return 1.0
-    step = 10.0 ** math.floor(math.log10(largest))
-    step = step if largest / step > 2 else step / 2
-    return round(math.ceil(largest / step - 1e-9) * step, 10)
-
-
-def signed(value: float, digits: int = 1) -> str:
-    """A number with its sign, a real minus, and no signed zero."""
-    text = f"{abs(value):.{digits}f}"
-    if float(text) == 0:
-        return text
-    return ("−" if value < 0 else "+") + text
 
 
 def heatmap(

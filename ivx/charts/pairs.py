@@ -8,7 +8,8 @@ from typing import Any
 
 from ivx.charts.figure import printed
 from ivx.charts.frame import CROWDED
-from ivx.charts.heatmap import Tile, heatmap, scale_of
+from ivx.charts.heatmap import Tile, heatmap
+from ivx.charts.numbers import scale_of
 from ivx.charts.palette import LIGHT, Palette
 
 STRICT, HARMFUL, DEGENERATE = "◆", "▽", "—"

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import altair as alt
 
 from ivx.charts.frame import framed, layer_axis, spec_of
-from ivx.charts.heatmap import scale_of, signed
+from ivx.charts.numbers import scale_of, signed
 from ivx.charts.palette import Palette
 
 BARS, MARKED = "bars", "marked"

@@ -39,7 +39,7 @@ def add(commands: Any) -> None:
 
 
 def _compare(asked: argparse.Namespace) -> None:
-    from ivx.cli.main import check_out, write
+    from ivx.cli.output import check_out, write
     from ivx.jobs.compare import compare
     from ivx.stats.metrics import find
 

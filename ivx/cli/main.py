@@ -6,28 +6,22 @@ A user's mistake is one line on standard error and exit status 2.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ivx
 from ivx import cli_app, cli_pathways, cli_probes, cli_scan
 from ivx.cli import compare, runs
+from ivx.cli.output import loading, plain, report
+from ivx.cli.tasks import show_checkpoints, show_doctor, show_tasks
 from ivx.errors import IvxError
 
 if TYPE_CHECKING:
-    from ivx.analyses.compare.result import Comparison
     from ivx.analyses.effects.result import Effects
     from ivx.analyses.interactions.result import Interactions
-    from ivx.analyses.pathways.result import Pathways
-    from ivx.request import BaseRequest
-
-LISTS = {"sites", "tasks", "components", "projections", "controls"}
-"""Options that hold several names."""
-WRITERS = (".parquet", ".csv", ".json")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -40,11 +34,6 @@ def main(argv: Sequence[str]) -> int:
         return 2
     except BrokenPipeError:
         return 1
-
-
-def plain(text: str) -> str:
-    """Text on one line, without what a terminal would obey: it may come from a file that anybody made."""
-    return "".join(c if c.isprintable() else "�" for c in " ".join(text.split()))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -100,17 +89,17 @@ def _parser() -> argparse.ArgumentParser:
     tasks.add_argument("--against")
     tasks.add_argument("--samples", type=int, default=2)
     tasks.add_argument("--target-format", default="prompt")
-    tasks.set_defaults(run=_tasks)
+    tasks.set_defaults(run=show_tasks)
 
     doctor = commands.add_parser("doctor", help="prove the facts that patches rely on, on one checkpoint")
     doctor.add_argument("checkpoint")
     loading(doctor)
     doctor.add_argument("--json", action="store_true")
-    doctor.set_defaults(run=_doctor)
+    doctor.set_defaults(run=show_doctor)
 
     checkpoints = commands.add_parser("checkpoints", help="the checkpoints known by name")
     checkpoints.add_argument("--json", action="store_true")
-    checkpoints.set_defaults(run=_checkpoints)
+    checkpoints.set_defaults(run=show_checkpoints)
     cli_scan.add(commands)
     cli_probes.add(commands, loading)
     cli_pathways.add(commands)
@@ -120,21 +109,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def loading(parser: argparse.ArgumentParser, *, dtype: str = "auto") -> None:
-    """Add the options that say how a checkpoint is loaded."""
-    parser.add_argument("--dtype", default=dtype, help="auto, float32, float64, bfloat16 or float16")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--adapter", help="directory of a LoRA adapter to merge")
-
-
 def _effects(asked: argparse.Namespace) -> None:
-    from ivx.analyses.game.request import EffectsRequest
+    from ivx.analyses.effects.request import EffectsRequest
 
     report(EffectsRequest, asked, summary=lambda found: summarise(found, asked.metric), words=text)
 
 
 def _interactions(asked: argparse.Namespace) -> None:
-    from ivx.analyses.game.request import InteractionsRequest
+    from ivx.analyses.interactions.request import InteractionsRequest
     from ivx.analyses.interactions.text import text_of
     from ivx.stats.published import LABEL
 
@@ -145,55 +127,6 @@ def _interactions(asked: argparse.Namespace) -> None:
         return told
 
     report(InteractionsRequest, asked, summary=summary, words=text_of)
-
-
-def report(
-    kind: type[BaseRequest],
-    asked: argparse.Namespace,
-    *,
-    summary: Callable[[Any], dict[str, Any]],
-    words: Callable[[dict[str, Any]], str],
-) -> None:
-    """Answer a command: its rows into the file that was named, its summary printed in words or as JSON."""
-    from ivx.stats.metrics import find
-
-    if hasattr(asked, "metric"):
-        find(asked.metric)
-    check_out(asked.out)
-    found = answered(kind, asked)
-    if asked.out is not None:
-        write(found, asked.out)
-    told = summary(found)
-    print(json.dumps(told, indent=1) if asked.json else words(told))
-
-
-def answered(kind: type[BaseRequest], asked: argparse.Namespace) -> Any:
-    """The result of a request whose fields are the command's options: from the store, or computed and stored."""
-    from ivx.jobs import compute
-    from ivx.models.load import load
-    from ivx.store.store import Store
-
-    told = {field.name: getattr(asked, field.name) for field in fields(kind) if hasattr(asked, field.name)}
-    for name in LISTS & told.keys():
-        told[name] = tuple(filter(None, told[name].split(",")))
-    request = kind(**told)
-    return compute.answered(
-        Store(),
-        request,
-        load=lambda: load(request.checkpoint, dtype=request.dtype, device=request.device, adapter=request.adapter),
-        on_progress=bar if sys.stderr.isatty() else None,
-    )
-
-
-def check_out(path: Path | None) -> None:
-    """Refuse a file whose name does not say how rows are to be written, before they are computed."""
-    if path is not None and path.suffix not in WRITERS:
-        raise IvxError(f"--out {path}: its name must end in {', '.join(WRITERS)}")
-
-
-def bar(_: object, done: int, total: int) -> None:
-    """Progress on one line of standard error."""
-    print(f"\r{done} of {total} rows", end="\n" if done == total else "", file=sys.stderr)
 
 
 def summarise(found: Effects, metric: str) -> dict[str, Any]:
@@ -234,60 +167,3 @@ def text(summary: dict[str, Any]) -> str:
             f"{controls}  {cell['state']:8}{cell['followed']:8.0%}"
         )
     return "\n".join([*lines, *(f"note: {warning}" for warning in summary["warnings"])])
-
-
-def write(found: Effects | Interactions | Pathways | Comparison, path: Path) -> None:
-    """Write the rows of a result; Parquet carries the receipt in its metadata."""
-    from ivx.formats import parquet, sheet
-
-    if path.suffix == ".parquet":
-        content = parquet.parquet(found.table, found.receipt)
-    elif path.suffix == ".csv":
-        content = sheet.csv(found.table)
-    else:
-        content = json.dumps({"receipt": found.receipt, "rows": found.table.to_pylist()}).encode()
-    save(content, path)
-
-
-def save(content: bytes, path: Path) -> None:
-    """Write a file, or say in one sentence why it cannot be written."""
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise IvxError(f"{path} cannot be written ({error.strerror or error}): choose another place") from error
-
-
-def _tasks(asked: argparse.Namespace) -> None:
-    from ivx.models.load import load
-    from ivx.tasks import catalogue
-    from ivx.tasks.preview import listing, preview
-    from ivx.tasks.samples import build
-
-    if asked.task is None:
-        for collection in catalogue.COLLECTIONS:
-            print(f"{collection}\n{listing(catalogue.tasks(collection))}\n")
-        return
-    model = load(asked.checkpoint, check=False)
-    pair = catalogue.find(asked.task, collection=model.collection, against=asked.against)
-    samples = build(pair, model.tokenizer, samples=asked.samples, target_format=asked.target_format)
-    print(preview(pair, samples, model.tokenizer))
-
-
-def _doctor(asked: argparse.Namespace) -> int:
-    from ivx.models.doctor import checkup, report_text
-    from ivx.models.load import load
-
-    model = load(asked.checkpoint, dtype=asked.dtype, device=asked.device, adapter=asked.adapter, check=False)
-    report = checkup(model)
-    print(json.dumps(report.as_dict(), indent=1) if asked.json else report_text(report))
-    return 0 if report.passed else 1
-
-
-def _checkpoints(asked: argparse.Namespace) -> None:
-    from ivx.models.registry import CHECKPOINTS, PUBLIC
-
-    if asked.json:
-        print(json.dumps([asdict(checkpoint) for checkpoint in (*CHECKPOINTS, *PUBLIC)], indent=1))
-        return
-    for checkpoint in (*CHECKPOINTS, *PUBLIC):
-        print(f"{checkpoint.name:34}{checkpoint.family:12}{checkpoint.stage:10}{checkpoint.about}")

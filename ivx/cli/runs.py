@@ -45,7 +45,7 @@ def _runs(asked: argparse.Namespace) -> None:
 
 
 def _line(entry: Entry) -> str:
-    from ivx.cli.main import plain
+    from ivx.cli.output import plain
 
     request = entry.asked.get("request", {})
     subject = request.get("task") or ",".join(request.get("tasks", "?"))
@@ -56,8 +56,8 @@ def _line(entry: Entry) -> str:
 
 
 def _export(asked: argparse.Namespace) -> None:
-    from ivx.archive import pack
-    from ivx.cli.main import save
+    from ivx.archive import pack, unpack
+    from ivx.cli.output import save
     from ivx.stats.metrics import find
     from ivx.store.store import RUN, Store
 
@@ -68,12 +68,12 @@ def _export(asked: argparse.Namespace) -> None:
     run = Store().find(asked.id) if RUN.fullmatch(asked.id) else None
     if run is None:
         raise IvxError(f"there is no run {asked.id!r} in the store: `python -m ivx runs` lists them")
-    save(pack.of_result(pack.stored(run), metric=asked.metric), out)
+    save(pack.of_result(unpack.stored(run), metric=asked.metric), out)
     print(out)
 
 
 def _import(asked: argparse.Namespace) -> None:
-    from ivx.archive import pack
+    from ivx.archive import unpack
     from ivx.store.store import Store
 
-    print(pack.keep(pack.unpack(asked.file), Store()))
+    print(unpack.keep(unpack.unpack(asked.file), Store()))

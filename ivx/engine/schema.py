@@ -21,3 +21,6 @@ SCHEMA = pa.schema(
         ("top_logits", pa.list_(pa.float64())),
     ]
 )
+
+
+KEY = ("role", "site", "patch", "sample")

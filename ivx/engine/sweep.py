@@ -7,20 +7,18 @@ says so.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from weakref import WeakKeyDictionary
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from torch import nn
 
 from ivx.engine.hooks import run as by_hooks
 from ivx.engine.plan import run as by_plan
 from ivx.engine.plan.proof import unfit
 from ivx.engine.schema import SCHEMA
+from ivx.engine.turns import FREE_SHARE, only_user
 from ivx.engine.workload import Asked, Places, Prompts, checked
 from ivx.errors import IvxError
 from ivx.models.memory import free_bytes
@@ -34,11 +32,6 @@ ATTENTION = ("auto", "eager", "sdpa")
 ENGINES = ("auto", "plan", "hooks")
 ENGINE_KEY = b"ivx.engine"
 """Of the table's metadata: `plan`, or `hooks` and why."""
-FREE_SHARE = 0.5
-"""Of the free memory, that a sweep takes by default."""
-
-_locks: WeakKeyDictionary[nn.Module, threading.Lock] = WeakKeyDictionary()
-_locks_guard = threading.Lock()
 
 
 def sweep(
@@ -139,15 +132,6 @@ def _sorted(table: pa.Table, asked: Asked) -> pa.Table:
     pairs = zip(table["patch"].to_pylist(), table["sample"].to_pylist(), strict=True)
     keys = [order[patch] * len(asked.target) + sample for patch, sample in pairs]
     return table.take(pc.sort_indices(pa.array(keys, pa.int64())))
-
-
-@contextmanager
-def only_user(model: Model) -> Iterator[None]:
-    """Two sweeps on one model would meet: the second waits."""
-    with _locks_guard:
-        lock = _locks.setdefault(model.hf, threading.Lock())
-    with lock:
-        yield
 
 
 @contextmanager

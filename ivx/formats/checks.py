@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from dataclasses import fields, is_dataclass
+from types import NoneType, UnionType
+from typing import Any, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from ivx.errors import IvxError
 
@@ -14,6 +17,8 @@ MAX_TEXT = 20_000
 """Characters of a wording, a query, an answer or a warning."""
 IDS = 2**31
 """Token ids lie below."""
+MAX_ITEMS = 100_000
+"""Values of a list or an object that a dataclass holds."""
 LARGEST = 1e6
 """No logit, and no divergence in nats, of any model is larger."""
 T = TypeVar("T")
@@ -78,6 +83,63 @@ def keys(told: Any, *names: str, what: str) -> None:
         refuse(what, f"exactly {', '.join(names)}")
 
 
+def typed(kind: type[T], told: Any, what: str) -> T:
+    """What `dataclasses.asdict` and JSON left of a dataclass or a tuple, made into one again.
+
+    Raises:
+        IvxError: a value is missing, of another type than its field, or too long; names the place.
+    """
+    found: T = _typed(kind, told, what)
+    return found
+
+
+def _typed(kind: Any, told: Any, what: str) -> Any:
+    origin, inside = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        if told is None and NoneType in inside:
+            return None
+        return _typed(next(part for part in inside if part is not NoneType), told, what)
+    if origin is dict:
+        if not isinstance(told, dict) or len(told) > MAX_ITEMS:
+            refuse(what, "an object")
+        return {text(k, what): _typed(inside[1], v, f"{what}, {k}") for k, v in told.items()}
+    if origin is tuple or (isinstance(kind, type) and issubclass(kind, tuple)):
+        return _sequence(kind, origin, inside, told, what)
+    if is_dataclass(kind):
+        keys(told, *(field.name for field in fields(kind)), what=what)
+        hints = get_type_hints(kind)
+        return kind(**{name: _typed(hints[name], told[name], f"{what}, {name}") for name in told})  # type: ignore[operator]
+    return _PLAIN[kind](told, what)
+
+
+def _sequence(kind: Any, origin: Any, inside: tuple[Any, ...], told: Any, what: str) -> Any:
+    if not isinstance(told, list | tuple) or len(told) > MAX_ITEMS:
+        refuse(what, "a list")
+    if origin is None:  # a named tuple
+        parts = list(get_type_hints(kind).values())
+    else:
+        parts = [inside[0]] * len(told) if inside[-1] is Ellipsis else list(inside)
+    if len(parts) != len(told):
+        refuse(what, f"{len(parts)} values")
+    values = [_typed(part, value, f"{what}[{i}]") for i, (part, value) in enumerate(zip(parts, told, strict=True))]
+    return kind(*values) if origin is None else tuple(values)
+
+
+def _finite(told: Any, what: str) -> float:
+    if type(told) not in (int, float) or not math.isfinite(told):
+        refuse(what, "a finite number")
+    return float(told)
+
+
+def _integer(told: Any, what: str) -> int:
+    if type(told) is not int:
+        refuse(what, "a whole number")
+    return told
+
+
 def refuse(what: str, wanted: str) -> NoReturn:
     """Raise the one sentence that all of them say."""
     raise IvxError(f"what was kept of this run cannot be used: {what}: expected is {wanted}; export the run again")
+
+
+_PLAIN: dict[Any, Callable[[Any, str], Any]] = {bool: boolean, float: _finite, int: _integer, str: text}

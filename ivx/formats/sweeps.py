@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ivx.engine.schema import KEY
 from ivx.formats.checks import IDS, LARGEST, boolean, each, keys, maybe, number, refuse, text, whole
 from ivx.formats.samples import MAX_WARNINGS
 from ivx.patching.roles import ROLES
-from ivx.store.run import KEY
 
 if TYPE_CHECKING:
     from ivx.analyses.effects.result import Effects

@@ -13,7 +13,7 @@ from typing import Any
 from ivx.analyses.compare.request import FEWEST, MOST, PARTS, Compared
 from ivx.analyses.compare.result import Comparison, Member
 from ivx.analyses.transplant.result import Transplant
-from ivx.analysis.paired import check_shapes
+from ivx.analyses.vectors.result import check_shapes
 from ivx.errors import IvxError
 from ivx.jobs.compute import answered, computed
 from ivx.models.load import load

@@ -11,7 +11,7 @@ import numpy as np
 
 from ivx.errors import IvxError
 from ivx.jobs.compute import result_of
-from ivx.runs.live import LiveRequest
+from ivx.request import LiveRequest
 from ivx.store.store import Store
 
 if TYPE_CHECKING:

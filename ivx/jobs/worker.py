@@ -11,7 +11,9 @@ import sys
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +21,7 @@ from ivx.errors import Cancelled
 from ivx.jobs.compute import Busy, computed, stored
 from ivx.jobs.job import Job
 from ivx.jobs.queue import Queue
-from ivx.request import BaseRequest
-from ivx.runs.live import LiveRequest
+from ivx.request import BaseRequest, LiveRequest
 from ivx.store.store import Store
 
 if TYPE_CHECKING:
@@ -207,3 +208,11 @@ def worker() -> Worker:
 @cache
 def _worker() -> Worker:
     return Worker(Store())
+
+
+@dataclass(frozen=True)
+class Wake(LiveRequest):
+    """Asks nothing of a checkpoint: torch and it are read, so that what is asked next need not wait for them."""
+
+    def answered(self, model: Model, store: Store, *, beat: Callable[[], None]) -> None:
+        """Nothing."""

@@ -175,3 +175,34 @@ def source_columns(rows: Sequence[Sample], token: str = "all") -> tuple[Column, 
         Column(labels.get(name, name.replace("t_inst", "T_inst").replace("-", "−")), numbered(name, places), True)
         for name in names
     )
+
+
+def column_at(every: Sequence[Column], position: str, rows: Sequence[Sample]) -> Column:
+    """The column that `first`, `last`, `query` or an index names; last counts from the end."""
+    if position == "last":
+        return every[-1]._replace(position=-1)
+    if position == "query":
+        return next(column for column in every if column.label.startswith(QUERY))
+    wanted = position_of(position, rows)
+    return next((column for column in every if column.position == wanted), Column(f"token {wanted}", wanted))
+
+
+def columns_of(model: Model, rows: Sequence[Sample]) -> tuple[Column, ...]:
+    """The columns of the bare prompts: tokens before the query, its first and last token, tokens after it.
+
+    Tokens after the query are counted from the end, so that queries of several tokens align.
+    """
+    leads = {s.target[s.first : s.query_span[0]] for s in rows}
+    tails = {s.target[s.query_span[1] :] for s in rows}
+    words = {s.query_span[1] - s.query_span[0] for s in rows}
+    if len(leads) > 1 or len(tails) > 1:
+        raise IvxError("the prompts of these samples do not share the tokens around the query, so they do not align")
+    lead, tail, first = leads.pop(), tails.pop(), rows[0].first
+    found = [Column(shown(model, token), first + i) for i, token in enumerate(lead)]
+    if words == {1}:
+        found.append(Column(f"{QUERY}›", first + len(lead), True))
+    else:
+        found.append(Column(f"{QUERY}…", first + len(lead), True))
+        found.append(Column("…query›", -len(tail) - 1, True))
+    found += [Column(shown(model, token), i - len(tail)) for i, token in enumerate(tail)]
+    return tuple(found)

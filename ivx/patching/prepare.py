@@ -6,24 +6,19 @@ and site; those of `told` are the unpatched instructed runs.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 import transformers
 
 import ivx
 from ivx.engine.hooks.given import patched
-from ivx.engine.schema import SCHEMA
-from ivx.engine.sweep import ENGINE_KEY, OnRows, sweep
-from ivx.errors import IvxError
+from ivx.engine.sweep import ENGINE_KEY, sweep
 from ivx.models.doctor import checkup
 from ivx.models.model import Model
-from ivx.patching.roles import Ids, Runs
 from ivx.patching.table import labelled
 from ivx.request import ENGINE, BaseRequest, InstructionRequest
 from ivx.stats.intervals import Array
@@ -116,130 +111,3 @@ def opening(instructed: pa.Table, known: pa.Table | None) -> list[pa.Table]:
     if known is None:
         return [instructed]
     return [known] if "told" in known["role"].to_pylist() else [known, instructed]
-
-
-def rows_in(samples: Samples, runs: Sequence[Runs], patches: Sequence[str]) -> int:
-    """How many rows `swept` makes."""
-    named: dict[str, set[str]] = defaultdict(set)
-    for part in runs:
-        named[part.role].update(["", *part.named(patches)])
-    return len(samples.rows) * sum(map(len, named.values()))
-
-
-def swept(
-    model: Model,
-    samples: Samples,
-    runs: Sequence[Runs],
-    site: str,
-    patches: Sequence[str],
-    arrived: Arrived,
-    *,
-    known: pa.Table | None = None,
-) -> None:
-    """Sweep all runs; rows arrive labelled. Rows that are in `known` are not computed again, and do not arrive.
-
-    Runs of equal addresses that lack the same rows are swept together: all of them in one sweep, unless it was cut
-    short before, or positions are named and lie elsewhere in some.
-    """
-    has, total = _known(known, site), rows_in(samples, runs, patches)
-    waiting: dict[tuple[str, tuple[tuple[str, str], ...]], list[tuple[Runs, int]]] = defaultdict(list)
-    done = 0
-    for part in runs:
-        names = ["", *part.named(patches)]
-        done += sum(name in has[part.role, k] for name in names for k in range(len(samples.rows)))
-        # A mean is over the role's own runs, so those are swept apart.
-        apart = part.role if any("=mean" in name for name in names) else ""
-        for k in range(len(samples.rows)):
-            lacking = [name for name in names if name not in has[part.role, k]]
-            has[part.role, k].update(lacking)
-            for named in _rounds([(part.address(k, name), name) for name in lacking]):
-                waiting[apart, named].append((part, k))
-    # A cell is done when its last role is: the fewest rows come first, so that cells finish along the longest sweep.
-    for (_, named), members in sorted(waiting.items(), key=lambda group: len(group[0][1]) * len(group[1])):
-
-        def on_rows(
-            batch: pa.RecordBatch,
-            *_: int,
-            members: list[tuple[Runs, int]] = members,
-            names: dict[str, str] = dict(named),  # noqa: B006
-        ) -> None:
-            nonlocal done
-            found = _labelled(pa.Table.from_batches([batch]), members, names, site) if batch.num_rows else []
-            done += sum(table.num_rows for table in found)
-            arrived(found, done, total)
-
-        _sweep(model, samples, members, dict(named), on_rows)
-
-
-def _rounds(named: list[tuple[str, str]]) -> list[tuple[tuple[str, str], ...]]:
-    """(address, name) pairs parted so that each address stands once: two names may mean one place in a sample."""
-    found: list[dict[str, str]] = []
-    for address, name in named:
-        free = next((one for one in found if address not in one), None)
-        if free is None:
-            found.append(free := {})
-        free[address] = name
-    return [tuple(one.items()) for one in found]
-
-
-def _sweep(
-    model: Model, samples: Samples, members: Sequence[tuple[Runs, int]], named: dict[str, str], on_rows: OnRows
-) -> None:
-    part = members[0][0]
-    sweep(
-        model,
-        source=[runs.sources[k] for runs, k in members],
-        target=[runs.targets[k] for runs, k in members],
-        reference=[runs.references[k] for runs, k in members],
-        answer=[samples.rows[k].answer_id for _, k in members],
-        contrast=[samples.rows[k].contrast_id for _, k in members],
-        patches=[address for address in named if address],
-        means={address: part.averaged(name) for address, name in named.items() if "=mean" in address},
-        on_rows=on_rows,
-    )
-
-
-def _known(known: pa.Table | None, site: str) -> dict[tuple[str, int], set[str]]:
-    """The patches that there are rows of already, by role and sample."""
-    has: dict[tuple[str, int], set[str]] = defaultdict(set)
-    if known is not None:
-        here = known.filter(pc.field("site") == site)
-        for role, sample, patch in zip(*(here[name].to_pylist() for name in ("role", "sample", "patch")), strict=True):
-            has[role, sample].add(patch)
-    return has
-
-
-def instruction_of(request: InstructionRequest, sample: Sample) -> Ids:
-    """The instruction, cut after the token that is taken: by causality its last state is the same."""
-    return sample.source[: _taken(request, sample) + 1]
-
-
-def _taken(request: InstructionRequest, sample: Sample) -> int:
-    if request.source_token == "t_inst":
-        return sample.t_inst
-    if request.source_token == "keyword":
-        if sample.keyword is None:
-            raise IvxError("this task's wordings do not mark a task phrase, so there is no keyword: use t_inst")
-        return sample.keyword
-    index, length = int(request.source_token), len(sample.source)
-    if not -length <= index < length:
-        raise IvxError(f"source token {index}: the instruction {sample.instruction.text!r} has {length} tokens")
-    return index % length
-
-
-def _labelled(table: pa.Table, members: Sequence[tuple[Runs, int]], names: dict[str, str], site: str) -> list[pa.Table]:
-    """A sweep's rows by role, with sample and name of each one's patch; those that nobody named are left out."""
-    told = [
-        (i, *members[member], names[patch])
-        for i, (member, patch) in enumerate(zip(table["sample"].to_pylist(), table["patch"].to_pylist(), strict=True))
-        if patch in names
-    ]
-    found = []
-    for role in dict.fromkeys(runs.role for _, runs, _, _ in told):
-        mine = [(i, k, name) for i, runs, k, name in told if runs.role == role]
-        part = table.take([i for i, _, _ in mine])
-        for name, kind, column in (("sample", pa.int32(), 1), ("patch", pa.string(), 2)):
-            at = SCHEMA.get_field_index(name)
-            part = part.set_column(at, name, pa.array([row[column] for row in mine], kind))
-        found.append(labelled(part, role, site))
-    return found

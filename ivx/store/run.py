@@ -18,12 +18,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ivx.engine.schema import KEY
 from ivx.errors import IvxError
 from ivx.store import documents, files, locks, shards
 from ivx.store.files import Damaged
 from ivx.store.quarantine import Aside
 
-KEY = ("role", "site", "patch", "sample")
 FLOW = ("run", "kind", "sample", "layer", "head", "from", "to", "item")
 """Columns that, as far as a table has them, tell one row from another: of patched rows, and of parts of a pathway."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ivx.errors import TaskError
+from ivx.errors import IvxError, TaskError
 from ivx.tasks.prompt import FORMATS
 from ivx.tasks.task import Instruction, Pair, Task, neutral
 
@@ -267,3 +267,12 @@ def _warnings(pair: Pair, encoder: Encoder, rows: Sequence[Sample], wanted: int,
         shown = encoder.tokenizer.convert_ids_to_tokens([rows[0].answer_id, bare])
         found.append(f"answers are read with their space in front: {shown[0]!r}, not {shown[1]!r}")
     return found
+
+
+def paired(one: Samples, other: Samples) -> tuple[list[int], list[int]]:
+    """The numbers of the samples that have one query in both, in the order of the first; raises `IvxError` for none."""
+    where = {sample.query: k for k, sample in enumerate(other.rows)}
+    mine = [k for k, sample in enumerate(one.rows) if sample.query in where]
+    if not mine:
+        raise IvxError("the two checkpoints were asked no query in common, so they cannot be compared: use one task")
+    return mine, [where[one.rows[k].query] for k in mine]

@@ -33,7 +33,7 @@ def _warm() -> None:
         time.sleep(LOOK_SECONDS)
     from ivx.analyses.defaults import FIRST, glance
     from ivx.charts.palette import DARK, LIGHT
-    from ivx.runs.live import Wake
+    from ivx.jobs.worker import Wake
     from ivx.tasks import catalogue
     from ivx.ui.overview.panels import found_of, panels_of
 

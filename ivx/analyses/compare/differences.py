@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ivx.analyses.effects.result import Cell, Effects
+from ivx.analyses.effects.result import Effects
 from ivx.analyses.interactions.result import Interactions
 from ivx.analyses.vectors.result import Vectors
-from ivx.analysis.detail import rows_of
-from ivx.analysis.paired import paired
 from ivx.errors import IvxError
-from ivx.patching.table import by_patch, numbers
+from ivx.patching.cells import Cell
+from ivx.patching.table import by_patch, numbers, rows_of
 from ivx.stats.intervals import Array
 from ivx.stats.metrics import find
 from ivx.stats.verdict import Verdict, verdicts
+from ivx.tasks.samples import paired
 
 Values = dict[str, Array]
 """`[samples]` by patch."""

@@ -3,47 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from ivx.analyses import defaults
-from ivx.analyses.game.request import EffectsRequest, InteractionsRequest
+from ivx.analyses.effects.request import EffectsRequest
+from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.analyses.separability.request import SeparabilityRequest
-from ivx.errors import IvxError
-from ivx.request import BaseRequest, InstructionRequest, Request, check_sites
-
-
-@dataclass(frozen=True)
-class VectorsRequest(InstructionRequest):
-    """The states of an instruction's source token in every layer, sample by sample.
-
-    Attributes:
-        component: site that they are taken from; not `z`.
-    """
-
-    kind: ClassVar[str] = "vectors"
-    component: str = "resid_post"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_sites((self.component,))
-        if self.component == "z":
-            raise IvxError("vectors are whole states: choose a site other than z, such as attn_out")
-
-
-@dataclass(frozen=True)
-class TransplantRequest(Request):
-    """What another checkpoint's vectors do in this one, written at one token of the bare prompt, layer by layer.
-
-    Attributes:
-        vectors: run id of the vectors, which names the checkpoint that they come from by its weights.
-        matched: give each vector the norm of this checkpoint's own at the same layer.
-    """
-
-    kind: ClassVar[str] = "transplant"
-    _: KW_ONLY
-    vectors: str
-    matched: bool = False
-
+from ivx.analyses.transplant.request import TransplantRequest
+from ivx.analyses.vectors.request import VectorsRequest
+from ivx.request import BaseRequest
 
 PARTS = ("effects", "separability", "interactions", "vectors")
 """What is measured of each checkpoint, every part a run of its own."""

@@ -10,15 +10,16 @@ import pyarrow as pa
 
 from ivx.analyses.compare.differences import Told, effect_differences, interaction_differences, told
 from ivx.analyses.compare.request import Compared
-from ivx.analyses.effects.result import Cell, Effects
+from ivx.analyses.effects.result import Effects
 from ivx.analyses.interactions.result import Interactions
 from ivx.analyses.separability.result import WORDS, Separability
 from ivx.analyses.transplant.result import Transplant
 from ivx.analyses.transplant.result import told as as_told
 from ivx.analyses.vectors.result import Alike, Vectors
-from ivx.charts.heatmap import scale_of
+from ivx.charts.numbers import scale_of
 from ivx.errors import IvxError
 from ivx.models.registry import steps
+from ivx.patching.cells import Cell
 from ivx.stats.metrics import find
 
 if TYPE_CHECKING:

@@ -18,13 +18,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ivx.analyses.effects.result import ROWS, Effects, Progress
-from ivx.analyses.game.request import EffectsRequest
-from ivx.analysis.maps import map_of
+from ivx.analyses.effects.maps import map_of
+from ivx.analyses.effects.request import EffectsRequest
+from ivx.analyses.effects.result import Effects, Progress
 from ivx.engine.linear.estimate import estimate
 from ivx.models.model import Model
-from ivx.patching.prepare import instruction_of, opened, opening, prepared, rows_in, swept, told
+from ivx.patching.prepare import opened, opening, prepared, told
 from ivx.patching.roles import Runs, denoising, disturbing
+from ivx.patching.sweeping import instruction_of, rows_in, sweep_rows
+from ivx.patching.table import ROWS
 from ivx.stats.metrics import find
 from ivx.tasks.samples import Sample, Samples
 
@@ -101,7 +103,7 @@ def filled(
             if on_progress is not None:
                 on_progress(result(), done, total)
 
-        swept(model, samples, runs[site], site, addresses, arrived, known=known)
+        sweep_rows(model, samples, runs[site], site, addresses, arrived, known=known)
     return result()
 
 

@@ -11,55 +11,19 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ivx.analyses.game.request import EffectsRequest, ScanRequest
-from ivx.analysis.detail import detail, rows_of
-from ivx.analysis.maps import Column, address_of
-from ivx.engine.schema import SCHEMA
+from ivx.analyses.effects.maps import address_of
+from ivx.analyses.effects.request import EffectsRequest, ScanRequest
 from ivx.errors import IvxError
-from ivx.patching.positions import position_of
+from ivx.patching.cells import Cell
+from ivx.patching.positions import Column, position_of
 from ivx.patching.roles import asked_controls, is_real, role_of, variant
-from ivx.patching.table import by_patch, numbers
+from ivx.patching.table import by_patch, detail, numbers, rows_of
 from ivx.stats.metrics import Columns, find
 from ivx.stats.verdict import Against, Verdict, verdicts
 from ivx.tasks.samples import Samples
 
 if TYPE_CHECKING:
     import altair as alt
-
-ROWS = pa.schema([*SCHEMA, ("role", pa.string()), ("site", pa.string())])
-"""Columns of a result's table: a sweep's, and whose rows they are."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell of a map. Values in the metric's unit, positive toward the answer.
-
-    Numbers and `state` are those of `ivx.stats.verdict`, over the map's finished cells. `control` is another task's;
-    the state holds against every control asked for, and `Effects.against` gives each. A cell not computed yet may have
-    the state `estimate`: its value shades it, and is no result.
-    """
-
-    site: str
-    layer: int
-    column: int
-    patch: str
-    value: float
-    low: float
-    high: float
-    control: float | None
-    control_low: float | None
-    control_high: float | None
-    state: str
-    n: int
-    same_sign: float
-    p: float | None = None
-    p_control: float | None = None
-
-    @classmethod
-    def of(cls, site: str, layer: int, column: int, patch: str, verdict: Verdict, *, n: int) -> Cell:
-        """A cell with what was found of it, over n samples."""
-        told = {name: value for name, value in verdict._asdict().items() if name != "others"}
-        return cls(site, layer, column, patch, **told, n=n)
 
 
 Progress = Callable[["Effects", int, int], None]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from ivx.analyses.effects.request import EffectsRequest, ScanRequest
 from ivx.analyses.effects.result import Effects
-from ivx.analyses.game.request import EffectsRequest, ScanRequest
 from ivx.formats.checks import each, refuse
 from ivx.formats.samples import MAX_COLUMNS, SAMPLES, column_read, layers_read, samples_read, samples_written
 from ivx.formats.sweeps import check_sweep

@@ -13,13 +13,14 @@ from typing import Any
 import pyarrow as pa
 
 from ivx.analyses.effects.compute import filled
-from ivx.analyses.effects.result import ROWS, Effects, Progress
-from ivx.analyses.game.request import ScanRequest
+from ivx.analyses.effects.request import ScanRequest
+from ivx.analyses.effects.result import Effects, Progress
 from ivx.errors import IvxError
 from ivx.models.model import Model
 from ivx.patching.positions import Column, source_columns, source_places
 from ivx.patching.prepare import opened, prepared
 from ivx.patching.roles import WORD, Runs, asked_controls
+from ivx.patching.table import ROWS
 from ivx.tasks.samples import Sample, Samples
 
 LACKS = {"task": "task of other queries beside them", "aggregation": "marked task phrase"}

@@ -17,15 +17,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.linalg import lstsq
 
+from ivx.analyses.erasure.request import ErasureRequest
 from ivx.analyses.erasure.result import ROLES, ROWS, Erasure, Progress
 from ivx.analyses.separability.compute import examples_of
 from ivx.analyses.separability.projection import shrunk
-from ivx.analyses.separability.request import ErasureRequest
 from ivx.analyses.separability.splits import Examples, Split
 from ivx.engine.hooks.capture import Captured, capture, capture_singly
 from ivx.models.model import Model
 from ivx.patching.positions import position_of
-from ivx.patching.prepare import instruction_of, opened, opening, prepared, told, written
+from ivx.patching.prepare import opened, opening, prepared, told, written
+from ivx.patching.sweeping import instruction_of
 from ivx.patching.table import Key, labelled, sampled
 from ivx.stats.intervals import Array
 from ivx.tasks import catalogue

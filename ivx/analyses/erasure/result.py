@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ivx.analyses.effects import result
-from ivx.analyses.separability.request import ErasureRequest
+from ivx.analyses.erasure.request import ErasureRequest
+from ivx.patching.table import ROWS as SWEEP_ROWS
 from ivx.patching.table import by_patch
 from ivx.stats.metrics import find
 from ivx.stats.verdict import Verdict, verdicts
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ROLES = ("effect", "erased", "random", "told")
 """Rows with the whole vector, without the readable part, without a random one, and the unpatched instructed run."""
 
-ROWS = pa.schema([*result.ROWS, ("moved", pa.float64())])
+ROWS = pa.schema([*SWEEP_ROWS, ("moved", pa.float64())])
 """A sweep's columns, whose rows they are, and the length of the edit as a share of the vector's."""
 
 Progress = Callable[["Erasure", int, int], None]

@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ivx.analyses.erasure.request import ErasureRequest
 from ivx.analyses.erasure.result import ROLES, ROWS, Erasure
-from ivx.analyses.separability.request import ErasureRequest
 from ivx.formats.checks import refuse
 from ivx.formats.samples import SAMPLES, layers_read, samples_read, samples_written
 from ivx.formats.sweeps import bounded, check_sweep

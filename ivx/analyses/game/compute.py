@@ -15,11 +15,12 @@ import pyarrow as pa
 
 from ivx.analyses.game.request import GameRequest
 from ivx.analyses.game.result import Game, played
-from ivx.analysis.maps import column_at, columns_of
 from ivx.engine.address import KEYS_VALUES
 from ivx.engine.hooks.keys_values import read_runs
 from ivx.models.model import Model
-from ivx.patching.prepare import instruction_of, opened, prepared, told
+from ivx.patching.positions import column_at, columns_of
+from ivx.patching.prepare import opened, prepared, told
+from ivx.patching.sweeping import instruction_of
 from ivx.patching.table import labelled
 from ivx.stats import coalitions
 

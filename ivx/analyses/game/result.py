@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from ivx.analyses.game.request import GameRequest
-from ivx.charts.heatmap import signed
+from ivx.charts.numbers import signed
 from ivx.charts.pairs import Laid, Pair, layers_laid, pair_figure
 from ivx.engine.address import KEYS_VALUES, coalition
 from ivx.errors import IvxError

@@ -14,14 +14,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ivx.analyses.effects.compute import ESTIMATED
-from ivx.analyses.effects.result import ROWS
-from ivx.analyses.game.request import InteractionsRequest
 from ivx.analyses.interactions.players import Player, players_of, sets_with_equals
+from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.analyses.interactions.result import Interactions, Progress
 from ivx.engine.linear.curvature import curvature
 from ivx.models.model import Model
-from ivx.patching.prepare import instruction_of, opened, opening, prepared, rows_in, swept, told
+from ivx.patching.prepare import opened, opening, prepared, told
 from ivx.patching.roles import Ids, Runs, denoising
+from ivx.patching.sweeping import instruction_of, rows_in, sweep_rows
+from ivx.patching.table import ROWS
 from ivx.tasks.samples import Sample, Samples
 
 ESTIMATED_SAMPLES = 8
@@ -75,7 +76,7 @@ def compute(
         if on_progress is not None:
             on_progress(result(), done, total)
 
-    swept(model, samples, runs, ",".join(request.sites), played, arrived, known=known)
+    sweep_rows(model, samples, runs, ",".join(request.sites), played, arrived, known=known)
     return result()
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
-from ivx.analyses.game.request import InteractionsRequest
 from ivx.analyses.interactions.pairs import PairCell
 from ivx.analyses.interactions.players import Player
-from ivx.charts.heatmap import signed
+from ivx.analyses.interactions.request import InteractionsRequest
+from ivx.charts.numbers import signed
 from ivx.charts.pairs import DEGENERATE, HARMFUL, STRICT, Laid, Pair
 
 

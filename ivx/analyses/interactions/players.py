@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from ivx.analyses.game.request import InteractionsRequest
 from ivx.analyses.interactions.identities import reduced
-from ivx.analysis.maps import Column, column_at, columns_of
+from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.engine.address import parse
 from ivx.errors import IvxError
+from ivx.patching.positions import Column, column_at, columns_of
 from ivx.tasks.samples import Sample, Samples
 
 if TYPE_CHECKING:

@@ -12,15 +12,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ivx.analyses.effects.result import Cell
-from ivx.analyses.game.request import InteractionsRequest
 from ivx.analyses.interactions.layout import laid
 from ivx.analyses.interactions.pairs import PairCell, TripleCell
 from ivx.analyses.interactions.players import Player, Sets
-from ivx.analysis.detail import detail, rows_of
+from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.charts.pairs import Laid, pair_figure
+from ivx.patching.cells import Cell
 from ivx.patching.roles import asked_controls, is_real, plain, role_of
-from ivx.patching.table import by_patch, numbers
+from ivx.patching.table import by_patch, detail, numbers, rows_of
 from ivx.stats import coalitions
 from ivx.stats.intervals import ALPHA, Array, adjusted, mean_interval, sign_flip, split_half
 from ivx.stats.metrics import find

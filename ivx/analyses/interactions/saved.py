@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from ivx.analyses.game.request import InteractionsRequest
 from ivx.analyses.interactions.players import Player, Sets, sets_with_equals
+from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.analyses.interactions.result import Interactions
 from ivx.formats.checks import LARGEST, each, keys, maybe, refuse, text, whole
 from ivx.formats.samples import (

@@ -9,18 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ivx.analyses.pathways.slots import Alignment, coarse, gathered
+from ivx.analyses.pathways.parts import Pair, Parts
+from ivx.analyses.pathways.slots import Alignment
 from ivx.engine.hooks.run import rows_within
 from ivx.engine.hooks.sites import Writes
 from ivx.engine.linear.surrogate import Surrogate
-from ivx.engine.sweep import FREE_SHARE
+from ivx.engine.turns import FREE_SHARE
 from ivx.engine.workload import by_length
 from ivx.models.memory import free_bytes
 from ivx.models.model import Model
 from ivx.stats.intervals import Array
 
-Pair = tuple[str, str]
-"""Slots (from, to)."""
 BY_SLOT = ("nodes", "stay", "mlp", "heads", "added", "carried", "put")
 
 
@@ -35,52 +34,6 @@ class Asked:
     contrast: Sequence[int] | None
     alignment: Alignment
     patch: tuple[int, Sequence[int], Sequence[Tensor]] | None = None
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What all samples' parts are worth, in the slots of one alignment.
-
-    Attributes:
-        total, final: `[samples]`.
-        by_slot: `nodes [samples, layers + 1, slots]`, `heads [samples, layers, heads, slots]`; `stay`, `mlp`, `added`,
-            `carried`, `put` `[samples, layers, slots]`.
-        edges: `[samples, layers, heads, pairs]`.
-        attention: `[layers, heads, pairs]`: what a token of the pair's end gives to all tokens of its start, mean over
-            the samples that have such tokens.
-        deviation: the largest error of any identity.
-    """
-
-    name: str
-    alignment: Alignment
-    pairs: tuple[Pair, ...]
-    total: Array
-    final: Array
-    by_slot: dict[str, Array]
-    edges: Array
-    attention: Array
-    deviation: float
-
-    def among(self, pairs: Sequence[Pair]) -> Array:
-        """Edges between coarse slots `[samples, layers, heads × pairs]`; 0 where this kind has none."""
-        place = {pair: i for i, pair in enumerate(pairs)}
-        found = np.zeros((*self.edges.shape[:3], len(pairs)))
-        for i, (start, end) in enumerate(self.pairs):
-            at = place.get((coarse(start), coarse(end)))
-            if at is not None:
-                found[..., at] += self.edges[..., i]
-        return found.reshape(*found.shape[:2], -1)
-
-    def writes(self, slots: Sequence[str]) -> Array:
-        """What heads write at some slots, wherever they read it `[samples, layers, heads × slots]`."""
-        names = self.alignment.named()
-        found = self.by_slot["heads"][..., [names.index(slot) for slot in slots]]
-        return found.reshape(*found.shape[:2], -1)
-
-    @property
-    def coarse_pairs(self) -> set[Pair]:
-        """Its pairs, as other wordings have them."""
-        return {(coarse(start), coarse(end)) for start, end in self.pairs}
 
 
 def swept(model: Model, asked: Asked, *, beat: Callable[[int], None]) -> Parts:
@@ -138,3 +91,20 @@ def _pairs(alignment: Alignment) -> tuple[Pair, ...]:
     order = {slot: i for i, slot in enumerate(alignment.named())}
     met = {(keys[i], keys[j]) for keys in set(alignment.keys) for j in range(len(keys)) for i in range(j + 1)}
     return tuple(sorted(met, key=lambda pair: (order[pair[1]], order[pair[0]])))
+
+
+def gathered(values: Tensor, keys: Sequence[str], slots: Sequence[str], *, axes: int = 1) -> Array:
+    """Values of tokens `[…, tokens]`, or of pairs `[…, tokens, tokens]`, summed into slots.
+
+    Args:
+        axes: how many of the last axes are tokens.
+    """
+    place = {slot: i for i, slot in enumerate(slots)}
+    into = torch.zeros(len(slots), len(keys), dtype=values.dtype)
+    for token, key in enumerate(keys):
+        if key in place:
+            into[place[key], token] = 1
+    found = values @ into.T
+    if axes == 2:
+        found = into @ found
+    return np.asarray(found.numpy(), dtype=np.float64)

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from ivx.analyses.pathways.faithfulness import Measure
 from ivx.analyses.pathways.slots import numbered
+from ivx.engine.hooks.capture import states_of
 from ivx.engine.hooks.sites import Place
 from ivx.engine.linear.ablate import Fill, reads_of, with_edges, with_heads
-from ivx.engine.linear.estimate import states_of
 from ivx.engine.workload import by_length
 from ivx.models.model import Model
 from ivx.stats.intervals import Array

@@ -15,27 +15,29 @@ from typing import Any
 
 import pyarrow as pa
 
-from ivx.analyses.pathways.attribution import Asked, Parts, swept
+from ivx.analyses.pathways.attribution import Asked, swept
 from ivx.analyses.pathways.circuits import of_edges, of_heads
 from ivx.analyses.pathways.faithfulness import Curve, curve
 from ivx.analyses.pathways.overlap import Overlap, overlap
-from ivx.analyses.pathways.parts import SCHEMA, table_of
+from ivx.analyses.pathways.parts import SCHEMA, Parts, table_of
 from ivx.analyses.pathways.replay import retraced
 from ivx.analyses.pathways.request import PathwaysRequest
 from ivx.analyses.pathways.result import Fidelity, Found, Pathways, Traced
 from ivx.analyses.pathways.shares import explained
 from ivx.analyses.pathways.slots import SHARED, Alignment
-from ivx.analysis.maps import column_at, columns_of
-from ivx.engine.linear.estimate import states_of
-from ivx.engine.linear.fidelity import Fidelity as Reconstructed
+from ivx.engine.hooks.capture import states_of
 from ivx.engine.linear.fidelity import prove, reconstructed
 from ivx.engine.linear.frozen import softcap
 from ivx.engine.linear.paths import strongest
-from ivx.engine.linear.published import Published, published
+from ivx.engine.linear.published import published
+from ivx.engine.linear.records import Fidelity as Reconstructed
+from ivx.engine.linear.records import Published
 from ivx.engine.linear.surrogate import Surrogate
 from ivx.errors import AddressError, TaskError
 from ivx.models.model import Model
-from ivx.patching.prepare import instruction_of, opened, prepared
+from ivx.patching.positions import column_at, columns_of
+from ivx.patching.prepare import opened, prepared
+from ivx.patching.sweeping import instruction_of
 from ivx.patching.table import Key
 from ivx.tasks import catalogue
 from ivx.tasks.samples import Sample, Samples, build

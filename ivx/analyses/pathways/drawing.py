@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ivx.analyses.pathways.parts import Part
 from ivx.analyses.pathways.slots import coarse
 from ivx.charts.flow import Ribbon, Stay, flow
-from ivx.charts.heatmap import signed
+from ivx.charts.numbers import signed
 from ivx.charts.overlap import Level, Size, faithfulness_chart, overlap_chart
 from ivx.charts.palette import LIGHT
 

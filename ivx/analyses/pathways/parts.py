@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ivx.analyses.pathways.attribution import Parts
+from ivx.analyses.pathways.slots import Alignment, coarse
 from ivx.stats.intervals import Array, mean_interval
 
 KINDS = ("total", "node", "stay", "mlp", "head", "edge", "bias", "carried", "patch")
@@ -127,3 +127,53 @@ def _of_sample(parts: Parts, item: int) -> Iterator[dict[str, Any]]:
     for layer, row in enumerate(parts.by_slot["heads"][item].sum(-1).tolist()):
         for head, value in enumerate(row):
             yield {"run": parts.name, "kind": "head", "layer": layer, "head": head, "item": item, "value": value}
+
+
+Pair = tuple[str, str]
+"""Slots (from, to)."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What all samples' parts are worth, in the slots of one alignment.
+
+    Attributes:
+        total, final: `[samples]`.
+        by_slot: `nodes [samples, layers + 1, slots]`, `heads [samples, layers, heads, slots]`; `stay`, `mlp`, `added`,
+            `carried`, `put` `[samples, layers, slots]`.
+        edges: `[samples, layers, heads, pairs]`.
+        attention: `[layers, heads, pairs]`: what a token of the pair's end gives to all tokens of its start, mean over
+            the samples that have such tokens.
+        deviation: the largest error of any identity.
+    """
+
+    name: str
+    alignment: Alignment
+    pairs: tuple[Pair, ...]
+    total: Array
+    final: Array
+    by_slot: dict[str, Array]
+    edges: Array
+    attention: Array
+    deviation: float
+
+    def among(self, pairs: Sequence[Pair]) -> Array:
+        """Edges between coarse slots `[samples, layers, heads × pairs]`; 0 where this kind has none."""
+        place = {pair: i for i, pair in enumerate(pairs)}
+        found = np.zeros((*self.edges.shape[:3], len(pairs)))
+        for i, (start, end) in enumerate(self.pairs):
+            at = place.get((coarse(start), coarse(end)))
+            if at is not None:
+                found[..., at] += self.edges[..., i]
+        return found.reshape(*found.shape[:2], -1)
+
+    def writes(self, slots: Sequence[str]) -> Array:
+        """What heads write at some slots, wherever they read it `[samples, layers, heads × slots]`."""
+        names = self.alignment.named()
+        found = self.by_slot["heads"][..., [names.index(slot) for slot in slots]]
+        return found.reshape(*found.shape[:2], -1)
+
+    @property
+    def coarse_pairs(self) -> set[Pair]:
+        """Its pairs, as other wordings have them."""
+        return {(coarse(start), coarse(end)) for start, end in self.pairs}

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import pyarrow.compute as pc
 
-from ivx.analyses.pathways.attribution import Asked, Parts, swept
+from ivx.analyses.pathways.attribution import Asked, swept
+from ivx.analyses.pathways.parts import Parts
 from ivx.analyses.pathways.result import Pathways
 from ivx.analyses.pathways.slots import Alignment
 from ivx.engine.linear.fidelity import own_logits

@@ -12,14 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ivx.analyses.pathways import overlap as overlaps
-from ivx.analyses.pathways.faithfulness import Curve
+from ivx.analyses.pathways.faithfulness import Curve, Explained
 from ivx.analyses.pathways.overlap import Overlap
 from ivx.analyses.pathways.parts import Part, is_nothing
 from ivx.analyses.pathways.request import PathwaysRequest
-from ivx.analyses.pathways.shares import Explained
 from ivx.analyses.pathways.slots import Slot, coarse
-from ivx.engine.linear.paths import Path, by_heads
-from ivx.engine.linear.published import Published
+from ivx.engine.linear.records import Path, Published, by_heads
 from ivx.errors import IvxError
 from ivx.stats.intervals import Array, mean_interval
 from ivx.tasks.samples import Sample, Samples

@@ -13,8 +13,7 @@ from ivx.analyses.pathways.parts import KINDS
 from ivx.analyses.pathways.parts import SCHEMA as ROWS
 from ivx.analyses.pathways.request import PathwaysRequest
 from ivx.analyses.pathways.result import Found, Pathways
-from ivx.analysis.typed import typed
-from ivx.formats.checks import LARGEST, each, maybe, refuse, text, whole
+from ivx.formats.checks import LARGEST, each, maybe, refuse, text, typed, whole
 from ivx.formats.samples import (
     MAX_COLUMNS,
     SAMPLES,

@@ -8,31 +8,16 @@ with the other edges cut. Edges can work against one another, so a drawing may e
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from ivx.analyses.pathways.attribution import Asked, Parts, runs
-from ivx.analyses.pathways.parts import is_nothing
+from ivx.analyses.pathways.attribution import Asked, runs
+from ivx.analyses.pathways.faithfulness import SIZES, Explained, ranked
+from ivx.analyses.pathways.parts import Parts, is_nothing
 from ivx.analyses.pathways.slots import numbered
 from ivx.models.model import Model
 from ivx.stats.intervals import RESAMPLES, Array, mean_interval
-
-SIZES = (5, 10, 15, 20, 30, 45, 70, 100, 150, 250, 400)
-"""Edges in a drawing."""
-
-
-@dataclass(frozen=True)
-class Explained:
-    """Of the `edges` strongest: the share of the logit, of means over samples, with its 95 % bootstrap interval; None
-    where the logit is next to nothing."""
-
-    edges: int
-    share: float | None
-    low: float | None
-    high: float | None
 
 
 def explained(
@@ -58,13 +43,6 @@ def explained(
                 found[k, batch] -= logits[rows, [asked.contrast[i] for i in batch]].numpy()
         beat(len(batch))
     return _shares(sizes, found, parts.total, seed)
-
-
-def ranked(edges: Array, between: Sequence[bool]) -> NDArray[np.intp]:
-    """Numbers of the edges `[layers, heads, pairs]` between tokens, strongest first."""
-    sizes = np.where(np.array(between), np.abs(edges), -1.0).ravel()
-    order = np.argsort(-sizes, kind="stable")
-    return order[: int((sizes >= 0).sum())]
 
 
 def _shares(sizes: Sequence[int], found: Array, total: Array, seed: int) -> tuple[Explained, ...]:

@@ -14,11 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from ivx.stats.intervals import Array
 from ivx.tasks.samples import Sample
 
 SHARED = ("before", "query", "after")
@@ -99,20 +96,3 @@ def numbered(keys: Sequence[str], pairs: Sequence[tuple[str, str]]) -> NDArray[n
     """Of each pair of one sample's tokens `[to, from]`, the number of its pair of slots; −1 where that is not among."""
     place = {pair: i for i, pair in enumerate(pairs)}
     return np.array([[place.get((start, end), -1) for start in keys] for end in keys], dtype=np.intp)
-
-
-def gathered(values: Tensor, keys: Sequence[str], slots: Sequence[str], *, axes: int = 1) -> Array:
-    """Values of tokens `[…, tokens]`, or of pairs `[…, tokens, tokens]`, summed into slots.
-
-    Args:
-        axes: how many of the last axes are tokens.
-    """
-    place = {slot: i for i, slot in enumerate(slots)}
-    into = torch.zeros(len(slots), len(keys), dtype=values.dtype)
-    for token, key in enumerate(keys):
-        if key in place:
-            into[place[key], token] = 1
-    found = values @ into.T
-    if axes == 2:
-        found = into @ found
-    return np.asarray(found.numpy(), dtype=np.float64)

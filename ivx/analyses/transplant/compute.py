@@ -14,18 +14,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ivx.analyses.compare.request import TransplantRequest
+from ivx.analyses.transplant.request import TransplantRequest
 from ivx.analyses.transplant.result import ROLES, ROWS, Progress, Transplant
-from ivx.analyses.vectors.result import Vectors
-from ivx.analysis.paired import check_shapes, paired
+from ivx.analyses.vectors.result import Vectors, check_shapes
 from ivx.engine.hooks.capture import capture
 from ivx.errors import IvxError
 from ivx.models.model import Model
 from ivx.patching.positions import position_of
-from ivx.patching.prepare import instruction_of, prepared, written
+from ivx.patching.prepare import prepared, written
+from ivx.patching.sweeping import instruction_of
 from ivx.patching.table import Key, labelled, sampled
 from ivx.stats.intervals import Array
-from ivx.tasks.samples import Samples
+from ivx.tasks.samples import Samples, paired
 
 if TYPE_CHECKING:
     from ivx.store.store import Store

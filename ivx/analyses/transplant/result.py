@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ivx.analyses.compare.request import TransplantRequest
-from ivx.analyses.effects import result
+from ivx.analyses.transplant.request import TransplantRequest
+from ivx.patching.table import ROWS as SWEEP_ROWS
 from ivx.patching.table import by_patch
 from ivx.stats.intervals import Array
 from ivx.stats.metrics import find
@@ -21,7 +21,7 @@ from ivx.tasks.samples import Samples
 ROLES = ("effect", "control")
 """Rows with the donor's vector, and with the donor's vector of another task."""
 
-ROWS = pa.schema([*result.ROWS, ("norm", pa.float64()), ("own_norm", pa.float64())])
+ROWS = pa.schema([*SWEEP_ROWS, ("norm", pa.float64()), ("own_norm", pa.float64())])
 """A sweep's columns, whose rows they are, the length of the vector as it was written, and of this checkpoint's own."""
 
 Progress = Callable[["Transplant", int, int], None]

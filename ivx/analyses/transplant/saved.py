@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ivx.analyses.compare.request import TransplantRequest
+from ivx.analyses.transplant.request import TransplantRequest
 from ivx.analyses.transplant.result import Transplant
 from ivx.formats.checks import text
 from ivx.formats.samples import SAMPLES, layers_read, samples_read, samples_written

@@ -14,12 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ivx.analyses.compare.request import VectorsRequest
+from ivx.analyses.vectors.request import VectorsRequest
 from ivx.analyses.vectors.result import TABLE, Progress, Vectors
 from ivx.engine.hooks.capture import capture, capture_singly
 from ivx.errors import TaskError
 from ivx.models.model import Model
-from ivx.patching.prepare import instruction_of, opened, prepared
+from ivx.patching.prepare import opened, prepared
+from ivx.patching.sweeping import instruction_of
 from ivx.patching.table import Key, sampled
 from ivx.tasks import catalogue
 from ivx.tasks.samples import Encoder, Sample

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,11 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ivx.analyses.compare.request import VectorsRequest
-from ivx.analysis.paired import check_shapes, paired
+from ivx.analyses.vectors.request import VectorsRequest
 from ivx.errors import IvxError
 from ivx.stats.intervals import Array, mean_interval
-from ivx.tasks.samples import Samples
+from ivx.tasks.samples import Samples, paired
 
 TABLE = pa.schema(
     [
@@ -134,3 +133,10 @@ def _cosines(a: Array, b: Array) -> Array:
     """Of each pair of states along the last axis; 0 where one has no length."""
     lengths = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
     return np.divide((a * b).sum(axis=-1), lengths, out=np.zeros_like(lengths), where=lengths > 0)
+
+
+def check_shapes(shapes: Mapping[str, tuple[int, int]]) -> None:
+    """Refuse checkpoints whose vectors live in unlike spaces; `shapes` are (layers, width) by name."""
+    if len(set(shapes.values())) > 1:
+        told = ", ".join(f"{name} has {layers} layers of width {width}" for name, (layers, width) in shapes.items())
+        raise IvxError(f"vectors pass only between checkpoints of one shape; {told}: choose checkpoints of one family")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ivx.analyses.compare.request import VectorsRequest
+from ivx.analyses.vectors.request import VectorsRequest
 from ivx.analyses.vectors.result import Vectors
 from ivx.formats.checks import each, token_id, whole
 from ivx.formats.samples import MAX_TOKENS, SAMPLES, layers_read, samples_read, samples_written

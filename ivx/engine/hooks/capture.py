@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ivx.engine.address import Patch, check
 from ivx.engine.hooks.run import rows_within
-from ivx.engine.hooks.sites import read
-from ivx.engine.sweep import FREE_SHARE, only_user
-from ivx.engine.workload import by_length
+from ivx.engine.hooks.sites import Place, read
+from ivx.engine.turns import FREE_SHARE, only_user
+from ivx.engine.workload import Prompts, by_length
 from ivx.errors import IvxError
 from ivx.models.memory import free_bytes
 from ivx.models.model import Model
@@ -141,3 +142,19 @@ def _settled(states: Matrix) -> Matrix:
         states.flush()
         return np.load(str(states.filename), mmap_mode="r", allow_pickle=False)
     return states
+
+
+PlaceStates = list[dict[Place, Tensor]]
+"""Of each sample: `[tokens, width]` at each place."""
+
+
+def states_of(model: Model, prompts: Prompts, places: list[Place]) -> PlaceStates:
+    """States of every prompt at some places."""
+    found: PlaceStates = [{} for _ in prompts]
+    for samples in by_length(prompts).values():
+        ids = torch.tensor([prompts[i] for i in samples], device=model.device)
+        with torch.inference_mode(), read(model, places) as seen:
+            model.hf(input_ids=ids, use_cache=False, logits_to_keep=1)
+        for k, i in enumerate(samples):
+            found[i] = {place: state[k] for place, state in seen.items()}
+    return found

@@ -19,7 +19,7 @@ from ivx.engine import readout
 from ivx.engine.address import SITES, Patch, check, resolve
 from ivx.engine.hooks.run import captured, means_of, rows_within, writes_of
 from ivx.engine.hooks.sites import Place, Visit, Writes, visited, write
-from ivx.engine.sweep import FREE_SHARE, only_user
+from ivx.engine.turns import FREE_SHARE, only_user
 from ivx.engine.workload import Places, Prompts, by_length, checked
 from ivx.errors import IvxError
 from ivx.models.memory import free_bytes

@@ -17,7 +17,7 @@ from ivx.engine.address import spots
 from ivx.engine.hooks.run import rows_within
 from ivx.engine.hooks.sites import Writes, write
 from ivx.engine.schema import SCHEMA
-from ivx.engine.sweep import FREE_SHARE, only_user
+from ivx.engine.turns import FREE_SHARE, only_user
 from ivx.engine.workload import Prompts, by_length, checked
 from ivx.errors import IvxError
 from ivx.models.memory import free_bytes

@@ -19,10 +19,10 @@ from torch import Tensor
 
 from ivx.engine import readout
 from ivx.engine.address import KEYS_VALUES, Patch, coalition, resolve
+from ivx.engine.hooks.capture import PlaceStates, states_of
 from ivx.engine.hooks.run import rows_within
 from ivx.engine.hooks.sites import Writes, write
-from ivx.engine.linear.estimate import States, states_of
-from ivx.engine.sweep import FREE_SHARE, only_user
+from ivx.engine.turns import FREE_SHARE, only_user
 from ivx.engine.workload import Prompts, by_length
 from ivx.errors import IvxError
 from ivx.models.memory import free_bytes
@@ -91,7 +91,7 @@ def _position(position: int, ids: Sequence[int], sample: int) -> int:
 
 
 def _logits(
-    model: Model, rows: Sequence[Row], target: Prompts, sources: States, targets: States, at: Sequence[int]
+    model: Model, rows: Sequence[Row], target: Prompts, sources: PlaceStates, targets: PlaceStates, at: Sequence[int]
 ) -> Tensor:
     writes: dict[tuple[str, int], Writes] = {}
     for layer in range(model.layers):

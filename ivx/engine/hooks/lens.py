@@ -18,7 +18,7 @@ from ivx.engine import readout
 from ivx.engine.address import Patch, Spot, check, resolve
 from ivx.engine.forward.seams import Seams
 from ivx.engine.hooks.sites import Writes, read, write
-from ivx.engine.sweep import FREE_SHARE, only_user
+from ivx.engine.turns import FREE_SHARE, only_user
 from ivx.models.memory import free_bytes
 from ivx.models.model import Model
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ivx.engine.linear.frozen import Kernel, attending, spread
-from ivx.engine.sweep import only_user
+from ivx.engine.turns import only_user
 from ivx.models.model import Model
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ivx.engine.address import RANDOM, Patch, spots
 from ivx.engine.draws import draw_of, drawn
+from ivx.engine.hooks.capture import PlaceStates, states_of
 from ivx.engine.hooks.sites import Place, read
 from ivx.engine.workload import Asked, Prompts, by_length, checked
 from ivx.models.model import Model
@@ -28,8 +29,6 @@ SCHEMA = pa.schema(
         ("estimate", pa.bool_()),
     ]
 )
-States = list[dict[Place, Tensor]]
-"""Of each sample: `[tokens, width]` at each place."""
 
 
 def estimate(
@@ -65,25 +64,13 @@ def estimate(
     return pa.Table.from_pylist([dict(zip(SCHEMA.names, row, strict=True)) for row in rows], schema=SCHEMA)
 
 
-def states_of(model: Model, prompts: Prompts, places: list[Place]) -> States:
-    """States of every prompt at some places."""
-    found: States = [{} for _ in prompts]
-    for samples in by_length(prompts).values():
-        ids = torch.tensor([prompts[i] for i in samples], device=model.device)
-        with torch.inference_mode(), read(model, places) as seen:
-            model.hf(input_ids=ids, use_cache=False, logits_to_keep=1)
-        for k, i in enumerate(samples):
-            found[i] = {place: state[k] for place, state in seen.items()}
-    return found
-
-
 def _slopes(
     model: Model, asked: Asked, places: list[Place]
-) -> tuple[States, list[tuple[float, float | None]], list[States]]:
+) -> tuple[PlaceStates, list[tuple[float, float | None]], list[PlaceStates]]:
     """Of each target run: its states, its two logits, and the gradients of both by every state."""
-    states: States = [{} for _ in asked.target]
+    states: PlaceStates = [{} for _ in asked.target]
     levels: list[tuple[float, float | None]] = [(0.0, None)] * len(states)
-    slopes: list[States] = [[] for _ in states]
+    slopes: list[PlaceStates] = [[] for _ in states]
     # The middle of a block's stream is moved through what attention adds, so it has that gradient.
     through = [("attn_out", layer) if site == "resid_mid" else (site, layer) for site, layer in places]
     for samples in by_length(asked.target).values():
@@ -122,7 +109,7 @@ def graph_of(model: Model, ids: Tensor) -> Tensor:
 
 
 def _deltas(
-    model: Model, asked: Asked, patch: Patch, sample: int, sources: States, targets: States
+    model: Model, asked: Asked, patch: Patch, sample: int, sources: PlaceStates, targets: PlaceStates
 ) -> list[tuple[Tensor, Place, int]]:
     """(what would be added, where, at which position) for one patch of one sample."""
     place = (patch.site, patch.layer)

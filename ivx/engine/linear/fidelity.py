@@ -7,15 +7,15 @@ If these logits sum to the model's own, and the sweep's identities hold, the sur
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from ivx.engine.linear.frozen import parts_of, uncapped
+from ivx.engine.linear.records import Fidelity
 from ivx.engine.linear.surrogate import Surrogate
-from ivx.engine.sweep import only_user
+from ivx.engine.turns import only_user
 from ivx.errors import UnsupportedArchitecture
 from ivx.models.model import Model
 
@@ -23,26 +23,6 @@ TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 """Largest deviation from 1, and of an identity from 0, relative to what is summed."""
 EXPECTED = (TypeError, AttributeError, IndexError, KeyError, RuntimeError, ValueError)
 """What a model raises whose modules are put together otherwise."""
-
-
-class Fidelity(NamedTuple):
-    """Of summed parts `z'` to the model's logits `z`: their cosine, and |z'| / |z|."""
-
-    cosine: float
-    ratio: float
-
-    @classmethod
-    def of(cls, parts: Tensor, whole: Tensor) -> Fidelity:
-        """Of logits `[vocabulary]`."""
-        mine, real = parts.double(), whole.double()
-        return cls(
-            float(torch.cosine_similarity(mine, real, dim=0)),
-            float(torch.linalg.vector_norm(mine) / torch.linalg.vector_norm(real)),
-        )
-
-    def within(self, tolerance: float) -> bool:
-        """Whether both are 1."""
-        return abs(self.cosine - 1) <= tolerance and abs(self.ratio - 1) <= tolerance
 
 
 _known: WeakKeyDictionary[nn.Module, str | None] = WeakKeyDictionary()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import NamedTuple
@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ivx.engine.linear.records import Move, Path
 from ivx.engine.linear.surrogate import Surrogate
 
 SLACK = 0.2
@@ -29,29 +30,6 @@ MOST = 4_000
 """Opened ends, after which a search stops."""
 TOGETHER = 32
 """Ends that are opened in one go."""
-
-
-class Move(NamedTuple):
-    """One head's step from a token to a later one, or to itself."""
-
-    layer: int
-    head: int
-    start: int
-    end: int
-
-
-class Path(NamedTuple):
-    """One route. It begins at the embedding of token `start`, or, where `layer` is set, at a constant of that block."""
-
-    start: int
-    layer: int | None
-    moves: tuple[Move, ...]
-    value: float
-
-    @property
-    def heads(self) -> tuple[tuple[int, int], ...]:
-        """Layer and head of each move."""
-        return tuple((move.layer, move.head) for move in self.moves)
 
 
 class Search(NamedTuple):
@@ -210,14 +188,6 @@ def _pulled(of: Tensor, by: list[Tensor], weights: Tensor) -> list[Tensor]:
         torch.zeros(len(weights), *x.shape, dtype=x.dtype, device=x.device) if slope is None else slope
         for x, slope in zip(by, found, strict=True)
     ]
-
-
-def by_heads(paths: Iterable[Path]) -> dict[tuple[tuple[int, int], ...], float]:
-    """Values summed over paths that go by the same heads, whatever their tokens; largest first."""
-    found: dict[tuple[tuple[int, int], ...], float] = defaultdict(float)
-    for path in paths:
-        found[path.heads] += path.value
-    return dict(sorted(found.items(), key=lambda pair: -abs(pair[1])))
 
 
 def count_paths(steps: NDArray[np.integer]) -> int:

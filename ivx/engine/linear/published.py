@@ -9,35 +9,22 @@ too many they are drawn by chance.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ivx.engine.linear.fidelity import Fidelity, own_logits
+from ivx.engine.linear.fidelity import own_logits
 from ivx.engine.linear.frozen import Attend, frozen, mixed, spread
+from ivx.engine.linear.records import Fidelity, Published
 from ivx.engine.linear.surrogate import Surrogate
-from ivx.engine.sweep import only_user
+from ivx.engine.turns import only_user
 
 RANK = 100
 """A path counts when its own logits rank the answer so high."""
 LISTED = 512
 """Up to so many paths are all listed; of more, so many are drawn."""
 TOGETHER = 64
-
-
-class Published(NamedTuple):
-    """How far the published sums are from the model's logits.
-
-    `everything` is of the sum over all `paths`; `ranked`, over those that count (scaled up where `drawn`), None
-    where none does; `kept` is their share.
-    """
-
-    paths: int
-    everything: Fidelity
-    ranked: Fidelity | None
-    kept: float
-    drawn: bool
 
 
 def published(surrogate: Surrogate, answer: int, *, seed: int = 0) -> Published:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from ivx.engine.hooks.sites import Place, Writes, write
 from ivx.engine.linear.frozen import Held, frozen, mixed, parts_of, spread
-from ivx.engine.sweep import only_user
+from ivx.engine.turns import only_user
 from ivx.errors import IvxError
 from ivx.models.model import Model
 

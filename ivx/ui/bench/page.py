@@ -12,17 +12,16 @@ from typing import Any
 import streamlit as st
 import vl_convert
 
+from ivx.analyses.bench.request import BenchRequest, BenchTextRequest
 from ivx.analyses.bench.result import CONTROL, FREE, QUERIES, STRENGTHS, VECTOR, Bench, BenchText, Point
-from ivx.analyses.texts.request import BenchRequest, BenchTextRequest
 from ivx.charts.bench import strength_curve
 from ivx.charts.palette import LIGHT, Palette
 from ivx.formats import sheet
 from ivx.jobs.job import View
 from ivx.models.registry import embedded
 from ivx.tasks import catalogue
-from ivx.ui import pickers
-from ivx.ui.kit import exports, pieces, progress, session
-from ivx.ui.kit.readings import bench_reading
+from ivx.ui.bench.readings import bench_reading
+from ivx.ui.kit import address, checkpoints, choices, exports, pieces, progress, session
 
 HOW = {
     "add-first": "add, first token",
@@ -41,23 +40,23 @@ NAMES = {QUERIES: "On the task’s queries", FREE: "On free text"}
 def controls() -> BenchRequest:
     """The strip: checkpoint, task, layer, and how the vector is put there."""
     one, two, three, four = st.columns([1.3, 1.05, 0.5, 0.9], gap="medium", vertical_alignment="bottom")
-    checkpoint, task = pickers.checkpoint_and_task(one, two)
-    layers = session.layers_of(checkpoint)
+    checkpoint, task = choices.checkpoint_and_task(one, two)
+    layers = checkpoints.layers_of(checkpoint)
     names = [str(layer) for layer in range(layers)]
-    session.hold("layer", str(3 * layers // 8), names)
+    address.hold("layer", str(3 * layers // 8), names)
     layer = three.selectbox("Layer", names, key="layer", format_func=lambda name: f"L{name}")
-    session.hold("how", "add-first", list(HOW))
+    address.hold("how", "add-first", list(HOW))
     how = str(four.selectbox("The vector is", list(HOW), key="how", format_func=lambda name: HOW[name]))
     way, _, place = how.partition("-")
-    loading: dict[str, Any] = session.loading(checkpoint)
+    loading: dict[str, Any] = checkpoints.loading(checkpoint)
     return BenchRequest(checkpoint, task, int(layer), place=place, way=way, texts=_texts(checkpoint, task), **loading)
 
 
 def _texts(checkpoint: str, task: str) -> tuple[str, ...]:
     """The free texts, one a line; those of another task's default give way to this one's."""
-    own = _default(task, session.collection_of(checkpoint))
+    own = _default(task, checkpoints.collection_of(checkpoint))
     before = st.session_state.get("ivx.bench.default")
-    if session.from_url("free", own) == before:
+    if address.from_url("free", own) == before:
         st.session_state["free"] = own
     st.session_state["ivx.bench.default"] = own
     return _lines()
@@ -83,7 +82,7 @@ def _default(task: str, collection: str) -> str:
 def show(request: BenchRequest, p: Palette) -> None:
     """The curves as soon as they are there, and beside them what is written."""
     names = [f"{strength:g}" for strength in STRENGTHS]
-    alpha = float(session.from_url("alpha", "1", names))
+    alpha = float(address.from_url("alpha", "1", names))
     requests: dict[str, Any] = {
         "curve": request,
         "texts": BenchTextRequest(
@@ -93,8 +92,8 @@ def show(request: BenchRequest, p: Palette) -> None:
     curve = session.job(request, compute=embedded(request.checkpoint) is not None)
     if curve is not None and curve.view().state in ("loading", "running", "done"):
         session.job(requests["texts"], compute=True)  # who asked for the curve sees the texts of every strength
-    default = _default(request.task, session.collection_of(request.checkpoint))
-    session.to_url(
+    default = _default(request.task, checkpoints.collection_of(request.checkpoint))
+    address.to_url(
         checkpoint=request.checkpoint,
         task=request.task,
         layer=request.layer,

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from ivx.analyses.effects.result import Cell, Effects
-from ivx.analyses.game.request import EffectsRequest, ScanRequest
-from ivx.charts.heatmap import scale_of
+from ivx.analyses import defaults as glance
+from ivx.analyses.effects.request import EffectsRequest, ScanRequest
+from ivx.analyses.effects.result import Effects
+from ivx.charts.numbers import scale_of
 from ivx.charts.palette import Palette
+from ivx.engine.address import SITES
 from ivx.jobs.job import View
+from ivx.patching.cells import Cell
 from ivx.stats.metrics import METRICS, find
-from ivx.ui import pickers
 from ivx.ui.effects import scan
-from ivx.ui.kit import choices, evidence, exports, maps, pieces, progress, session
+from ivx.ui.kit import address, checkpoints, choices, evidence, exports, maps, pieces, progress, session
+from ivx.ui.kit.choices import PLACED, SAMPLES, SITES_SHOWN, TOKENS, _drawn, chosen, popover, several
 from ivx.ui.kit.readings import reading
 
 SOURCES = {"t_inst": "T_inst", "keyword": "keyword", "all": "each"}
@@ -24,13 +28,13 @@ Asked = EffectsRequest | ScanRequest
 
 def controls() -> tuple[Asked | None, str]:
     """The strip: checkpoint, task, metric, source token, More; of a stored run, the metric alone, and no request."""
-    if session.from_url(session.RUN, ""):
-        return None, pickers.metric(session.run_strip(("effects", "scan"), choices.told_of))
+    if address.from_url(address.RUN, ""):
+        return None, choices.metric(session.run_strip(("effects", "scan"), choices.told_of))
     one, two, three, four, five = st.columns([1.42, 0.86, 0.66, 1.12, 0.52], gap="small", vertical_alignment="bottom")
-    checkpoint, task = pickers.checkpoint_and_task(one, two)
-    metric = pickers.metric(three)
-    told = session.from_url("direction", "denoise", list(choices.DIRECTED)) != "denoise"
-    session.hold("source", "t_inst", list(SOURCES))
+    checkpoint, task = choices.checkpoint_and_task(one, two)
+    metric = choices.metric(three)
+    told = address.from_url("direction", "denoise", list(DIRECTED)) != "denoise"
+    address.hold("source", "t_inst", list(SOURCES))
     source = four.segmented_control(
         "Vector from",
         list(SOURCES),
@@ -42,8 +46,8 @@ def controls() -> tuple[Asked | None, str]:
         help="The instruction’s last token (T_inst); the last token of the words that name the task (keyword); or each "
         "of its tokens, one by one: a scan.",
     )
-    asked = choices.effects(five, task, source=str(source or "t_inst"), checkpoint=checkpoint)
-    asked |= session.loading(checkpoint)
+    asked = _fields(five, task, source=str(source or "t_inst"), checkpoint=checkpoint)
+    asked |= checkpoints.loading(checkpoint)
     kind = ScanRequest if asked["source_token"] == "all" else EffectsRequest
     return kind(checkpoint=checkpoint, task=task, **asked), metric
 
@@ -72,7 +76,7 @@ def show(request: Asked | None, metric: str, p: Palette) -> None:
         if found is not None:
             rows = found.table.num_rows
             _draw(found.request, metric, View("done", rows, rows, None, found, "", "", stored=True), p)
-            session.to_url(run=found.run_id, metric=metric, cell=session.from_url("cell", ""))
+            address.to_url(run=found.run_id, metric=metric, cell=address.from_url("cell", ""))
         return
     _to_url(request, metric)
 
@@ -84,13 +88,13 @@ def show(request: Asked | None, metric: str, p: Palette) -> None:
 
 
 def _to_url(request: Asked, metric: str) -> None:
-    session.to_url(**_parts(request, metric), cell=session.from_url("cell", ""))
+    address.to_url(**_parts(request, metric), cell=address.from_url("cell", ""))
 
 
 def _parts(request: Asked, metric: str) -> dict[str, str]:
     source = st.session_state.get("source", "t_inst")
     told = {"checkpoint": request.checkpoint, "task": request.task, "metric": metric, "source": source}
-    return told | choices.parts_of(choices.EFFECTS)
+    return told | choices.parts_of(EFFECTS)
 
 
 def _draw(request: Asked, metric: str, now: View, p: Palette) -> None:
@@ -108,7 +112,7 @@ def _draw(request: Asked, metric: str, now: View, p: Palette) -> None:
     panels(result, found, metric, chosen, now, p, places, under=lambda: progress.under(request, now))
     with places[2]:
         if chosen is not None:
-            link = session.link(result, **_parts(request, metric), cell=chosen.patch)
+            link = address.link(result, **_parts(request, metric), cell=chosen.patch)
             evidence.card(result, chosen, metric, live=now.live, link=link, p=p)
     pending = any(c.state == "estimate" for cells in found.values() for c in cells)
     pieces.legend(p, _scale(next(iter(found.values()))), find(metric).unit, pending=pending)
@@ -206,3 +210,45 @@ def _empty(request: Asked, p: Palette) -> None:
         if st.button("Run the maps", type="primary"):
             session.start(request)
             st.rerun()
+
+
+DIRECTED = {
+    "denoise": "denoise: told states into the bare prompt",
+    "noise": "noise: bare states into the told run",
+    "resample": "resample: another sample’s into the told run",
+    "zero": "zero: set to 0 in the told run",
+    "mean": "mean: set to its mean in the told run",
+}
+
+
+TAKEN = {"": "as in the strip", **{i: f"token {i}" for i in TOKENS}}
+
+
+EFFECTS = {
+    "direction": "denoise",
+    "sites": SITES_SHOWN,
+    "position": "all",
+    "token": "",
+    "format": "prompt",
+    "n": SAMPLES["effects"],
+}
+
+
+def _fields(place: DeltaGenerator, task: str, *, source: str, checkpoint: str) -> dict[str, Any]:
+    """Fields of an effects or scan request beside checkpoint and task; `source` is what the strip says."""
+    with popover(place, EFFECTS):
+        direction = chosen("direction", "Direction", DIRECTED, "denoise")
+        sites = several("sites", "Sites", SITES, SITES_SHOWN)
+        position = chosen("position", "Patched at", PLACED | {i: f"token {i}" for i in TOKENS}, "all")
+        told = direction != "denoise"
+        token = chosen("token", "Vector from", TAKEN, "", disabled=told, help="A token of the instruction by number.")
+        form, samples = _drawn("n", SAMPLES["effects"])
+        if told:
+            st.caption("The told run’s tokens align by what they are: T_inst, query, answer cue.")
+    source = "t_inst" if told else token or source
+    common = {"target_format": form, "samples": samples, "source_token": source}
+    if source == "all":
+        asked = tuple(site for site in sites if site != "z") or ("resid_post",)
+        return common | {"sites": asked, "position": "first" if position == "all" else position}
+    controls = glance.controls_of(direction, sites, position, alike=glance.is_alone(task, checkpoint))
+    return common | {"direction": direction, "sites": sites, "position": position, "controls": controls}

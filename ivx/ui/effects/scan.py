@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from ivx.analyses.effects.result import Cell, Effects
-from ivx.charts.heatmap import Tile, scale_of, signed
+from ivx.analyses.effects.result import Effects
+from ivx.charts.heatmap import Tile
+from ivx.charts.numbers import scale_of, signed
 from ivx.charts.palette import Palette
 from ivx.jobs.job import View
+from ivx.patching.cells import Cell
 from ivx.stats.metrics import find
 from ivx.stats.verdict import Against
 from ivx.ui.kit import maps, pieces, progress

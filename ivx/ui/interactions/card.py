@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import streamlit as st
@@ -9,13 +10,13 @@ import streamlit as st
 from ivx.analyses.game.result import Game
 from ivx.analyses.interactions.pairs import PairCell
 from ivx.analyses.interactions.result import Interactions
-from ivx.charts.heatmap import signed
-from ivx.charts.pairs import Pair
+from ivx.charts.numbers import signed
+from ivx.charts.pairs import STRICT, Pair
 from ivx.charts.palette import Palette
 from ivx.stats.metrics import find
-from ivx.ui import behind, written
-from ivx.ui.kit import pieces, session
-from ivx.ui.kit.evidence import controls, interval, samples, shown_p, tokens, top, whiskers
+from ivx.stats.verdict import Verdict
+from ivx.ui.kit import checkpoints, evidence, pieces
+from ivx.ui.kit.evidence import SHORT, controls, interval, samples, shown_p, tokens, top, whiskers
 from ivx.ui.kit.readings import SAID
 
 CONTROL = "another task’s"
@@ -30,19 +31,19 @@ def card(result: Interactions | Game, pair: Pair, metric: str, *, live: bool, li
     else:
         cell = next(c for c in result.cells(metric) if c.patch == pair.patch)
         detail = result.detail(pair.patch, metric)
-        texts = written.follows(result, detail, live=live)
+        texts = evidence.follows(result, detail, live=live)
         _of_pair(result, pair, cell, metric, detail, p, texts=texts)
         if texts:
-            written.show(result, pair.patch, detail)
+            evidence.texts(result, pair.patch, detail)
     if not live:
-        found = behind.Cell("", pair.patch)
-        behind.show(result, detail, metric, token=session.token_of(result), link=link, cell=found)
+        found = evidence.CodeCell("", pair.patch)
+        evidence.links(result, detail, metric, token=checkpoints.token_of(result), link=link, cell=found)
 
 
 def _of_pair(
     result: Interactions, pair: Pair, cell: PairCell, metric: str, detail: list[dict], p: Palette, *, texts: bool
 ) -> None:
-    unit, token = find(metric).unit, session.token_of(result)
+    unit, token = find(metric).unit, checkpoints.token_of(result)
     names = [result.players[i].label for i in (pair.low, pair.high)]
     one, two, both = (value or 0.0 for value in (cell.single_first, cell.single_second, cell.both))
     named = [(names[0], one), (names[1], two), ("sum", one + two), ("both", both)]
@@ -92,4 +93,63 @@ def _of_game(result: Game, pair: Pair, metric: str, p: Palette) -> None:
         f"<h6>Shapley value of each</h6>{whiskers(rows, p)}"
         "<h6>Additivity of the whole game</h6>"
         f"<div>R² = {result.additivity(metric):.2f}; 1 would be linear.</div></div>"
+    )
+
+
+def pair_reading(pairs: Sequence[Pair], *, unit: str, what: str) -> str:
+    """How many pairs interact, how many of them beat the better one, and the strongest."""
+    found = sorted((pair for pair in pairs if pair.state == "ok"), key=lambda pair: -abs(pair.value))
+    if not found:
+        return "No pair interacts more than its controls do: no evidence here."
+    strict = sum(pair.glyph == STRICT for pair in found)
+    top = found[0]
+    many = f"<b>{len(found)} pairs</b> interact" if len(found) > 1 else "<b>1 pair</b> interacts"
+    return (
+        f"{many} beyond the controls; above the sum and the better one: {strict}. Strongest {escape(what)}: "
+        f"<b>{escape(top.name)}, {signed(top.value, 2)}</b> {escape(unit)}."
+    )
+
+
+def split_reading(confirmed: Mapping[str, Verdict]) -> str:
+    """What the pairs chosen on one half of the samples are on the other."""
+    if not confirmed:
+        return ""
+    held = sum(found.state == "ok" for found in confirmed.values())
+    return (
+        f"Chosen for their size on one half of the samples and tested on the other half alone, <b>{held} of "
+        f"{len(confirmed)}</b> pairs hold."
+    )
+
+
+def show(result: Interactions, metric: str) -> None:
+    """All triples that were run, the largest first, and how many of them are findings."""
+    cells, against = result.triples(metric), result.against(metric)
+    ran = sorted((c for c in cells if not c.degenerate), key=lambda c: -abs(c.j))
+    label = {player.address: player.label for player in result.players}
+    pieces.head("Three together", "J(a, b, c) = f(abc) − f(ab) − f(ac) − f(bc) + f(a) + f(b) + f(c)")
+    found = [c for c in ran if c.state == "ok"]
+    top = (
+        f" Strongest: <b>{', '.join(label[a] for a in found[0].players)}, {signed(found[0].j, 2)}</b>." if found else ""
+    )
+    free = len(cells) - len(ran)
+    pieces.reading(
+        f"<b>{len(found)} of {len(ran)}</b> triples interact beyond their pairs and beyond the controls.{top}"
+        + (f" {free} more follow from smaller sets and were not run." if free else "")
+    )
+    st.dataframe(
+        [
+            {
+                "players": ", ".join(label[a] for a in cell.players),
+                "J": round(cell.j, 3),
+                "95% CI": interval(cell.low, cell.high),
+                "adjusted p": shown_p(cell.p).removeprefix("= "),
+                **{f"J, {SHORT[name]}": round(of.mean, 3) for name, of in against[cell.patch].items()},
+                "verdict": SAID[cell.state],
+                "f(abc)": round(cell.together, 3),
+                "same sign": f"{cell.same_sign:.0%}",
+            }
+            for cell in ran
+        ],
+        hide_index=True,
+        height=min(320, 38 + 35 * len(ran)),
     )

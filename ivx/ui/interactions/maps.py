@@ -9,14 +9,15 @@ import streamlit as st
 
 from ivx.analyses.game.result import Game
 from ivx.analyses.interactions.result import Interactions
-from ivx.charts.heatmap import Tile, heatmap, scale_of, signed
+from ivx.charts.heatmap import Tile, heatmap
+from ivx.charts.numbers import scale_of, signed
 from ivx.charts.pairs import DEGENERATE, HARMFUL, STRICT, Laid, Pair, pair_map
 from ivx.charts.palette import Palette
 from ivx.charts.scatter import Point, scatter
 from ivx.charts.strip import Bar, strip
 from ivx.stats.metrics import find
-from ivx.ui.kit import pieces, session
-from ivx.ui.kit.readings import pair_reading, split_reading
+from ivx.ui.interactions.card import pair_reading, split_reading
+from ivx.ui.kit import address, pieces
 
 GLYPHS = {STRICT: "beats the sum and the better one", HARMFUL: "two harmful patches", DEGENERATE: "degenerate"}
 KEPT = 5
@@ -46,7 +47,7 @@ def _split(result: Interactions, metric: str) -> str:
 def chosen_of(laid: Laid) -> Pair | None:
     """The clicked pair, or the address bar's, or the strongest finding."""
     done = [pair for pair in laid.pairs if pair.state != "estimate"]
-    asked = session.from_url("pair", "")
+    asked = address.from_url("pair", "")
     named = next((pair for pair in done if pair.patch == asked), None)
     return named or max(done, key=lambda pair: (pair.state == "ok", abs(pair.value)), default=None)
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from ivx.analyses.game.request import GameRequest, InteractionsRequest
+from ivx.analyses.game.request import GameRequest
 from ivx.analyses.game.result import Game
+from ivx.analyses.interactions.request import PLAYERS, InteractionsRequest
 from ivx.analyses.interactions.result import Interactions
 from ivx.charts.heatmap import heatmap
 from ivx.charts.palette import Palette
+from ivx.engine.address import SITES
 from ivx.jobs.job import View
 from ivx.request import Request
-from ivx.ui import pickers, triples
 from ivx.ui.interactions import card, maps
-from ivx.ui.kit import choices, exports, pieces, progress, session
+from ivx.ui.kit import address, checkpoints, choices, exports, pieces, progress, session
+from ivx.ui.kit.choices import PLACED, SAMPLES, SOURCE, _drawn, _placed, chosen, popover, several
 
 SHOW = {"j": "J", "both": "both", "gain": "gain"}
 GAMES = {"stream": "stream", "read": "keys, values"}
@@ -29,13 +32,13 @@ KINDS = ("interactions", "game")
 
 def controls() -> tuple[Request | None, str, str]:
     """The strip: checkpoint, task, what is shown, which game, and More; of a stored run, what is shown alone."""
-    session.hold("show", "j", list(SHOW))
-    if session.from_url(session.RUN, ""):
+    address.hold("show", "j", list(SHOW))
+    if address.from_url(address.RUN, ""):
         place = session.run_strip(KINDS, choices.told_of)
-        return None, "j" if session.stored_run("game") is not None else _show(place), pickers.metric_now()
+        return None, "j" if session.stored_run("game") is not None else _show(place), choices.metric_now()
     one, two, three, four, five = st.columns([1.42, 0.86, 0.9, 1.04, 0.52], gap="small", vertical_alignment="bottom")
-    checkpoint, task = pickers.checkpoint_and_task(one, two)
-    session.hold("game", "stream", list(GAMES))
+    checkpoint, task = choices.checkpoint_and_task(one, two)
+    address.hold("game", "stream", list(GAMES))
     game = four.segmented_control(
         "Game",
         list(GAMES),
@@ -49,10 +52,10 @@ def controls() -> tuple[Request | None, str, str]:
     )
     show = _show(three, only_j=game == "read")
     if game == "read":
-        asked = choices.game(five) | session.loading(checkpoint)
-        return GameRequest(checkpoint, task, **asked), show, pickers.metric_now()
-    asked = choices.pairs(five) | session.loading(checkpoint)
-    return InteractionsRequest(checkpoint, task, **asked), show, pickers.metric_now()
+        asked = _game_fields(five) | checkpoints.loading(checkpoint)
+        return GameRequest(checkpoint, task, **asked), show, choices.metric_now()
+    asked = _pair_fields(five) | checkpoints.loading(checkpoint)
+    return InteractionsRequest(checkpoint, task, **asked), show, choices.metric_now()
 
 
 def _show(place: DeltaGenerator, *, only_j: bool = False) -> str:
@@ -76,11 +79,11 @@ def show(request: Request | None, what: str, metric: str, p: Palette) -> None:
         if found is not None:
             rows = found.table.num_rows
             _draw(found.request, what, metric, View("done", rows, rows, None, found, "", "", stored=True), p)
-            session.to_url(run=found.run_id, show=what, metric=metric, pair=session.from_url("pair", ""))
+            address.to_url(run=found.run_id, show=what, metric=metric, pair=address.from_url("pair", ""))
         return
 
     def to_url() -> None:
-        session.to_url(**_parts(request, what, metric), pair=session.from_url("pair", ""))
+        address.to_url(**_parts(request, what, metric), pair=address.from_url("pair", ""))
 
     def draw(now: View) -> None:
         _draw(request, what, metric, now, p)
@@ -94,7 +97,7 @@ def _parts(request: Request, what: str, metric: str) -> dict[str, str]:
     is_game = isinstance(request, GameRequest)
     told = {"checkpoint": request.checkpoint, "task": request.task, "show": what, "metric": metric}
     told["game"] = "read" if is_game else ""
-    return told | choices.parts_of(choices.GAME if is_game else choices.PAIRS)
+    return told | choices.parts_of(GAME if is_game else PAIRS)
 
 
 def _draw(request: Request, what: str, metric: str, now: View, p: Palette) -> None:
@@ -115,12 +118,12 @@ def _draw(request: Request, what: str, metric: str, now: View, p: Palette) -> No
         maps.together(result, what, metric, laid, chosen, p, live=head, under=under)
     with right:
         if chosen is not None and chosen.state != "estimate":
-            link = session.link(result, **_parts(request, what, metric), pair=chosen.patch)
+            link = address.link(result, **_parts(request, what, metric), pair=chosen.patch)
             card.card(result, chosen, metric, live=now.live, link=link, p=p)
         if isinstance(result, Interactions):
             maps.estimated(result, metric, p)
     if isinstance(result, Interactions) and result.request.order == 3 and not now.live:
-        triples.show(result, metric)
+        card.show(result, metric)
     trust, export = st.columns([6, 1], gap="medium", vertical_alignment="bottom")
     with trust:
         pieces.trust(result.receipt, rows=f"n = {len(result.samples.rows)} · {result.table.num_rows:,} rows")
@@ -156,7 +159,7 @@ def _empty(request: Request, p: Palette) -> None:
             st.rerun()
 
 
-PLAYERS = {
+QUESTIONS = {
     "layers": "Do layers act together?",
     "heads": "Do heads act together?",
     "components": "Do attention and MLPs act together?",
@@ -168,7 +171,7 @@ def question(request: Request | None) -> str:
     """The page's title."""
     stored = session.stored_run(*KINDS) if request is None else None
     asked = stored.request if stored is not None else request
-    return PLAYERS[getattr(asked, "over", "layers")]
+    return QUESTIONS[getattr(asked, "over", "layers")]
 
 
 def lede(request: Request | None) -> str:
@@ -188,3 +191,47 @@ def lede(request: Request | None) -> str:
         "last": ", at the last token",
     }.get(position, f", at token {position}")
     return f"J(a, b) = effect of patching both − the sum of the effects of the two alone{where}."
+
+
+PLAYED = {"layers": "layers", "heads": "heads", "components": "attention and MLP", "positions": "tokens of one layer"}
+
+
+PAIRS = {
+    "over": "layers",
+    "among": ("resid_post",),
+    "at": "first",
+    "order": "2",
+    "from": "t_inst",
+    "format": "prompt",
+    "pairs_n": SAMPLES["pairs"],
+}
+
+
+GAME = {"at": "first", "from": "t_inst", "format": "prompt", "game_n": SAMPLES["game"]}
+
+
+def _pair_fields(place: DeltaGenerator) -> dict[str, Any]:
+    """Fields of an interactions request beside checkpoint and task."""
+    with popover(place, PAIRS):
+        over = chosen("over", "Players", PLAYED, "layers", on_change=lambda: st.session_state.pop("among", None))
+        allowed = PLAYERS.get(over, SITES)
+        sites = several("among", "Sites", allowed, allowed if over in PLAYERS else ("resid_post",))
+        placed = {"all": PLACED["all"]} if over == "positions" else {k: v for k, v in _placed().items() if k != "all"}
+        position = chosen("at", "Patched at", placed, next(iter(placed)))
+        order = chosen("order", "Sets", {"2": "pairs", "3": "pairs and triples"}, "2")
+        token = chosen("from", "Vector from", SOURCE, "t_inst")
+        choices.metric(st.container())
+        form, samples = _drawn("pairs_n", SAMPLES["pairs"])
+    asked = {"over": over, "sites": sites, "position": position, "order": int(order)}
+    return asked | {"source_token": token, "target_format": form, "samples": samples}
+
+
+def _game_fields(place: DeltaGenerator) -> dict[str, Any]:
+    """Fields of a game's request beside checkpoint and task."""
+    with popover(place, GAME):
+        placed = {name: told for name, told in _placed().items() if name not in ("all", "last")}
+        position = chosen("at", "Read at", placed, "first")
+        token = chosen("from", "Vector from", SOURCE, "t_inst")
+        choices.metric(st.container())
+        form, samples = _drawn("game_n", SAMPLES["game"])
+    return {"position": position, "source_token": token, "target_format": form, "samples": samples}

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import streamlit as st
 
-from ivx.analyses.effects.result import Cell, Effects
-from ivx.charts.heatmap import signed
+from ivx.analyses.effects.result import Effects
+from ivx.analyses.texts.request import TextRequest
+from ivx.charts.numbers import signed
 from ivx.charts.palette import Palette
+from ivx.jobs.job import View
+from ivx.models.registry import embedded
+from ivx.patching.cells import Cell
 from ivx.patching.roles import is_real
 from ivx.stats.metrics import find
 from ivx.stats.verdict import Against
-from ivx.ui import behind, written
-from ivx.ui.kit import pieces, session
+from ivx.ui.kit import checkpoints, exports, pieces, session
 from ivx.ui.kit.readings import SAID, named_controls, unbeaten
 
 SHORT = {
@@ -44,7 +47,7 @@ def interval(low: float, high: float) -> str:
 
 def card(result: Effects, cell: Cell, metric: str, *, live: bool, link: str, p: Palette) -> None:
     """Draw the card of a cell; what takes more room lies behind links under it, once nothing is `live`."""
-    token, unit = session.token_of(result), find(metric).unit
+    token, unit = checkpoints.token_of(result), find(metric).unit
     column = result.maps[cell.site][cell.column]
     colour = p.muted if cell.state != "ok" else p.orange if cell.value > 0 else p.blue
     against = result.against(cell.site, cell.patch, metric)
@@ -54,9 +57,9 @@ def card(result: Effects, cell: Cell, metric: str, *, live: bool, link: str, p: 
     rows = [(own, cell.value, cell.low, cell.high, colour), *controls(against, p)]
     head = f"head {column.position}" if cell.site == "z" else f"{_where(result)} {column.label}"
     said = f"{SAID[cell.state]}{_unbeaten(cell, against, metric, result.request.direction)}"
-    texts = written.follows(result, detail, live=live)
+    written = follows(result, detail, live=live)
     st.html(
-        f'<div class="ivx-card{" open" * texts}" data-testid="ivx-card">'
+        f'<div class="ivx-card{" open" * written}" data-testid="ivx-card">'
         f"{top(f'Layer {cell.layer}, {head}', cell.patch)}"
         f'<div class="row"><span class="big" style="color:{colour}">{signed(cell.value, 2)}</span>'
         f'<span class="soft">{escape(unit)}, {said} · 95% CI {interval(cell.low, cell.high)} · '
@@ -64,11 +67,11 @@ def card(result: Effects, cell: Cell, metric: str, *, live: bool, link: str, p: 
         f"n = {cell.n}, {cell.same_sign:.0%} same sign · followed {levels[0]:.0%} → {levels[1]:.0%}</span></div>"
         f"<h6>Against its controls</h6>{whiskers(rows, p)}{tokens(detail, token, p)}{samples(detail)}</div>"
     )
-    if texts:
-        written.show(result, cell.patch, detail)
+    if written:
+        texts(result, cell.patch, detail)
     if not live:
-        found = behind.Cell(cell.site, cell.patch)
-        behind.show(result, detail, metric, token=token, link=link, cell=found)
+        found = CodeCell(cell.site, cell.patch)
+        links(result, detail, metric, token=token, link=link, cell=found)
 
 
 def _where(result: Effects) -> str:
@@ -126,3 +129,98 @@ def _tops(detail: Sequence[dict[str, Any]], when: str, token: Any) -> list[tuple
     answers = {row["answer"] for row in detail}
     most = sorted(shares.items(), key=lambda item: -item[1])[:TOP]
     return [(name, share, name in answers) for name, share in most]
+
+
+class CodeCell(NamedTuple):
+    """A cell by its address; `site` is empty for a pair."""
+
+    site: str
+    patch: str
+
+
+def links(result: Any, detail: Sequence[dict[str, Any]], metric: str, *, token: Any, link: str, cell: CodeCell) -> None:
+    """Three links under a card; each opens what it names."""
+    one, two, three = st.columns([0.8, 0.9, 1.25], gap="small")
+    with one.popover("Link", type="tertiary"):
+        st.caption("This view, in any session of this server.")
+        st.code(link, language=None, wrap_lines=True)
+    with two.popover("Python", type="tertiary"):
+        st.code(python(result, metric, cell), language="python", wrap_lines=True)
+    if detail:
+        with three.popover(f"All {len(detail)} samples", type="tertiary"):
+            st.dataframe([_row(sample, token) for sample in detail], hide_index=True, height=320, width=720)
+
+
+def python(result: Any, metric: str, cell: CodeCell) -> str:
+    """What computes this one cell again."""
+    request = result.request
+    if request.kind == "game":
+        low, high = cell.patch.split(",")
+        read = f"found.interactions({metric!r})[{low}, {high}]"
+    else:
+        given = f"{cell.site!r}, {metric!r}" if cell.site else repr(metric)
+        read = f"next(cell for cell in found.cells({given}) if cell.patch == {cell.patch!r})"
+    return f"{exports.computed_by(request)}\n{read}"
+
+
+def _row(sample: dict[str, Any], token: Any) -> dict[str, Any]:
+    return {
+        "query": sample["query"],
+        "answer": sample["answer"],
+        "contrast": sample["contrast"],
+        "effect": round(sample["effect"], 3),
+        "before": token(sample["before"][0][0]),
+        "after": token(sample["after"][0][0]),
+        "instruction": sample["instruction"],
+    }
+
+
+TOKENS = 6
+"""The most that is written."""
+
+
+def follows(result: Any, detail: Sequence[dict[str, Any]], *, live: bool) -> bool:
+    """Whether a card ends in texts: once its map is done, and where the model is here."""
+    return not live and not result.receipt.get("imported") and len(detail) > 1
+
+
+def texts(result: Any, patch: str, detail: Sequence[dict[str, Any]]) -> None:
+    """The texts of the samples with the largest and the smallest effect; asked of the worker, so they come later.
+
+    On a checkpoint that is not embedded they wait for a click, since it may have to be loaded for them.
+    """
+    ranked = sorted(range(len(detail)), key=lambda k: -detail[k]["effect"])
+    request = TextRequest.for_cell(result.request, patch, (ranked[0], ranked[-1]), tokens=TOKENS)
+    job = session.job(request, compute=embedded(request.checkpoint) is not None)
+    if job is None:
+        if st.button("Write the text with and without the patch", type="tertiary"):
+            session.start(request)
+            st.rerun()
+        return
+    live = job.view(session.session()).live
+
+    def look() -> None:
+        now = job.view(session.session())
+        if live and not now.live:
+            st.rerun()  # the whole page once more, without the timer
+        _draw(now)
+
+    st.fragment(look, run_every=session.tick() if live else None)()
+
+
+def _draw(now: View) -> None:
+    if now.live:
+        rows = '<div class="soft">being written …</div>'
+    elif now.result is None:
+        rows = f'<div class="soft">{escape(now.message or "not written")}</div>'
+    else:
+        rows = "".join(
+            f'<div><span class="soft">{escape(text.query)}, answer {escape(text.answer)}:</span> '
+            f"{_quoted(text.before)} → <b>{_quoted(text.after)}</b></div>"
+            for text in now.result
+        )
+    st.html(f'<div class="ivx-card ivx-text" data-testid="ivx-text"><h6>Greedy text, before → after</h6>{rows}</div>')
+
+
+def _quoted(text: str) -> str:
+    return f"<code>{escape(text)}</code>" if text else '<span class="soft">nothing</span>'

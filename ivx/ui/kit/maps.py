@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from ivx.analyses.effects.result import Cell, Effects
-from ivx.analyses.game.request import InteractionsRequest
+from ivx.analyses.effects.result import Effects
+from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.analyses.interactions.result import Interactions
 from ivx.charts.figure import tile
 from ivx.charts.heatmap import Tile, heatmap
 from ivx.charts.palette import Palette
+from ivx.patching.cells import Cell
 from ivx.patching.positions import position_of
-from ivx.ui.kit import pieces, session
+from ivx.ui.kit import address, checkpoints, pieces
 
 COLUMNS = [1, 1, 1.05]
 CROWDED = 16
@@ -92,7 +93,7 @@ def chosen_of(found: Mapping[str, Sequence[Cell]]) -> Cell | None:
     every = [cell for cells in found.values() for cell in cells if cell.state != "estimate"]
     if not every:
         return None
-    asked = session.from_url("cell", "")
+    asked = address.from_url("cell", "")
     named = next((cell for cell in every if cell.patch == asked), None)
     if named is not None:
         return named
@@ -108,7 +109,7 @@ def blank(p: Palette, *, columns: int = 6, layers: int = 8) -> None:
 
 def prompts(result: Effects | Interactions, *, other: bool = False) -> None:
     """The first sample's prompts as chips: what is taken from where, and put where; from the `other` task's, if so."""
-    sample, token, request = result.samples.rows[0], session.token_of(result), result.request
+    sample, token, request = result.samples.rows[0], checkpoints.token_of(result), result.request
     if not isinstance(request, InteractionsRequest) and request.direction != "denoise":
         pieces.chips(
             [token(i) for i in sample.target] if request.direction == "noise" else [],

@@ -12,7 +12,7 @@ from typing import Any
 
 import streamlit as st
 
-from ivx.charts.heatmap import signed
+from ivx.charts.numbers import signed
 from ivx.charts.palette import Palette, palette
 
 

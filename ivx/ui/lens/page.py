@@ -10,16 +10,16 @@ from typing import Any
 
 import streamlit as st
 
+from ivx.analyses.lens.request import DropRequest, LensRequest
 from ivx.analyses.lens.result import Reading, address
-from ivx.analyses.texts.request import DropRequest, LensRequest
 from ivx.charts.palette import Palette
 from ivx.engine.address import Spot
 from ivx.formats import sheet
 from ivx.jobs.job import View
 from ivx.models.registry import embedded
 from ivx.tasks import catalogue
-from ivx.ui import pickers
-from ivx.ui.kit import exports, pieces, progress, session
+from ivx.ui.kit import checkpoints, choices, exports, pieces, progress, session
+from ivx.ui.kit.address import from_url, hold, to_url
 from ivx.ui.lens import grids
 
 TASK, QUERY = "animal/colour", "limpet"
@@ -39,7 +39,7 @@ class Prompts:
 
     def requests(self) -> dict[str, LensRequest]:
         """Both prompts' readings."""
-        loading: dict[str, Any] = session.loading(self.checkpoint)
+        loading: dict[str, Any] = checkpoints.loading(self.checkpoint)
         return {
             name: LensRequest(self.checkpoint, text, chat=self.chat, what=f"{name} prompt", **loading)
             for name, text in (("source", self.source), ("target", self.target))
@@ -47,25 +47,25 @@ class Prompts:
 
     def drop(self, take: Spot, put: Spot) -> DropRequest:
         """The target with a state of the source."""
-        loading: dict[str, Any] = session.loading(self.checkpoint)
+        loading: dict[str, Any] = checkpoints.loading(self.checkpoint)
         return DropRequest(self.checkpoint, self.source, self.target, take, put, chat=self.chat, **loading)
 
 
 def controls() -> Prompts:
     """The strip: checkpoint, both prompts, and whether they stand in a chat turn."""
     one, two, three, four = st.columns([1.35, 1.3, 0.95, 0.72], gap="medium", vertical_alignment="bottom")
-    checkpoint = pickers.checkpoint(one)
-    own = _defaults(session.collection_of(checkpoint))
+    checkpoint = choices.checkpoint(one)
+    own = _defaults(checkpoints.collection_of(checkpoint))
     known = [_defaults(collection) for collection in catalogue.COLLECTIONS]
     for k, key in enumerate(("source_prompt", "target_prompt")):
         # An untouched default gives way to the default of the checkpoint's own tasks.
-        if session.from_url(key, own[k]) in [pair[k] for pair in known]:
+        if from_url(key, own[k]) in [pair[k] for pair in known]:
             st.session_state[key] = own[k]
-        session.hold(key, own[k])
+        hold(key, own[k])
     source = two.text_input("Source prompt, a state is taken from it", key="source_prompt", max_chars=2_000)
     target = three.text_input("Target prompt, it is put there", key="target_prompt", max_chars=2_000)
-    able = session.has_chat_template(checkpoint)
-    session.hold("chat", "off", ("off", "on"))
+    able = checkpoints.has_chat_template(checkpoint)
+    hold("chat", "off", ("off", "on"))
     chat = four.segmented_control(
         "Chat template" if able else "No chat template",
         ["off", "on"],
@@ -88,14 +88,14 @@ def _defaults(collection: str) -> tuple[str, str]:
 def show(prompts: Prompts, p: Palette) -> None:
     """Both grids, and the patched one as soon as a cell is taken and put."""
     for key in ("take", "put"):  # kept from the link before the address bar is written
-        session.from_url(key, "")
+        from_url(key, "")
     requests: dict[str, Any] = dict(prompts.requests())
     readings = {name: _answer(request) for name, request in requests.items()}
     spots = _spots(readings["source"], readings["target"])
     if spots is not None:
         requests["patched"] = prompts.drop(*spots)
         session.job(requests["patched"], compute=True)  # both prompts were asked for, so this is, too
-    session.to_url(
+    to_url(
         checkpoint=prompts.checkpoint,
         source_prompt=prompts.source,
         target_prompt=prompts.target,
@@ -122,7 +122,7 @@ def _spots(source: Reading | None, target: Reading | None) -> tuple[Spot, Spot] 
 
 
 def _spot(key: str, reading: Reading, default: Spot) -> Spot:
-    layer, _, position = session.from_url(key, "").partition(".")
+    layer, _, position = from_url(key, "").partition(".")
     if layer.isdecimal() and position.isdecimal():
         asked = Spot(int(layer), int(position))
         if asked.layer < reading.layers and asked.position < len(reading.tokens):

@@ -12,14 +12,16 @@ from typing import Any
 import streamlit as st
 
 from ivx.analyses.defaults import SITE
-from ivx.analyses.effects.result import Cell, Effects
+from ivx.analyses.effects.result import Effects
 from ivx.analyses.interactions.pairs import PairCell
 from ivx.analyses.interactions.result import Interactions
-from ivx.charts.heatmap import signed
+from ivx.charts.numbers import signed
+from ivx.patching.cells import Cell
 from ivx.stats.metrics import find
 from ivx.ui.kit.evidence import shown_p
-from ivx.ui.kit.readings import nearest_control, probe_reading
+from ivx.ui.kit.readings import nearest_control
 from ivx.ui.lessons.guesses import NOWHERE, Ask, Bar, Truth, beside, ordered, pair_key, truth
+from ivx.ui.separability.card import probe_reading
 
 Found = Mapping[str, Any]
 """Complete results by name."""

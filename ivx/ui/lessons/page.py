@@ -10,7 +10,7 @@ import streamlit as st
 
 from ivx.charts.palette import Palette
 from ivx.jobs.job import View
-from ivx.ui.kit import exports, maps, pieces, progress, session
+from ivx.ui.kit import address, exports, maps, pieces, progress
 from ivx.ui.lessons import score
 from ivx.ui.lessons.guesses import EXACT, NEAR, Truth
 from ivx.ui.lessons.scenes import LAYERS, Showing
@@ -30,7 +30,7 @@ def show(p: Palette) -> None:
         if score.now()[0] is not shown:
             st.rerun()  # another story needs other runs
         _draw(shown, views, p)
-        session.to_url(lesson=shown.key, step=st.session_state[STEP])
+        address.to_url(lesson=shown.key, step=st.session_state[STEP])
 
     progress.follow_several(shown.requests, draw=draw)
 

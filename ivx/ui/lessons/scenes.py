@@ -10,15 +10,17 @@ from typing import Any
 import streamlit as st
 
 from ivx.analyses.defaults import SITE
-from ivx.analyses.effects.result import Cell, Effects
+from ivx.analyses.effects.result import Effects
 from ivx.analyses.interactions.result import Interactions
 from ivx.analyses.separability.result import Separability
 from ivx.charts.dumbbell import dumbbell
 from ivx.charts.figure import tile
-from ivx.charts.heatmap import Tile, heatmap, scale_of
+from ivx.charts.heatmap import Tile, heatmap
+from ivx.charts.numbers import scale_of
 from ivx.charts.pairs import DEGENERATE, Pair, layers_laid, pair_map
 from ivx.charts.palette import Palette
 from ivx.charts.strip import Bar, strip
+from ivx.patching.cells import Cell
 from ivx.stats.metrics import find
 from ivx.ui.interactions.maps import GLYPHS
 from ivx.ui.kit import pieces

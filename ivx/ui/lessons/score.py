@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ivx.ui.kit import session
+from ivx.ui.kit import address
 from ivx.ui.lessons.guesses import EXACT
 from ivx.ui.lessons.stories import STORIES, Story, story
 
@@ -17,9 +17,9 @@ Place = tuple[str, int]
 
 def now() -> tuple[Story, int]:
     """The story of this view and the number of its step from 0; after the last one stands the score."""
-    chosen = story(session.from_url(LESSON, STORIES[0].key, [one.key for one in STORIES]))
+    chosen = story(address.from_url(LESSON, STORIES[0].key, [one.key for one in STORIES]))
     steps = [str(k + 1) for k in range(len(chosen.steps))] + [END]
-    return chosen, steps.index(session.from_url(STEP, "1", steps))
+    return chosen, steps.index(address.from_url(STEP, "1", steps))
 
 
 def go(key: str, step: int) -> None:

@@ -11,7 +11,7 @@ from ivx.models.doctor import Report, checkup
 from ivx.models.load import DTYPES, load
 from ivx.models.paths import within_roots
 from ivx.models.registry import PUBLIC, embedded
-from ivx.ui.kit import pieces, session
+from ivx.ui.kit import address, checkpoints, pieces
 
 
 @st.cache_data(max_entries=20, show_spinner="Reading and checking the checkpoint …")
@@ -24,17 +24,17 @@ def show() -> None:
     """Checks of the chosen checkpoint left; its card, and the form for another, right."""
     left, right = st.columns([1.2, 1], gap="large")
     with left:
-        names = session.checkpoints()
-        session.hold("checkpoint", "tiny-sft" if "tiny-sft" in names else names[0], names)
+        names = checkpoints.checkpoints()
+        address.hold("checkpoint", "tiny-sft" if "tiny-sft" in names else names[0], names)
         name = str(st.selectbox("Checkpoint", names, key="checkpoint"))
-        chosen = session.loading(name)
+        chosen = checkpoints.loading(name)
         try:
             report = _report(name, chosen.get("dtype", "auto"), chosen.get("device", "auto"))
         except IvxError as error:
             pieces.refusal("This checkpoint is refused", str(error), "Choose another one, or mend what is named above.")
         else:
             _checks(report)
-        session.to_url(checkpoint=name)
+        address.to_url(checkpoint=name)
     with right:
         _about(name)
         _open()
@@ -82,6 +82,6 @@ def _open() -> None:
     if not report.passed:
         _checks(report)
         return
-    opened = [c for c in st.session_state.get(session.OTHERS, []) if c[0] != name.strip()]
-    st.session_state[session.OTHERS] = [*opened, (name.strip(), dtype, device)]
+    opened = [c for c in st.session_state.get(address.OTHERS, []) if c[0] != name.strip()]
+    st.session_state[address.OTHERS] = [*opened, (name.strip(), dtype, device)]
     st.success("Every check passed; it can be chosen on every page of this session.")

@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from ivx.archive import pack
+from ivx.archive import pack, unpack
 from ivx.errors import IvxError
 from ivx.jobs.replay import Replayed, ReplayRequest
 from ivx.jobs.worker import worker
@@ -154,7 +154,7 @@ def _one(store: Store, entry: Entry) -> None:
     export.download_button(
         "Export as zip",
         disabled=entry.kind not in ARCHIVED,
-        data=lambda: pack.of_result(pack.stored(run)),
+        data=lambda: pack.of_result(unpack.stored(run)),
         file_name=f"ivx-{entry.run}.zip",
         on_click="ignore",
         width="stretch",
@@ -256,7 +256,7 @@ def _import(store: Store) -> None:
         if given is None:
             return
         try:
-            run = pack.keep(pack.unpack(given), store)
+            run = unpack.keep(unpack.unpack(given), store)
         except IvxError as error:
             pieces.refusal("This zip cannot be used", str(error), "Export the run again where it was computed.")
             return

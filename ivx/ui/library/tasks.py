@@ -15,7 +15,7 @@ from ivx.models import files
 from ivx.tasks import catalogue
 from ivx.tasks.prompt import FORMATS
 from ivx.tasks.samples import Sample, build
-from ivx.ui.kit import pieces, session
+from ivx.ui.kit import address, checkpoints, pieces, session
 
 SHOWN = 4
 
@@ -23,20 +23,20 @@ SHOWN = 4
 def show() -> None:
     """The prompts of a task as one checkpoint's tokens; beneath, the form for an own file."""
     one, two, three = st.columns([1, 1, 1], gap="medium")
-    names = session.checkpoints()
-    session.hold("checkpoint", "tiny-sft" if "tiny-sft" in names else names[0], names)
+    names = checkpoints.checkpoints()
+    address.hold("checkpoint", "tiny-sft" if "tiny-sft" in names else names[0], names)
     checkpoint = str(one.selectbox("Checkpoint", names, key="checkpoint"))
     own = st.session_state.get(session.FILES, [])
-    known = [*catalogue.tasks(session.collection_of(checkpoint)), *(path for _, path in own)]
-    session.hold("task", "animal/colour", known)
+    known = [*catalogue.tasks(checkpoints.collection_of(checkpoint)), *(path for _, path in own)]
+    address.hold("task", "animal/colour", known)
     shown = {path: name for name, path in own}
     task = str(two.selectbox("Task", known, key="task", format_func=lambda t: shown.get(t, t)))
     form = str(three.selectbox("Target format", FORMATS))
-    session.to_url(checkpoint=checkpoint, task=task)
+    address.to_url(checkpoint=checkpoint, task=task)
     try:
         folder = files.locate(checkpoint)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        pair = catalogue.find(task, collection=session.collection_of(checkpoint))
+        pair = catalogue.find(task, collection=checkpoints.collection_of(checkpoint))
         samples = build(pair, tokenizer, samples=SHOWN, target_format=form)
     except IvxError as error:
         pieces.refusal("This task cannot be shown", str(error), "Choose another task, checkpoint or target format.")

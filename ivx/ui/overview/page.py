@@ -15,9 +15,9 @@ from ivx.jobs.shipped import is_shipped
 from ivx.models.registry import embedded
 from ivx.request import BaseRequest
 from ivx.stats.metrics import find
-from ivx.ui import pickers
 from ivx.ui.interactions import maps
-from ivx.ui.kit import exports, pieces, progress, readings, session
+from ivx.ui.kit import address, checkpoints, choices, exports, pieces, progress, session
+from ivx.ui.overview import panels
 from ivx.ui.overview.panels import Found, found_of, panels_of
 
 COLUMNS = [1.2, 1.0, 1.13]
@@ -30,13 +30,13 @@ Views = Mapping[str, View | None]
 def show(p: Palette) -> None:
     """The strip, and below it everything as it fills."""
     one, two, three, _ = st.columns([1.35, 1.1, 0.9, 0.9], gap="medium", vertical_alignment="bottom")
-    checkpoint, task = pickers.checkpoint_and_task(one, two)
-    metric = pickers.metric(three)
-    asked = glance(checkpoint, task, **session.loading(checkpoint))
+    checkpoint, task = choices.checkpoint_and_task(one, two)
+    metric = choices.metric(three)
+    asked = glance(checkpoint, task, **checkpoints.loading(checkpoint))
 
     def draw(views: Views) -> None:
         _draw(asked, views, metric, p)
-        session.to_url(checkpoint=checkpoint, task=task, metric=metric, layer=session.from_url("layer", ""))
+        address.to_url(checkpoint=checkpoint, task=task, metric=metric, layer=address.from_url("layer", ""))
 
     progress.follow_several(asked, draw=draw)
 
@@ -82,7 +82,7 @@ def _page(name: str, asked: Mapping[str, BaseRequest], metric: str) -> str:
 
 def _layer(found: Found) -> int | None:
     """The selected layer: the address bar's, or that of the strongest finding."""
-    asked = session.from_url("layer", "")
+    asked = address.from_url("layer", "")
     if asked.isdigit() and int(asked) < found.layers:
         return int(asked)
     return found.strongest
@@ -114,7 +114,7 @@ def _lede(found: Found, checkpoint: str) -> str:
     intro = "The state of the instruction’s last token, T_inst, is copied into a prompt that has no instruction."
     known = embedded(checkpoint)
     trained = " This family was trained to have such a vector; its twin was not." if known else ""
-    return f"{intro} {readings.at_a_glance(checkpoint, found.cells, found.probed, found.pairs)}{trained}"
+    return f"{intro} {panels.at_a_glance(checkpoint, found.cells, found.probed, found.pairs)}{trained}"
 
 
 def _offer(absent: Sequence[BaseRequest], *, every: bool) -> None:

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import streamlit as st
 
 from ivx.analyses.defaults import SITE
-from ivx.analyses.effects.result import Cell, Effects
+from ivx.analyses.effects.result import Effects
 from ivx.analyses.interactions.result import Interactions
 from ivx.analyses.separability.result import ProbeCell, Separability
 from ivx.charts.dumbbell import dumbbell
 from ivx.charts.figure import tile
-from ivx.charts.heatmap import heatmap, scale_of
+from ivx.charts.heatmap import heatmap
+from ivx.charts.numbers import scale_of
 from ivx.charts.pairs import Laid, Pair, layers_laid, pair_map
 from ivx.charts.palette import Palette
+from ivx.patching.cells import Cell
 from ivx.stats.metrics import find
 from ivx.stats.verdict import Against
-from ivx.ui.interactions import maps
+from ivx.ui.interactions import card, maps
 from ivx.ui.kit import readings
+from ivx.ui.separability.card import probe_reading
 
 
 @dataclass(frozen=True)
@@ -148,7 +153,7 @@ def _probes(found: Found, layer: int | None, p: Palette) -> Panel:
     )
     if result is None:
         return Panel("bells", chart, "")
-    return Panel(f"bells-{result.run_id}", chart, readings.probe_reading(result, SITE, layer))
+    return Panel(f"bells-{result.run_id}", chart, probe_reading(result, SITE, layer))
 
 
 def _pairs(found: Found, layer: int | None, p: Palette) -> Panel:
@@ -158,5 +163,30 @@ def _pairs(found: Found, layer: int | None, p: Palette) -> Panel:
     chart = pair_map(laid, scale=found.scale, palette=p, chosen=top, row=found.row)
     if found.interactions is None:
         return Panel("pairs", chart, "")
-    told = readings.pair_reading(found.pairs, unit=find(found.metric).unit, what="J")
+    told = card.pair_reading(found.pairs, unit=find(found.metric).unit, what="J")
     return Panel(f"pairs-{found.interactions.run_id}", chart, told)
+
+
+def at_a_glance(checkpoint: str, cells: Sequence[Cell], probed: Sequence[ProbeCell], pairs: Sequence[Pair]) -> str:
+    """Where it acts, from where on it can be read, and which layers act together: findings only, a clause each."""
+    told = []
+    if cells and not any(cell.state == "estimate" for cell in cells):
+        acting = [cell for cell in cells if cell.state == "ok"]
+        top = max(acting, key=lambda cell: abs(cell.value), default=None)
+        told.append(f"acts most in <b>layer {top.layer}</b>" if top else "<b>acts nowhere</b> beyond its controls")
+    if probed:
+        readable = sorted(cell.layer for cell in probed if cell.state == "ok")
+        onward = readable == list(range(len(probed)))[-len(readable) :]
+        where = f"from <b>layer {readable[0]}</b> on" if readable and onward else f"at {len(readable)} layers"
+        told.append(f"can be read {where}" if readable else "<b>cannot be read</b>")
+    if pairs and not any(pair.state == "estimate" for pair in pairs):
+        found = [pair for pair in pairs if pair.state == "ok"]
+        top_pair = max(found, key=lambda pair: abs(pair.value), default=None)
+        told.append(
+            f"is least additive in <b>layers {top_pair.low} and {top_pair.high}</b>"
+            if top_pair
+            else "shows <b>no interaction</b> beyond its control"
+        )
+    if not told:
+        return ""
+    return f"In <b>{escape(checkpoint)}</b> it {', '.join(told[:-1])}{' and ' * (len(told) > 1)}{told[-1]}."

@@ -12,7 +12,7 @@ from ivx.analyses.pathways.result import Pathways
 from ivx.charts.palette import Palette
 from ivx.errors import IvxError
 from ivx.jobs.job import View
-from ivx.ui.kit import pieces, progress, session
+from ivx.ui.kit import address, checkpoints, pieces, progress, session
 from ivx.ui.pathways import flows
 from ivx.ui.pathways.readings import checkpoints_reading, shared_reading
 
@@ -22,15 +22,15 @@ NONE = ""
 
 def show(request: PathwaysRequest, result: Pathways, p: Palette) -> None:
     """The choice of a checkpoint; its run is asked for when it is chosen."""
-    names = [name for name in session.checkpoints() if name != request.checkpoint]
-    asked = session.from_url("versus", NONE) != NONE
+    names = [name for name in checkpoints.checkpoints() if name != request.checkpoint]
+    asked = address.from_url("versus", NONE) != NONE
     with st.expander("Does another checkpoint take the same way?", expanded=asked):
         if result.receipt.get("imported"):
             pieces.note(
                 "An imported run’s prompts are its maker’s: ask for one here to set another checkpoint beside it."
             )
             return
-        session.hold("versus", NONE, [NONE, *names])
+        address.hold("versus", NONE, [NONE, *names])
         place, _ = st.columns([1, 2], gap="small")
         name = str(
             place.selectbox(
@@ -41,7 +41,7 @@ def show(request: PathwaysRequest, result: Pathways, p: Palette) -> None:
             )
         )
         if name != NONE:
-            told = session.loading(name, exact=True)
+            told = checkpoints.loading(name, exact=True)
             other = replace(request.beside(name), dtype=told["dtype"], device=told.get("device", "auto"))
             _follow(other, result, p)
 

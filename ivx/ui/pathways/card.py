@@ -12,10 +12,11 @@ from streamlit.delta_generator import DeltaGenerator
 from ivx.analyses.pathways.drawing import Drawing, name_of
 from ivx.analyses.pathways.parts import Part
 from ivx.analyses.pathways.result import Pathways
-from ivx.charts.heatmap import signed
+from ivx.charts.numbers import signed
 from ivx.charts.palette import Palette
 from ivx.charts.row import Given, attention_row
-from ivx.ui.kit import exports, pieces, session
+from ivx.ui.kit import exports, pieces
+from ivx.ui.kit.address import from_url
 from ivx.ui.pathways.readings import edge_label, name_of_task, of_whole
 
 NAME = re.compile(r"(\d{1,4})\.(\d{1,4})(?:@([a-z_]{1,20}(?::\d{1,5})?)(?:~([a-z_]{1,20}(?::\d{1,5})?))?)?")
@@ -28,8 +29,8 @@ OTHERS = 12
 
 def chosen(result: Pathways, drawn: tuple[Drawing, Drawing]) -> tuple[str, str]:
     """Side and name of the clicked edge or head, or the address bar's, or the strongest edge."""
-    side = session.from_url("side", "here", SIDES)
-    name = session.from_url("edge", "")
+    side = from_url("side", "here", SIDES)
+    name = from_url("edge", "")
     if part_of(result, side, name) is None:
         edges = drawn[SIDES.index(side)].edges
         name = name_of(edges[0]) if edges else ""

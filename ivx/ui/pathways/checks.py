@@ -13,10 +13,10 @@ from ivx.analyses.pathways.result import Pathways
 from ivx.charts.overlap import Size, faithfulness_chart
 from ivx.charts.palette import Palette
 from ivx.engine.linear.fidelity import TOLERANCE
-from ivx.engine.linear.fidelity import Fidelity as Sums
 from ivx.engine.linear.published import RANK
+from ivx.engine.linear.records import Fidelity as Sums
 from ivx.jobs.job import View
-from ivx.ui.kit import pieces, progress, session
+from ivx.ui.kit import address, pieces, progress, session
 from ivx.ui.pathways import flows
 from ivx.ui.pathways.readings import circuit_reading, patched_reading
 
@@ -110,12 +110,12 @@ def _ends(found: Sequence[Sums]) -> tuple[str, str]:
 
 
 def _patched(request: PathwaysRequest, result: Pathways, p: Palette) -> None:
-    if session.from_url(session.RUN, "") and "patched" not in result.found.slots:
+    if address.from_url(address.RUN, "") and "patched" not in result.found.slots:
         pieces.note("This stored run was not asked for with a patch: go back to the controls to ask for one.")
         return
     middle = str(min(result.layers - 1, result.layers // 2 - 1))
     layers = [str(layer) for layer in range(result.layers)]
-    asked = session.from_url("patch", "", ["", *layers])
+    asked = address.from_url("patch", "", ["", *layers])
     one, two = st.columns([1, 2], gap="small", vertical_alignment="bottom")
     layer = one.selectbox("Written at the output of layer", layers, index=int(asked or middle), key="patch-layer")
     if two.button("Trace the patched run", key="patch-run"):

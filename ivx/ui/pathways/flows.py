@@ -5,15 +5,15 @@ from __future__ import annotations
 import streamlit as st
 
 from ivx.analyses.pathways.drawing import Drawing, drawings
+from ivx.analyses.pathways.faithfulness import SIZES
 from ivx.analyses.pathways.overlap import Overlap
 from ivx.analyses.pathways.result import Pathways
-from ivx.analyses.pathways.shares import SIZES
 from ivx.charts.flow import flow, kind_colours
-from ivx.charts.heatmap import signed
+from ivx.charts.numbers import signed
 from ivx.charts.overlap import Level, overlap_chart
 from ivx.charts.palette import Palette
 from ivx.jobs.job import View
-from ivx.ui.kit import pieces, progress, session
+from ivx.ui.kit import address, pieces, progress
 from ivx.ui.pathways import card
 from ivx.ui.pathways.readings import flow_reading, name_of_task, percent, shared_reading, unit_of
 
@@ -27,7 +27,7 @@ SIDES = ("here", "there")
 def show(result: Pathways, now: View, p: Palette) -> None:
     """Both flows, the legend and the slider under them, and the card and the attention of what is chosen."""
     sizes = [str(one.edges) for one in result.found.explained.get("here", ())] or [str(n) for n in SIZES]
-    n = int(session.from_url("edges", EDGES, sizes))
+    n = int(address.from_url("edges", EDGES, sizes))
     drawn = drawn_of(result, n, SIDES)
     side, chosen = card.chosen(result, drawn)
     for place, drawing in zip(st.columns(COLUMNS, gap="medium"), drawn, strict=True):

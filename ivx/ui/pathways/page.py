@@ -12,8 +12,8 @@ from ivx.analyses.pathways.result import Pathways
 from ivx.charts.flow import flow
 from ivx.charts.palette import Palette
 from ivx.jobs.job import View
-from ivx.ui import pickers
-from ivx.ui.kit import choices, exports, pieces, progress, session
+from ivx.ui.kit import address, checkpoints, choices, exports, pieces, progress, session
+from ivx.ui.kit.choices import SAMPLES, chosen, counted, popover
 from ivx.ui.pathways import beside, checks, flows
 from ivx.ui.pathways.readings import overlap_reading
 
@@ -29,12 +29,12 @@ COLUMNS = [sum(flows.COLUMNS), flows.ASIDE]
 
 def controls() -> PathwaysRequest | None:
     """The strip: checkpoint, task, one wording or many, and what is split; of a stored run nothing, and no request."""
-    if session.from_url(session.RUN, ""):
+    if address.from_url(address.RUN, ""):
         session.run_strip("pathways", lambda asked: f"{asked.checkpoint} · {asked.task} · {asked.samples} samples")
         return None
     one, two, three, four, five = st.columns([1.3, 0.9, 0.7, 0.9, 0.55], gap="small", vertical_alignment="bottom")
-    checkpoint, task = pickers.checkpoint_and_task(one, two)
-    session.hold("wording", "one", list(WORDINGS))
+    checkpoint, task = choices.checkpoint_and_task(one, two)
+    address.hold("wording", "one", list(WORDINGS))
     wording = three.segmented_control(
         "Wordings",
         list(WORDINGS),
@@ -44,7 +44,7 @@ def controls() -> PathwaysRequest | None:
         width="stretch",
         help="One wording for all samples keeps its tokens apart; many, a column holds all tokens of like meaning.",
     )
-    session.hold("of", "contrast", list(OF))
+    address.hold("of", "contrast", list(OF))
     of = four.segmented_control(
         "What is split",
         list(OF),
@@ -61,7 +61,8 @@ def controls() -> PathwaysRequest | None:
         of=str(of or "contrast"),
         traced=TRACED,
         published=True,
-        **choices.traced(five) | session.loading(checkpoint, exact=True),  # parts sum to the whole in no smaller dtype
+        **_circuit_fields(five)
+        | checkpoints.loading(checkpoint, exact=True),  # parts sum to the whole in no smaller dtype
     )
 
 
@@ -85,8 +86,8 @@ def _to_url(request: PathwaysRequest | None, run: str = "") -> None:
         {"run": run} if request is None else {"checkpoint": request.checkpoint, "task": request.task}
     )
     if request is not None:
-        asked |= {name: session.from_url(name, "") for name in ("wording", "of")} | choices.parts_of(choices.TRACED)
-    session.to_url(**asked, **{name: session.from_url(name, "") for name in SHOWN})
+        asked |= {name: address.from_url(name, "") for name in ("wording", "of")} | choices.parts_of(CIRCUITS)
+    address.to_url(**asked, **{name: address.from_url(name, "") for name in SHOWN})
 
 
 def _draw(request: PathwaysRequest, now: View, p: Palette, *, run: str = "") -> None:
@@ -128,7 +129,7 @@ def _draw(request: PathwaysRequest, now: View, p: Palette, *, run: str = "") -> 
         shown = st.toggle(
             "Published sum",
             key="published-switch",
-            value=session.from_url("published", "") == "1",
+            value=address.from_url("published", "") == "1",
             help="How far the published sum of paths is from the model’s logits, beside this one.",
         )
         st.session_state["published"] = "1" if shown else ""
@@ -174,3 +175,21 @@ def _blanks(names: tuple[str, str], told: str, p: Palette) -> DeltaGenerator:
     with right:
         pieces.head("Overlap", "by layer")
     return right
+
+
+CIRCUITS = {"unit": "heads", "others": "mean", "traced_n": SAMPLES["traced"]}
+
+
+UNITS = {"heads": "heads", "edges": "edges"}
+
+
+ABLATED = {"mean": "their mean over samples", "zero": "nothing", "resample": "another sample’s", "none": "not checked"}
+
+
+def _circuit_fields(place: DeltaGenerator) -> dict[str, Any]:
+    """Fields of a pathways request about the circuits that are tried in the real model."""
+    with popover(place, CIRCUITS):
+        unit = chosen("unit", "Circuits of", UNITS, "heads", help="Tried in the real model, beside random ones.")
+        ablation = chosen("others", "In the place of the others", ABLATED, "mean")
+        samples = counted("traced_n", "Samples", SAMPLES["traced"], low=10, high=400)
+    return {"edge_check": unit == "edges", "ablation": ablation, "samples": samples}

@@ -8,7 +8,7 @@ from ivx.analyses.pathways.drawing import Drawing
 from ivx.analyses.pathways.faithfulness import Curve
 from ivx.analyses.pathways.overlap import Overlap
 from ivx.analyses.pathways.result import Pathways
-from ivx.charts.heatmap import signed
+from ivx.charts.numbers import signed
 from ivx.charts.overlap import ALPHA
 
 

@@ -7,13 +7,13 @@ from html import escape
 
 import streamlit as st
 
-from ivx.analyses.effects.result import Cell
+from ivx.analyses.erasure.request import ErasureRequest
 from ivx.analyses.erasure.result import Erasure
-from ivx.analyses.separability.request import ErasureRequest
-from ivx.analyses.separability.result import Estimate, ProbeCell, Separability
-from ivx.charts.heatmap import signed
+from ivx.analyses.separability.result import BASELINES, Estimate, ProbeCell, Separability
+from ivx.charts.numbers import signed
 from ivx.charts.palette import Palette
 from ivx.jobs.job import View
+from ivx.patching.cells import Cell
 from ivx.ui.kit import evidence, pieces, progress, readings, session
 
 LEAST = 0.5
@@ -114,3 +114,38 @@ def _erased(found: Erasure | None, layer: int, p: Palette) -> str:
         f'</div><div class="soft">the edit is {cell.moved:.0%} of the vector’s length, the random one '
         f"{cell.moved_random:.0%} · n = {cell.n}</div>"
     )
+
+
+def probe_reading(found: Separability, component: str, layer: int | None) -> str:
+    """What the probe reaches at one layer, and what it takes to reach as much: shuffled labels, words, the token."""
+    cell = next((c for c in found.cells(component) if c.layer == layer), None)
+    if cell is None:
+        return ""
+    baselines = found.baselines()
+    words, token = (baselines.get(name, 0.0) for name in BASELINES)
+    also = "also " if words >= cell.accuracy.low else ""
+    return (
+        f"At layer {layer} a linear probe tells {len(found.tasks)} tasks apart at <b>{cell.accuracy.value:.0%}</b> "
+        f"[{cell.accuracy.low:.0%}, {cell.accuracy.high:.0%}]; shuffled labels give {cell.control.value:.0%}, a guess "
+        f"{found.chance:.0%}. A bag of words (dashed) {also}reaches {words:.0%}, the token’s embedding (dotted) "
+        f"{token:.0%}."
+    )
+
+
+def read_and_act(name: str, probed: Sequence[ProbeCell], cells: Sequence[Cell]) -> str:
+    """How many layers can be read, and how many of these act beyond their control."""
+    cells = [cell for cell in cells if cell.state != "estimate"]
+    readable = [cell for cell in probed if cell.state == "ok"]
+    if not probed or not cells:
+        return ""
+    found = [cell for cell in cells if cell.state == "ok" and cell.layer in {probe.layer for probe in readable}]
+    text = f"<b>{escape(name)}</b>: read at {len(readable)} of {len(probed)} layers"
+    if readable:
+        ends = [cell.selectivity.value for cell in readable]
+        text += f" ({min(ends):.0%} to {max(ends):.0%})"
+    if not found:
+        return f"{text}; <b>none</b> acts beyond its control."
+    top = max(found, key=lambda cell: abs(cell.value - (cell.control or 0.0)))
+    acts = "1 acts beyond its" if len(found) == 1 else f"{len(found)} act beyond their"
+    control = "" if top.control is None else f" against {signed(top.control, 2)}"
+    return f"{text}; <b>{acts}</b> control, most L{top.layer}, {signed(top.value, 2)}{control}."

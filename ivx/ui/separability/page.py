@@ -10,8 +10,7 @@ from ivx.analyses.effects.result import Effects
 from ivx.analyses.separability.result import Separability
 from ivx.charts.palette import Palette
 from ivx.request import BaseRequest
-from ivx.ui import pickers
-from ivx.ui.kit import pieces, progress, session
+from ivx.ui.kit import address, choices, pieces, progress, session
 from ivx.ui.separability import panels, stored, wordings
 from ivx.ui.separability.card import card
 from ivx.ui.separability.panels import AGAIN, Views
@@ -41,13 +40,13 @@ TOP, BOTTOM = [1.1, 0.62, 1.36], [1.2, 0.95, 1.0]
 
 def controls() -> Asked | None:
     """The strip: checkpoint, task, component, and the token that is read; of a stored run, none."""
-    if session.from_url(session.RUN, ""):
+    if address.from_url(address.RUN, ""):
         kind = "erasure" if session.stored_run("erasure") is not None else "separability"
         session.run_strip(kind, stored.told)
         return None
     one, two, three, four = st.columns([1.32, 0.9, 1.12, 0.85], gap="medium", vertical_alignment="bottom")
-    checkpoint, task = pickers.checkpoint_and_task(one, two)
-    session.hold("component", "resid_post", list(COMPONENTS))
+    checkpoint, task = choices.checkpoint_and_task(one, two)
+    address.hold("component", "resid_post", list(COMPONENTS))
     component = three.segmented_control(
         "Component",
         list(COMPONENTS),
@@ -56,7 +55,7 @@ def controls() -> Asked | None:
         required=True,
         width="stretch",
     )
-    session.hold("source", "t_inst", list(SOURCES))
+    address.hold("source", "t_inst", list(SOURCES))
     source = four.segmented_control(
         "Read at",
         list(SOURCES),
@@ -66,14 +65,14 @@ def controls() -> Asked | None:
         width="stretch",
     )
     subject = Subject(checkpoint, str(source or "t_inst"))
-    apart = session.from_url("apart", "all", list(APART))
+    apart = address.from_url("apart", "all", list(APART))
     return Asked((subject, *_beside(subject)), task, str(component or "resid_post"), apart)
 
 
 def _beside(subject: Subject) -> list[Subject]:
     """Who stands beside the subject: by the address bar, else as it teaches most."""
     first = beside_at_first(subject)
-    named = session.from_url("beside", "first")
+    named = address.from_url("beside", "first")
     if named == "first":
         return first
     return [other for other in others(subject) if other.key in named.split(",")][: len(COLOURS) - 1]
@@ -103,14 +102,14 @@ def show(asked: Asked | None, p: Palette) -> None:
 
 
 def _to_url(asked: Asked) -> None:
-    session.to_url(
+    address.to_url(
         checkpoint=asked.main.checkpoint,
         task=asked.task,
         component=asked.component,
         source=asked.main.source,
         apart="" if asked.apart == "all" else asked.apart,
         beside="" if st.session_state["beside"] == "first" else st.session_state["beside"] or "none",
-        layer=session.from_url("layer", ""),
+        layer=address.from_url("layer", ""),
         **wordings.address(),
     )
 

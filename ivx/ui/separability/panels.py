@@ -7,16 +7,19 @@ from typing import Any
 
 import streamlit as st
 
-from ivx.analyses.effects.result import Cell, Effects
+from ivx.analyses.effects.result import Effects
 from ivx.analyses.separability.result import Separability
 from ivx.charts.dumbbell import dumbbell
 from ivx.charts.figure import tile
 from ivx.charts.headline import Place, headline, headline_figure
-from ivx.charts.heatmap import heatmap, scale_of
+from ivx.charts.heatmap import heatmap
+from ivx.charts.numbers import scale_of
 from ivx.charts.palette import LIGHT, Palette
 from ivx.jobs.job import View
+from ivx.patching.cells import Cell
 from ivx.request import BaseRequest
-from ivx.ui.kit import pieces, progress, readings, session
+from ivx.ui.kit import address, pieces, progress
+from ivx.ui.separability import card
 from ivx.ui.separability.subject import (
     APART,
     COLOURS,
@@ -46,7 +49,7 @@ def effect_cells(effects: Effects | None) -> dict[str, list[Cell]]:
 
 def layer_of(component: str, read: Separability | None, cells: Mapping[str, list[Cell]]) -> int | None:
     """The selected layer: the address bar's, or that of the strongest finding, or of the most selective probe."""
-    asked = session.from_url("layer", "")
+    asked = address.from_url("layer", "")
     probed = [] if read is None else read.cells(component)
     if asked.isdigit() and (read is None or int(asked) < read.layers):
         return int(asked)
@@ -91,7 +94,7 @@ def probes_panel(
     pieces.head("Linear separability", what)
     dumbbell_chart(read, asked.component, layer, p, layers=layers, row=row)
     if read is not None:
-        pieces.reading(readings.probe_reading(read, asked.component, layer))
+        pieces.reading(card.probe_reading(read, asked.component, layer))
 
 
 def dumbbell_chart(
@@ -113,7 +116,7 @@ def dumbbell_chart(
 
 
 def apart_picker() -> None:
-    session.hold("apart", "all", list(APART))
+    address.hold("apart", "all", list(APART))
     st.segmented_control(
         "Tasks are told apart",
         list(APART),
@@ -201,7 +204,7 @@ def headline_panel(
         act, now = views.get(acts(subject)), views.get(reads(subject, asked.component))
         if now is not None and now.result is not None and not now.live:
             cells = effect_cells(None if act is None else act.result).get(asked.component, [])
-            told.append(readings.read_and_act(subject.name, now.result.cells(asked.component), cells))
+            told.append(card.read_and_act(subject.name, now.result.cells(asked.component), cells))
     chart = headline(
         places,
         series=series,

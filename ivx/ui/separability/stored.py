@@ -7,13 +7,14 @@ from typing import Any
 
 import streamlit as st
 
+from ivx.analyses.erasure.request import ErasureRequest
 from ivx.analyses.erasure.result import Erasure
-from ivx.analyses.separability.request import ErasureRequest, SeparabilityRequest
+from ivx.analyses.separability.request import SeparabilityRequest
 from ivx.analyses.separability.result import Separability
 from ivx.charts.losses import Loss, losses
 from ivx.charts.palette import Palette
-from ivx.ui.kit import exports, pieces, readings, session
-from ivx.ui.separability import wordings
+from ivx.ui.kit import address, exports, pieces
+from ivx.ui.separability import card, wordings
 from ivx.ui.separability.card import erased_card
 from ivx.ui.separability.panels import dumbbell_chart, layer_of, pick
 from ivx.ui.separability.subject import METRIC, SOURCES
@@ -33,7 +34,7 @@ def told(asked: SeparabilityRequest | ErasureRequest) -> str:
 
 def show_read(read: Separability, p: Palette) -> None:
     """A stored run by itself: what was read; what acts is another run."""
-    component = session.from_url("component", read.request.components[0], list(read.request.components))
+    component = address.from_url("component", read.request.components[0], list(read.request.components))
     layer = layer_of(component, read, {})
     assert layer is not None
     pieces.distrust(read.receipt)
@@ -41,7 +42,7 @@ def show_read(read: Separability, p: Palette) -> None:
     with left:
         pieces.head("Linear separability", f"probe accuracy, {len(read.tasks)} tasks, {component}")
         dumbbell_chart(read, component, layer, p, layers=read.layers, row=38 if read.layers <= 16 else 12)
-        pieces.reading(readings.probe_reading(read, component, layer))
+        pieces.reading(card.probe_reading(read, component, layer))
         if len(read.request.components) > 1:
             st.segmented_control("Component", list(read.request.components), key="component", required=True)
     with middle:
@@ -49,13 +50,13 @@ def show_read(read: Separability, p: Palette) -> None:
     with right:
         wordings.probe_panel(read, component, layer, read.tasks[0], p)
     foot(read, live=False)
-    session.to_url(run=read.run_id, component=component, layer=layer, **wordings.address())
+    address.to_url(run=read.run_id, component=component, layer=layer, **wordings.address())
 
 
 def show_erased(found: Erasure, p: Palette) -> None:
     """A stored erasure: every layer's effect, whole and without either part."""
     cells = found.cells(METRIC)
-    asked = session.from_url("layer", "")
+    asked = address.from_url("layer", "")
     strongest = max(cells, key=lambda cell: abs(cell.lost.value)).layer
     layer = int(asked) if asked.isdigit() and int(asked) < found.layers else strongest
     pieces.distrust(found.receipt)
@@ -85,7 +86,7 @@ def show_erased(found: Erasure, p: Palette) -> None:
         exports.offer(found, METRIC)
     for warning in found.receipt["warnings"]:
         pieces.note(warning)
-    session.to_url(run=found.run_id, layer=layer)
+    address.to_url(run=found.run_id, layer=layer)
 
 
 def foot(read: Separability, *, live: bool, beside: Mapping[str, dict[str, Any]] | None = None) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ivx.analyses import defaults
-from ivx.analyses.game.request import EffectsRequest
-from ivx.analyses.separability.request import ErasureRequest, SeparabilityRequest
+from ivx.analyses.effects.request import EffectsRequest
+from ivx.analyses.erasure.request import ErasureRequest
+from ivx.analyses.separability.request import SeparabilityRequest
 from ivx.charts.palette import Palette
 from ivx.models.registry import CHECKPOINTS, embedded
 from ivx.request import BaseRequest
-from ivx.ui import pickers
-from ivx.ui.kit import session
+from ivx.ui.kit import checkpoints, choices, session
 
 COMPONENTS = dict(zip(defaults.COMPONENTS, ("stream", "attention", "MLP"), strict=True))
 SOURCES = {"t_inst": "T_inst", "keyword": "keyword"}
@@ -31,7 +31,7 @@ class Subject:
     @property
     def name(self) -> str:
         """As the page calls it."""
-        return f"{pickers.short(self.checkpoint)}, {SOURCES[self.source]}"
+        return f"{choices.short(self.checkpoint)}, {SOURCES[self.source]}"
 
     @property
     def key(self) -> str:
@@ -40,12 +40,14 @@ class Subject:
 
     def read(self, task: str, component: str, *, apart: str) -> SeparabilityRequest:
         """What can be read of a component; a user's own file is told apart by itself."""
-        found = defaults.read(self.checkpoint, task, component, source=self.source, **session.loading(self.checkpoint))
+        found = defaults.read(
+            self.checkpoint, task, component, source=self.source, **checkpoints.loading(self.checkpoint)
+        )
         return replace(found, pairs=apart == "pairs")
 
     def act(self, task: str) -> EffectsRequest:
         """What the same states do at the first token of the bare prompt."""
-        return defaults.act(self.checkpoint, task, source=self.source, **session.loading(self.checkpoint))
+        return defaults.act(self.checkpoint, task, source=self.source, **checkpoints.loading(self.checkpoint))
 
     def erase(self, task: str, component: str) -> ErasureRequest:
         """What they do without the part that tells tasks apart."""
@@ -57,7 +59,7 @@ class Subject:
             tasks=defaults.apart(task),
             wordings=defaults.WORDINGS,
             samples=defaults.SAMPLES,
-            **session.loading(self.checkpoint),  # type: ignore[arg-type]
+            **checkpoints.loading(self.checkpoint),  # type: ignore[arg-type]
         )
 
 

@@ -13,7 +13,8 @@ from ivx.charts.curve import Step, curve
 from ivx.charts.palette import Palette
 from ivx.charts.plane import Box, Dot, box_of, plane
 from ivx.tasks import catalogue
-from ivx.ui.kit import pieces, session
+from ivx.ui.kit import pieces
+from ivx.ui.kit.address import from_url, hold
 from ivx.ui.separability.plane import lasso
 
 HEIGHT = 250
@@ -31,18 +32,18 @@ LISTED = 60
 
 def address() -> dict[str, str]:
     """What the address bar says of these panels."""
-    kind, shown = session.from_url("plane", "lda", list(KINDS)), session.from_url("probe", "matrix", list(SHOWN))
+    kind, shown = from_url("plane", "lda", list(KINDS)), from_url("probe", "matrix", list(SHOWN))
     return {
         "plane": "" if kind == "lda" else kind,
         "probe": "" if shown == "matrix" else shown,
-        "lasso": session.from_url("lasso", ""),
+        "lasso": from_url("lasso", ""),
     }
 
 
 def plane_panel(read: Separability, component: str, layer: int, task: str) -> None:
     """The projection with its layer slider; a lasso picks wordings, which are listed and followed."""
     kinds = [kind for kind in KINDS if kind in read.request.projections]
-    kind = session.from_url("plane", kinds[0], kinds)
+    kind = from_url("plane", kinds[0], kinds)
     found = {cell.layer: _dots(read, cell.layer, component, kind) for cell in read.cells(component)}
     dots = found.get(layer, [])
     share = None if layer not in found else read.projection(layer, component, kind).share
@@ -67,7 +68,7 @@ def plane_panel(read: Separability, component: str, layer: int, task: str) -> No
     with slide:
         _slider(component, layer, read.layers)
     if len(kinds) > 1:
-        session.hold("plane", kinds[0], kinds)
+        hold("plane", kinds[0], kinds)
         which.segmented_control(
             "Plane",
             kinds,
@@ -99,7 +100,7 @@ def _slider(component: str, layer: int, layers: int) -> None:
 
 def probe_panel(read: Separability, component: str, layer: int, task: str, p: Palette) -> None:
     """What the probe took held-out wordings for, or how many wordings it needs."""
-    shown = session.from_url("probe", "matrix", list(SHOWN))
+    shown = from_url("probe", "matrix", list(SHOWN))
     if layer not in {cell.layer for cell in read.cells(component)}:
         pieces.head("The probe", "not computed yet")
         return
@@ -129,7 +130,7 @@ def probe_panel(read: Separability, component: str, layer: int, task: str, p: Pa
             alt_text=f"Learning curve, {component} layer {layer}",
         )
     st.vega_lite_chart(chart, key=f"probe-{shown}-{read.run_id}-{component}", theme=None, width="stretch")
-    session.hold("probe", "matrix", list(SHOWN))
+    hold("probe", "matrix", list(SHOWN))
     st.segmented_control(
         "Of the probe",
         list(SHOWN),
@@ -175,7 +176,7 @@ def _ranges(numbers: list[int]) -> str:
 
 def _picked(read: Separability) -> list[int]:
     """Numbers of the picked wordings that there are."""
-    told = session.from_url("lasso", "")
+    told = from_url("lasso", "")
     if not PICKED.fullmatch(told):
         return []
     ends = [[int(end) for end in part.split("-")] for part in told.split(",")]

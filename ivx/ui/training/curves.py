@@ -7,12 +7,13 @@ from html import escape
 import streamlit as st
 
 from ivx.analyses.compare.differences import told as told_of
-from ivx.analyses.effects.result import Cell, Effects
+from ivx.analyses.effects.result import Effects
 from ivx.analyses.separability.result import WORDS, ProbeCell, Separability
 from ivx.analyses.vectors.result import Alike, Vectors
 from ivx.charts.lines import Dot, Line, lines, shown
 from ivx.charts.palette import Palette
 from ivx.errors import IvxError
+from ivx.patching.cells import Cell
 from ivx.ui.kit import pieces
 from ivx.ui.training import stages
 from ivx.ui.training.stages import ROW, Asked, Views, key, stage

@@ -9,14 +9,15 @@ import streamlit as st
 from ivx.analyses.compare.differences import effect_differences
 from ivx.analyses.compare.request import FEWEST, Compared
 from ivx.analyses.compare.result import Member
-from ivx.analyses.effects.result import Cell, Effects
+from ivx.analyses.effects.result import Effects
 from ivx.charts.figure import tile
-from ivx.charts.heatmap import heatmap, scale_of, signed
+from ivx.charts.heatmap import heatmap
+from ivx.charts.numbers import scale_of, signed
 from ivx.charts.palette import Palette
 from ivx.errors import IvxError
+from ivx.patching.cells import Cell
 from ivx.stats.metrics import METRICS
-from ivx.ui import pickers
-from ivx.ui.kit import pieces, progress, session
+from ivx.ui.kit import address, choices, pieces, progress
 from ivx.ui.kit.evidence import shown_p
 from ivx.ui.kit.readings import SAID
 from ivx.ui.training import curves, pairs, stages, transplants
@@ -38,13 +39,13 @@ Where = tuple[int, int] | None
 def controls() -> Asked:
     """The strip: family, task, metric, and what is shown."""
     one, two, three, four = st.columns([1.25, 1.0, 0.7, 1.2], gap="medium", vertical_alignment="bottom")
-    session.hold("show", "effects", list(SHOW))
+    address.hold("show", "effects", list(SHOW))
     show = four.segmented_control(
         "Show", list(SHOW), key="show", format_func=lambda s: SHOW[s], required=True, width="stretch"
     )
     names = stages.chosen_names(one)
     task = stages.chosen_task(two, names)
-    metric = pickers.metric(three)
+    metric = choices.metric(three)
     return Asked(names, Compared(task), metric, str(show or "effects"))
 
 
@@ -132,7 +133,7 @@ def _differences(before: Effects, after: Effects, metric: str) -> list[Cell]:
 
 def _chosen(there: dict[str, Effects], maps: Maps) -> Where:
     """The clicked cell, or the address bar's, or the strongest finding at the first token of any checkpoint."""
-    asked = session.from_url("cell", "")
+    asked = address.from_url("cell", "")
     done = [cell for cells in maps.values() for cell in cells if cell.state != "estimate"]
     named = next((cell for cell in done if cell.patch == asked), None)
     first = [cell for cell in done if cell.column == 0]

@@ -11,15 +11,16 @@ import streamlit as st
 from ivx.analyses.compare.differences import interaction_differences
 from ivx.analyses.compare.result import Member
 from ivx.analyses.interactions.result import Interactions
-from ivx.charts.heatmap import scale_of, signed
+from ivx.charts.numbers import scale_of, signed
 from ivx.charts.pairs import DEGENERATE, HARMFUL, STRICT, Laid, Pair, layers_laid, pair_map
 from ivx.charts.palette import Palette
 from ivx.errors import IvxError
 from ivx.stats.metrics import find
 from ivx.stats.verdict import Verdict
-from ivx.ui.kit import pieces, session
+from ivx.ui.interactions.card import pair_reading
+from ivx.ui.kit import address, pieces
 from ivx.ui.kit.evidence import shown_p
-from ivx.ui.kit.readings import SAID, pair_reading
+from ivx.ui.kit.readings import SAID
 from ivx.ui.training import stages
 from ivx.ui.training.readings import pair_difference_reading
 from ivx.ui.training.stages import ROW, Asked, Row, Views, difference, key, stage
@@ -119,7 +120,7 @@ def _told(pair: Pair, verdict: Verdict) -> str:
 def _chosen(maps: dict[str, Laid]) -> str:
     """The clicked pair's patch, or the address bar's, or that of the strongest finding."""
     done = [pair for laid in maps.values() for pair in laid.pairs if pair.state != "estimate"]
-    asked = session.from_url("pair", "")
+    asked = address.from_url("pair", "")
     if any(pair.patch == asked for pair in done):
         return asked
     best = max(done, key=lambda pair: (pair.state == "ok", abs(pair.value)), default=None)

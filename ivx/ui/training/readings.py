@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from ivx.analyses.effects.result import Cell
-from ivx.analysis.maps import Column
-from ivx.charts.heatmap import signed
+from ivx.charts.numbers import signed
 from ivx.charts.pairs import Pair
+from ivx.patching.cells import Cell
+from ivx.patching.positions import Column
 
 
 def difference_reading(cells: Sequence[Cell], columns: Sequence[Column]) -> str:

@@ -14,19 +14,20 @@ from streamlit.delta_generator import DeltaGenerator
 from ivx.analyses.compare.differences import Told
 from ivx.analyses.compare.request import FEWEST, MOST, Compared
 from ivx.analyses.compare.result import Comparison, Member
-from ivx.analyses.effects.result import Cell, Effects
+from ivx.analyses.effects.result import Effects
 from ivx.analyses.interactions.result import Interactions
 from ivx.analyses.transplant.result import Transplant
-from ivx.charts.heatmap import signed
 from ivx.charts.lines import colours_of
+from ivx.charts.numbers import signed
 from ivx.charts.palette import Palette
 from ivx.jobs.job import View
 from ivx.models.registry import families, known, steps
+from ivx.patching.cells import Cell
 from ivx.request import BaseRequest
 from ivx.stats.verdict import Verdict
 from ivx.tasks import catalogue
-from ivx.ui import pickers
-from ivx.ui.kit import exports, pieces, progress, session
+from ivx.ui.kit import address, checkpoints, exports, pieces, progress, session
+from ivx.ui.kit.choices import task_name
 
 OWN = "own choice"
 ROW = 24
@@ -51,7 +52,7 @@ class Asked:
     def requests(self, *wanted: str) -> dict[str, BaseRequest]:
         """The requests of some parts by `part checkpoint`, checkpoint by checkpoint, so that each is loaded once."""
         return {
-            key(part, name): self.subject.part(part, name, **session.loading(name))
+            key(part, name): self.subject.part(part, name, **checkpoints.loading(name))
             for name in self.names
             for part in wanted
         }
@@ -85,7 +86,7 @@ def difference(step: tuple[str, str]) -> str:
 
 def chosen_names(place: DeltaGenerator) -> tuple[str, ...]:
     """The family's checkpoints that are here, or those picked one by one."""
-    here = session.checkpoints()
+    here = checkpoints.checkpoints()
     there = {family: tuple(name for name in names if name in here) for family, names in families().items()}
     there = {family: names for family, names in there.items() if len(names) >= FEWEST}
     choices = [*there, OWN]
@@ -93,7 +94,7 @@ def chosen_names(place: DeltaGenerator) -> tuple[str, ...]:
     if "picked" not in st.session_state:
         st.session_state["picked"] = named[:MOST] or list(here[:MOST])
     st.session_state["picked"] = st.session_state["picked"]  # `view.hold`, of a list
-    session.hold("family", OWN if named else choices[0], choices)
+    address.hold("family", OWN if named else choices[0], choices)
     family = str(
         place.selectbox(
             "Family",
@@ -112,11 +113,11 @@ def chosen_names(place: DeltaGenerator) -> tuple[str, ...]:
 
 def chosen_task(place: DeltaGenerator, names: Sequence[str]) -> str:
     """A task that every checkpoint has."""
-    every = [list(catalogue.tasks(session.collection_of(name))) for name in names]
+    every = [list(catalogue.tasks(checkpoints.collection_of(name))) for name in names]
     tasks = [task for task in (every[0] if every else ()) if all(task in others for others in every)]
     tasks += [path for _, path in st.session_state.get(session.FILES, [])]
-    session.hold("task", "animal/colour", tasks)
-    return str(place.selectbox("Task (answer / contrast)", tasks, key="task", format_func=pickers.task_name))
+    address.hold("task", "animal/colour", tasks)
+    return str(place.selectbox("Task (answer / contrast)", tasks, key="task", format_func=task_name))
 
 
 def _named(name: str) -> str:
@@ -145,10 +146,10 @@ def line_legend(asked: Asked, p: Palette, *more: tuple[str, str]) -> None:
 
 def to_url(asked: Asked) -> None:
     """The whole view into the address bar."""
-    own = session.from_url("family", "") == OWN
+    own = address.from_url("family", "") == OWN
     marks = {"effects": "cell", "pairs": "pair", "transplant": "graft"}
-    session.to_url(
-        family="" if own else session.from_url("family", ""),
+    address.to_url(
+        family="" if own else address.from_url("family", ""),
         checkpoints=",".join(asked.names) if own else "",
         task=asked.subject.task,
         metric=asked.metric,
@@ -179,9 +180,9 @@ def trouble(views: Views, requests: Mapping[str, BaseRequest]) -> None:
     for name, now in bad.items():
         part, _, checkpoint = name.partition(" ")
         alike.setdefault((part, now.state, now.message), []).append(checkpoint)
-    for (part, state, message), checkpoints in alike.items():
+    for (part, state, message), names in alike.items():
         todo = "Choose another checkpoint, task or source token above; the other panels stand."
-        pieces.refusal(f"{part.capitalize()} of {', '.join(checkpoints)}: {state}", message, todo)
+        pieces.refusal(f"{part.capitalize()} of {', '.join(names)}: {state}", message, todo)
     if absent or bad:
         label = "Run what is missing" if len(absent) < len(views) else "Run the comparison"
         st.caption(f"{len(absent) + len(bad)} of {len(views)} parts are not computed; what was done is kept.")

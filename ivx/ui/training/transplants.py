@@ -9,18 +9,18 @@ from typing import Any
 import streamlit as st
 
 from ivx.analyses.compare.result import Member
-from ivx.analyses.effects.result import Cell
 from ivx.analyses.transplant.result import Transplant
-from ivx.analyses.vectors.result import Vectors
-from ivx.analysis.paired import check_shapes
+from ivx.analyses.vectors.result import Vectors, check_shapes
 from ivx.charts.figure import tile
-from ivx.charts.heatmap import heatmap, scale_of, signed
+from ivx.charts.heatmap import heatmap
 from ivx.charts.lines import Dot, Line, lines
+from ivx.charts.numbers import scale_of, signed
 from ivx.charts.palette import Palette
 from ivx.errors import IvxError
+from ivx.patching.cells import Cell
 from ivx.request import BaseRequest
 from ivx.stats.metrics import METRICS
-from ivx.ui.kit import pieces, progress, session
+from ivx.ui.kit import address, checkpoints, pieces, progress, session
 from ivx.ui.training import stages
 from ivx.ui.training.readings import graft_reading
 from ivx.ui.training.stages import ROW, Asked, Row, Views, key, stage
@@ -44,10 +44,10 @@ def show(asked: Asked, p: Palette) -> None:
         pieces.title(QUESTION, "A vector fits only a checkpoint of its own shape.")
         pieces.refusal("These checkpoints take no vectors from each other", str(error), "Choose one family above.")
         return
-    matched = session.from_url("length", "own", list(LENGTHS)) == "matched"
+    matched = address.from_url("length", "own", list(LENGTHS)) == "matched"
     grafts: dict[str, BaseRequest] = {
         key(donor, receiver): asked.subject.transplant(
-            receiver, vectors[donor].run_id, matched=matched, **session.loading(receiver)
+            receiver, vectors[donor].run_id, matched=matched, **checkpoints.loading(receiver)
         )
         for receiver in asked.names
         for donor in asked.names
@@ -111,7 +111,7 @@ def _draw(
         stages.line_legend(asked, p)
     with choice:
         pieces.head("Length of a transplanted vector", "whose norm it has")
-        session.hold("length", "own", list(LENGTHS))
+        address.hold("length", "own", list(LENGTHS))
         st.segmented_control(
             "Length",
             list(LENGTHS),
@@ -144,7 +144,7 @@ def _cells(result: Transplant, metric: str, column: int) -> list[Cell]:
 
 def _chosen(maps: dict[str, list[Cell]], donors: list[str]) -> tuple[int, int] | None:
     """(layer, donor's number): the clicked one, the address bar's (`layer~donor`), or that of the strongest graft."""
-    layer, _, donor = session.from_url("graft", "").partition("~")
+    layer, _, donor = address.from_url("graft", "").partition("~")
     if layer.isdigit() and donor in donors:
         return int(layer), donors.index(donor)
     others = [cell for k, cells in enumerate(maps.values()) for cell in cells if cell.column != k]

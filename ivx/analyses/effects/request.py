@@ -1,0 +1,72 @@
+"""What is asked of effects: a map of patches, and a scan of the instruction's tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ivx.engine.address import ABLATIONS
+from ivx.errors import IvxError
+from ivx.request import Request, check_controls, check_sites
+from ivx.vocabulary import CONTROLS, DIRECTIONS, SCAN_CONTROLS
+
+
+@dataclass(frozen=True)
+class EffectsRequest(Request):
+    """One effect map.
+
+    Attributes:
+        sites: residual, attn_out and mlp_out sites give a layer × position map; `z` a layer × head map at the answer.
+        position: `all`, `first`, `query` (its first token), `last` or an index into the target prompt.
+        direction: `denoise` puts the instruction's states into the bare prompt. The others disturb the instructed run:
+            `noise` by the bare prompt's states, `resample` by those of another sample told the same, `zero` and `mean`
+            (over samples) by ablation.
+        controls: what else is put there: `task`, another task's states; `random`, a vector of the same norm; `neutral`,
+            those of a sentence that asks for nothing; `shuffled`, another sample's (`ivx.patching.roles`).
+    """
+
+    kind: ClassVar[str] = "effects"
+    position_words: ClassVar[tuple[str, ...]] = ("all", "first", "query", "last")
+    position: str = "all"
+    sites: tuple[str, ...] = ("resid_post", "z")
+    direction: str = "denoise"
+    controls: tuple[str, ...] = ("task",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_sites(self.sites)
+        if self.direction not in DIRECTIONS:
+            raise IvxError(f"direction {self.direction!r} is not known: use one of {', '.join(DIRECTIONS)}")
+        check_controls(self.controls, CONTROLS)
+        whole = self.direction in ABLATIONS and self.position == "all" and "z" in self.sites
+        if "shuffled" in self.controls and (whole or self.direction == "resample"):
+            raise IvxError(
+                "the control shuffled has no place here: resampling is itself another sample's state, and heads at all "
+                "positions have no like in another prompt; leave it out"
+            )
+
+
+@dataclass(frozen=True)
+class ScanRequest(Request):
+    """Where in the instruction a vector must be taken from, to act at one position of the bare prompt.
+
+    Attributes:
+        source_token: `all`, or one of them.
+        sites: of the stream, `attn_out` or `mlp_out`; each gives a layer × source token map.
+        controls: what else is put there: `task` and `random` as for effects; `identity`, the state of that token fed
+            alone; `aggregation`, the state of the task phrase's last word fed alone.
+    """
+
+    kind: ClassVar[str] = "scan"
+    direction: ClassVar[str] = "denoise"
+    source_words: ClassVar[tuple[str, ...]] = ("all", "t_inst", "keyword")
+    source_token: str = "all"
+    sites: tuple[str, ...] = ("resid_post",)
+    controls: tuple[str, ...] = ("task", "identity", "aggregation")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_sites(self.sites)
+        if "z" in self.sites:
+            raise IvxError("a scan has source tokens in place of heads: use the other sites")
+        check_controls(self.controls, SCAN_CONTROLS)

@@ -1,0 +1,53 @@
+"""What is asked of interactions: what several patches do together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ivx.engine.address import SITES
+from ivx.errors import IvxError
+from ivx.request import Request, check_controls, check_sites
+from ivx.vocabulary import CONTROLS
+
+OVER = ("layers", "heads", "components", "positions")
+"""What the players of an interaction may be."""
+
+
+PLAYERS = {"heads": ("z",), "components": ("attn_out", "mlp_out")}
+"""The sites that heads and components have."""
+
+
+@dataclass(frozen=True)
+class InteractionsRequest(Request):
+    """Players patched together, against what they do apart.
+
+    Attributes:
+        sites: where the players write; several are players of one game, across sites.
+        over: players are `layers` of the sites, `heads` (sites: z), `components` (sites: attn_out, mlp_out), or the
+            `positions` of one layer, layer by layer.
+        position: `first`, `query`, `last` or an index into the target prompt; `all` where the players are positions.
+        order: 2 for pairs; 3 for triples and their pairs.
+        controls: what else is put at both places, as for effects: J must beat the control's J to be a finding.
+    """
+
+    kind: ClassVar[str] = "interactions"
+    position_words: ClassVar[tuple[str, ...]] = ("first", "query", "last", "all")
+    sites: tuple[str, ...] = ("resid_post",)
+    over: str = "layers"
+    order: int = 2
+    controls: tuple[str, ...] = ("task", "random")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_sites(self.sites)
+        check_controls(self.controls, CONTROLS)
+        if self.over not in OVER:
+            raise IvxError(f"over {self.over!r} is not known: use {', '.join(OVER)}")
+        if self.order not in (2, 3):
+            raise IvxError(f"order is {self.order}: choose 2 for pairs or 3 for triples")
+        allowed = PLAYERS.get(self.over, SITES)
+        if wrong := [site for site in self.sites if site not in allowed]:
+            raise IvxError(f"{self.over} are not at {', '.join(wrong)}: use the sites {', '.join(allowed)}")
+        if (self.position == "all") != (self.over == "positions"):
+            raise IvxError("position all and over positions go together: players are all positions, or stand at one")

@@ -1,0 +1,24 @@
+"""Numbers as charts write them, and the scale of their colours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+
+def scale_of(values: Sequence[float]) -> float:
+    """Upper end of a scale symmetric about 0: the largest size, rounded up to one or two digits."""
+    largest = max((abs(v) for v in values), default=0.0)
+    if largest == 0:
+        return 1.0
+    step = 10.0 ** math.floor(math.log10(largest))
+    step = step if largest / step > 2 else step / 2
+    return round(math.ceil(largest / step - 1e-9) * step, 10)
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """A number with its sign, a real minus, and no signed zero."""
+    text = f"{abs(value):.{digits}f}"
+    if float(text) == 0:
+        return text
+    return ("−" if value < 0 else "+") + text

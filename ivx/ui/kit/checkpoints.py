@@ -1,0 +1,75 @@
+"""What a page knows of a checkpoint before it is loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import streamlit as st
+from tokenizers import Tokenizer
+
+from ivx.models import files
+from ivx.models.registry import CHECKPOINTS, embedded
+from ivx.ui.kit.address import OTHERS
+
+
+def token_of(result: Any) -> Callable[[int], str]:
+    """Token id to text. An imported run names its checkpoint by a stranger's word, so that is not looked for."""
+    name = result.request.checkpoint
+    if result.receipt.get("imported") and embedded(name) is None:
+        return lambda i: f"#{i}"
+    return _token(name)
+
+
+@cache
+def _token(checkpoint: str) -> Callable[[int], str]:
+    folder = files.locate(checkpoint)
+    if (folder / "tokenizer.json").is_file():  # read without transformers, so that a stored run is drawn at once
+        fast = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        return lambda i: _shown(fast.id_to_token(i))
+    from transformers import AutoTokenizer
+
+    slow = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    return lambda i: _shown(slow.convert_ids_to_tokens(i))
+
+
+def _shown(token: object) -> str:
+    return str(token).replace("Ġ", "␣").replace("▁", "␣")
+
+
+@cache
+def has_chat_template(checkpoint: str) -> bool:
+    """Whether a checkpoint's tokenizer can put a text into a chat turn; from its files alone."""
+    folder = files.locate(checkpoint)
+    if any((folder / name).is_file() for name in ("chat_template.jinja", "chat_template.json")):
+        return True
+    told = folder / "tokenizer_config.json"
+    return told.is_file() and bool(json.loads(told.read_text(encoding="utf-8")).get("chat_template"))
+
+
+@cache
+def layers_of(checkpoint: str) -> int:
+    """How many layers a checkpoint has, from its config alone."""
+    told = files.read_config(files.locate(checkpoint), name=checkpoint)
+    return int(next(told[name] for name in ("num_hidden_layers", "n_layer", "num_layers") if name in told))
+
+
+def checkpoints() -> list[str]:
+    """The checkpoints to choose from: embedded, and those this session has opened."""
+    found = [c.name for c in CHECKPOINTS if c.path is not None and c.path.is_dir()]
+    return found + [name for name, *_ in st.session_state.get(OTHERS, []) if name not in found]
+
+
+def collection_of(name: str) -> str:
+    """The task collection that fits a checkpoint."""
+    known = embedded(name)
+    return known.collection if known else "english"
+
+
+def loading(name: str, *, exact: bool = False) -> dict[str, str]:
+    """dtype and device chosen for a checkpoint of this session; float32 or float64 where it must be `exact`."""
+    chosen = {n: {"dtype": dtype, "device": device} for n, dtype, device in st.session_state.get(OTHERS, [])}
+    found = chosen.get(name, {})
+    return found | {"dtype": "float64" if found.get("dtype") == "float64" else "float32"} if exact else found

@@ -28,8 +28,13 @@ ENGINE = "plan-1"
 class BaseRequest(ABC):
     """What every analysis is asked with; `kind` names the analysis.
 
+    What is said of each attribute, here and in the requests of all analyses, is the help of the command line, too.
+
     Attributes:
-        checkpoint: name, hub id or directory.
+        checkpoint: built-in name, hub id or directory.
+        seed: of everything that is drawn by chance.
+        dtype: `auto`, `float32`, `float64`, `bfloat16` or `float16`.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
         adapter: directory of a LoRA adapter that is merged at load.
     """
 
@@ -57,9 +62,11 @@ class InstructionRequest(BaseRequest):
     """What is asked about one instruction.
 
     Attributes:
-        task, against: the instruction, and the task whose answer is the contrast (None: its natural one).
+        task: the instruction, such as `animal/colour`, or a user's file.
+        against: the task whose answer is the contrast; by default the task's natural one.
         source_token: where the vector is taken from: `t_inst`, `keyword`, or an index into the instruction's tokens.
         target_format: `prompt`, `query`, `filler` or `chat`.
+        samples: how many queries are asked.
     """
 
     source_words: ClassVar[tuple[str, ...]] = ("t_inst", "keyword")
@@ -71,8 +78,7 @@ class InstructionRequest(BaseRequest):
     samples: int = 40
 
     def __post_init__(self) -> None:
-        if not 1 <= self.samples <= 10_000:
-            raise IvxError(f"samples is {self.samples}: choose 1 to 10,000")
+        check_counts(self, samples=(1, 10_000))
         check_place("source_token", self.source_token, self.source_words)
 
     def about(self, collection: str) -> str:
@@ -81,7 +87,11 @@ class InstructionRequest(BaseRequest):
 
 @dataclass(frozen=True)
 class Request(InstructionRequest):
-    """What an analysis by patching is asked with; `position` is where the bare prompt is patched."""
+    """What an analysis by patching is asked with.
+
+    Attributes:
+        position: where the bare prompt is patched: `first`, `query` (its first token), `last` or an index.
+    """
 
     position_words: ClassVar[tuple[str, ...]] = ("first", "query", "last")
     _: KW_ONLY
@@ -98,6 +108,12 @@ def check_counts(request: BaseRequest, **bounds: tuple[int, int]) -> None:
         value = getattr(request, name)
         if not least <= value <= most:
             raise IvxError(f"{name} is {value}: choose {least} to {most:,}")
+
+
+def check_word(name: str, value: str, words: tuple[str, ...]) -> None:
+    """Refuse a value that is none of these words."""
+    if value not in words:
+        raise IvxError(f"{name} {value!r} is not known: use one of {', '.join(words)}")
 
 
 def check_place(name: str, value: str, words: tuple[str, ...]) -> None:

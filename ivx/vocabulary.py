@@ -1,13 +1,135 @@
-"""The words of the method that more than one module names: controls, directions and places."""
+"""The words of the method that a request may use, and what each is called wherever a reader meets it.
+
+Controls, directions, and the tokens that states are taken from and put at: a new one is added here, and to
+`ivx.patching.roles`, which makes its runs.
+"""
 
 from __future__ import annotations
 
-from ivx.engine.address import ABLATIONS
-
-DIRECTIONS = ("denoise", "noise", *ABLATIONS, "resample")
+from typing import NamedTuple
 
 
+class Control(NamedTuple):
+    """What is put in the vector's place, to see whether anything would have done the same.
+
+    Attributes:
+        caption: under a printed figure.
+        vector: in a sentence on a page, where states are put into the bare prompt.
+        state: the same where the instructed run is disturbed.
+        short: beside a bar.
+        role: of its rows in a table.
+    """
+
+    caption: str
+    vector: str
+    state: str
+    short: str
+    role: str
+
+
+CONTROL = {
+    "task": Control(
+        "another task's states",
+        "another task’s vector",
+        "the same in a run told another task",
+        "other task",
+        "control",
+    ),
+    "random": Control(
+        "random vectors of equal norm",
+        "a random vector of its norm",
+        "a random vector of its norm",
+        "random",
+        "random",
+    ),
+    "neutral": Control(
+        "those of a sentence that asks for nothing",
+        "an idle sentence’s vector",
+        "the same in a run told nothing",
+        "idle words",
+        "neutral",
+    ),
+    "shuffled": Control(
+        "those of another sample",
+        "another sample’s vector",
+        "another sample’s state",
+        "other sample",
+        "shuffled",
+    ),
+    "identity": Control(
+        "that of the token fed alone",
+        "the token fed alone",
+        "the token fed alone",
+        "token alone",
+        "identity",
+    ),
+    "aggregation": Control(
+        "that of the task phrase's last word fed alone",
+        "the last word fed alone",
+        "the last word fed alone",
+        "word alone",
+        "aggregation",
+    ),
+}
 CONTROLS = ("task", "random", "neutral", "shuffled")
-
-
+"""Of effects and interactions."""
 SCAN_CONTROLS = ("task", "random", "identity", "aggregation")
+"""Of a source scan."""
+
+
+class Direction(NamedTuple):
+    """Which run is patched, with what: as a choice on a page, and as what each cell of a map does."""
+
+    label: str
+    caption: str
+
+
+DIRECTION = {
+    "denoise": Direction(
+        "told states into the bare prompt", "writes a state of the instructed run into the bare prompt"
+    ),
+    "noise": Direction(
+        "bare states into the told run", "replaces one state of the instructed run by the bare prompt's"
+    ),
+    "resample": Direction(
+        "another sample’s into the told run",
+        "replaces one state of the instructed run by that of another sample told the same",
+    ),
+    "zero": Direction("set to 0 in the told run", "sets one state of the instructed run to zero"),
+    "mean": Direction(
+        "set to its mean in the told run", "sets one state of the instructed run to its mean over samples"
+    ),
+}
+DIRECTIONS = tuple(DIRECTION)
+
+
+class Token(NamedTuple):
+    """A token that is named by what it is: as a choice on a page, and in a caption."""
+
+    label: str
+    caption: str
+
+
+SOURCE_TOKEN = {
+    "t_inst": Token("T_inst", "the instruction's last token"),
+    "keyword": Token("keyword", "the last token of the words that name the task"),
+    "all": Token("each token", "each of the instruction's tokens"),
+}
+"""Where in the instruction a state is taken from."""
+POSITION = {
+    "all": Token("every token", "each position"),
+    "first": Token("first token", "the first token"),
+    "query": Token("the query’s first token", "the query's first token"),
+    "last": Token("last token, the answer cue", "the last token"),
+}
+"""Where in the target prompt it is put."""
+
+
+def source_token(name: str) -> Token:
+    """A source token by its name or number."""
+    return SOURCE_TOKEN.get(name, Token(f"token {name}", f"the instruction's token {name}"))
+
+
+def position(name: str) -> Token:
+    """A position by its name or number."""
+    return POSITION.get(name, Token(f"token {name}", f"token {name}"))

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from ivx.engine.address import ABLATIONS
 from ivx.errors import IvxError
-from ivx.request import Request, check_controls, check_sites
+from ivx.request import Request, check_controls, check_sites, check_word
 from ivx.vocabulary import CONTROLS, DIRECTIONS, SCAN_CONTROLS
 
 
@@ -35,8 +35,7 @@ class EffectsRequest(Request):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_sites(self.sites)
-        if self.direction not in DIRECTIONS:
-            raise IvxError(f"direction {self.direction!r} is not known: use one of {', '.join(DIRECTIONS)}")
+        check_word("direction", self.direction, DIRECTIONS)
         check_controls(self.controls, CONTROLS)
         whole = self.direction in ABLATIONS and self.position == "all" and "z" in self.sites
         if "shuffled" in self.controls and (whole or self.direction == "resample"):
@@ -51,7 +50,7 @@ class ScanRequest(Request):
     """Where in the instruction a vector must be taken from, to act at one position of the bare prompt.
 
     Attributes:
-        source_token: `all`, or one of them.
+        source_token: which of the instruction's tokens: `all`, `t_inst`, `keyword` or an index.
         sites: of the stream, `attn_out` or `mlp_out`; each gives a layer × source token map.
         controls: what else is put there: `task` and `random` as for effects; `identity`, the state of that token fed
             alone; `aggregation`, the state of the task phrase's last word fed alone.

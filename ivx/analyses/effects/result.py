@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from ivx.analyses.base import Result
 from ivx.analyses.effects.maps import address_of
 from ivx.analyses.effects.request import EffectsRequest, ScanRequest
 from ivx.errors import IvxError
@@ -23,29 +23,16 @@ from ivx.stats.verdict import Against, Verdict, verdicts
 from ivx.tasks.samples import Samples
 
 if TYPE_CHECKING:
-    import altair as alt
+    pass
 
 
-Progress = Callable[["Effects", int, int], None]
-"""Called with the result so far, and how many of how many rows are done; what it raises ends the work."""
-
-
-@dataclass(frozen=True)
-class Effects:
+@dataclass(frozen=True, kw_only=True)
+class Effects(Result[EffectsRequest | ScanRequest]):
     """A result: one row per sample × patch × role, and everything needed to read it."""
 
-    request: EffectsRequest | ScanRequest
-    table: pa.Table
     samples: Samples
     maps: dict[str, tuple[Column, ...]]
-    layers: int
-    receipt: dict[str, Any]
     estimates: dict[str, dict[str, float]] = field(default_factory=dict)
-
-    @property
-    def run_id(self) -> str:
-        """Address of this result."""
-        return str(self.receipt["run"])
 
     def address(self, site: str, layer: int, column: int) -> str:
         """The patch behind one cell."""
@@ -135,12 +122,6 @@ class Effects:
             site: figure(self.cells(site, metric), columns, layers=self.layers, site=site, metric=view)
             for site, columns in self.maps.items()
         }
-
-    def chart(self, metric: str = "contrast") -> alt.HConcatChart:
-        """The maps side by side, each on its own scale; a notebook draws it, `.save` writes it."""
-        from ivx.charts.figure import beside
-
-        return beside(list(self.figures(metric).values()))
 
     def level(self, metric: str, *, role: str = "effect", site: str | None = None, patch: str = "") -> float | None:
         """Mean of the metric itself, not of its change: of the unpatched run, the told run, or one patch."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ivx.analyses.base import Result
 from ivx.analyses.erasure.request import ErasureRequest
 from ivx.patching.table import ROWS as SWEEP_ROWS
 from ivx.patching.table import by_patch
@@ -18,16 +18,13 @@ from ivx.stats.verdict import Verdict, verdicts
 from ivx.tasks.samples import Samples
 
 if TYPE_CHECKING:
-    import altair as alt
+    pass
 
 ROLES = ("effect", "erased", "random", "told")
 """Rows with the whole vector, without the readable part, without a random one, and the unpatched instructed run."""
 
 ROWS = pa.schema([*SWEEP_ROWS, ("moved", pa.float64())])
 """A sweep's columns, whose rows they are, and the length of the edit as a share of the vector's."""
-
-Progress = Callable[["Erasure", int, int], None]
-"""Called with the result so far, and how many of how many layers are done; what it raises ends the work."""
 
 
 @dataclass(frozen=True)
@@ -49,20 +46,11 @@ class ErasureCell:
     n: int
 
 
-@dataclass(frozen=True)
-class Erasure:
+@dataclass(frozen=True, kw_only=True)
+class Erasure(Result[ErasureRequest]):
     """A result: one row per sample × layer × role, and everything needed to read it."""
 
-    request: ErasureRequest
-    table: pa.Table
     samples: Samples
-    layers: int
-    receipt: dict[str, Any]
-
-    @property
-    def run_id(self) -> str:
-        """Address of this result."""
-        return str(self.receipt["run"])
 
     def cells(self, metric: str = "contrast") -> list[ErasureCell]:
         """The finished layers, upward."""
@@ -109,12 +97,6 @@ class Erasure:
                 subtitle="orange: whole vector; blue: without what is read; grey: without as much at random",
             )
         }
-
-    def chart(self, metric: str = "contrast") -> alt.HConcatChart:
-        """The losses by layer; a notebook draws it, `.save` writes it."""
-        from ivx.charts.figure import beside
-
-        return beside(list(self.figures(metric).values()))
 
     def summary(self, metric: str = "contrast") -> dict[str, Any]:
         """The receipt, and every finished layer."""

@@ -1,12 +1,11 @@
-"""What is asked by patching: effect maps, source scans, interactions and the clean game."""
+"""What is asked of the clean game: what a token's keys and values do, layer by layer."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ivx.errors import IvxError
-from ivx.request import Request
+from ivx.request import Request, check_counts
 
 
 @dataclass(frozen=True)
@@ -25,5 +24,4 @@ class GameRequest(Request):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 1 <= self.permutations <= 10_000:
-            raise IvxError(f"permutations is {self.permutations}: choose 1 to 10,000")
+        check_counts(self, permutations=(1, 10_000))

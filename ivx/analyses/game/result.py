@@ -9,8 +9,8 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
+from ivx.analyses.base import Result
 from ivx.analyses.game.request import GameRequest
 from ivx.charts.numbers import signed
 from ivx.charts.pairs import Laid, Pair, layers_laid, pair_figure
@@ -35,26 +35,17 @@ def played(request: GameRequest, *, layers: int) -> tuple[coalitions.Sets, coali
     return coalitions.sets_along(orders), orders
 
 
-@dataclass(frozen=True)
-class Game:
+@dataclass(frozen=True, kw_only=True)
+class Game(Result[GameRequest]):
     """A result: one row per sample × coalition × role. Players are blocks, numbered from 0.
 
     `sets` numbers the coalitions by bits; `orders` are the sampled orders, None where every coalition is run.
     """
 
-    request: GameRequest
-    table: pa.Table
     samples: Samples
     sets: coalitions.Sets
     orders: coalitions.Sets | None
     position: int
-    layers: int
-    receipt: dict[str, Any]
-
-    @property
-    def run_id(self) -> str:
-        """Address of this result."""
-        return str(self.receipt["run"])
 
     def values(self, metric: str = "contrast", *, role: str = "effect") -> Array:
         """Effect of every coalition, `[samples, coalitions]` in the order of `sets`; of a finished game."""
@@ -100,12 +91,6 @@ class Game:
         view = find(metric)
         title = f"Shapley interaction, keys and values: {view.label}"
         return {"pairs": pair_figure(self.laid(metric), title=title, unit=view.unit)}
-
-    def chart(self, metric: str = "contrast") -> Any:
-        """The pair map as an Altair chart."""
-        from ivx.charts.figure import beside
-
-        return beside(list(self.figures(metric).values()))
 
     def dividends(self, metric: str = "contrast") -> dict[tuple[int, ...], float]:
         """Harsanyi dividend of each coalition, mean over samples. Needs every coalition."""

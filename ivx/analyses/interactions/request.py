@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from ivx.engine.address import SITES
 from ivx.errors import IvxError
-from ivx.request import Request, check_controls, check_sites
+from ivx.request import Request, check_controls, check_sites, check_word
 from ivx.vocabulary import CONTROLS
 
 OVER = ("layers", "heads", "components", "positions")
@@ -42,8 +42,7 @@ class InteractionsRequest(Request):
         super().__post_init__()
         check_sites(self.sites)
         check_controls(self.controls, CONTROLS)
-        if self.over not in OVER:
-            raise IvxError(f"over {self.over!r} is not known: use {', '.join(OVER)}")
+        check_word("over", self.over, OVER)
         if self.order not in (2, 3):
             raise IvxError(f"order is {self.order}: choose 2 for pairs or 3 for triples")
         allowed = PLAYERS.get(self.over, SITES)

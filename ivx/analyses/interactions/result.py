@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import combinations
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
+from ivx.analyses.base import Result
 from ivx.analyses.interactions.layout import laid
 from ivx.analyses.interactions.pairs import PairCell, TripleCell
 from ivx.analyses.interactions.players import Player, Sets
@@ -29,32 +29,21 @@ from ivx.tasks.samples import Samples
 
 Effects = dict[str, Array]
 """Effect `[samples]` of patch sets by address."""
-Progress = Callable[["Interactions", int, int], None]
-"""Called with the result so far, and how many of how many rows are done; what it raises ends the work."""
 
 
-@dataclass(frozen=True)
-class Interactions:
+@dataclass(frozen=True, kw_only=True)
+class Interactions(Result[InteractionsRequest]):
     """A result: one row per sample × patch set × role, and everything needed to read it.
 
     `sets` holds the patch sets by size and address; `equals`, those that are a smaller set by an identity: its address,
     and why. They have no rows of their own.
     """
 
-    request: InteractionsRequest
-    table: pa.Table
     samples: Samples
     players: tuple[Player, ...]
     sets: dict[int, Sets]
     equals: dict[str, tuple[str, str]]
-    layers: int
-    receipt: dict[str, Any]
     estimates: dict[str, dict[str, float]] = field(default_factory=dict)
-
-    @property
-    def run_id(self) -> str:
-        """Address of this result."""
-        return str(self.receipt["run"])
 
     def cells(self, metric: str = "contrast") -> list[PairCell]:
         """Every finished pair in the order of the players, then those that are estimated so far."""
@@ -126,12 +115,6 @@ class Interactions:
         view = find(metric)
         title = f"Interaction J of {', '.join(self.request.sites)}: {view.label}"
         return {"pairs": pair_figure(self.laid(metric), title=title, unit=view.unit)}
-
-    def chart(self, metric: str = "contrast") -> Any:
-        """The pair map as an Altair chart."""
-        from ivx.charts.figure import beside
-
-        return beside(list(self.figures(metric).values()))
 
     def triples(self, metric: str = "contrast") -> list[TripleCell]:
         """Every finished triple; none where pairs were asked for."""

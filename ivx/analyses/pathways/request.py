@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from typing import ClassVar
 
 from ivx.errors import IvxError
-from ivx.request import Request
+from ivx.request import Request, check_counts, check_word
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,8 @@ class PathwaysRequest(Request):
             for each.
         patch_layer: block at whose output the instruction's vector is patched into the bare prompt, at `position` and
             from `source_token`, to compare that run's pathway with the instructed one's; None compares none.
-        paths, traced: strongest paths kept, and samples that they are searched in.
+        paths: how many of the strongest paths are kept.
+        traced: samples that they are searched in.
         ablation: of what is outside a circuit: `mean`, `zero` or `resample`; `none` leaves the causal check out.
         edge_check: check circuits of edges, too.
         published: measure the published path sum beside the exact one.
@@ -39,14 +40,11 @@ class PathwaysRequest(Request):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, words in (("of", ("contrast", "logit")), ("ablation", ("mean", "zero", "resample", "none"))):
-            if getattr(self, name) not in words:
-                raise IvxError(f"{name} {getattr(self, name)!r} is not known: use {', '.join(words)}")
+        check_word("of", self.of, ("contrast", "logit"))
+        check_word("ablation", self.ablation, ("mean", "zero", "resample", "none"))
         if self.target_format not in ("prompt", "chat"):
             raise IvxError("pathways need the whole prompt behind the query: use the target format prompt or chat")
-        for name, most in (("paths", 1_000), ("traced", 100)):
-            if not 0 <= getattr(self, name) <= most:
-                raise IvxError(f"{name} is {getattr(self, name)}: choose 0 to {most:,}")
+        check_counts(self, paths=(0, 1_000), traced=(0, 100))
 
     def beside(self, checkpoint: str) -> PathwaysRequest:
         """What sets another checkpoint beside this one: the same, without what no comparison needs, and this one's

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ivx.analyses.base import Result
 from ivx.analyses.pathways import overlap as overlaps
 from ivx.analyses.pathways.faithfulness import Curve, Explained
 from ivx.analyses.pathways.overlap import Overlap
@@ -61,24 +62,15 @@ class Found:
     fidelity: Fidelity
 
 
-@dataclass(frozen=True)
-class Pathways:
+@dataclass(frozen=True, kw_only=True)
+class Pathways(Result[PathwaysRequest]):
     """A result: `table` has a row for each part (`ivx.analyses.pathways.parts`); `there` holds the contrast
     instruction's samples of the same queries."""
 
-    request: PathwaysRequest
-    table: pa.Table
     samples: Samples
     there: tuple[Sample, ...]
-    layers: int
     heads: int
     found: Found
-    receipt: dict[str, Any]
-
-    @property
-    def run_id(self) -> str:
-        """Address of this result."""
-        return str(self.receipt["run"])
 
     def total(self, run: str = "here") -> float:
         """What is split, mean over samples: the difference of logits, or the logit."""

@@ -1,4 +1,4 @@
-"""What is asked with probes: how well tasks can be told apart, and what a vector does without the difference."""
+"""What is asked of separability: how well tasks can be told apart by probes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class SeparabilityRequest(BaseRequest):
         position: token of each wording: `t_inst`, `keyword` or an index.
         pairs: probe each task against its contrast task only, instead of all tasks at once.
         wordings: per task.
-        folds, repeats: of the split by paraphrase family.
+        folds: parts that the paraphrase families are split into, each of which is held out once.
+        repeats: how often they are split anew.
         projections: `pca`, `lda` and, where it is installed, `umap`.
     """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ivx.analyses.base import Result
 from ivx.analyses.separability.request import SeparabilityRequest
 from ivx.charts.dumbbell import Bell
 from ivx.errors import IvxError
 
 if TYPE_CHECKING:
-    import altair as alt
+    pass
 
 TABLE = pa.schema(
     [
@@ -118,25 +118,12 @@ class CurvePoint:
     accuracy: Estimate
 
 
-Progress = Callable[["Separability", int, int], None]
-"""Called with the result so far, and how many of how many places are done; what it raises ends the work."""
-
-
-@dataclass(frozen=True)
-class Separability:
+@dataclass(frozen=True, kw_only=True)
+class Separability(Result[SeparabilityRequest]):
     """A result: what probes found at every place, and everything needed to read it without the model."""
 
-    request: SeparabilityRequest
-    table: pa.Table
     tasks: tuple[str, ...]
     wordings: tuple[Read, ...]
-    layers: int
-    receipt: dict[str, Any]
-
-    @property
-    def run_id(self) -> str:
-        """Address of this result."""
-        return str(self.receipt["run"])
 
     @property
     def chance(self) -> float:
@@ -188,12 +175,6 @@ class Separability:
             )
             for component in self.request.components
         }
-
-    def chart(self) -> alt.HConcatChart:
-        """The components' dumbbells side by side; a notebook draws it, `.save` writes it."""
-        from ivx.charts.figure import beside
-
-        return beside(list(self.figures().values()))
 
     def confusion(self, layer: int, component: str) -> NDArray[np.float64]:
         """`[tasks, tasks]`: the share of each task's held-out wordings (row) that were told to be each (column)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ivx.analyses.base import Result
 from ivx.analyses.transplant.request import TransplantRequest
 from ivx.patching.table import ROWS as SWEEP_ROWS
 from ivx.patching.table import by_patch
@@ -23,9 +23,6 @@ ROLES = ("effect", "control")
 
 ROWS = pa.schema([*SWEEP_ROWS, ("norm", pa.float64()), ("own_norm", pa.float64())])
 """A sweep's columns, whose rows they are, the length of the vector as it was written, and of this checkpoint's own."""
-
-Progress = Callable[["Transplant", int, int], None]
-"""Called with the result so far, and how many of how many layers are done; what it raises ends the work."""
 
 
 @dataclass(frozen=True)
@@ -41,23 +38,14 @@ class TransplantCell:
     n: int
 
 
-@dataclass(frozen=True)
-class Transplant:
+@dataclass(frozen=True, kw_only=True)
+class Transplant(Result[TransplantRequest]):
     """A result: one row per sample × layer × role, and everything needed to read it; `donor` names the checkpoint that
     the vectors come from, `component` the site."""
 
-    request: TransplantRequest
-    table: pa.Table
     samples: Samples
-    layers: int
     donor: str
     component: str
-    receipt: dict[str, Any]
-
-    @property
-    def run_id(self) -> str:
-        """Address of this result."""
-        return str(self.receipt["run"])
 
     def effects(self, metric: str = "contrast", *, role: str = "effect") -> dict[int, Array]:
         """Effects `[samples]` of the finished layers, of one role."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ivx.analyses.base import Result
 from ivx.analyses.vectors.request import VectorsRequest
 from ivx.errors import IvxError
 from ivx.stats.intervals import Array, mean_interval
@@ -28,9 +29,6 @@ TABLE = pa.schema(
 )
 """One row per role × layer × sample. Roles: `effect`, the instruction's, and `control`, another task's instruction for
 the same sample. `patch` is the place that the state stood at, such as `resid_post.3`."""
-
-Progress = Callable[["Vectors", int, int], None]
-"""Called with the result so far, and how many of how many rows are done; what it raises ends the work."""
 
 
 @dataclass(frozen=True)
@@ -56,26 +54,17 @@ class Alike:
     n: int
 
 
-@dataclass(frozen=True)
-class Vectors:
+@dataclass(frozen=True, kw_only=True)
+class Vectors(Result[VectorsRequest]):
     """A result: one row per role × layer × sample, and everything needed to read it.
 
     `options` are the first tokens of every answer that the task has: a run that emits one does the kind of thing that
     it was told to do, be the answer right or wrong.
     """
 
-    request: VectorsRequest
-    table: pa.Table
     samples: Samples
-    layers: int
     width: int
     options: tuple[int, ...]
-    receipt: dict[str, Any]
-
-    @property
-    def run_id(self) -> str:
-        """Address of this result."""
-        return str(self.receipt["run"])
 
     @property
     def shape(self) -> tuple[int, int]:

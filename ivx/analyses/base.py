@@ -1,0 +1,244 @@
+"""What an analysis is: one kind of question, its result, and everything that can be done with either.
+
+Each folder here has one entry, a subclass of `Analysis`; `ivx.analyses.registry` lists them, and whatever depends on
+the kind of a run asks its entry: the command line, the worker, the store, archives, exports and the pages. Nothing here
+loads torch; what runs a model is imported by the method that does so.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
+
+import pyarrow as pa
+
+from ivx.engine.schema import KEY
+from ivx.request import BaseRequest, Request
+
+if TYPE_CHECKING:
+    import altair as alt
+
+    from ivx.models.model import Model
+    from ivx.patching.roles import Runs
+    from ivx.tasks.samples import Samples
+
+Json = dict[str, Any]
+"""An object of JSON."""
+Q = TypeVar("Q", bound=BaseRequest)
+Q_co = TypeVar("Q_co", bound=BaseRequest, covariant=True)
+R = TypeVar("R", bound="Result[Any]")
+
+Progress = Callable[[R, int, int], None]
+"""Called with the result so far, and how many of how many steps are done; what it raises ends the work."""
+Answer = Callable[[BaseRequest], Any]
+"""From a request to its result, computed where it is not stored."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result(ABC, Generic[Q_co]):
+    """What came of a request.
+
+    Attributes:
+        table: the rows, an Arrow table.
+        layers: blocks of the model.
+        receipt: what was asked, of which checkpoint, with which versions and checks; ready for JSON.
+    """
+
+    request: Q_co
+    table: pa.Table
+    layers: int
+    receipt: Json
+
+    @property
+    def run_id(self) -> str:
+        """Address of this result."""
+        return str(self.receipt["run"])
+
+    @abstractmethod
+    def figures(self, metric: str = "contrast") -> dict[str, Json]:
+        """What would be printed, a Vega-Lite spec by name; the metric is left out of account where none is needed."""
+
+    @abstractmethod
+    def summary(self, metric: str = "contrast") -> Json:
+        """The result in short, ready for JSON: the receipt, and the numbers that a reader looks for first."""
+
+    def chart(self, metric: str = "contrast") -> alt.HConcatChart:
+        """All figures side by side; a notebook draws it, `.save` writes it."""
+        from ivx.charts.figure import beside
+
+        return beside(list(self.figures(metric).values()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saved(Generic[Q, R]):
+    """How the results of one kind are kept, and read back without trusting what was kept.
+
+    Attributes:
+        rows: columns of the table.
+        context: names of what is kept beside the rows; `layers` is always there.
+        write: the values of these names, as JSON can hold them.
+        read: the result, from request, context, rows and receipt; raises `IvxError` for what cannot have been written.
+        check: raises `IvxError` for rows or a receipt that no computation returned.
+        key: columns that tell one row from another; rows met twice are dropped by it.
+        longest: most values in a cell of a list column.
+    """
+
+    rows: pa.Schema
+    context: tuple[str, ...]
+    write: Callable[[R], Json]
+    read: Callable[[Q, Json, pa.Table, Json], R]
+    check: Callable[[R], None]
+    key: tuple[str, ...] = KEY
+    longest: int = 100
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What was computed again: (role, site, patch, sample) of each row, and both values, which are the `what`.
+
+    A place that was probed has the role `accuracy`, its address as its patch, and its number of wordings; of a state
+    the values are 0 and its distance from the stored one.
+    """
+
+    rows: tuple[tuple[str, str, str, int], ...]
+    stored: tuple[float, ...]
+    again: tuple[float, ...]
+    what: str = "logit"
+
+    @property
+    def largest(self) -> float:
+        """Largest deviation."""
+        return max((abs(a - b) for a, b in zip(self.stored, self.again, strict=True)), default=0.0)
+
+
+class Extra(NamedTuple):
+    """What a command can be asked beyond the request: its help, and what the value is called; None for a switch."""
+
+    help: str
+    metavar: str | None = None
+
+
+class Analysis(ABC, Generic[Q, R]):
+    """One kind of analysis: what is asked, what comes of it, and where each step is done.
+
+    Attributes:
+        request: the request's type. Its `kind` names the analysis everywhere: run ids, addresses of pages, the command
+            line, and `ivx.<kind>`.
+        function: what `ivx.<kind>` is; its parameters are the fields of the request.
+        title: what it shows, in half a sentence.
+        page: the page that opens a stored run; None where no page does.
+        elsewhere: where such a run is seen, when no page opens it.
+        measured: whether its numbers are read by a metric.
+        extras: options of its command beside the fields of the request, by name.
+    """
+
+    request: ClassVar[type[BaseRequest]]
+    function: Callable[..., R]
+    title: ClassVar[str]
+    page: ClassVar[str | None] = None
+    elsewhere: ClassVar[str] = ""
+    measured: ClassVar[bool] = True
+    extras: ClassVar[Mapping[str, Extra]] = {}
+
+    @property
+    def kind(self) -> str:
+        """The name."""
+        return self.request.kind
+
+    @property
+    @abstractmethod
+    def saved(self) -> Saved[Q, R]:
+        """How its results are kept."""
+
+    @abstractmethod
+    def compute(
+        self,
+        model: Model,
+        request: Q,
+        *,
+        on_progress: Progress[R] | None = None,
+        known: pa.Table | None = None,
+        given: Sequence[Result[Any]] = (),
+    ) -> R:
+        """Run a request on a loaded model.
+
+        Args:
+            on_progress: called with the result so far; what it raises ends the work.
+            known: rows from an earlier start, which are not computed again where that can be helped.
+            given: the results of the runs that `needs` names.
+        """
+
+    @abstractmethod
+    def replay(
+        self,
+        model: Model,
+        found: R,
+        *,
+        rows: int,
+        seed: int,
+        beat: Callable[[], None] = lambda: None,
+        given: Sequence[Result[Any]] = (),
+    ) -> Replayed:
+        """Compute some rows again, drawn by chance, by the slow and obvious way.
+
+        Args:
+            beat: called before each row; what it raises ends the work.
+        """
+
+    def needs(self, request: Q) -> tuple[str, ...]:
+        """Ids of the runs that must be in the store before a request can be computed."""
+        return ()
+
+    def summary(self, found: R, metric: str, *, answer: Answer, **extras: Any) -> Json:
+        """The result in short, with the command's extras; `answer` computes what they need of other requests."""
+        return found.summary(metric)
+
+    @abstractmethod
+    def text(self, summary: Json) -> str:
+        """A summary for a terminal."""
+
+    def caption(self, found: R, figure: str, metric: str) -> str:
+        """What stands under a printed figure, so that it can be read without this app; empty where nothing does."""
+        return ""
+
+    def answer(self, model: Model | str, request: Q, *, on_progress: Progress[R] | None = None) -> R:
+        """The result of a request on a loaded model, or on the checkpoint that it names, which is loaded."""
+        if isinstance(model, str):
+            from ivx.models.load import load
+
+            model = load(model, dtype=request.dtype, device=request.device, adapter=request.adapter)
+        return self.compute(model, request, on_progress=on_progress)
+
+
+P = TypeVar("P", bound=Request)
+
+
+class Patching(Analysis[P, R]):
+    """An analysis whose rows are patched prompts, each with an address: they can be run one by one, and written on."""
+
+    @abstractmethod
+    def prompts(self, request: P, samples: Samples, site: str) -> tuple[Runs, ...]:
+        """The prompts behind the rows of one site, role by role."""
+
+    def replay(
+        self,
+        model: Model,
+        found: R,
+        *,
+        rows: int,
+        seed: int,
+        beat: Callable[[], None] = lambda: None,
+        given: Sequence[Result[Any]] = (),
+    ) -> Replayed:
+        """Rows by plain hooks, one at a time."""
+        from ivx.patching.replay import replay
+
+        every = replay(model, found, self.prompts, rows=rows, seed=seed, beat=beat)
+        return Replayed(*every)
+
+
+def name_of(model: Model | str) -> str:
+    """The name that a request calls a checkpoint by."""
+    return model if isinstance(model, str) else model.name

@@ -2,43 +2,95 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from ivx.analyses.effects.compute import effects as effects
-    from ivx.analyses.effects.scan import scan as scan
-    from ivx.analyses.erasure.compute import erasure as erasure
-    from ivx.analyses.game.compute import game as game
-    from ivx.analyses.interactions.compute import interactions as interactions
-    from ivx.analyses.pathways.compute import pathways as pathways
-    from ivx.analyses.separability.compute import separability as separability
+if TYPE_CHECKING:  # for editors and type checkers; at run time the registry says which analyses there are
+    from ivx.analyses.bench import bench as bench
+    from ivx.analyses.bench.result import Bench as Bench
+    from ivx.analyses.compare.result import Comparison as Comparison
+    from ivx.analyses.effects import effects as effects
+    from ivx.analyses.effects import scan as scan
+    from ivx.analyses.effects.result import Effects as Effects
+    from ivx.analyses.erasure import erasure as erasure
+    from ivx.analyses.erasure.result import Erasure as Erasure
+    from ivx.analyses.game import game as game
+    from ivx.analyses.game.result import Game as Game
+    from ivx.analyses.interactions import interactions as interactions
+    from ivx.analyses.interactions.result import Interactions as Interactions
+    from ivx.analyses.lens import lens as lens
+    from ivx.analyses.lens.result import Reading as Reading
+    from ivx.analyses.pathways import pathways as pathways
+    from ivx.analyses.pathways.result import Pathways as Pathways
+    from ivx.analyses.separability import separability as separability
+    from ivx.analyses.separability.result import Separability as Separability
+    from ivx.analyses.transplant import transplant as transplant
+    from ivx.analyses.transplant.result import Transplant as Transplant
+    from ivx.analyses.vectors import vectors as vectors
+    from ivx.analyses.vectors.result import Vectors as Vectors
+    from ivx.archive.unpack import read as read
     from ivx.engine.sweep import sweep as sweep
+    from ivx.errors import IvxError as IvxError
     from ivx.jobs.compare import compare as compare
     from ivx.models.load import load as load
     from ivx.models.load import wrap as wrap
+    from ivx.models.model import Model as Model
 
-__version__ = "0.1.0"
+try:
+    __version__ = version("ivx-explorer")
+except PackageNotFoundError:  # run from a checkout that is not installed
+    __version__ = "0.1.0"
 
-_PLACES = {
-    "load": "ivx.models.load",
-    "wrap": "ivx.models.load",
-    "sweep": "ivx.engine.sweep",
-    "effects": "ivx.analyses.effects.compute",
-    "separability": "ivx.analyses.separability.compute",
-    "erasure": "ivx.analyses.erasure.compute",
-    "scan": "ivx.analyses.effects.scan",
-    "interactions": "ivx.analyses.interactions.compute",
-    "game": "ivx.analyses.game.compute",
-    "pathways": "ivx.analyses.pathways.compute",
-    "compare": "ivx.jobs.compare",
-}
-__all__ = sorted(_PLACES)
+
+_OTHERS = ("Comparison", "IvxError", "Model", "compare", "load", "read", "sweep", "wrap")
+"""Public names that are no analysis."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name on first use, so that `python -m ivx` answers before torch is read."""
-    if name not in _PLACES:
-        raise AttributeError(f"module 'ivx' has no attribute {name!r}")
-    from importlib import import_module
+    """A public name on its first use, so that `import ivx` reads neither torch nor any analysis."""
+    module: Any
+    match name:
+        case "__all__":
+            return _public()
+        case "load" | "wrap":
+            from ivx.models import load as module
+        case "sweep":
+            from ivx.engine import sweep as module
+        case "compare":
+            from ivx.jobs import compare as module
+        case "read":
+            from ivx.archive import unpack as module
+        case "Model":
+            from ivx.models import model as module
+        case "Comparison":
+            from ivx.analyses.compare import result as module
+        case "IvxError":
+            from ivx import errors as module
+        case _:
+            return _analysis(name)
+    return getattr(module, name)
 
-    return getattr(import_module(_PLACES[name]), name)
+
+def __dir__() -> list[str]:
+    return [*_public(), "__version__"]
+
+
+def _analysis(name: str) -> Any:
+    """The function of an analysis, or the type of its result."""
+    if not name.startswith("_"):
+        from ivx.analyses.registry import ANALYSES
+
+        for analysis in ANALYSES:
+            if name == analysis.kind:
+                return analysis.function
+            if name[0].isupper() and name == analysis.saved.result.__name__:
+                return analysis.saved.result
+    raise AttributeError(f"module 'ivx' has no attribute {name!r}")
+
+
+def _public() -> list[str]:
+    """Every public name: the functions of all analyses and the types of their results, and what no registry lists."""
+    from ivx.analyses.registry import ANALYSES
+
+    kinds = {name for analysis in ANALYSES for name in (analysis.kind, analysis.saved.result.__name__)}
+    return sorted(kinds.union(_OTHERS))

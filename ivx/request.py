@@ -18,7 +18,6 @@ from ivx.tasks import catalogue
 
 if TYPE_CHECKING:
     from ivx.models.model import Model
-    from ivx.store.store import Store
 
 ENGINE = "plan-1"
 """Name and version of the way rows are computed; part of every run id."""
@@ -138,7 +137,11 @@ def check_sites(sites: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True)
 class LiveRequest(ABC):
-    """What is asked of a model outside a run; equal requests are answered once while they are remembered."""
+    """What is asked of a model outside a run; equal requests are answered once while they are remembered.
+
+    Attributes:
+        checkpoint, dtype, device, adapter: what is loaded, as for a run.
+    """
 
     checkpoint: str
     _: KW_ONLY
@@ -147,5 +150,10 @@ class LiveRequest(ABC):
     adapter: str | None = None
 
     @abstractmethod
-    def answered(self, model: Model, store: Store, *, beat: Callable[[], None]) -> Any:
-        """The answer; `beat` is called now and then, and what it raises ends the work."""
+    def answered(self, model: Model, store: Any, *, beat: Callable[[], None]) -> Any:
+        """The answer.
+
+        Args:
+            store: the worker's, an `ivx.store.store.Store`; it lies above this module, which therefore names no type.
+            beat: called now and then; what it raises ends the work.
+        """

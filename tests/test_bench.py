@@ -10,7 +10,7 @@ from scipy import stats
 import ivx
 from ivx.analyses.bench.compute import SHOWN, bench, bench_texts
 from ivx.analyses.bench.request import BenchRequest, BenchTextRequest
-from ivx.analyses.bench.result import CONTROL, FREE, NONE, QUERIES, RANDOM, STRENGTHS, VECTOR, Point
+from ivx.analyses.bench.result import CONTROL, FREE, NONE, QUERIES, RANDOM, STRENGTHS, VECTOR, Dose
 from ivx.errors import AddressError, IvxError
 from ivx.stats.intervals import share_interval
 from ivx.store.store import Store
@@ -124,13 +124,13 @@ def test_a_share_is_covered_as_often_as_it_is_said() -> None:
 
 
 def test_a_reading_names_the_controls_and_says_when_there_is_nothing() -> None:
-    def curve(shares: dict[float, float], states: str, n: int = 40) -> list[Point]:
+    def curve(shares: dict[float, float], states: str, n: int = 40) -> list[Dose]:
         rows = [
             (VECTOR, s, share, state) for (s, share), state in zip(shares.items(), ["", *states.split()], strict=True)
         ]
         rows += [(role, s, 0.3, "") for role in (CONTROL, RANDOM) for s in shares]
         return [
-            Point(role, s, share, max(0, share - 0.1), min(1, share + 0.1), n, state) for role, s, share, state in rows
+            Dose(role, s, share, max(0, share - 0.1), min(1, share + 0.1), n, state) for role, s, share, state in rows
         ]
 
     shares = {0.0: 0.3, 1.0: 0.9, 2.0: 1.0, 4.0: 0.1}

@@ -12,7 +12,7 @@ from ivx.charts.heatmap import Tile, heatmap
 from ivx.charts.lens import lens_grid
 from ivx.charts.numbers import scale_of, signed
 from ivx.charts.palette import DARK, LIGHT, Palette
-from ivx.charts.scatter import Point, scatter
+from ivx.charts.scatter import Dot, scatter
 from ivx.charts.strip import Bar, strip
 
 TILES = [
@@ -58,7 +58,7 @@ def test_charts_that_only_pages_draw_obey_the_schema(palette: Palette) -> None:
     for spec in (
         strength_curve([], strengths=[0.0, 1.0], palette=palette, chosen=1.0),
         lens_grid(cells, ["animal"], layers=2, palette=palette),
-        scatter([Point(0.1, 0.2, "0, 1", True), Point(0.0, 0.1, "", False)], palette=palette, unit="J"),
+        scatter([Dot(0.1, 0.2, "0, 1", True), Dot(0.0, 0.1, "", False)], palette=palette, unit="J"),
         strip([Bar(0, 1.0, 0.5, 1.5, True)], layers=2, palette=palette, marked=[0]),
     ):
         assert "<svg" in vl_convert.vegalite_to_svg({**spec, "width": 200})

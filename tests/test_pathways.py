@@ -18,7 +18,7 @@ from transformers import AutoTokenizer
 
 import ivx
 from ivx.analyses.pathways import circuits
-from ivx.analyses.pathways.attribution import Asked, swept
+from ivx.analyses.pathways.attribution import Batch, attribute
 from ivx.analyses.pathways.drawing import drawings, name_of
 from ivx.analyses.pathways.faithfulness import curve
 from ivx.analyses.pathways.overlap import compared, jaccard, overlap
@@ -439,16 +439,16 @@ def test_what_is_written_to_compute_it_again_is_that_request() -> None:
 
 def test_batches_change_nothing(model, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = build(PAIR, model.tokenizer, samples=8).rows
-    asked = Asked(
+    asked = Batch(
         "here",
         [s.instructed for s in rows],
         [s.answer_id for s in rows],
         None,
         Alignment.of(rows, model.tokenizer, told=True),
     )
-    whole = swept(model, asked, beat=lambda n: None)
+    whole = attribute(model, asked, beat=lambda n: None)
     monkeypatch.setattr("ivx.analyses.pathways.attribution.rows_within", lambda *_: 1)
-    assert swept(model, asked, beat=lambda n: None).edges == pytest.approx(whole.edges, abs=1e-10)
+    assert attribute(model, asked, beat=lambda n: None).edges == pytest.approx(whole.edges, abs=1e-10)
 
 
 def test_what_is_next_to_nothing_has_no_shares() -> None:

@@ -27,7 +27,7 @@ from ivx.errors import IvxError
 from ivx.store import documents, files, locks, shards
 from ivx.store.disk import InlineDisk
 from ivx.store.files import Damaged
-from ivx.store.quarantine import Aside
+from ivx.store.quarantine import Quarantine
 from ivx.store.run import Run
 from ivx.store.store import Store
 from tests import chaos
@@ -406,7 +406,7 @@ def test_a_run_that_loses_rows_while_it_is_computed_is_not_completed(root: Path)
 
 
 def test_what_is_aside_is_bounded(tmp_path: Path) -> None:
-    aside = Aside(tmp_path, limit=2500)
+    aside = Quarantine(tmp_path, limit=2500)
     for i in range(6):
         (tmp_path / f"file{i}").write_bytes(b"x" * 1000)
         aside.take(tmp_path / f"file{i}", "was damaged", then="so it goes")

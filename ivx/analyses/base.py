@@ -76,6 +76,7 @@ class Saved(Generic[Q, R]):
     """How the results of one kind are kept, and read back without trusting what was kept.
 
     Attributes:
+        result: their type.
         rows: columns of the table.
         context: names of what is kept beside the rows; `layers` is always there.
         write: the values of these names, as JSON can hold them.
@@ -85,6 +86,7 @@ class Saved(Generic[Q, R]):
         longest: most values in a cell of a list column.
     """
 
+    result: type[R]
     rows: pa.Schema
     context: tuple[str, ...]
     write: Callable[[R], Json]
@@ -203,13 +205,20 @@ class Analysis(ABC, Generic[Q, R]):
         """What stands under a printed figure, so that it can be read without this app; empty where nothing does."""
         return ""
 
-    def answer(self, model: Model | str, request: Q, *, on_progress: Progress[R] | None = None) -> R:
+    def answer(
+        self,
+        model: Model | str,
+        request: Q,
+        *,
+        on_progress: Progress[R] | None = None,
+        given: Sequence[Result[Any]] = (),
+    ) -> R:
         """The result of a request on a loaded model, or on the checkpoint that it names, which is loaded."""
         if isinstance(model, str):
             from ivx.models.load import load
 
             model = load(model, dtype=request.dtype, device=request.device, adapter=request.adapter)
-        return self.compute(model, request, on_progress=on_progress)
+        return self.compute(model, request, on_progress=on_progress, given=given)
 
 
 P = TypeVar("P", bound=Request)

@@ -1,67 +1,65 @@
-"""A result apart from its rows: what must be kept to read and draw it again, and reading it back.
+"""The registry: every kind of analysis, once. Whatever depends on the kind of a run iterates this list, or asks it.
 
-`context` and `restored` are each other's inverse; each kind's own part is a module here, named as the kind. A context
-may come from a stranger's archive, so `restored` takes nothing on trust: every value's type and size is checked, and
-what does not fit is refused by one sentence. `checked` does the same for rows and receipt, which need it only when they
-come from elsewhere.
+What was kept of a run may come from a stranger's archive, so reading it back takes nothing on trust: every value's type
+and size is checked, and what does not fit is refused by one sentence.
 """
 
 from __future__ import annotations
 
 from dataclasses import fields
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, get_args
+from difflib import get_close_matches
+from typing import Any
 
 import pyarrow as pa
 
-from ivx.analyses.effects.request import EffectsRequest, ScanRequest
-from ivx.analyses.erasure.request import ErasureRequest
-from ivx.analyses.game.request import GameRequest
-from ivx.analyses.interactions.request import InteractionsRequest
-from ivx.analyses.pathways.request import PathwaysRequest
-from ivx.analyses.separability.request import SeparabilityRequest
-from ivx.analyses.transplant.request import TransplantRequest
-from ivx.analyses.vectors.request import VectorsRequest
+from ivx.analyses.base import Analysis, Json, Result
+from ivx.analyses.bench import BENCH
+from ivx.analyses.effects import EFFECTS, SCAN
+from ivx.analyses.erasure import ERASURE
+from ivx.analyses.game import GAME
+from ivx.analyses.interactions import INTERACTIONS
+from ivx.analyses.lens import LENS
+from ivx.analyses.pathways import PATHWAYS
+from ivx.analyses.separability import SEPARABILITY
+from ivx.analyses.transplant import TRANSPLANT
+from ivx.analyses.vectors import VECTORS
 from ivx.errors import IvxError
 from ivx.formats.checks import keys, refuse, text, typed, whole
-from ivx.patching.table import ROWS
+from ivx.request import BaseRequest
 
-if TYPE_CHECKING:
-    from ivx.analyses.effects.result import Effects
-    from ivx.analyses.erasure.result import Erasure
-    from ivx.analyses.game.result import Game
-    from ivx.analyses.interactions.result import Interactions
-    from ivx.analyses.pathways.result import Pathways
-    from ivx.analyses.separability.result import Separability
-    from ivx.analyses.transplant.result import Transplant
-    from ivx.analyses.vectors.result import Vectors
-
-    Result = Effects | Interactions | Game | Separability | Erasure | Pathways | Vectors | Transplant
-
-Asked = (
-    EffectsRequest
-    | ScanRequest
-    | InteractionsRequest
-    | GameRequest
-    | SeparabilityRequest
-    | ErasureRequest
-    | PathwaysRequest
-    | VectorsRequest
-    | TransplantRequest
+ANALYSES: tuple[Analysis[Any, Any], ...] = (
+    EFFECTS,
+    SCAN,
+    INTERACTIONS,
+    GAME,
+    SEPARABILITY,
+    ERASURE,
+    PATHWAYS,
+    VECTORS,
+    TRANSPLANT,
+    LENS,
+    BENCH,
 )
-KINDS: dict[str, type[Asked]] = {kind.kind: kind for kind in get_args(Asked)}
-LONGEST = 100
-"""Values in a cell of a sweep's rows."""
 MAX_NAMES = 100
 """Names in one list of a request."""
 
 
-def context(found: Result) -> dict[str, Any]:
-    """Layers, samples or wordings, and maps or players, as JSON can hold them."""
-    return {"layers": found.layers, **_form(found.request.kind).written(found)}
+def analysis_of(kind: str) -> Analysis[Any, Any]:
+    """The analysis of this name; raises `IvxError` with the nearest name where there is none."""
+    known = {analysis.kind: analysis for analysis in ANALYSES}
+    if kind not in known:
+        near = get_close_matches(kind, known, n=1)
+        meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        raise IvxError(f"there is no analysis {kind[:40]!r}: {meant}")
+    return known[kind]
 
 
-def restored(asked: dict[str, Any], context: dict[str, Any], table: pa.Table, receipt: dict[str, Any]) -> Result:
+def context(found: Result[Any]) -> Json:
+    """All of a result that is neither its rows nor its receipt, as JSON can hold it; `restored` is the inverse."""
+    return {"layers": found.layers, **analysis_of(found.request.kind).saved.write(found)}
+
+
+def restored(asked: Json, context: Json, table: pa.Table, receipt: Json) -> Any:
     """The result that `context` was made from, with its rows and receipt.
 
     Args:
@@ -71,17 +69,23 @@ def restored(asked: dict[str, Any], context: dict[str, Any], table: pa.Table, re
         IvxError: a value of `asked` or `context` is missing, of another type, or out of bounds.
     """
     request = request_of(asked)
-    form = _form(request.kind)
-    keys(context, "layers", *form.KEYS, what="context")
-    found: Result = form.read(request, context, table, receipt)
+    saved = analysis_of(request.kind).saved
+    keys(context, "layers", *saved.context, what="context")
+    return saved.read(request, context, table, receipt)
+
+
+def checked(found: Any) -> Any:
+    """The result itself, when its rows and receipt can be what was computed; else raises `IvxError`."""
+    analysis_of(found.request.kind).saved.check(found)
     return found
 
 
-def request_of(asked: dict[str, Any]) -> Asked:
+def request_of(asked: Any) -> BaseRequest:
     """The request, its types checked; raises `IvxError`."""
-    kind = KINDS.get(str(asked.get("kind"))) if isinstance(asked, dict) else None
+    kinds = {analysis.kind: analysis.request for analysis in ANALYSES}
+    kind = kinds.get(str(asked.get("kind"))) if isinstance(asked, dict) else None
     if kind is None or not isinstance(asked.get("request"), dict):
-        refuse("kind", f"a request of the kind {' or '.join(KINDS)}")
+        refuse("kind", f"a request of the kind {' or '.join(kinds)}")
     found = typed(kind, asked["request"], "request")
     for name in (field.name for field in fields(kind)):
         match getattr(found, name):
@@ -97,26 +101,3 @@ def request_of(asked: dict[str, Any]) -> Asked:
             case words:
                 text(words, name)
     return found
-
-
-def rows_of(asked: dict[str, Any]) -> tuple[pa.Schema, int]:
-    """The columns of a kind's rows, and the most values in a cell of a list column; a sweep's of an unknown kind."""
-    form = _form(asked["kind"]) if asked.get("kind") in list(KINDS) else None
-    return getattr(form, "ROWS", ROWS), getattr(form, "LONGEST", LONGEST)
-
-
-def checked(found: Result) -> Result:
-    """The result itself, when its rows and receipt can be what a sweep returned; else raises `IvxError`."""
-    form = _form(found.request.kind)
-    if not hasattr(form, "check"):
-        raise IvxError(f"a run of {found.request.kind} cannot be imported: compute it again from its checkpoint")
-    form.check(found)
-    return found
-
-
-def _form(kind: str) -> Any:
-    """The module of a kind, read when it is needed: `KEYS`, `written`, `read`, and `check` where it can be imported.
-
-    `ROWS` and `LONGEST` stand where its rows are not a sweep's.
-    """
-    return import_module(f"ivx.analyses.{'effects' if kind == ScanRequest.kind else kind}.saved")

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 _LOAD = """\
-from ivx.archive.pack import opened
+import ivx
 
-found = opened(".")  # the folder with these files; the archive's own path does as well
+found = ivx.read(".")  # the folder with these files; the archive's own path does as well
 found.receipt"""
 _ROWS = "found.table.slice(0, 5).to_pylist()"
 

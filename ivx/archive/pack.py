@@ -13,18 +13,16 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
+from ivx.analyses.base import Result
+from ivx.analyses.registry import analysis_of
+from ivx.analyses.registry import context as context_of
 from ivx.archive import members
 from ivx.archive.notebook import notebook
-from ivx.archive.unpack import _saved
-from ivx.errors import IvxError
 from ivx.formats import parquet, pictures, sheet
-
-if TYPE_CHECKING:
-    from ivx.analyses.registry import Result
 
 STAMP = (1980, 1, 1, 0, 0, 0)
 """Time of every member: equal runs make equal archives."""
@@ -72,26 +70,15 @@ def pack(
     return sink.getvalue()
 
 
-def of_result(found: Result, *, metric: str = "contrast") -> bytes:
-    """The archive of a result, its maps drawn under one metric."""
-    from ivx.archive.caption import caption
-
-    receipt, chart = found.receipt, chart_of(found, metric=metric)
-    if not hasattr(found, "figures"):
-        raise IvxError(
-            f"run {receipt['run']} is one of {receipt['kind']}, which has no archive: use --out for its rows"
-        )
+def of_result(found: Result[Any], *, metric: str = "contrast") -> bytes:
+    """The archive of a result, its figures drawn under one metric."""
+    analysis, receipt, figures = analysis_of(found.request.kind), found.receipt, found.figures(metric)
     return pack(
         asked={"kind": found.request.kind, **{name: receipt[name] for name in ("request", "checkpoint")}},
         receipt=receipt,
-        context=_saved().context(found),
+        context=context_of(found),
         table=found.table,
-        figures=(figures := found.figures(**chart)),
-        captions={name: told for name in figures if (told := caption(found, name, metric))},
-        chart=chart,
+        figures=figures,
+        captions={name: told for name in figures if (told := analysis.caption(found, name, metric))},
+        chart={"metric": metric} if analysis.measured else {},
     )
-
-
-def chart_of(found: Result, *, metric: str) -> dict[str, str]:
-    """What a result's `figures` and `chart` are called with: a metric, where it is read by one."""
-    return {} if found.request.kind in ("separability", "pathways") else {"metric": metric}

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 import pyarrow as pa
 
+from ivx.analyses.base import Result
+from ivx.analyses.registry import analysis_of, checked, request_of, restored
 from ivx.archive import members
 from ivx.errors import IvxError
 from ivx.formats import parquet
 from ivx.jobs.compute import result_of
 
 if TYPE_CHECKING:
-    from ivx.analyses.registry import Result
     from ivx.store.run import Run
     from ivx.store.store import Store
 
@@ -45,22 +46,22 @@ class Unpacked:
     table: pa.Table
 
     @property
-    def result(self) -> Result:
+    def result(self) -> Result[Any]:
         """The result, ready to be read and drawn."""
-        return _saved().restored(self.asked, self.context, self.table, self.receipt)
+        return restored(self.asked, self.context, self.table, self.receipt)
 
 
 def unpack(source: Path | str | BinaryIO) -> Unpacked:
     """The run in an archive, or in a folder into which one was unpacked; whatever does not fit raises `IvxError`."""
     found = members.members(source)
     asked, receipt, context = (_json(found[name], name) for name in ("asked.json", "receipt.json", "context.json"))
-    schema, longest = _saved().rows_of(asked)
-    table = parquet.read(found["rows.parquet"], schema, longest=longest)
+    saved = analysis_of(request_of(asked).kind).saved
+    table = parquet.read(found["rows.parquet"], saved.rows, longest=saved.longest)
     _check_same(asked, receipt, table)
     origin = receipt.get("origin", receipt["run"])
     marks = {"run": _address(asked, context, origin, table), "origin": origin, "imported": True}
     run = Unpacked(asked, receipt | marks, context, table.replace_schema_metadata(None))
-    request = _saved().checked(run.result).request
+    request = checked(run.result).request
     if request.run_id(asked["checkpoint"]["fingerprint"], receipt["task"], engine=receipt["engine"]) != origin:
         _refuse("the run id is not the hash of what was asked")
     return run
@@ -77,7 +78,7 @@ def _address(asked: dict[str, Any], context: dict[str, Any], origin: str, table:
     return content.hexdigest()[:12]
 
 
-def stored(run: Run) -> Result:
+def stored(run: Run) -> Result[Any]:
     """The result of a complete run of the store; raises `IvxError` where a part of it is missing."""
     found = result_of(run)
     if found is None:
@@ -98,16 +99,9 @@ def keep(run: Unpacked, store: Store) -> str:
     return place.id
 
 
-def opened(source: Path | str | BinaryIO) -> Result:
+def read(source: Path | str | BinaryIO) -> Result[Any]:
     """The result in an archive, or in a folder into which one was unpacked."""
     return unpack(source).result
-
-
-def _saved() -> Any:
-    # What a run's context means is the analysis's to say; imported late, since it brings the engine with it.
-    from ivx.analyses import registry
-
-    return registry
 
 
 def _json(data: bytes, name: str) -> dict[str, Any]:

@@ -4,22 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import altair as alt
 
-from ivx.analyses.bench.result import CONTROL, RANDOM, VECTOR, Point
 from ivx.charts.frame import framed, spec_of
 from ivx.charts.palette import Palette
 
 DATA, CHOSEN = "points", "chosen"
 """Names of a curve's data in its spec."""
 HOLLOW = "hollow"
+VECTOR, CONTROL, RANDOM = "vector", "control", "random"
+"""Curves: the vector, another task's, and one drawn by chance."""
 SAID = {VECTOR: "the vector", CONTROL: "another task’s", RANDOM: "random, equal norm"}
 
 
+class Dose(NamedTuple):
+    """One strength of one curve: the share that followed with its 95 % interval, out of n.
+
+    `state` is a verdict's, of the change from no vector against both controls; empty for the controls themselves.
+    """
+
+    role: str
+    strength: float
+    share: float
+    low: float
+    high: float
+    n: int
+    state: str
+
+
 def strength_curve(
-    points: Sequence[Point],
+    points: Sequence[Dose],
     *,
     strengths: Sequence[float],
     palette: Palette,

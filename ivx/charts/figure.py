@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import altair as alt
 
@@ -13,16 +13,33 @@ from ivx.charts.heatmap import Tile, heatmap
 from ivx.charts.numbers import scale_of, signed
 from ivx.charts.palette import LIGHT
 
-if TYPE_CHECKING:
-    from ivx.patching.cells import Cell
-    from ivx.patching.positions import Column
-    from ivx.stats.metrics import Metric
-
 COLUMN = 70
 """Width of a printed map's column."""
 
 
-def tile(cell: Cell, labels: Sequence[str]) -> Tile:
+class Judged(Protocol):
+    """What is drawn of a cell: its place, its value with interval and control, and the verdict on it.
+
+    `state` is `ok`, `control`, `zero` or `estimate`; an estimate has no interval.
+    """
+
+    @property
+    def layer(self) -> int: ...
+    @property
+    def column(self) -> int: ...
+    @property
+    def value(self) -> float: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+    @property
+    def control(self) -> float | None: ...
+    @property
+    def state(self) -> str: ...
+
+
+def tile(cell: Judged, labels: Sequence[str]) -> Tile:
     """What a cell shows, and what it tells on a closer look."""
     if cell.state == "estimate":
         return Tile(cell.layer, cell.column, cell.value, cell.state, "an estimate; the exact value is being computed")
@@ -34,27 +51,25 @@ def tile(cell: Cell, labels: Sequence[str]) -> Tile:
 
 
 def figure(
-    cells: Sequence[Cell],
-    columns: Sequence[Column],
+    cells: Sequence[Judged],
+    labels: Sequence[str],
     *,
     layers: int,
     site: str,
-    metric: Metric,
+    what: str,
+    unit: str,
     scale: float | None = None,
     name: str = "",
 ) -> dict[str, Any]:
-    """The Vega-Lite spec of one map for print: its title names site, metric, unit and scale; nothing can be clicked.
+    """The Vega-Lite spec of one map for print: its title says where and `what`; nothing can be clicked.
 
     `scale` is shared by maps that are compared (default: the map's own); `name` stands in the title before the site.
     """
-    labels = [column.label for column in columns]
     scale = scale or scale_of([cell.value for cell in cells if cell.state != "zero"])
     tiles = [tile(cell, labels) for cell in cells]
     row = 42 if layers <= CROWDED else 14
     spec = heatmap(tiles, labels, layers=layers, scale=scale, palette=LIGHT, row=row, mono=site != "z")
-    return printed(
-        spec, title=f"{name}{', ' if name else ''}{site}: {metric.label}", unit=metric.unit, width=COLUMN * len(labels)
-    )
+    return printed(spec, title=f"{name}{', ' if name else ''}{site}: {what}", unit=unit, width=COLUMN * len(labels))
 
 
 def printed(spec: dict[str, Any], *, title: str, unit: str, width: int, marks: Sequence[str] = ()) -> dict[str, Any]:

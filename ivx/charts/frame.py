@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -78,3 +79,14 @@ def listed(labels: Sequence[str]) -> str:
     """Labels as a list in a Vega expression: they are data, and must not end their strings."""
     quoted = (label.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "⏎") for label in labels)
     return "[" + ", ".join(f"'{label}'" for label in quoted) + "]"
+
+
+def printed_alone(spec: dict[str, Any], title: str, *, width: int, subtitle: str = "") -> dict[str, Any]:
+    """A chart for print: titled, of fixed width, nothing to click; its parameters are written out, for it may stand in
+    another."""
+    written = json.dumps({key: value for key, value in spec.items() if key not in ("params", "datasets")})
+    for param in spec.get("params", ()):
+        if "value" in param:
+            written = written.replace(f"indexof({param['name']},", f"indexof({json.dumps(param['value'])},")
+    told = {"text": title, "anchor": "start", "fontSize": 12, **({"subtitle": subtitle} if subtitle else {})}
+    return {**json.loads(written), "width": width, "title": told, "datasets": spec["datasets"]}

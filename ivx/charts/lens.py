@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import altair as alt
 
-from ivx.analyses.lens.result import LensCell
 from ivx.charts.frame import CROWDED, framed, layer_axis, spec_of
 from ivx.charts.heatmap import column_axis
 from ivx.charts.palette import Palette
-from ivx.engine.address import Spot
 
 DATA = "words"
 """Name of a grid's data in its spec."""
@@ -24,6 +23,22 @@ DEEP = {"light": {"probability": 0.88, "change": 2.0}, "dark": {"probability": 0
 """Shade from which a word is written in the other ink, which contrasts more from there on."""
 
 
+@dataclass(frozen=True)
+class LensCell:
+    """One read-out: the most probable tokens with their probabilities, the first of them first.
+
+    `change` is the total variation from the same cell of the unpatched run, and `reached` whether a patch can change
+    the cell at all; without a patch they are 0 and True.
+    """
+
+    layer: int
+    position: int
+    token: str
+    top: tuple[tuple[str, float], ...]
+    change: float = 0.0
+    reached: bool = True
+
+
 def lens_grid(
     cells: Sequence[LensCell],
     tokens: Sequence[str],
@@ -32,7 +47,7 @@ def lens_grid(
     palette: Palette,
     by: str = "probability",
     before: Sequence[LensCell] = (),
-    chosen: Spot | None = None,
+    chosen: tuple[int, int] | None = None,
     taken: bool = False,
     row_labels: bool = True,
     row: int = 38,
@@ -44,7 +59,7 @@ def lens_grid(
         by: `probability` of the top token, or `change` of the whole distribution, 0 to 1; cells that a patch cannot
             reach are grey then.
         before: the cells of the unpatched run; words that are others now are bold.
-        chosen: the outlined cell, in orange where a state is `taken` from it, in ink where one is put.
+        chosen: the outlined cell (layer, position): orange where a state is `taken` from it, ink where one is put.
     """
     frame = _frame(
         tuple(tokens),
@@ -100,7 +115,7 @@ def _frame(
     layers: int,
     p: Palette,
     by: str,
-    strong: Spot | None,
+    strong: tuple[int, int] | None,
     taken: bool,
     row_labels: bool,
     row: int,
@@ -108,7 +123,7 @@ def _frame(
 ) -> dict[str, Any]:
     """All of a grid but its data."""
     pick = alt.selection_point(name="cell", fields=["layer", "column"], on="click", empty=False, clear=False)
-    layer_test = f"datum.value == {-1 if strong is None else strong.layer}"
+    layer_test = f"datum.value == {-1 if strong is None else strong[0]}"
     y = alt.Y(
         "layer:O",
         scale=alt.Scale(domain=list(range(layers))[::-1]),
@@ -121,7 +136,7 @@ def _frame(
         "column:O",
         scale=alt.Scale(domain=list(range(len(tokens)))),
         title=None,
-        axis=column_axis(p, tokens, None if strong is None else strong.position, True),
+        axis=column_axis(p, tokens, None if strong is None else strong[1], True),
     )
     base = alt.Chart().encode(x=x, y=y)
     stops = SHADES[by]

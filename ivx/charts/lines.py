@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from ivx.charts.frame import framed, layer_axis, spec_of
-from ivx.charts.palette import Palette
+from ivx.charts.frame import framed, layer_axis, printed_alone, spec_of
+from ivx.charts.palette import LIGHT, Palette
 
 LINES, MARKED = "lines", "marked"
 """Names of a chart's data in its spec; `marked` is a parameter, too."""
@@ -88,6 +88,21 @@ def lines(
         "params": [{"name": MARKED, "value": here}],
         "datasets": {LINES: values, MARKED: [{"layer": layer} for layer in here]},
     }
+
+
+def lines_figure(found: Sequence[Line], *, layers: int, title: str, subtitle: str) -> dict[str, Any]:
+    """The curves for print, on an axis that holds 0 and all of them."""
+    ends = [end for line in found for dot in line.dots for end in (dot.low, dot.high)]
+    domain = (min(ends, default=0.0) * 1.05, max(ends, default=1.0) * 1.05)
+    spec = lines(
+        found,
+        layers=layers,
+        palette=LIGHT,
+        domain=(min(0.0, domain[0]), max(0.0, domain[1])),
+        form="number",
+        row_labels=True,
+    )
+    return printed_alone(spec, title, width=380, subtitle=subtitle)
 
 
 def shown(value: float, form: str) -> str:

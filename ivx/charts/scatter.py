@@ -13,7 +13,7 @@ from ivx.charts.numbers import signed
 from ivx.charts.palette import Palette
 
 
-class Point(NamedTuple):
+class Dot(NamedTuple):
     """One cell: its estimate, its exact value, its name, and whether it is a finding."""
 
     estimate: float
@@ -22,13 +22,13 @@ class Point(NamedTuple):
     found: bool
 
 
-def scatter(points: Sequence[Point], *, palette: Palette, unit: str, height: int = 150) -> dict[str, Any]:
+def scatter(points: Sequence[Dot], *, palette: Palette, unit: str, height: int = 150) -> dict[str, Any]:
     """The Vega-Lite spec: estimates across, exact values up, the line on which both agree, the largest named."""
     return _spec(tuple(points), palette, unit, height)
 
 
 @lru_cache(maxsize=64)
-def _spec(points: tuple[Point, ...], p: Palette, unit: str, height: int) -> dict[str, Any]:
+def _spec(points: tuple[Dot, ...], p: Palette, unit: str, height: int) -> dict[str, Any]:
     every = [value for point in points for value in (point.estimate, point.exact)]
     low, high = min([*every, 0.0]), max([*every, 0.0])
     margin = 0.08 * ((high - low) or 1.0)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
+
+from ivx.cli.output import check_out, report
 
 
 def add(commands: Any) -> None:
@@ -39,7 +40,6 @@ def add(commands: Any) -> None:
 
 
 def _compare(asked: argparse.Namespace) -> None:
-    from ivx.cli.output import check_out, write
     from ivx.jobs.compare import compare
     from ivx.stats.metrics import find
 
@@ -63,10 +63,7 @@ def _compare(asked: argparse.Namespace) -> None:
         on_progress=_bar if sys.stderr.isatty() else None,
         **told,
     )
-    if asked.out is not None:
-        write(found, asked.out)
-    summary = found.summary(asked.metric)
-    print(json.dumps(summary, indent=1) if asked.json else _text(summary))
+    report(found, found.summary(asked.metric), out=asked.out, as_json=asked.json, words=_text)
 
 
 def _bar(checkpoint: str, part: str, done: int, total: int) -> None:

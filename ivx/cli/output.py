@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
+
+import pyarrow as pa
 
 from ivx.errors import IvxError
 
-if TYPE_CHECKING:
-    from ivx.analyses.compare.result import Comparison
-    from ivx.analyses.effects.result import Effects
-    from ivx.analyses.interactions.result import Interactions
-    from ivx.analyses.pathways.result import Pathways
-    from ivx.request import BaseRequest
-
-
-LISTS = {"sites", "tasks", "components", "projections", "controls"}
-"""Options that hold several names."""
-
-
 WRITERS = (".parquet", ".csv", ".json")
+
+
+class Written(Protocol):
+    """What can be written to a file: rows, and a receipt."""
+
+    @property
+    def table(self) -> pa.Table: ...
+    @property
+    def receipt(self) -> dict[str, Any]: ...
 
 
 def plain(text: str) -> str:
@@ -32,49 +29,18 @@ def plain(text: str) -> str:
     return "".join(c if c.isprintable() else "�" for c in " ".join(text.split()))
 
 
-def loading(parser: argparse.ArgumentParser, *, dtype: str = "auto") -> None:
-    """Add the options that say how a checkpoint is loaded."""
-    parser.add_argument("--dtype", default=dtype, help="auto, float32, float64, bfloat16 or float16")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--adapter", help="directory of a LoRA adapter to merge")
-
-
 def report(
-    kind: type[BaseRequest],
-    asked: argparse.Namespace,
+    found: Written,
+    summary: dict[str, Any],
     *,
-    summary: Callable[[Any], dict[str, Any]],
+    out: Path | None,
+    as_json: bool,
     words: Callable[[dict[str, Any]], str],
 ) -> None:
-    """Answer a command: its rows into the file that was named, its summary printed in words or as JSON."""
-    from ivx.stats.metrics import find
-
-    if hasattr(asked, "metric"):
-        find(asked.metric)
-    check_out(asked.out)
-    found = answered(kind, asked)
-    if asked.out is not None:
-        write(found, asked.out)
-    told = summary(found)
-    print(json.dumps(told, indent=1) if asked.json else words(told))
-
-
-def answered(kind: type[BaseRequest], asked: argparse.Namespace) -> Any:
-    """The result of a request whose fields are the command's options: from the store, or computed and stored."""
-    from ivx.jobs import compute
-    from ivx.models.load import load
-    from ivx.store.store import Store
-
-    told = {field.name: getattr(asked, field.name) for field in fields(kind) if hasattr(asked, field.name)}
-    for name in LISTS & told.keys():
-        told[name] = tuple(filter(None, told[name].split(",")))
-    request = kind(**told)
-    return compute.answered(
-        Store(),
-        request,
-        load=lambda: load(request.checkpoint, dtype=request.dtype, device=request.device, adapter=request.adapter),
-        on_progress=bar if sys.stderr.isatty() else None,
-    )
+    """Write the rows into the file that was named, and print the summary, in words or as JSON."""
+    if out is not None:
+        write(found, out)
+    print(json.dumps(summary, indent=1) if as_json else words(summary))
 
 
 def check_out(path: Path | None) -> None:
@@ -88,7 +54,7 @@ def bar(_: object, done: int, total: int) -> None:
     print(f"\r{done} of {total} rows", end="\n" if done == total else "", file=sys.stderr)
 
 
-def write(found: Effects | Interactions | Pathways | Comparison, path: Path) -> None:
+def write(found: Written, path: Path) -> None:
     """Write the rows of a result; Parquet carries the receipt in its metadata."""
     from ivx.formats import parquet, sheet
 

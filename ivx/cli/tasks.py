@@ -5,9 +5,37 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
+from typing import Any
+
+from ivx.cli.arguments import help_of
+from ivx.request import BaseRequest
 
 
-def show_tasks(asked: argparse.Namespace) -> None:
+def add(commands: Any) -> None:
+    """Add the commands to the parser of `ivx.cli.main`."""
+    tasks = commands.add_parser("tasks", help="list tasks, or preview one with its tokens")
+    tasks.add_argument("task", nargs="?", help="a task's name or a user's file")
+    tasks.add_argument("--checkpoint", default="tiny-sft", help="whose tokenizer and collection to use")
+    tasks.add_argument("--against", help="contrast task (default: the task's natural one)")
+    tasks.add_argument("--samples", type=int, default=2, help="how many are shown (default: 2)")
+    tasks.add_argument("--target-format", default="prompt", help="prompt, query, filler or chat (default: prompt)")
+    tasks.set_defaults(run=_tasks)
+
+    told = help_of(BaseRequest)
+    doctor = commands.add_parser("doctor", help="prove the facts that patches rely on, on one checkpoint")
+    doctor.add_argument("checkpoint", help=told["checkpoint"])
+    for name in ("dtype", "device"):
+        doctor.add_argument(f"--{name}", default="auto", help=f"{told[name]} (default: auto)")
+    doctor.add_argument("--adapter", help=told["adapter"])
+    doctor.add_argument("--json", action="store_true", help="print the report as JSON")
+    doctor.set_defaults(run=_doctor)
+
+    checkpoints = commands.add_parser("checkpoints", help="the checkpoints known by name")
+    checkpoints.add_argument("--json", action="store_true", help="print them as JSON")
+    checkpoints.set_defaults(run=_checkpoints)
+
+
+def _tasks(asked: argparse.Namespace) -> None:
     from ivx.models.load import load
     from ivx.tasks import catalogue
     from ivx.tasks.preview import listing, preview
@@ -23,7 +51,7 @@ def show_tasks(asked: argparse.Namespace) -> None:
     print(preview(pair, samples, model.tokenizer))
 
 
-def show_doctor(asked: argparse.Namespace) -> int:
+def _doctor(asked: argparse.Namespace) -> int:
     from ivx.models.doctor import checkup, report_text
     from ivx.models.load import load
 
@@ -33,7 +61,7 @@ def show_doctor(asked: argparse.Namespace) -> int:
     return 0 if report.passed else 1
 
 
-def show_checkpoints(asked: argparse.Namespace) -> None:
+def _checkpoints(asked: argparse.Namespace) -> None:
     from ivx.models.registry import CHECKPOINTS, PUBLIC
 
     if asked.json:

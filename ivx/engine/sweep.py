@@ -19,7 +19,7 @@ from ivx.engine.plan import run as by_plan
 from ivx.engine.plan.proof import unfit
 from ivx.engine.schema import SCHEMA
 from ivx.engine.turns import FREE_SHARE, only_user
-from ivx.engine.workload import Asked, Places, Prompts, checked
+from ivx.engine.workload import Places, Prompts, Workload, checked
 from ivx.errors import IvxError
 from ivx.models.memory import free_bytes
 from ivx.models.model import Model
@@ -107,7 +107,7 @@ def _hooks_because(model: Model, attention: str, engine: str) -> str | None:
 
 
 def _streamed(
-    model: Model, asked: Asked, on_rows: OnRows | None, memory_gb: float, *, planned: bool
+    model: Model, asked: Workload, on_rows: OnRows | None, memory_gb: float, *, planned: bool
 ) -> Iterator[pa.RecordBatch]:
     done = 0
     nothing = pa.RecordBatch.from_pylist([], schema=SCHEMA)
@@ -127,7 +127,7 @@ def _streamed(
         yield batch
 
 
-def _sorted(table: pa.Table, asked: Asked) -> pa.Table:
+def _sorted(table: pa.Table, asked: Workload) -> pa.Table:
     order = {patch: k for k, patch in enumerate(["", *asked.patches])}
     pairs = zip(table["patch"].to_pylist(), table["sample"].to_pylist(), strict=True)
     keys = [order[patch] * len(asked.target) + sample for patch, sample in pairs]

@@ -16,7 +16,7 @@ Places = Sequence[tuple[Sequence[int], int]]
 
 
 @dataclass(frozen=True)
-class Asked:
+class Workload:
     """One sweep: token ids per sample, and the patch sets by the text that names them in the table.
 
     `means` holds the states that each `=mean` patch averages; their positions count from the start.
@@ -46,7 +46,7 @@ def checked(
     contrast: Sequence[int] | None,
     reference: Prompts | None,
     means: Mapping[str, Places] | None = None,
-) -> Asked:
+) -> Workload:
     """Read the patches and refuse what this model or these samples do not have (`AddressError`, `IvxError`)."""
     lists = {"source": source, "target": target, "answer": [[a] for a in answer]}
     if contrast is not None:
@@ -74,7 +74,7 @@ def checked(
         ]
     for text, places in (means or {}).items():
         averaged.update(dict.fromkeys(parse(text), _averaged(model, text, places)))
-    return Asked(
+    return Workload(
         source=runs[0],
         target=runs[1],
         answer=[int(a) for a in answer],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,14 +12,18 @@ from ivx.engine.schema import KEY
 from ivx.formats.checks import IDS, LARGEST, boolean, each, keys, maybe, number, refuse, text, whole
 from ivx.formats.samples import MAX_WARNINGS
 from ivx.patching.roles import ROLES
+from ivx.tasks.samples import Samples
 
-if TYPE_CHECKING:
-    from ivx.analyses.effects.result import Effects
-    from ivx.analyses.erasure.result import Erasure
-    from ivx.analyses.game.result import Game
-    from ivx.analyses.interactions.result import Interactions
 
-    Swept = Effects | Interactions | Game | Erasure
+class Swept(Protocol):
+    """A result whose rows a sweep returned."""
+
+    @property
+    def table(self) -> pa.Table: ...
+    @property
+    def samples(self) -> Samples: ...
+    @property
+    def receipt(self) -> dict[str, Any]: ...
 
 
 def check_sweep(found: Swept, *, sites: Sequence[str], roles: Sequence[str] = ROLES) -> None:
@@ -54,6 +58,14 @@ def bounded(values: pa.ChunkedArray, what: str, *, low: float = -LARGEST, high: 
     """Refuse what is not within bounds; NaN never is, null is let through."""
     if not pc.all(pc.and_(pc.greater_equal(values, low), pc.less_equal(values, high)), min_count=0).as_py():
         refuse(what, f"a finite number from {low:,.0f} to {high:,.0f}")
+
+
+def check_layers(table: pa.Table, *, site: str, layers: int) -> None:
+    """Refuse patches that are not of this site, in one of so many layers; raises `IvxError`."""
+    for patch in pc.unique(table["patch"]).to_pylist():
+        name, _, layer = patch.partition("@")[0].partition(".")
+        if patch and not (name == site and layer.isdecimal() and int(layer) < layers):
+            refuse("rows, column patch", f"addresses of {site} in {layers} layers")
 
 
 def check_receipt(told: dict[str, Any], *, rows: int, samples: int) -> None:

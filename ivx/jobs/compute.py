@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ivx.analyses.registry import analysis_of, context, request_of, restored
 from ivx.errors import IvxError
 from ivx.jobs.shipped import CONTEXT, adopted
 from ivx.models import files, registry
@@ -42,10 +42,11 @@ def stored(store: Store, request: BaseRequest) -> Any | None:
 
 def result_of(run: Run) -> Any | None:
     """The result that a run holds; None unless it is complete and whole."""
-    from ivx.analyses.registry import restored
-
-    receipt, context, table = run.receipt, run.kept(CONTEXT), run.table()
-    return None if receipt is None or context is None or table is None else restored(run.asked, context, table, receipt)
+    receipt, kept, asked = run.receipt, run.kept(CONTEXT), run.asked
+    if receipt is None or kept is None:
+        return None
+    table = run.table(analysis_of(request_of(asked).kind).saved.key)
+    return None if table is None else restored(asked, kept, table, receipt)
 
 
 def computed(store: Store, model: Model, request: BaseRequest, *, on_progress: Progress | None = None) -> Any:
@@ -54,14 +55,13 @@ def computed(store: Store, model: Model, request: BaseRequest, *, on_progress: P
     Raises:
         Busy: another process is at it.
     """
-    from ivx.analyses.registry import context
-
+    analysis = analysis_of(request.kind)
     asked = {"kind": request.kind, "request": asdict(request), "checkpoint": model.identity}
     run = store.begin(request.run_id(model.fingerprint, request.about(model.collection)), asked=asked)
     with run.lock() as mine:
         if not mine:
             raise Busy
-        known = run.table()
+        known = run.table(analysis.saved.key)
         kept = known.num_rows if known is not None else 0
 
         def keep(result: Any) -> None:
@@ -75,12 +75,8 @@ def computed(store: Store, model: Model, request: BaseRequest, *, on_progress: P
             if on_progress is not None:
                 on_progress(result, done, total)
 
-        analysis = import_module(
-            f"ivx.analyses.{'effects.scan' if request.kind == 'scan' else request.kind + '.compute'}"
-        )
-        # What an analysis takes from another run of the store, such as a donor's vectors.
-        given = {"given": analysis.given(store, request)} if hasattr(analysis, "given") else {}
-        found = analysis.compute(model, request, on_progress=progress, known=known, **given)
+        given = [needed(store, run_id) for run_id in analysis.needs(request)]
+        found = analysis.compute(model, request, on_progress=progress, known=known, given=given)
         keep(found)
         run.keep(CONTEXT, context(found))
         run.complete({**found.receipt, "resumed_rows": 0 if known is None else known.num_rows})
@@ -102,6 +98,15 @@ def answered(
         return computed(store, load(), request, on_progress=on_progress)
     except Busy:
         raise IvxError("another process is computing this very run: wait for it, then ask again") from None
+
+
+def needed(store: Store, run_id: str) -> Any:
+    """The result of a run that another one takes something from; raises `IvxError` where it is not there."""
+    run = store.find(run_id)
+    found = None if run is None else result_of(run)
+    if found is None:
+        raise IvxError(f"run {run_id} is not complete in the store: compute it first")
+    return found
 
 
 def _fingerprint(store: Store, checkpoint: str) -> str:

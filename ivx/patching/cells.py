@@ -35,5 +35,4 @@ class Cell:
     @classmethod
     def of(cls, site: str, layer: int, column: int, patch: str, verdict: Verdict, *, n: int) -> Cell:
         """A cell with what was found of it, over n samples."""
-        told = {name: value for name, value in verdict._asdict().items() if name != "others"}
-        return cls(site, layer, column, patch, **told, n=n)
+        return cls(site, layer, column, patch, **verdict.plain(), n=n)

@@ -31,7 +31,7 @@ Arrived = Callable[[list[pa.Table], int, int], None]
 """Called with labelled rows as they finish, and how many of how many are done."""
 
 
-def opened(kind: type[Asked], model: Model | str, task: str, asked: dict[str, Any]) -> tuple[Model, Asked]:
+def open_model(kind: type[Asked], model: Model | str, task: str, asked: dict[str, Any]) -> tuple[Model, Asked]:
     """A request of this kind and its model, which is loaded where it is only named."""
     request = kind(model if isinstance(model, str) else model.name, task, **asked)
     if isinstance(model, str):
@@ -52,9 +52,7 @@ def samples_of(model: Model, request: InstructionRequest, *, with_neutral: bool 
     )
 
 
-def prepared(
-    model: Model, request: InstructionRequest, *, with_neutral: bool = False
-) -> tuple[Samples, dict[str, Any]]:
+def prepare(model: Model, request: InstructionRequest, *, with_neutral: bool = False) -> tuple[Samples, dict[str, Any]]:
     """The samples of a request, and its receipt: what was asked, of what, and what was checked."""
     pair, samples = samples_of(model, request, with_neutral=with_neutral)
     return samples, {
@@ -82,7 +80,7 @@ def receipt_of(model: Model, request: BaseRequest, subject: str) -> dict[str, An
     }
 
 
-def told(model: Model, samples: Samples) -> tuple[pa.Table, str]:
+def run_told(model: Model, samples: Samples) -> tuple[pa.Table, str]:
     """The instructed runs, unpatched, and how the engine works on this model."""
     found = sweep(
         model,
@@ -95,7 +93,7 @@ def told(model: Model, samples: Samples) -> tuple[pa.Table, str]:
     return labelled(found, "told", ""), found.schema.metadata[ENGINE_KEY].decode()
 
 
-def written(model: Model, rows: Sequence[Sample], patches: Sequence[tuple[str, Array | None]]) -> pa.Table:
+def run_given(model: Model, rows: Sequence[Sample], patches: Sequence[tuple[str, Array | None]]) -> pa.Table:
     """The bare prompts with vectors that are given, `[samples, width]` by address; patches outside, samples inside."""
     return patched(
         model,

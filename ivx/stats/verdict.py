@@ -49,6 +49,10 @@ class Verdict(NamedTuple):
     p_control: float | None = None
     others: Mapping[str, Against] = MappingProxyType({})
 
+    def plain(self) -> dict[str, Any]:
+        """All but the further controls, by name; ready for JSON."""
+        return {name: value for name, value in self._asdict().items() if name != "others"}
+
     @property
     def against(self) -> dict[str, Against]:
         """Every control by its name, the first as `task`."""

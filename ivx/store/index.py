@@ -21,7 +21,7 @@ from ivx.errors import IvxError
 from ivx.store import documents, files, locks
 from ivx.store.disk import DAMAGED, InlineDisk
 from ivx.store.files import Damaged
-from ivx.store.quarantine import Aside
+from ivx.store.quarantine import Quarantine
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ _THEN = "the index is made anew from the runs"
 class Index:
     """Small JSON values by text key, in `<root>/index`; any thread, any process. Never raises for what lies there."""
 
-    def __init__(self, root: Path, *, aside: Aside) -> None:
+    def __init__(self, root: Path, *, aside: Quarantine) -> None:
         self._root, self._aside = root, aside
         self._lock = threading.Lock()
         self._cache: Cache | None = None

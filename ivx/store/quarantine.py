@@ -16,7 +16,7 @@ LIMIT = 100_000_000
 """Bytes kept aside; the oldest are dropped past it."""
 
 
-class Aside:
+class Quarantine:
     """The folder `aside` of a store, and the notices of this process."""
 
     def __init__(self, root: Path, *, limit: int = LIMIT) -> None:

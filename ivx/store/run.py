@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ivx.engine.schema import KEY
 from ivx.errors import IvxError
 from ivx.store import documents, files, locks, shards
 from ivx.store.files import Damaged
-from ivx.store.quarantine import Aside
-
-FLOW = ("run", "kind", "sample", "layer", "head", "from", "to", "item")
-"""Columns that, as far as a table has them, tell one row from another: of patched rows, and of parts of a pathway."""
+from ivx.store.quarantine import Quarantine
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _OWN = ("asked", "receipt")
@@ -39,7 +35,7 @@ class Gone(IvxError):
 class Run:
     """One run's folder; got from `Store.begin` and `Store.find`. Any thread, any process."""
 
-    def __init__(self, folder: Path, *, aside: Aside, wrote: Callable[[str, int], None]) -> None:
+    def __init__(self, folder: Path, *, aside: Quarantine, wrote: Callable[[str, int], None]) -> None:
         self.id = folder.name
         self._folder, self._aside, self._wrote = folder, aside, wrote
         self._held: set[str] = set()
@@ -63,15 +59,15 @@ class Run:
         self._held.add(name)
         self._wrote(self.id, files.size(self._folder / "shards" / name))
 
-    def table(self) -> pa.Table | None:
-        """All good rows in the order they were written, each once by its key; None where there are none.
+    def table(self, key: Sequence[str]) -> pa.Table | None:
+        """All good rows in the order they were written, each once by its `key` columns; None where there are none.
 
         Of doubled rows, as two processes write them that compute one run, the first stands. Damaged shards are set
         aside and said; `state` then tells that something is missing.
         """
         found = self._good()
         self._held |= {name for name, _ in found}
-        return _once(pa.concat_tables([table for _, table in found])) if found else None
+        return _once(pa.concat_tables([table for _, table in found]), key) if found else None
 
     def keep(self, name: str, value: Any) -> None:
         """Keep a small JSON document beside the shards, in place of the last one of that name."""
@@ -256,14 +252,12 @@ def _is_listed(shard: Any) -> bool:
     return False
 
 
-def _once(table: pa.Table) -> pa.Table:
-    """Every row of a table whose key was not met before, in order."""
-    names = set(table.column_names)
-    key = [name for name in (FLOW if "from" in names else KEY) if name in names]
-    if not key:
+def _once(table: pa.Table, key: Sequence[str]) -> pa.Table:
+    """Every row of a table whose key was not met before, in order; all of them where there is no key."""
+    if not set(key) <= set(table.column_names) or not key:
         return table
-    numbered = table.select(key).append_column("row", pa.array(np.arange(table.num_rows)))
-    first = numbered.group_by(key, use_threads=False).aggregate([("row", "min")])["row_min"]
+    numbered = table.select(list(key)).append_column("row", pa.array(np.arange(table.num_rows)))
+    first = numbered.group_by(list(key), use_threads=False).aggregate([("row", "min")])["row_min"]
     if len(first) == table.num_rows:
         return table
     return table.take(first.take(pc.sort_indices(first)))

@@ -22,7 +22,7 @@ from ivx.errors import IvxError
 from ivx.models import paths
 from ivx.store import files
 from ivx.store.index import Index
-from ivx.store.quarantine import Aside
+from ivx.store.quarantine import Quarantine
 from ivx.store.run import Gone, Run
 
 RUN = re.compile(r"[0-9a-f]{12}")
@@ -64,7 +64,7 @@ class Store:
         self._limit = int((_limit_gb() if limit_gb is None else limit_gb) * 1e9)
         self.root = (root or paths.cache()).expanduser().resolve()
         self._runs = self.root / "runs"
-        self._aside = Aside(self.root)
+        self._aside = Quarantine(self.root)
         self._open()
         self._index = Index(self.root, aside=self._aside)
         self._lock = threading.Lock()

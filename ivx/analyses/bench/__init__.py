@@ -1,0 +1,111 @@
+"""The vector bench: an instruction's mean vector, put into untold prompts at growing strength."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from ivx.analyses.base import Analysis, Progress, Replayed, Result, Saved, name_of
+from ivx.analyses.bench.request import BenchRequest
+
+if TYPE_CHECKING:
+    from ivx.analyses.bench.result import Bench
+    from ivx.models.model import Model
+
+
+def bench(
+    model: Model | str,
+    task: str,
+    layer: int,
+    *,
+    place: str = "first",
+    way: str = "add",
+    texts: tuple[str, ...] = (),
+    samples: int = 40,
+    seed: int = 0,
+    dtype: str = "auto",
+    device: str = "auto",
+    adapter: str | None = None,
+    on_progress: Progress[Bench] | None = None,
+) -> Bench:
+    """How often what is written follows an instruction whose mean vector is added, by strength, with controls.
+
+    Args:
+        model: a loaded model, or a name to load.
+        task: `animal/colour`, or a user's file.
+        layer: where the vector is read, and put.
+        on_progress: called with the result so far; what it raises ends the work.
+
+    The others are as in `BenchRequest`.
+
+    Raises:
+        TaskError: no such task; a text that is empty or too long. AddressError: no such layer.
+    """
+    request = BenchRequest(
+        name_of(model),
+        task,
+        layer,
+        place=place,
+        way=way,
+        texts=texts,
+        samples=samples,
+        seed=seed,
+        dtype=dtype,
+        device=device,
+        adapter=adapter,
+    )
+    return BENCH.answer(model, request, on_progress=on_progress)
+
+
+class Strengths(Analysis[BenchRequest, "Bench"]):
+    """How often what is written follows, by the vector"s strength, beside two controls."""
+
+    request = BenchRequest
+    function = staticmethod(bench)
+    title = "how often prompts follow an instruction's mean vector, by its strength"
+    page = "bench"
+    measured = False
+
+    @property
+    def saved(self) -> Saved[BenchRequest, Bench]:
+        from ivx.analyses.bench.saved import SAVED
+
+        return SAVED
+
+    def compute(
+        self,
+        model: Model,
+        request: BenchRequest,
+        *,
+        on_progress: Progress[Bench] | None = None,
+        known: pa.Table | None = None,
+        given: Sequence[Result[Any]] = (),
+    ) -> Bench:
+        from ivx.analyses.bench.compute import compute
+
+        return compute(model, request, on_progress=on_progress, known=known)
+
+    def replay(
+        self,
+        model: Model,
+        found: Bench,
+        *,
+        rows: int,
+        seed: int,
+        beat: Callable[[], None] = lambda: None,
+        given: Sequence[Result[Any]] = (),
+    ) -> Replayed:
+        from ivx.analyses.bench.compute import replay
+
+        names, stored, again = replay(model, found, rows=rows, seed=seed, beat=beat)
+        return Replayed(tuple(names), tuple(stored), tuple(again), "followed")
+
+    def text(self, summary: dict[str, Any]) -> str:
+        from ivx.analyses.bench.text import text_of
+
+        return text_of(summary)
+
+
+BENCH = Strengths()

@@ -7,8 +7,8 @@ equal norm drawn by chance for each prompt.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -17,9 +17,12 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
+from ivx.analyses.base import Progress
+from ivx.analyses.bench.request import BenchRequest
 from ivx.analyses.bench.result import (
     CONTROL,
     FREE,
+    LENGTHS,
     MOST_TEXTS,
     NONE,
     QUERIES,
@@ -36,8 +39,9 @@ from ivx.engine.address import Patch, check
 from ivx.engine.hooks.capture import capture
 from ivx.engine.hooks.generate import Push, Written, generate
 from ivx.errors import IvxError, TaskError
-from ivx.models.doctor import checkup
 from ivx.models.model import Model
+from ivx.patching.prepare import receipt_of
+from ivx.patching.table import Key, sampled
 from ivx.tasks import catalogue
 from ivx.tasks.samples import Encoder, build
 from ivx.tasks.task import Task
@@ -53,27 +57,16 @@ _means: WeakKeyDictionary[nn.Module, dict[tuple[str, str, int], np.ndarray]] = W
 class _Bench:
     """One task on one model: its prompts, what is expected of each, and its vectors at one layer."""
 
-    def __init__(
-        self,
-        model: Model,
-        task: str,
-        *,
-        layer: int,
-        place: str,
-        way: str,
-        texts: Sequence[str],
-        samples: int,
-        seed: int,
-        beat: Callable[[], None],
-    ) -> None:
+    def __init__(self, model: Model, request: BenchRequest, *, beat: Callable[[], None]) -> None:
+        layer, texts = request.layer, request.texts
         check(Patch(SITE, layer, 0), layers=model.layers, heads=model.heads, parallel=model.anatomy.parallel)
         if len(texts) > MOST_TEXTS:
             raise IvxError(f"{len(texts)} free texts: give at most {MOST_TEXTS}")
-        self.model, self.layer, self.way, self.beat = model, layer, way, beat
-        self.positions = None if place == "every" else (Encoder(model.tokenizer).leading,)
-        self.pair = catalogue.find(task, collection=model.collection)
+        self.model, self.layer, self.way, self.beat = model, layer, request.way, beat
+        self.positions = None if request.place == "every" else (Encoder(model.tokenizer).leading,)
+        self.pair = catalogue.find(request.task, collection=model.collection)
         encoder = Encoder(model.tokenizer)
-        rows = build(self.pair, model.tokenizer, samples=samples, seed=seed).rows
+        rows = build(self.pair, model.tokenizer, samples=request.samples, seed=request.seed).rows
         free = [encoder.free(text, chat=False, what=f"free text {k + 1}", most=MOST) for k, text in enumerate(texts)]
         self.shown = [row.query for row in rows] + list(texts)
         told = self.pair.task
@@ -113,45 +106,54 @@ class _Bench:
         starts = range(len(ids)) if self.on[prompt] == FREE else (0,)
         return any(tuple(ids[i : i + len(goal)]) == goal for goal in self.goals[prompt] for i in starts)
 
+    def of(self, on: str) -> list[int]:
+        """Numbers of the prompts on `queries`, or on `free` text."""
+        return [k for k, place in enumerate(self.on) if place == on]
+
     @property
     def roles(self) -> list[str]:
         """The vectors there are, and chance."""
         return [*self.vectors, RANDOM]
 
 
-def bench(
-    model: Model,
-    task: str,
-    *,
-    layer: int,
-    place: str = "first",
-    way: str = "add",
-    texts: Sequence[str] = (),
-    samples: int = 40,
-    seed: int = 0,
-    strengths: Sequence[float] = STRENGTHS,
-    beat: Callable[[], None] = lambda: None,
+def compute(
+    model: Model, request: BenchRequest, *, on_progress: Progress[Bench] | None = None, known: pa.Table | None = None
 ) -> Bench:
     """How often the first written token is the instruction's answer, by strength, with both controls.
 
-    Args:
-        layer: the vector is read and put at its output (`resid_post`).
-        place: `first` token or `every` token, those that are written too.
-        way: `add` or `patch`.
-        texts: free prompts; there any of the task's answers counts, anywhere in the next 12 tokens.
-        beat: called now and then; what it raises ends the work.
+    On free texts any of the task's answers counts, anywhere in the next 12 tokens. A bench is run as a whole, whatever
+    is `known`.
 
     Raises:
         TaskError: no such task; a text that is empty or too long. AddressError: no such layer.
     """
-    run = _Bench(model, task, layer=layer, place=place, way=way, texts=texts, samples=samples, seed=seed, beat=beat)
-    asked = [(NONE, 0.0)] + [(role, strength) for role in run.roles for strength in strengths if strength > 0]
-    decode = model.tokenizer.decode
+    began = time.perf_counter()
     rows: list[dict[str, Any]] = []
-    for on, tokens in ((QUERIES, 1), (FREE, WRITTEN)):
-        mine = [k for k, of in enumerate(run.on) if of == on]
-        for (role, strength), found in zip(asked, run.written(asked, mine, tokens=tokens), strict=True):
-            for sample, (k, one) in enumerate(zip(mine, found, strict=True)):
+    receipt = receipt_of(model, request, request.about(model.collection)) | {"how": "hooks", "warnings": []}
+    norms: dict[str, float] = {}
+    wordings, total = 0, 0
+
+    def result() -> Bench:
+        about = receipt | {"rows": len(rows), "seconds": round(time.perf_counter() - began, 3)}
+        table = pa.Table.from_pylist(rows, schema=ROWS)
+        return Bench(request=request, table=table, layers=model.layers, receipt=about, wordings=wordings, norms=norms)
+
+    nothing = result()
+
+    def beat() -> None:
+        if on_progress is not None:
+            on_progress(nothing, 0, total)
+
+    run = _Bench(model, request, beat=beat)
+    wordings = len(run.pair.task.instructions)
+    receipt |= {"control": run.pair.control.name if run.pair.control else None, "samples": run.on.count(QUERIES)}
+    asked = [(NONE, 0.0)] + [(role, strength) for role in run.roles for strength in STRENGTHS if strength > 0]
+    total = len(asked) * len(run.prompts)
+    decode = model.tokenizer.decode
+    for on in (QUERIES, FREE):
+        mine = run.of(on)
+        for (role, strength), texts in zip(asked, run.written(asked, mine, tokens=LENGTHS[on]), strict=True):
+            for sample, (k, one) in enumerate(zip(mine, texts, strict=True)):
                 rows.append(
                     {
                         "on": on,
@@ -165,47 +167,49 @@ def bench(
                     }
                 )
     at = [0 if run.positions is None else run.positions[0]] * len(run.prompts)
-    met = capture(model, run.prompts, sites=(SITE,), positions=at, beat=beat).states(SITE, layer)
+    met = capture(model, run.prompts, sites=(SITE,), positions=at, beat=beat).states(SITE, request.layer)
     norms = {role: float(np.linalg.norm(vector)) for role, vector in run.vectors.items()}
-    return Bench(
-        pa.Table.from_pylist(rows, schema=ROWS),
-        len(run.pair.task.instructions),
-        {**norms, "states": float(np.linalg.norm(met, axis=1).mean())},
-        {
-            "task": run.pair.task.name,
-            "control": run.pair.control.name if run.pair.control else None,
-            "layer": layer,
-            "place": place,
-            "way": way,
-            "samples": samples,
-            "seed": seed,
-            "checkpoint": model.identity,
-            "dtype": str(model.dtype).removeprefix("torch."),
-            "device": str(model.device),
-            "how": "hooks",
-            "checks": [asdict(check) for check in checkup(model).checks],
-        },
-    )
+    norms["states"] = float(np.linalg.norm(met, axis=1).mean())
+    found = result()
+    if on_progress is not None:
+        on_progress(found, total, total)
+    return found
+
+
+def replay(
+    model: Model, found: Bench, *, rows: int, seed: int, beat: Callable[[], None]
+) -> tuple[list[Key], list[float], list[float]]:
+    """Some rows again, each prompt generated by itself.
+
+    Returns:
+        (role, queries or free, strength, sample) of each, and whether it followed, 1 or 0, as stored and now.
+    """
+    run = _Bench(model, found.request, beat=beat)
+    names: list[Key] = []
+    before: list[float] = []
+    now: list[float] = []
+    for row in sampled(found.table, rows, seed=seed):
+        beat()
+        k = run.of(row["on"])[row["sample"]]
+        ((one,),) = run.written([(row["role"], row["strength"])], [k], tokens=LENGTHS[row["on"]])
+        names.append((row["role"], row["on"], f"{row['strength']:g}", row["sample"]))
+        before.append(float(row["followed"]))
+        now.append(float(run.followed(k, one.ids)))
+    return names, before, now
 
 
 def bench_texts(
     model: Model,
-    task: str,
+    request: BenchRequest,
     *,
-    layer: int,
     strength: float,
-    place: str = "first",
-    way: str = "add",
-    texts: Sequence[str] = (),
-    samples: int = 40,
-    seed: int = 0,
     tokens: int = WRITTEN,
     beat: Callable[[], None] = lambda: None,
 ) -> tuple[BenchText, ...]:
     """What is written at one strength after the first queries and free texts, beside what is without."""
-    run = _Bench(model, task, layer=layer, place=place, way=way, texts=texts, samples=samples, seed=seed, beat=beat)
+    run = _Bench(model, request, beat=beat)
     asked = [(NONE, 0.0)] + [(role, strength) for role in run.vectors]
-    shown = [k for on in (QUERIES, FREE) for k in [k for k, of in enumerate(run.on) if of == on][:SHOWN]]
+    shown = [k for on in (QUERIES, FREE) for k in run.of(on)[:SHOWN]]
     decode = model.tokenizer.decode
     said = [[decode(list(one.ids)).strip() for one in row] for row in run.written(asked, shown, tokens=tokens)]
     without, moved, control = said if len(said) == 3 else (*said, [""] * len(shown))

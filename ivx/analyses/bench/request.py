@@ -1,61 +1,51 @@
-"""What is asked of the vector bench: a task's mean vector at many strengths."""
+"""What is asked of the vector bench: a task's mean vector at many strengths, and what is written at one of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import KW_ONLY, dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from ivx.errors import IvxError
-from ivx.request import LiveRequest
+from ivx.request import BaseRequest, LiveRequest, check_counts, check_word
+from ivx.tasks import catalogue
 
 if TYPE_CHECKING:
-    from ivx.analyses.bench.result import Bench, BenchText
+    from ivx.analyses.bench.result import BenchText
     from ivx.models.model import Model
-    from ivx.store.store import Store
-
 
 PLACES = ("first", "every")
-"""Where a vector goes: the first token behind leading special ones, or every token, written ones too."""
-
-
 WAYS = ("add", "patch")
 
 
 @dataclass(frozen=True)
-class BenchRequest(LiveRequest):
+class BenchRequest(BaseRequest):
     """A task's mean vector tried at many strengths (`ivx.analyses.bench.compute`).
 
     Attributes:
-        layer: where it is read and put.
-        place: `first` token or `every` token.
-        way: `add` or `patch`.
-        texts: free prompts.
+        task: the instruction, such as `animal/colour`, or a user's file.
+        layer: where the vector is read, and put.
+        place: `first`, the first token behind leading special ones, or `every` token, those that are written too.
+        way: `add`, h + αv, or `patch`, h + α(v − h).
+        texts: free prompts beside the task's queries.
+        samples: how many queries are asked.
     """
 
+    kind: ClassVar[str] = "bench"
     task: str
     layer: int
     _: KW_ONLY
     place: str = "first"
     way: str = "add"
-    texts: tuple[str, ...] = ()
+    texts: tuple[str, ...] = field(default=(), metadata={"repeated": True})
     samples: int = 40
-    seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, words in (("place", PLACES), ("way", WAYS)):
-            if getattr(self, name) not in words:
-                raise IvxError(f"{name} is {getattr(self, name)!r}: use {' or '.join(words)}")
+        check_word("place", self.place, PLACES)
+        check_word("way", self.way, WAYS)
+        check_counts(self, samples=(1, 10_000), layer=(0, 10_000))
 
-    def told(self) -> dict[str, Any]:
-        """What the bench is asked with, beside model and task."""
-        names = ("layer", "place", "way", "texts", "samples", "seed")
-        return {name: getattr(self, name) for name in names}
-
-    def answered(self, model: Model, store: Store, *, beat: Callable[[], None]) -> Bench:
-        from ivx.analyses.bench.compute import bench
-
-        return bench(model, self.task, **self.told(), beat=beat)
+    def about(self, collection: str) -> str:
+        return catalogue.find(self.task, collection=collection).fingerprint
 
 
 @dataclass(frozen=True)
@@ -65,7 +55,7 @@ class BenchTextRequest(LiveRequest):
     bench: BenchRequest
     strength: float
 
-    def answered(self, model: Model, store: Store, *, beat: Callable[[], None]) -> tuple[BenchText, ...]:
+    def answered(self, model: Model, store: Any, *, beat: Callable[[], None]) -> tuple[BenchText, ...]:
         from ivx.analyses.bench.compute import bench_texts
 
-        return bench_texts(model, self.bench.task, strength=self.strength, **self.bench.told(), beat=beat)
+        return bench_texts(model, self.bench, strength=self.strength, beat=beat)

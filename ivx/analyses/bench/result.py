@@ -10,17 +10,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ivx.analyses.base import Result
+from ivx.analyses.bench.request import BenchRequest
+from ivx.charts.bench import CONTROL, RANDOM, VECTOR, Dose, strength_curve
+from ivx.charts.frame import printed_alone
+from ivx.charts.palette import LIGHT
 from ivx.stats.intervals import Array, share_interval
 from ivx.stats.metrics import find
 from ivx.stats.verdict import verdicts
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
-NONE, VECTOR, CONTROL, RANDOM = "none", "vector", "control", "random"
+NONE = "none"
 """Roles: nothing moved; the instruction's vector; another task's; one drawn by chance, of the vector's norm."""
 QUERIES, FREE = "queries", "free"
 MOST_TEXTS = 24
 WRITTEN = 12
-"""Tokens that are written after a free text."""
+LENGTHS = {QUERIES: 1, FREE: WRITTEN}
+"""Tokens that are written after a query, and after a free text."""
+KEY = ("on", "role", "strength", "sample")
 
 ROWS = pa.schema(
     [
@@ -39,22 +46,6 @@ text whether any of the task's answers stands in what is written."""
 
 
 @dataclass(frozen=True)
-class Point:
-    """One strength of one curve: the share that followed with its 95 % interval (Wilson), out of n.
-
-    `state` is a verdict's, of the change from no vector against both controls; empty for the controls themselves.
-    """
-
-    role: str
-    strength: float
-    share: float
-    low: float
-    high: float
-    n: int
-    state: str
-
-
-@dataclass(frozen=True)
 class BenchText:
     """One query's or free text's continuations: without a vector, with the instruction's, and with another task's."""
 
@@ -66,19 +57,17 @@ class BenchText:
     control: str
 
 
-@dataclass(frozen=True, eq=False)
-class Bench:
-    """A vector tried at many strengths.
+@dataclass(frozen=True, kw_only=True)
+class Bench(Result[BenchRequest]):
+    """A vector tried at many strengths, the mean over so many `wordings`.
 
     `norms` holds those of the `vector`, of the `control`'s, and the mean one of the `states` that it meets.
     """
 
-    table: pa.Table
     wordings: int
     norms: dict[str, float]
-    receipt: dict[str, Any]
 
-    def points(self, on: str) -> list[Point]:
+    def points(self, on: str) -> list[Dose]:
         """The curves on `queries` or `free` text, each by strength; none where nothing was asked there."""
         table = self.table.filter(pc.field("on") == on)
         if not table.num_rows:
@@ -88,11 +77,28 @@ class Bench:
         hits = {role: self._hits(table, role, strengths) for role in (VECTOR, CONTROL, RANDOM)}
         change = {role: found - base for role, found in hits.items() if len(found)}
         judged = verdicts(change.pop(VECTOR), change.pop(CONTROL, None), floor=find("followed").floor, others=change)
-        found = [_point(role, 0.0, base[0], "") for role, rows in hits.items() if len(rows)]
+        found = [_dose(role, 0.0, base[0], "") for role, rows in hits.items() if len(rows)]
         for role, rows in hits.items():
             states = [v.state for v in judged] if role == VECTOR else [""] * len(rows)
-            found += [_point(role, s, row, state) for s, row, state in zip(strengths, rows, states, strict=False)]
+            found += [_dose(role, s, row, state) for s, row, state in zip(strengths, rows, states, strict=False)]
         return sorted(found, key=lambda point: (point.role, point.strength))
+
+    def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
+        """The curves on queries, and on free text where there is some, as they would be printed; of no metric."""
+        asked = self.request
+        told = "orange: the vector, filled where it is a finding; blue: another task's; grey: random, of equal norm"
+        found = {}
+        for on in (QUERIES, FREE):
+            if points := self.points(on):
+                spec = strength_curve(points, strengths=STRENGTHS, palette=LIGHT, chosen=1.0)
+                title = f"{asked.checkpoint}, {asked.task}, layer {asked.layer}: follows on {on}, by strength"
+                found[on] = printed_alone(spec, title, width=520, subtitle=told)
+        return found
+
+    def summary(self, metric: str = "contrast") -> dict[str, Any]:
+        """The receipt, the lengths, and both curves; of no metric."""
+        curves = {on: [point._asdict() for point in self.points(on)] for on in (QUERIES, FREE)}
+        return {**self.receipt, "wordings": self.wordings, "norms": self.norms, "curves": curves}
 
     @staticmethod
     def _hits(table: pa.Table, role: str, strengths: Sequence[float]) -> Array:
@@ -102,6 +108,6 @@ class Bench:
         return hits.reshape(len(strengths) if len(hits) else 0, -1)
 
 
-def _point(role: str, strength: float, hits: Array, state: str) -> Point:
+def _dose(role: str, strength: float, hits: Array, state: str) -> Dose:
     low, high = share_interval(int(hits.sum()), len(hits))
-    return Point(role, strength, float(hits.mean()), low, high, len(hits), state)
+    return Dose(role, strength, float(hits.mean()), low, high, len(hits), state)

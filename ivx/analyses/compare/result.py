@@ -14,7 +14,6 @@ from ivx.analyses.effects.result import Effects
 from ivx.analyses.interactions.result import Interactions
 from ivx.analyses.separability.result import WORDS, Separability
 from ivx.analyses.transplant.result import Transplant
-from ivx.analyses.transplant.result import told as as_told
 from ivx.analyses.vectors.result import Alike, Vectors
 from ivx.charts.numbers import scale_of
 from ivx.errors import IvxError
@@ -165,7 +164,16 @@ class Comparison:
         scale = scale_of([c.value for _, cells in maps.values() for c in cells if c.state != "zero"])
         return beside(
             [
-                figure(cells, found.maps[SITE], layers=found.layers, site=SITE, metric=view, scale=scale, name=title)
+                figure(
+                    cells,
+                    [column.label for column in found.maps[SITE]],
+                    layers=found.layers,
+                    site=SITE,
+                    what=view.label,
+                    unit=view.unit,
+                    scale=scale,
+                    name=title,
+                )
                 for title, (found, cells) in maps.items()
             ]
         )
@@ -248,7 +256,7 @@ class Comparison:
                 found = interaction_differences(before.interactions, after.interactions, metric)
                 n = len(after.interactions.samples.rows)
                 for patch, verdict in found.items():
-                    yield {"checkpoint": after.name, "before": before.name, "patch": patch, **as_told(verdict), "n": n}
+                    yield {"checkpoint": after.name, "before": before.name, "patch": patch, **verdict.plain(), "n": n}
 
     def _cosine_rows(self) -> Iterator[dict[str, Any]]:
         for (before, after), layers in self.cosines().items():

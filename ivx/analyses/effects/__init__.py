@@ -1,0 +1,199 @@
+"""Effects: which states carry the instruction; and a scan of which of its tokens they must be taken from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from ivx.analyses.base import Patching, Progress, Result, Saved, name_of
+from ivx.analyses.effects.request import EffectsRequest, ScanRequest
+
+if TYPE_CHECKING:
+    from ivx.analyses.effects.result import Effects
+    from ivx.models.model import Model
+    from ivx.patching.roles import Runs
+    from ivx.tasks.samples import Samples
+
+
+def effects(
+    model: Model | str,
+    task: str,
+    *,
+    against: str | None = None,
+    source_token: str = "t_inst",
+    target_format: str = "prompt",
+    samples: int = 40,
+    position: str = "all",
+    sites: tuple[str, ...] = ("resid_post", "z"),
+    direction: str = "denoise",
+    controls: tuple[str, ...] = ("task",),
+    seed: int = 0,
+    dtype: str = "auto",
+    device: str = "auto",
+    adapter: str | None = None,
+    on_progress: Progress[Effects] | None = None,
+) -> Effects:
+    """Effect maps of one instruction on one checkpoint: which states carry it.
+
+    Args:
+        model: a loaded model, or a name to load.
+        task: `animal/colour`, or a user's file.
+        on_progress: called with the result so far; what it raises ends the work.
+
+    The others are as in `EffectsRequest`.
+    """
+    request = EffectsRequest(
+        name_of(model),
+        task,
+        against=against,
+        source_token=source_token,
+        target_format=target_format,
+        samples=samples,
+        position=position,
+        sites=sites,
+        direction=direction,
+        controls=controls,
+        seed=seed,
+        dtype=dtype,
+        device=device,
+        adapter=adapter,
+    )
+    return EFFECTS.answer(model, request, on_progress=on_progress)
+
+
+def scan(
+    model: Model | str,
+    task: str,
+    *,
+    against: str | None = None,
+    source_token: str = "all",
+    target_format: str = "prompt",
+    samples: int = 40,
+    position: str = "first",
+    sites: tuple[str, ...] = ("resid_post",),
+    controls: tuple[str, ...] = ("task", "identity", "aggregation"),
+    seed: int = 0,
+    dtype: str = "auto",
+    device: str = "auto",
+    adapter: str | None = None,
+    on_progress: Progress[Effects] | None = None,
+) -> Effects:
+    """Effect maps of one instruction by source token: layer × token, at one patched position.
+
+    Args:
+        model: a loaded model, or a name to load.
+        task: `animal/colour`, or a user's file.
+        on_progress: called with the result so far; what it raises ends the work.
+
+    The others are as in `ScanRequest`.
+    """
+    request = ScanRequest(
+        name_of(model),
+        task,
+        against=against,
+        source_token=source_token,
+        target_format=target_format,
+        samples=samples,
+        position=position,
+        sites=sites,
+        controls=controls,
+        seed=seed,
+        dtype=dtype,
+        device=device,
+        adapter=adapter,
+    )
+    return SCAN.answer(model, request, on_progress=on_progress)
+
+
+class EffectMaps(Patching[EffectsRequest, "Effects"]):
+    """Maps of what each state does, patched into a run."""
+
+    request = EffectsRequest
+    function = staticmethod(effects)
+    title = "effect of patching, by layer and position or head"
+    page = "effects"
+
+    @property
+    def saved(self) -> Saved[EffectsRequest, Effects]:
+        from ivx.analyses.effects.saved import SAVED
+
+        return SAVED
+
+    def compute(
+        self,
+        model: Model,
+        request: EffectsRequest,
+        *,
+        on_progress: Progress[Effects] | None = None,
+        known: pa.Table | None = None,
+        given: Sequence[Result[Any]] = (),
+    ) -> Effects:
+        from ivx.analyses.effects.compute import compute
+
+        return compute(model, request, on_progress=on_progress, known=known)
+
+    def prompts(self, request: EffectsRequest, samples: Samples, site: str) -> tuple[Runs, ...]:
+        from ivx.analyses.effects.compute import prompts_of
+
+        return prompts_of(request, samples, site)
+
+    def text(self, summary: dict[str, Any]) -> str:
+        from ivx.analyses.effects.text import text_of
+
+        return text_of(summary)
+
+    def caption(self, found: Effects, figure: str, metric: str) -> str:
+        from ivx.analyses.effects.text import caption
+
+        return caption(found, figure, metric)
+
+
+EFFECTS = EffectMaps()
+
+
+class SourceScan(Patching[ScanRequest, "Effects"]):
+    """Maps of what each token of the instruction does, patched at one position."""
+
+    request = ScanRequest
+    function = staticmethod(scan)
+    title = "effect by the instruction's token that the vector is taken from"
+    page = "effects"
+
+    @property
+    def saved(self) -> Saved[ScanRequest, Effects]:
+        from ivx.analyses.effects.saved import SAVED
+
+        return SAVED
+
+    def compute(
+        self,
+        model: Model,
+        request: ScanRequest,
+        *,
+        on_progress: Progress[Effects] | None = None,
+        known: pa.Table | None = None,
+        given: Sequence[Result[Any]] = (),
+    ) -> Effects:
+        from ivx.analyses.effects.scan import compute
+
+        return compute(model, request, on_progress=on_progress, known=known)
+
+    def prompts(self, request: ScanRequest, samples: Samples, site: str) -> tuple[Runs, ...]:
+        from ivx.analyses.effects.scan import prompts_of
+
+        return prompts_of(request, samples, site)
+
+    def text(self, summary: dict[str, Any]) -> str:
+        from ivx.analyses.effects.text import text_of
+
+        return text_of(summary)
+
+    def caption(self, found: Effects, figure: str, metric: str) -> str:
+        from ivx.analyses.effects.text import caption
+
+        return caption(found, figure, metric)
+
+
+SCAN = SourceScan()

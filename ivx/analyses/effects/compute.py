@@ -13,17 +13,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ivx.analyses.base import Progress
 from ivx.analyses.effects.maps import map_of
 from ivx.analyses.effects.request import EffectsRequest
-from ivx.analyses.effects.result import Effects, Progress
+from ivx.analyses.effects.result import Effects
 from ivx.engine.linear.estimate import estimate
 from ivx.models.model import Model
-from ivx.patching.prepare import opened, opening, prepared, told
+from ivx.patching.prepare import opening, prepare, run_told
 from ivx.patching.roles import Runs, denoising, disturbing
 from ivx.patching.sweeping import instruction_of, rows_in, sweep_rows
 from ivx.patching.table import ROWS
@@ -36,26 +36,20 @@ ESTIMATED_SAMPLES = 16
 """An estimate is a shade, so it is made from a few samples."""
 
 
-def effects(model: Model | str, task: str, *, on_progress: Progress | None = None, **asked: Any) -> Effects:
-    """Effect maps of one instruction on one checkpoint.
-
-    Args:
-        model: a loaded model, or a name to load.
-        task: `animal/colour`, or a user's file.
-        on_progress: called with the result so far; what it raises ends the work.
-        asked: the other fields of `EffectsRequest`.
-    """
-    return compute(*opened(EffectsRequest, model, task, asked), on_progress=on_progress)
-
-
 def compute(
-    model: Model, request: EffectsRequest, *, on_progress: Progress | None = None, known: pa.Table | None = None
+    model: Model,
+    request: EffectsRequest,
+    *,
+    on_progress: Progress[Effects] | None = None,
+    known: pa.Table | None = None,
 ) -> Effects:
     """Run a request on a loaded model; rows that are `known` from an earlier start are not computed again."""
-    samples, receipt = prepared(model, request, with_neutral="neutral" in request.controls)
+    samples, receipt = prepare(model, request, with_neutral="neutral" in request.controls)
     maps = {site: map_of(site, model, request, samples) for site in request.sites}
-    runs = {site: runs_of(request, samples, site) for site in request.sites}
-    found = Effects(request, ROWS.empty_table(), samples, maps, model.layers, receipt)
+    runs = {site: prompts_of(request, samples, site) for site in request.sites}
+    found = Effects(
+        request=request, table=ROWS.empty_table(), samples=samples, maps=maps, layers=model.layers, receipt=receipt
+    )
     shade = partial(_estimates, model, request, samples.rows) if request.direction == "denoise" else None
     return filled(model, found, runs, shade, on_progress=on_progress, known=known)
 
@@ -66,7 +60,7 @@ def filled(
     runs: dict[str, tuple[Runs, ...]],
     shade: Callable[[dict[str, list[str]]], dict[str, dict[str, float]]] | None = None,
     *,
-    on_progress: Progress | None,
+    on_progress: Progress[Effects] | None,
     known: pa.Table | None,
 ) -> Effects:
     """A result with its rows, which `runs` make site by site; `shade` estimates its cells until they come."""
@@ -92,7 +86,7 @@ def filled(
             order = estimates["contrast"]
             patches = {site: sorted(found, key=lambda p: -abs(order[p])) for site, found in patches.items()}
         on_progress(result(), done, total)
-    instructed, how["how"] = told(model, samples)
+    instructed, how["how"] = run_told(model, samples)
     finished = opening(instructed, known)
     for site, addresses in patches.items():
 
@@ -107,7 +101,7 @@ def filled(
     return result()
 
 
-def runs_of(request: EffectsRequest, samples: Samples, site: str) -> tuple[Runs, ...]:
+def prompts_of(request: EffectsRequest, samples: Samples, site: str) -> tuple[Runs, ...]:
     """The prompts behind the rows of one site."""
     if request.direction == "denoise":
         return denoising(samples, partial(_source, site, request), request.controls)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from ivx.engine.address import ABLATIONS
@@ -16,7 +16,8 @@ class EffectsRequest(Request):
     """One effect map.
 
     Attributes:
-        sites: residual, attn_out and mlp_out sites give a layer × position map; `z` a layer × head map at the answer.
+        sites: residual, attn_out and mlp_out sites give a layer × position map; `z` a layer × head map at the answer,
+            which the command line asks for only when it is named.
         position: `all`, `first`, `query` (its first token), `last` or an index into the target prompt.
         direction: `denoise` puts the instruction's states into the bare prompt. The others disturb the instructed run:
             `noise` by the bare prompt's states, `resample` by those of another sample told the same, `zero` and `mean`
@@ -28,7 +29,7 @@ class EffectsRequest(Request):
     kind: ClassVar[str] = "effects"
     position_words: ClassVar[tuple[str, ...]] = ("all", "first", "query", "last")
     position: str = "all"
-    sites: tuple[str, ...] = ("resid_post", "z")
+    sites: tuple[str, ...] = field(default=("resid_post", "z"), metadata={"command": ("resid_post",)})
     direction: str = "denoise"
     controls: tuple[str, ...] = ("task",)
 

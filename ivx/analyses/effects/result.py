@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -119,9 +119,36 @@ class Effects(Result[EffectsRequest | ScanRequest]):
 
         view = find(metric)
         return {
-            site: figure(self.cells(site, metric), columns, layers=self.layers, site=site, metric=view)
+            site: figure(
+                self.cells(site, metric),
+                [column.label for column in columns],
+                layers=self.layers,
+                site=site,
+                what=view.label,
+                unit=view.unit,
+            )
             for site, columns in self.maps.items()
         }
+
+    def summary(self, metric: str = "contrast") -> dict[str, Any]:
+        """The receipt, levels of the bare and the told run, and every cell with the levels after its patch."""
+        controlled = {site: self.controlled(site, metric) for site in self.maps}
+        cells = [
+            {
+                **asdict(cell),
+                "controls": {name: against._asdict() for name, against in controlled[site][cell.patch].items()},
+                "label": self.maps[site][cell.column].label,
+                "followed": self.level("followed", site=site, patch=cell.patch),
+                "preference": self.level("preference", site=site, patch=cell.patch),
+            }
+            for site in self.maps
+            for cell in self.cells(site, metric)
+        ]
+        levels = {
+            name: {"unpatched": self.level(name), "told": self.level(name, role="told")}
+            for name in ("followed", "preference")
+        }
+        return {**self.receipt, "metric": metric, "levels": levels, "cells": cells}
 
     def level(self, metric: str, *, role: str = "effect", site: str | None = None, patch: str = "") -> float | None:
         """Mean of the metric itself, not of its change: of the unpatched run, the told run, or one patch."""

@@ -6,20 +6,17 @@ from typing import Any
 
 import pyarrow as pa
 
+from ivx.analyses.base import Saved
 from ivx.analyses.effects.request import EffectsRequest, ScanRequest
 from ivx.analyses.effects.result import Effects
 from ivx.formats.checks import each, refuse
 from ivx.formats.samples import MAX_COLUMNS, SAMPLES, column_read, layers_read, samples_read, samples_written
 from ivx.formats.sweeps import check_sweep
 from ivx.patching.positions import Column
-
-KEYS = (
-    *SAMPLES,
-    "maps",
-)
+from ivx.patching.table import ROWS
 
 
-def written(found: Effects) -> dict[str, Any]:
+def write(found: Effects) -> dict[str, Any]:
     """The columns of each site's map."""
     return {
         **samples_written(found.samples),
@@ -31,7 +28,14 @@ def read(
     request: EffectsRequest | ScanRequest, told: dict[str, Any], table: pa.Table, receipt: dict[str, Any]
 ) -> Effects:
     """The result; raises `IvxError`."""
-    return Effects(request, table, samples_read(told), _maps(told["maps"], request), layers_read(told), receipt)
+    return Effects(
+        request=request,
+        table=table,
+        samples=samples_read(told),
+        maps=_maps(told["maps"], request),
+        layers=layers_read(told),
+        receipt=receipt,
+    )
 
 
 def _maps(told: Any, request: EffectsRequest | ScanRequest) -> dict[str, tuple[Column, ...]]:
@@ -46,3 +50,13 @@ def _maps(told: Any, request: EffectsRequest | ScanRequest) -> dict[str, tuple[C
 def check(found: Effects) -> None:
     """Refuse rows and a receipt that no sweep returned; raises `IvxError`."""
     check_sweep(found, sites=tuple(found.maps))
+
+
+SAVED: Saved[Any, Effects] = Saved(
+    result=Effects,
+    rows=ROWS,
+    context=(*SAMPLES, "maps"),
+    write=write,
+    read=read,
+    check=check,
+)

@@ -8,17 +8,16 @@ alone (`aggregation`), which holds what the word says without its sentence.
 
 from __future__ import annotations
 
-from typing import Any
-
 import pyarrow as pa
 
+from ivx.analyses.base import Progress
 from ivx.analyses.effects.compute import filled
 from ivx.analyses.effects.request import ScanRequest
-from ivx.analyses.effects.result import Effects, Progress
+from ivx.analyses.effects.result import Effects
 from ivx.errors import IvxError
 from ivx.models.model import Model
 from ivx.patching.positions import Column, source_columns, source_places
-from ivx.patching.prepare import opened, prepared
+from ivx.patching.prepare import prepare
 from ivx.patching.roles import WORD, Runs, asked_controls
 from ivx.patching.table import ROWS
 from ivx.tasks.samples import Sample, Samples
@@ -26,28 +25,18 @@ from ivx.tasks.samples import Sample, Samples
 LACKS = {"task": "task of other queries beside them", "aggregation": "marked task phrase"}
 
 
-def scan(model: Model | str, task: str, *, on_progress: Progress | None = None, **asked: Any) -> Effects:
-    """Effect maps of one instruction by source token: layer × token, at one patched position.
-
-    Args:
-        model: a loaded model, or a name to load.
-        task: `animal/colour`, or a user's file.
-        on_progress: called with the result so far; what it raises ends the work.
-        asked: the other fields of `ScanRequest`.
-    """
-    return compute(*opened(ScanRequest, model, task, asked), on_progress=on_progress)
-
-
 def compute(
-    model: Model, request: ScanRequest, *, on_progress: Progress | None = None, known: pa.Table | None = None
+    model: Model, request: ScanRequest, *, on_progress: Progress[Effects] | None = None, known: pa.Table | None = None
 ) -> Effects:
     """Run a request on a loaded model; rows that are `known` from an earlier start are not computed again."""
-    samples, receipt = prepared(model, request)
+    samples, receipt = prepare(model, request)
     for name in sorted({*request.controls} - {*asked_controls(request.controls, samples)}):
         receipt["warnings"].append(f"there is no control {name}: these wordings have no {LACKS[name]}")
     maps = dict.fromkeys(request.sites, columns_of(request, samples))
-    runs = {site: runs_of(request, samples, site) for site in request.sites}
-    found = Effects(request, ROWS.empty_table(), samples, maps, model.layers, receipt)
+    runs = {site: prompts_of(request, samples, site) for site in request.sites}
+    found = Effects(
+        request=request, table=ROWS.empty_table(), samples=samples, maps=maps, layers=model.layers, receipt=receipt
+    )
     return filled(model, found, runs, on_progress=on_progress, known=known)
 
 
@@ -57,7 +46,7 @@ def columns_of(request: ScanRequest, samples: Samples) -> tuple[Column, ...]:
     return source_columns(wordings, request.source_token)
 
 
-def runs_of(request: ScanRequest, samples: Samples, _: str = "") -> tuple[Runs, ...]:
+def prompts_of(request: ScanRequest, samples: Samples, _: str = "") -> tuple[Runs, ...]:
     """The prompts behind the rows, at every site."""
     rows = samples.rows
     targets, references = [s.target for s in rows], [s.instructed for s in rows]

@@ -1,0 +1,114 @@
+"""Erasure: is what can be read of a vector what acts?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from ivx.analyses.base import Analysis, Progress, Replayed, Result, Saved, name_of
+from ivx.analyses.erasure.request import ErasureRequest
+
+if TYPE_CHECKING:
+    from ivx.analyses.erasure.result import Erasure
+    from ivx.models.model import Model
+
+
+def erasure(
+    model: Model | str,
+    task: str,
+    *,
+    against: str | None = None,
+    source_token: str = "t_inst",
+    target_format: str = "prompt",
+    samples: int = 40,
+    position: str = "first",
+    component: str = "resid_post",
+    tasks: tuple[str, ...] = ("all",),
+    wordings: int = 60,
+    folds: int = 3,
+    seed: int = 0,
+    dtype: str = "auto",
+    device: str = "auto",
+    adapter: str | None = None,
+    on_progress: Progress[Erasure] | None = None,
+) -> Erasure:
+    """The effect of one instruction's vector, with and without what tells tasks apart in it, layer by layer.
+
+    Args:
+        model: a loaded model, or a name to load.
+        task: `animal/colour`, or a user's file.
+        on_progress: called with the result so far; what it raises ends the work.
+
+    The others are as in `ErasureRequest`.
+    """
+    request = ErasureRequest(
+        name_of(model),
+        task,
+        against=against,
+        source_token=source_token,
+        target_format=target_format,
+        samples=samples,
+        position=position,
+        component=component,
+        tasks=tasks,
+        wordings=wordings,
+        folds=folds,
+        seed=seed,
+        dtype=dtype,
+        device=device,
+        adapter=adapter,
+    )
+    return ERASURE.answer(model, request, on_progress=on_progress)
+
+
+class Erasing(Analysis[ErasureRequest, "Erasure"]):
+    """A vector's effect by layer, whole, without what tells tasks apart, and without as much at random."""
+
+    request = ErasureRequest
+    function = staticmethod(erasure)
+    title = "a vector's effect without what tells tasks apart in it, by layer"
+    page = "separability"
+
+    @property
+    def saved(self) -> Saved[ErasureRequest, Erasure]:
+        from ivx.analyses.erasure.saved import SAVED
+
+        return SAVED
+
+    def compute(
+        self,
+        model: Model,
+        request: ErasureRequest,
+        *,
+        on_progress: Progress[Erasure] | None = None,
+        known: pa.Table | None = None,
+        given: Sequence[Result[Any]] = (),
+    ) -> Erasure:
+        from ivx.analyses.erasure.compute import compute
+
+        return compute(model, request, on_progress=on_progress, known=known)
+
+    def replay(
+        self,
+        model: Model,
+        found: Erasure,
+        *,
+        rows: int,
+        seed: int,
+        beat: Callable[[], None] = lambda: None,
+        given: Sequence[Result[Any]] = (),
+    ) -> Replayed:
+        from ivx.analyses.erasure.compute import replay
+
+        names, stored, again = replay(model, found, rows=rows, seed=seed, beat=beat)
+        return Replayed(tuple(names), tuple(stored), tuple(again), "logit")
+
+    def text(self, summary: dict[str, Any]) -> str:
+        from ivx.analyses.erasure.text import text_of
+
+        return text_of(summary)
+
+
+ERASURE = Erasing()

@@ -10,22 +10,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.linalg import lstsq
 
+from ivx.analyses.base import Progress
 from ivx.analyses.erasure.request import ErasureRequest
-from ivx.analyses.erasure.result import ROLES, ROWS, Erasure, Progress
+from ivx.analyses.erasure.result import ROLES, ROWS, Erasure
 from ivx.analyses.separability.compute import examples_of
 from ivx.analyses.separability.projection import shrunk
 from ivx.analyses.separability.splits import Examples, Split
 from ivx.engine.hooks.capture import Captured, capture, capture_singly
 from ivx.models.model import Model
 from ivx.patching.positions import position_of
-from ivx.patching.prepare import opened, opening, prepared, told, written
+from ivx.patching.prepare import opening, prepare, run_given, run_told
 from ivx.patching.sweeping import instruction_of
 from ivx.patching.table import Key, labelled, sampled
 from ivx.stats.intervals import Array
@@ -82,38 +82,30 @@ def random_eraser(states: Array, *, rank: int, seed: int = 0) -> Eraser:
     return leace(states, draw.normal(size=(len(states), rank)))
 
 
-def erasure(model: Model | str, task: str, *, on_progress: Progress | None = None, **asked: Any) -> Erasure:
-    """The effect of one instruction's vector, with and without what tells tasks apart in it, layer by layer.
-
-    Args:
-        model: a loaded model, or a name to load.
-        task: `animal/colour`, or a user's file.
-        on_progress: called with the result so far after each layer; what it raises ends the work.
-        asked: the other fields of `ErasureRequest`.
-    """
-    return compute(*opened(ErasureRequest, model, task, asked), on_progress=on_progress)
-
-
 def compute(
-    model: Model, request: ErasureRequest, *, on_progress: Progress | None = None, known: pa.Table | None = None
+    model: Model,
+    request: ErasureRequest,
+    *,
+    on_progress: Progress[Erasure] | None = None,
+    known: pa.Table | None = None,
 ) -> Erasure:
     """Run a request on a loaded model; layers that are `known` from an earlier start are not computed again."""
     began = time.perf_counter()
-    samples, receipt = prepared(model, request)
+    samples, receipt = prepare(model, request)
     rows = samples.rows
     learnt = _learnt(model, request, samples)
-    instructed, _ = told(model, samples)
+    instructed, _ = run_told(model, samples)
     receipt["how"] = "hooks"
     receipt["warnings"] += list(learnt.warnings)
     bare = known is None or not known.filter((pc.field("role") == "effect") & (pc.field("patch") == "")).num_rows
     finished = opening(_labelled(instructed, "told", ""), known)
     if bare:
-        finished.append(_labelled(written(model, rows, [("", None)]), "effect", request.component))
+        finished.append(_labelled(run_given(model, rows, [("", None)]), "effect", request.component))
 
     def result() -> Erasure:
         table = pa.concat_tables(finished)
         about = {**receipt, "rows": table.num_rows, "seconds": round(time.perf_counter() - began, 3)}
-        return Erasure(request, table, samples, model.layers, about)
+        return Erasure(request=request, table=table, samples=samples, layers=model.layers, receipt=about)
 
     for layer in range(model.layers):
         address = _address(request, samples, layer)
@@ -124,7 +116,7 @@ def compute(
     return result()
 
 
-def again(
+def replay(
     model: Model, found: Erasure, *, rows: int, seed: int, beat: Callable[[], None]
 ) -> tuple[list[Key], list[float], list[float]]:
     """Some rows by the slow way: every state from a prompt of its own, every subspace learnt again, row by row.
@@ -142,7 +134,7 @@ def again(
         beat()
         role, patch, k = row["role"], row["patch"], row["sample"]
         vector = learnt.vectors(int(patch.split("@")[0].split(".")[1]))[role][[k]]
-        table = written(model, [samples.rows[k]], [(patch, vector)])
+        table = run_given(model, [samples.rows[k]], [(patch, vector)])
         names.append((role, row["site"], patch, k))
         before.append(row["logit"])
         now.append(table["logit"][0].as_py())
@@ -217,7 +209,7 @@ def fold_of(family: str, examples: Examples, splits: Sequence[Split]) -> int:
 def _rows(model: Model, rows: Sequence[Sample], address: str, vectors: dict[str, Array]) -> list[pa.Table]:
     """The rows of one layer by role, the whole vectors first."""
     whole, n = next(iter(vectors.values())), len(rows)
-    found = written(model, rows, [(address, values) for values in vectors.values()])
+    found = run_given(model, rows, [(address, values) for values in vectors.values()])
     lengths = np.linalg.norm(whole, axis=1)
     return [
         _labelled(

@@ -1,0 +1,113 @@
+"""The clean game: which blocks' readings of one token carry the instruction, and how far they add up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from ivx.analyses.base import Analysis, Progress, Replayed, Result, Saved, name_of
+from ivx.analyses.game.request import GameRequest
+
+if TYPE_CHECKING:
+    from ivx.analyses.game.result import Game
+    from ivx.models.model import Model
+
+
+def game(
+    model: Model | str,
+    task: str,
+    *,
+    against: str | None = None,
+    source_token: str = "t_inst",
+    target_format: str = "prompt",
+    samples: int = 20,
+    position: str = "first",
+    permutations: int = 32,
+    seed: int = 0,
+    dtype: str = "auto",
+    device: str = "auto",
+    adapter: str | None = None,
+    on_progress: Progress[Game] | None = None,
+) -> Game:
+    """The clean game of one instruction on one checkpoint: what each block's reading of one token adds.
+
+    Args:
+        model: a loaded model, or a name to load.
+        task: `animal/colour`, or a user's file.
+        on_progress: called with the result so far; what it raises ends the work.
+
+    The others are as in `GameRequest`.
+    """
+    request = GameRequest(
+        name_of(model),
+        task,
+        against=against,
+        source_token=source_token,
+        target_format=target_format,
+        samples=samples,
+        position=position,
+        permutations=permutations,
+        seed=seed,
+        dtype=dtype,
+        device=device,
+        adapter=adapter,
+    )
+    return GAME.answer(model, request, on_progress=on_progress)
+
+
+class CleanGame(Analysis[GameRequest, "Game"]):
+    """Every coalition of blocks that read one token"s keys and values from the told run."""
+
+    request = GameRequest
+    function = staticmethod(game)
+    title = "what each block's reading of one token adds, in all companies"
+    page = "interactions"
+
+    @property
+    def saved(self) -> Saved[GameRequest, Game]:
+        from ivx.analyses.game.saved import SAVED
+
+        return SAVED
+
+    def compute(
+        self,
+        model: Model,
+        request: GameRequest,
+        *,
+        on_progress: Progress[Game] | None = None,
+        known: pa.Table | None = None,
+        given: Sequence[Result[Any]] = (),
+    ) -> Game:
+        from ivx.analyses.game.compute import compute
+
+        return compute(model, request, on_progress=on_progress, known=known)
+
+    def replay(
+        self,
+        model: Model,
+        found: Game,
+        *,
+        rows: int,
+        seed: int,
+        beat: Callable[[], None] = lambda: None,
+        given: Sequence[Result[Any]] = (),
+    ) -> Replayed:
+        from ivx.analyses.game.compute import replay
+
+        names, stored, again = replay(model, found, rows=rows, seed=seed, beat=beat)
+        return Replayed(tuple(names), tuple(stored), tuple(again), "logit")
+
+    def text(self, summary: dict[str, Any]) -> str:
+        from ivx.analyses.game.text import text_of
+
+        return text_of(summary)
+
+    def caption(self, found: Game, figure: str, metric: str) -> str:
+        from ivx.analyses.game.text import caption
+
+        return caption(found, metric)
+
+
+GAME = CleanGame()

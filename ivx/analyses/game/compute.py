@@ -9,48 +9,34 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from ivx.analyses.base import Progress
 from ivx.analyses.game.request import GameRequest
 from ivx.analyses.game.result import Game, played
 from ivx.engine.address import KEYS_VALUES
 from ivx.engine.hooks.keys_values import read_runs
 from ivx.models.model import Model
 from ivx.patching.positions import column_at, columns_of
-from ivx.patching.prepare import opened, prepared, told
+from ivx.patching.prepare import prepare, run_told
 from ivx.patching.sweeping import instruction_of
-from ivx.patching.table import labelled
+from ivx.patching.table import Key, labelled, sampled
 from ivx.stats import coalitions
-
-Progress = Callable[["Game", int, int], None]
-"""Called with the result so far, and how many of how many rows are done; what it raises ends the work."""
-
-
-def game(model: Model | str, task: str, *, on_progress: Progress | None = None, **asked: Any) -> Game:
-    """The clean game of one instruction on one checkpoint.
-
-    Args:
-        model: a loaded model, or a name to load.
-        task: `animal/colour`, or a user's file.
-        on_progress: called with the result so far; what it raises ends the work.
-        asked: the other fields of `GameRequest`.
-    """
-    return compute(*opened(GameRequest, model, task, asked), on_progress=on_progress)
 
 
 def compute(
-    model: Model, request: GameRequest, *, on_progress: Progress | None = None, known: pa.Table | None = None
+    model: Model, request: GameRequest, *, on_progress: Progress[Game] | None = None, known: pa.Table | None = None
 ) -> Game:
     """Run a request on a loaded model; a game is played again from its first row, whatever is `known`."""
     began = time.perf_counter()
-    samples, receipt = prepared(model, request)
+    samples, receipt = prepare(model, request)
     rows, n = samples.rows, len(samples.rows)
     position = int(column_at(columns_of(model, rows), request.position, rows).position)
     sets, orders = played(request, layers=model.layers)
     members = coalitions.members_of(sets, players=model.layers)
-    instructed, _ = told(model, samples)
+    instructed, _ = run_told(model, samples)
     finished = [instructed]
     receipt["how"] = "hooks: keys and values of one token"
     total = len(sets) * (n + len(samples.control))
@@ -59,7 +45,16 @@ def compute(
     def result() -> Game:
         table = pa.concat_tables(finished)
         known = {**receipt, "rows": table.num_rows, "seconds": round(time.perf_counter() - began, 3)}
-        return Game(request, table, samples, sets, orders, position, model.layers, known)
+        return Game(
+            request=request,
+            table=table,
+            samples=samples,
+            sets=sets,
+            orders=orders,
+            position=position,
+            layers=model.layers,
+            receipt=known,
+        )
 
     for role, sources in (("effect", rows), ("control", samples.control)):
         if not sources:
@@ -79,3 +74,36 @@ def compute(
             if on_progress is not None:
                 on_progress(result(), done, total)
     return result()
+
+
+def replay(
+    model: Model, found: Game, *, rows: int, seed: int, beat: Callable[[], None]
+) -> tuple[list[Key], list[float], list[float]]:
+    """Some coalitions again, each of one sample by itself.
+
+    Returns:
+        (role, site, patch, sample) of each, and the answer's logit as it is stored and as it is now.
+    """
+    played_rows = found.table.filter(pc.field("role") != "told")
+    told = {"effect": found.samples.rows, "control": found.samples.control}
+    names: list[Key] = []
+    before: list[float] = []
+    now: list[float] = []
+    for row in sampled(played_rows, rows, seed=seed):
+        beat()
+        role, patch, k = row["role"], row["patch"], row["sample"]
+        sample = found.samples.rows[k]
+        blocks = tuple(int(part.partition("@")[0].partition(".")[2]) for part in patch.split(",") if part)
+        (batch,) = read_runs(
+            model,
+            source=[instruction_of(found.request, told[role][k])],
+            target=[sample.target],
+            answer=[sample.answer_id],
+            contrast=[sample.contrast_id],
+            position=found.position,
+            coalitions=[blocks],
+        )
+        names.append((role, row["site"], patch, k))
+        before.append(row["logit"])
+        now.append(batch["logit"][-1].as_py())
+    return names, before, now

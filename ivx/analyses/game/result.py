@@ -92,6 +92,19 @@ class Game(Result[GameRequest]):
         title = f"Shapley interaction, keys and values: {view.label}"
         return {"pairs": pair_figure(self.laid(metric), title=title, unit=view.unit)}
 
+    def summary(self, metric: str = "contrast") -> dict[str, Any]:
+        """The receipt, how additive the game is, and every block's and pair's verdict."""
+        return {
+            **self.receipt,
+            "metric": metric,
+            "additivity": self.additivity(metric),
+            "blocks": [{"layer": i, **verdict.plain()} for i, verdict in enumerate(self.shapley(metric))],
+            "pairs": [
+                {"first": first, "second": second, **verdict.plain()}
+                for (first, second), verdict in self.interactions(metric).items()
+            ],
+        }
+
     def dividends(self, metric: str = "contrast") -> dict[tuple[int, ...], float]:
         """Harsanyi dividend of each coalition, mean over samples. Needs every coalition."""
         found = coalitions.dividends(self._whole(self.values(metric).mean(axis=0)))

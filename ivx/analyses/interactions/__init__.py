@@ -1,0 +1,122 @@
+"""Interactions: what patches do together beyond the sum of what they do apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from ivx.analyses.base import Answer, Extra, Patching, Progress, Result, Saved, name_of
+from ivx.analyses.interactions.request import InteractionsRequest
+
+if TYPE_CHECKING:
+    from ivx.analyses.interactions.result import Interactions
+    from ivx.models.model import Model
+    from ivx.patching.roles import Runs
+    from ivx.tasks.samples import Samples
+
+
+def interactions(
+    model: Model | str,
+    task: str,
+    *,
+    against: str | None = None,
+    source_token: str = "t_inst",
+    target_format: str = "prompt",
+    samples: int = 40,
+    position: str = "first",
+    sites: tuple[str, ...] = ("resid_post",),
+    over: str = "layers",
+    order: int = 2,
+    controls: tuple[str, ...] = ("task", "random"),
+    seed: int = 0,
+    dtype: str = "auto",
+    device: str = "auto",
+    adapter: str | None = None,
+    on_progress: Progress[Interactions] | None = None,
+) -> Interactions:
+    """Interactions between all players of one game on one checkpoint.
+
+    Args:
+        model: a loaded model, or a name to load.
+        task: `animal/colour`, or a user's file.
+        on_progress: called with the result so far; what it raises ends the work.
+
+    The others are as in `InteractionsRequest`.
+    """
+    request = InteractionsRequest(
+        name_of(model),
+        task,
+        against=against,
+        source_token=source_token,
+        target_format=target_format,
+        samples=samples,
+        position=position,
+        sites=sites,
+        over=over,
+        order=order,
+        controls=controls,
+        seed=seed,
+        dtype=dtype,
+        device=device,
+        adapter=adapter,
+    )
+    return INTERACTIONS.answer(model, request, on_progress=on_progress)
+
+
+class PairMap(Patching[InteractionsRequest, "Interactions"]):
+    """J of all pairs of players of one game."""
+
+    request = InteractionsRequest
+    function = staticmethod(interactions)
+    title = "what patches do together beyond their sum"
+    page = "interactions"
+    extras = {"published_test": Extra("add the p of the paper's own script, which passes at any data")}
+
+    @property
+    def saved(self) -> Saved[InteractionsRequest, Interactions]:
+        from ivx.analyses.interactions.saved import SAVED
+
+        return SAVED
+
+    def compute(
+        self,
+        model: Model,
+        request: InteractionsRequest,
+        *,
+        on_progress: Progress[Interactions] | None = None,
+        known: pa.Table | None = None,
+        given: Sequence[Result[Any]] = (),
+    ) -> Interactions:
+        from ivx.analyses.interactions.compute import compute
+
+        return compute(model, request, on_progress=on_progress, known=known)
+
+    def prompts(self, request: InteractionsRequest, samples: Samples, site: str) -> tuple[Runs, ...]:
+        from ivx.analyses.interactions.compute import prompts_of
+
+        return prompts_of(request, samples, site)
+
+    def summary(
+        self, found: Interactions, metric: str, *, answer: Answer, published_test: bool = False, **extras: Any
+    ) -> dict[str, Any]:
+        told = found.summary(metric)
+        if published_test:
+            from ivx.stats.published import LABEL
+
+            told["published_test"] = {"label": LABEL, "p": found.published_test(metric)}
+        return told
+
+    def text(self, summary: dict[str, Any]) -> str:
+        from ivx.analyses.interactions.text import text_of
+
+        return text_of(summary)
+
+    def caption(self, found: Interactions, figure: str, metric: str) -> str:
+        from ivx.analyses.interactions.text import caption
+
+        return caption(found, metric)
+
+
+INTERACTIONS = PairMap()

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ivx.analyses.base import Progress
 from ivx.analyses.effects.compute import ESTIMATED
 from ivx.analyses.interactions.players import Player, players_of, sets_with_equals
 from ivx.analyses.interactions.request import InteractionsRequest
-from ivx.analyses.interactions.result import Interactions, Progress
+from ivx.analyses.interactions.result import Interactions
 from ivx.engine.linear.curvature import curvature
 from ivx.models.model import Model
-from ivx.patching.prepare import opened, opening, prepared, told
+from ivx.patching.prepare import opening, prepare, run_told
 from ivx.patching.roles import Ids, Runs, denoising
 from ivx.patching.sweeping import instruction_of, rows_in, sweep_rows
 from ivx.patching.table import ROWS
@@ -31,24 +31,16 @@ ESTIMATED_PLAYERS = 64
 """Beyond so many players an estimate, one pass a player, would take as long as it saves."""
 
 
-def interactions(model: Model | str, task: str, *, on_progress: Progress | None = None, **asked: Any) -> Interactions:
-    """Interactions between all players of one game on one checkpoint.
-
-    Args:
-        model: a loaded model, or a name to load.
-        task: `animal/colour`, or a user's file.
-        on_progress: called with the result so far; what it raises ends the work.
-        asked: the other fields of `InteractionsRequest`.
-    """
-    return compute(*opened(InteractionsRequest, model, task, asked), on_progress=on_progress)
-
-
 def compute(
-    model: Model, request: InteractionsRequest, *, on_progress: Progress | None = None, known: pa.Table | None = None
+    model: Model,
+    request: InteractionsRequest,
+    *,
+    on_progress: Progress[Interactions] | None = None,
+    known: pa.Table | None = None,
 ) -> Interactions:
     """Run a request on a loaded model; rows that are `known` from an earlier start are not computed again."""
     began = time.perf_counter()
-    samples, receipt = prepared(model, request, with_neutral="neutral" in request.controls)
+    samples, receipt = prepare(model, request, with_neutral="neutral" in request.controls)
     players = players_of(model, request, samples.rows)
     sets, equals = sets_with_equals(request, players, samples, layers=model.layers)
     played = [text for found in sets.values() for text in found if text not in equals]
@@ -59,16 +51,26 @@ def compute(
     def result() -> Interactions:
         table = pa.concat_tables(finished)
         about = {**receipt, "rows": table.num_rows, "seconds": round(time.perf_counter() - began, 3)}
-        return Interactions(request, table, samples, players, sets, equals, model.layers, about, estimates)
+        return Interactions(
+            request=request,
+            table=table,
+            samples=samples,
+            players=players,
+            sets=sets,
+            equals=equals,
+            layers=model.layers,
+            receipt=about,
+            estimates=estimates,
+        )
 
-    runs = runs_of(request, samples)
+    runs = prompts_of(request, samples)
     total = rows_in(samples, runs, played)
     if on_progress is not None:
         # What can be shown is shown first; the metrics that pages open with lead.
         for metric in ESTIMATED:
             estimates = {**estimates, metric: _estimates(model, request, samples.rows, players, sets[2], metric)}
             on_progress(result(), done, total)
-    instructed, receipt["how"] = told(model, samples)
+    instructed, receipt["how"] = run_told(model, samples)
     finished = opening(instructed, known)
 
     def arrived(new: list[pa.Table], done: int, total: int) -> None:
@@ -80,15 +82,15 @@ def compute(
     return result()
 
 
-def runs_of(request: InteractionsRequest, samples: Samples, _: str = "") -> tuple[Runs, ...]:
+def prompts_of(request: InteractionsRequest, samples: Samples, _: str = "") -> tuple[Runs, ...]:
     """The prompts behind the rows, at every site."""
     return denoising(samples, lambda sample: _source(request, sample), request.controls)
 
 
 def _source(request: InteractionsRequest, sample: Sample) -> Ids:
     """At the last position `z` comes from the instructed prompt's, as on a map of effects; all else from the token."""
-    told = request.position == "last" and "z" in request.sites
-    return sample.instructed if told else instruction_of(request, sample)
+    run_told = request.position == "last" and "z" in request.sites
+    return sample.instructed if run_told else instruction_of(request, sample)
 
 
 def _estimates(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from ivx.analyses.base import Saved
 from ivx.analyses.interactions.players import Player, Sets, sets_with_equals
 from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.analyses.interactions.result import Interactions
@@ -21,16 +22,11 @@ from ivx.formats.samples import (
     samples_written,
 )
 from ivx.formats.sweeps import check_sweep
+from ivx.patching.table import ROWS
 from ivx.stats.metrics import METRICS
 
-KEYS = (
-    *SAMPLES,
-    "players",
-    "estimates",
-)
 
-
-def written(found: Interactions) -> dict[str, Any]:
+def write(found: Interactions) -> dict[str, Any]:
     """The players, and what was estimated of each pair."""
     return {
         **samples_written(found.samples),
@@ -45,7 +41,17 @@ def read(request: InteractionsRequest, told: dict[str, Any], table: pa.Table, re
     players = tuple(each(told["players"], "players", _player, most=MAX_COLUMNS, least=1))
     sets, equals = sets_with_equals(request, players, samples, layers=layers)
     estimates = _estimates(told["estimates"], sets[2])
-    return Interactions(request, table, samples, players, sets, equals, layers, receipt, estimates)
+    return Interactions(
+        request=request,
+        table=table,
+        samples=samples,
+        players=players,
+        sets=sets,
+        equals=equals,
+        layers=layers,
+        receipt=receipt,
+        estimates=estimates,
+    )
 
 
 def _player_written(player: Player) -> dict[str, Any]:
@@ -79,3 +85,13 @@ def _estimates(told: Any, pairs: Sets) -> dict[str, dict[str, float]]:
 def check(found: Interactions) -> None:
     """Refuse rows and a receipt that no sweep returned; raises `IvxError`."""
     check_sweep(found, sites=(",".join(found.request.sites),))
+
+
+SAVED: Saved[InteractionsRequest, Interactions] = Saved(
+    result=Interactions,
+    rows=ROWS,
+    context=(*SAMPLES, "players", "estimates"),
+    write=write,
+    read=read,
+    check=check,
+)

@@ -1,8 +1,12 @@
-"""The plain text of an interactions result, for a terminal."""
+"""What interactions say in words: in a terminal, and under a printed figure."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from ivx.analyses.effects.text import map_caption
+from ivx.analyses.interactions.result import Interactions
+from ivx.vocabulary import CONTROL, position, source_token
 
 
 def text_of(summary: dict[str, Any]) -> str:
@@ -39,3 +43,16 @@ def text_of(summary: dict[str, Any]) -> str:
         passed = sum(value < 0.05 for value in p.values())
         lines.append(f"note: {summary['published_test']['label']}; here {passed} of {len(p)} pairs")
     return "\n".join([*lines, *(f"note: {warning}" for warning in summary["warnings"])])
+
+
+def caption(found: Interactions, metric: str) -> str:
+    """What stands under the printed map of pairs."""
+    asked = found.request
+    shown = (
+        f"J(a, b) = f(ab) − f(a) − f(b), where f is the effect of writing the {', '.join(asked.sites)} states of "
+        f"{source_token(asked.source_token).caption} at {position(asked.position).caption} of the bare prompt. "
+        "Diamond: above the sum and the better of the two; triangle: both alone push the answer away; dash: "
+        "degenerate, J follows from the two alone."
+    )
+    against = ", ".join(CONTROL[name].caption for name in found.controls if name != "shuffled")
+    return map_caption(found, metric, shown=shown, cell="pair", value="mean interaction, on the", against=against)

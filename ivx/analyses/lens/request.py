@@ -1,52 +1,60 @@
-"""What is asked of the patch lens: a prompt read layer by layer, and one state moved into another."""
+"""What is asked of the patch lens: a prompt read layer by layer, as it is or with a state of another one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 from ivx.engine.address import Spot
-from ivx.request import LiveRequest
+from ivx.errors import IvxError
+from ivx.request import BaseRequest
 
-if TYPE_CHECKING:
-    from ivx.analyses.lens.result import Reading
-    from ivx.models.model import Model
-    from ivx.store.store import Store
+_SPOT = re.compile(r"(\d{1,4})@(-?\d{1,5})")
 
 
 @dataclass(frozen=True)
-class LensRequest(LiveRequest):
-    """A free prompt read layer by layer, and what is written after it.
+class LensRequest(BaseRequest):
+    """A free prompt read layer by layer, and what is written after it; with a source, one of its states is put there.
 
     Attributes:
-        chat: whether the checkpoint's chat template goes around it.
-        what: names the prompt in what is refused.
+        prompt: the text that is read.
+        source: another text, a state of which is put into the first; by default nothing is.
+        take: where the state is taken from the source, as `layer@token`; the token may be negative.
+        put: where it is put in the prompt.
+        chat: put each text into the checkpoint's chat template, as a user's turn.
     """
 
+    kind: ClassVar[str] = "lens"
     prompt: str
     _: KW_ONLY
-    chat: bool = False
-    what: str = "prompt"
-
-    def answered(self, model: Model, store: Store, *, beat: Callable[[], None]) -> Reading:
-        from ivx.analyses.lens.compute import read
-
-        return read(model, self.prompt, chat=self.chat, what=self.what, beat=beat)
-
-
-@dataclass(frozen=True)
-class DropRequest(LiveRequest):
-    """The target prompt with the source's state at `take` put at `put`."""
-
-    source: str
-    target: str
-    take: Spot
-    put: Spot
-    _: KW_ONLY
+    source: str | None = None
+    take: str = ""
+    put: str = ""
     chat: bool = False
 
-    def answered(self, model: Model, store: Store, *, beat: Callable[[], None]) -> Reading:
-        from ivx.analyses.lens.compute import drop
+    def __post_init__(self) -> None:
+        if (self.source is None) != (not self.take and not self.put):
+            raise IvxError("source, take and put go together: name all three, or none to read the prompt as it is")
+        if self.source is not None:
+            _ = self.spots
 
-        return drop(model, self.source, self.target, take=self.take, put=self.put, chat=self.chat, beat=beat)
+    @property
+    def spots(self) -> tuple[Spot, Spot]:
+        """Where the state is taken and put; raises `IvxError` where these are no places."""
+        return _spot("take", self.take), _spot("put", self.put)
+
+    def about(self, collection: str) -> str:
+        return "free text"
+
+
+def _spot(name: str, text: str) -> Spot:
+    found = _SPOT.fullmatch(text)
+    if found is None:
+        raise IvxError(f"{name} {text!r} is no place: write layer@token, such as 3@-1")
+    return Spot(int(found[1]), int(found[2]))
+
+
+def written(spot: Spot) -> str:
+    """A place as a request names it."""
+    return f"{spot.layer}@{spot.position}"

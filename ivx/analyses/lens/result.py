@@ -3,80 +3,115 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 
+from ivx.analyses.base import Result
+from ivx.analyses.lens.request import LensRequest
+from ivx.charts.frame import printed_alone
+from ivx.charts.lens import LensCell, lens_grid
+from ivx.charts.palette import LIGHT
 from ivx.engine.address import Spot
 
 SITE = "resid_post"
 MOST = 48
 """Tokens that a prompt may have: more columns could not be read."""
+TABLE = pa.schema(
+    [
+        ("layer", pa.int32()),
+        ("position", pa.int32()),
+        ("token", pa.string()),
+        ("rank", pa.int32()),
+        ("id", pa.int64()),
+        ("word", pa.string()),
+        ("probability", pa.float64()),
+        ("change", pa.float64()),
+        ("reached", pa.bool_()),
+    ]
+)
+"""One row a cell and read-out: the prompt's `token` at `position`, and the word of this `rank`, from 1, that the stream
+reads there. `change` is the total variation from the same cell of the unpatched run, and `reached` whether a patch can
+change the cell at all; without a patch they are 0 and true."""
+KEY = ("layer", "position", "rank")
 
 
-@dataclass(frozen=True)
-class LensCell:
-    """One read-out: the most probable tokens with their probabilities, the first of them first.
-
-    `change` is the total variation from the same cell of the unpatched run, and `reached` whether a patch can change
-    the cell at all; without a patch they are 0 and True.
-    """
-
-    layer: int
-    position: int
-    token: str
-    top: tuple[tuple[str, float], ...]
-    change: float = 0.0
-    reached: bool = True
-
-
-@dataclass(frozen=True, eq=False)
-class Reading:
+@dataclass(frozen=True, kw_only=True)
+class Reading(Result[LensRequest]):
     """A prompt read layer by layer, and what is written after it.
 
     Attributes:
         tokens: the prompt's, as they are shown; `first` is the first behind leading special ones.
-        cells: layers outside, tokens inside.
         unknown: how many tokens stand for words that the tokenizer does not know.
-        control: of a drop, what is written with a random vector of the state's norm in its place.
-        receipt: what was read, with the checks that were made on this very prompt.
+        control: with a patch, what is written with a random vector of the state's norm in its place.
     """
 
     tokens: tuple[str, ...]
-    cells: tuple[LensCell, ...]
-    layers: int
     text: str
     first: int
     unknown: int
-    receipt: dict[str, Any]
     control: str = ""
+
+    @cached_property
+    def cells(self) -> tuple[LensCell, ...]:
+        """Every cell: layers outside, tokens inside."""
+        tops: dict[tuple[int, int], list[dict[str, Any]]] = {}
+        for row in self.table.to_pylist():
+            tops.setdefault((row["layer"], row["position"]), []).append(row)
+        return tuple(
+            LensCell(
+                *place,
+                rows[0]["token"],
+                tuple((row["word"], row["probability"]) for row in sorted(rows, key=lambda row: row["rank"])),
+                rows[0]["change"],
+                rows[0]["reached"],
+            )
+            for place, rows in sorted(tops.items())
+        )
 
     def cell(self, spot: Spot) -> LensCell:
         """One cell; its position may be negative."""
         return self.cells[spot.layer * len(self.tokens) + spot.position % len(self.tokens)]
 
-    @property
-    def table(self) -> pa.Table:
-        """One row a cell: `layer, position, token, top, probability, change, reached, more`, the last holds all kept
-        tokens with their probabilities."""
-        rows = [
-            {
-                "layer": cell.layer,
-                "position": cell.position,
-                "token": cell.token,
-                "top": cell.top[0][0],
-                "probability": cell.top[0][1],
-                "change": cell.change,
-                "reached": cell.reached,
-                "more": [{"token": token, "probability": share} for token, share in cell.top],
-            }
-            for cell in self.cells
-        ]
-        return pa.Table.from_pylist(rows)
+    def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
+        """The grid of top words as it would be printed, a Vega-Lite spec named `lens`; of no metric."""
+        asked = self.request
+        spec = lens_grid(
+            self.cells,
+            self.tokens,
+            layers=self.layers,
+            palette=LIGHT,
+            by="probability" if asked.source is None else "change",
+            chosen=None if asked.source is None else asked.spots[1],
+        )
+        title = f"{asked.checkpoint}: the top word of every layer's stream at every token"
+        subtitle = "blue: its probability" if asked.source is None else "orange: changed by the patch"
+        return {"lens": printed_alone(spec, title, width=70 * len(self.tokens), subtitle=subtitle)}
+
+    def summary(self, metric: str = "contrast") -> dict[str, Any]:
+        """The receipt, what is written, and the top words of every cell; of no metric."""
+        return {
+            **self.receipt,
+            "tokens": list(self.tokens),
+            "text": self.text,
+            "control_text": self.control,
+            "unknown": self.unknown,
+            "cells": [
+                {
+                    "layer": cell.layer,
+                    "position": cell.position,
+                    "top": [{"word": word, "probability": share} for word, share in cell.top],
+                    "change": cell.change,
+                    "reached": cell.reached,
+                }
+                for cell in self.cells
+            ],
+        }
 
 
 def address(take: Spot, put: Spot) -> str:
-    """A drop, as it stands in links: within one layer the patch's address, else both places."""
+    """A patch, as it stands in links: within one layer the patch's address, else both places."""
     same = f"{SITE}.{put.layer}@{put.position}~{take.position}"
     return (
         same if take.layer == put.layer else f"{SITE}.{take.layer}@{take.position} → {SITE}.{put.layer}@{put.position}"

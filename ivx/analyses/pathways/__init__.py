@@ -1,0 +1,137 @@
+"""Pathways: by which tokens, layers and heads an instruction's answer comes about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from ivx.analyses.base import Analysis, Answer, Extra, Progress, Replayed, Result, Saved, name_of
+from ivx.analyses.pathways.request import PathwaysRequest
+
+if TYPE_CHECKING:
+    from ivx.analyses.pathways.result import Pathways
+    from ivx.models.model import Model
+
+
+def pathways(
+    model: Model | str,
+    task: str,
+    *,
+    against: str | None = None,
+    source_token: str = "t_inst",
+    target_format: str = "prompt",
+    samples: int = 40,
+    position: str = "first",
+    of: str = "contrast",
+    wording: int | None = None,
+    patch_layer: int | None = None,
+    paths: int = 20,
+    traced: int = 4,
+    ablation: str = "mean",
+    edge_check: bool = False,
+    published: bool = False,
+    dtype: str = "float32",
+    seed: int = 0,
+    device: str = "auto",
+    adapter: str | None = None,
+    on_progress: Progress[Pathways] | None = None,
+) -> Pathways:
+    """Pathways of one instruction, beside its contrast's, on one checkpoint.
+
+    Args:
+        model: a loaded model, or a name to load.
+        task: `animal/colour`, or a user's file.
+        on_progress: called with the result so far; what it raises ends the work.
+
+    The others are as in `PathwaysRequest`.
+
+    Raises:
+        UnsupportedArchitecture: the surrogate would not be exact on this model; says why.
+    """
+    request = PathwaysRequest(
+        name_of(model),
+        task,
+        against=against,
+        source_token=source_token,
+        target_format=target_format,
+        samples=samples,
+        position=position,
+        of=of,
+        wording=wording,
+        patch_layer=patch_layer,
+        paths=paths,
+        traced=traced,
+        ablation=ablation,
+        edge_check=edge_check,
+        published=published,
+        dtype=dtype,
+        seed=seed,
+        device=device,
+        adapter=adapter,
+    )
+    return PATHWAYS.answer(model, request, on_progress=on_progress)
+
+
+class Flows(Analysis[PathwaysRequest, "Pathways"]):
+    """The answer's logit split over tokens, heads and edges, and circuits tried in the real model."""
+
+    request = PathwaysRequest
+    function = staticmethod(pathways)
+    title = "by which tokens, layers and heads an answer comes about"
+    page = "pathways"
+    measured = False
+    extras = {"beside": Extra("compare with this checkpoint's pathways, too", "CHECKPOINT")}
+
+    @property
+    def saved(self) -> Saved[PathwaysRequest, Pathways]:
+        from ivx.analyses.pathways.saved import SAVED
+
+        return SAVED
+
+    def compute(
+        self,
+        model: Model,
+        request: PathwaysRequest,
+        *,
+        on_progress: Progress[Pathways] | None = None,
+        known: pa.Table | None = None,
+        given: Sequence[Result[Any]] = (),
+    ) -> Pathways:
+        from ivx.analyses.pathways.compute import compute
+
+        return compute(model, request, on_progress=on_progress, known=known)
+
+    def replay(
+        self,
+        model: Model,
+        found: Pathways,
+        *,
+        rows: int,
+        seed: int,
+        beat: Callable[[], None] = lambda: None,
+        given: Sequence[Result[Any]] = (),
+    ) -> Replayed:
+        from ivx.analyses.pathways.compute import replay
+
+        names, stored, again = replay(model, found, rows=rows, seed=seed, beat=beat)
+        return Replayed(tuple(names), tuple(stored), tuple(again), "logit")
+
+    def summary(
+        self, found: Pathways, metric: str, *, answer: Answer, beside: str | None = None, **extras: Any
+    ) -> dict[str, Any]:
+        told = found.summary()
+        if beside is None:
+            return told
+        other = answer(found.request.beside(beside))
+        return {**told, "overlap": [*told["overlap"], asdict(found.beside(other))]}
+
+    def text(self, summary: dict[str, Any]) -> str:
+        from ivx.analyses.pathways.text import text_of
+
+        return text_of(summary)
+
+
+PATHWAYS = Flows()

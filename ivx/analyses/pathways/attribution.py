@@ -24,7 +24,7 @@ BY_SLOT = ("nodes", "stay", "mlp", "heads", "added", "carried", "put")
 
 
 @dataclass(frozen=True)
-class Asked:
+class Batch:
     """Runs of one kind: prompts, the tokens that are compared at their end, and, where one is patched in, the block,
     and each sample's position and state."""
 
@@ -36,7 +36,7 @@ class Asked:
     patch: tuple[int, Sequence[int], Sequence[Tensor]] | None = None
 
 
-def swept(model: Model, asked: Asked, *, beat: Callable[[int], None]) -> Parts:
+def attribute(model: Model, asked: Batch, *, beat: Callable[[int], None]) -> Parts:
     """Sweep all runs; `beat` is called with the samples of each batch and may raise to end it."""
     n, slots = len(asked.prompts), asked.alignment.named()
     pairs = _pairs(asked.alignment)
@@ -67,7 +67,7 @@ def swept(model: Model, asked: Asked, *, beat: Callable[[int], None]) -> Parts:
     return Parts(asked.name, asked.alignment, pairs, total, final, by_slot, edges, attention, deviation)
 
 
-def runs(model: Model, asked: Asked) -> Iterator[tuple[Sequence[int], Surrogate]]:
+def runs(model: Model, asked: Batch) -> Iterator[tuple[Sequence[int], Surrogate]]:
     """Frozen runs of all samples in batches of one length that fit into memory, with the samples' numbers."""
     for length, members in by_length(asked.prompts).items():
         memory = FREE_SHARE * free_bytes(str(model.device)) / 1e9 / model.layers
@@ -77,7 +77,7 @@ def runs(model: Model, asked: Asked) -> Iterator[tuple[Sequence[int], Surrogate]
             yield batch, Surrogate(model, [asked.prompts[i] for i in batch], writes=_writes(asked, batch))
 
 
-def _writes(asked: Asked, batch: Sequence[int]) -> dict[tuple[str, int], Writes] | None:
+def _writes(asked: Batch, batch: Sequence[int]) -> dict[tuple[str, int], Writes] | None:
     if asked.patch is None:
         return None
     layer, positions, states = asked.patch

@@ -15,14 +15,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from ivx.analyses.pathways.attribution import Asked, swept
+from ivx.analyses.base import Progress
+from ivx.analyses.pathways.attribution import Batch, attribute
 from ivx.analyses.pathways.circuits import of_edges, of_heads
 from ivx.analyses.pathways.faithfulness import Curve, curve
 from ivx.analyses.pathways.overlap import Overlap, overlap
 from ivx.analyses.pathways.parts import SCHEMA, Parts, table_of
-from ivx.analyses.pathways.replay import retraced
+from ivx.analyses.pathways.replay import replay as replay_rows
 from ivx.analyses.pathways.request import PathwaysRequest
-from ivx.analyses.pathways.result import Fidelity, Found, Pathways, Traced
+from ivx.analyses.pathways.result import Findings, Pathways, SumError, Traced
 from ivx.analyses.pathways.shares import explained
 from ivx.analyses.pathways.slots import SHARED, Alignment
 from ivx.engine.hooks.capture import states_of
@@ -36,39 +37,25 @@ from ivx.engine.linear.surrogate import Surrogate
 from ivx.errors import AddressError, TaskError
 from ivx.models.model import Model
 from ivx.patching.positions import column_at, columns_of
-from ivx.patching.prepare import opened, prepared
+from ivx.patching.prepare import prepare
 from ivx.patching.sweeping import instruction_of
 from ivx.patching.table import Key
 from ivx.tasks import catalogue
 from ivx.tasks.samples import Sample, Samples, build
 from ivx.tasks.task import Pair, Task
 
-Progress = Callable[[Pathways, int, int], None]
-"""Called with the result so far, and how many of how many runs are done. All rows come at once, comparisons and curves
-one after another behind them."""
 LEAST = 4
 """Samples that halving, ranking and trying take."""
 SUMMED = 4
 """Samples whose whole logits are summed from parts."""
 
 
-def pathways(model: Model | str, task: str, *, on_progress: Progress | None = None, **asked: Any) -> Pathways:
-    """Pathways of one instruction, beside its contrast's, on one checkpoint.
-
-    Args:
-        model: a loaded model, or a name to load.
-        task: `animal/colour`, or a user's file.
-        on_progress: called with the result so far; what it raises ends the work.
-        asked: the other fields of `PathwaysRequest`.
-
-    Raises:
-        UnsupportedArchitecture: the surrogate would not be exact on this model; says why.
-    """
-    return compute(*opened(PathwaysRequest, model, task, asked), on_progress=on_progress)
-
-
 def compute(
-    model: Model, request: PathwaysRequest, *, on_progress: Progress | None = None, known: pa.Table | None = None
+    model: Model,
+    request: PathwaysRequest,
+    *,
+    on_progress: Progress[Pathways] | None = None,
+    known: pa.Table | None = None,
 ) -> Pathways:
     """Run a request on a loaded model. Means need all samples, so nothing that is `known` is used again."""
     began = time.perf_counter()
@@ -82,11 +69,20 @@ def compute(
     kinds = _kinds(model, request, here.rows, there)
     drawn = kinds[:2]
     done, total = 0, (len(kinds) + len(drawn)) * len(here.rows)
-    table, found = SCHEMA.empty_table(), Found({}, {}, (), (), (), Fidelity(1.0, 1.0, 0.0, ()))
+    table, found = SCHEMA.empty_table(), Findings({}, {}, (), (), (), SumError(1.0, 1.0, 0.0, ()))
 
     def result() -> Pathways:
         told = {**receipt, "rows": table.num_rows, "seconds": round(time.perf_counter() - began, 3)}
-        return Pathways(request, table, here, there, model.layers, model.heads, found, told)
+        return Pathways(
+            request=request,
+            table=table,
+            samples=here,
+            there=there,
+            layers=model.layers,
+            heads=model.heads,
+            found=found,
+            receipt=told,
+        )
 
     def beat(runs: int) -> None:
         nonlocal done
@@ -94,11 +90,11 @@ def compute(
         if on_progress is not None:
             on_progress(result(), done, total)
 
-    parts = {asked.name: swept(model, asked, beat=beat) for asked in kinds}
+    parts = {asked.name: attribute(model, asked, beat=beat) for asked in kinds}
     worst = _fidelity(model, here.rows)
     deviation = max(part.deviation for part in parts.values())
     slots = {name: part.alignment.slots for name, part in parts.items()}
-    found = replace(found, slots=slots, fidelity=Fidelity(*worst, deviation, ()))
+    found = replace(found, slots=slots, fidelity=SumError(*worst, deviation, ()))
     table = pa.concat_tables([table_of(part, seed=request.seed) for part in parts.values()])
     beat(0)
     for asked in drawn:
@@ -112,12 +108,12 @@ def compute(
     return result()
 
 
-def again(
+def replay(
     model: Model, found: Pathways, *, rows: int, seed: int, beat: Callable[[], None]
 ) -> tuple[Sequence[Key], Sequence[float], Sequence[float]]:
     """Some samples' rows computed again: their names, what is stored, and what comes out now."""
     kinds = {asked.name: asked for asked in _kinds(model, found.request, found.samples.rows, found.there)}
-    return retraced(model, found, kinds, rows=rows, seed=seed, beat=beat)
+    return replay_rows(model, found, kinds, rows=rows, seed=seed, beat=beat)
 
 
 def _fidelity(model: Model, rows: Sequence[Sample]) -> Reconstructed:
@@ -128,7 +124,7 @@ def _fidelity(model: Model, rows: Sequence[Sample]) -> Reconstructed:
 
 def _samples(model: Model, request: PathwaysRequest) -> tuple[Samples, tuple[Sample, ...], dict[str, Any]]:
     """The task's samples, the contrast task's of the same queries, and the receipt."""
-    here, receipt = prepared(model, request)
+    here, receipt = prepare(model, request)
     pair = catalogue.find(request.task, collection=model.collection, against=request.against)
     if request.wording is not None:
         pair = Pair(_worded(pair.task, request.wording), _worded(pair.contrast, request.wording), pair.control)
@@ -152,14 +148,14 @@ def _worded(task: Task, wording: int) -> Task:
     return replace(task, instructions=(task.instructions[wording],))
 
 
-def _kinds(model: Model, request: PathwaysRequest, here: Sequence[Sample], there: Sequence[Sample]) -> list[Asked]:
+def _kinds(model: Model, request: PathwaysRequest, here: Sequence[Sample], there: Sequence[Sample]) -> list[Batch]:
     """The kinds of runs: both instructions', and, where one is patched, the bare one's with and without."""
 
-    def asked(name: str, samples: Sequence[Sample], *, told: bool) -> Asked:
+    def asked(name: str, samples: Sequence[Sample], *, told: bool) -> Batch:
         prompts = [s.instructed if told else s.target for s in samples]
         contrast = [s.contrast_id for s in samples] if request.of == "contrast" else None
         alignment = Alignment.of(samples, model.tokenizer, told=told)
-        return Asked(name, prompts, [s.answer_id for s in samples], contrast, alignment)
+        return Batch(name, prompts, [s.answer_id for s in samples], contrast, alignment)
 
     kinds = [asked("here", here, told=True), asked("there", there, told=True)]
     if request.patch_layer is None:

@@ -6,21 +6,15 @@ beside one another they could not be told apart. An edge is named `layer.head@en
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Protocol
 
 from ivx.analyses.pathways.parts import Part
-from ivx.analyses.pathways.slots import coarse
-from ivx.charts.flow import Ribbon, Stay, flow
+from ivx.analyses.pathways.slots import Slot, coarse
+from ivx.charts.flow import Ribbon, Stay
 from ivx.charts.numbers import signed
-from ivx.charts.overlap import Level, Size, faithfulness_chart, overlap_chart
-from ivx.charts.palette import LIGHT
-
-if TYPE_CHECKING:
-    from ivx.analyses.pathways.result import Pathways
 
 LEAST_STAY = 0.03
 """Of the widest ribbon: what stays on a token and is less is not drawn."""
@@ -41,13 +35,24 @@ class Drawing:
     marked: int | None
 
 
+class Flow(Protocol):
+    """What is drawn: a result of pathways."""
+
+    @property
+    def layers(self) -> int: ...
+    def slots(self, run: str) -> tuple[Slot, ...]: ...
+    def strongest(self, n: int, *, run: str = "here") -> list[Part]: ...
+    def share(self, value: float, run: str = "here") -> float | None: ...
+    def parts(self, kind: str, *, run: str = "here", layer: int | None = None) -> list[Part]: ...
+
+
 def name_of(part: Part) -> str:
     """The name of an edge, or of a head's whole write at one slot."""
     return f"{part.layer}.{part.head}@{part.end}" + ("" if part.start is None else f"~{part.start}")
 
 
 def drawings(
-    found: Pathways, n: int, *, runs: tuple[str, str] = ("here", "there"), other: Pathways | None = None
+    found: Flow, n: int, *, runs: tuple[str, str] = ("here", "there"), other: Flow | None = None
 ) -> tuple[Drawing, Drawing]:
     """Of both runs, the n strongest edges between tokens, on one scale of widths.
 
@@ -88,14 +93,14 @@ def _sum(group: Sequence[Part]) -> float:
 
 
 def _drawing(
-    found: Pathways,
+    found: Flow,
     run: str,
     edges: Sequence[Part],
     grouped: Group,
     both: set[tuple[int | None, int | None, str, str]],
     widest: float,
 ) -> Drawing:
-    slots = found.found.slots[run]
+    slots = found.slots(run)
     place = {slot.key: i for i, slot in enumerate(slots)}
     ribbons = []
     for (layer, start, end, kind), group in grouped.items():
@@ -112,10 +117,10 @@ def _drawing(
     return Drawing(run, tuple(edges), shared, tuple(ribbons), _stays(found, run, ribbons, widest), labels, marked)
 
 
-def _stays(found: Pathways, run: str, ribbons: Sequence[Ribbon], widest: float) -> tuple[Stay, ...]:
+def _stays(found: Flow, run: str, ribbons: Sequence[Ribbon], widest: float) -> tuple[Stay, ...]:
     """What goes on at the columns of the drawing: from the block a ribbon first arrives at, or the embeddings, to that
     from which the last one leaves."""
-    keys = [slot.key for slot in found.found.slots[run]]
+    keys = [slot.key for slot in found.slots(run)]
     place = {key: i for i, key in enumerate(keys)}
     touched = {column for ribbon in ribbons for column in (ribbon.start, ribbon.end)}
     last = max(touched, default=-1)
@@ -128,37 +133,3 @@ def _stays(found: Pathways, run: str, ribbons: Sequence[Ribbon], widest: float) 
         if column in touched and layer < leaves[column] and width >= LEAST_STAY:
             stays.append(Stay(layer, column, width))
     return tuple(stays)
-
-
-PRINTED = 20
-"""Edges in a printed flow."""
-
-
-def figures(found: Pathways, n: int = PRINTED) -> dict[str, dict[str, Any]]:
-    """Flows, overlap and faithfulness for print: light, of fixed width, titled, nothing to click."""
-    printed = {}
-    for drawing in drawings(found, n):
-        told = found.request.task if drawing.run == "here" else str(found.receipt["contrast"])
-        spec = flow(
-            drawing.ribbons, drawing.stays, drawing.labels, layers=found.layers, marked=drawing.marked, palette=LIGHT
-        )
-        text = f"{told}: the {n} strongest edges; grey in both, orange raises and blue lowers the answer"
-        printed[drawing.run] = _printed(spec, text, width=max(360, min(900, 34 * len(drawing.labels))))
-    levels = [Level(x.layer, x.jaccard, x.low, x.high, x.reference, x.p) for x in found.overlap().layers]
-    spec = overlap_chart(levels, layers=found.layers, palette=LIGHT)
-    printed["overlap"] = _printed(spec, "Overlap; dashed: one with itself", width=240)
-    for curve in found.faithfulness():
-        sizes = [Size(x.n, x.kept, x.low, x.high, x.random, x.random_low, x.random_high) for x in curve.points]
-        spec = faithfulness_chart(sizes, unit=curve.unit, palette=LIGHT)
-        printed[f"faithfulness-{curve.unit}"] = _printed(spec, "Faithfulness; grey: random sets", width=360)
-    return printed
-
-
-def _printed(spec: dict[str, Any], title: str, *, width: int) -> dict[str, Any]:
-    """A spec of its own: titled, with nothing to click, and its parameters written out, for it may stand in another."""
-    written = json.dumps({key: value for key, value in spec.items() if key not in ("params", "datasets")})
-    for param in spec.get("params", ()):
-        if "value" in param:
-            written = written.replace(f"indexof({param['name']},", f"indexof({json.dumps(param['value'])},")
-    shown = {"width": width, "title": {"text": title, "anchor": "start", "fontSize": 12}}
-    return {**json.loads(written), **shown, "datasets": spec["datasets"]}

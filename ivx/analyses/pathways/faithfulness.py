@@ -25,7 +25,7 @@ STEP = 2
 
 
 @dataclass(frozen=True)
-class Point:
+class CurvePoint:
     """The n strongest: kept alone, with its 95 % bootstrap interval over samples; the mean and the range of random sets
     of n; and `removed`, the n strongest ablated."""
 
@@ -52,7 +52,7 @@ class Curve:
     total: int
     whole: float
     nothing: float
-    points: tuple[Point, ...]
+    points: tuple[CurvePoint, ...]
     area: float
     random_area: float
 
@@ -84,7 +84,7 @@ def curve(unit: str, ablation: str, scores: Array, measure: Measure, *, seed: in
         low, high = np.quantile(spread, (0.025, 0.975)).tolist()
         shares = [_share(m, whole, nothing) for m in drawn]
         points.append(
-            Point(
+            CurvePoint(
                 n,
                 _share(kept, whole, nothing),
                 low,

@@ -42,6 +42,8 @@ SCHEMA = pa.schema(
 """`run`: here, there, bare or patched. `layer` −1 is the embeddings, and the last one but one more what is behind the
 blocks. `item` is a sample's number; null is the mean over samples, of which alone there are interval and halves, and,
 of edges, the attention that they are read with."""
+KEY = ("run", "kind", "layer", "head", "from", "to", "item")
+"""Columns that tell one row from another."""
 LEAST = 0.05
 """Logits; of a whole that is less, or whose interval holds 0, there are no shares: they would be anything."""
 INTERVALS = 2_000

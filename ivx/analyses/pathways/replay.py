@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pyarrow.compute as pc
 
-from ivx.analyses.pathways.attribution import Asked, swept
+from ivx.analyses.pathways.attribution import Batch, attribute
 from ivx.analyses.pathways.parts import Parts
 from ivx.analyses.pathways.result import Pathways
 from ivx.analyses.pathways.slots import Alignment
@@ -19,8 +19,8 @@ from ivx.models.model import Model
 from ivx.patching.table import Key, sampled
 
 
-def retraced(
-    model: Model, found: Pathways, kinds: Mapping[str, Asked], *, rows: int, seed: int, beat: Callable[[], None]
+def replay(
+    model: Model, found: Pathways, kinds: Mapping[str, Batch], *, rows: int, seed: int, beat: Callable[[], None]
 ) -> tuple[tuple[Key, ...], tuple[float, ...], tuple[float, ...]]:
     """Rows of samples drawn by chance: run, kind, place and sample of each, what is stored, and what comes out now.
 
@@ -40,17 +40,17 @@ def retraced(
     return keys, stored, again_
 
 
-def _again(model: Model, asked: Asked, row: dict) -> float:
+def _again(model: Model, asked: Batch, row: dict) -> float:
     item = row["item"]
     if row["kind"] == "total" and asked.patch is None:
         logits = own_logits(model, asked.prompts[item])
         less = 0.0 if asked.contrast is None else float(logits[asked.contrast[item]])
         return float(logits[asked.answer[item]]) - less
-    parts = swept(model, _alone(asked, item), beat=lambda n: None)
+    parts = attribute(model, _alone(asked, item), beat=lambda n: None)
     return _value(parts, row)
 
 
-def _alone(asked: Asked, item: int) -> Asked:
+def _alone(asked: Batch, item: int) -> Batch:
     """What is asked of one sample."""
     patch = asked.patch
     if patch is not None:

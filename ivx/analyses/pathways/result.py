@@ -13,11 +13,17 @@ import pyarrow.compute as pc
 
 from ivx.analyses.base import Result
 from ivx.analyses.pathways import overlap as overlaps
+from ivx.analyses.pathways.drawing import drawings
 from ivx.analyses.pathways.faithfulness import Curve, Explained
 from ivx.analyses.pathways.overlap import Overlap
 from ivx.analyses.pathways.parts import Part, is_nothing
 from ivx.analyses.pathways.request import PathwaysRequest
 from ivx.analyses.pathways.slots import Slot, coarse
+from ivx.charts.figure import beside
+from ivx.charts.flow import flow
+from ivx.charts.frame import printed_alone
+from ivx.charts.overlap import Level, Size, faithfulness_chart, overlap_chart
+from ivx.charts.palette import LIGHT
 from ivx.engine.linear.records import Path, Published, by_heads
 from ivx.errors import IvxError
 from ivx.stats.intervals import Array, mean_interval
@@ -25,6 +31,8 @@ from ivx.tasks.samples import Sample, Samples
 
 LISTED = 10
 """Heads, edges and paths in a summary."""
+PRINTED = 20
+"""Edges in a printed flow."""
 DRAWN = 400
 """Edges that are kept at hand for drawings."""
 
@@ -40,7 +48,7 @@ class Traced:
 
 
 @dataclass(frozen=True)
-class Fidelity:
+class SumError:
     """How exact the surrogate is here: the worst cosine and norm ratio of summed logits to the model's over some
     samples, the largest error of any identity over all, and the published sum of each traced sample."""
 
@@ -51,7 +59,7 @@ class Fidelity:
 
 
 @dataclass(frozen=True)
-class Found:
+class Findings:
     """What is in no table: slots by kind of run, what drawings of it explain, comparisons, causal curves, and paths."""
 
     slots: dict[str, tuple[Slot, ...]]
@@ -59,7 +67,7 @@ class Found:
     overlaps: tuple[Overlap, ...]
     curves: tuple[Curve, ...]
     traced: tuple[Traced, ...]
-    fidelity: Fidelity
+    fidelity: SumError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +78,7 @@ class Pathways(Result[PathwaysRequest]):
     samples: Samples
     there: tuple[Sample, ...]
     heads: int
-    found: Found
+    found: Findings
 
     def total(self, run: str = "here") -> float:
         """What is split, mean over samples: the difference of logits, or the logit."""
@@ -192,21 +200,36 @@ class Pathways(Result[PathwaysRequest]):
         """The curves of the causal check; none where it was left out, or the model does nothing here."""
         return self.found.curves
 
-    def figures(self) -> dict[str, dict[str, Any]]:
-        """Vega-Lite specs for print: both flows, the overlap by layer, and the causal check's curves."""
-        from ivx.analyses.pathways.drawing import figures
+    def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
+        """Flows, overlap and faithfulness for print, a Vega-Lite spec by name; of no metric."""
+        printed = {}
+        for drawing in drawings(self, PRINTED):
+            told = self.request.task if drawing.run == "here" else str(self.receipt["contrast"])
+            spec = flow(
+                drawing.ribbons, drawing.stays, drawing.labels, layers=self.layers, marked=drawing.marked, palette=LIGHT
+            )
+            text = f"{told}: the {PRINTED} strongest edges; grey in both, orange raises and blue lowers the answer"
+            printed[drawing.run] = printed_alone(spec, text, width=max(360, min(900, 34 * len(drawing.labels))))
+        levels = [Level(x.layer, x.jaccard, x.low, x.high, x.reference, x.p) for x in self.overlap().layers]
+        spec = overlap_chart(levels, layers=self.layers, palette=LIGHT)
+        printed["overlap"] = printed_alone(spec, "Overlap; dashed: one with itself", width=240)
+        for curve in self.faithfulness():
+            sizes = [Size(x.n, x.kept, x.low, x.high, x.random, x.random_low, x.random_high) for x in curve.points]
+            spec = faithfulness_chart(sizes, unit=curve.unit, palette=LIGHT)
+            printed[f"faithfulness-{curve.unit}"] = printed_alone(spec, "Faithfulness; grey: random sets", width=360)
+        return printed
 
-        return figures(self)
-
-    def chart(self) -> alt.HConcatChart:
-        """Both flows and the overlap, side by side."""
-        from ivx.charts.figure import beside
-
+    def chart(self, metric: str = "contrast") -> alt.HConcatChart:
+        """Both flows and the overlap, side by side; of no metric."""
         drawn = self.figures()
         return beside([drawn[name] for name in ("here", "there", "overlap")])
 
-    def summary(self) -> dict[str, Any]:
-        """The result in short, ready for JSON."""
+    def slots(self, run: str) -> tuple[Slot, ...]:
+        """The slots of one kind of run, in the order of their tokens."""
+        return self.found.slots[run]
+
+    def summary(self, metric: str = "contrast") -> dict[str, Any]:
+        """The result in short, ready for JSON; of no metric."""
         return {
             **self.receipt,
             "total": {run: self.total(run) for run in self.found.slots},
@@ -272,7 +295,7 @@ class Pathways(Result[PathwaysRequest]):
         return first, second
 
 
-def _plain(fidelity: Fidelity) -> dict[str, Any]:
+def _plain(fidelity: SumError) -> dict[str, Any]:
     sums = [
         {**told._asdict(), "everything": told.everything._asdict(), "ranked": told.ranked and told.ranked._asdict()}
         for told in fidelity.published

@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ivx.analyses.pathways.parts import KINDS
-from ivx.analyses.pathways.parts import SCHEMA as ROWS
+from ivx.analyses.base import Saved
+from ivx.analyses.pathways.parts import KEY, KINDS, SCHEMA
 from ivx.analyses.pathways.request import PathwaysRequest
-from ivx.analyses.pathways.result import Found, Pathways
+from ivx.analyses.pathways.result import Findings, Pathways
 from ivx.formats.checks import LARGEST, each, maybe, refuse, text, typed, whole
 from ivx.formats.samples import (
     MAX_COLUMNS,
@@ -24,9 +24,6 @@ from ivx.formats.samples import (
     samples_written,
 )
 from ivx.formats.sweeps import bounded, check_receipt
-from ivx.store.run import FLOW
-
-__all__ = ["KEYS", "ROWS", "check", "read", "written"]
 
 RUNS = ("here", "there", "bare", "patched")
 SLOT = re.compile(r"(special|keyword|t_inst|query|(instruction|before|after)(:\d{1,6})?)")
@@ -38,15 +35,9 @@ NEEDED = {
     "node": ("layer", "to"),
 }
 """Columns that means of a kind have."""
-KEYS = (
-    *SAMPLES,
-    "heads",
-    "there",
-    "found",
-)
 
 
-def written(found: Pathways) -> dict[str, Any]:
+def write(found: Pathways) -> dict[str, Any]:
     """Heads, the other instruction's samples, and all that is no row."""
     there = [sample_written(sample) for sample in found.there]
     return {**samples_written(found.samples), "heads": found.heads, "there": there, "found": asdict(found.found)}
@@ -56,8 +47,17 @@ def read(request: PathwaysRequest, told: dict[str, Any], table: pa.Table, receip
     """The result; raises `IvxError`."""
     samples, n = samples_read(told), len(told["rows"])
     there = tuple(each(told["there"], "there", sample_read, most=n, least=n))
-    heads, flow = whole(told["heads"], "heads", 1, MAX_COLUMNS), typed(Found, told["found"], "found")
-    return Pathways(request, table, samples, there, layers_read(told), heads, flow, receipt)
+    heads, flow = whole(told["heads"], "heads", 1, MAX_COLUMNS), typed(Findings, told["found"], "found")
+    return Pathways(
+        request=request,
+        table=table,
+        samples=samples,
+        there=there,
+        layers=layers_read(told),
+        heads=heads,
+        found=flow,
+        receipt=receipt,
+    )
 
 
 def check(found: Pathways) -> None:
@@ -92,9 +92,8 @@ def check(found: Pathways) -> None:
                 refuse(f"rows, {kind}, column {name}", "a value in every row")
     if table["value"].null_count:
         refuse("rows, column value", "a value in every row")
-    names = [name for name in FLOW if name in table.column_names]
-    if table.group_by(names).aggregate([]).num_rows != table.num_rows:
-        refuse("rows", f"each {', '.join(names)} once")
+    if table.group_by(list(KEY)).aggregate([]).num_rows != table.num_rows:
+        refuse("rows", f"each {', '.join(KEY)} once")
     for run in found.found.slots:
         of = (pc.field("run") == run) & (pc.field("kind") == "total")
         if table.filter(of & pc.field("item").is_null()).num_rows != 1:
@@ -132,3 +131,14 @@ def _check_found(found: Pathways) -> None:
         sizes = [one.edges for one in drawn]
         if run not in told.slots or not sizes or sorted(set(sizes)) != sizes or sizes[0] < 1:
             refuse("found, explained", "drawings of growing size")
+
+
+SAVED: Saved[PathwaysRequest, Pathways] = Saved(
+    result=Pathways,
+    rows=SCHEMA,
+    context=(*SAMPLES, "heads", "there", "found"),
+    write=write,
+    read=read,
+    check=check,
+    key=KEY,
+)

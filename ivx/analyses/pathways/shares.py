@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from ivx.analyses.pathways.attribution import Asked, runs
+from ivx.analyses.pathways.attribution import Batch, runs
 from ivx.analyses.pathways.faithfulness import SIZES, Explained, ranked
 from ivx.analyses.pathways.parts import Parts, is_nothing
 from ivx.analyses.pathways.slots import numbered
@@ -21,7 +21,7 @@ from ivx.stats.intervals import RESAMPLES, Array, mean_interval
 
 
 def explained(
-    model: Model, asked: Asked, parts: Parts, *, seed: int, beat: Callable[[int], None]
+    model: Model, asked: Batch, parts: Parts, *, seed: int, beat: Callable[[int], None]
 ) -> tuple[Explained, ...]:
     """Of every size that there are edges for; `beat` is called with the samples of each batch and may end it."""
     order = ranked(parts.edges.mean(axis=0), [a != b for a, b in parts.pairs])

@@ -1,0 +1,114 @@
+"""Separability: how well tasks can be told apart from the states of their wordings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from ivx.analyses.base import Analysis, Progress, Replayed, Result, Saved, name_of
+from ivx.analyses.separability.request import SeparabilityRequest
+
+if TYPE_CHECKING:
+    from ivx.analyses.separability.result import Separability
+    from ivx.models.model import Model
+
+
+def separability(
+    model: Model | str,
+    tasks: Sequence[str] | str = ("all",),
+    *,
+    components: tuple[str, ...] = ("resid_post",),
+    position: str = "t_inst",
+    pairs: bool = False,
+    wordings: int = 60,
+    folds: int = 5,
+    repeats: int = 3,
+    projections: tuple[str, ...] = ("pca", "lda"),
+    seed: int = 0,
+    dtype: str = "auto",
+    device: str = "auto",
+    adapter: str | None = None,
+    on_progress: Progress[Separability] | None = None,
+) -> Separability:
+    """How well tasks can be told apart at every layer of some components.
+
+    Args:
+        model: a loaded model, or a name to load.
+        tasks: names, `all`, or users' files, each of which is both tasks of its pair; one as a plain string.
+        on_progress: called with the result so far after each place; what it raises ends the work.
+
+    The others are as in `SeparabilityRequest`.
+
+    Raises:
+        TaskError: fewer than 2 tasks of 10 wordings each, or too few paraphrase families for the folds.
+    """
+    request = SeparabilityRequest(
+        name_of(model),
+        (tasks,) if isinstance(tasks, str) else tuple(tasks),
+        components=components,
+        position=position,
+        pairs=pairs,
+        wordings=wordings,
+        folds=folds,
+        repeats=repeats,
+        projections=projections,
+        seed=seed,
+        dtype=dtype,
+        device=device,
+        adapter=adapter,
+    )
+    return SEPARABILITY.answer(model, request, on_progress=on_progress)
+
+
+class ProbeCurves(Analysis[SeparabilityRequest, "Separability"]):
+    """Probes at every layer of some components, with their controls."""
+
+    request = SeparabilityRequest
+    function = staticmethod(separability)
+    title = "how well tasks can be told apart from states, by layer"
+    page = "separability"
+    measured = False
+
+    @property
+    def saved(self) -> Saved[SeparabilityRequest, Separability]:
+        from ivx.analyses.separability.saved import SAVED
+
+        return SAVED
+
+    def compute(
+        self,
+        model: Model,
+        request: SeparabilityRequest,
+        *,
+        on_progress: Progress[Separability] | None = None,
+        known: pa.Table | None = None,
+        given: Sequence[Result[Any]] = (),
+    ) -> Separability:
+        from ivx.analyses.separability.compute import compute
+
+        return compute(model, request, on_progress=on_progress, known=known)
+
+    def replay(
+        self,
+        model: Model,
+        found: Separability,
+        *,
+        rows: int,
+        seed: int,
+        beat: Callable[[], None] = lambda: None,
+        given: Sequence[Result[Any]] = (),
+    ) -> Replayed:
+        from ivx.analyses.separability.compute import replay
+
+        names, stored, again = replay(model, found, rows=rows, seed=seed, beat=beat)
+        return Replayed(tuple(names), tuple(stored), tuple(again), "accuracy")
+
+    def text(self, summary: dict[str, Any]) -> str:
+        from ivx.analyses.separability.text import text_of
+
+        return text_of(summary)
+
+
+SEPARABILITY = ProbeCurves()

@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sklearn
 
-import ivx
+from ivx.analyses.base import Progress
 from ivx.analyses.separability import projection
 from ivx.analyses.separability.probes import Scores, bag_of_words, probe
 from ivx.analyses.separability.request import SeparabilityRequest
-from ivx.analyses.separability.result import EMBEDDING, TABLE, WORDS, Progress, Read, Separability
+from ivx.analyses.separability.result import EMBEDDING, TABLE, WORDS, Read, Separability
 from ivx.analyses.separability.splits import Examples, Split
 from ivx.engine.hooks.capture import Captured, Matrix, capture, capture_singly, size_of
 from ivx.errors import IvxError
@@ -38,33 +38,13 @@ SMALL = 500_000_000
 BOUNDS = {"selectivity": (-1.0, 1.0), "margin": (-np.inf, np.inf)}
 """Of every other measure: 0 to 1."""
 
-AGAIN = "accuracy"
-"""What a replay computes again."""
-
-
-def separability(
-    model: Model | str, tasks: Sequence[str] | str = ("all",), *, on_progress: Progress | None = None, **asked: Any
-) -> Separability:
-    """How well tasks can be told apart at every layer of some components.
-
-    Args:
-        model: a loaded model, or a name to load.
-        tasks: names, `all`, or users' files, each of which is both tasks of its pair; one as a plain string.
-        on_progress: called with the result so far after each place; what it raises ends the work.
-        asked: the other fields of `SeparabilityRequest`.
-
-    Raises:
-        TaskError: fewer than 2 tasks of 10 wordings each, or too few paraphrase families for the folds.
-    """
-    names = (tasks,) if isinstance(tasks, str) else tuple(tasks)
-    request = SeparabilityRequest(model if isinstance(model, str) else model.name, names, **asked)
-    if isinstance(model, str):
-        model = ivx.load(model, dtype=request.dtype, device=request.device, adapter=request.adapter)
-    return compute(model, request, on_progress=on_progress)
-
 
 def compute(
-    model: Model, request: SeparabilityRequest, *, on_progress: Progress | None = None, known: pa.Table | None = None
+    model: Model,
+    request: SeparabilityRequest,
+    *,
+    on_progress: Progress[Separability] | None = None,
+    known: pa.Table | None = None,
 ) -> Separability:
     """Run a request on a loaded model; places that are `known` from an earlier start are not probed again."""
     began = time.perf_counter()
@@ -83,7 +63,14 @@ def compute(
     def result() -> Separability:
         table = pa.concat_tables(finished)
         about = {**receipt, "rows": table.num_rows, "seconds": round(time.perf_counter() - began, 3)}
-        return Separability(request, table, examples.classes, reads, model.layers, about)
+        return Separability(
+            request=request,
+            table=table,
+            tasks=examples.classes,
+            wordings=reads,
+            layers=model.layers,
+            receipt=about,
+        )
 
     places = [(WORDS, -1), (EMBEDDING, -1)]
     places += [(component, layer) for layer in range(model.layers) for component in request.components]
@@ -109,7 +96,7 @@ def compute(
     return result()
 
 
-def again(
+def replay(
     model: Model, found: Separability, *, rows: int, seed: int, beat: Callable[[], None]
 ) -> tuple[list[tuple[str, str, str, int]], list[float], list[float]]:
     """The accuracies of some places by the slow way: every state from a pass of its own, every probe fitted again.

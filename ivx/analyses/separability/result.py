@@ -86,7 +86,7 @@ class ProbeCell:
 
 
 @dataclass(frozen=True)
-class Point:
+class PlanePoint:
     """One wording in a plane."""
 
     x: float
@@ -107,7 +107,7 @@ class Projection:
     component: str
     layer: int
     share: float | None
-    points: tuple[Point, ...]
+    points: tuple[PlanePoint, ...]
 
 
 @dataclass(frozen=True)
@@ -159,8 +159,8 @@ class Separability(Result[SeparabilityRequest]):
         """Accuracy of each baseline that is done, by its name."""
         return {name: cell.accuracy.value for name in BASELINES for cell in self.cells(name)}
 
-    def figures(self) -> dict[str, dict[str, Any]]:
-        """The dumbbell of every component as it would be printed, a Vega-Lite spec by component."""
+    def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
+        """The dumbbell of every component as it would be printed, a Vega-Lite spec by component; of no metric."""
         from ivx.charts.dumbbell import dumbbell_figure
 
         told = ", ".join(f"{name} {value:.0%}" for name, value in self.baselines().items())
@@ -192,14 +192,15 @@ class Separability(Result[SeparabilityRequest]):
         """The states of one place in a plane: `pca`, `lda` or `umap`, as far as it was asked for."""
         row = self._at(layer, component, kind)[0]
         points = tuple(
-            Point(x, y, self.wordings[k], k)
+            PlanePoint(x, y, self.wordings[k], k)
             for k, (x, y) in enumerate(zip(row["x"], row["y"], strict=True))
             if x is not None
         )
         return Projection(kind, component, layer, row["value"], points)
 
-    def summary(self) -> dict[str, Any]:
-        """The receipt, and by component and layer: accuracy, control, selectivity and the words' accuracy."""
+    def summary(self, metric: str = "contrast") -> dict[str, Any]:
+        """The receipt, and by component and layer: accuracy, control, selectivity and the words' accuracy; of no
+        metric."""
         words = self.baseline(WORDS)
         layers = [
             {**_flat(cell), "baseline": words.accuracy.value}

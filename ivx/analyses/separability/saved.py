@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ivx.analyses.base import Saved
 from ivx.analyses.separability.request import SeparabilityRequest
 from ivx.analyses.separability.result import BASELINES, TABLE, Read, Separability
 from ivx.formats.checks import LARGEST, each, number, refuse, text, whole
@@ -15,16 +16,14 @@ from ivx.formats.samples import MAX_SAMPLES, layers_read
 from ivx.formats.sweeps import bounded, check_receipt
 
 MAX_WORDINGS = 200_000
-ROWS = TABLE
 LONGEST = 20_000
 """Points of a plane that can be imported."""
 ESTIMATES = ("accuracy", "control", "selectivity")
 """What every place has, each with its interval."""
 BESIDE = ("centroid", "nonlinear", "margin", "curve")
-KEYS = ("tasks", "wordings")
 
 
-def written(found: Separability) -> dict[str, Any]:
+def write(found: Separability) -> dict[str, Any]:
     """Tasks, and each wording as its task's number, its text, its family and its token."""
     return {
         "tasks": list(found.tasks),
@@ -43,7 +42,9 @@ def read(request: SeparabilityRequest, told: dict[str, Any], table: pa.Table, re
         return Read(task, *(text(part, what) for part in told[1:]))
 
     wordings = tuple(each(told["wordings"], "wordings", wording, most=MAX_WORDINGS, least=1))
-    return Separability(request, table, tasks, wordings, layers_read(told), receipt)
+    return Separability(
+        request=request, table=table, tasks=tasks, wordings=wordings, layers=layers_read(told), receipt=receipt
+    )
 
 
 def check(found: Separability) -> None:
@@ -103,3 +104,15 @@ def _check_plane(row: dict[str, Any], n: int) -> None:
             refuse(f"rows, column {name}", "finite numbers")
     if any((x is None) != (y is None) for x, y in zip(row["x"], row["y"], strict=True)):
         refuse("rows, column y", "a number wherever x has one")
+
+
+SAVED: Saved[SeparabilityRequest, Separability] = Saved(
+    result=Separability,
+    rows=TABLE,
+    context=("tasks", "wordings"),
+    write=write,
+    read=read,
+    check=check,
+    key=(),
+    longest=LONGEST,
+)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 
+from ivx.analyses.base import Patching
+from ivx.analyses.registry import analysis_of
 from ivx.engine.hooks.generate import generate
 from ivx.errors import IvxError
 from ivx.models.model import Model
@@ -47,13 +48,13 @@ def texts(
     Raises:
         IvxError: an analysis that patches no rows, a role or a sample that it does not have.
     """
-    analysis = import_module(f"ivx.analyses.{'effects.scan' if request.kind == 'scan' else request.kind + '.compute'}")
-    if not hasattr(analysis, "runs_of"):
+    analysis = analysis_of(request.kind)
+    if not isinstance(analysis, Patching):
         raise IvxError(f"{request.kind} patches no prompt by an address, so there is no patched text")
     _, built = samples_of(model, request, with_neutral="neutral" in getattr(request, "controls", ()))
     if wrong := [k for k in samples if not 0 <= k < len(built.rows)]:
         raise IvxError(f"there is no sample {wrong[0]}: the request has {len(built.rows)}, counted from 0")
-    every = analysis.runs_of(request, built, patch.partition(".")[0])
+    every = analysis.prompts(request, built, patch.partition(".")[0])
     runs = next((part for part in every if part.role == role and part.runs(patch)), None)
     if runs is None:
         raise IvxError(f"this request has no rows of {role!r} for {patch}")

@@ -1,17 +1,16 @@
-"""Live requests whose answer is a text, or what a model reads in one."""
+"""What is asked of texts: what a model writes with and without a patch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ivx.request import LiveRequest, Request
 
 if TYPE_CHECKING:
     from ivx.analyses.texts.compute import Text
     from ivx.models.model import Model
-    from ivx.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class TextRequest(LiveRequest):
             **more,  # type: ignore[arg-type]
         )
 
-    def answered(self, model: Model, store: Store, *, beat: Callable[[], None]) -> tuple[Text, ...]:
+    def answered(self, model: Model, store: Any, *, beat: Callable[[], None]) -> tuple[Text, ...]:
         from ivx.analyses.texts.compute import texts
 
         return texts(

@@ -1,0 +1,119 @@
+"""Transplant: what another checkpoint's vectors do in this one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from ivx.analyses.base import Analysis, Progress, Replayed, Result, Saved, name_of
+from ivx.analyses.transplant.request import TransplantRequest
+
+if TYPE_CHECKING:
+    from ivx.analyses.transplant.result import Transplant
+    from ivx.analyses.vectors.result import Vectors
+    from ivx.models.model import Model
+
+
+def transplant(
+    model: Model | str,
+    task: str,
+    *,
+    vectors: Vectors,
+    against: str | None = None,
+    source_token: str = "t_inst",
+    target_format: str = "prompt",
+    samples: int = 40,
+    position: str = "first",
+    matched: bool = False,
+    seed: int = 0,
+    dtype: str = "auto",
+    device: str = "auto",
+    adapter: str | None = None,
+    on_progress: Progress[Transplant] | None = None,
+) -> Transplant:
+    """What another checkpoint's vectors do in this one, layer by layer.
+
+    Args:
+        model: a loaded model, or a name to load.
+        task: `animal/colour`, or a user's file.
+        vectors: what `ivx.vectors` returned; the command line names its run in the store.
+        on_progress: called with the result so far; what it raises ends the work.
+
+    The others are as in `TransplantRequest`.
+
+    Raises:
+        IvxError: vectors of another shape, of other wordings, or of no query in common.
+    """
+    request = TransplantRequest(
+        name_of(model),
+        task,
+        vectors=vectors.run_id,
+        against=against,
+        source_token=source_token,
+        target_format=target_format,
+        samples=samples,
+        position=position,
+        matched=matched,
+        seed=seed,
+        dtype=dtype,
+        device=device,
+        adapter=adapter,
+    )
+    return TRANSPLANT.answer(model, request, on_progress=on_progress, given=(vectors,))
+
+
+class Graft(Analysis[TransplantRequest, "Transplant"]):
+    """Another checkpoint"s vectors written at one token of the bare prompt, layer by layer."""
+
+    request = TransplantRequest
+    function = staticmethod(transplant)
+    title = "what another checkpoint's vectors do in this one, by layer"
+    page = None
+    elsewhere = "It is a part of a comparison: the page Post-training shows it beside the others."
+
+    @property
+    def saved(self) -> Saved[TransplantRequest, Transplant]:
+        from ivx.analyses.transplant.saved import SAVED
+
+        return SAVED
+
+    def compute(
+        self,
+        model: Model,
+        request: TransplantRequest,
+        *,
+        on_progress: Progress[Transplant] | None = None,
+        known: pa.Table | None = None,
+        given: Sequence[Result[Any]] = (),
+    ) -> Transplant:
+        from ivx.analyses.transplant.compute import compute
+
+        return compute(model, request, on_progress=on_progress, known=known, given=given)
+
+    def replay(
+        self,
+        model: Model,
+        found: Transplant,
+        *,
+        rows: int,
+        seed: int,
+        beat: Callable[[], None] = lambda: None,
+        given: Sequence[Result[Any]] = (),
+    ) -> Replayed:
+        from ivx.analyses.transplant.compute import replay
+
+        names, stored, again = replay(model, found, rows=rows, seed=seed, beat=beat, given=given)
+        return Replayed(tuple(names), tuple(stored), tuple(again), "logit")
+
+    def needs(self, request: TransplantRequest) -> tuple[str, ...]:
+        return (request.vectors,)
+
+    def text(self, summary: dict[str, Any]) -> str:
+        from ivx.analyses.transplant.text import text_of
+
+        return text_of(summary)
+
+
+TRANSPLANT = Graft()

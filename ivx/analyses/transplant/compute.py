@@ -7,47 +7,34 @@ patched with what the donor had for the same query, and, as a control, with the 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ivx.analyses.base import Progress, Result
 from ivx.analyses.transplant.request import TransplantRequest
-from ivx.analyses.transplant.result import ROLES, ROWS, Progress, Transplant
+from ivx.analyses.transplant.result import ROLES, ROWS, Transplant
 from ivx.analyses.vectors.result import Vectors, check_shapes
 from ivx.engine.hooks.capture import capture
 from ivx.errors import IvxError
 from ivx.models.model import Model
 from ivx.patching.positions import position_of
-from ivx.patching.prepare import prepared, written
+from ivx.patching.prepare import prepare, run_given
 from ivx.patching.sweeping import instruction_of
 from ivx.patching.table import Key, labelled, sampled
 from ivx.stats.intervals import Array
 from ivx.tasks.samples import Samples, paired
-
-if TYPE_CHECKING:
-    from ivx.store.store import Store
-
-
-def given(store: Store, request: TransplantRequest) -> Vectors:
-    """The vectors that a request names, from the store; raises `IvxError` where they are not there."""
-    from ivx.jobs.compute import result_of
-
-    run = store.find(request.vectors)
-    found = None if run is None else result_of(run)
-    if not isinstance(found, Vectors):
-        raise IvxError(f"run {request.vectors} is no complete run of vectors in the store: compute the vectors first")
-    return found
 
 
 def compute(
     model: Model,
     request: TransplantRequest,
     *,
-    given: Vectors,
-    on_progress: Progress | None = None,
+    given: Sequence[Result[Any]],
+    on_progress: Progress[Transplant] | None = None,
     known: pa.Table | None = None,
 ) -> Transplant:
     """Run a request on a loaded model; layers that are `known` from an earlier start are not computed again.
@@ -56,18 +43,19 @@ def compute(
         IvxError: the donor is of another shape, was asked nothing in common, or its vectors are of other wordings.
     """
     began = time.perf_counter()
-    donor, site = given.request.checkpoint, given.request.component
-    check_shapes({f"{donor} (donor)": given.shape, model.name: (model.layers, model.width)})
-    samples, receipt = prepared(model, request)
-    mine, theirs = paired(samples, given.samples)
+    taken = _vectors(given)
+    donor, site = taken.request.checkpoint, taken.request.component
+    check_shapes({f"{donor} (donor)": taken.shape, model.name: (model.layers, model.width)})
+    samples, receipt = prepare(model, request)
+    mine, theirs = paired(samples, taken.samples)
     rows = tuple(samples.rows[k] for k in mine)
     control = tuple(samples.control[k] for k in mine) if samples.control else ()
     samples = Samples(rows, control, samples.warnings)
-    receipt |= {"how": "hooks", "samples": len(rows), "donor": given.receipt["checkpoint"]}
+    receipt |= {"how": "hooks", "samples": len(rows), "donor": taken.receipt["checkpoint"]}
     own = capture(model, [instruction_of(request, sample) for sample in rows], sites=(site,)).sites[site]
     own_norms = np.linalg.norm(own.astype(np.float64), axis=2)
-    roles = ROLES if given.samples.control else ROLES[:1]
-    states = {role: given.states(role)[:, theirs] for role in roles}
+    roles = ROLES if taken.samples.control else ROLES[:1]
+    states = {role: taken.states(role)[:, theirs] for role in roles}
     if request.matched:
         states = {role: _lengthened(some, own_norms) for role, some in states.items()}
     finished = [ROWS.empty_table() if known is None else known]
@@ -78,16 +66,24 @@ def compute(
     def result() -> Transplant:
         table = pa.concat_tables(finished)
         about = {**receipt, "rows": table.num_rows, "seconds": round(time.perf_counter() - began, 3)}
-        return Transplant(request, table, samples, model.layers, donor, site, about)
+        return Transplant(
+            request=request,
+            table=table,
+            samples=samples,
+            layers=model.layers,
+            donor=donor,
+            component=site,
+            receipt=about,
+        )
 
     if not has(""):
         nothing = np.zeros(len(rows))
-        finished.append(_labelled(written(model, rows, [("", None)]), "effect", site, nothing, nothing))
+        finished.append(_labelled(run_given(model, rows, [("", None)]), "effect", site, nothing, nothing))
     where = position_of(request.position, rows)
     for layer in range(model.layers):
         address = f"{site}.{layer}@{where}~-1"
         if not has(address):
-            found = written(model, rows, [(address, states[role][layer]) for role in roles])
+            found = run_given(model, rows, [(address, states[role][layer]) for role in roles])
             for k, role in enumerate(roles):
                 norms = np.linalg.norm(states[role][layer], axis=1)
                 part = found.slice(k * len(rows), len(rows))
@@ -97,8 +93,8 @@ def compute(
     return result()
 
 
-def again(
-    model: Model, found: Transplant, *, given: Vectors, rows: int, seed: int, beat: Callable[[], None]
+def replay(
+    model: Model, found: Transplant, *, given: Sequence[Result[Any]], rows: int, seed: int, beat: Callable[[], None]
 ) -> tuple[list[Key], list[float], list[float]]:
     """Some patched rows by themselves, one at a time.
 
@@ -106,20 +102,28 @@ def again(
         (role, site, patch, sample) of each, and the answer's logit as it is stored and as it is now.
     """
     patched = found.table.filter(pc.field("patch") != "")
-    _, theirs = paired(found.samples, given.samples)
+    taken = _vectors(given)
+    _, theirs = paired(found.samples, taken.samples)
     names: list[Key] = []
     before: list[float] = []
     now: list[float] = []
     for row in sampled(patched, rows, seed=seed):
         beat()
         role, patch, k = row["role"], row["patch"], row["sample"]
-        state = given.states(role)[int(patch.split("@")[0].split(".")[1])][[theirs[k]]]
+        state = taken.states(role)[int(patch.split("@")[0].split(".")[1])][[theirs[k]]]
         if found.request.matched:
             state = _lengthened(state, np.array([row["own_norm"]]))
         names.append((role, row["site"], patch, k))
         before.append(row["logit"])
-        now.append(written(model, [found.samples.rows[k]], [(patch, state)])["logit"][0].as_py())
+        now.append(run_given(model, [found.samples.rows[k]], [(patch, state)])["logit"][0].as_py())
     return names, before, now
+
+
+def _vectors(given: Sequence[Result[Any]]) -> Vectors:
+    """The vectors among what is given; raises `IvxError` where there are none."""
+    if len(given) != 1 or not isinstance(given[0], Vectors):
+        raise IvxError("a transplant takes the vectors of one run: compute them first")
+    return given[0]
 
 
 def _labelled(table: pa.Table, role: str, site: str, norms: Array, own_norms: Array) -> pa.Table:

@@ -11,6 +11,8 @@ import pyarrow.compute as pc
 
 from ivx.analyses.base import Result
 from ivx.analyses.transplant.request import TransplantRequest
+from ivx.charts.lines import Dot, Line, lines_figure
+from ivx.charts.palette import LIGHT
 from ivx.patching.table import ROWS as SWEEP_ROWS
 from ivx.patching.table import by_patch
 from ivx.stats.intervals import Array
@@ -79,18 +81,26 @@ class Transplant(Result[TransplantRequest]):
             for layer, verdict in zip(done, judged, strict=True)
         ]
 
+    def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
+        """The effect by layer beside its control as it would be printed, a Vega-Lite spec named `transplant`."""
+        view, cells = find(metric), self.cells(metric)
+        beside = [(c.layer, c.effect.against["task"]) for c in cells if "task" in c.effect.against]
+        control = tuple(Dot(layer, told.mean, told.low, told.high) for layer, told in beside)
+        found = [
+            Line("the donor's vector", LIGHT.orange, tuple(Dot(c.layer, *c.effect[:3]) for c in cells)),
+            Line("its vector of another task", LIGHT.blue, control, thin=True),
+        ]
+        title = f"{self.donor} into {self.request.checkpoint}, {self.component}: {view.label}, {view.unit}"
+        subtitle = "orange: the donor's vector; blue, dashed: its vector of another task"
+        return {"transplant": lines_figure(found, layers=self.layers, title=title, subtitle=subtitle)}
+
     def summary(self, metric: str = "contrast") -> dict[str, Any]:
         """The receipt, and every finished layer."""
         cells = [
-            {"layer": c.layer, "patch": c.patch, **told(c.effect), "norm": c.norm, "own_norm": c.own_norm, "n": c.n}
+            {"layer": c.layer, "patch": c.patch, **c.effect.plain(), "norm": c.norm, "own_norm": c.own_norm, "n": c.n}
             for c in self.cells(metric)
         ]
         return {**self.receipt, "donor": self.donor, "metric": metric, "cells": cells}
-
-
-def told(verdict: Verdict) -> dict[str, Any]:
-    """A verdict by its names, ready for JSON."""
-    return {name: value for name, value in verdict._asdict().items() if name != "others"}
 
 
 def layer_of(patch: str) -> int:

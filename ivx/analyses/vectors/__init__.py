@@ -1,0 +1,108 @@
+"""Vectors: the states of an instruction's source token, to be compared and transplanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from ivx.analyses.base import Analysis, Progress, Replayed, Result, Saved, name_of
+from ivx.analyses.vectors.request import VectorsRequest
+
+if TYPE_CHECKING:
+    from ivx.analyses.vectors.result import Vectors
+    from ivx.models.model import Model
+
+
+def vectors(
+    model: Model | str,
+    task: str,
+    *,
+    against: str | None = None,
+    source_token: str = "t_inst",
+    target_format: str = "prompt",
+    samples: int = 40,
+    component: str = "resid_post",
+    seed: int = 0,
+    dtype: str = "auto",
+    device: str = "auto",
+    adapter: str | None = None,
+    on_progress: Progress[Vectors] | None = None,
+) -> Vectors:
+    """The vectors of one instruction on one checkpoint, sample by sample.
+
+    Args:
+        model: a loaded model, or a name to load.
+        task: `animal/colour`, or a user's file.
+        on_progress: called with the result so far; what it raises ends the work.
+
+    The others are as in `VectorsRequest`.
+    """
+    request = VectorsRequest(
+        name_of(model),
+        task,
+        against=against,
+        source_token=source_token,
+        target_format=target_format,
+        samples=samples,
+        component=component,
+        seed=seed,
+        dtype=dtype,
+        device=device,
+        adapter=adapter,
+    )
+    return VECTORS.answer(model, request, on_progress=on_progress)
+
+
+class SourceStates(Analysis[VectorsRequest, "Vectors"]):
+    """The states of the source token in every layer, sample by sample."""
+
+    request = VectorsRequest
+    function = staticmethod(vectors)
+    title = "an instruction's states, to be compared between checkpoints or transplanted"
+    page = None
+    elsewhere = "It is a part of a comparison: the page Post-training shows it beside the others."
+    measured = False
+
+    @property
+    def saved(self) -> Saved[VectorsRequest, Vectors]:
+        from ivx.analyses.vectors.saved import SAVED
+
+        return SAVED
+
+    def compute(
+        self,
+        model: Model,
+        request: VectorsRequest,
+        *,
+        on_progress: Progress[Vectors] | None = None,
+        known: pa.Table | None = None,
+        given: Sequence[Result[Any]] = (),
+    ) -> Vectors:
+        from ivx.analyses.vectors.compute import compute
+
+        return compute(model, request, on_progress=on_progress, known=known)
+
+    def replay(
+        self,
+        model: Model,
+        found: Vectors,
+        *,
+        rows: int,
+        seed: int,
+        beat: Callable[[], None] = lambda: None,
+        given: Sequence[Result[Any]] = (),
+    ) -> Replayed:
+        from ivx.analyses.vectors.compute import replay
+
+        names, stored, again = replay(model, found, rows=rows, seed=seed, beat=beat)
+        return Replayed(tuple(names), tuple(stored), tuple(again), "state")
+
+    def text(self, summary: dict[str, Any]) -> str:
+        from ivx.analyses.vectors.text import text_of
+
+        return text_of(summary)
+
+
+VECTORS = SourceStates()

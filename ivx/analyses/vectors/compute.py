@@ -8,44 +8,34 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ivx.analyses.base import Progress
 from ivx.analyses.vectors.request import VectorsRequest
-from ivx.analyses.vectors.result import TABLE, Progress, Vectors
+from ivx.analyses.vectors.result import TABLE, Vectors
 from ivx.engine.hooks.capture import capture, capture_singly
 from ivx.errors import TaskError
 from ivx.models.model import Model
-from ivx.patching.prepare import opened, prepared
+from ivx.patching.prepare import prepare
 from ivx.patching.sweeping import instruction_of
 from ivx.patching.table import Key, sampled
 from ivx.tasks import catalogue
 from ivx.tasks.samples import Encoder, Sample
 
-AGAIN = "state"
-"""What a replay computes again."""
-
-
-def vectors(model: Model | str, task: str, *, on_progress: Progress | None = None, **asked: Any) -> Vectors:
-    """The vectors of one instruction on one checkpoint.
-
-    Args:
-        model: a loaded model, or a name to load.
-        task: `animal/colour`, or a user's file.
-        asked: the other fields of `VectorsRequest`.
-    """
-    return compute(*opened(VectorsRequest, model, task, asked), on_progress=on_progress)
-
 
 def compute(
-    model: Model, request: VectorsRequest, *, on_progress: Progress | None = None, known: pa.Table | None = None
+    model: Model,
+    request: VectorsRequest,
+    *,
+    on_progress: Progress[Vectors] | None = None,
+    known: pa.Table | None = None,
 ) -> Vectors:
     """Run a request on a loaded model; rows that are `known` from an earlier start are kept as they are."""
     began = time.perf_counter()
-    samples, receipt = prepared(model, request)
+    samples, receipt = prepare(model, request)
     told = {"effect": samples.rows, "control": samples.control}
     finished = [TABLE.empty_table() if known is None else known]
     total = model.layers * sum(map(len, told.values()))
@@ -55,13 +45,21 @@ def compute(
     table = pa.concat_tables(finished)
     receipt |= {"how": "hooks", "rows": table.num_rows, "seconds": round(time.perf_counter() - began, 3)}
     options = _options(model, request, samples.rows[0])
-    found = Vectors(request, table, samples, model.layers, model.width, options, receipt)
+    found = Vectors(
+        request=request,
+        table=table,
+        samples=samples,
+        layers=model.layers,
+        width=model.width,
+        options=options,
+        receipt=receipt,
+    )
     if on_progress is not None:
         on_progress(found, table.num_rows, total)
     return found
 
 
-def again(
+def replay(
     model: Model, found: Vectors, *, rows: int, seed: int, beat: Callable[[], None]
 ) -> tuple[list[Key], list[float], list[float]]:
     """Some states by the slow way, from a prompt of its own each.

@@ -13,6 +13,8 @@ import pyarrow.compute as pc
 
 from ivx.analyses.base import Result
 from ivx.analyses.vectors.request import VectorsRequest
+from ivx.charts.lines import Dot, Line, lines_figure
+from ivx.charts.palette import LIGHT
 from ivx.errors import IvxError
 from ivx.stats.intervals import Array, mean_interval
 from ivx.tasks.samples import Samples, paired
@@ -102,8 +104,21 @@ class Vectors(Result[VectorsRequest]):
         columns = [whole.mean(axis=1).tolist(), low.tolist(), high.tolist(), *beside, *norms, [len(mine)] * self.layers]
         return [Alike(*layer) for layer in zip(range(self.layers), *columns, strict=True)]
 
-    def summary(self) -> dict[str, Any]:
-        """The receipt, and the mean length of the vectors in every layer."""
+    def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
+        """The vectors' mean length by layer as it would be printed, a Vega-Lite spec named `norms`; of no metric."""
+        found = []
+        for role, colour in (("effect", LIGHT.orange), ("control", LIGHT.blue)):
+            if role in self._states:
+                lengths = np.linalg.norm(self.states(role), axis=2)
+                columns = (lengths.mean(axis=1), *mean_interval(lengths, seed=self.request.seed))
+                dots = (Dot(i, *row) for i, row in enumerate(zip(*(c.tolist() for c in columns), strict=True)))
+                found.append(Line(role, colour, tuple(dots), thin=role == "control"))
+        title = f"{self.request.checkpoint}: mean length of {self.request.component} at {self.request.source_token}"
+        subtitle = "orange: the instruction's vectors; blue, dashed: another task's"
+        return {"norms": lines_figure(found, layers=self.layers, title=title, subtitle=subtitle)}
+
+    def summary(self, metric: str = "contrast") -> dict[str, Any]:
+        """The receipt, and the mean length of the vectors in every layer; of no metric."""
         return {**self.receipt, "width": self.width, "norms": self.norms().tolist()}
 
     @cached_property

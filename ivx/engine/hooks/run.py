@@ -18,7 +18,7 @@ from ivx.engine import readout
 from ivx.engine.address import RANDOM, Patch, PatchSet, spots
 from ivx.engine.draws import draw_of, drawn
 from ivx.engine.hooks.sites import Place, Writes, read, write
-from ivx.engine.workload import Asked, by_length
+from ivx.engine.workload import Workload, by_length
 from ivx.models.model import Model
 
 
@@ -32,7 +32,7 @@ States = dict[tuple[Place, int, int], Tensor]
 """(place, prompt, position) -> state."""
 
 
-def run(model: Model, asked: Asked, *, memory_gb: float) -> Iterator[pa.RecordBatch]:
+def run(model: Model, asked: Workload, *, memory_gb: float) -> Iterator[pa.RecordBatch]:
     """The sweep's rows as they finish, in any order."""
     states = captured(model, asked, list(asked.patches.values()))
     goals = _goals(model, asked)
@@ -46,7 +46,7 @@ def _last_logits(model: Model, prompts: Sequence[Sequence[int]]) -> Tensor:
     return model.hf(input_ids=ids, use_cache=False, logits_to_keep=1).logits[:, -1]
 
 
-def captured(model: Model, asked: Asked, wanted: Sequence[PatchSet]) -> States:
+def captured(model: Model, asked: Workload, wanted: Sequence[PatchSet]) -> States:
     """Every state of the sources that some patch takes."""
     needed: dict[Place, dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
     for patch in {p for patch_set in wanted for p in patch_set if not p.ablates}:
@@ -69,7 +69,7 @@ def _read(model: Model, prompts: Sequence[Sequence[int]], needed: dict[Place, di
     return states
 
 
-def _goals(model: Model, asked: Asked) -> readout.Goals:
+def _goals(model: Model, asked: Workload) -> readout.Goals:
     def compared(prompts: Sequence[Sequence[int]]) -> Tensor:
         found: dict[int, Tensor] = {}
         for samples in by_length(prompts).values():
@@ -85,7 +85,7 @@ def _goals(model: Model, asked: Asked) -> readout.Goals:
 
 
 def _execute(
-    model: Model, asked: Asked, rows: Sequence[_Row], states: States, goals: readout.Goals, memory_gb: float
+    model: Model, asked: Workload, rows: Sequence[_Row], states: States, goals: readout.Goals, memory_gb: float
 ) -> Iterator[pa.RecordBatch]:
     means = means_of(model, asked)
     waiting: dict[int, list[_Row]] = defaultdict(list)
@@ -106,7 +106,7 @@ def rows_within(model: Model, length: int, memory_gb: float) -> int:
     return max(1, min(256, int(memory_gb * 1e9 / per_row)))
 
 
-def means_of(model: Model, asked: Asked) -> dict[Patch, Tensor]:
+def means_of(model: Model, asked: Workload) -> dict[Patch, Tensor]:
     """The mean of the states that each `=mean` patch averages."""
     prompts: dict[tuple[int, ...], int] = {}
     needed: dict[Place, dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
@@ -126,7 +126,7 @@ def means_of(model: Model, asked: Asked) -> dict[Patch, Tensor]:
 
 def _forward(
     model: Model,
-    asked: Asked,
+    asked: Workload,
     rows: Sequence[_Row],
     states: States,
     means: dict[Patch, Tensor],
@@ -147,7 +147,7 @@ def _forward(
 
 def writes_of(
     model: Model,
-    asked: Asked,
+    asked: Workload,
     rows: Sequence[tuple[int, PatchSet]],
     states: States,
     means: dict[Patch, Tensor],
@@ -170,7 +170,7 @@ def writes_of(
 
 
 def _value(
-    model: Model, asked: Asked, patch: Patch, sample: int, taken: int, states: States, means: dict[Patch, Tensor]
+    model: Model, asked: Workload, patch: Patch, sample: int, taken: int, states: States, means: dict[Patch, Tensor]
 ) -> Tensor:
     if patch.value == "zero":
         width = model.heads * model.head_dim if patch.site == "z" else model.width

@@ -23,7 +23,7 @@ from ivx.engine.hooks.capture import PlaceStates, states_of
 from ivx.engine.hooks.sites import Place, read
 from ivx.engine.linear.estimate import graph_of
 from ivx.engine.turns import only_user
-from ivx.engine.workload import Asked, Prompts, by_length, checked
+from ivx.engine.workload import Prompts, Workload, by_length, checked
 from ivx.errors import AddressError
 from ivx.models.model import Model
 
@@ -75,7 +75,7 @@ def _single(patches: Sequence[Patch]) -> Patch:
 
 
 def _whole(
-    model: Model, asked: Asked, patch: Patch, samples: Sequence[int], sources: PlaceStates, seen: dict[Place, Tensor]
+    model: Model, asked: Workload, patch: Patch, samples: Sequence[int], sources: PlaceStates, seen: dict[Place, Tensor]
 ) -> tuple[Tensor, Tensor]:
     """(source states at the patch's tokens, where they go): both of the shape of the place's states, 0 elsewhere."""
     place = (patch.site, patch.layer)

@@ -17,7 +17,7 @@ from ivx.engine.address import RANDOM, Patch, spots
 from ivx.engine.draws import draw_of, drawn
 from ivx.engine.hooks.capture import PlaceStates, states_of
 from ivx.engine.hooks.sites import Place, read
-from ivx.engine.workload import Asked, Prompts, by_length, checked
+from ivx.engine.workload import Prompts, Workload, by_length, checked
 from ivx.models.model import Model
 
 SCHEMA = pa.schema(
@@ -65,7 +65,7 @@ def estimate(
 
 
 def _slopes(
-    model: Model, asked: Asked, places: list[Place]
+    model: Model, asked: Workload, places: list[Place]
 ) -> tuple[PlaceStates, list[tuple[float, float | None]], list[PlaceStates]]:
     """Of each target run: its states, its two logits, and the gradients of both by every state."""
     states: PlaceStates = [{} for _ in asked.target]
@@ -109,7 +109,7 @@ def graph_of(model: Model, ids: Tensor) -> Tensor:
 
 
 def _deltas(
-    model: Model, asked: Asked, patch: Patch, sample: int, sources: PlaceStates, targets: PlaceStates
+    model: Model, asked: Workload, patch: Patch, sample: int, sources: PlaceStates, targets: PlaceStates
 ) -> list[tuple[Tensor, Place, int]]:
     """(what would be added, where, at which position) for one patch of one sample."""
     place = (patch.site, patch.layer)

@@ -15,7 +15,7 @@ from torch import nn
 from ivx.engine.hooks import run as by_hooks
 from ivx.engine.plan import run as by_plan
 from ivx.engine.plan.execute import Unsupported
-from ivx.engine.workload import Asked, checked
+from ivx.engine.workload import Workload, checked
 from ivx.models.doctor import TOLERANCE
 from ivx.models.model import Model
 
@@ -55,7 +55,7 @@ def _rope(model: Model) -> str | None:
     return told.get("rope_type")
 
 
-def _workload(model: Model) -> Asked:
+def _workload(model: Model) -> Workload:
     """Two ragged samples, patched at every site, early and late, one by one and together."""
     ids = [[(i * step + 3) % model.vocabulary for i in range(n)] for step, n in ((7, 6), (11, 4), (5, 5), (13, 7))]
     middle, last = model.layers // 2, model.layers - 1
@@ -65,6 +65,6 @@ def _workload(model: Model) -> Asked:
     return checked(model, source=ids[:2], target=ids[2:], answer=[1, 2], patches=patches, contrast=None, reference=None)
 
 
-def _logits(batches: object, asked: Asked) -> np.ndarray:
+def _logits(batches: object, asked: Workload) -> np.ndarray:
     table = pa.Table.from_batches(list(batches)).sort_by([("patch", "ascending"), ("sample", "ascending")])  # type: ignore[call-overload]
     return np.stack([table["logit"].to_numpy(), table["logsumexp"].to_numpy()])

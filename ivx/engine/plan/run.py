@@ -17,7 +17,7 @@ from ivx.engine.plan.garbage import uncollected
 from ivx.engine.plan.numbering import Row
 from ivx.engine.plan.plan import Plan, plan
 from ivx.engine.plan.tables import Tables
-from ivx.engine.workload import Asked
+from ivx.engine.workload import Workload
 from ivx.models.model import Model
 
 ROWS = (256, 4096)
@@ -40,7 +40,7 @@ class Item(NamedTuple):
 
 
 def run(
-    model: Model, asked: Asked, *, memory_gb: float, beat: Callable[[], None] = lambda: None, way: Way | None = None
+    model: Model, asked: Workload, *, memory_gb: float, beat: Callable[[], None] = lambda: None, way: Way | None = None
 ) -> Iterator[pa.RecordBatch]:
     """The sweep's rows as they finish, sample by sample; `beat` is called at every layer and may raise to end it.
 
@@ -65,7 +65,7 @@ def run(
             waiting += _halves(part)
 
 
-def _parts(model: Model, asked: Asked) -> list[list[Item]]:
+def _parts(model: Model, asked: Workload) -> list[list[Item]]:
     """The rows of each pass, sample by sample. Samples share nothing, so they are parted first."""
     samples = range(len(asked.target))
     weights = sum(p.numel() for block in model.blocks for p in block.parameters())
@@ -93,7 +93,7 @@ def _halves(part: list[Item]) -> list[list[Item]]:
 
 
 @uncollected()
-def plan_of(model: Model, asked: Asked, part: Sequence[Item]) -> tuple[Plan, list[Ids]]:
+def plan_of(model: Model, asked: Workload, part: Sequence[Item]) -> tuple[Plan, list[Ids]]:
     """The plan of some rows, and the distinct prompts it numbers."""
     prompts: dict[Ids, int] = {}
 
@@ -130,7 +130,7 @@ def peak_bytes(model: Model, made: Plan, way: Way) -> float:
 def _pass(
     model: Model,
     seams: Seams,
-    asked: Asked,
+    asked: Workload,
     part: Sequence[Item],
     made: Plan,
     prompts: Sequence[Ids],

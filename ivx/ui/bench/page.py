@@ -13,7 +13,7 @@ import streamlit as st
 import vl_convert
 
 from ivx.analyses.bench.request import BenchRequest, BenchTextRequest
-from ivx.analyses.bench.result import CONTROL, FREE, QUERIES, STRENGTHS, VECTOR, Bench, BenchText, Point
+from ivx.analyses.bench.result import CONTROL, FREE, QUERIES, STRENGTHS, VECTOR, Bench, BenchText, Dose
 from ivx.charts.bench import strength_curve
 from ivx.charts.palette import LIGHT, Palette
 from ivx.formats import sheet
@@ -171,7 +171,7 @@ def _about(found: Bench, request: BenchRequest) -> str:
     )
 
 
-def _curve(on: str, points: Sequence[Point], alpha: float, p: Palette) -> None:
+def _curve(on: str, points: Sequence[Dose], alpha: float, p: Palette) -> None:
     spec = _spec(on, points, alpha, p)
 
     def picked() -> None:
@@ -182,7 +182,7 @@ def _curve(on: str, points: Sequence[Point], alpha: float, p: Palette) -> None:
     st.vega_lite_chart(spec, key=f"curve-{on}", theme=None, width="stretch", on_select=picked, selection_mode="cell")
 
 
-def _spec(on: str, points: Sequence[Point], alpha: float, p: Palette) -> dict[str, Any]:
+def _spec(on: str, points: Sequence[Dose], alpha: float, p: Palette) -> dict[str, Any]:
     return strength_curve(
         points,
         strengths=STRENGTHS,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ivx.analyses.bench.result import CONTROL, QUERIES, RANDOM, STRENGTHS, VECTOR, Point
+from ivx.analyses.bench.result import CONTROL, QUERIES, RANDOM, STRENGTHS, VECTOR, Dose
 
 FEW = 6
 """Samples below which no test could find anything."""
 
 
-def bench_reading(points: Sequence[Point], alpha: float, *, on: str) -> str:
+def bench_reading(points: Sequence[Dose], alpha: float, *, on: str) -> str:
     """What the vector did at the chosen strength, and where it did most, from the numbers alone."""
     at = {(point.role, point.strength): point for point in points}
     own = at.get((VECTOR, alpha))

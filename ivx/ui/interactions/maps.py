@@ -13,7 +13,7 @@ from ivx.charts.heatmap import Tile, heatmap
 from ivx.charts.numbers import scale_of, signed
 from ivx.charts.pairs import DEGENERATE, HARMFUL, STRICT, Laid, Pair, pair_map
 from ivx.charts.palette import Palette
-from ivx.charts.scatter import Point, scatter
+from ivx.charts.scatter import Dot, scatter
 from ivx.charts.strip import Bar, strip
 from ivx.stats.metrics import find
 from ivx.ui.interactions.card import pair_reading, split_reading
@@ -147,7 +147,7 @@ def estimated(result: Interactions, metric: str, p: Palette) -> None:
         return
     label = {player.address: player.label.removeprefix("L") for player in result.players}
     points = [
-        Point(result.estimates[metric][c.patch], c.j, f"{label[c.first]}, {label[c.second]}", c.state == "ok")
+        Dot(result.estimates[metric][c.patch], c.j, f"{label[c.first]}, {label[c.second]}", c.state == "ok")
         for c in result.cells(metric)
         if c.state not in ("estimate", "degenerate") and c.patch in result.estimates[metric]
     ]

@@ -18,7 +18,7 @@ from ivx.stats.metrics import find
 from ivx.ui.interactions import maps
 from ivx.ui.kit import address, checkpoints, choices, exports, pieces, progress, session
 from ivx.ui.overview import panels
-from ivx.ui.overview.panels import Found, found_of, panels_of
+from ivx.ui.overview.panels import StoredRuns, found_of, panels_of
 
 COLUMNS = [1.2, 1.0, 1.13]
 PANELS = ("effects", "separability", "interactions")
@@ -80,7 +80,7 @@ def _page(name: str, asked: Mapping[str, BaseRequest], metric: str) -> str:
     return f"/{name}?" + urlencode({"checkpoint": one.checkpoint, "task": one.task, "metric": metric})  # type: ignore[attr-defined]
 
 
-def _layer(found: Found) -> int | None:
+def _layer(found: StoredRuns) -> int | None:
     """The selected layer: the address bar's, or that of the strongest finding."""
     asked = address.from_url("layer", "")
     if asked.isdigit() and int(asked) < found.layers:
@@ -109,7 +109,7 @@ def _measured(name: str, request: BaseRequest, now: View | None) -> str:
     return what[name] if now.state == "done" else f"{now.state}, {what[name]}"
 
 
-def _lede(found: Found, checkpoint: str) -> str:
+def _lede(found: StoredRuns, checkpoint: str) -> str:
     """What the three panels found, each by its own rule."""
     intro = "The state of the instruction’s last token, T_inst, is copied into a prompt that has no instruction."
     known = embedded(checkpoint)
@@ -127,7 +127,7 @@ def _offer(absent: Sequence[BaseRequest], *, every: bool) -> None:
         st.rerun()
 
 
-def _foot(found: Found, views: Views) -> None:
+def _foot(found: StoredRuns, views: Views) -> None:
     result = found.effects
     if result is None:
         return

@@ -28,7 +28,7 @@ from ivx.ui.separability.card import probe_reading
 
 
 @dataclass(frozen=True)
-class Found:
+class StoredRuns:
     """What there is so far, of each panel; None where nothing is."""
 
     effects: Effects | None
@@ -76,9 +76,9 @@ class Found:
 
 def found_of(
     effects: Effects | None, separability: Separability | None, interactions: Interactions | None, metric: str
-) -> Found:
+) -> StoredRuns:
     """What is there, judged under one metric."""
-    return Found(
+    return StoredRuns(
         effects,
         separability,
         interactions,
@@ -97,7 +97,7 @@ class Panel:
     reading: str
 
 
-def panels_of(found: Found, layer: int | None, p: Palette) -> dict[str, Panel]:
+def panels_of(found: StoredRuns, layer: int | None, p: Palette) -> dict[str, Panel]:
     """The three panels, with the selected layer marked in each."""
     return {
         "effects": _effects(found, layer, p),
@@ -116,7 +116,7 @@ def _against(result: Effects, metric: str, rows: int) -> dict[str, dict[str, Aga
     return result.controlled(SITE, metric)
 
 
-def _effects(found: Found, layer: int | None, p: Palette) -> Panel:
+def _effects(found: StoredRuns, layer: int | None, p: Palette) -> Panel:
     result = found.effects
     labels = [""] * 6 if result is None else [column.label for column in result.maps[SITE]]
     inside = [cell for cell in found.cells if cell.layer == layer and cell.state != "estimate"]
@@ -139,7 +139,7 @@ def _effects(found: Found, layer: int | None, p: Palette) -> Panel:
     return Panel(f"effects-{result.run_id}", chart, told)
 
 
-def _probes(found: Found, layer: int | None, p: Palette) -> Panel:
+def _probes(found: StoredRuns, layer: int | None, p: Palette) -> Panel:
     result = found.separability
     chart = dumbbell(
         [] if result is None else result.bells(SITE),
@@ -156,7 +156,7 @@ def _probes(found: Found, layer: int | None, p: Palette) -> Panel:
     return Panel(f"bells-{result.run_id}", chart, probe_reading(result, SITE, layer))
 
 
-def _pairs(found: Found, layer: int | None, p: Palette) -> Panel:
+def _pairs(found: StoredRuns, layer: int | None, p: Palette) -> Panel:
     inside = [pair for pair in found.pairs if pair.high == layer and pair.state not in ("estimate", "degenerate")]
     top = max(inside, key=lambda pair: (pair.state == "ok", abs(pair.value)), default=None)
     laid = found.laid if found.pairs else layers_laid([], found.layers)

@@ -19,7 +19,7 @@ from ivx.ui.separability.subject import (
     COLOURS,
     COMPONENTS,
     SOURCES,
-    Asked,
+    Queries,
     Subject,
     acts,
     beside_at_first,
@@ -38,7 +38,7 @@ ERASURE = "erasure"
 TOP, BOTTOM = [1.1, 0.62, 1.36], [1.2, 0.95, 1.0]
 
 
-def controls() -> Asked | None:
+def controls() -> Queries | None:
     """The strip: checkpoint, task, component, and the token that is read; of a stored run, none."""
     if address.from_url(address.RUN, ""):
         kind = "erasure" if session.stored_run("erasure") is not None else "separability"
@@ -66,7 +66,7 @@ def controls() -> Asked | None:
     )
     subject = Subject(checkpoint, str(source or "t_inst"))
     apart = address.from_url("apart", "all", list(APART))
-    return Asked((subject, *_beside(subject)), task, str(component or "resid_post"), apart)
+    return Queries((subject, *_beside(subject)), task, str(component or "resid_post"), apart)
 
 
 def _beside(subject: Subject) -> list[Subject]:
@@ -78,7 +78,7 @@ def _beside(subject: Subject) -> list[Subject]:
     return [other for other in others(subject) if other.key in named.split(",")][: len(COLOURS) - 1]
 
 
-def show(asked: Asked | None, p: Palette) -> None:
+def show(asked: Queries | None, p: Palette) -> None:
     """Everything below the title, as it fills; or a stored run."""
     if asked is None:
         read, erased = session.stored_run("separability"), session.stored_run("erasure")
@@ -101,7 +101,7 @@ def show(asked: Asked | None, p: Palette) -> None:
     progress.follow_several(every, draw=draw, unasked=(ERASURE,))
 
 
-def _to_url(asked: Asked) -> None:
+def _to_url(asked: Queries) -> None:
     address.to_url(
         checkpoint=asked.main.checkpoint,
         task=asked.task,
@@ -114,7 +114,7 @@ def _to_url(asked: Asked) -> None:
     )
 
 
-def _draw(asked: Asked, requests: Mapping[str, BaseRequest], views: Views, p: Palette) -> None:
+def _draw(asked: Queries, requests: Mapping[str, BaseRequest], views: Views, p: Palette) -> None:
     name = reads(asked.main, asked.component)
     now, act = views[name], views[acts(asked.main)]
     if now is None:

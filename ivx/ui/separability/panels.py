@@ -25,7 +25,7 @@ from ivx.ui.separability.subject import (
     COLOURS,
     COMPONENTS,
     METRIC,
-    Asked,
+    Queries,
     Subject,
     acts,
     coloured,
@@ -75,7 +75,7 @@ def pick(key: str, name: str, components: list[str] | None = None) -> None:
 
 
 def probes_panel(
-    asked: Asked,
+    asked: Queries,
     requests: Mapping[str, BaseRequest],
     views: Views,
     read: Separability | None,
@@ -130,7 +130,7 @@ def apart_picker() -> None:
 
 
 def map_panel(
-    asked: Asked,
+    asked: Queries,
     act: View | None,
     cells: Mapping[str, list[Cell]],
     layer: int | None,
@@ -173,7 +173,7 @@ def map_panel(
         pieces.reading(f"−{scale:g} to +{scale:g} logits; hatched: another task’s vector does as much; grey: 0.")
 
 
-def places_of(asked: Asked, views: Views) -> list[Place]:
+def places_of(asked: Queries, views: Views) -> list[Place]:
     """The dots of the headline, of all that is there."""
     found: list[Place] = []
     for subject in asked.subjects:
@@ -186,7 +186,7 @@ def places_of(asked: Asked, views: Views) -> list[Place]:
     return found
 
 
-def headline_print(asked: Asked, places: Sequence[Place]) -> dict[str, Any]:
+def headline_print(asked: Queries, places: Sequence[Place]) -> dict[str, Any]:
     """The headline for print."""
     told = f"{asked.task}; probes: {APART[asked.apart]}; effects at the first token"
     series = coloured(list(asked.subjects), LIGHT)
@@ -194,7 +194,7 @@ def headline_print(asked: Asked, places: Sequence[Place]) -> dict[str, Any]:
 
 
 def headline_panel(
-    asked: Asked, views: Views, places: Sequence[Place], layer: int | None, p: Palette, *, height: int
+    asked: Queries, views: Views, places: Sequence[Place], layer: int | None, p: Palette, *, height: int
 ) -> None:
     """The dots, and what they say."""
     pieces.head("What is read against what acts", "a dot is a layer of a component")
@@ -222,7 +222,7 @@ def headline_panel(
     pieces.reading(" ".join(told))
 
 
-def beside_picker(asked: Asked) -> None:
+def beside_picker(asked: Queries) -> None:
     options = {other.key: other.name for other in others(asked.main)}
     if options:
         st.session_state["beside-pick"] = [subject.key for subject in asked.subjects[1:]]

@@ -64,7 +64,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Queries:
     """What the controls say: the subject first, then those beside it."""
 
     subjects: tuple[Subject, ...]

@@ -16,7 +16,7 @@ from ivx.errors import IvxError
 from ivx.patching.cells import Cell
 from ivx.ui.kit import pieces
 from ivx.ui.training import stages
-from ivx.ui.training.stages import ROW, Asked, Views, key, stage
+from ivx.ui.training.stages import ROW, Comparing, Views, key, stage
 
 SITE = "resid_post"
 READ = "accuracy of a probe beyond that on shuffled labels"
@@ -24,7 +24,7 @@ USED = "change in the share of samples that follow the instruction"
 ALIKE = "cosine with the vector of the stage before"
 
 
-def draw(asked: Asked, views: Views, where: tuple[int, int] | None, p: Palette) -> None:
+def draw(asked: Comparing, views: Views, where: tuple[int, int] | None, p: Palette) -> None:
     """Three charts of lines and the accuracies, with the marked layer behind them."""
     read, used, alike, answers = st.columns(4, gap="medium")
     layer = None if where is None else where[0]
@@ -51,19 +51,19 @@ def told(views: Views, name: str) -> str:
     return f"right {told_of(effects).answer:.0%} when told"
 
 
-def _pending(asked: Asked, views: Views, part: str, done: str) -> str:
+def _pending(asked: Comparing, views: Views, part: str, done: str) -> str:
     """What a panel measures, or how many checkpoints it waits for."""
     live = sum(now is not None and now.live for now in (views.get(key(part, name)) for name in asked.names))
     return f"{len(asked.names) - live} of {len(asked.names)} done" if live else done
 
 
-def _layers(asked: Asked, views: Views) -> int:
+def _layers(asked: Comparing, views: Views) -> int:
     found = [r.layers for name in asked.names if (r := stages.result(views, "effects", name)) is not None]
     return max(found, default=8)
 
 
 def _chart(
-    asked: Asked,
+    asked: Comparing,
     views: Views,
     found: list[Line],
     *,
@@ -89,7 +89,7 @@ def _chart(
     st.vega_lite_chart(chart, theme=None, width="stretch")
 
 
-def _read(asked: Asked, views: Views, layer: int | None, p: Palette) -> None:
+def _read(asked: Comparing, views: Views, layer: int | None, p: Palette) -> None:
     colours, found, words = asked.colours(p), [], []
     for name in asked.names:
         result = stages.result(views, "separability", name)
@@ -109,7 +109,7 @@ def _probes(result: Separability) -> list[ProbeCell]:
     return result.cells(SITE)
 
 
-def _used(asked: Asked, views: Views, where: tuple[int, int] | None, p: Palette) -> None:
+def _used(asked: Comparing, views: Views, where: tuple[int, int] | None, p: Palette) -> None:
     colours, found = asked.colours(p), []
     column = where[1] if where else 0
     for name in asked.names:
@@ -130,7 +130,7 @@ def _followed(result: Effects) -> list[Cell]:
     return result.cells(SITE, "followed")
 
 
-def _alike(asked: Asked, views: Views, layer: int | None, p: Palette) -> None:
+def _alike(asked: Comparing, views: Views, layer: int | None, p: Palette) -> None:
     colours, found = asked.colours(p), []
     for before, after in asked.steps:
         one, other = (stages.result(views, "vectors", name) for name in (before, after))
@@ -158,7 +158,7 @@ def _cosines(before: Vectors, after: Vectors) -> list[Alike]:
     return after.alike(before)
 
 
-def _answers(asked: Asked, views: Views, p: Palette) -> None:
+def _answers(asked: Comparing, views: Views, p: Palette) -> None:
     """Shares as bars: the right answer, and any answer of the kind that was asked for; untold as a tick."""
     colours, rows = asked.colours(p), []
     for name in asked.names:

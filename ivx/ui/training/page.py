@@ -22,7 +22,7 @@ from ivx.ui.kit.evidence import shown_p
 from ivx.ui.kit.readings import SAID
 from ivx.ui.training import curves, pairs, stages, transplants
 from ivx.ui.training.readings import difference_reading
-from ivx.ui.training.stages import ROW, Asked, Row, Views, difference, key, stage
+from ivx.ui.training.stages import ROW, Comparing, Row, Views, difference, key, stage
 
 SITE = "resid_post"
 SHOW = {"effects": "effects", "pairs": "pairs", "transplant": "transplant"}
@@ -36,7 +36,7 @@ Where = tuple[int, int] | None
 """(layer, column) that is marked in every panel."""
 
 
-def controls() -> Asked:
+def controls() -> Comparing:
     """The strip: family, task, metric, and what is shown."""
     one, two, three, four = st.columns([1.25, 1.0, 0.7, 1.2], gap="medium", vertical_alignment="bottom")
     address.hold("show", "effects", list(SHOW))
@@ -46,10 +46,10 @@ def controls() -> Asked:
     names = stages.chosen_names(one)
     task = stages.chosen_task(two, names)
     metric = choices.metric(three)
-    return Asked(names, Compared(task), metric, str(show or "effects"))
+    return Comparing(names, Compared(task), metric, str(show or "effects"))
 
 
-def show(asked: Asked, p: Palette) -> None:
+def show(asked: Comparing, p: Palette) -> None:
     """The view that was chosen, of the checkpoints that were."""
     if len(asked.names) < FEWEST:
         pieces.title(QUESTIONS[asked.show], "Two to six checkpoints are compared, the earliest first.")
@@ -65,7 +65,7 @@ def show(asked: Asked, p: Palette) -> None:
         progress.follow_several(requests, draw=lambda views: _draw(asked, requests, views, p))
 
 
-def _draw(asked: Asked, requests: dict, views: Views, p: Palette) -> None:
+def _draw(asked: Comparing, requests: dict, views: Views, p: Palette) -> None:
     found = {name: stages.result(views, "effects", name) for name in asked.names}
     there = {name: effects for name, effects in found.items() if effects is not None}
     maps: Maps = {name: _cells(effects, asked.metric) for name, effects in there.items()}
@@ -141,7 +141,7 @@ def _chosen(there: dict[str, Effects], maps: Maps) -> Where:
     return None if found is None else (found.layer, found.column)
 
 
-def _lede(asked: Asked, there: dict[str, Effects], maps: Maps, where: Where) -> str:
+def _lede(asked: Comparing, there: dict[str, Effects], maps: Maps, where: Where) -> str:
     """What each checkpoint does at the marked cell; ivx's own text."""
     what = f"Each cell replaces one state of the bare prompt by the told run’s: {METRICS[asked.metric].about}."
     if where is None:
@@ -191,7 +191,7 @@ def _map(
     st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=picked, selection_mode="cell")
 
 
-def _card(asked: Asked, there: dict[str, Effects], maps: Maps, differences: Maps, where: Where, p: Palette) -> None:
+def _card(asked: Comparing, there: dict[str, Effects], maps: Maps, differences: Maps, where: Where, p: Palette) -> None:
     """Every checkpoint at the marked cell with interval and control, then every difference there."""
     if where is None:
         pieces.head("One cell", "nothing is computed yet")

@@ -23,13 +23,13 @@ from ivx.ui.kit.evidence import shown_p
 from ivx.ui.kit.readings import SAID
 from ivx.ui.training import stages
 from ivx.ui.training.readings import pair_difference_reading
-from ivx.ui.training.stages import ROW, Asked, Row, Views, difference, key, stage
+from ivx.ui.training.stages import ROW, Comparing, Row, Views, difference, key, stage
 
 GLYPHS = {STRICT: "beats the sum and the better one", HARMFUL: "two harmful patches", DEGENERATE: "degenerate"}
 HASH: dict[str | type[Any], Callable[[Any], Any]] = {Interactions: lambda r: (r.run_id, r.table.num_rows)}
 
 
-def draw(asked: Asked, requests: dict, views: Views, p: Palette) -> None:
+def draw(asked: Comparing, requests: dict, views: Views, p: Palette) -> None:
     """Pair maps in a row, their differences under them."""
     found = {name: stages.result(views, "interactions", name) for name in asked.names}
     there = {name: result for name, result in found.items() if result is not None}
@@ -163,7 +163,9 @@ def _map(
     st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=picked, selection_mode="cell")
 
 
-def _card(asked: Asked, there: dict[str, Interactions], differences: dict[str, Laid], chosen: str, p: Palette) -> None:
+def _card(
+    asked: Comparing, there: dict[str, Interactions], differences: dict[str, Laid], chosen: str, p: Palette
+) -> None:
     """J of the marked pair in every checkpoint, and every difference there."""
     colours = asked.colours(p)
     cells = {

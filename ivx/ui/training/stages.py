@@ -36,7 +36,7 @@ Views = Mapping[str, View | None]
 
 
 @dataclass(frozen=True)
-class Asked:
+class Comparing:
     """What the strip says: the checkpoints in their order, what each is asked, the metric, and what is shown."""
 
     names: tuple[str, ...]
@@ -131,7 +131,7 @@ def rows_of(count: int) -> Iterator[list[DeltaGenerator]]:
         yield st.columns(across, gap="medium")[: min(across, count - start)]
 
 
-def line_legend(asked: Asked, p: Palette, *more: tuple[str, str]) -> None:
+def line_legend(asked: Comparing, p: Palette, *more: tuple[str, str]) -> None:
     """Which line is which checkpoint; `more` are further lines by colour and name, dashed."""
     colours = asked.colours(p)
     drawn = "".join(
@@ -144,7 +144,7 @@ def line_legend(asked: Asked, p: Palette, *more: tuple[str, str]) -> None:
     st.html(f'<div class="ivx-legend ivx-lines">{drawn}</div>')
 
 
-def to_url(asked: Asked) -> None:
+def to_url(asked: Comparing) -> None:
     """The whole view into the address bar."""
     own = address.from_url("family", "") == OWN
     marks = {"effects": "cell", "pairs": "pair", "transplant": "graft"}
@@ -271,7 +271,7 @@ def accuracies(rows: Sequence[tuple[str, Told, str]]) -> None:
 
 
 def foot(
-    asked: Asked,
+    asked: Comparing,
     found: Sequence[Effects | Interactions | Transplant],
     what: str,
     members: Sequence[Member],

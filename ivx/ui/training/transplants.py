@@ -23,14 +23,14 @@ from ivx.stats.metrics import METRICS
 from ivx.ui.kit import address, checkpoints, pieces, progress, session
 from ivx.ui.training import stages
 from ivx.ui.training.readings import graft_reading
-from ivx.ui.training.stages import ROW, Asked, Row, Views, key, stage
+from ivx.ui.training.stages import ROW, Comparing, Row, Views, key, stage
 
 LENGTHS = {"own": "the donor’s", "matched": "the receiver’s"}
 HASH: dict[str | type[Any], Callable[[Any], Any]] = {Transplant: lambda r: (r.run_id, r.table.num_rows)}
 QUESTION = "Whose vector moves whom?"
 
 
-def show(asked: Asked, p: Palette) -> None:
+def show(asked: Comparing, p: Palette) -> None:
     """First every checkpoint's vectors; when they are there, each one's in each."""
     requests = asked.requests("vectors")
     found = {name: _vectors(requests[key("vectors", name)]) for name in asked.names}
@@ -61,7 +61,7 @@ def _vectors(request: BaseRequest) -> Vectors | None:
     return now.result if now is not None and now.state == "done" else None
 
 
-def _waiting(asked: Asked, requests: dict[str, BaseRequest], views: Views, p: Palette) -> None:
+def _waiting(asked: Comparing, requests: dict[str, BaseRequest], views: Views, p: Palette) -> None:
     if all(now is not None and now.state == "done" for now in views.values()):
         st.rerun()  # the last of them ended after `show` had looked
     pieces.title(QUESTION, "The vectors of every checkpoint are taken first, one checkpoint after another.")
@@ -75,7 +75,7 @@ def _waiting(asked: Asked, requests: dict[str, BaseRequest], views: Views, p: Pa
 
 
 def _draw(
-    asked: Asked, vectors: dict[str, Vectors], requests: dict[str, BaseRequest], views: Views, p: Palette
+    asked: Comparing, vectors: dict[str, Vectors], requests: dict[str, BaseRequest], views: Views, p: Palette
 ) -> None:
     donors = list(asked.names)
     maps: dict[str, list[Cell]] = {}
@@ -224,7 +224,7 @@ def _card(donors: list[str], maps: dict[str, list[Cell]], where: tuple[int, int]
     pieces.note("Control: the donor’s vector of another task, for the same samples.")
 
 
-def _norms(asked: Asked, vectors: dict[str, Vectors], where: tuple[int, int] | None, p: Palette) -> None:
+def _norms(asked: Comparing, vectors: dict[str, Vectors], where: tuple[int, int] | None, p: Palette) -> None:
     colours = asked.colours(p)
     found = [
         Line(stage(name), colours[name], tuple(Dot(i, v, v, v) for i, v in enumerate(one.norms().tolist())))

@@ -1,0 +1,31 @@
+"""What separability says in a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def text_of(summary: dict[str, Any]) -> str:
+    """A line a place, layers upward, the baselines first."""
+    request, baselines = summary["request"], summary["baselines"]
+    what = "pairs of " if request["pairs"] else ""
+    lines = [
+        f"{request['checkpoint']}, {what}{len(summary['tasks'])} tasks, {summary['samples']} wordings at "
+        f"{request['position']}, run {summary['run']}",
+        f"held-out accuracy by paraphrase family, {request['repeats']} × {request['folds']} folds; "
+        f"chance {summary['chance']:.0%}",
+        f"{'component':14}layer  accuracy  95 % interval  control  selectivity  95 % interval  other probes",
+    ]
+    cells = [*baselines.values(), *summary["layers"]]
+    for cell in cells:
+        layer = f"L{cell['layer']}" if cell["layer"] >= 0 else ""
+        more = f"centroid {cell['centroid']:.0%}, RBF {cell['nonlinear']:.0%}" if "centroid" in cell else ""
+        lines.append(
+            f"{cell['component']:14}{layer:>5}{cell['accuracy']:10.1%}  [{_span(cell, 'accuracy')}]"
+            f"{cell['control']:9.0%}{cell['selectivity']:13.0%}  [{_span(cell, 'selectivity')}]  {more}"
+        )
+    return "\n".join([*lines, *(f"note: {warning}" for warning in summary["warnings"])])
+
+
+def _span(cell: dict[str, Any], name: str) -> str:
+    return f"{cell[f'{name}_low']:5.0%}, {cell[f'{name}_high']:5.0%}"

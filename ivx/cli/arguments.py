@@ -1,0 +1,114 @@
+"""A command for each analysis: its options are the fields of the request, and their help what the request says of
+them."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+import sys
+from dataclasses import MISSING, Field, fields
+from pathlib import Path
+from types import NoneType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from ivx.analyses.base import Analysis
+from ivx.analyses.registry import ANALYSES
+from ivx.cli.output import bar, check_out, report
+from ivx.request import BaseRequest
+
+_ATTRIBUTE = re.compile(r"^    (\w+(?:, \w+)*): ", re.MULTILINE)
+
+
+def add(commands: Any) -> None:
+    """Add a command for every analysis to a parser's subcommands."""
+    for analysis in ANALYSES:
+        parser = commands.add_parser(analysis.kind, help=analysis.title, description=f"{analysis.title}.")
+        told, hints = help_of(analysis.request), get_type_hints(analysis.request)
+        for field in fields(analysis.request):
+            _option(parser, field, hints[field.name], told.get(field.name, ""))
+        for name, extra in analysis.extras.items():
+            value: dict[str, Any] = {"metavar": extra.metavar} if extra.metavar else {"action": "store_true"}
+            parser.add_argument(f"--{name.replace('_', '-')}", help=extra.help, **value)
+        if analysis.measured:
+            parser.add_argument("--metric", default="contrast", help="what the summary is read by (default: contrast)")
+        parser.add_argument("--out", type=Path, help="write the rows to FILE.parquet, .csv or .json")
+        parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+        parser.set_defaults(run=_run, analysis=analysis)
+
+
+def help_of(kind: type[BaseRequest]) -> dict[str, str]:
+    """What the docstrings of a request and its bases say of each attribute."""
+    found: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        doc = inspect.cleandoc(base.__doc__ or "")
+        _, _, attributes = doc.partition("Attributes:\n")
+        parts = _ATTRIBUTE.split(attributes)
+        for names, text in zip(parts[1::2], parts[2::2], strict=True):
+            found |= dict.fromkeys(names.split(", "), " ".join(text.replace("`", "").split()))
+    return found
+
+
+def request_of(kind: type[BaseRequest], asked: argparse.Namespace) -> BaseRequest:
+    """The request that a command's options ask for."""
+    return kind(**{field.name: getattr(asked, field.name) for field in fields(kind)})
+
+
+def _option(parser: argparse.ArgumentParser, field: Field[Any], hint: Any, told: str) -> None:
+    """One option; a default of the command's own, where it has one, stands in the field's metadata."""
+    name = f"--{field.name.replace('_', '-')}"
+    default = field.metadata.get("command", field.default)
+    if default is MISSING:
+        parser.add_argument(name, required=True, type=_plain(hint), help=_safe(told))
+    elif hint is bool:
+        parser.add_argument(name, action="store_true", help=_safe(told))
+    elif field.metadata.get("repeated"):
+        parser.add_argument(name, action="append", default=[], help=_safe(f"{told} (may be given several times)"))
+    elif get_origin(hint) is tuple:
+        listed = f"{told} (comma-separated, default: {','.join(default)})"
+        parser.add_argument(name, type=_names, default=default, help=_safe(listed))
+    else:
+        shown = "" if default is None or default == "" else f" (default: {default})"
+        parser.add_argument(name, type=_plain(hint), default=default, help=_safe(told + shown))
+
+
+def _plain(hint: Any) -> type:
+    """The type that an option's word is read as."""
+    found: type = next((part for part in get_args(hint) if part is not NoneType), hint)
+    return found
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, text.split(",")))
+
+
+def _safe(text: str) -> str:
+    return text.replace("%", "%%")
+
+
+def _run(asked: argparse.Namespace) -> None:
+    """Answer a command: its rows into the file that was named, its summary printed in words or as JSON."""
+    from ivx.jobs.compute import answered
+    from ivx.models.load import load
+    from ivx.stats.metrics import find
+    from ivx.store.store import Store
+
+    analysis: Analysis[Any, Any] = asked.analysis
+    metric = find(asked.metric).name if analysis.measured else "contrast"
+    check_out(asked.out)
+    for field in fields(analysis.request):
+        if field.metadata.get("repeated"):
+            setattr(asked, field.name, tuple(getattr(asked, field.name)))
+
+    def answer(request: BaseRequest) -> Any:
+        return answered(
+            Store(),
+            request,
+            load=lambda: load(request.checkpoint, dtype=request.dtype, device=request.device, adapter=request.adapter),
+            on_progress=bar if sys.stderr.isatty() else None,
+        )
+
+    found = answer(request_of(analysis.request, asked))
+    extras = {name: getattr(asked, name) for name in analysis.extras}
+    summary = analysis.summary(found, metric, answer=answer, **extras)
+    report(found, summary, out=asked.out, as_json=asked.json, words=analysis.text)

@@ -56,6 +56,11 @@ class Result(ABC, Generic[Q_co]):
         """Address of this result."""
         return str(self.receipt["run"])
 
+    @property
+    @abstractmethod
+    def figure_names(self) -> tuple[str, ...]:
+        """What `figures` has, known without drawing anything."""
+
     @abstractmethod
     def figures(self, metric: str = "contrast") -> dict[str, Json]:
         """What would be printed, a Vega-Lite spec by name; the metric is left out of account where none is needed."""

@@ -7,8 +7,8 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from ivx.analyses.effects.request import EffectsRequest
 from ivx.cli.arguments import help_of
-from ivx.request import BaseRequest
 
 
 def add(commands: Any) -> None:
@@ -21,7 +21,7 @@ def add(commands: Any) -> None:
     tasks.add_argument("--target-format", default="prompt", help="prompt, query, filler or chat (default: prompt)")
     tasks.set_defaults(run=_tasks)
 
-    told = help_of(BaseRequest)
+    told = help_of(EffectsRequest)
     doctor = commands.add_parser("doctor", help="prove the facts that patches rely on, on one checkpoint")
     doctor.add_argument("checkpoint", help=told["checkpoint"])
     for name in ("dtype", "device"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ivx.analyses.registry import analysis_of, context, request_of, restored
@@ -11,7 +11,7 @@ from ivx.errors import IvxError
 from ivx.jobs.shipped import CONTEXT, adopted
 from ivx.models import files, registry
 from ivx.models.fingerprint import of_directory
-from ivx.request import BaseRequest
+from ivx.request import BaseRequest, LiveRequest
 from ivx.store.run import Run
 from ivx.store.store import Store
 
@@ -23,6 +23,21 @@ Progress = Callable[[Any, int, int], None]
 
 class Busy(Exception):
     """Another process is computing this run."""
+
+
+@dataclass(frozen=True)
+class Unstored(LiveRequest):
+    """A request that is answered and not stored: what somebody tries, one text after another."""
+
+    of: BaseRequest
+
+    @classmethod
+    def request(cls, of: BaseRequest) -> Unstored:
+        """On the request's own checkpoint, loaded as it asks."""
+        return cls(of.checkpoint, of, dtype=of.dtype, device=of.device, adapter=of.adapter)
+
+    def answered(self, model: Model, store: Any, *, beat: Callable[[], None]) -> Any:
+        return analysis_of(self.of.kind).compute(model, self.of, on_progress=lambda *_: beat())
 
 
 def stored(store: Store, request: BaseRequest) -> Any | None:

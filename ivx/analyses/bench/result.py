@@ -83,6 +83,11 @@ class Bench(Result[BenchRequest]):
             found += [_dose(role, s, row, state) for s, row, state in zip(strengths, rows, states, strict=False)]
         return sorted(found, key=lambda point: (point.role, point.strength))
 
+    @property
+    def figure_names(self) -> tuple[str, ...]:
+        """The curves."""
+        return (QUERIES, FREE) if self.request.texts else (QUERIES,)
+
     def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
         """The curves on queries, and on free text where there is some, as they would be printed; of no metric."""
         asked = self.request

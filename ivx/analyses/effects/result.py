@@ -113,6 +113,11 @@ class Effects(Result[EffectsRequest | ScanRequest]):
         )
         return dict(zip(done, found, strict=True))
 
+    @property
+    def figure_names(self) -> tuple[str, ...]:
+        """One a site."""
+        return tuple(self.maps)
+
     def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
         """Every map as it would be printed, a Vega-Lite spec by site."""
         from ivx.charts.figure import figure

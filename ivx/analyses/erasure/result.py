@@ -84,6 +84,11 @@ class Erasure(Result[ErasureRequest]):
             for k, (patch, lost) in enumerate(zip(done, found, strict=True))
         ]
 
+    @property
+    def figure_names(self) -> tuple[str, ...]:
+        """The losses."""
+        return ("erasure",)
+
     def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
         """The losses by layer as they would be printed, a Vega-Lite spec named `erasure`."""
         from ivx.charts.losses import Loss, losses_figure

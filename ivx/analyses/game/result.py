@@ -86,6 +86,11 @@ class Game(Result[GameRequest]):
             found.append(Pair(low, high, f"{low},{high}", v.value, v.state, "", told, name, high, low))
         return layers_laid(found, self.layers)
 
+    @property
+    def figure_names(self) -> tuple[str, ...]:
+        """The pair map."""
+        return ("pairs",)
+
     def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
         """The pair map as it would be printed, a Vega-Lite spec by name."""
         view = find(metric)

@@ -110,6 +110,11 @@ class Interactions(Result[InteractionsRequest]):
         """The pairs on a map: `show` is `j`, `both` or `gain`; their state is J's in any case."""
         return laid(self.cells(metric), self.players, self.request, show=show)
 
+    @property
+    def figure_names(self) -> tuple[str, ...]:
+        """The pair map."""
+        return ("pairs",)
+
     def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
         """The pair map as it would be printed, a Vega-Lite spec by name."""
         view = find(metric)

@@ -74,6 +74,11 @@ class Reading(Result[LensRequest]):
         """One cell; its position may be negative."""
         return self.cells[spot.layer * len(self.tokens) + spot.position % len(self.tokens)]
 
+    @property
+    def figure_names(self) -> tuple[str, ...]:
+        """The grid."""
+        return ("lens",)
+
     def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
         """The grid of top words as it would be printed, a Vega-Lite spec named `lens`; of no metric."""
         asked = self.request

@@ -200,6 +200,11 @@ class Pathways(Result[PathwaysRequest]):
         """The curves of the causal check; none where it was left out, or the model does nothing here."""
         return self.found.curves
 
+    @property
+    def figure_names(self) -> tuple[str, ...]:
+        """Both flows, the overlap, and the causal check's curves."""
+        return ("here", "there", "overlap", *(f"faithfulness-{curve.unit}" for curve in self.faithfulness()))
+
     def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
         """Flows, overlap and faithfulness for print, a Vega-Lite spec by name; of no metric."""
         printed = {}

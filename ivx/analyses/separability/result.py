@@ -159,6 +159,11 @@ class Separability(Result[SeparabilityRequest]):
         """Accuracy of each baseline that is done, by its name."""
         return {name: cell.accuracy.value for name in BASELINES for cell in self.cells(name)}
 
+    @property
+    def figure_names(self) -> tuple[str, ...]:
+        """One a component."""
+        return self.request.components
+
     def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
         """The dumbbell of every component as it would be printed, a Vega-Lite spec by component; of no metric."""
         from ivx.charts.dumbbell import dumbbell_figure

@@ -81,6 +81,11 @@ class Transplant(Result[TransplantRequest]):
             for layer, verdict in zip(done, judged, strict=True)
         ]
 
+    @property
+    def figure_names(self) -> tuple[str, ...]:
+        """The effects by layer."""
+        return ("transplant",)
+
     def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
         """The effect by layer beside its control as it would be printed, a Vega-Lite spec named `transplant`."""
         view, cells = find(metric), self.cells(metric)

@@ -104,6 +104,11 @@ class Vectors(Result[VectorsRequest]):
         columns = [whole.mean(axis=1).tolist(), low.tolist(), high.tolist(), *beside, *norms, [len(mine)] * self.layers]
         return [Alike(*layer) for layer in zip(range(self.layers), *columns, strict=True)]
 
+    @property
+    def figure_names(self) -> tuple[str, ...]:
+        """The lengths."""
+        return ("norms",)
+
     def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
         """The vectors' mean length by layer as it would be printed, a Vega-Lite spec named `norms`; of no metric."""
         found = []

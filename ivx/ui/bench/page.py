@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from html import escape
 from typing import Any
@@ -14,6 +14,7 @@ import vl_convert
 
 from ivx.analyses.bench.request import BenchRequest, BenchTextRequest
 from ivx.analyses.bench.result import CONTROL, FREE, QUERIES, STRENGTHS, VECTOR, Bench, BenchText, Dose
+from ivx.archive import pack
 from ivx.charts.bench import strength_curve
 from ivx.charts.palette import LIGHT, Palette
 from ivx.formats import sheet
@@ -37,8 +38,11 @@ DEFAULT = 20
 NAMES = {QUERIES: "On the task’s queries", FREE: "On free text"}
 
 
-def controls() -> BenchRequest:
-    """The strip: checkpoint, task, layer, and how the vector is put there."""
+def controls() -> BenchRequest | None:
+    """The strip: checkpoint, task, layer, and how the vector is put there; none of a stored run."""
+    if address.from_url(address.RUN, ""):
+        session.run_strip("bench", _line)
+        return None
     one, two, three, four = st.columns([1.3, 1.05, 0.5, 0.9], gap="medium", vertical_alignment="bottom")
     checkpoint, task = choices.checkpoint_and_task(one, two)
     layers = checkpoints.layers_of(checkpoint)
@@ -50,6 +54,11 @@ def controls() -> BenchRequest:
     way, _, place = how.partition("-")
     loading: dict[str, Any] = checkpoints.loading(checkpoint)
     return BenchRequest(checkpoint, task, int(layer), place=place, way=way, texts=_texts(checkpoint, task), **loading)
+
+
+def _line(asked: BenchRequest) -> str:
+    """A stored run's request in a line."""
+    return f"{asked.checkpoint} · {asked.task} · layer {asked.layer} · {HOW[f'{asked.way}-{asked.place}']}"
 
 
 def _texts(checkpoint: str, task: str) -> tuple[str, ...]:
@@ -79,10 +88,15 @@ def _default(task: str, collection: str) -> str:
     )
 
 
-def show(request: BenchRequest, p: Palette) -> None:
-    """The curves as soon as they are there, and beside them what is written."""
+def show(request: BenchRequest | None, p: Palette) -> None:
+    """The curves as soon as they are there, and beside them what is written; or a stored run's."""
     names = [f"{strength:g}" for strength in STRENGTHS]
     alpha = float(address.from_url("alpha", "1", names))
+    if request is None:
+        found = session.stored_run("bench")
+        if found is not None:
+            st.fragment(_stored)(found, p)
+        return
     requests: dict[str, Any] = {
         "curve": request,
         "texts": BenchTextRequest(
@@ -104,6 +118,11 @@ def show(request: BenchRequest, p: Palette) -> None:
     progress.follow_several(requests, draw=lambda views: _draw(request, alpha, views, p))
 
 
+def _stored(found: Bench, p: Palette) -> None:
+    """A stored run's curves; its texts would have to be written anew."""
+    _panels(found.request, found, float(address.from_url("alpha", "1")), (), ("", "a stored run keeps no texts"), p)
+
+
 def _draw(request: BenchRequest, alpha: float, views: Mapping[str, View | None], p: Palette) -> None:
     if st.session_state["alpha"] != f"{alpha:g}" or _lines() != request.texts:
         st.rerun()  # what is clicked or typed here is seen by this fragment alone, and asks for other texts
@@ -117,16 +136,41 @@ def _draw(request: BenchRequest, alpha: float, views: Mapping[str, View | None],
         return
     found: Bench | None = curve.result if curve is not None and curve.state == "done" else None
     written: Sequence[BenchText] = texts.result if texts is not None and texts.state == "done" else ()
+    waiting = (_state(request, curve), _state(request, texts))
+    _panels(request, found, alpha, written, waiting, p, typed=_free_texts)
+    if curve is None:
+        st.write(f"{request.samples} queries at {len(STRENGTHS) - 1} strengths, three vectors each.")
+        if st.button("Run the bench", type="primary"):
+            session.start(request)
+            st.rerun()
+
+
+def _panels(
+    request: BenchRequest,
+    found: Bench | None,
+    alpha: float,
+    written: Sequence[BenchText],
+    waiting: tuple[str, str],
+    p: Palette,
+    *,
+    typed: Callable[[], None] = lambda: None,
+) -> None:
+    """Both curves and the texts.
+
+    Args:
+        waiting: what is said where the curves, and where the texts are not there.
+        typed: draws the field of the free texts, where they can be changed.
+    """
     columns = st.columns(COLUMNS, gap="medium")
     for column, on in zip(columns, (QUERIES, FREE), strict=False):
         with column:
             points = [] if found is None else found.points(on)
-            what = f"n = {points[0].n}, {SHARE[on]}" if points else _state(request, curve)
+            what = f"n = {points[0].n}, {SHARE[on]}" if points else waiting[0] or "no text was given"
             pieces.head(NAMES[on], what)
             _curve(on, points, alpha, p)
             pieces.reading(bench_reading(points, alpha, on=on))
             if on == FREE:
-                _free_texts()
+                typed()
             elif found is not None:
                 pieces.note(_about(found, request))
     with columns[2]:
@@ -140,12 +184,7 @@ def _draw(request: BenchRequest, alpha: float, views: Mapping[str, View | None],
             args=("alpha", "alpha-slider"),
             label_visibility="collapsed",
         )
-        _table(written, _state(request, texts))
-    if curve is None:
-        st.write(f"{request.samples} queries at {len(STRENGTHS) - 1} strengths, three vectors each.")
-        if st.button("Run the bench", type="primary"):
-            session.start(request)
-            st.rerun()
+        _table(written, waiting[1])
     if found is None:
         return
     _legend(p)
@@ -153,7 +192,7 @@ def _draw(request: BenchRequest, alpha: float, views: Mapping[str, View | None],
     with trust:
         pieces.trust(found.receipt, rows=f"{found.table.num_rows:,} texts")
     with export:
-        _export(request, found, written)
+        _export(found, written)
 
 
 def _state(request: Any, now: View | None) -> str:
@@ -247,40 +286,22 @@ def _legend(p: Palette) -> None:
     )
 
 
-def _export(request: BenchRequest, found: Bench, texts: Sequence[BenchText]) -> None:
+def _export(found: Bench, texts: Sequence[BenchText]) -> None:
     offered: list[exports.Offered] = [
+        ("Zip: rows, figures, receipt, notebook", ".zip", partial(pack.of_result, found)),
         ("CSV, all rows", ".csv", partial(sheet.csv, found.table)),
         ("JSON, curves and texts", ".json", partial(_json, found, texts)),
-        *(
-            (f"SVG, {NAMES[on].lower()}", f"-{on}.svg", partial(_svg, on, found))
-            for on in (QUERIES, FREE)
-            if found.points(on)
-        ),
+        *((f"SVG, {NAMES[on].lower()}", f"-{on}.svg", partial(_svg, on, found)) for on in found.figure_names),
     ]
     with st.popover("Export", width="stretch"):
         exports.buttons("ivx-bench", offered)
-        told = "".join(
-            f", {field.name}={getattr(request, field.name)!r}"
-            for field in fields(request)
-            if field.name in request.told() and (field.name == "layer" or getattr(request, field.name) != field.default)
-        )
-        st.code(
-            "import ivx\nfrom ivx.analyses.bench.compute import bench\n\n"
-            f"found = bench(ivx.load({request.checkpoint!r}), {request.task!r}{told})\n"
-            'found.points("queries"), found.table',
-            language="python",
-            wrap_lines=True,
-        )
+        code = f'{exports.computed_by(found.request)}\nfound.points("queries"), found.table, found.chart()'
+        st.code(code, language="python", wrap_lines=True)
+        st.code(exports.in_shell(found.request, "contrast"), language="bash", wrap_lines=True)
 
 
 def _json(found: Bench, texts: Sequence[BenchText]) -> str:
-    told = {
-        "receipt": found.receipt,
-        "wordings": found.wordings,
-        "norms": found.norms,
-        "curves": {on: [asdict(point) for point in found.points(on)] for on in (QUERIES, FREE)},
-        "texts": [asdict(text) for text in texts],
-    }
+    told = {**found.summary(), "texts": [asdict(text) for text in texts]}
     return json.dumps(told, ensure_ascii=False, indent=1)
 
 

@@ -19,8 +19,9 @@ from ivx.patching.cells import Cell
 from ivx.stats.metrics import METRICS, find
 from ivx.ui.effects import scan
 from ivx.ui.kit import address, checkpoints, choices, evidence, exports, maps, pieces, progress, session
-from ivx.ui.kit.choices import PLACED, SAMPLES, SITES_SHOWN, TOKENS, _drawn, chosen, popover, several
+from ivx.ui.kit.choices import SAMPLES, SITES_SHOWN, TOKENS, chosen, form_and_samples, placed, popover, several
 from ivx.ui.kit.readings import reading
+from ivx.vocabulary import DIRECTION, DIRECTIONS, POSITION, source_token
 
 SOURCES = {"t_inst": "T_inst", "keyword": "keyword", "all": "each"}
 Asked = EffectsRequest | ScanRequest
@@ -29,11 +30,11 @@ Asked = EffectsRequest | ScanRequest
 def controls() -> tuple[Asked | None, str]:
     """The strip: checkpoint, task, metric, source token, More; of a stored run, the metric alone, and no request."""
     if address.from_url(address.RUN, ""):
-        return None, choices.metric(session.run_strip(("effects", "scan"), choices.told_of))
+        return None, choices.metric(session.run_strip(("effects", "scan"), choices.line_of))
     one, two, three, four, five = st.columns([1.42, 0.86, 0.66, 1.12, 0.52], gap="small", vertical_alignment="bottom")
     checkpoint, task = choices.checkpoint_and_task(one, two)
     metric = choices.metric(three)
-    told = address.from_url("direction", "denoise", list(DIRECTED)) != "denoise"
+    told = address.from_url("direction", "denoise", DIRECTIONS) != "denoise"
     address.hold("source", "t_inst", list(SOURCES))
     source = four.segmented_control(
         "Vector from",
@@ -178,7 +179,7 @@ def _measured(result: Effects, site: str) -> str:
             else "the answer position"
         )
         return f"z at {where}" + ("" if asked.direction == "denoise" else f", {asked.direction}")
-    source = SOURCES.get(asked.source_token, f"token {asked.source_token}")
+    source = source_token(asked.source_token).label
     return f"{site} ← {source}" if asked.direction == "denoise" else f"{site}, {asked.direction}"
 
 
@@ -212,16 +213,8 @@ def _empty(request: Asked, p: Palette) -> None:
             st.rerun()
 
 
-DIRECTED = {
-    "denoise": "denoise: told states into the bare prompt",
-    "noise": "noise: bare states into the told run",
-    "resample": "resample: another sample’s into the told run",
-    "zero": "zero: set to 0 in the told run",
-    "mean": "mean: set to its mean in the told run",
-}
-
-
-TAKEN = {"": "as in the strip", **{i: f"token {i}" for i in TOKENS}}
+DIRECTED = {name: f"{name}: {direction.label}" for name, direction in DIRECTION.items()}
+TAKEN = {"": "as in the strip"} | {name: source_token(name).label for name in TOKENS}
 
 
 EFFECTS = {
@@ -239,10 +232,10 @@ def _fields(place: DeltaGenerator, task: str, *, source: str, checkpoint: str) -
     with popover(place, EFFECTS):
         direction = chosen("direction", "Direction", DIRECTED, "denoise")
         sites = several("sites", "Sites", SITES, SITES_SHOWN)
-        position = chosen("position", "Patched at", PLACED | {i: f"token {i}" for i in TOKENS}, "all")
+        position = chosen("position", "Patched at", placed(*POSITION), "all")
         told = direction != "denoise"
         token = chosen("token", "Vector from", TAKEN, "", disabled=told, help="A token of the instruction by number.")
-        form, samples = _drawn("n", SAMPLES["effects"])
+        form, samples = form_and_samples("n", SAMPLES["effects"])
         if told:
             st.caption("The told run’s tokens align by what they are: T_inst, query, answer cue.")
     source = "t_inst" if told else token or source

@@ -7,6 +7,7 @@ from html import escape
 
 import streamlit as st
 
+from ivx import vocabulary
 from ivx.analyses.game.result import Game
 from ivx.analyses.interactions.pairs import PairCell
 from ivx.analyses.interactions.result import Interactions
@@ -16,7 +17,7 @@ from ivx.charts.palette import Palette
 from ivx.stats.metrics import find
 from ivx.stats.verdict import Verdict
 from ivx.ui.kit import checkpoints, evidence, pieces
-from ivx.ui.kit.evidence import SHORT, controls, interval, samples, shown_p, tokens, top, whiskers
+from ivx.ui.kit.evidence import controls, interval, samples, shown_p, tokens, top, whiskers
 from ivx.ui.kit.readings import SAID
 
 CONTROL = "another task’s"
@@ -143,7 +144,10 @@ def show(result: Interactions, metric: str) -> None:
                 "J": round(cell.j, 3),
                 "95% CI": interval(cell.low, cell.high),
                 "adjusted p": shown_p(cell.p).removeprefix("= "),
-                **{f"J, {SHORT[name]}": round(of.mean, 3) for name, of in against[cell.patch].items()},
+                **{
+                    f"J, {vocabulary.CONTROL[name].short}": round(of.mean, 3)
+                    for name, of in against[cell.patch].items()
+                },
                 "verdict": SAID[cell.state],
                 "f(abc)": round(cell.together, 3),
                 "same sign": f"{cell.same_sign:.0%}",

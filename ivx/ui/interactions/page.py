@@ -19,7 +19,8 @@ from ivx.jobs.job import View
 from ivx.request import Request
 from ivx.ui.interactions import card, maps
 from ivx.ui.kit import address, checkpoints, choices, exports, pieces, progress, session
-from ivx.ui.kit.choices import PLACED, SAMPLES, SOURCE, _drawn, _placed, chosen, popover, several
+from ivx.ui.kit.choices import SAMPLES, SOURCE, chosen, form_and_samples, placed, popover, several
+from ivx.vocabulary import POSITION
 
 SHOW = {"j": "J", "both": "both", "gain": "gain"}
 GAMES = {"stream": "stream", "read": "keys, values"}
@@ -34,7 +35,7 @@ def controls() -> tuple[Request | None, str, str]:
     """The strip: checkpoint, task, what is shown, which game, and More; of a stored run, what is shown alone."""
     address.hold("show", "j", list(SHOW))
     if address.from_url(address.RUN, ""):
-        place = session.run_strip(KINDS, choices.told_of)
+        place = session.run_strip(KINDS, choices.line_of)
         return None, "j" if session.stored_run("game") is not None else _show(place), choices.metric_now()
     one, two, three, four, five = st.columns([1.42, 0.86, 0.9, 1.04, 0.52], gap="small", vertical_alignment="bottom")
     checkpoint, task = choices.checkpoint_and_task(one, two)
@@ -216,12 +217,12 @@ def _pair_fields(place: DeltaGenerator) -> dict[str, Any]:
         over = chosen("over", "Players", PLAYED, "layers", on_change=lambda: st.session_state.pop("among", None))
         allowed = PLAYERS.get(over, SITES)
         sites = several("among", "Sites", allowed, allowed if over in PLAYERS else ("resid_post",))
-        placed = {"all": PLACED["all"]} if over == "positions" else {k: v for k, v in _placed().items() if k != "all"}
-        position = chosen("at", "Patched at", placed, next(iter(placed)))
+        places = {"all": POSITION["all"].label} if over == "positions" else placed("first", "query", "last")
+        position = chosen("at", "Patched at", places, next(iter(places)))
         order = chosen("order", "Sets", {"2": "pairs", "3": "pairs and triples"}, "2")
         token = chosen("from", "Vector from", SOURCE, "t_inst")
         choices.metric(st.container())
-        form, samples = _drawn("pairs_n", SAMPLES["pairs"])
+        form, samples = form_and_samples("pairs_n", SAMPLES["pairs"])
     asked = {"over": over, "sites": sites, "position": position, "order": int(order)}
     return asked | {"source_token": token, "target_format": form, "samples": samples}
 
@@ -229,9 +230,8 @@ def _pair_fields(place: DeltaGenerator) -> dict[str, Any]:
 def _game_fields(place: DeltaGenerator) -> dict[str, Any]:
     """Fields of a game's request beside checkpoint and task."""
     with popover(place, GAME):
-        placed = {name: told for name, told in _placed().items() if name not in ("all", "last")}
-        position = chosen("at", "Read at", placed, "first")
+        position = chosen("at", "Read at", placed("first", "query"), "first")
         token = chosen("from", "Vector from", SOURCE, "t_inst")
         choices.metric(st.container())
-        form, samples = _drawn("game_n", SAMPLES["game"])
+        form, samples = form_and_samples("game_n", SAMPLES["game"])
     return {"position": position, "source_token": token, "target_format": form, "samples": samples}

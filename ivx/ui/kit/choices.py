@@ -20,18 +20,13 @@ from ivx.stats.metrics import METRICS
 from ivx.tasks import catalogue
 from ivx.tasks.prompt import FORMATS
 from ivx.ui.kit import address, checkpoints, session
+from ivx.vocabulary import position, source_token
 
 SITES_SHOWN = ("resid_post", "z")
 """Sites of the maps, unless others are asked for."""
 SAMPLES = {"effects": defaults.SAMPLES, "pairs": defaults.PAIR_SAMPLES, "game": 20, "traced": 40}
 TOKENS = tuple(str(i) for i in range(20))
 """Tokens that can be named by their number."""
-PLACED = {
-    "all": "every token",
-    "first": "first token",
-    "query": "the query’s first token",
-    "last": "last token, the answer cue",
-}
 
 
 @contextmanager
@@ -78,14 +73,15 @@ def counted(key: str, label: str, default: int, *, low: int, high: int) -> int:
     return int(st.number_input(label, low, high, key=key, step=10))
 
 
-SOURCE = {"t_inst": "T_inst", "keyword": "keyword", **{i: f"token {i}" for i in TOKENS}}
+SOURCE = {name: source_token(name).label for name in ("t_inst", "keyword", *TOKENS)}
 
 
-def _placed() -> dict[str, str]:
-    return PLACED | {i: f"token {i}" for i in TOKENS}
+def placed(*names: str) -> dict[str, str]:
+    """Positions to choose from: these, and tokens by their number."""
+    return {name: position(name).label for name in (*names, *TOKENS)}
 
 
-def _drawn(key: str, default: int) -> tuple[str, int]:
+def form_and_samples(key: str, default: int) -> tuple[str, int]:
     """Target format and number of samples."""
     left, right = st.columns(2, gap="small")
     with left:
@@ -94,9 +90,9 @@ def _drawn(key: str, default: int) -> tuple[str, int]:
         return form, counted(key, "Samples", default, low=10, high=2_000)
 
 
-def told_of(asked: Request) -> str:
+def line_of(asked: Request) -> str:
     """A request in a line."""
-    source = {"t_inst": "T_inst", "all": "each token"}.get(asked.source_token, asked.source_token)
+    source = source_token(asked.source_token).label
     sites = getattr(asked, "sites", ())
     named = f"{', '.join(sites)} · " if sites else ""
     return (

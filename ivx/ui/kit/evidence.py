@@ -20,16 +20,9 @@ from ivx.patching.roles import is_real
 from ivx.stats.metrics import find
 from ivx.stats.verdict import Against
 from ivx.ui.kit import checkpoints, exports, pieces, session
-from ivx.ui.kit.readings import SAID, named_controls, unbeaten
+from ivx.ui.kit.readings import SAID, called, unbeaten
+from ivx.vocabulary import CONTROL
 
-SHORT = {
-    "task": "other task",
-    "random": "random",
-    "neutral": "idle words",
-    "shuffled": "other sample",
-    "identity": "token alone",
-    "aggregation": "word alone",
-}
 TOP = 3
 """Tokens shown before and after."""
 Row = tuple[str, float, float, float, str]
@@ -87,13 +80,13 @@ def _unbeaten(cell: Cell, against: Mapping[str, Against], metric: str, direction
     if cell.state != "control":
         return ""
     names = unbeaten(cell.value, against, floor=find(metric).floor)
-    left = [named_controls(direction)[name] for name in names if is_real(name, direction=direction)]
+    left = [called(name, direction) for name in names if is_real(name, direction=direction)]
     return f" ({escape(', '.join(left))})" if left else ""
 
 
 def controls(against: Mapping[str, Against], p: Palette) -> list[Row]:
     """A whisker for each control."""
-    return [(SHORT[name], of.mean, of.low, of.high, p.muted) for name, of in against.items()]
+    return [(CONTROL[name].short, of.mean, of.low, of.high, p.muted) for name, of in against.items()]
 
 
 def whiskers(rows: Sequence[Row], p: Palette) -> str:

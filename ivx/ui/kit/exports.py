@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
@@ -10,14 +11,10 @@ from typing import Any
 import streamlit as st
 
 from ivx.analyses.compare.result import Comparison
-from ivx.analyses.separability.request import SeparabilityRequest
+from ivx.analyses.registry import analysis_of
 from ivx.archive import pack
-from ivx.archive.caption import caption
 from ivx.formats import parquet, pictures, sheet
 from ivx.request import BaseRequest
-
-COMMANDS = ("effects", "scan", "interactions", "separability", "erasure", "pathways")
-"""Kinds that the command line knows."""
 
 Offered = tuple[str, str, Callable[[], str | bytes]]
 """A label, how the file's name ends, and what makes its content."""
@@ -41,20 +38,19 @@ def offer(result: Any, metric: str, *, beside: Mapping[str, dict[str, Any]] | No
             ("Parquet, all rows", ".parquet", lambda: parquet.parquet(result.table, result.receipt)),
             ("CSV, all rows", ".csv", lambda: sheet.csv(result.table)),
         ]
-        for part in _figures(result):
+        for part in result.figure_names:
             offered.append((f"SVG, {part}", f"-{part}.svg", partial(_drawn, result, part, metric, pictures.svg)))
             offered.append((f"PNG, {part}", f"-{part}.png", partial(_drawn, result, part, metric, pictures.png)))
         for part, spec in (beside or {}).items():
             offered.append((f"SVG, {part}", f"-{part.replace(' ', '-')}.svg", partial(pictures.svg, spec)))
             offered.append((f"PNG, {part}", f"-{part.replace(' ', '-')}.png", partial(pictures.png, spec)))
         buttons(name, offered)
-        for part in _figures(result):
-            if told := caption(result, part, metric):
+        for part in result.figure_names:
+            if told := analysis_of(result.request.kind).caption(result, part, metric):
                 st.caption(f"Caption, {part}")
                 st.code(told, language=None, wrap_lines=True)
         st.code(in_python(result.request, metric), language="python", wrap_lines=True)
-        if result.request.kind in COMMANDS:
-            st.code(in_shell(result.request, metric), language="bash", wrap_lines=True)
+        st.code(in_shell(result.request, metric), language="bash", wrap_lines=True)
 
 
 def offer_comparison(found: Comparison, metric: str) -> None:
@@ -86,60 +82,48 @@ def offer_several(results: Sequence[Any], metric: str) -> None:
 
 def in_python(request: BaseRequest, metric: str) -> str:
     """The Python that computes a request again."""
-    plain = request.kind in ("separability", "pathways")
-    read = "found.chart()" if plain else f"found.chart({metric!r})"
+    read = f"found.chart({metric!r})" if analysis_of(request.kind).measured else "found.chart()"
     return f"{computed_by(request)}\n{read}"
 
 
 def computed_by(request: BaseRequest) -> str:
     """The Python that makes `found`, the result of a request."""
     told = "".join(f", {name}={value!r}" for name, value in _told(request).items())
-    return f"import ivx\nfound = ivx.{request.kind}({request.checkpoint!r}, {_about(request)!r}{told})"
+    subject = getattr(request, _subject(request))
+    return f"import ivx\nfound = ivx.{request.kind}({request.checkpoint!r}, {subject!r}{told})"
 
 
 def in_shell(request: BaseRequest, metric: str) -> str:
     """The command that computes a request again."""
-    told = "".join(
-        f" --{name.replace('_', '-')}" + ("" if value is True else f" {_listed(value)}")
-        for name, value in _told(request).items()
-    )
-    probed = isinstance(request, SeparabilityRequest)
-    about = f"--task{'s' * probed} {_listed(_about(request))}"
-    end = "" if probed or request.kind == "pathways" else f" --metric {metric}"
-    return f"python -m ivx {request.kind} --checkpoint {request.checkpoint} {about}{told}{end}"
+    asked = {"checkpoint": request.checkpoint, _subject(request): getattr(request, _subject(request))}
+    measured = {"metric": metric} if analysis_of(request.kind).measured else {}
+    repeated = {field.name for field in fields(request) if field.metadata.get("repeated")}
+    options = []
+    for name, value in (asked | _told(request) | measured).items():
+        flag = f"--{name.replace('_', '-')}"
+        if value is True:
+            options.append(flag)
+        else:
+            each = value if name in repeated else [",".join(value) if isinstance(value, tuple) else str(value)]
+            options += [f"{flag} {shlex.quote(one)}" for one in each]
+    return f"python -m ivx {request.kind} {' '.join(options)}"
 
 
-def _about(request: BaseRequest) -> Any:
-    """The task, or the tasks, that are asked about."""
-    return request.tasks if isinstance(request, SeparabilityRequest) else getattr(request, "task")  # noqa: B009
-
-
-def _listed(value: Any) -> str:
-    return ",".join(value) if isinstance(value, tuple) else str(value)
+def _subject(request: BaseRequest) -> str:
+    """The field that says what is asked about: the first behind the checkpoint that may be given without its name."""
+    return next(field.name for field in fields(request) if not field.kw_only and field.name != "checkpoint")
 
 
 def _told(request: BaseRequest) -> dict[str, Any]:
-    """What must be named beside checkpoint and tasks: the sites and samples, and whatever is not the default."""
+    """What must be named beside checkpoint and subject: the sites and samples, and whatever is not the default."""
     always = ("sites", "samples", "components")
-    about = ("checkpoint", "tasks" if isinstance(request, SeparabilityRequest) else "task")
     values = {field.name: (getattr(request, field.name), field.default) for field in fields(request)}
     return {
         name: value
         for name, (value, default) in values.items()
-        if name not in about and (name in always or value != default)
+        if name not in ("checkpoint", _subject(request)) and (name in always or value != default)
     }
-
-
-def _figures(result: Any) -> list[str]:
-    kinds = {
-        "effects": lambda: result.maps,
-        "scan": lambda: result.maps,
-        "separability": lambda: result.request.components,
-        "erasure": lambda: ("erasure",),
-        "pathways": lambda: ("here", "there", "overlap", *(f"faithfulness-{c.unit}" for c in result.faithfulness())),
-    }
-    return list(kinds.get(result.request.kind, lambda: ["pairs"])())
 
 
 def _drawn(result: Any, part: str, metric: str, draw: Callable[[dict[str, Any]], str | bytes]) -> str | bytes:
-    return draw(result.figures(**pack.chart_of(result, metric=metric))[part])
+    return draw(result.figures(metric)[part])

@@ -11,31 +11,20 @@ from ivx.patching.positions import Column
 from ivx.patching.roles import is_real
 from ivx.stats.metrics import find
 from ivx.stats.verdict import Against
+from ivx.vocabulary import CONTROL
 
 SAID = {
     "ok": "differs from 0 and from its controls",
     "control": "no better than a control",
     "zero": "not different from 0",
 }
-VECTORS = {
-    "task": "another task’s vector",
-    "random": "a random vector of its norm",
-    "neutral": "an idle sentence’s vector",
-    "shuffled": "another sample’s vector",
-    "identity": "the token fed alone",
-    "aggregation": "the last word fed alone",
-}
-DISTURBED = VECTORS | {
-    "task": "the same in a run told another task",
-    "neutral": "the same in a run told nothing",
-    "shuffled": "another sample’s state",
-}
 Controls = Mapping[str, Against]
 
 
-def named_controls(direction: str) -> Mapping[str, str]:
-    """What each control is called where states are put in, and where a run is disturbed."""
-    return VECTORS if direction == "denoise" else DISTURBED
+def called(control: str, direction: str) -> str:
+    """What a control is called, where states are put in and where a run is disturbed."""
+    told = CONTROL[control]
+    return told.vector if direction == "denoise" else told.state
 
 
 def reading(
@@ -88,7 +77,7 @@ def nearest_control(cell: Cell, against: Controls, *, floor: float, direction: s
     sign = 1 if cell.value >= 0 else -1
     among = left or list(real) or list(against)
     nearest = max(among, key=lambda name: against[name].mean * sign)
-    return f"{named_controls(direction)[nearest]} {signed(against[nearest].mean, 2)}"
+    return f"{called(nearest, direction)} {signed(against[nearest].mean, 2)}"
 
 
 def _named(cell: Cell, columns: Sequence[Column]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import streamlit as st
@@ -74,7 +73,7 @@ def legend(p: Palette) -> None:
 
 def as_json(readings: Mapping[str, Reading]) -> str:
     """Every grid with its tokens, texts and receipt."""
-    return json.dumps({name: asdict(reading) for name, reading in readings.items()}, ensure_ascii=False, indent=1)
+    return json.dumps({name: reading.summary() for name, reading in readings.items()}, ensure_ascii=False, indent=1)
 
 
 def as_svg(name: str, reading: Reading, spot: Spot, target: Reading) -> str:

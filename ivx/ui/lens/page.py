@@ -10,11 +10,13 @@ from typing import Any
 
 import streamlit as st
 
-from ivx.analyses.lens.request import DropRequest, LensRequest
-from ivx.analyses.lens.result import Reading, address
+from ivx.analyses.lens.request import LensRequest, written
+from ivx.analyses.lens.result import Reading
+from ivx.archive import pack
 from ivx.charts.palette import Palette
 from ivx.engine.address import Spot
 from ivx.formats import sheet
+from ivx.jobs.compute import Unstored
 from ivx.jobs.job import View
 from ivx.models.registry import embedded
 from ivx.tasks import catalogue
@@ -37,18 +39,17 @@ class Prompts:
     target: str
     chat: bool
 
-    def requests(self) -> dict[str, LensRequest]:
+    def requests(self) -> dict[str, Unstored]:
         """Both prompts' readings."""
-        loading: dict[str, Any] = checkpoints.loading(self.checkpoint)
-        return {
-            name: LensRequest(self.checkpoint, text, chat=self.chat, what=f"{name} prompt", **loading)
-            for name, text in (("source", self.source), ("target", self.target))
-        }
+        return {name: self._request(text) for name, text in (("source", self.source), ("target", self.target))}
 
-    def drop(self, take: Spot, put: Spot) -> DropRequest:
+    def drop(self, take: Spot, put: Spot) -> Unstored:
         """The target with a state of the source."""
+        return self._request(self.target, source=self.source, take=written(take), put=written(put))
+
+    def _request(self, prompt: str, **drop: Any) -> Unstored:
         loading: dict[str, Any] = checkpoints.loading(self.checkpoint)
-        return DropRequest(self.checkpoint, self.source, self.target, take, put, chat=self.chat, **loading)
+        return Unstored.request(LensRequest(self.checkpoint, prompt, chat=self.chat, **drop, **loading))
 
 
 def controls() -> Prompts:
@@ -106,7 +107,7 @@ def show(prompts: Prompts, p: Palette) -> None:
     progress.follow_several(requests, draw=lambda views: _draw(prompts, requests, views, spots, p))
 
 
-def _answer(request: LensRequest) -> Reading | None:
+def _answer(request: Unstored) -> Reading | None:
     """The answer of a request, if it is there; where the checkpoint is embedded it is asked for."""
     job = session.job(request, compute=embedded(request.checkpoint) is not None)
     return None if job is None or job.view().state != "done" else job.view().result
@@ -254,10 +255,11 @@ def _by_keyboard(source: Reading, target: Reading, take: Spot, put: Spot) -> Non
 
 
 def _export(prompts: Prompts, readings: Mapping[str, Reading | None], take: Spot, put: Spot) -> None:
-    """Grids as CSV, SVG and JSON, and what to write to read them again."""
+    """Grids as zip, CSV, SVG and JSON, and what to write to read them again."""
     there = {name: reading for name, reading in readings.items() if reading is not None}
     target = there["target"]
     offered: list[exports.Offered] = [
+        *((f"Zip, {name}", f"-{name}.zip", partial(pack.of_result, reading)) for name, reading in there.items()),
         *((f"CSV, {name}", f"-{name}.csv", partial(sheet.csv, reading.table)) for name, reading in there.items()),
         ("JSON, all grids and texts", ".json", partial(grids.as_json, there)),
         *(
@@ -271,12 +273,7 @@ def _export(prompts: Prompts, readings: Mapping[str, Reading | None], take: Spot
     ]
     with st.popover("Export", width="stretch"):
         exports.buttons("ivx-lens", offered)
-        st.code(
-            "import ivx\nfrom ivx.analyses.lens.compute import Spot, drop, read\n\n"
-            f"model = ivx.load({prompts.checkpoint!r})\n"
-            f"source, target = {prompts.source!r}, {prompts.target!r}\n"
-            f"found = drop(model, source, target, take={take}, put={put}, chat={prompts.chat})\n"
-            f"found.table, found.text, read(model, target, chat={prompts.chat}).text  # {address(take, put)}",
-            language="python",
-            wrap_lines=True,
-        )
+        request = prompts.drop(take, put).of
+        code = f"{exports.computed_by(request)}\nfound.text, found.table, found.chart()"
+        st.code(code, language="python", wrap_lines=True)
+        st.code(exports.in_shell(request, "contrast"), language="bash", wrap_lines=True)

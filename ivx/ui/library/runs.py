@@ -9,27 +9,17 @@ from typing import Any
 
 import streamlit as st
 
+from ivx.analyses.base import Analysis, Replayed
+from ivx.analyses.registry import ANALYSES
 from ivx.archive import pack, unpack
 from ivx.errors import IvxError
-from ivx.jobs.replay import Replayed, ReplayRequest
+from ivx.jobs.replay import ReplayRequest
 from ivx.jobs.worker import worker
 from ivx.store.store import Entry, Store
 from ivx.ui.kit import pieces, session
 
 REPLAYED = 5
 """Rows that are computed again."""
-PAGES = {
-    "effects": "effects",
-    "scan": "effects",
-    "interactions": "interactions",
-    "game": "interactions",
-    "separability": "separability",
-    "erasure": "separability",
-    "pathways": "pathways",
-}
-"""Which page draws which kind."""
-ARCHIVED = ("effects", "interactions", "game", "scan", "separability", "erasure", "pathways")
-"""Kinds that go into a zip."""
 STATES = {"complete": "complete", "partial": "stopped midway", "running": "being computed"}
 
 
@@ -109,24 +99,30 @@ def _ago(when: float) -> str:
     return "just now"
 
 
-def _elsewhere(kind: str) -> str:
-    """Where a run can be seen that no page opens by itself."""
-    if kind in ("vectors", "transplant"):
-        return "It is a part of a comparison: the page Post-training shows it beside the others."
-    return f"No page draws a run of {kind} yet: `python -m ivx {kind}` prints it."
+def _analysis(kind: str) -> Analysis[Any, Any] | None:
+    """What a run is of; None for what this ivx does not know, as a later one may have stored."""
+    return next((analysis for analysis in ANALYSES if analysis.kind == kind), None)
+
+
+def _why_closed(kind: str, analysis: Analysis[Any, Any] | None) -> str:
+    """Why a run of this kind cannot be opened."""
+    if analysis is None:
+        return f"This version of ivx knows no runs of {kind}."
+    return analysis.elsewhere or f"No page draws a run of {kind}: `ivx {kind}` prints it."
 
 
 def _one(store: Store, entry: Entry) -> None:
     pieces.head(f"Run {entry.run}", STATES[entry.state])
     open_, pin, delete = st.columns(3, gap="small")
     complete = entry.state == "complete"
-    page = PAGES.get(entry.kind)
+    analysis = _analysis(entry.kind)
+    page = analysis.page if analysis is not None else None
     if complete and open_.button(
         "Open",
         type="primary",
         width="stretch",
         disabled=page is None,
-        help=None if page else _elsewhere(entry.kind),
+        help=None if page else _why_closed(entry.kind, analysis),
     ):
         session.open_run(entry.run, str(page))
     if not complete and open_.button(
@@ -153,7 +149,7 @@ def _one(store: Store, entry: Entry) -> None:
     export, again = st.columns(2, gap="small")
     export.download_button(
         "Export as zip",
-        disabled=entry.kind not in ARCHIVED,
+        disabled=analysis is None,
         data=lambda: pack.of_result(unpack.stored(run)),
         file_name=f"ivx-{entry.run}.zip",
         on_click="ignore",

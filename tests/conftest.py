@@ -20,7 +20,7 @@ import torch  # noqa: E402
 from playwright.sync_api import Browser, sync_playwright  # noqa: E402
 
 from ivx.charts import frame  # noqa: E402
-from tests.browser import ARGS, chromium, serving  # noqa: E402
+from tests.support.browser import ARGS, chromium, serving  # noqa: E402
 
 torch.set_num_threads(1)
 frame.CHECKED = True

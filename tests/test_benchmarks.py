@@ -9,7 +9,7 @@ import torch
 
 import ivx
 from benchmarks import rivals, sweeps
-from tests.random_models import random_model
+from tests.support.random_models import random_model
 
 README = Path(__file__).parent.parent / "README.md"
 

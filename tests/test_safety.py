@@ -16,8 +16,7 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
 from streamlit.testing.v1 import AppTest
 from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
 
-from tests.browser import ROOT, free_port, serving
-from tests.test_browser import PATIENCE, opened
+from tests.support.browser import PATIENCE, ROOT, free_port, opened, serving
 
 pytestmark = pytest.mark.browser
 DONE = "[data-testid=stApp][data-test-script-state=notRunning]"

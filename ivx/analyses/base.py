@@ -256,3 +256,8 @@ class Patching(Analysis[P, R]):
 def name_of(model: Model | str) -> str:
     """The name that a request calls a checkpoint by."""
     return model if isinstance(model, str) else model.name
+
+
+def names_of(names: Sequence[str]) -> tuple[str, ...]:
+    """Names as a request holds them; one alone may be a plain string."""
+    return (names,) if isinstance(names, str) else tuple(names)

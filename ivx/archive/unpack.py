@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 import pyarrow as pa
 
-from ivx.analyses.base import Result
 from ivx.analyses.registry import analysis_of, checked, request_of, restored
 from ivx.archive import members
 from ivx.errors import IvxError
@@ -46,7 +45,7 @@ class Unpacked:
     table: pa.Table
 
     @property
-    def result(self) -> Result[Any]:
+    def result(self) -> Any:
         """The result, ready to be read and drawn."""
         return restored(self.asked, self.context, self.table, self.receipt)
 
@@ -78,7 +77,7 @@ def _address(asked: dict[str, Any], context: dict[str, Any], origin: str, table:
     return content.hexdigest()[:12]
 
 
-def stored(run: Run) -> Result[Any]:
+def stored(run: Run) -> Any:
     """The result of a complete run of the store; raises `IvxError` where a part of it is missing."""
     found = result_of(run)
     if found is None:
@@ -99,7 +98,7 @@ def keep(run: Unpacked, store: Store) -> str:
     return place.id
 
 
-def read(source: Path | str | BinaryIO) -> Result[Any]:
+def read(source: Path | str | BinaryIO) -> Any:
     """The result in an archive, or in a folder into which one was unpacked."""
     return unpack(source).result
 

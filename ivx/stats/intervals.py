@@ -1,7 +1,7 @@
 """Intervals and tests over samples, for whole maps at once: every array is `[cells, samples]`.
 
 Paired questions are asked of differences. What is random is seeded, and all cells see the same draws, so a map keeps
-its structure. `tests/test_calibration.py` holds every rate that is claimed here.
+its structure. `tests/stats/test_calibration.py` holds every rate that is claimed here.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ivx.analyses.base import Analysis, Progress, Replayed, Result, Saved, name_of
+from ivx.analyses.base import Analysis, Progress, Replayed, Result, Saved, name_of, names_of
 from ivx.analyses.bench.request import BenchRequest
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def bench(
     *,
     place: str = "first",
     way: str = "add",
-    texts: tuple[str, ...] = (),
+    texts: Sequence[str] = (),
     samples: int = 40,
     seed: int = 0,
     dtype: str = "auto",
@@ -49,7 +49,7 @@ def bench(
         layer,
         place=place,
         way=way,
-        texts=texts,
+        texts=names_of(texts),
         samples=samples,
         seed=seed,
         dtype=dtype,

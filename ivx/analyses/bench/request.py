@@ -1,17 +1,12 @@
-"""What is asked of the vector bench: a task's mean vector at many strengths, and what is written at one of them."""
+"""What is asked of the vector bench: a task's mean vector tried at many strengths."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
-from ivx.request import BaseRequest, LiveRequest, check_counts, check_word
+from ivx.request import BaseRequest, check_counts, check_word
 from ivx.tasks import catalogue
-
-if TYPE_CHECKING:
-    from ivx.analyses.bench.result import BenchText
-    from ivx.models.model import Model
 
 PLACES = ("first", "every")
 WAYS = ("add", "patch")
@@ -46,16 +41,3 @@ class BenchRequest(BaseRequest):
 
     def about(self, collection: str) -> str:
         return catalogue.find(self.task, collection=collection).fingerprint
-
-
-@dataclass(frozen=True)
-class BenchTextRequest(LiveRequest):
-    """What is written on the bench at one strength."""
-
-    bench: BenchRequest
-    strength: float
-
-    def answered(self, model: Model, store: Any, *, beat: Callable[[], None]) -> tuple[BenchText, ...]:
-        from ivx.analyses.bench.compute import bench_texts
-
-        return bench_texts(model, self.bench, strength=self.strength, beat=beat)

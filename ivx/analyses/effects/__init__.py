@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ivx.analyses.base import Patching, Progress, Result, Saved, name_of
+from ivx.analyses.base import Patching, Progress, Result, Saved, name_of, names_of
 from ivx.analyses.effects.request import EffectsRequest, ScanRequest
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ def effects(
     target_format: str = "prompt",
     samples: int = 40,
     position: str = "all",
-    sites: tuple[str, ...] = ("resid_post", "z"),
+    sites: Sequence[str] = ("resid_post", "z"),
     direction: str = "denoise",
-    controls: tuple[str, ...] = ("task",),
+    controls: Sequence[str] = ("task",),
     seed: int = 0,
     dtype: str = "auto",
     device: str = "auto",
@@ -52,9 +52,9 @@ def effects(
         target_format=target_format,
         samples=samples,
         position=position,
-        sites=sites,
+        sites=names_of(sites),
         direction=direction,
-        controls=controls,
+        controls=names_of(controls),
         seed=seed,
         dtype=dtype,
         device=device,
@@ -72,8 +72,8 @@ def scan(
     target_format: str = "prompt",
     samples: int = 40,
     position: str = "first",
-    sites: tuple[str, ...] = ("resid_post",),
-    controls: tuple[str, ...] = ("task", "identity", "aggregation"),
+    sites: Sequence[str] = ("resid_post",),
+    controls: Sequence[str] = ("task", "identity", "aggregation"),
     seed: int = 0,
     dtype: str = "auto",
     device: str = "auto",
@@ -97,8 +97,8 @@ def scan(
         target_format=target_format,
         samples=samples,
         position=position,
-        sites=sites,
-        controls=controls,
+        sites=names_of(sites),
+        controls=names_of(controls),
         seed=seed,
         dtype=dtype,
         device=device,

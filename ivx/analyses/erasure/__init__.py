@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ivx.analyses.base import Analysis, Progress, Replayed, Result, Saved, name_of
+from ivx.analyses.base import Analysis, Progress, Replayed, Result, Saved, name_of, names_of
 from ivx.analyses.erasure.request import ErasureRequest
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def erasure(
     samples: int = 40,
     position: str = "first",
     component: str = "resid_post",
-    tasks: tuple[str, ...] = ("all",),
+    tasks: Sequence[str] = ("all",),
     wordings: int = 60,
     folds: int = 3,
     seed: int = 0,
@@ -52,7 +52,7 @@ def erasure(
         samples=samples,
         position=position,
         component=component,
-        tasks=tasks,
+        tasks=names_of(tasks),
         wordings=wordings,
         folds=folds,
         seed=seed,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ivx.analyses.base import Answer, Extra, Patching, Progress, Result, Saved, name_of
+from ivx.analyses.base import Answer, Extra, Patching, Progress, Result, Saved, name_of, names_of
 from ivx.analyses.interactions.request import InteractionsRequest
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ def interactions(
     target_format: str = "prompt",
     samples: int = 40,
     position: str = "first",
-    sites: tuple[str, ...] = ("resid_post",),
+    sites: Sequence[str] = ("resid_post",),
     over: str = "layers",
     order: int = 2,
-    controls: tuple[str, ...] = ("task", "random"),
+    controls: Sequence[str] = ("task", "random"),
     seed: int = 0,
     dtype: str = "auto",
     device: str = "auto",
@@ -53,10 +53,10 @@ def interactions(
         target_format=target_format,
         samples=samples,
         position=position,
-        sites=sites,
+        sites=names_of(sites),
         over=over,
         order=order,
-        controls=controls,
+        controls=names_of(controls),
         seed=seed,
         dtype=dtype,
         device=device,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ivx.analyses.base import Analysis, Progress, Replayed, Result, Saved, name_of
+from ivx.analyses.base import Analysis, Progress, Replayed, Result, Saved, name_of, names_of
 from ivx.analyses.separability.request import SeparabilityRequest
 
 if TYPE_CHECKING:
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 def separability(
     model: Model | str,
-    tasks: Sequence[str] | str = ("all",),
+    tasks: Sequence[str] = ("all",),
     *,
-    components: tuple[str, ...] = ("resid_post",),
+    components: Sequence[str] = ("resid_post",),
     position: str = "t_inst",
     pairs: bool = False,
     wordings: int = 60,
     folds: int = 5,
     repeats: int = 3,
-    projections: tuple[str, ...] = ("pca", "lda"),
+    projections: Sequence[str] = ("pca", "lda"),
     seed: int = 0,
     dtype: str = "auto",
     device: str = "auto",
@@ -36,7 +36,7 @@ def separability(
 
     Args:
         model: a loaded model, or a name to load.
-        tasks: names, `all`, or users' files, each of which is both tasks of its pair; one as a plain string.
+        tasks: names, `all`, or users' files, each of which is both tasks of its pair.
         on_progress: called with the result so far after each place; what it raises ends the work.
 
     The others are as in `SeparabilityRequest`.
@@ -46,14 +46,14 @@ def separability(
     """
     request = SeparabilityRequest(
         name_of(model),
-        (tasks,) if isinstance(tasks, str) else tuple(tasks),
-        components=components,
+        names_of(tasks),
+        components=names_of(components),
         position=position,
         pairs=pairs,
         wordings=wordings,
         folds=folds,
         repeats=repeats,
-        projections=projections,
+        projections=names_of(projections),
         seed=seed,
         dtype=dtype,
         device=device,

@@ -13,14 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from ivx.engine.linear.frozen import parts_of, uncapped
-from ivx.engine.linear.records import Fidelity
+from ivx.engine.linear.records import TOLERANCE, Fidelity
 from ivx.engine.linear.surrogate import Surrogate
 from ivx.engine.turns import only_user
 from ivx.errors import UnsupportedArchitecture
 from ivx.models.model import Model
 
-TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
-"""Largest deviation from 1, and of an identity from 0, relative to what is summed."""
 EXPECTED = (TypeError, AttributeError, IndexError, KeyError, RuntimeError, ValueError)
 """What a model raises whose modules are put together otherwise."""
 
@@ -43,7 +41,7 @@ def prove(model: Model) -> None:
 def _tried(model: Model) -> str | None:
     parts_of(model)
     ids = [[(i * step + 3) % model.vocabulary for i in range(6)] for step in (7, 11)]
-    tolerance = TOLERANCE.get(model.dtype, 0.0)
+    tolerance = TOLERANCE.get(str(model.dtype).removeprefix("torch."), 0.0)
     try:
         found = reconstructed(model, ids[0])
         apart = Surrogate(model, ids).sweep([1, 2], [3, 4]).deviation()
@@ -66,7 +64,16 @@ def reconstructed(model: Model, prompt: Sequence[int]) -> Fidelity:
     constant[-1] = 1
     with torch.no_grad():
         parts = surrogate.linear(rows, constant).sum(0)
-    return Fidelity.of(parts, own_logits(model, prompt))
+    return fidelity_of(parts, own_logits(model, prompt))
+
+
+def fidelity_of(parts: Tensor, whole: Tensor) -> Fidelity:
+    """Of summed parts to the model's own logits, both `[vocabulary]`."""
+    mine, real = parts.double(), whole.double()
+    return Fidelity(
+        float(torch.cosine_similarity(mine, real, dim=0)),
+        float(torch.linalg.vector_norm(mine) / torch.linalg.vector_norm(real)),
+    )
 
 
 def own_logits(model: Model, prompt: Sequence[int]) -> Tensor:

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ivx.engine.linear.fidelity import own_logits
+from ivx.engine.linear.fidelity import fidelity_of, own_logits
 from ivx.engine.linear.frozen import Attend, frozen, mixed, spread
-from ivx.engine.linear.records import Fidelity, Published
+from ivx.engine.linear.records import Published
 from ivx.engine.linear.surrogate import Surrogate
 from ivx.engine.turns import only_user
 
@@ -38,14 +38,14 @@ def published(surrogate: Surrogate, answer: int, *, seed: int = 0) -> Published:
         for layer in range(model.layers):
             ways = torch.nn.functional.one_hot(most[layer], tokens).sum(0).to(states)
             states, scale = _level(_step(run, layer, states, ways[None]), scale)
-        everything = Fidelity.of(_logits(run, states, scale)[0], own)
+        everything = fidelity_of(_logits(run, states, scale)[0], own)
         routes, paths = _routes(run, most, seed)
         total, kept = torch.zeros_like(own, dtype=torch.float64), 0
         for start in range(0, len(routes), TOGETHER):
             logits = _logits(run, *_along(run, routes[start : start + TOGETHER]))
             counts = (logits > logits[:, answer, None]).sum(1) < RANK
             total, kept = total + logits[counts].sum(0), kept + int(counts.sum())
-    ranked = Fidelity.of(total * (paths / len(routes)), own) if kept else None
+    ranked = fidelity_of(total * (paths / len(routes)), own) if kept else None
     return Published(paths, everything, ranked, kept / len(routes), paths > len(routes))
 
 

@@ -12,8 +12,9 @@ from typing import Any
 import streamlit as st
 import vl_convert
 
-from ivx.analyses.bench.request import BenchRequest, BenchTextRequest
+from ivx.analyses.bench.request import BenchRequest
 from ivx.analyses.bench.result import CONTROL, FREE, QUERIES, STRENGTHS, VECTOR, Bench, BenchText, Dose
+from ivx.analyses.bench.texts import BenchTextRequest
 from ivx.archive import pack
 from ivx.charts.bench import strength_curve
 from ivx.charts.palette import LIGHT, Palette

@@ -12,8 +12,8 @@ from ivx.analyses.pathways.request import PathwaysRequest
 from ivx.analyses.pathways.result import Pathways
 from ivx.charts.overlap import Size, faithfulness_chart
 from ivx.charts.palette import Palette
-from ivx.engine.linear.fidelity import TOLERANCE
 from ivx.engine.linear.published import RANK
+from ivx.engine.linear.records import TOLERANCE
 from ivx.engine.linear.records import Fidelity as Sums
 from ivx.jobs.job import View
 from ivx.ui.kit import address, pieces, progress, session
@@ -24,9 +24,7 @@ from ivx.ui.pathways.readings import circuit_reading, patched_reading
 def ticks(result: Pathways) -> list[dict[str, Any]]:
     """The surrogate's own checks on this very run, as a receipt has them."""
     told = result.found.fidelity
-    most = {str(kind).removeprefix("torch."): value for kind, value in TOLERANCE.items()}.get(
-        result.receipt["dtype"], 0.0
-    )
+    most = TOLERANCE.get(result.receipt["dtype"], 0.0)
     apart = max(abs(1 - told.cosine), abs(1 - told.ratio))
     return [
         {

@@ -1,0 +1,109 @@
+"""The clean game: its runs against keys and values replaced by hand, and what is exact on a linear model."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from transformers import AutoTokenizer
+
+import ivx
+from ivx.errors import IvxError
+from ivx.models.registry import EMBEDDED
+from tests.support import oracle
+from tests.support.random_models import random_model
+
+TOKENIZER = AutoTokenizer.from_pretrained(EMBEDDED / "tiny-sft", local_files_only=True)
+TASK = "tiny:animal/colour"
+
+
+def by_hand(hf, source: list[int], target: list[int], blocks: tuple[int, ...], position: int) -> torch.Tensor:
+    """Last-token logits where the keys and values of one token, as later tokens meet them, are set at every block.
+
+    At the chosen blocks they are made of the source's state; at the others of the target's, whose own stream is thus
+    as if nobody had touched it. Written at the key and value projections, of Llama alone.
+    """
+
+    def projected(ids: list[int], at: int, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
+        block = hf.model.layers[layer]
+        state = block.input_layernorm(oracle.states(hf, "llama", ids, ("resid_pre", layer))[at])
+        return block.self_attn.k_proj(state), block.self_attn.v_proj(state)
+
+    made = [
+        projected(source, -1, layer) if layer in blocks else projected(target, position, layer)
+        for layer in range(len(hf.model.layers))
+    ]
+    with ExitStack() as stack, torch.no_grad():
+        for block, given in zip(hf.model.layers, made, strict=True):
+            for module, value in zip((block.self_attn.k_proj, block.self_attn.v_proj), given, strict=True):
+
+                def put(m, a, out, value=value):
+                    out = out.clone()
+                    out[:, position] = value
+                    return out
+
+                stack.callback(module.register_forward_hook(put).remove)
+        return hf(input_ids=torch.tensor([target]), use_cache=False).logits[0, -1]
+
+
+@pytest.mark.parametrize("position", ["first", "2"])
+def test_every_coalition_is_what_hooks_on_keys_and_values_give(position: str) -> None:
+    model = random_model("llama", tokenizer=TOKENIZER)
+    found = ivx.game(model, TASK, samples=3, position=position)
+    assert found.values().shape == (3, 8)
+    for role, sources in (("effect", found.samples.rows), ("control", found.samples.control)):
+        values = found.values("logit", role=role)
+        for i, (sample, given) in enumerate(zip(found.samples.rows, sources, strict=True)):
+            runs = [
+                by_hand(model.hf, list(given.source), list(sample.target), blocks, found.position)[sample.answer_id]
+                for blocks in [tuple(b for b in range(3) if k >> b & 1) for k in range(8)]
+            ]
+            assert values[i] == pytest.approx(np.array([float(run - runs[0]) for run in runs]), abs=1e-6)
+    shapley, whole = [v.value for v in found.shapley()], found.values().mean(axis=0)
+    assert sum(shapley) == pytest.approx(whole[-1]) and sum(found.dividends().values()) == pytest.approx(whole[-1])
+    assert found.pair_map()[0, 2].value == pytest.approx(found.dividends()[0, 2])
+    assert found.additivity() < 1 - 1e-6, "a random model is not linear"
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.hf.modules())
+
+
+def linear_model():
+    """A Llama without norms, whose MLPs write nothing and whose heads attend evenly: logits are linear in states."""
+    model = random_model("llama", tokenizer=TOKENIZER, check=False)
+    for block in model.hf.model.layers:
+        block.input_layernorm = block.post_attention_layernorm = nn.Identity()
+        block.self_attn.q_proj.weight.zero_()
+        block.mlp.down_proj.weight.zero_()
+    model.hf.model.norm = nn.Identity()
+    return model
+
+
+def test_on_a_linear_model_nothing_interacts() -> None:
+    model = linear_model()
+    found = ivx.game(model, TASK, samples=3)
+    assert np.abs(found.values()).max() > 0.1, "the blocks do something"
+    for pairs in (found.interactions(), found.pair_map()):
+        assert len(pairs) == 3 and max(abs(v.value) for v in pairs.values()) < 1e-12
+    assert max(abs(d) for blocks, d in found.dividends().items() if len(blocks) > 1) < 1e-12
+    assert found.additivity() == pytest.approx(1, abs=1e-12)
+    heads = ivx.interactions(model, TASK, samples=3, sites=("z",), over="heads", position="last")
+    one_block = [cell for cell in heads.cells() if cell.first.split(".")[1] == cell.second.split(".")[1]]
+    assert len(one_block) == 18 and max(abs(cell.j) for cell in one_block) < 1e-12
+    assert max(abs(cell.value) for cell in heads.singles()) > 0.1
+
+
+def test_many_blocks_are_sampled() -> None:
+    model = random_model("llama", tokenizer=TOKENIZER, num_hidden_layers=11, check=False)
+    found = ivx.game(model, TASK, samples=2, permutations=4)
+    assert found.orders.shape == (4, 11) and len(found.sets) < 2**11
+    assert sum(v.value for v in found.shapley()) == pytest.approx(found.values()[:, -1].mean())
+    assert all(i < j for i, j in found.interactions())
+    with pytest.raises(IvxError, match="use shapley or interactions"):
+        found.dividends()
+
+
+def test_a_token_that_nothing_follows_is_refused() -> None:
+    with pytest.raises(IvxError, match="no token follows position -1"):
+        ivx.game("tiny-sft", "animal/colour", samples=2, position="-1")

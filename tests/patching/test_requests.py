@@ -1,0 +1,116 @@
+"""Requests: what is asked is what the run is named by."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+
+import ivx
+from ivx.analyses.game.request import GameRequest
+from ivx.analyses.interactions.request import InteractionsRequest
+from ivx.analyses.lens.request import LensRequest
+from ivx.analyses.registry import ANALYSES
+from ivx.analyses.separability.request import SeparabilityRequest
+from ivx.errors import IvxError
+from ivx.request import BaseRequest
+
+CHANGED = {
+    "against": "animal/colour",
+    "position": "2",
+    "source_token": "keyword",
+    "target_format": "chat",
+    "samples": 41,
+    "seed": 1,
+    "dtype": "float64",
+    "device": "cpu",
+    "adapter": "here",
+    "sites": ("attn_out",),
+    "direction": "noise",
+    "controls": ("random",),
+    "over": "components",
+    "order": 3,
+    "permutations": 9,
+    "component": "mlp_out",
+    "components": ("z",),
+    "pairs": True,
+    "wordings": 61,
+    "folds": 4,
+    "repeats": 2,
+    "projections": ("lda",),
+    "of": "logit",
+    "wording": 2,
+    "patch_layer": 3,
+    "paths": 9,
+    "traced": 9,
+    "ablation": "zero",
+    "edge_check": True,
+    "published": True,
+    "vectors": "0123456789ab",
+    "matched": True,
+    "layer": 3,
+    "place": "every",
+    "way": "patch",
+    "texts": ("look at it .",),
+    "prompt": "the noun .",
+    "source": "the verb .",
+    "take": "3@0",
+    "put": "1@1",
+    "chat": True,
+}
+BY_FINGERPRINT = {"checkpoint": "elsewhere", "task": "other", "tasks": ("others",)}
+"""They enter a run's name by what they are, not by what they are called."""
+NEEDED = {"task": "animal/colour", "tasks": ("all",), "vectors": "ba9876543210", "layer": 2, "prompt": "the animal ."}
+"""What a request cannot do without."""
+KINDS = [analysis.request for analysis in ANALYSES]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_field_changes_the_run(kind: type[BaseRequest]) -> None:
+    known = {field.name for field in fields(kind)}
+    asked: Any = kind("tiny-sft", **{name: value for name, value in NEEDED.items() if name in known})
+    changed = CHANGED | ({"position": "keyword"} if kind is SeparabilityRequest else {})
+    if kind is InteractionsRequest:
+        asked = replace(asked, sites=("mlp_out",))  # a site that layers and components both have
+    if kind is LensRequest:
+        asked = replace(asked, source="the noun .", take="2@0", put="2@1")
+    runs = {asked.run_id("a", "t"), asked.run_id("b", "t"), asked.run_id("a", "u")}
+    named = known - BY_FINGERPRINT.keys()
+    runs |= {replace(asked, **{name: changed[name]}).run_id("a", "t") for name in named}
+    assert len(runs) == len(named) + 3
+    others = {name: other for name, other in BY_FINGERPRINT.items() if name in known}
+    assert asked.run_id("a", "t") == replace(asked, **others).run_id("a", "t")
+
+
+def test_analyses_of_one_kind_never_meet_another_kinds() -> None:
+    assert len({kind.kind for kind in KINDS}) == len(KINDS)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"over": "neurons"}, "over 'neurons' is not known"),
+        ({"over": "heads"}, "heads are not at resid_post: use the sites z"),
+        ({"over": "components"}, "use the sites attn_out, mlp_out"),
+        ({"order": 4}, "choose 2 for pairs or 3 for triples"),
+        ({"position": "all"}, "position all and over positions go together"),
+        ({"over": "positions"}, "position all and over positions go together"),
+        ({"position": "middle"}, "position 'middle' is not known"),
+        ({"sites": ("resid",)}, "no site resid"),
+        ({"samples": 0}, "choose 1 to 10,000"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(changed: dict, told: str) -> None:
+    with pytest.raises(IvxError, match=told):
+        InteractionsRequest("tiny-sft", "animal/colour", **changed)
+
+
+def test_the_querys_token_is_named_or_numbered() -> None:
+    model = ivx.load("tiny-sft")
+    asked = {"samples": 3, "sites": ("resid_post",)}
+    for run in (ivx.effects, ivx.interactions):
+        named, numbered = (run(model, "animal/colour", position=at, **asked) for at in ("query", "2"))
+        assert named.table.equals(numbered.table) and named.run_id != numbered.run_id
+    with pytest.raises(IvxError, match="first, query or an index"):
+        GameRequest("tiny-sft", "animal/colour", position="last")

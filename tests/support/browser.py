@@ -1,0 +1,91 @@
+"""A fresh app on a free port, and a real Chromium to look at it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+ROOT = Path(__file__).parents[2]
+ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def chromium() -> str:
+    """Path of Chromium; a clear failure, not a skip, where there is none."""
+    path = os.environ.get("IVX_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.fail("the browser tests need Chromium: `apt-get install chromium`, or set IVX_CHROMIUM to its path")
+    return path
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serving(port: int | None = None, **environment: str) -> Iterator[str]:
+    """A fresh server, on a free port unless one is named; yields its address."""
+    port = port or free_port()
+    command = [sys.executable, "-m", "ivx", "app", "--port", str(port)]
+    server = subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(f"{url}/_stcore/health", timeout=2).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        else:
+            pytest.fail("the app did not start within 30 s")
+        yield url
+    finally:
+        server.terminate()
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:  # a busy machine: what it was asked is answered already
+            server.kill()
+            server.wait()
+
+
+CARD, CELL = ".ivx-card", "path[aria-roledescription='rect mark'], path[aria-label*='layer: ']"
+
+
+PATIENCE = 60_000
+
+
+def opened(browser: Browser, url: str, **options) -> Page:
+    page = browser.new_page(viewport={"width": 1440, "height": 900}, **options)
+    page.outside = []  # type: ignore[attr-defined]
+    page.on("request", lambda r: page.outside.append(r.url) if "127.0.0.1" not in r.url.split("/")[2] else None)
+    page.goto(url)
+    return page
+
+
+def finished(page: Page) -> None:
+    """The maps are complete: the trust strip names all rows and the stop button is gone."""
+    expect(page.get_by_text("Export")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(CARD).first).to_be_visible(timeout=PATIENCE)

@@ -1,0 +1,33 @@
+"""Small real tokenizers, trained on the tasks' own text."""
+
+from __future__ import annotations
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
+
+from ivx.tasks import english
+
+
+def tokenizer(kind: str) -> PreTrainedTokenizerFast:
+    """A small real tokenizer: byte-level without BOS (GPT-2's kind), with BOS, or with Metaspace (Llama's kind)."""
+    text = [w.text for t in english.tasks().values() for w in t.instructions]
+    text += [f"Animal: {q}. Answer: {a}" for t in english.tasks().values() for q, a in t.answers.items()]
+    special = ["<s>", "</s>"]
+    if kind == "metaspace":
+        inner = Tokenizer(models.Unigram())
+        inner.pre_tokenizer = pre_tokenizers.Metaspace()
+        inner.decoder = decoders.Metaspace()
+        trainer = trainers.UnigramTrainer(vocab_size=900, special_tokens=["<unk>", *special], unk_token="<unk>")
+    else:
+        inner = Tokenizer(models.BPE())
+        inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        inner.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=900, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+        )
+    inner.train_from_iterator(text, trainer)
+    if kind != "gpt2":
+        inner.post_processor = processors.TemplateProcessing(
+            single="<s> $A", special_tokens=[("<s>", inner.token_to_id("<s>"))]
+        )
+    return PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<s>", eos_token="</s>")

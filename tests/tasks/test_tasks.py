@@ -1,0 +1,158 @@
+"""Tasks: the built-in data, what a tokenizer makes of them, and hostile files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from transformers import PreTrainedTokenizerFast
+
+from ivx.errors import TaskError
+from ivx.tasks import catalogue, english, tiny
+from ivx.tasks.samples import build
+from tests.support.tokenizers import tokenizer
+
+
+@pytest.fixture(scope="module", params=["gpt2", "bos", "metaspace"])
+def tok(request) -> PreTrainedTokenizerFast:
+    return tokenizer(request.param)
+
+
+def test_the_data_are_as_large_as_promised_and_consistent() -> None:
+    found = english.tasks()
+    assert len(found["adjective/antonym"].answers) >= 140 and len(found["animal/colour"].answers) >= 190
+    for task in found.values():
+        assert len({w.text for w in task.instructions}) >= 200
+        assert all(q.strip() == q and a.strip() == a and q and a for q, a in task.answers.items())
+        assert all(w.text[slice(*w.phrase)] in english.PHRASES[task.name] for w in task.instructions)
+    assert set(found["animal/can-fly"].answers.values()) == {"yes", "no"}
+
+
+@pytest.mark.parametrize("form", ["prompt", "query", "filler"])
+def test_positions_and_the_instruction_as_prefix(tok: PreTrainedTokenizerFast, form: str) -> None:
+    built = build(catalogue.find("animal/colour"), tok, samples=20, target_format=form)
+    bos = 1 if tok("a")["input_ids"][0] == tok.bos_token_id else 0
+    for s in built.rows:
+        assert s.instructed[: len(s.source)] == s.source
+        assert s.t_inst == len(s.source) - 1 and tok.decode(s.source[s.t_inst]).strip() == "."
+        assert s.keyword is not None and s.keyword < s.t_inst
+        phrase = s.instruction.text[slice(*s.instruction.phrase)]
+        assert phrase.endswith(tok.decode(s.source[s.keyword]).strip())
+        assert tok.decode(s.target[slice(*s.query_span)]).strip() == s.query
+        assert s.first == bos
+    assert built == build(catalogue.find("animal/colour"), tok, samples=20, target_format=form)
+    assert built != build(catalogue.find("animal/colour"), tok, samples=20, target_format=form, seed=1)
+
+
+def test_the_answer_token_is_what_follows_the_prompt(tok: PreTrainedTokenizerFast) -> None:
+    built = build(catalogue.find("animal/can-fly"), tok, samples=10)
+    for s in built.rows:
+        text = f"Animal: {s.query}. Answer:"
+        whole, bare = tok(f"{text} {s.answer}")["input_ids"], tok(text)["input_ids"]
+        assert whole[: len(bare)] == bare and whole[len(bare)] == s.answer_id
+    assert len(built.control) == 10 and {c.query for c in built.control} == {s.query for s in built.rows}
+
+
+def test_chat_needs_a_template_and_uses_it() -> None:
+    tok = tokenizer("gpt2")
+    with pytest.raises(TaskError, match="no chat template"):
+        build(catalogue.find("animal/colour"), tok, target_format="chat")
+    tok.chat_template = "<s>{% for m in messages %}user: {{ m.content }}\n{% endfor %}assistant:"
+    s = build(catalogue.find("animal/colour"), tok, samples=3, target_format="chat").rows[0]
+    assert tok.decode(s.target).endswith(f"user: Animal: {s.query}. Answer:\nassistant:")
+    assert s.instructed[: len(s.source)] == s.source and tok.decode(s.source).endswith(s.instruction.text)
+    assert tok.decode(s.target[slice(*s.query_span)]).strip() == s.query
+
+
+def test_a_template_that_writes_the_first_token_gets_it_once() -> None:
+    tok = tokenizer("bos")
+    tok.chat_template = "<s>{% for m in messages %}user: {{ m.content }}\n{% endfor %}assistant:"
+    for s in build(catalogue.find("animal/colour"), tok, samples=3, target_format="chat").rows:
+        for ids in (s.source, s.instructed, s.target):
+            assert ids[0] == tok.bos_token_id and ids.count(tok.bos_token_id) == 1
+        turn = [{"role": "user", "content": f"Animal: {s.query}. Answer:"}]
+        assert list(s.target) == tok.apply_chat_template(turn, add_generation_prompt=True, return_dict=False)
+        assert s.first == 1 and tok.decode(s.target[slice(*s.query_span)]).strip() == s.query
+
+
+def test_the_tiny_world() -> None:
+    for ending in ("", " ."):
+        for name, task in tiny.tasks(ending).items():
+            assert len({w.text for w in task.instructions}) >= 200 and task.unseen
+            assert all(w.text.endswith(ending) for w in task.instructions), name
+            assert task.contrast in tiny.tasks(ending)
+
+
+def test_unknown_names_are_one_sentence() -> None:
+    with pytest.raises(TaskError, match="did you mean animal/colour"):
+        catalogue.find("animal/color")
+    with pytest.raises(TaskError, match="must answer the same queries"):
+        catalogue.find("animal/colour", against="adjective/antonym")
+
+
+HEAD = "query,answer,contrast,instruction\n"
+GOOD = HEAD + "pig,pink,no,Name its colour.\ncrow,black,yes,State the colour.\n"
+
+
+def written(folder: Path, content: str | bytes, name: str = "mine.csv") -> str:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "told"),
+    [
+        (GOOD.replace("contrast", "other"), "a.csv", "row 1: column 'contrast' is missing"),
+        (HEAD + "pig,,no,Say it.\n", "a.csv", "row 2, column 'answer': it is empty"),
+        (GOOD.encode() + b"b\xffd,red,no,\n", "a.csv", "row 4: byte 0xff is not UTF-8"),
+        (GOOD + "a\0b,red,no,\n", "a.csv", "row 4: it holds a NUL"),
+        (HEAD + "".join(f"q{i},a,b,x\n" for i in range(10**6)), "a.csv", "rows|MB"),
+        (GOOD + "pig,pink,no,\n", "a.csv", "row 4, column 'query': 'pig' stands twice"),
+        (GOOD + "a,b\n", "a.csv", "row 4: 2 cells under 4 columns"),
+        (HEAD + "pig,pink,no,x\n", "a.csv", "at least 2"),
+        (HEAD + "pig,pink,no,\ncow,brown,no,\n", "a.csv", "no row holds a wording"),
+        (HEAD + "p" * 3000 + ",a,b,c\n", "a.csv", "more than 2,000 characters"),
+        ("", "a.csv", "column 'query' is missing"),
+        ('{"query": 1}\n', "a.jsonl", "row 1, column 'query': text was expected"),
+        ("nonsense\n", "a.jsonl", "row 1: not a line of JSON"),
+        ("[" * 100_000, "a.jsonl", "row 1: not a line of JSON"),
+        (b"PAR1 not really PAR1", "a.parquet", "not readable as Parquet"),
+    ],
+)
+def test_hostile_files_give_one_clear_message(tmp_path: Path, content, name: str, told: str) -> None:
+    with pytest.raises(TaskError, match=told) as caught:
+        catalogue.find(written(tmp_path, content, name))
+    assert "\n" not in str(caught.value) and name in str(caught.value)
+
+
+def test_a_million_rows_of_parquet_are_refused_from_the_header(tmp_path: Path) -> None:
+    column = pa.array(["x"] * 10**6)
+    path = tmp_path / "big.parquet"
+    pq.write_table(pa.table(dict.fromkeys(["query", "answer", "contrast", "instruction"], column)), path)
+    with pytest.raises(TaskError, match="1,000,000 rows"):
+        catalogue.find(str(path))
+
+
+def test_formulas_and_tags_are_text(tmp_path: Path) -> None:
+    text = HEAD + '=1+1,two,no,Name it.\n"<b onload=""x()"">pig</b>",pink,no,\n{field},brace,no,\n'
+    pair = catalogue.find(written(tmp_path, text))
+    assert set(pair.queries) == {"=1+1", '<b onload="x()">pig</b>', "{field}"}
+    rows = build(pair, tokenizer("gpt2"), samples=3).rows
+    assert {s.query for s in rows} == set(pair.queries)
+
+
+def test_the_three_file_kinds_agree(tmp_path: Path) -> None:
+    rows = [dict(zip(HEAD.strip().split(","), line.split(","), strict=True)) for line in GOOD.split("\n")[1:3]]
+    lines = "\n".join(json.dumps(row) for row in rows)
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "mine.parquet")
+    found = [
+        catalogue.find(written(tmp_path, GOOD)),
+        catalogue.find(written(tmp_path, lines, "mine.jsonl")),
+        catalogue.find(str(tmp_path / "mine.parquet")),
+    ]
+    assert found[0] == found[1] == found[2]
+    assert found[0].control is not None

@@ -1,0 +1,74 @@
+"""Sentences are made from findings alone."""
+
+from __future__ import annotations
+
+from ivx.charts.pairs import STRICT, Pair
+from ivx.patching.cells import Cell
+from ivx.patching.positions import Column
+from ivx.stats.verdict import Against, Verdict
+from ivx.ui.interactions.card import pair_reading, split_reading
+from ivx.ui.kit.readings import reading, unbeaten
+from tests.support.results import cell
+
+COLUMNS = (Column("animal", 0), Column("<b>", 1))
+
+
+def beside(mean: float, *, p: float = 0.001) -> Against:
+    return Against(mean, mean - 0.1, mean + 0.1, p)
+
+
+def said(*cells: Cell, **controls: dict[str, Against]) -> str:
+    against = {c.patch: controls.get(f"layer{c.layer}", {"task": beside(0.1)}) for c in cells}
+    return reading(cells, COLUMNS, metric="contrast", against=against)
+
+
+def test_a_finding_is_told_with_interval_and_its_nearest_control() -> None:
+    text = said(
+        cell("ok", 2.67),
+        cell("control", 4.5, layer=0),
+        cell("zero", 0.01, layer=7),
+        layer0={"task": beside(4.8, p=1.0), "random": beside(0.2)},
+        layer3={"task": beside(0.1), "random": beside(0.6), "shuffled": beside(2.7, p=1.0)},
+    )
+    assert "L3 at animal" in text and "+2.67" in text and "[+2.47, +2.87]" in text
+    assert "a random vector of its norm +0.60" in text, (
+        "another sample's is no bar, and the nearest of the rest is told"
+    )
+    assert "L0 at animal moves it +4.50, but another task’s vector +4.80" in text
+
+
+def test_what_is_told_of_a_hatched_cell_is_a_control_that_it_does_not_beat() -> None:
+    near, far = beside(3.4, p=0.4), beside(-3.0)
+    text = said(cell("control", -3.3), layer3={"task": near, "random": beside(-3.2, p=0.2), "neutral": far})
+    assert "no evidence" in text and "L3 at animal −3.30, a random vector of its norm −3.20" in text
+    assert unbeaten(-3.3, {"task": near, "neutral": beside(-1.0)}, floor=0.05) == ["task"]
+
+
+def test_an_effect_beats_a_control_by_its_test_and_by_enough() -> None:
+    assert beside(1.0).is_beaten(2.0, floor=0.05) and beside(-1.0).is_beaten(-2.0, floor=0.05)
+    assert not beside(1.0, p=0.06).is_beaten(2.0, floor=0.05)
+    assert not beside(1.9).is_beaten(2.0, floor=0.05), "a tenth of the effect itself"
+    assert not beside(3.0).is_beaten(2.0, floor=0.05) and not beside(0.0).is_beaten(0.04, floor=0.05)
+
+
+def test_without_a_finding_there_is_no_evidence_and_an_estimate_is_none() -> None:
+    assert "no evidence" in said(cell("control", 4.5), cell("zero", 0.0))
+    assert "+4" not in said(cell("ok", 1.0), cell("estimate", 4.0))
+    assert said(cell("estimate", 4.0)) == "Nothing is computed here yet: the shades are estimates."
+    assert said() == ""
+
+
+def test_tokens_are_text() -> None:
+    text = said(cell("ok", 2.0, column=1))
+    assert "at &lt;b&gt;</b>" in text and "at <b>" not in text
+
+
+def test_pairs_are_told_by_their_names_and_halves_by_what_holds() -> None:
+    pairs = [
+        Pair(1, 4, "a", 9.1, "ok", STRICT, name="L1 <with> L4"),
+        Pair(0, 1, "b", -12.0, "control", name="L0 with L1"),
+    ]
+    text = pair_reading(pairs, unit="logits", what="interaction J")
+    assert "<b>1 pair</b> interacts" in text and "L1 &lt;with&gt; L4, +9.10" in text and "12" not in text
+    held, fell = (Verdict(1.0, 0.5, 1.5, 0.01, 1.0, state) for state in ("ok", "control"))
+    assert "<b>1 of 2</b> pairs hold" in split_reading({"a": held, "b": fell}) and split_reading({}) == ""

@@ -1,4 +1,4 @@
-"""ivx in the browser: `streamlit run app.py`."""
+"""ivx in the browser, from a checkout: `streamlit run app.py`; elsewhere `ivx app`."""
 
 from __future__ import annotations
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
+
+from ivx.version import VERSION
 
 if TYPE_CHECKING:  # for editors and type checkers; at run time the registry says which analyses there are
     from ivx.analyses.bench import bench as bench
@@ -36,12 +37,7 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time the registry say
     from ivx.models.load import wrap as wrap
     from ivx.models.model import Model as Model
 
-try:
-    __version__ = version("ivx-explorer")
-except PackageNotFoundError:  # run from a checkout that is not installed
-    __version__ = "0.1.0"
-
-
+__version__ = VERSION
 _OTHERS = ("Comparison", "IvxError", "Model", "compare", "load", "read", "sweep", "wrap")
 """Public names that are no analysis."""
 

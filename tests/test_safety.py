@@ -113,7 +113,7 @@ def test_an_address_reads_no_file(browser: Browser, app: str, secret: Path) -> N
 @pytest.mark.parametrize("key", ["task", "checkpoint"])
 def test_a_made_up_choice_reads_no_file(secret: Path, key: str) -> None:
     """A client may send any text as what was chosen, not only what the page offers."""
-    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).switch_page("pages/tasks.py").run()
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).switch_page("ivx/ui/pages/tasks.py").run()
     picker = page.selectbox(key=key)
     page._run(WidgetStates(widgets=[WidgetState(id=picker.id, string_value=str(secret))]))
     assert page.selectbox(key=key).value in ("animal/colour", "tiny-sft") and not page.exception
@@ -140,7 +140,7 @@ def test_words_of_a_file_are_no_markdown(browser: Browser, app: str, tmp_path: P
 
 # Signing in
 
-PAGES = ("/", *(f"/{path.stem}" for path in sorted((ROOT / "pages").glob("*.py"))))
+PAGES = ("/", *(f"/{path.stem}" for path in sorted((ROOT / "ivx" / "ui" / "pages").glob("[a-z]*.py"))))
 KEY = "of-this-test-alone"
 
 

@@ -9,10 +9,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-import ivx
 from ivx.cli import arguments, compare, runs, tasks
 from ivx.cli.output import plain
 from ivx.errors import IvxError
+from ivx.version import VERSION
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,8 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="ivx", description=ivx.__doc__)
-    parser.add_argument("--version", action="version", version=ivx.__version__)
+    parser = argparse.ArgumentParser(prog="ivx", description="The analyses of ivx without a browser, and its app.")
+    parser.add_argument("--version", action="version", version=VERSION)
     commands = parser.add_subparsers(required=True, metavar="command")
     for part in (arguments, tasks, compare, runs):
         part.add(commands)

@@ -23,8 +23,14 @@ def roots() -> list[Path]:
 
 
 def cache() -> Path:
-    """Where results and compiled kernels are kept: `IVX_CACHE`, or `cache/` beside the app."""
-    return Path(os.environ.get(CACHE) or Path(__file__).parents[2] / "cache").expanduser().resolve()
+    """Where results and compiled kernels are kept: `IVX_CACHE`; by default `cache/` of the checkout, or, where ivx is
+    installed, the user's own folder of caches."""
+    checkout = Path(__file__).parents[2]
+    if (checkout / "pyproject.toml").is_file():
+        own = checkout / "cache"
+    else:
+        own = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "ivx"
+    return Path(os.environ.get(CACHE) or own).expanduser().resolve()
 
 
 def within_roots(name: str) -> str:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 import torch
 import transformers
 
-import ivx
 from ivx.engine.hooks.given import patched
 from ivx.engine.sweep import ENGINE_KEY, sweep
 from ivx.models.doctor import checkup
@@ -25,18 +24,10 @@ from ivx.stats.intervals import Array
 from ivx.tasks import catalogue
 from ivx.tasks.samples import Sample, Samples, build
 from ivx.tasks.task import Pair
+from ivx.version import VERSION
 
-Asked = TypeVar("Asked", bound=InstructionRequest)
 Arrived = Callable[[list[pa.Table], int, int], None]
 """Called with labelled rows as they finish, and how many of how many are done."""
-
-
-def open_model(kind: type[Asked], model: Model | str, task: str, asked: dict[str, Any]) -> tuple[Model, Asked]:
-    """A request of this kind and its model, which is loaded where it is only named."""
-    request = kind(model if isinstance(model, str) else model.name, task, **asked)
-    if isinstance(model, str):
-        model = ivx.load(model, dtype=request.dtype, device=request.device, adapter=request.adapter)
-    return model, request
 
 
 def samples_of(model: Model, request: InstructionRequest, *, with_neutral: bool = False) -> tuple[Pair, Samples]:
@@ -75,7 +66,7 @@ def receipt_of(model: Model, request: BaseRequest, subject: str) -> dict[str, An
         "dtype": str(model.dtype).removeprefix("torch."),
         "device": str(model.device),
         "engine": ENGINE,
-        "versions": {"ivx": ivx.__version__, "torch": torch.__version__, "transformers": transformers.__version__},
+        "versions": {"ivx": VERSION, "torch": torch.__version__, "transformers": transformers.__version__},
         "checks": [asdict(check) for check in checkup(model).checks],
     }
 

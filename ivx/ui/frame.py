@@ -1,8 +1,4 @@
-"""The frame around every page: top navigation, style, and the cure for cold deep links.
-
-Streamlit runs a file under `pages/` by itself when somebody's first request names it. So every page begins with
-`begin()`, which, when the page was run bare, builds the navigation and starts the run again, once.
-"""
+"""The frame around every page: top navigation, style, and what is said when a page cannot be shown."""
 
 from __future__ import annotations
 
@@ -15,12 +11,11 @@ import streamlit as st
 from ivx.errors import IvxError
 from ivx.ui import signin
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+PAGES = Path(__file__).with_name("pages")
+"""One script a page. No script that Streamlit is started with may lie beside this folder: it would run a page of it
+by itself, without the frame, when somebody's first request names one."""
 STYLE = Path(__file__).with_name("style.css")
 LOGO = Path(__file__).with_name("logo.svg")
-FRAMED = "ivx.framed"
-"""Set by the entry script for the page that it is about to run."""
-RESTARTED = "ivx.restarted"
 KEPT = ("checkpoint", "task", "metric")
 """Keys of widgets whose choice outlives a page that does not have them: Streamlit would drop it."""
 SERVED = threading.Event()
@@ -29,26 +24,25 @@ SERVED = threading.Event()
 
 def _pages() -> list:
     """The pages, in order. The landing page is a hidden one that leads on, so that every page keeps its own address."""
-    folder = ROOT / "pages"
     return [
         st.Page(_landing, title="ivx", url_path="home", default=True, visibility="hidden"),
-        st.Page(folder / "overview.py", title="Overview", url_path="overview"),
-        st.Page(folder / "effects.py", title="Effects", url_path="effects"),
-        st.Page(folder / "separability.py", title="Separability", url_path="separability"),
-        st.Page(folder / "interactions.py", title="Interactions", url_path="interactions"),
-        st.Page(folder / "pathways.py", title="Pathways", url_path="pathways"),
-        st.Page(folder / "training.py", title="Post-training", url_path="training"),
-        st.Page(folder / "lens.py", title="Patch lens", url_path="lens"),
-        st.Page(folder / "bench.py", title="Vector bench", url_path="bench"),
-        st.Page(folder / "lessons.py", title="Lessons", url_path="lessons"),
-        st.Page(folder / "checkpoints.py", title="Checkpoints", url_path="checkpoints"),
-        st.Page(folder / "tasks.py", title="Tasks", url_path="tasks"),
-        st.Page(folder / "runs.py", title="Runs", url_path="runs"),
+        st.Page(PAGES / "overview.py", title="Overview", url_path="overview"),
+        st.Page(PAGES / "effects.py", title="Effects", url_path="effects"),
+        st.Page(PAGES / "separability.py", title="Separability", url_path="separability"),
+        st.Page(PAGES / "interactions.py", title="Interactions", url_path="interactions"),
+        st.Page(PAGES / "pathways.py", title="Pathways", url_path="pathways"),
+        st.Page(PAGES / "training.py", title="Post-training", url_path="training"),
+        st.Page(PAGES / "lens.py", title="Patch lens", url_path="lens"),
+        st.Page(PAGES / "bench.py", title="Vector bench", url_path="bench"),
+        st.Page(PAGES / "lessons.py", title="Lessons", url_path="lessons"),
+        st.Page(PAGES / "checkpoints.py", title="Checkpoints", url_path="checkpoints"),
+        st.Page(PAGES / "tasks.py", title="Tasks", url_path="tasks"),
+        st.Page(PAGES / "runs.py", title="Runs", url_path="runs"),
     ]
 
 
 def _landing() -> None:
-    st.switch_page(ROOT / "pages" / "overview.py")
+    st.switch_page(PAGES / "overview.py")
 
 
 def run() -> None:
@@ -57,7 +51,7 @@ def run() -> None:
     st.logo(str(LOGO), size="medium")
     signin.required(styled=_style)
     page = st.navigation(_pages(), position="top")
-    st.session_state[FRAMED] = True
+    _style()
     for key in KEPT:
         if key in st.session_state:
             st.session_state[key] = st.session_state[key]
@@ -68,19 +62,6 @@ def run() -> None:
 
         pieces.refusal("This cannot be shown", str(error), "Mend it, and load the page again.")
     SERVED.set()
-
-
-def begin() -> None:
-    """The first statement of every page: makes sure the frame is drawn, then styles the page."""
-    framed = st.session_state.pop(FRAMED, False)
-    if not framed and not st.session_state.get(RESTARTED):
-        st.session_state[RESTARTED] = True
-        st.navigation(_pages(), position="top")
-        st.rerun()
-    st.session_state.pop(RESTARTED, None)
-    if not framed:
-        signin.required(styled=_style)
-    _style()
 
 
 def _style() -> None:

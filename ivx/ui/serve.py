@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 
 from ivx.jobs.worker import worker
-from ivx.ui.frame import ROOT, SERVED
+from ivx.ui.frame import SERVED
 
+ENTRY = Path(__file__).parent / "entry" / "app.py"
 LOOK_SECONDS, PATIENCE = 0.05, 30.0
 PAINTED_SECONDS = 2.0
 """From a page's drawing to its being painted, on a slow machine: reading torch would hold it up."""
@@ -22,7 +24,7 @@ def serve(port: int) -> None:
     from streamlit.web import cli
 
     threading.Thread(target=_warm, name="ivx-warm", daemon=True).start()
-    cli.main(["run", str(ROOT / "app.py"), "--server.port", str(port)], standalone_mode=False)
+    cli.main(["run", str(ENTRY), "--server.port", str(port)], standalone_mode=False)
 
 
 def _warm() -> None:

@@ -75,5 +75,5 @@ def test_a_link_to_transplants_computes_the_vectors_that_are_not_stored() -> Non
 def test_a_store_that_cannot_be_used_is_said_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IVX_CACHE_GB", "ten")
     monkeypatch.setattr(workers, "_worker", lambda: workers.Worker(Store()))
-    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).switch_page("pages/overview.py").run()
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).switch_page("ivx/ui/pages/overview.py").run()
     assert not page.exception and any("IVX_CACHE_GB is &#x27;ten&#x27;" in part.body for part in page.get("html"))

@@ -16,12 +16,10 @@ from torch import Tensor
 
 from ivx.engine.linear.fidelity import fidelity_of, own_logits
 from ivx.engine.linear.frozen import Attend, frozen, mixed, spread
-from ivx.engine.linear.records import Published
+from ivx.engine.linear.records import RANK, Published
 from ivx.engine.linear.surrogate import Surrogate
 from ivx.engine.turns import only_user
 
-RANK = 100
-"""A path counts when its own logits rank the answer so high."""
 LISTED = 512
 """Up to so many paths are all listed; of more, so many are drawn."""
 TOGETHER = 64

@@ -52,6 +52,10 @@ def by_heads(paths: Iterable[Path]) -> dict[tuple[tuple[int, int], ...], float]:
     return dict(sorted(found.items(), key=lambda pair: -abs(pair[1])))
 
 
+RANK = 100
+"""A path counts when its own logits rank the answer so high."""
+
+
 class Published(NamedTuple):
     """How far the published sums are from the model's logits.
 

@@ -93,7 +93,7 @@ def _result(run: str) -> Any:
 def open_run(run: str, page: str) -> None:
     """Go to the page that draws this run, and show it there."""
     st.session_state[RUN] = run
-    st.switch_page(Path(__file__).parents[3] / "pages" / f"{page}.py")
+    st.switch_page(Path(__file__).parents[1] / "pages" / f"{page}.py")
 
 
 def close_run() -> None:

@@ -12,8 +12,7 @@ from ivx.analyses.pathways.request import PathwaysRequest
 from ivx.analyses.pathways.result import Pathways
 from ivx.charts.overlap import Size, faithfulness_chart
 from ivx.charts.palette import Palette
-from ivx.engine.linear.published import RANK
-from ivx.engine.linear.records import TOLERANCE
+from ivx.engine.linear.records import RANK, TOLERANCE
 from ivx.engine.linear.records import Fidelity as Sums
 from ivx.jobs.job import View
 from ivx.ui.kit import address, pieces, progress, session

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from ivx.ui import frame
-
-frame.begin()
-
 from ivx.ui.bench import page
 from ivx.ui.kit import pieces
 

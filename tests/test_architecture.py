@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ROOMS = [
+    "version",
     "errors",
     "charts",
     "stats",

@@ -80,12 +80,18 @@ def checked(found: Any) -> Any:
     return found
 
 
+def told_by(asked: Any) -> Analysis[Any, Any]:
+    """The analysis that was asked for; raises `IvxError` where that is none that there is."""
+    kinds = {analysis.kind: analysis for analysis in ANALYSES}
+    found = kinds.get(str(asked.get("kind"))) if isinstance(asked, dict) else None
+    if found is None or not isinstance(asked.get("request"), dict):
+        refuse("kind", f"a request of the kind {' or '.join(kinds)}")
+    return found
+
+
 def request_of(asked: Any) -> BaseRequest:
     """The request, its types checked; raises `IvxError`."""
-    kinds = {analysis.kind: analysis.request for analysis in ANALYSES}
-    kind = kinds.get(str(asked.get("kind"))) if isinstance(asked, dict) else None
-    if kind is None or not isinstance(asked.get("request"), dict):
-        refuse("kind", f"a request of the kind {' or '.join(kinds)}")
+    kind = told_by(asked).request
     found = typed(kind, asked["request"], "request")
     for name in (field.name for field in fields(kind)):
         match getattr(found, name):

@@ -1,7 +1,7 @@
 """Rows as Parquet: written with their receipt, and read from a stranger's file without trusting one byte of it.
 
-A small Parquet file can ask for any amount of memory: its pages may claim to hold billions of equal values. So a
-stranger's is decoded in a process of its own, bounded in memory and time; only rows of the expected types come back.
+A stranger's is decoded in a process of its own, bounded in memory and time, since what it claims may be a lie; only
+rows of the expected types come back.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ivx.errors import IvxError
+from ivx.formats.decode import Limits, Unfit, decode
 
 RECEIPT_KEY = b"ivx"
 """Of the file's metadata: the receipt, as JSON."""
@@ -69,78 +69,24 @@ def read(data: bytes, schema: pa.Schema, *, longest: int = MAX_LIST, memory: int
 
 
 def decoded(data: bytes, schema: pa.Schema, *, longest: int = MAX_LIST) -> pa.Table:
-    """The same in this process: metadata first, then the rows, texts bounded before they are spelled out."""
-    texts = [field.name for field in schema if pa.types.is_string(field.type)]
+    """The same in this process."""
+    limits = Limits(MAX_ROWS, len(schema), MAX_GROUPS, MAX_BYTES, MAX_TEXT, longest)
     try:
-        # As dictionaries: a long text that stands in a million rows is held once until its length is known.
-        file = pq.ParquetFile(
-            pa.BufferReader(data),
-            read_dictionary=texts,
-            thrift_string_size_limit=10_000_000,
-            thrift_container_size_limit=1_000_000,
-        )
-        _check_schema(file.schema_arrow, schema)
-        _check_metadata(file.metadata, columns=len(schema), longest=longest)
-        table = file.read(use_threads=False)
-        table.validate(full=True)
-        for name in texts:
-            _check_texts(table[name], name)
-        for field in schema:
-            if pa.types.is_list(field.type):
-                _check_lists(table[field.name], field.name, longest)
+        table = decode(data, limits, fits=lambda found: _check_schema(found, schema))
         return table.cast(schema.with_metadata(table.schema.metadata))
-    except (pa.ArrowException, OSError, ValueError) as error:
-        first = str(error).splitlines()[0][:200]
-        raise IvxError(f"rows.parquet is not readable as Parquet ({first}): export the run again") from error
+    except Unfit as reason:
+        raise IvxError(f"rows.parquet {reason}: export the run again") from reason
 
 
 def _check_schema(found: pa.Schema, wanted: pa.Schema) -> None:
-    """Names, order and types; a text may come as a dictionary, since it was asked for as one."""
-
-    def plain(kind: pa.DataType) -> pa.DataType:
-        return kind.value_type if pa.types.is_dictionary(kind) else kind
-
+    """Names, order and types."""
     if found.names != wanted.names:
         told = ", ".join(found.names)[:200]
-        raise IvxError(f"rows.parquet has the columns {told or 'none'}; expected are {', '.join(wanted.names)}")
+        raise Unfit(f"has the columns {told or 'none'}, expected are {', '.join(wanted.names)}")
     for field in wanted:
-        kind = plain(found.field(field.name).type)
+        kind = found.field(field.name).type
         if kind != field.type:
-            raise IvxError(f"rows.parquet, column {field.name!r}: {field.type} was expected, not {str(kind)[:60]}")
-
-
-def _check_metadata(told: pq.FileMetaData, *, columns: int, longest: int) -> None:
-    if not 1 <= told.num_rows <= MAX_ROWS:
-        raise IvxError(f"rows.parquet claims {told.num_rows:,} rows: 1 to {MAX_ROWS:,} can be imported")
-    if told.num_row_groups > MAX_GROUPS:
-        raise IvxError(f"rows.parquet claims {told.num_row_groups:,} row groups: up to {MAX_GROUPS:,} are read")
-    groups = [told.row_group(i) for i in range(told.num_row_groups)]
-    rows = sum(group.num_rows for group in groups)
-    if rows != told.num_rows or any(group.num_columns < columns or group.num_rows < 0 for group in groups):
-        raise IvxError(f"rows.parquet claims {told.num_rows:,} rows, its row groups {rows:,}: export the run again")
-    chunks = [(group, group.column(i)) for group in groups for i in range(group.num_columns)]
-    size = sum(max(chunk.total_uncompressed_size, 0) for _, chunk in chunks)
-    if size > MAX_BYTES:
-        raise IvxError(f"rows.parquet claims {size / 1e9:.1f} GB of columns: up to {MAX_BYTES / 1e9:g} GB are read")
-    for group, chunk in chunks:
-        if not 0 <= chunk.num_values <= group.num_rows * longest:
-            raise IvxError(
-                f"rows.parquet, column {chunk.path_in_schema.partition('.')[0]!r}: {chunk.num_values:,} values are "
-                f"claimed for {group.num_rows:,} rows, more than {longest} a row"
-            )
-
-
-def _check_texts(column: pa.ChunkedArray, name: str) -> None:
-    for chunk in column.chunks:
-        longest = pc.max(pc.binary_length(chunk.dictionary)).as_py() or 0
-        if longest > MAX_TEXT:
-            raise IvxError(f"rows.parquet, column {name!r}: a text of {longest:,} bytes, more than {MAX_TEXT}")
-
-
-def _check_lists(column: pa.ChunkedArray, name: str, most: int) -> None:
-    longest = pc.max(pc.list_value_length(column)).as_py() or 0
-    if longest > most:
-        raise IvxError(f"rows.parquet, column {name!r}: a list of {longest:,} values, more than {most}")
+            raise Unfit(f"has another column {field.name!r}: {field.type} was expected, not {str(kind)[:60]}")
 
 
 def _main() -> int:

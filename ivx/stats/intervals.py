@@ -64,6 +64,23 @@ def mean_interval(values: Array, *, level: float = 0.95, seed: int = 0) -> tuple
     return low, high
 
 
+def ratio_interval(over: Array, under: Array, *, rng: np.random.Generator, level: float = 0.95) -> tuple[Array, Array]:
+    """Percentile bootstrap interval of mean(over) / mean(under), the samples of both resampled together.
+
+    Args:
+        over: `[ratios, samples]`.
+        under: `[samples]`; resamples in which it sums to 0 are left out.
+
+    Returns:
+        Lower and upper bound, each `[ratios]`.
+    """
+    counts = rng.multinomial(len(under), np.full(len(under), 1 / len(under)), size=RESAMPLES)
+    whole = counts @ under
+    drawn = (counts @ over.T)[whole != 0] / whole[whole != 0, None]
+    low, high = np.quantile(drawn, ((1 - level) / 2, (1 + level) / 2), axis=0)
+    return low, high
+
+
 def share_interval(hits: int, n: int, *, level: float = 0.95) -> tuple[float, float]:
     """Wilson's interval of a share: it holds where all or none of a few hit, where a bootstrap has no width."""
     found = stats.binomtest(hits, n).proportion_ci(confidence_level=level, method="wilson")

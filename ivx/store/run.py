@@ -254,10 +254,11 @@ def _is_listed(shard: Any) -> bool:
 
 def _once(table: pa.Table, key: Sequence[str]) -> pa.Table:
     """Every row of a table whose key was not met before, in order; all of them where there is no key."""
-    if not set(key) <= set(table.column_names) or not key:
+    names = [name for name in key if name in table.column_names]
+    if not names:
         return table
-    numbered = table.select(list(key)).append_column("row", pa.array(np.arange(table.num_rows)))
-    first = numbered.group_by(list(key), use_threads=False).aggregate([("row", "min")])["row_min"]
+    numbered = table.select(names).append_column("row", pa.array(np.arange(table.num_rows)))
+    first = numbered.group_by(names, use_threads=False).aggregate([("row", "min")])["row_min"]
     if len(first) == table.num_rows:
         return table
     return table.take(first.take(pc.sort_indices(first)))

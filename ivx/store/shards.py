@@ -13,10 +13,10 @@ from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ivx.errors import IvxError
+from ivx.formats import decode as formats
 from ivx.store import files
 from ivx.store.files import Damaged
 
@@ -28,6 +28,7 @@ UNPACKED = 2_000_000_000
 """Limit of one shard's bytes in memory."""
 ROWS = 20_000_000
 COLUMNS = 64
+LIMITS = formats.Limits(ROWS, COLUMNS, groups=10_000, unpacked=UNPACKED, text=None, values=10_000_000)
 
 _RUN = b"ivx.run"
 
@@ -86,9 +87,9 @@ def encode(table: pa.Table, *, run: str) -> bytes:
 def decode(data: bytes) -> pa.Table:
     """A table from bytes that may be hostile; raises `Damaged` past the limits, and for types that no row has."""
     try:
-        return _decode(data)
-    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
-        raise Damaged(f"is no Parquet file ({str(error).splitlines()[0][:100]})") from error
+        return formats.decode(data, LIMITS, fits=_check_types)
+    except formats.Unfit as reason:
+        raise Damaged(str(reason)) from reason
 
 
 def digest(data: bytes) -> str:
@@ -107,28 +108,10 @@ def _digest_at(path: Path, stamp: tuple[int, ...]) -> str:
     return digest(files.read(path, limit=BYTES))
 
 
-def _decode(data: bytes) -> pa.Table:
-    # Without threads: Arrow's own abort one in some fifty short processes at their end, and shards are small.
-    how = {"thrift_string_size_limit": 4_000_000, "thrift_container_size_limit": 1_000_000, "pre_buffer": False}
-    shape = pq.ParquetFile(pa.BufferReader(data), **how)
-    told, schema = shape.metadata, shape.schema_arrow
-    if told.num_rows > ROWS or told.num_columns > COLUMNS:
-        raise Damaged(f"has {told.num_rows:,} rows of {told.num_columns} columns, more than a shard may")
+def _check_types(schema: pa.Schema) -> None:
     strange = [field.name for field in schema if not _plain(field.type)]
     if strange:
-        raise Damaged(f"has columns of unknown type ({', '.join(strange)[:100]})")
-    chunks = [told.row_group(i).column(j) for i in range(told.num_row_groups) for j in range(told.num_columns)]
-    if sum(max(chunk.total_uncompressed_size, 8 * chunk.num_values) for chunk in chunks) > UNPACKED:
-        raise Damaged("is larger than a shard may be once unpacked")
-    # Few bytes can repeat one long text very often: texts stay in their dictionaries until their length is known.
-    texts = [field.name for field in schema if pa.types.is_string(field.type)]
-    table = pq.ParquetFile(pa.BufferReader(data), read_dictionary=texts, **how).read(use_threads=False)
-    for name in texts:
-        words = [pc.max(pc.binary_length(part.dictionary)).as_py() for part in table[name].chunks]
-        longest = max((word or 0 for word in words), default=0)
-        if longest * table.num_rows > UNPACKED:
-            raise Damaged("is larger than a shard may be once unpacked")
-    return table.cast(schema)
+        raise formats.Unfit(f"has columns of unknown type ({', '.join(strange)[:100]})")
 
 
 def _plain(kind: pa.DataType) -> bool:

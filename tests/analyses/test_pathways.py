@@ -423,7 +423,7 @@ def test_on_the_command_line(capsys) -> None:
     assert main([*asked, "--samples", "4", "--ablation", "none"]) == 0
     assert "parts sum to the logits with cosine" in capsys.readouterr().out
     assert main([*asked, "--of", "rank"]) == 2
-    assert "use contrast, logit" in capsys.readouterr().err
+    assert "use one of contrast, logit" in capsys.readouterr().err
 
 
 def test_what_is_written_to_compute_it_again_is_that_request() -> None:

@@ -114,7 +114,7 @@ def test_a_place_twice_or_missing_and_a_receipt_of_another_kind(read: Separabili
 
 def test_a_plane_of_absurd_length_is_refused_unread(read: Separability) -> None:
     table = changed(read.table, "x", [0.0] * 20_001, measure="pca")
-    with pytest.raises(IvxError, match=r"20,001 values, more than 20000"):
+    with pytest.raises(IvxError, match=r"20,001 values in the column 'x', more than 20,000"):
         unpack.unpack(zipped(read, table=table))
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ivx.analyses.pathways.parts import LEAST
-from ivx.stats.intervals import RESAMPLES, Array
+from ivx.stats.intervals import Array, ratio_interval
 
 DRAWS = 8
 """Random sets of each size."""
@@ -76,17 +76,16 @@ def curve(unit: str, ablation: str, scores: Array, measure: Measure, *, seed: in
     apart = whole - nothing
     if abs(apart.mean()) < LEAST:
         return None
-    counts = rng.multinomial(found.shape[1], np.full(found.shape[1], 1 / found.shape[1]), size=RESAMPLES)
+    tried = [found[2 + i * (2 + DRAWS) : 2 + (i + 1) * (2 + DRAWS)] for i in range(len(sizes))]
+    kept = np.stack([part[0] for part in tried])
+    bounds = zip(*(ends.tolist() for ends in ratio_interval(kept - nothing, apart, rng=rng)), strict=True)
     points = []
-    for i, n in enumerate(sizes):
-        kept, removed, *drawn = found[2 + i * (2 + DRAWS) : 2 + (i + 1) * (2 + DRAWS)]
-        spread = (counts @ (kept - nothing)) / (counts @ apart)
-        low, high = np.quantile(spread, (0.025, 0.975)).tolist()
+    for n, (alone, removed, *drawn), (low, high) in zip(sizes, tried, bounds, strict=True):
         shares = [_share(m, whole, nothing) for m in drawn]
         points.append(
             CurvePoint(
                 n,
-                _share(kept, whole, nothing),
+                _share(alone, whole, nothing),
                 low,
                 high,
                 float(np.mean(shares)),

@@ -17,7 +17,7 @@ from ivx.analyses.pathways.faithfulness import SIZES, Explained, ranked
 from ivx.analyses.pathways.parts import Parts, is_nothing
 from ivx.analyses.pathways.slots import numbered
 from ivx.models.model import Model
-from ivx.stats.intervals import RESAMPLES, Array, mean_interval
+from ivx.stats.intervals import Array, mean_interval, ratio_interval
 
 
 def explained(
@@ -49,8 +49,6 @@ def _shares(sizes: Sequence[int], found: Array, total: Array, seed: int) -> tupl
     low, high = mean_interval(total[None], seed=seed)
     if is_nothing(float(total.mean()), float(low[0]), float(high[0])):
         return tuple(Explained(n, None, None, None) for n in sizes)
-    counts = np.random.default_rng(seed).multinomial(len(total), np.full(len(total), 1 / len(total)), size=RESAMPLES)
-    whole = counts @ total
-    drawn = (counts @ found.T)[whole != 0] / whole[whole != 0, None]
-    columns = (found.mean(axis=1) / total.mean(), *np.quantile(drawn, (0.025, 0.975), axis=0))
+    bounds = ratio_interval(found, total, rng=np.random.default_rng(seed))
+    columns = (found.mean(axis=1) / total.mean(), *bounds)
     return tuple(Explained(*row) for row in zip(sizes, *(column.tolist() for column in columns), strict=True))

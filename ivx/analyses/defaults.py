@@ -9,15 +9,14 @@ from typing import Any
 from ivx.analyses.effects.request import EffectsRequest
 from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.analyses.separability.request import SeparabilityRequest
-from ivx.engine.address import ABLATIONS
+from ivx.engine.address import ABLATIONS, STREAM
 from ivx.errors import IvxError
 from ivx.models.registry import embedded
 from ivx.request import BaseRequest
 from ivx.tasks import catalogue
 from ivx.vocabulary import CONTROLS
 
-SITE = "resid_post"
-COMPONENTS = (SITE, "attn_out", "mlp_out")
+COMPONENTS = (STREAM, "attn_out", "mlp_out")
 SAMPLES, PAIR_SAMPLES = 40, 100
 WORDINGS, REPEATS = 40, 2
 FIRST = ("tiny-sft", "animal/colour")
@@ -31,20 +30,20 @@ SUBJECTS = ((FIRST[0], "t_inst"), (TWIN, "t_inst"), (TWIN, "keyword"))
 
 def effects(checkpoint: str, task: str, **loading: Any) -> EffectsRequest:
     """The maps of layer × position and layer × head, with every control that there is."""
-    sites = (SITE, "z")
+    sites = (STREAM, "z")
     controls = controls_of("denoise", sites, "all", alike=is_alone(task, checkpoint))
     return EffectsRequest(checkpoint, task, sites=sites, samples=SAMPLES, controls=controls, **loading)
 
 
 def interactions(checkpoint: str, task: str, **loading: Any) -> InteractionsRequest:
     """All pairs of layers at the first token."""
-    return InteractionsRequest(checkpoint, task, sites=(SITE,), samples=PAIR_SAMPLES, **loading)
+    return InteractionsRequest(checkpoint, task, sites=(STREAM,), samples=PAIR_SAMPLES, **loading)
 
 
 def separability(checkpoint: str, task: str, **loading: Any) -> SeparabilityRequest:
     """A probe at every layer."""
     return SeparabilityRequest(
-        checkpoint, apart(task), components=(SITE,), wordings=WORDINGS, repeats=REPEATS, **loading
+        checkpoint, apart(task), components=(STREAM,), wordings=WORDINGS, repeats=REPEATS, **loading
     )
 
 

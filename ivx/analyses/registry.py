@@ -80,7 +80,7 @@ def checked(found: Any) -> Any:
     return found
 
 
-def told_by(asked: Any) -> Analysis[Any, Any]:
+def named_by(asked: Any) -> Analysis[Any, Any]:
     """The analysis that was asked for; raises `IvxError` where that is none that there is."""
     kinds = {analysis.kind: analysis for analysis in ANALYSES}
     found = kinds.get(str(asked.get("kind"))) if isinstance(asked, dict) else None
@@ -91,7 +91,7 @@ def told_by(asked: Any) -> Analysis[Any, Any]:
 
 def request_of(asked: Any) -> BaseRequest:
     """The request, its types checked; raises `IvxError`."""
-    kind = told_by(asked).request
+    kind = named_by(asked).request
     found = typed(kind, asked["request"], "request")
     for name in (field.name for field in fields(kind)):
         match getattr(found, name):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 import pyarrow as pa
 
-from ivx.analyses.registry import checked, restored, told_by
+from ivx.analyses.registry import checked, named_by, restored
 from ivx.archive import members
 from ivx.errors import IvxError
 from ivx.formats import parquet
@@ -54,7 +54,7 @@ def unpack(source: Path | str | BinaryIO) -> Unpacked:
     """The run in an archive, or in a folder into which one was unpacked; whatever does not fit raises `IvxError`."""
     found = members.members(source)
     asked, receipt, context = (_json(found[name], name) for name in ("asked.json", "receipt.json", "context.json"))
-    saved = told_by(asked).saved
+    saved = named_by(asked).saved
     table = parquet.read(found["rows.parquet"], saved.rows, longest=saved.longest)
     _check_same(asked, receipt, table)
     origin = receipt.get("origin", receipt["run"])

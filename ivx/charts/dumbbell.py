@@ -30,7 +30,7 @@ class Bell(NamedTuple):
     control: float
 
 
-def told(bell: Bell) -> str:
+def tooltip(bell: Bell) -> str:
     """What a layer tells on a closer look."""
     return (
         f"L{bell.layer}: probe {bell.value:.1%} [{bell.low:.1%}, {bell.high:.1%}], shuffled {bell.control:.1%}, "
@@ -64,7 +64,7 @@ def dumbbell(
         **frame,
         "params": [*frame["params"], {"name": MARKED, "value": marked}],
         "datasets": {
-            BELLS: [{**bell._asdict(), "told": told(bell)} for bell in bells],
+            BELLS: [{**bell._asdict(), "told": tooltip(bell)} for bell in bells],
             MARKED: [{"layer": layer, "marked": layer in marked} for layer in range(layers)],
             BASELINES: [{**line, "kind": k} for k, line in enumerate(lines)],
         },

@@ -69,7 +69,7 @@ def headline(
             "found": place.found,
             "main": component in (None, place.component),
             "side": "left",
-            "told": place.told or _told(place, unit),
+            "told": place.told or _tooltip(place, unit),
             "name": f"L{place.layer}" if place.found and (place.series, place.component) == named else "",
         }
         for place in places
@@ -82,7 +82,7 @@ def headline(
     return {**frame, "datasets": {PLACES: values, SELECTED: rings}}
 
 
-def _told(place: Place, unit: str) -> str:
+def _tooltip(place: Place, unit: str) -> str:
     return (
         f"{place.series}, {place.component} L{place.layer}: selectivity {place.selectivity:.0%}, "
         f"effect beyond its control {signed(place.excess, 2)} {unit}"

@@ -94,13 +94,13 @@ def lens_grid(
                     "word": word,
                     "bold": old is not None and old.top[0][0] != word,
                     "deep": cell.reached and shade >= deep,
-                    "told": _told(cell, token, old),
+                    "told": _tooltip(cell, token, old),
                 }
             )
     return {**frame, "data": {"name": DATA}, "datasets": {DATA: values}}
 
 
-def _told(cell: LensCell, token: str, old: LensCell | None) -> str:
+def _tooltip(cell: LensCell, token: str, old: LensCell | None) -> str:
     read = ", ".join(f"{word} {share:.0%}" for word, share in cell.top)
     if not cell.reached:
         return f"L{cell.layer} at {token}: {read}; the patch cannot reach it"

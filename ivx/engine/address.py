@@ -19,10 +19,12 @@ from typing import NamedTuple
 from ivx.errors import AddressError
 
 SITES = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z")
+STREAM = "resid_post"
+"""The residual stream behind a block: the site that is meant where none is named."""
 ABLATIONS = ("zero", "mean")
+"""Values that need no source."""
 KEYS_VALUES = "kv"
 """What stands for a site where later tokens read one position's keys and values from the source."""
-"""Values that need no source."""
 RANDOM = "random"
 
 _PATCH = re.compile(

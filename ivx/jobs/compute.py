@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from ivx.analyses.registry import analysis_of, context, restored, told_by
+from ivx.analyses.registry import analysis_of, context, named_by, restored
 from ivx.errors import IvxError
 from ivx.jobs.shipped import CONTEXT, adopted
 from ivx.models import files, registry
@@ -60,7 +60,7 @@ def result_of(run: Run) -> Any | None:
     receipt, kept, asked = run.receipt, run.kept(CONTEXT), run.asked
     if receipt is None or kept is None:
         return None
-    table = run.table(told_by(asked).saved.key)
+    table = run.table(named_by(asked).saved.key)
     return None if table is None else restored(asked, kept, table, receipt)
 
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from ivx.analyses import defaults
 from ivx.analyses.compare.request import Compared
-from ivx.analyses.registry import told_by
+from ivx.analyses.registry import named_by
 from ivx.models.registry import CHECKPOINTS, RUNS
 from ivx.request import BaseRequest
 from ivx.store.run import Run
@@ -65,7 +65,7 @@ def adopted(store: Store, run: str) -> Run | None:
 
 def ship(run: Run) -> Path:
     """Write a complete run where `adopted` finds it; returns the file."""
-    table = run.table(told_by(run.asked).saved.key)
+    table = run.table(named_by(run.asked).saved.key)
     assert table is not None and run.receipt is not None
     told = dict(zip(PARTS, (run.asked, run.receipt, run.kept(CONTEXT)), strict=True))
     RUNS.mkdir(exist_ok=True)

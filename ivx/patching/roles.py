@@ -92,7 +92,7 @@ class Runs:
         ]
 
 
-def asked_controls(controls: Sequence[str], samples: Samples) -> list[str]:
+def controls_there(controls: Sequence[str], samples: Samples) -> list[str]:
     """The controls that there are: a task may have no control task, and wordings may mark no task phrase."""
     lacking = {"task"} if not samples.control else set()
     if any(s.word is None for s in samples.rows):
@@ -134,7 +134,7 @@ def disturbing(samples: Samples, direction: str, controls: Sequence[str] = ("tas
 def _told_of(samples: Samples, controls: Sequence[str]) -> dict[str, tuple[Sample, ...]]:
     rows = samples.rows
     every = {"task": samples.control, "neutral": samples.neutral, "random": rows, "shuffled": rows}
-    return {"effect": rows} | {role_of(name): every[name] for name in asked_controls(controls, samples)}
+    return {"effect": rows} | {role_of(name): every[name] for name in controls_there(controls, samples)}
 
 
 def partners(rows: Sequence[Sample]) -> list[int]:

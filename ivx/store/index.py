@@ -50,8 +50,8 @@ _THEN = "the index is made anew from the runs"
 class Index:
     """Small JSON values by text key, in `<root>/index`; any thread, any process. Never raises for what lies there."""
 
-    def __init__(self, root: Path, *, aside: Quarantine) -> None:
-        self._root, self._aside = root, aside
+    def __init__(self, root: Path, *, quarantine: Quarantine) -> None:
+        self._root, self._quarantine = root, quarantine
         self._lock = threading.Lock()
         self._cache: Cache | None = None
         self._stamp: tuple[int, int] | None = None
@@ -67,7 +67,7 @@ class Index:
                 raise Damaged("was not written by ivx")
             return documents.unseal(found, f"index/{key}")
         except Damaged as damage:
-            self._aside.say(f"What the index held of {key} {damage}: it is forgotten.")
+            self._quarantine.say(f"What the index held of {key} {damage}: it is forgotten.")
             self.drop(key)
             return None
 
@@ -117,7 +117,7 @@ class Index:
         with locks.hold(self._gate(), patience=WAIT) as mine:
             if not mine:
                 return None
-            folder = self._aside.folder(self._root / "index", then=_THEN)
+            folder = self._quarantine.folder(self._root / "index", then=_THEN)
             database = folder / DBNAME
             try:
                 _examine(folder)
@@ -125,18 +125,18 @@ class Index:
                 if getattr(error, "sqlite_errorcode", None) in BUSY:
                     return None
                 self._take(str(error))
-                self._aside.folder(folder, then=_THEN)
+                self._quarantine.folder(folder, then=_THEN)
             # Made here for its rights; SQLite gives its journal the same.
             os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
             self._stamp = _stamp(database)
             return Cache(str(folder), timeout=WAIT, disk=InlineDisk, **SETTINGS)
 
     def _gate(self) -> Path:
-        return self._aside.file(self._root / "index.lock", then="another is made")
+        return self._quarantine.file(self._root / "index.lock", then="another is made")
 
     def _take(self, why: str) -> None:
         if os.path.lexists(self._root / "index"):
-            self._aside.take(self._root / "index", f"was damaged ({why})", then=_THEN)
+            self._quarantine.take(self._root / "index", f"was damaged ({why})", then=_THEN)
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""Aside: where damaged parts of the store go, and what was said about them.
+"""Quarantine: where damaged parts of the store are moved to, and what was said about them.
 
 Nothing damaged is deleted at once, so that it can be looked at; nor is it kept for ever.
 """

@@ -35,9 +35,9 @@ class Gone(IvxError):
 class Run:
     """One run's folder; got from `Store.begin` and `Store.find`. Any thread, any process."""
 
-    def __init__(self, folder: Path, *, aside: Quarantine, wrote: Callable[[str, int], None]) -> None:
+    def __init__(self, folder: Path, *, quarantine: Quarantine, wrote: Callable[[str, int], None]) -> None:
         self.id = folder.name
-        self._folder, self._aside, self._wrote = folder, aside, wrote
+        self._folder, self._quarantine, self._wrote = folder, quarantine, wrote
         self._held: set[str] = set()
         self._schema: pa.Schema | None = None
 
@@ -112,7 +112,7 @@ class Run:
         """Hold the run while computing it; yields False where another process, or another thread of this, does."""
         with ExitStack() as held:
             with self._there():
-                gate = self._aside.file(self._folder / "lock", then="another is made")
+                gate = self._quarantine.file(self._folder / "lock", then="another is made")
                 mine = held.enter_context(locks.hold(gate))
             yield mine
 
@@ -127,7 +127,7 @@ class Run:
 
     def begin(self, asked: dict[str, Any]) -> None:
         """The store's: make the folder, and say there what was asked, unless it says so already."""
-        self._aside.folder(self._folder, then=_AGAIN)
+        self._quarantine.folder(self._folder, then=_AGAIN)
         with self._there():
             self._shards()
             for folder in (self._folder, self._folder / "shards"):
@@ -187,7 +187,7 @@ class Run:
                     raise FileNotFoundError(name)
                 shards.verify(self._folder / "shards" / name)
             except FileNotFoundError:
-                self._aside.say(f"Run {self.id} lacks {name}: {_AGAIN}.")
+                self._quarantine.say(f"Run {self.id} lacks {name}: {_AGAIN}.")
                 whole = False
             except Damaged as damage:
                 self._take(self._folder / "shards" / name, damage)
@@ -226,13 +226,13 @@ class Run:
         if len(data) > documents.LIMIT:
             raise IvxError(f"document {name} of run {self.id} is larger than {documents.LIMIT:,} bytes")
         with self._there():
-            files.write(self._aside.file(self._folder / f"{name}.json", then=_AGAIN), data)
+            files.write(self._quarantine.file(self._folder / f"{name}.json", then=_AGAIN), data)
 
     def _shards(self) -> Path:
-        return self._aside.folder(self._folder / "shards", then=_AGAIN)
+        return self._quarantine.folder(self._folder / "shards", then=_AGAIN)
 
     def _take(self, path: Path, damage: Damaged) -> None:
-        self._aside.take(path, str(damage), then=_AGAIN)
+        self._quarantine.take(path, str(damage), then=_AGAIN)
 
     @contextmanager
     def _there(self) -> Iterator[None]:

@@ -64,9 +64,9 @@ class Store:
         self._limit = int((_limit_gb() if limit_gb is None else limit_gb) * 1e9)
         self.root = (root or paths.cache()).expanduser().resolve()
         self._runs = self.root / "runs"
-        self._aside = Quarantine(self.root)
+        self._quarantine = Quarantine(self.root)
         self._open()
-        self._index = Index(self.root, aside=self._aside)
+        self._index = Index(self.root, quarantine=self._quarantine)
         self._lock = threading.Lock()
         self._noted: dict[str, float] = {}
         self._room = 0
@@ -111,7 +111,7 @@ class Store:
 
     def notices(self) -> list[str]:
         """A sentence for each thing that was found damaged or could not be done since this object was made."""
-        return self._aside.notices()
+        return self._quarantine.notices()
 
     def get(self, key: str) -> Any | None:
         """A small value that was put; None where there is none, or it was lost."""
@@ -123,10 +123,10 @@ class Store:
 
     def _open(self) -> None:
         _own(self.root)
-        self._aside.folder(self._runs, then="another folder is made")
+        self._quarantine.folder(self._runs, then="another folder is made")
 
     def _run(self, run: str) -> Run:
-        return Run(self._runs / run, aside=self._aside, wrote=self._wrote)
+        return Run(self._runs / run, quarantine=self._quarantine, wrote=self._wrote)
 
     def _ids(self) -> list[str]:
         return [name for name in files.names(self._runs) if RUN.fullmatch(name) and files.is_folder(self._runs / name)]
@@ -202,7 +202,7 @@ class Store:
         sizes = {run: files.size(self._runs / run) for run in self._ids()}
         large = {run for run, size in sizes.items() if size > self._limit}
         if written in large:
-            self._aside.say(
+            self._quarantine.say(
                 f"Run {written} alone exceeds the store's limit of {self._limit / 1e9:g} GB: nothing is dropped for "
                 "it, and it is the first to go; pin it, or raise IVX_CACHE_GB, to keep it."
             )

@@ -71,7 +71,7 @@ class Pair:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over every text of its tasks, 16 hexadecimal digits: the same wherever a user's file lies."""
-        told = [None if task is None else _told(task) for task in (self.task, self.contrast, self.control)]
+        told = [None if task is None else _content(task) for task in (self.task, self.contrast, self.control)]
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
@@ -87,7 +87,7 @@ def fingerprint(tasks: Sequence[Task]) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _told(task: Task) -> dict[str, Any]:
+def _content(task: Task) -> dict[str, Any]:
     """All that a number can depend on; a task's name draws its samples."""
     return {
         "name": task.name,

@@ -33,7 +33,7 @@ def measure(folder: Path) -> Figures:
     model = load(str(folder), dtype="float32")
     collection = "tiny-period" if folder.name.endswith("period") else "tiny"
     names = list(catalogue.tasks(collection))
-    told = {split: [_told(model, collection, name, split) for name in names] for split in ("seen", "held-out")}
+    told = {split: [_accuracies(model, collection, name, split) for name in names] for split in ("seen", "held-out")}
     runs = {name: [] for name in ("T_inst", "keyword", "T_inst alone", "wrong domain")}  # type: dict[str, list]
     scans: dict[str, list] = {"-3": [], "-2": [], "-1": []}
     for name in names:
@@ -87,7 +87,7 @@ def _rounded(value: Any) -> Any:
     return found.tolist()
 
 
-def _told(model: Model, collection: str, name: str, split: str) -> tuple[float, float]:
+def _accuracies(model: Model, collection: str, name: str, split: str) -> tuple[float, float]:
     """Shares of instructed prompts whose top token is one of the task's answers, and the right one."""
     pair = catalogue.find(name, collection=collection)
     rows = build(pair, model.tokenizer, samples=SAMPLES, seed=SEED, split=split).rows

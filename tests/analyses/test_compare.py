@@ -18,7 +18,7 @@ from transformers import AutoTokenizer
 
 import ivx
 from ivx.analyses import defaults
-from ivx.analyses.compare.differences import effect_differences, interaction_differences, told
+from ivx.analyses.compare.differences import accuracies_of, effect_differences, interaction_differences
 from ivx.analyses.compare.request import Compared
 from ivx.analyses.transplant.request import TransplantRequest
 from ivx.analyses.transplant.result import ROWS, Transplant
@@ -108,7 +108,7 @@ def test_differences_of_pairs_are_of_the_same_samples(models: dict[str, Any]) ->
 def test_what_a_checkpoint_does_when_told(models: dict[str, Any], vectors: dict[str, Vectors]) -> None:
     for name, model in models.items():
         effects = ivx.effects(model, TASK, sites=("resid_post",), position="first", samples=N)
-        found = told(effects, vectors[name])
+        found = accuracies_of(effects, vectors[name])
         tops = [oracle.run(model.hf, "olmo2", list(s.instructed), {}).argmax().item() for s in effects.samples.rows]
         right = np.mean([top == s.answer_id for top, s in zip(tops, effects.samples.rows, strict=True)])
         assert found.answer == pytest.approx(right) and found.n == N
@@ -194,10 +194,15 @@ def test_vectors_and_transplants_are_replayed(
 ) -> None:
     request = TransplantRequest(SFT, TASK, vectors=vectors[BASE].run_id, matched=matched, samples=N, seed=0)
     found = computed(store, models[SFT], request)
-    told = replay(store, models[SFT], ReplayRequest(SFT, found.run_id, rows=12))
-    assert len(told.rows) == 12 and told.largest < 1e-4 and told.what == "logit" and max(map(abs, told.again)) > 1
-    told = replay(store, models[BASE], ReplayRequest(BASE, vectors[BASE].run_id, rows=12))
-    assert len(told.rows) == 12 and 0 <= told.largest < 1e-4 and told.what == "state"
+    accuracies_of = replay(store, models[SFT], ReplayRequest(SFT, found.run_id, rows=12))
+    assert (
+        len(accuracies_of.rows) == 12
+        and accuracies_of.largest < 1e-4
+        and accuracies_of.what == "logit"
+        and max(map(abs, accuracies_of.again)) > 1
+    )
+    accuracies_of = replay(store, models[BASE], ReplayRequest(BASE, vectors[BASE].run_id, rows=12))
+    assert len(accuracies_of.rows) == 12 and 0 <= accuracies_of.largest < 1e-4 and accuracies_of.what == "state"
 
 
 def test_a_replay_finds_a_vector_that_is_another(models: dict[str, Any], vectors: dict[str, Vectors]) -> None:
@@ -211,8 +216,10 @@ def test_a_replay_finds_a_vector_that_is_another(models: dict[str, Any], vectors
 def test_other_shapes_are_refused(vectors: dict[str, Vectors], store: Store) -> None:
     tokenizer = AutoTokenizer.from_pretrained(EMBEDDED / SFT, local_files_only=True)
     other = random_model("olmo2", tokenizer=tokenizer, dtype=torch.float32)
-    told = f"one shape; tiny-sft .donor. has 8 layers of width {vectors[SFT].width}, .* 3 layers of width 32: choose"
-    with pytest.raises(IvxError, match=told):
+    accuracies_of = (
+        f"one shape; tiny-sft .donor. has 8 layers of width {vectors[SFT].width}, .* 3 layers of width 32: choose"
+    )
+    with pytest.raises(IvxError, match=accuracies_of):
         computed(store, other, TransplantRequest("other", f"tiny:{TASK}", vectors=vectors[SFT].run_id, samples=N))
     theirs = ivx.vectors(other, f"tiny:{TASK}", samples=N)
     with pytest.raises(IvxError, match="of one shape"):

@@ -8,7 +8,7 @@ import torch
 from transformers import AutoTokenizer
 
 import ivx
-from ivx.analyses.lens.request import written as place
+from ivx.analyses.lens.request import place_of as place
 from ivx.engine.address import Spot
 from ivx.engine.hooks.generate import generate
 from ivx.engine.hooks.lens import TOP, cone, drop, lens

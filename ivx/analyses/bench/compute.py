@@ -35,7 +35,7 @@ from ivx.analyses.bench.result import (
     BenchText,
 )
 from ivx.analyses.lens.result import MOST
-from ivx.engine.address import Patch, check
+from ivx.engine.address import STREAM, Patch, check
 from ivx.engine.hooks.capture import capture
 from ivx.engine.hooks.generate import Push, Written, generate
 from ivx.errors import IvxError, TaskError
@@ -46,7 +46,6 @@ from ivx.tasks import catalogue
 from ivx.tasks.samples import Encoder, build
 from ivx.tasks.task import Task
 
-SITE = "resid_post"
 SHOWN = 6
 """Queries, and free texts, that are written out."""
 
@@ -59,7 +58,7 @@ class _Bench:
 
     def __init__(self, model: Model, request: BenchRequest, *, beat: Callable[[], None]) -> None:
         layer, texts = request.layer, request.texts
-        check(Patch(SITE, layer, 0), layers=model.layers, heads=model.heads, parallel=model.anatomy.parallel)
+        check(Patch(STREAM, layer, 0), layers=model.layers, heads=model.heads, parallel=model.anatomy.parallel)
         if len(texts) > MOST_TEXTS:
             raise IvxError(f"{len(texts)} free texts: give at most {MOST_TEXTS}")
         self.model, self.layer, self.way, self.beat = model, layer, request.way, beat
@@ -88,7 +87,7 @@ class _Bench:
             return [[] for _ in asked]
         vectors = torch.cat([torch.stack([self._vector(role, k) for k in prompts]) for role, _ in asked])
         strengths = [strength for _, strength in asked for _ in prompts]
-        push = Push(SITE, self.layer, vectors, strengths, self.positions, self.way)
+        push = Push(STREAM, self.layer, vectors, strengths, self.positions, self.way)
         every = [self.prompts[k] for _ in asked for k in prompts]
         found = generate(self.model, every, tokens=tokens, pushes=[push], beat=self.beat)
         n = len(prompts)
@@ -167,7 +166,7 @@ def compute(
                     }
                 )
     at = [0 if run.positions is None else run.positions[0]] * len(run.prompts)
-    met = capture(model, run.prompts, sites=(SITE,), positions=at, beat=beat).states(SITE, request.layer)
+    met = capture(model, run.prompts, sites=(STREAM,), positions=at, beat=beat).states(STREAM, request.layer)
     norms = {role: float(np.linalg.norm(vector)) for role, vector in run.vectors.items()}
     norms["states"] = float(np.linalg.norm(met, axis=1).mean())
     found = result()
@@ -226,7 +225,7 @@ def _mean(model: Model, task: Task, beat: Callable[[], None]) -> np.ndarray:
     if key not in known:
         encoder = Encoder(model.tokenizer)
         prompts = [encoder.ids(instruction.text) for instruction in task.instructions]
-        known[key] = capture(model, prompts, sites=(SITE,), beat=beat).sites[SITE].mean(axis=1)
+        known[key] = capture(model, prompts, sites=(STREAM,), beat=beat).sites[STREAM].mean(axis=1)
     return known[key]
 
 

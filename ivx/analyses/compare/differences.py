@@ -79,7 +79,7 @@ def interaction_differences(before: Interactions, after: Interactions, metric: s
 
 
 @dataclass(frozen=True)
-class Told:
+class Accuracies:
     """What a checkpoint does when it is told, as shares of the samples: `answer`, its top token is the right one;
     `kind`, it is some answer of the task (None where those are not known); `preferred`, the right one is above the
     contrast's. `untold` is `answer` without the instruction."""
@@ -91,7 +91,7 @@ class Told:
     n: int
 
 
-def told(effects: Effects, vectors: Vectors | None = None) -> Told:
+def accuracies_of(effects: Effects, vectors: Vectors | None = None) -> Accuracies:
     """The accuracies of the instructed runs; `vectors` know the task's answers."""
     rows = rows_of(effects.table, role="told", site="", patch="")
     columns = numbers(rows)
@@ -99,7 +99,7 @@ def told(effects: Effects, vectors: Vectors | None = None) -> Told:
     if vectors is not None:
         options = set(vectors.options)
         kind = float(np.mean([ids[0] in options for ids in rows["top_ids"].to_pylist()]))
-    return Told(
+    return Accuracies(
         answer=float(find("followed").measure(columns).mean()),
         kind=kind,
         preferred=float(find("preference").measure(columns).mean()),

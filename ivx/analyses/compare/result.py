@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ivx.analyses.compare.differences import Told, effect_differences, interaction_differences, told
+from ivx.analyses.compare.differences import Accuracies, accuracies_of, effect_differences, interaction_differences
 from ivx.analyses.compare.request import Compared
 from ivx.analyses.effects.result import Effects
 from ivx.analyses.interactions.result import Interactions
@@ -16,6 +16,7 @@ from ivx.analyses.separability.result import WORDS, Separability
 from ivx.analyses.transplant.result import Transplant
 from ivx.analyses.vectors.result import Alike, Vectors
 from ivx.charts.numbers import scale_of
+from ivx.engine.address import STREAM
 from ivx.errors import IvxError
 from ivx.models.registry import steps
 from ivx.patching.cells import Cell
@@ -24,7 +25,6 @@ from ivx.stats.metrics import find
 if TYPE_CHECKING:
     import altair as alt
 
-SITE = "resid_post"
 TABLE = pa.schema(
     [
         ("what", pa.string()),
@@ -59,9 +59,9 @@ class Member:
     vectors: Vectors | None = None
 
     @property
-    def told(self) -> Told | None:
+    def accuracies(self) -> Accuracies | None:
         """What it does when it is told; its effects know."""
-        return None if self.effects is None else told(self.effects, self.vectors)
+        return None if self.effects is None else accuracies_of(self.effects, self.vectors)
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,12 @@ class Comparison:
 
     def effects(self, metric: str = "contrast") -> dict[str, list[Cell]]:
         """The effect map of each checkpoint."""
-        return {member.name: member.effects.cells(SITE, metric) for member in self.members if member.effects}
+        return {member.name: member.effects.cells(STREAM, metric) for member in self.members if member.effects}
 
     def differences(self, metric: str = "contrast") -> dict[tuple[str, str], list[Cell]]:
         """The difference map of each step; raises `IvxError` where maps have other layers or columns."""
         return {
-            (a.name, b.name): effect_differences(a.effects, b.effects, site=SITE, metric=metric)
+            (a.name, b.name): effect_differences(a.effects, b.effects, site=STREAM, metric=metric)
             for a, b in self.steps
             if a.effects and b.effects
         }
@@ -142,7 +142,9 @@ class Comparison:
                 return []
 
         found = {
-            "accuracies": [{"checkpoint": m.name, **asdict(m.told)} for m in self.members if m.told is not None],
+            "accuracies": [
+                {"checkpoint": m.name, **asdict(m.accuracies)} for m in self.members if m.accuracies is not None
+            ],
             "effects": tried(self._effect_rows(metric)),
             "differences": tried(self._difference_rows(metric)),
             "separability": tried(self._separability_rows()),
@@ -166,9 +168,9 @@ class Comparison:
             [
                 figure(
                     cells,
-                    [column.label for column in found.maps[SITE]],
+                    [column.label for column in found.maps[STREAM]],
                     layers=found.layers,
-                    site=SITE,
+                    site=STREAM,
                     what=view.label,
                     unit=view.unit,
                     scale=scale,
@@ -184,7 +186,7 @@ class Comparison:
         return found
 
     def _rows(self, metric: str) -> Iterator[dict[str, Any]]:
-        told = self.summary(metric)
+        accuracies_of = self.summary(metric)
         for what, name in (
             ("effect", "effects"),
             ("difference", "differences"),
@@ -193,7 +195,7 @@ class Comparison:
             ("interaction difference", "interaction_differences"),
             ("transplant", "transplant"),
         ):
-            for row in told[name]:
+            for row in accuracies_of[name]:
                 place = row.get("patch") or row.get("component")
                 kept = {key: row.get(key) for key in TABLE.names if key in row}
                 unit = None if what == "separability" else metric
@@ -204,20 +206,20 @@ class Comparison:
                     "place": place,
                     "before": row.get("before") or row.get("donor"),
                 }
-        for row in told["cosines"]:
+        for row in accuracies_of["cosines"]:
             shared = {key: row[key] for key in ("checkpoint", "before", "layer", "n")}
             whole = {"value": row["whole"], "low": row["low"], "high": row["high"], "control": row["control"]}
             yield {**shared, "what": "cosine", **whole}
             yield {**shared, "what": "own cosine", "value": row["own"], "low": row["own_low"], "high": row["own_high"]}
 
     def _effect_rows(self, metric: str) -> Iterator[dict[str, Any]]:
-        columns = {member.name: member.effects.maps[SITE] for member in self.members if member.effects}
+        columns = {member.name: member.effects.maps[STREAM] for member in self.members if member.effects}
         for name, cells in self.effects(metric).items():
             for cell in cells:
                 yield {"checkpoint": name, **asdict(cell), "label": columns[name][cell.column].label}
 
     def _difference_rows(self, metric: str) -> Iterator[dict[str, Any]]:
-        columns = {member.name: member.effects.maps[SITE] for member in self.members if member.effects}
+        columns = {member.name: member.effects.maps[STREAM] for member in self.members if member.effects}
         for (before, after), cells in self.differences(metric).items():
             for cell in cells:
                 label = columns[after][cell.column].label
@@ -227,10 +229,10 @@ class Comparison:
         for member in self.members:
             if member.separability is not None:
                 words = member.separability.baseline(WORDS).accuracy.value
-                for cell in member.separability.cells(SITE):
+                for cell in member.separability.cells(STREAM):
                     yield {
                         "checkpoint": member.name,
-                        "component": SITE,
+                        "component": STREAM,
                         "layer": cell.layer,
                         **asdict(cell.selectivity),
                         "accuracy": cell.accuracy.value,

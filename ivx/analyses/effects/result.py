@@ -16,7 +16,7 @@ from ivx.analyses.effects.request import EffectsRequest, ScanRequest
 from ivx.errors import IvxError
 from ivx.patching.cells import Cell
 from ivx.patching.positions import Column, position_of
-from ivx.patching.roles import asked_controls, is_real, role_of, variant
+from ivx.patching.roles import controls_there, is_real, role_of, variant
 from ivx.patching.table import by_patch, detail, numbers, rows_of
 from ivx.stats.metrics import Columns, find
 from ivx.stats.verdict import Against, Verdict, verdicts
@@ -67,7 +67,7 @@ class Effects(Result[EffectsRequest | ScanRequest]):
     @property
     def controls(self) -> list[str]:
         """The controls that were run: those asked for, without `task` where there is no such task."""
-        return asked_controls(self.request.controls, self.samples)
+        return controls_there(self.request.controls, self.samples)
 
     def places(self, site: str) -> list[tuple[int, int, str]]:
         """(layer, column, patch) of every cell."""

@@ -18,7 +18,7 @@ from ivx.errors import IvxError
 from ivx.models.model import Model
 from ivx.patching.positions import Column, source_columns, source_places
 from ivx.patching.prepare import prepare
-from ivx.patching.roles import WORD, Runs, asked_controls
+from ivx.patching.roles import WORD, Runs, controls_there
 from ivx.patching.table import ROWS
 from ivx.tasks.samples import Sample, Samples
 
@@ -30,7 +30,7 @@ def compute(
 ) -> Effects:
     """Run a request on a loaded model; rows that are `known` from an earlier start are not computed again."""
     samples, receipt = prepare(model, request)
-    for name in sorted({*request.controls} - {*asked_controls(request.controls, samples)}):
+    for name in sorted({*request.controls} - {*controls_there(request.controls, samples)}):
         receipt["warnings"].append(f"there is no control {name}: these wordings have no {LACKS[name]}")
     maps = dict.fromkeys(request.sites, columns_of(request, samples))
     runs = {site: prompts_of(request, samples, site) for site in request.sites}
@@ -60,7 +60,7 @@ def prompts_of(request: ScanRequest, samples: Samples, _: str = "") -> tuple[Run
         return Runs(role, sources, targets, references, [({}, {name: -1})] * len(rows), takes)
 
     found = [whole("effect", rows)]
-    for name in asked_controls(request.controls, samples):
+    for name in controls_there(request.controls, samples):
         if name == "task":
             found.append(whole("control", samples.control))
         elif name == "random":

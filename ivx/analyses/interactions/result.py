@@ -18,7 +18,7 @@ from ivx.analyses.interactions.players import Player, Sets
 from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.charts.pairs import Laid, pair_figure
 from ivx.patching.cells import Cell
-from ivx.patching.roles import asked_controls, is_real, plain, role_of
+from ivx.patching.roles import controls_there, is_real, plain, role_of
 from ivx.patching.table import by_patch, detail, numbers, rows_of
 from ivx.stats import coalitions
 from ivx.stats.intervals import ALPHA, Array, adjusted, mean_interval, sign_flip, split_half
@@ -64,7 +64,7 @@ class Interactions(Result[InteractionsRequest]):
     @property
     def controls(self) -> list[str]:
         """The controls that were run: those asked for, without `task` where there is no such task."""
-        return asked_controls(self.request.controls, self.samples)
+        return controls_there(self.request.controls, self.samples)
 
     def against(self, metric: str = "contrast") -> dict[str, dict[str, Against]]:
         """By pair or triple that is done: J of each control by its name; p is adjusted over the sets of one size."""

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from ivx.analyses.base import Progress
 from ivx.analyses.lens.request import LensRequest
-from ivx.analyses.lens.result import MOST, SITE, TABLE, Reading, address
-from ivx.engine.address import Patch
+from ivx.analyses.lens.result import MOST, TABLE, Reading, address
+from ivx.engine.address import STREAM, Patch
 from ivx.engine.draws import draw_of, drawn
 from ivx.engine.hooks import lens as engine
 from ivx.engine.hooks.generate import Push, Written, generate
@@ -98,14 +98,14 @@ def replay(
         take, put = request.spots
         theirs = _ids(model, request.source, "source", chat=request.chat)
         state = _states(model, theirs, [take.layer])[take.layer][take.position].clone()
-        writes = {(SITE, put.layer): Writes([0], [put.position % len(ids)], [-1], [state])}
+        writes = {(STREAM, put.layer): Writes([0], [put.position % len(ids)], [-1], [state])}
     names: list[Key] = []
     before: list[float] = []
     now: list[float] = []
     for row in sampled(found.table, rows, seed=seed):
         beat()
         state = _states(model, ids, [row["layer"]], writes)[row["layer"]][row["position"]].clone()
-        last = {(SITE, model.layers - 1): Writes([0], [len(ids) - 1], [-1], [state])}
+        last = {(STREAM, model.layers - 1): Writes([0], [len(ids) - 1], [-1], [state])}
         names.append((row["word"], row["token"], f"{row['layer']}@{row['position']}", row["rank"]))
         before.append(row["probability"])
         now.append(float(_own(model, ids, last)[row["id"]]))
@@ -119,9 +119,9 @@ def _ids(model: Model, text: str, what: str, *, chat: bool) -> tuple[int, ...]:
 def _states(model: Model, ids: Sequence[int], layers: Sequence[int], writes: Edits | None = None) -> dict[int, Tensor]:
     """The stream after some blocks of one run, `[tokens, width]` each."""
     with only_user(model), torch.inference_mode():
-        with write(model, writes or {}), read(model, [(SITE, layer) for layer in layers]) as seen:
+        with write(model, writes or {}), read(model, [(STREAM, layer) for layer in layers]) as seen:
             model.hf(input_ids=torch.tensor([list(ids)], device=model.device), use_cache=False)
-        return {layer: seen[SITE, layer][0] for layer in layers}
+        return {layer: seen[STREAM, layer][0] for layer in layers}
 
 
 def _own(model: Model, ids: Sequence[int], writes: Edits) -> Tensor:
@@ -139,10 +139,10 @@ def _dropped(
     theirs = _ids(model, source, "source", chat=nothing.request.chat)
     found = engine.drop(model, theirs, own, take=take, put=put)
     taken = take.position % len(theirs)
-    seed = Patch(engine.SITE, put.layer, put.position % len(own), source=taken)
+    seed = Patch(STREAM, put.layer, put.position % len(own), source=taken)
     chance = drawn(found.state, draw_of(seed, target=own, source=theirs, taken=taken), heads=model.heads)
     states = torch.stack([found.state, chance])
-    push = Push(engine.SITE, put.layer, states, 1.0, (put.position,), "patch")
+    push = Push(STREAM, put.layer, states, 1.0, (put.position,), "patch")
     written, control = generate(model, [own, own], pushes=[push], tokens=WRITTEN, beat=beat)
     outside = float(found.moved[~found.cone].max(initial=0.0))
     check = {

@@ -55,6 +55,6 @@ def _spot(name: str, text: str) -> Spot:
     return Spot(int(found[1]), int(found[2]))
 
 
-def written(spot: Spot) -> str:
+def place_of(spot: Spot) -> str:
     """A place as a request names it."""
     return f"{spot.layer}@{spot.position}"

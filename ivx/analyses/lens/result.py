@@ -13,9 +13,8 @@ from ivx.analyses.lens.request import LensRequest
 from ivx.charts.frame import printed_alone
 from ivx.charts.lens import LensCell, lens_grid
 from ivx.charts.palette import LIGHT
-from ivx.engine.address import Spot
+from ivx.engine.address import STREAM, Spot
 
-SITE = "resid_post"
 MOST = 48
 """Tokens that a prompt may have: more columns could not be read."""
 TABLE = pa.schema(
@@ -117,7 +116,9 @@ class Reading(Result[LensRequest]):
 
 def address(take: Spot, put: Spot) -> str:
     """A patch, as it stands in links: within one layer the patch's address, else both places."""
-    same = f"{SITE}.{put.layer}@{put.position}~{take.position}"
+    same = f"{STREAM}.{put.layer}@{put.position}~{take.position}"
     return (
-        same if take.layer == put.layer else f"{SITE}.{take.layer}@{take.position} → {SITE}.{put.layer}@{put.position}"
+        same
+        if take.layer == put.layer
+        else f"{STREAM}.{take.layer}@{take.position} → {STREAM}.{put.layer}@{put.position}"
     )

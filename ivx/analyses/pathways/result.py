@@ -100,7 +100,7 @@ class Pathways(Result[PathwaysRequest]):
         if layer is not None:
             table = table.filter(pc.field("layer") == layer)
         order = np.argsort(-np.abs(table["value"].to_numpy()), kind="stable")
-        return self._told(table.take(order), run, kind)
+        return self._parts_of(table.take(order), run, kind)
 
     def strongest(self, n: int, *, run: str = "here") -> list[Part]:
         """The n strongest edges between tokens: those that a drawing shows."""
@@ -110,7 +110,7 @@ class Pathways(Result[PathwaysRequest]):
             size = np.where(between, np.abs(table["value"].to_numpy()), -1.0)
             most = min(max(n, DRAWN), int(between.sum()))
             top = np.argpartition(-size, most - 1)[:most] if most else np.zeros(0, int)
-            self._strongest[run] = self._told(table.take(top[np.lexsort((top, -size[top]))]), run, "edge")
+            self._strongest[run] = self._parts_of(table.take(top[np.lexsort((top, -size[top]))]), run, "edge")
         return self._strongest[run][:n]
 
     def row(self, layer: int, head: int, end: str, *, run: str = "here") -> list[Part]:
@@ -120,11 +120,11 @@ class Pathways(Result[PathwaysRequest]):
             table = self._means(run, "edge")
             into = (pc.field("layer") == layer) & (pc.field("head") == head) & (pc.field("to") == end)
             order = {slot.key: i for i, slot in enumerate(self.found.slots[run])}
-            told = self._told(table.filter(into), run, "edge")
+            told = self._parts_of(table.filter(into), run, "edge")
             self._rows[key] = sorted(told, key=lambda part: order[str(part.start)])
         return self._rows[key]
 
-    def _told(self, table: pa.Table, run: str, kind: str) -> list[Part]:
+    def _parts_of(self, table: pa.Table, run: str, kind: str) -> list[Part]:
         names = ("layer", "head", "from", "to", "value", "low", "high", "attention")
         columns = [table[name].to_pylist() for name in names]
         unit = self.share(1.0, run)

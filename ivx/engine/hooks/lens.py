@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ivx.engine import readout
-from ivx.engine.address import Patch, Spot, check, resolve
+from ivx.engine.address import STREAM, Patch, Spot, check, resolve
 from ivx.engine.forward.seams import Seams
 from ivx.engine.hooks.sites import Writes, read, write
 from ivx.engine.turns import FREE_SHARE, only_user
@@ -24,7 +24,6 @@ from ivx.models.model import Model
 
 TOP = 5
 """How many of the most probable tokens are kept of every cell."""
-SITE = "resid_post"
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +78,7 @@ def drop(model: Model, source: Sequence[int], target: Sequence[int], *, take: Sp
     """
     spots = []
     for spot, ids, run in ((take, source, "source"), (put, target, "target")):
-        place = Patch(SITE, spot.layer, spot.position)
+        place = Patch(STREAM, spot.layer, spot.position)
         check(place, layers=model.layers, heads=model.heads, parallel=model.anatomy.parallel)
         position = resolve(spot.position, length=len(ids), patch=place, run=f"{run} prompt", sample=0)
         spots.append(Spot(spot.layer, position))
@@ -87,7 +86,7 @@ def drop(model: Model, source: Sequence[int], target: Sequence[int], *, take: Sp
     with only_user(model), torch.inference_mode():
         state = _run(model, source)[0][layer, position].clone()
         before, _ = _run(model, target)
-        after, own = _run(model, target, {(SITE, to): Writes([0], [at], [-1], [state])})
+        after, own = _run(model, target, {(STREAM, to): Writes([0], [at], [-1], [state])})
         moved = (after - before).norm(dim=-1) / before.norm(dim=-1)
         found, change = _read_out(model, target, after, own, others=before)
     reached = cone(spots[1], layers=model.layers, tokens=len(target))
@@ -107,7 +106,7 @@ def _run(
 ) -> tuple[Tensor, Tensor]:
     """The stream after every block `[layers, tokens, width]`, as it is once written to; and the model's own logits at
     the last token `[1, vocabulary]`."""
-    places = [(SITE, layer) for layer in range(model.layers)]
+    places = [(STREAM, layer) for layer in range(model.layers)]
     batch = torch.tensor([list(ids)], device=model.device)
     with write(model, writes or {}), read(model, places) as seen:
         own = model.hf(input_ids=batch, use_cache=False, logits_to_keep=1).logits[:, -1]

@@ -41,10 +41,10 @@ def parts_of(initial: Mapping[str, Any]) -> dict[str, str]:
     """What the address bar says of these choices: those that are not the default."""
     # Before the first run has made the widgets, the address bar itself is what there is.
     now = {key: st.session_state.get(key, st.query_params.get(key, default)) for key, default in initial.items()}
-    return {key: _written(value) for key, value in now.items() if _written(value) != _written(initial[key])}
+    return {key: _as_text(value) for key, value in now.items() if _as_text(value) != _as_text(initial[key])}
 
 
-def _written(value: Any) -> str:
+def _as_text(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 

@@ -88,7 +88,7 @@ def in_python(request: BaseRequest, metric: str) -> str:
 
 def computed_by(request: BaseRequest) -> str:
     """The Python that makes `found`, the result of a request."""
-    told = "".join(f", {name}={value!r}" for name, value in _told(request).items())
+    told = "".join(f", {name}={value!r}" for name, value in _options(request).items())
     subject = getattr(request, _subject(request))
     return f"import ivx\nfound = ivx.{request.kind}({request.checkpoint!r}, {subject!r}{told})"
 
@@ -99,7 +99,7 @@ def in_shell(request: BaseRequest, metric: str) -> str:
     measured = {"metric": metric} if analysis_of(request.kind).measured else {}
     repeated = {field.name for field in fields(request) if field.metadata.get("repeated")}
     options = []
-    for name, value in (asked | _told(request) | measured).items():
+    for name, value in (asked | _options(request) | measured).items():
         flag = f"--{name.replace('_', '-')}"
         if value is True:
             options.append(flag)
@@ -114,7 +114,7 @@ def _subject(request: BaseRequest) -> str:
     return next(field.name for field in fields(request) if not field.kw_only and field.name != "checkpoint")
 
 
-def _told(request: BaseRequest) -> dict[str, Any]:
+def _options(request: BaseRequest) -> dict[str, Any]:
     """What must be named beside checkpoint and subject: the sites and samples, and whatever is not the default."""
     always = ("sites", "samples", "components")
     values = {field.name: (getattr(request, field.name), field.default) for field in fields(request)}

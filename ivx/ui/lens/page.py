@@ -10,7 +10,7 @@ from typing import Any
 
 import streamlit as st
 
-from ivx.analyses.lens.request import LensRequest, written
+from ivx.analyses.lens.request import LensRequest, place_of
 from ivx.analyses.lens.result import Reading
 from ivx.archive import pack
 from ivx.charts.palette import Palette
@@ -45,7 +45,7 @@ class Prompts:
 
     def drop(self, take: Spot, put: Spot) -> Unstored:
         """The target with a state of the source."""
-        return self._request(self.target, source=self.source, take=written(take), put=written(put))
+        return self._request(self.target, source=self.source, take=place_of(take), put=place_of(put))
 
     def _request(self, prompt: str, **drop: Any) -> Unstored:
         loading: dict[str, Any] = checkpoints.loading(self.checkpoint)
@@ -218,10 +218,10 @@ def _texts(source: Reading, target: Reading, patched: Reading | None) -> None:
             f"Writes {_quoted(patched.text)}, unpatched {_quoted(target.text)}; with a random vector of the same "
             f"norm {_quoted(patched.control)}."
         )
-    pieces.note(told(target, patched) + " " + CAVEAT)
+    pieces.note(sentence(target, patched) + " " + CAVEAT)
 
 
-def told(target: Reading, patched: Reading) -> str:
+def sentence(target: Reading, patched: Reading) -> str:
     """What the patch has changed, in one sentence from the numbers alone."""
     reached = [k for k, cell in enumerate(patched.cells) if cell.reached]
     others = sum(patched.cells[k].top[0][0] != target.cells[k].top[0][0] for k in reached)

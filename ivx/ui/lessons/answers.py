@@ -11,11 +11,11 @@ from typing import Any
 
 import streamlit as st
 
-from ivx.analyses.defaults import SITE
 from ivx.analyses.effects.result import Effects
 from ivx.analyses.interactions.pairs import PairCell
 from ivx.analyses.interactions.result import Interactions
 from ivx.charts.numbers import signed
+from ivx.engine.address import STREAM
 from ivx.patching.cells import Cell
 from ivx.stats.metrics import find
 from ivx.ui.kit.evidence import shown_p
@@ -50,7 +50,7 @@ SUM = Ask(
 
 def stream(result: Effects) -> list[Cell]:
     """The cells of the stream's map."""
-    return result.cells(SITE, METRIC)
+    return result.cells(STREAM, METRIC)
 
 
 @st.cache_data(max_entries=64, show_spinner=False, hash_funcs={Interactions: lambda r: r.run_id})
@@ -75,7 +75,7 @@ def acts_most(found: Found) -> Truth:
     top = strongest(at_first(result))
     if top is None:
         return truth([NOWHERE], [], f"At the first token {_none(result)}")
-    said = f"Copied at <b>layer {top.layer}</b> it moves the answer {_told(result, top)}.{_elsewhere(result, top)}"
+    said = f"Copied at <b>layer {top.layer}</b> it moves the answer {_sentence(result, top)}.{_elsewhere(result, top)}"
     near = [str(layer) for layer in (top.layer - 1, top.layer + 1) if 0 <= layer < result.layers]
     return truth([str(top.layer)], near, said, _bars(top, "this vector"), sft=top.layer)
 
@@ -117,11 +117,11 @@ def another_task(found: Found) -> Truth:
 
 def read_off(found: Found) -> Truth:
     """How well a linear probe tells the tasks apart, at the layer where it does best."""
-    cells = found["read"].cells(SITE)
+    cells = found["read"].cells(STREAM)
     top = max(cells, key=lambda cell: cell.accuracy.value)
     readable = any(cell.state == "ok" for cell in cells)
     key = "chance" if not readable else "high" if top.accuracy.value > HIGH else "between"
-    return truth([key], ordered(READ, key), probe_reading(found["read"], SITE, top.layer))
+    return truth([key], ordered(READ, key), probe_reading(found["read"], STREAM, top.layer))
 
 
 def moves(found: Found) -> Truth:
@@ -134,9 +134,8 @@ def moves(found: Found) -> Truth:
         bars = _bars(loudest, f"full stop, L{loudest.layer}")
         return truth(["none"], ordered(WAY, "none"), said, bars, twin=loudest.layer)
     key = "toward" if top.value > 0 else "away"
-    said = (
-        f"Copied at layer {top.layer} it moves the answer {_told(found['twin'], top)}.{_elsewhere(found['twin'], top)}"
-    )
+    moved, beyond = _sentence(found["twin"], top), _elsewhere(found["twin"], top)
+    said = f"Copied at layer {top.layer} it moves the answer {moved}.{beyond}"
     return truth([key], ordered(WAY, key), said, _bars(top, f"full stop, L{top.layer}"), twin=top.layer)
 
 
@@ -151,7 +150,7 @@ def taken_from(found: Found) -> Truth:
         if cell is None:
             told.append(f"From {labels[name]}, {_none(found[results[name]])}")
         else:
-            moved = _told(found[results[name]], cell)
+            moved = _sentence(found[results[name]], cell)
             told.append(f"From <b>{labels[name]}</b>, at layer {cell.layer}, the answer moves {moved}.")
             bars += _bars(cell, labels[name].removeprefix("the "))
     marks = {results[name]: cell.layer for name, cell in acting.items()}
@@ -236,19 +235,19 @@ def _value(cell: Cell) -> str:
     return f"<b>{signed(cell.value, 2)}</b> logits [{signed(cell.low, 2)}, {signed(cell.high, 2)}]"
 
 
-def _told(result: Effects, cell: Cell) -> str:
+def _sentence(result: Effects, cell: Cell) -> str:
     """A value with its interval, and the control that comes nearest to it."""
     return f"{_value(cell)}; {_nearest(result, cell)}"
 
 
 def _nearest(result: Effects, cell: Cell) -> str:
-    against = result.against(SITE, cell.patch, METRIC)
+    against = result.against(STREAM, cell.patch, METRIC)
     return nearest_control(cell, against, floor=find(METRIC).floor, direction="denoise")
 
 
 def _none(result: Effects) -> str:
     loudest = max(at_first(result), key=lambda cell: abs(cell.value))
-    return f"<b>no layer</b> moves the answer more than its controls: L{loudest.layer} {_told(result, loudest)}."
+    return f"<b>no layer</b> moves the answer more than its controls: L{loudest.layer} {_sentence(result, loudest)}."
 
 
 def _elsewhere(result: Effects, top: Cell | None) -> str:
@@ -256,8 +255,8 @@ def _elsewhere(result: Effects, top: Cell | None) -> str:
     rest = strongest([cell for cell in stream(result) if cell.column != 0])
     if rest is None or (top is not None and abs(rest.value) <= abs(top.value)):
         return ""
-    label = escape(result.maps[SITE][rest.column].label)
-    last = ", the last token," if rest.column == len(result.maps[SITE]) - 1 else ""
+    label = escape(result.maps[STREAM][rest.column].label)
+    last = ", the last token," if rest.column == len(result.maps[STREAM]) - 1 else ""
     way = "toward the answer" if rest.value > 0 else "away from the answer"
     return (
         f" The map’s strongest finding stands elsewhere: L{rest.layer} at <code>{label}</code>{last} "

@@ -223,7 +223,7 @@ def _score(shown: Story, found: Mapping[str, Any]) -> None:
         rows = "".join(_row(shown, k, found) for k in range(len(shown.steps)))
         st.html(f'<div class="ivx-card plain score" data-testid="ivx-score"><table>{rows}</table></div>')
         again, onward, _ = st.columns([1, 1.4, 2], gap="small")
-        again.button("Play it again", on_click=score.again, args=(shown.key,), width="stretch")
+        again.button("Play it again", on_click=score.try_again, args=(shown.key,), width="stretch")
         k = STORIES.index(shown) + 1
         if k < len(STORIES):
             onward.button(

@@ -9,7 +9,6 @@ from typing import Any
 
 import streamlit as st
 
-from ivx.analyses.defaults import SITE
 from ivx.analyses.effects.result import Effects
 from ivx.analyses.interactions.result import Interactions
 from ivx.analyses.separability.result import Separability
@@ -20,6 +19,7 @@ from ivx.charts.numbers import scale_of
 from ivx.charts.pairs import DEGENERATE, Pair, layers_laid, pair_map
 from ivx.charts.palette import Palette
 from ivx.charts.strip import Bar, strip
+from ivx.engine.address import STREAM
 from ivx.patching.cells import Cell
 from ivx.stats.metrics import find
 from ivx.ui.interactions.maps import GLYPHS
@@ -86,7 +86,7 @@ class Maps(Scene):
 
     def _panel(self, panel: Panel, cells: list[Cell], scale: float, now: Showing) -> None:
         result: Effects | None = now.found.get(panel.of)
-        labels = [""] * LABELS if result is None else [column.label for column in result.maps[SITE]]
+        labels = [""] * LABELS if result is None else [column.label for column in result.maps[STREAM]]
         layers = LAYERS if result is None else result.layers
         shown = panel.known or now.truth is not None
         hidden = [Tile(i, j, 0.0, "empty", HIDDEN) for i in range(layers) for j in range(len(labels))]
@@ -124,7 +124,7 @@ class Bells(Scene):
         result: Separability | None = now.found.get(self.of)
         shown = now.truth is not None
         chart = dumbbell(
-            result.bells(SITE) if shown and result is not None else [],
+            result.bells(STREAM) if shown and result is not None else [],
             layers=LAYERS if result is None else result.layers,
             palette=now.palette,
             row=ROW,

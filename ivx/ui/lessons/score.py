@@ -73,7 +73,7 @@ def total(*stories: Story) -> tuple[int, int]:
     return sum(counted), EXACT * len(counted)
 
 
-def again(key: str) -> None:
+def try_again(key: str) -> None:
     """Forget a story's guesses and begin it anew."""
     for kept in (GUESSES, POINTS):
         found = st.session_state.get(kept, {})

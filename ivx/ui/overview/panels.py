@@ -9,7 +9,6 @@ from typing import Any
 
 import streamlit as st
 
-from ivx.analyses.defaults import SITE
 from ivx.analyses.effects.result import Effects
 from ivx.analyses.interactions.result import Interactions
 from ivx.analyses.separability.result import ProbeCell, Separability
@@ -19,6 +18,7 @@ from ivx.charts.heatmap import heatmap
 from ivx.charts.numbers import scale_of
 from ivx.charts.pairs import Laid, Pair, layers_laid, pair_map
 from ivx.charts.palette import Palette
+from ivx.engine.address import STREAM
 from ivx.patching.cells import Cell
 from ivx.stats.metrics import find
 from ivx.stats.verdict import Against
@@ -46,7 +46,7 @@ class StoredRuns:
     @property
     def probed(self) -> list[ProbeCell]:
         """The probe at each layer."""
-        return [] if self.separability is None else self.separability.cells(SITE)
+        return [] if self.separability is None else self.separability.cells(STREAM)
 
     @property
     def layers(self) -> int:
@@ -108,17 +108,17 @@ def panels_of(found: StoredRuns, layer: int | None, p: Palette) -> dict[str, Pan
 
 @st.cache_data(max_entries=200, show_spinner=False, hash_funcs={Effects: lambda r: r.run_id})
 def _cells(result: Effects, metric: str, rows: int) -> list[Cell]:
-    return result.cells(SITE, metric)
+    return result.cells(STREAM, metric)
 
 
 @st.cache_data(max_entries=200, show_spinner=False, hash_funcs={Effects: lambda r: r.run_id})
 def _against(result: Effects, metric: str, rows: int) -> dict[str, dict[str, Against]]:
-    return result.controlled(SITE, metric)
+    return result.controlled(STREAM, metric)
 
 
 def _effects(found: StoredRuns, layer: int | None, p: Palette) -> Panel:
     result = found.effects
-    labels = [""] * 6 if result is None else [column.label for column in result.maps[SITE]]
+    labels = [""] * 6 if result is None else [column.label for column in result.maps[STREAM]]
     inside = [cell for cell in found.cells if cell.layer == layer and cell.state != "estimate"]
     top = max(inside, key=lambda cell: (cell.state == "ok", abs(cell.value)), default=None)
     chart = heatmap(
@@ -135,14 +135,14 @@ def _effects(found: StoredRuns, layer: int | None, p: Palette) -> Panel:
     if result is None:
         return Panel("effects", chart, "")
     against = _against(result, found.metric, result.table.num_rows)
-    told = readings.reading(found.cells, result.maps[SITE], metric=found.metric, against=against)
+    told = readings.reading(found.cells, result.maps[STREAM], metric=found.metric, against=against)
     return Panel(f"effects-{result.run_id}", chart, told)
 
 
 def _probes(found: StoredRuns, layer: int | None, p: Palette) -> Panel:
     result = found.separability
     chart = dumbbell(
-        [] if result is None else result.bells(SITE),
+        [] if result is None else result.bells(STREAM),
         layers=found.layers,
         palette=p,
         row=found.row,
@@ -153,7 +153,7 @@ def _probes(found: StoredRuns, layer: int | None, p: Palette) -> Panel:
     )
     if result is None:
         return Panel("bells", chart, "")
-    return Panel(f"bells-{result.run_id}", chart, probe_reading(result, SITE, layer))
+    return Panel(f"bells-{result.run_id}", chart, probe_reading(result, STREAM, layer))
 
 
 def _pairs(found: StoredRuns, layer: int | None, p: Palette) -> Panel:

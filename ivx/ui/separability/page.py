@@ -42,7 +42,7 @@ def controls() -> Queries | None:
     """The strip: checkpoint, task, component, and the token that is read; of a stored run, none."""
     if address.from_url(address.RUN, ""):
         kind = "erasure" if session.stored_run("erasure") is not None else "separability"
-        session.run_strip(kind, stored.told)
+        session.run_strip(kind, stored.line_of)
         return None
     one, two, three, four = st.columns([1.32, 0.9, 1.12, 0.85], gap="medium", vertical_alignment="bottom")
     checkpoint, task = choices.checkpoint_and_task(one, two)

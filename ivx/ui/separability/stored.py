@@ -20,7 +20,7 @@ from ivx.ui.separability.panels import dumbbell_chart, layer_of, pick
 from ivx.ui.separability.subject import METRIC, SOURCES
 
 
-def told(asked: SeparabilityRequest | ErasureRequest) -> str:
+def line_of(asked: SeparabilityRequest | ErasureRequest) -> str:
     """A run's request in a line."""
     if isinstance(asked, ErasureRequest):
         source = SOURCES.get(asked.source_token, f"token {asked.source_token}")

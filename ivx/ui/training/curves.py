@@ -6,19 +6,19 @@ from html import escape
 
 import streamlit as st
 
-from ivx.analyses.compare.differences import told as told_of
+from ivx.analyses.compare.differences import accuracies_of as told_of
 from ivx.analyses.effects.result import Effects
 from ivx.analyses.separability.result import WORDS, ProbeCell, Separability
 from ivx.analyses.vectors.result import Alike, Vectors
 from ivx.charts.lines import Dot, Line, lines, shown
 from ivx.charts.palette import Palette
+from ivx.engine.address import STREAM
 from ivx.errors import IvxError
 from ivx.patching.cells import Cell
 from ivx.ui.kit import pieces
 from ivx.ui.training import stages
 from ivx.ui.training.stages import ROW, Comparing, Views, key, stage
 
-SITE = "resid_post"
 READ = "accuracy of a probe beyond that on shuffled labels"
 USED = "change in the share of samples that follow the instruction"
 ALIKE = "cosine with the vector of the stage before"
@@ -43,7 +43,7 @@ def draw(asked: Comparing, views: Views, where: tuple[int, int] | None, p: Palet
     stages.line_legend(asked, p)
 
 
-def told(views: Views, name: str) -> str:
+def accuracy(views: Views, name: str) -> str:
     """A checkpoint's accuracies when it is told, as they stand in a panel's head."""
     effects: Effects | None = stages.result(views, "effects", name)
     if effects is None:
@@ -106,7 +106,7 @@ def _read(asked: Comparing, views: Views, layer: int | None, p: Palette) -> None
 
 @st.cache_data(max_entries=50, show_spinner=False, hash_funcs={Separability: lambda r: (r.run_id, r.table.num_rows)})
 def _probes(result: Separability) -> list[ProbeCell]:
-    return result.cells(SITE)
+    return result.cells(STREAM)
 
 
 def _used(asked: Comparing, views: Views, where: tuple[int, int] | None, p: Palette) -> None:
@@ -127,7 +127,7 @@ def _used(asked: Comparing, views: Views, where: tuple[int, int] | None, p: Pale
 
 @st.cache_data(max_entries=50, show_spinner=False, hash_funcs={Effects: lambda r: (r.run_id, r.table.num_rows)})
 def _followed(result: Effects) -> list[Cell]:
-    return result.cells(SITE, "followed")
+    return result.cells(STREAM, "followed")
 
 
 def _alike(asked: Comparing, views: Views, layer: int | None, p: Palette) -> None:

@@ -14,6 +14,7 @@ from ivx.charts.figure import tile
 from ivx.charts.heatmap import heatmap
 from ivx.charts.numbers import scale_of, signed
 from ivx.charts.palette import Palette
+from ivx.engine.address import STREAM
 from ivx.errors import IvxError
 from ivx.patching.cells import Cell
 from ivx.stats.metrics import METRICS
@@ -24,7 +25,6 @@ from ivx.ui.training import curves, pairs, stages, transplants
 from ivx.ui.training.readings import difference_reading
 from ivx.ui.training.stages import ROW, Comparing, Row, Views, difference, key, stage
 
-SITE = "resid_post"
 SHOW = {"effects": "effects", "pairs": "pairs", "transplant": "transplant"}
 QUESTIONS = {
     "effects": "When does the instruction vector become causal?",
@@ -88,7 +88,7 @@ def _draw(asked: Comparing, requests: dict, views: Views, p: Palette) -> None:
     places = [place for row in stages.rows_of(len(asked.names)) for place in row]
     for k, (name, place) in enumerate(zip(asked.names, places, strict=True)):
         with place:
-            pieces.head(stage(name), stages.status(views[key("effects", name)], curves.told(views, name)))
+            pieces.head(stage(name), stages.status(views[key("effects", name)], curves.accuracy(views, name)))
             _map(there.get(name), maps.get(name, []), scale, where, p, name=name, first=k == 0)
     pending = any(cell.state == "estimate" for cells in maps.values() for cell in cells)
     pieces.legend(p, scale, METRICS[asked.metric].unit, pending=pending)
@@ -104,7 +104,7 @@ def _draw(asked: Comparing, requests: dict, views: Views, p: Palette) -> None:
                 continue
             cells = differences.get(step[1], [])
             _map(there.get(step[1]), cells, scale, where, p, name=f"difference-{step[1]}", first=place is places[1])
-            pieces.reading(difference_reading(cells, there[step[1]].maps[SITE]) if cells else "")
+            pieces.reading(difference_reading(cells, there[step[1]].maps[STREAM]) if cells else "")
     curves.draw(asked, views, where, p)
     if there:
         stages.trouble(views, requests)
@@ -123,12 +123,12 @@ def _draw(asked: Comparing, requests: dict, views: Views, p: Palette) -> None:
 
 @st.cache_data(max_entries=200, show_spinner=False, hash_funcs={Effects: lambda r: (r.run_id, r.table.num_rows)})
 def _cells(result: Effects, metric: str) -> list[Cell]:
-    return result.cells(SITE, metric)
+    return result.cells(STREAM, metric)
 
 
 @st.cache_data(max_entries=200, show_spinner=False, hash_funcs={Effects: lambda r: (r.run_id, r.table.num_rows)})
 def _differences(before: Effects, after: Effects, metric: str) -> list[Cell]:
-    return effect_differences(before, after, site=SITE, metric=metric)
+    return effect_differences(before, after, site=STREAM, metric=metric)
 
 
 def _chosen(there: dict[str, Effects], maps: Maps) -> Where:
@@ -146,7 +146,7 @@ def _lede(asked: Comparing, there: dict[str, Effects], maps: Maps, where: Where)
     what = f"Each cell replaces one state of the bare prompt by the told run’s: {METRICS[asked.metric].about}."
     if where is None:
         return what
-    label = escape(next(iter(there.values())).maps[SITE][where[1]].label)
+    label = escape(next(iter(there.values())).maps[STREAM][where[1]].label)
     told = []
     for name, cells in maps.items():
         cell = at(cells, where)
@@ -164,7 +164,7 @@ def at(cells: list[Cell], where: tuple[int, int]) -> Cell | None:
 def _map(
     result: Effects | None, cells: list[Cell], scale: float, where: Where, p: Palette, *, name: str, first: bool
 ) -> None:
-    labels = [column.label for column in result.maps[SITE]] if result is not None else [""] * 6
+    labels = [column.label for column in result.maps[STREAM]] if result is not None else [""] * 6
     layers = result.layers if result is not None else 8
     chart = heatmap(
         [tile(cell, labels) for cell in cells],
@@ -186,7 +186,7 @@ def _map(
     def picked() -> None:
         points = st.session_state[key]["selection"].get("cell") or []
         if points:
-            st.session_state["cell"] = result.address(SITE, int(points[0]["layer"]), int(points[0]["column"]))
+            st.session_state["cell"] = result.address(STREAM, int(points[0]["layer"]), int(points[0]["column"]))
 
     st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=picked, selection_mode="cell")
 
@@ -196,7 +196,7 @@ def _card(asked: Comparing, there: dict[str, Effects], maps: Maps, differences: 
     if where is None:
         pieces.head("One cell", "nothing is computed yet")
         return
-    label = next(iter(there.values())).maps[SITE][where[1]].label
+    label = next(iter(there.values())).maps[STREAM][where[1]].label
     pieces.head(f"Layer {where[0]}, {label}", "95% intervals")
     colours = asked.colours(p)
     rows = [Row.of(stage(name), cell, colours[name]) for name, cells in maps.items() if (cell := at(cells, where))]

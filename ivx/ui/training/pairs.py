@@ -102,14 +102,14 @@ def _differences(before: Interactions, after: Interactions, metric: str) -> Laid
     for pair in laid.pairs:
         verdict = judged.get(pair.patch)
         if verdict is not None:
-            told = _told(pair, verdict)
+            told = _tooltip(pair, verdict)
             found.append(replace(pair, value=verdict.value, state=verdict.state, glyph="", told=told))
         elif pair.glyph == DEGENERATE:
             found.append(replace(pair, value=0.0))
     return replace(laid, pairs=tuple(found))
 
 
-def _told(pair: Pair, verdict: Verdict) -> str:
+def _tooltip(pair: Pair, verdict: Verdict) -> str:
     control = "" if verdict.control is None else f", control {signed(verdict.control, 2)}"
     return (
         f"{pair.name}: {signed(verdict.value, 2)} [{signed(verdict.low, 2)}, {signed(verdict.high, 2)}], "

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from ivx.analyses.compare.differences import Told
+from ivx.analyses.compare.differences import Accuracies
 from ivx.analyses.compare.request import FEWEST, MOST, Compared
 from ivx.analyses.compare.result import Comparison, Member
 from ivx.analyses.effects.result import Effects
@@ -254,7 +254,7 @@ def table(rows: Sequence[Row]) -> None:
     st.html(f'<table class="ivx-stage" data-testid="ivx-stage">{head}{"".join(lines)}</table>')
 
 
-def accuracies(rows: Sequence[tuple[str, Told, str]]) -> None:
+def accuracies(rows: Sequence[tuple[str, Accuracies, str]]) -> None:
     """Two bars a checkpoint: right answers when told, and answers of the kind that was asked for."""
     lines = []
     for name, told, colour in rows:

@@ -31,7 +31,7 @@ class BaseRequest(ABC):
 
     Attributes:
         checkpoint: built-in name, hub id or directory.
-        seed: of everything that is drawn by chance.
+        seed: number that everything drawn by chance depends on.
         dtype: `auto`, `float32`, `float64`, `bfloat16` or `float16`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         adapter: directory of a LoRA adapter that is merged at load.

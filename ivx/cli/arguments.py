@@ -17,6 +17,7 @@ from ivx.analyses.registry import ANALYSES
 from ivx.cli.output import bar, check_out, report
 from ivx.request import BaseRequest
 
+LAST = {field.name for field in fields(BaseRequest)}
 _ATTRIBUTE = re.compile(r"^    (\w+(?:, \w+)*): ", re.MULTILINE)
 
 
@@ -25,7 +26,7 @@ def add(commands: Any) -> None:
     for analysis in ANALYSES:
         parser = commands.add_parser(analysis.kind, help=analysis.title, description=f"{analysis.title}.")
         told, hints = help_of(analysis.request), get_type_hints(analysis.request)
-        for field in fields(analysis.request):
+        for field in sorted(fields(analysis.request), key=_rank):
             _option(parser, field, hints[field.name], told.get(field.name, ""))
         for name, extra in analysis.extras.items():
             value: dict[str, Any] = {"metavar": extra.metavar} if extra.metavar else {"action": "store_true"}
@@ -45,13 +46,18 @@ def help_of(kind: type[BaseRequest]) -> dict[str, str]:
         _, _, attributes = doc.partition("Attributes:\n")
         parts = _ATTRIBUTE.split(attributes)
         for names, text in zip(parts[1::2], parts[2::2], strict=True):
-            found |= dict.fromkeys(names.split(", "), " ".join(text.replace("`", "").split()))
+            found |= dict.fromkeys(names.split(", "), " ".join(text.replace("`", "").split()).rstrip("."))
     return found
 
 
 def request_of(kind: type[BaseRequest], asked: argparse.Namespace) -> BaseRequest:
     """The request that a command's options ask for."""
     return kind(**{field.name: getattr(asked, field.name) for field in fields(kind)})
+
+
+def _rank(field: Field[Any]) -> int:
+    """What must be given comes first, what every analysis has last."""
+    return 0 if field.default is MISSING else 2 if field.name in LAST else 1
 
 
 def _option(parser: argparse.ArgumentParser, field: Field[Any], hint: Any, told: str) -> None:

@@ -1,4 +1,4 @@
-"""At a glance: what is asked of a checkpoint and a task at first sight, by every page alike, to be computed once."""
+"""Default requests: what every page asks of a checkpoint and a task at first sight, so that it is computed once."""
 
 from __future__ import annotations
 

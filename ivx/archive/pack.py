@@ -1,10 +1,7 @@
-"""Archives: a run as one zip, to keep, to send and to draw again; and reading one that anybody may have made.
+"""Packing: a run as one zip, to keep, to send and to draw again.
 
-    asked.json  context.json  receipt.json  rows.parquet     what is read again
-    rows.csv  figure.ipynb  <figure>.vl.json .svg .png .txt  for people and their programs
-
-A stranger's archive is hostile until it is read: nothing of it is executed, unpickled or written to disk, every value
-is checked, and its run never takes the place of one that was computed here (`Unpacked`).
+asked.json  context.json  receipt.json  rows.parquet     what is read again
+rows.csv  figure.ipynb  <figure>.vl.json .svg .png .txt  for people and their programs
 """
 
 from __future__ import annotations

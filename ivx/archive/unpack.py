@@ -1,4 +1,8 @@
-"""Unpacking: a run read out of an archive that anybody may have made."""
+"""Unpacking: a run read out of an archive that anybody may have made.
+
+A stranger's archive is hostile until it is read: nothing of it is executed, unpickled or written to disk, every value
+is checked, and its run never takes the place of one that was computed here (`Unpacked`).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Places: positions that prompts of different length share, by name.
+"""Positions: tokens that prompts of different length share, by name.
 
 An address counts a position where its number is the same in every sample, and names it where it is not: `keyword`,
 `t_inst`, `query`, `query_end`, and tokens before them as `query-1`. Before a sweep sees an address, each sample puts

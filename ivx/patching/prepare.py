@@ -1,8 +1,4 @@
-"""Rows: what every analysis has in common between its request and its table.
-
-A sweep goes over the samples' own runs and their controls' (`ivx.patching.roles`). Its rows come back labelled by role
-and site; those of `told` are the unpatched instructed runs.
-"""
+"""Preparing: from a request to its samples and receipt, and the unpatched runs that every analysis begins with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Sweeping: the rows of an analysis computed in an order that shows early what is coarse."""
+"""Sweeping: the rows of an analysis, from the samples' own runs and their controls' (`ivx.patching.roles`).
+
+They come back labelled by role and site; those of the role `told` are the unpatched instructed runs. Rows that are
+stored already are not computed again.
+"""
 
 from __future__ import annotations
 

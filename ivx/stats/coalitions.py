@@ -1,4 +1,4 @@
-"""Coalitions: exact and sampled facts of set functions, with no model in sight.
+"""Coalitions: exact and sampled facts of set functions. Numbers only, no model.
 
 A game gives every set of players a value. Its values are an array whose last axis runs over all sets, numbered by bits:
 player i is in set k where bit i of k is 1. Other axes are games apart, such as samples.

@@ -1,4 +1,4 @@
-"""A bench apart from its rows: how many wordings the vector is of, and the lengths."""
+"""How a bench is kept: how many wordings its vector is the mean of, and the lengths."""
 
 from __future__ import annotations
 

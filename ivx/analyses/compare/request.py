@@ -1,4 +1,4 @@
-"""What is asked to compare checkpoints: an instruction's vectors, and what they do in another checkpoint."""
+"""What is asked of a comparison: the same questions of every checkpoint, part by part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An effects result or a source scan apart from its rows: the maps' columns."""
+"""How effects and scans are kept: their samples, and the columns of each map."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An erasure apart from its rows: nothing beside the samples."""
+"""How an erasure is kept: its samples; all else is in its rows."""
 
 from __future__ import annotations
 

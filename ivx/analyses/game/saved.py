@@ -1,4 +1,4 @@
-"""A clean game apart from its rows: the position that is read."""
+"""How a clean game is kept: its samples, and the position whose keys and values are read."""
 
 from __future__ import annotations
 

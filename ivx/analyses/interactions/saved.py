@@ -1,4 +1,4 @@
-"""Interactions apart from their rows: the players, and the estimates of their pairs."""
+"""How interactions are kept: their samples and players, and the estimates of their pairs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A reading apart from its rows: the prompt's tokens, and what is written after them."""
+"""How a reading is kept: the prompt's tokens, and what is written after them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One kind of run through the surrogate: every sample's parts, in slots."""
+"""Attribution: one kind of run through the surrogate, which gives every sample's parts, in slots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Retraced: some rows of a stored result computed again, each sample by itself.
+"""Replay of pathways: some rows of a stored result computed again, each sample by itself.
 
 A whole logit is asked of the model itself, nothing frozen; a node or head of a sweep of that sample alone.
 """

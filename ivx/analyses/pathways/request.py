@@ -1,4 +1,4 @@
-"""What is asked of the surrogate: the pathways of two instructions."""
+"""What is asked of pathways: the surrogate of two instructions, and the checks of what it names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pathways apart from their rows: the other instruction's samples, and what was found of the flow."""
+"""How pathways are kept: the samples of both instructions, and what was found beside the rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Explained: how much of the logit goes along a drawing's edges.
+"""Shares: how much of the logit goes along a drawing's edges.
 
 A drawing holds the strongest edges between tokens; beside them stands all that stays on its token (residual, MLPs, and
 what heads read where they write). The sum of all paths that take nothing else is found exactly, by the frozen model

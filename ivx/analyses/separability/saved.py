@@ -1,4 +1,4 @@
-"""Separability apart from its rows: the tasks and the wordings that were read."""
+"""How separability is kept: the tasks, and the wordings that were read."""
 
 from __future__ import annotations
 

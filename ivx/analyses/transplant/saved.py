@@ -1,4 +1,4 @@
-"""A transplant apart from its rows: whose vectors they are, and of which site."""
+"""How a transplant is kept: its samples, the checkpoint that the vectors come from, and their site."""
 
 from __future__ import annotations
 

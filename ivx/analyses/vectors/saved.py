@@ -1,4 +1,4 @@
-"""Vectors apart from their rows: the width of a state, and the first tokens of the task's answers."""
+"""How vectors are kept: their samples, the width of a state, and the first tokens of the task's answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The way a plan is run on a device: how many tokens at once, and what is done so that kernels are few and reused."""
+"""How a plan is run on a device: how many tokens at once, so that kernels are few and used again."""
 
 from __future__ import annotations
 

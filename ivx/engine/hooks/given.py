@@ -1,4 +1,5 @@
-"""Free vectors: rows whose patched state is given as a tensor, not taken from a run. By plain hooks, batched.
+"""Given vectors: rows whose patched state is a tensor that somebody gives, not a state of a run. By plain hooks,
+batched.
 
 What is edited before it is patched has no address to take it from. Samples of one length go through the model
 together, as many at a time as fit.

@@ -1,4 +1,4 @@
-"""Garbage: what is made by the hundred thousand while it is not collected."""
+"""Garbage collection, held back while hundreds of thousands of small objects are made that all stay in use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The popover More: what can be asked beside the strip's own controls.
+"""Choices: the controls that pages share (checkpoint, task, metric), and the popover More for the rest.
 
 Whatever differs from the default stands in the address bar, and the label counts it. Each value is set anew in every
 run: what a popover holds is first made in the browser when it is opened, and would begin with its default.

@@ -1,4 +1,4 @@
-"""The view: what the address bar says, and what the page's controls say back."""
+"""A session: which jobs it waits for, and which stored run it looks at."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Truths: the rules by which a lesson's answer is read off its runs, nothing being known before.
+"""Answers: the rules by which a lesson's answer is read off its runs, nothing being known before.
 
 Each takes the results by the names their story gives them, and works on findings alone: cells beyond their control.
 """

@@ -1,4 +1,4 @@
-"""Folded under the flows: the same instruction in another checkpoint, beside this one."""
+"""Another checkpoint's pathways of the same instruction, folded under the flows."""
 
 from __future__ import annotations
 

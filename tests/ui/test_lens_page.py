@@ -38,7 +38,8 @@ def test_a_drop_its_text_and_its_link(browser: Browser, app: str) -> None:
     with other.expect_download() as download:
         other.get_by_text("CSV, patched").click()
     rows = download.value.path().read_text().splitlines()
-    assert len(rows) == 1 + 48 and rows[0].startswith('"layer","position","token","top","probability","change"')
+    columns = '"layer","position","token","rank","id","word","probability","change","reached"'
+    assert len(rows) == 1 + 48 * 5 and rows[0] == columns
     assert page.outside == other.outside == []  # type: ignore[attr-defined]
     other.close()
     page.close()
@@ -54,7 +55,7 @@ def test_a_link_to_two_cells_holds_in_a_server_that_has_read_nothing_yet(browser
 def test_a_prompt_that_cannot_be_read_is_refused_in_its_panel(browser: Browser, app: str) -> None:
     long = "+".join(["animal"] * 60)
     page = opened(browser, f"{app}/lens?checkpoint=tiny-sft&source_prompt={long}&target_prompt=<b>animal</b>+:")
-    expect(page.get_by_text("the source prompt has 60 tokens, and at most 48 are shown")).to_be_visible(
+    expect(page.get_by_text("the prompt has 60 tokens, and at most 48 are shown")).to_be_visible(
         timeout=PATIENCE
     )
     expect(page.get_by_text("of its words are unknown to this tokenizer")).to_have_count(0)

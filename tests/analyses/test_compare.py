@@ -20,6 +20,7 @@ import ivx
 from ivx.analyses import defaults
 from ivx.analyses.compare.differences import accuracies_of, effect_differences, interaction_differences
 from ivx.analyses.compare.request import Compared
+from ivx.analyses.effects.request import EffectsRequest
 from ivx.analyses.transplant.request import TransplantRequest
 from ivx.analyses.transplant.result import ROWS, Transplant
 from ivx.analyses.vectors.compute import replay as replay_states
@@ -232,8 +233,11 @@ def test_other_shapes_are_refused(vectors: dict[str, Vectors], store: Store) -> 
 
 
 def test_vectors_that_are_not_there_are_refused(models: dict[str, Any], store: Store) -> None:
-    with pytest.raises(IvxError, match="run 0123456789ab is no complete run of vectors"):
+    with pytest.raises(IvxError, match="run 0123456789ab is not complete in the store"):
         computed(store, models[SFT], TransplantRequest(SFT, TASK, vectors="0123456789ab"))
+    other = computed(store, models[SFT], EffectsRequest(SFT, TASK, samples=2, sites=("resid_post",)))
+    with pytest.raises(IvxError, match="takes the vectors of one run"):
+        computed(store, models[SFT], TransplantRequest(SFT, TASK, vectors=other.run_id))
     with pytest.raises(IvxError, match="choose a site other than z"):
         VectorsRequest(SFT, TASK, component="z")
 

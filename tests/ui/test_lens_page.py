@@ -55,9 +55,7 @@ def test_a_link_to_two_cells_holds_in_a_server_that_has_read_nothing_yet(browser
 def test_a_prompt_that_cannot_be_read_is_refused_in_its_panel(browser: Browser, app: str) -> None:
     long = "+".join(["animal"] * 60)
     page = opened(browser, f"{app}/lens?checkpoint=tiny-sft&source_prompt={long}&target_prompt=<b>animal</b>+:")
-    expect(page.get_by_text("the prompt has 60 tokens, and at most 48 are shown")).to_be_visible(
-        timeout=PATIENCE
-    )
+    expect(page.get_by_text("the prompt has 60 tokens, and at most 48 are shown")).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_text("of its words are unknown to this tokenizer")).to_have_count(0)
     expect(page.locator(".st-key-grid-target path[aria-label*='layer: 0;']").first).to_be_visible(timeout=PATIENCE)
     box = page.get_by_role("textbox", name="Source prompt")

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 import pyarrow as pa
 
 from ivx.engine.schema import KEY
-from ivx.request import BaseRequest, Request
+from ivx.patching.table import Key
+from ivx.request import BaseRequest
 
 if TYPE_CHECKING:
     import altair as alt
@@ -109,7 +110,7 @@ class Replayed:
     the values are 0 and its distance from the stored one.
     """
 
-    rows: tuple[tuple[str, str, str, int], ...]
+    rows: tuple[Key, ...]
     stored: tuple[float, ...]
     again: tuple[float, ...]
     what: str = "logit"
@@ -118,6 +119,42 @@ class Replayed:
     def largest(self) -> float:
         """Largest deviation."""
         return max((abs(a - b) for a, b in zip(self.stored, self.again, strict=True)), default=0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steps(Generic[Q, R]):
+    """What runs a model; the module that holds it loads torch.
+
+    Attributes:
+        compute: runs a request on a loaded model: `(model, request, on_progress=, known=)`, and `given=` where the
+            analysis needs other runs. `known` are rows from an earlier start, which are not computed again where that
+            can be helped.
+        replay: computes some rows of a result again, drawn by chance, by the slow and obvious way: `(model, found,
+            rows=, seed=, beat=)`, and `given=`; returns names, stored values and new ones. `beat` is called before
+            each row, and what it raises ends the work.
+        replayed: what the replayed values are.
+        prompts: from request, samples and site to the prompts behind the rows, role by role; None where rows are not
+            patched prompts with an address.
+    """
+
+    compute: Callable[..., R]
+    replay: Callable[..., tuple[Sequence[Key], Sequence[float], Sequence[float]]]
+    replayed: str = "logit"
+    prompts: Callable[[Q, Samples, str], tuple[Runs, ...]] | None = None
+
+
+@dataclass(frozen=True)
+class Words(Generic[R]):
+    """What a result says.
+
+    Attributes:
+        text: a summary for a terminal.
+        caption: of result, name of a figure, and metric: what stands under the printed figure, so that it can be read
+            without this app; empty where nothing does.
+    """
+
+    text: Callable[[Json], str]
+    caption: Callable[[R, str, str], str] = lambda found, figure, metric: ""
 
 
 class Extra(NamedTuple):
@@ -156,10 +193,27 @@ class Analysis(ABC, Generic[Q, R]):
 
     @property
     @abstractmethod
-    def saved(self) -> Saved[Q, R]:
-        """How its results are kept."""
+    def steps(self) -> Steps[Q, R]:
+        """What runs a model; torch is loaded with it."""
 
+    @property
     @abstractmethod
+    def saved(self) -> Saved[Q, R]:
+        """How results are kept."""
+
+    @property
+    @abstractmethod
+    def words(self) -> Words[R]:
+        """What results say."""
+
+    def needs(self, request: Q) -> tuple[str, ...]:
+        """Ids of the runs that must be in the store before a request can be computed."""
+        return ()
+
+    def summary(self, found: R, metric: str, *, answer: Answer, **extras: Any) -> Json:
+        """The result in short, with the command's extras; `answer` computes what they need of other requests."""
+        return found.summary(metric)
+
     def compute(
         self,
         model: Model,
@@ -169,15 +223,10 @@ class Analysis(ABC, Generic[Q, R]):
         known: pa.Table | None = None,
         given: Sequence[Result[Any]] = (),
     ) -> R:
-        """Run a request on a loaded model.
+        """Run a request on a loaded model; `given` are the results of the runs that `needs` names."""
+        taken = {"given": given} if given else {}
+        return self.steps.compute(model, request, on_progress=on_progress, known=known, **taken)
 
-        Args:
-            on_progress: called with the result so far; what it raises ends the work.
-            known: rows from an earlier start, which are not computed again where that can be helped.
-            given: the results of the runs that `needs` names.
-        """
-
-    @abstractmethod
     def replay(
         self,
         model: Model,
@@ -188,27 +237,10 @@ class Analysis(ABC, Generic[Q, R]):
         beat: Callable[[], None] = lambda: None,
         given: Sequence[Result[Any]] = (),
     ) -> Replayed:
-        """Compute some rows again, drawn by chance, by the slow and obvious way.
-
-        Args:
-            beat: called before each row; what it raises ends the work.
-        """
-
-    def needs(self, request: Q) -> tuple[str, ...]:
-        """Ids of the runs that must be in the store before a request can be computed."""
-        return ()
-
-    def summary(self, found: R, metric: str, *, answer: Answer, **extras: Any) -> Json:
-        """The result in short, with the command's extras; `answer` computes what they need of other requests."""
-        return found.summary(metric)
-
-    @abstractmethod
-    def text(self, summary: Json) -> str:
-        """A summary for a terminal."""
-
-    def caption(self, found: R, figure: str, metric: str) -> str:
-        """What stands under a printed figure, so that it can be read without this app; empty where nothing does."""
-        return ""
+        """Compute some rows again, as `Steps` says."""
+        taken = {"given": given} if given else {}
+        names, stored, again = self.steps.replay(model, found, rows=rows, seed=seed, beat=beat, **taken)
+        return Replayed(tuple(names), tuple(stored), tuple(again), self.steps.replayed)
 
     def answer(
         self,
@@ -224,33 +256,6 @@ class Analysis(ABC, Generic[Q, R]):
 
             model = load(model, dtype=request.dtype, device=request.device, adapter=request.adapter)
         return self.compute(model, request, on_progress=on_progress, given=given)
-
-
-P = TypeVar("P", bound=Request)
-
-
-class Patching(Analysis[P, R]):
-    """An analysis whose rows are patched prompts, each with an address: they can be run one by one, and written on."""
-
-    @abstractmethod
-    def prompts(self, request: P, samples: Samples, site: str) -> tuple[Runs, ...]:
-        """The prompts behind the rows of one site, role by role."""
-
-    def replay(
-        self,
-        model: Model,
-        found: R,
-        *,
-        rows: int,
-        seed: int,
-        beat: Callable[[], None] = lambda: None,
-        given: Sequence[Result[Any]] = (),
-    ) -> Replayed:
-        """Rows by plain hooks, one at a time."""
-        from ivx.patching.replay import replay
-
-        every = replay(model, found, self.prompts, rows=rows, seed=seed, beat=beat)
-        return Replayed(*every)
 
 
 def name_of(model: Model | str) -> str:

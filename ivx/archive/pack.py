@@ -76,6 +76,6 @@ def of_result(found: Result[Any], *, metric: str = "contrast") -> bytes:
         context=context_of(found),
         table=found.table,
         figures=figures,
-        captions={name: told for name in figures if (told := analysis.caption(found, name, metric))},
+        captions={name: told for name in figures if (told := analysis.words.caption(found, name, metric))},
         chart={"metric": metric} if analysis.measured else {},
     )

@@ -117,4 +117,4 @@ def _run(asked: argparse.Namespace) -> None:
     found = answer(request_of(analysis.request, asked))
     extras = {name: getattr(asked, name) for name in analysis.extras}
     summary = analysis.summary(found, metric, answer=answer, **extras)
-    report(found, summary, out=asked.out, as_json=asked.json, words=analysis.text)
+    report(found, summary, out=asked.out, as_json=asked.json, words=analysis.words.text)

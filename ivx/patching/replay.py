@@ -17,7 +17,7 @@ Prompts = Callable[[Any, Any, str], tuple[Runs, ...]]
 
 
 def replay(
-    model: Model, found: Any, prompts: Prompts, *, rows: int, seed: int, beat: Callable[[], None]
+    model: Model, found: Any, *, prompts: Prompts, rows: int, seed: int, beat: Callable[[], None]
 ) -> tuple[tuple[Key, ...], tuple[float, ...], tuple[float, ...]]:
     """Some rows of a result with samples and a sweep's table, drawn by chance.
 

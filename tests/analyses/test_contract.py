@@ -128,7 +128,7 @@ def test_figures_are_named_before_they_are_drawn(analysis: Analysis[Any, Any], r
     assert tuple(figures) == found.figure_names and figures
     for name, spec in figures.items():
         assert pictures.svg(spec).startswith("<svg") and spec["title"]
-        assert isinstance(analysis.caption(found, name, "contrast"), str)
+        assert isinstance(analysis.words.caption(found, name, "contrast"), str)
     assert found.chart().to_dict()
 
 
@@ -146,7 +146,7 @@ def test_the_command_tells_what_the_function_returns(
     argv = shlex.split(exports.in_shell(found.request, "contrast"))[3:]
     assert main([*argv, "--out", str(tmp_path / "rows.csv")]) == 0
     text = capsys.readouterr().out
-    assert found.run_id in text and text.strip() == analysis.text(found.summary())
+    assert found.run_id in text and text.strip() == analysis.words.text(found.summary())
     assert (tmp_path / "rows.csv").read_bytes()
 
 

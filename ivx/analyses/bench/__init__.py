@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from ivx.analyses.base import Analysis, Progress, Replayed, Result, Saved, name_of, names_of
+from ivx.analyses.base import Analysis, Progress, Saved, Steps, Words, name_of, names_of
 from ivx.analyses.bench.request import BenchRequest
 
 if TYPE_CHECKING:
@@ -69,43 +67,22 @@ class Strengths(Analysis[BenchRequest, "Bench"]):
     measured = False
 
     @property
+    def steps(self) -> Steps[BenchRequest, Bench]:
+        from ivx.analyses.bench.compute import STEPS
+
+        return STEPS
+
+    @property
     def saved(self) -> Saved[BenchRequest, Bench]:
         from ivx.analyses.bench.saved import SAVED
 
         return SAVED
 
-    def compute(
-        self,
-        model: Model,
-        request: BenchRequest,
-        *,
-        on_progress: Progress[Bench] | None = None,
-        known: pa.Table | None = None,
-        given: Sequence[Result[Any]] = (),
-    ) -> Bench:
-        from ivx.analyses.bench.compute import compute
+    @property
+    def words(self) -> Words[Bench]:
+        from ivx.analyses.bench.text import WORDS
 
-        return compute(model, request, on_progress=on_progress, known=known)
-
-    def replay(
-        self,
-        model: Model,
-        found: Bench,
-        *,
-        rows: int,
-        seed: int,
-        beat: Callable[[], None] = lambda: None,
-        given: Sequence[Result[Any]] = (),
-    ) -> Replayed:
-        from ivx.analyses.bench.compute import replay
-
-        names, stored, again = replay(model, found, rows=rows, seed=seed, beat=beat)
-        return Replayed(tuple(names), tuple(stored), tuple(again), "followed")
-
-    def text(self, summary: dict[str, Any]) -> str:
-        from ivx.analyses.bench.text import text_of
-
-        return text_of(summary)
+        return WORDS
 
 
 BENCH = Strengths()

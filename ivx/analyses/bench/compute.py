@@ -17,7 +17,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from ivx.analyses.base import Progress
+from ivx.analyses.base import Progress, Steps
 from ivx.analyses.bench.request import BenchRequest
 from ivx.analyses.bench.result import (
     CONTROL,
@@ -238,3 +238,6 @@ def _answers(encoder: Encoder, text: str, task: Task) -> list[tuple[int, ...]]:
         except TaskError:  # this one merges with the end of the text, so no tokens of its own could show it
             continue
     return found
+
+
+STEPS: Steps[BenchRequest, Bench] = Steps(compute=compute, replay=replay, replayed="followed")

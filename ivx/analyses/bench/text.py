@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ivx.analyses.base import Words
+
 NAMES = {"vector": "the vector", "control": "another task's", "random": "random, equal norm"}
 
 
@@ -30,3 +32,6 @@ def text_of(summary: dict[str, Any]) -> str:
             lines.append(f"  α = {strength:<5g} {'   '.join(told)}")
     lines.append("* more than both controls do")
     return "\n".join([*lines, *(f"note: {warning}" for warning in summary["warnings"])])
+
+
+WORDS: Words[Any] = Words(text_of)

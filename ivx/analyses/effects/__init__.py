@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from ivx.analyses.base import Patching, Progress, Result, Saved, name_of, names_of
+from ivx.analyses.base import Analysis, Progress, Saved, Steps, Words, name_of, names_of
 from ivx.analyses.effects.request import EffectsRequest, ScanRequest
 
 if TYPE_CHECKING:
     from ivx.analyses.effects.result import Effects
     from ivx.models.model import Model
-    from ivx.patching.roles import Runs
-    from ivx.tasks.samples import Samples
 
 
 def effects(
@@ -107,7 +103,7 @@ def scan(
     return SCAN.answer(model, request, on_progress=on_progress)
 
 
-class EffectMaps(Patching[EffectsRequest, "Effects"]):
+class EffectMaps(Analysis[EffectsRequest, "Effects"]):
     """Maps of what each state does, patched into a run."""
 
     request = EffectsRequest
@@ -116,44 +112,28 @@ class EffectMaps(Patching[EffectsRequest, "Effects"]):
     page = "effects"
 
     @property
+    def steps(self) -> Steps[EffectsRequest, Effects]:
+        from ivx.analyses.effects.compute import STEPS
+
+        return STEPS
+
+    @property
     def saved(self) -> Saved[EffectsRequest, Effects]:
         from ivx.analyses.effects.saved import SAVED
 
         return SAVED
 
-    def compute(
-        self,
-        model: Model,
-        request: EffectsRequest,
-        *,
-        on_progress: Progress[Effects] | None = None,
-        known: pa.Table | None = None,
-        given: Sequence[Result[Any]] = (),
-    ) -> Effects:
-        from ivx.analyses.effects.compute import compute
+    @property
+    def words(self) -> Words[Effects]:
+        from ivx.analyses.effects.text import WORDS
 
-        return compute(model, request, on_progress=on_progress, known=known)
-
-    def prompts(self, request: EffectsRequest, samples: Samples, site: str) -> tuple[Runs, ...]:
-        from ivx.analyses.effects.compute import prompts_of
-
-        return prompts_of(request, samples, site)
-
-    def text(self, summary: dict[str, Any]) -> str:
-        from ivx.analyses.effects.text import text_of
-
-        return text_of(summary)
-
-    def caption(self, found: Effects, figure: str, metric: str) -> str:
-        from ivx.analyses.effects.text import caption
-
-        return caption(found, figure, metric)
+        return WORDS
 
 
 EFFECTS = EffectMaps()
 
 
-class SourceScan(Patching[ScanRequest, "Effects"]):
+class SourceScan(Analysis[ScanRequest, "Effects"]):
     """Maps of what each token of the instruction does, patched at one position."""
 
     request = ScanRequest
@@ -162,38 +142,22 @@ class SourceScan(Patching[ScanRequest, "Effects"]):
     page = "effects"
 
     @property
+    def steps(self) -> Steps[ScanRequest, Effects]:
+        from ivx.analyses.effects.scan import STEPS
+
+        return STEPS
+
+    @property
     def saved(self) -> Saved[ScanRequest, Effects]:
         from ivx.analyses.effects.saved import SAVED
 
         return SAVED
 
-    def compute(
-        self,
-        model: Model,
-        request: ScanRequest,
-        *,
-        on_progress: Progress[Effects] | None = None,
-        known: pa.Table | None = None,
-        given: Sequence[Result[Any]] = (),
-    ) -> Effects:
-        from ivx.analyses.effects.scan import compute
+    @property
+    def words(self) -> Words[Effects]:
+        from ivx.analyses.effects.text import WORDS
 
-        return compute(model, request, on_progress=on_progress, known=known)
-
-    def prompts(self, request: ScanRequest, samples: Samples, site: str) -> tuple[Runs, ...]:
-        from ivx.analyses.effects.scan import prompts_of
-
-        return prompts_of(request, samples, site)
-
-    def text(self, summary: dict[str, Any]) -> str:
-        from ivx.analyses.effects.text import text_of
-
-        return text_of(summary)
-
-    def caption(self, found: Effects, figure: str, metric: str) -> str:
-        from ivx.analyses.effects.text import caption
-
-        return caption(found, figure, metric)
+        return WORDS
 
 
 SCAN = SourceScan()

@@ -17,13 +17,14 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ivx.analyses.base import Progress
+from ivx.analyses.base import Progress, Steps
 from ivx.analyses.effects.maps import map_of
 from ivx.analyses.effects.request import EffectsRequest
 from ivx.analyses.effects.result import Effects
 from ivx.engine.linear.estimate import estimate
 from ivx.models.model import Model
 from ivx.patching.prepare import opening, prepare, run_told
+from ivx.patching.replay import replay
 from ivx.patching.roles import Runs, denoising, disturbing
 from ivx.patching.sweeping import instruction_of, rows_in, sweep_rows
 from ivx.patching.table import ROWS
@@ -133,3 +134,8 @@ def _estimates(
 
 def _source(site: str, request: EffectsRequest, sample: Sample) -> Sequence[int]:
     return sample.instructed if site == "z" else instruction_of(request, sample)
+
+
+STEPS: Steps[EffectsRequest, Effects] = Steps(
+    compute=compute, replay=partial(replay, prompts=prompts_of), prompts=prompts_of
+)

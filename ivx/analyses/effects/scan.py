@@ -8,9 +8,11 @@ alone (`aggregation`), which holds what the word says without its sentence.
 
 from __future__ import annotations
 
+from functools import partial
+
 import pyarrow as pa
 
-from ivx.analyses.base import Progress
+from ivx.analyses.base import Progress, Steps
 from ivx.analyses.effects.compute import filled
 from ivx.analyses.effects.request import ScanRequest
 from ivx.analyses.effects.result import Effects
@@ -18,6 +20,7 @@ from ivx.errors import IvxError
 from ivx.models.model import Model
 from ivx.patching.positions import Column, source_columns, source_places
 from ivx.patching.prepare import prepare
+from ivx.patching.replay import replay
 from ivx.patching.roles import WORD, Runs, controls_there
 from ivx.patching.table import ROWS
 from ivx.tasks.samples import Sample, Samples
@@ -85,3 +88,8 @@ def _index(sample: Sample, column: Column) -> int:
 def _last_word(sample: Sample) -> tuple[int, ...]:
     assert sample.word is not None and sample.keyword is not None
     return sample.source[sample.word : sample.keyword + 1]
+
+
+STEPS: Steps[ScanRequest, Effects] = Steps(
+    compute=compute, replay=partial(replay, prompts=prompts_of), prompts=prompts_of
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ivx.analyses.base import Words
 from ivx.analyses.effects.request import EffectsRequest, ScanRequest
 from ivx.analyses.effects.result import Effects
 from ivx.patching.roles import is_real
@@ -76,3 +77,6 @@ def _shown(asked: EffectsRequest | ScanRequest, site: str) -> str:
         return "Each cell writes one head's output (z) of the instructed run's last token at that of the bare prompt."
     taken = source_token(asked.source_token).caption
     return f"Each cell writes the {site} state of {taken} at one position of the bare prompt."
+
+
+WORDS: Words[Effects] = Words(text_of, caption)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from ivx.analyses.base import Analysis, Progress, Replayed, Result, Saved, name_of, names_of
+from ivx.analyses.base import Analysis, Progress, Saved, Steps, Words, name_of, names_of
 from ivx.analyses.erasure.request import ErasureRequest
 
 if TYPE_CHECKING:
@@ -72,43 +70,22 @@ class Erasing(Analysis[ErasureRequest, "Erasure"]):
     page = "separability"
 
     @property
+    def steps(self) -> Steps[ErasureRequest, Erasure]:
+        from ivx.analyses.erasure.compute import STEPS
+
+        return STEPS
+
+    @property
     def saved(self) -> Saved[ErasureRequest, Erasure]:
         from ivx.analyses.erasure.saved import SAVED
 
         return SAVED
 
-    def compute(
-        self,
-        model: Model,
-        request: ErasureRequest,
-        *,
-        on_progress: Progress[Erasure] | None = None,
-        known: pa.Table | None = None,
-        given: Sequence[Result[Any]] = (),
-    ) -> Erasure:
-        from ivx.analyses.erasure.compute import compute
+    @property
+    def words(self) -> Words[Erasure]:
+        from ivx.analyses.erasure.text import WORDS
 
-        return compute(model, request, on_progress=on_progress, known=known)
-
-    def replay(
-        self,
-        model: Model,
-        found: Erasure,
-        *,
-        rows: int,
-        seed: int,
-        beat: Callable[[], None] = lambda: None,
-        given: Sequence[Result[Any]] = (),
-    ) -> Replayed:
-        from ivx.analyses.erasure.compute import replay
-
-        names, stored, again = replay(model, found, rows=rows, seed=seed, beat=beat)
-        return Replayed(tuple(names), tuple(stored), tuple(again), "logit")
-
-    def text(self, summary: dict[str, Any]) -> str:
-        from ivx.analyses.erasure.text import text_of
-
-        return text_of(summary)
+        return WORDS
 
 
 ERASURE = Erasing()

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.linalg import lstsq
 
-from ivx.analyses.base import Progress
+from ivx.analyses.base import Progress, Steps
 from ivx.analyses.erasure.request import ErasureRequest
 from ivx.analyses.erasure.result import ROLES, ROWS, Erasure
 from ivx.analyses.separability.compute import examples_of
@@ -226,3 +226,6 @@ def _labelled(table: pa.Table, role: str, site: str, *, moved: Array | None = No
     share = np.zeros(table.num_rows) if moved is None else moved
     named = table if "role" in table.column_names else labelled(table, role, site)
     return named.append_column("moved", pa.array(share)).cast(ROWS)
+
+
+STEPS: Steps[ErasureRequest, Erasure] = Steps(compute=compute, replay=replay)

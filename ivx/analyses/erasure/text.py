@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ivx.analyses.base import Words
+
 
 def text_of(summary: dict[str, Any]) -> str:
     """A line a layer: the whole vector, without what is read, without as much at random."""
@@ -21,3 +23,6 @@ def text_of(summary: dict[str, Any]) -> str:
             f"{cell['moved']:.0%}, {cell['moved_random']:.0%}"
         )
     return "\n".join([*lines, *(f"note: {warning}" for warning in summary["warnings"])])
+
+
+WORDS: Words[Any] = Words(text_of)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from ivx.analyses.base import Analysis, Progress, Replayed, Result, Saved, name_of
+from ivx.analyses.base import Analysis, Progress, Saved, Steps, Words, name_of
 from ivx.analyses.game.request import GameRequest
 
 if TYPE_CHECKING:
@@ -66,48 +63,22 @@ class CleanGame(Analysis[GameRequest, "Game"]):
     page = "interactions"
 
     @property
+    def steps(self) -> Steps[GameRequest, Game]:
+        from ivx.analyses.game.compute import STEPS
+
+        return STEPS
+
+    @property
     def saved(self) -> Saved[GameRequest, Game]:
         from ivx.analyses.game.saved import SAVED
 
         return SAVED
 
-    def compute(
-        self,
-        model: Model,
-        request: GameRequest,
-        *,
-        on_progress: Progress[Game] | None = None,
-        known: pa.Table | None = None,
-        given: Sequence[Result[Any]] = (),
-    ) -> Game:
-        from ivx.analyses.game.compute import compute
+    @property
+    def words(self) -> Words[Game]:
+        from ivx.analyses.game.text import WORDS
 
-        return compute(model, request, on_progress=on_progress, known=known)
-
-    def replay(
-        self,
-        model: Model,
-        found: Game,
-        *,
-        rows: int,
-        seed: int,
-        beat: Callable[[], None] = lambda: None,
-        given: Sequence[Result[Any]] = (),
-    ) -> Replayed:
-        from ivx.analyses.game.compute import replay
-
-        names, stored, again = replay(model, found, rows=rows, seed=seed, beat=beat)
-        return Replayed(tuple(names), tuple(stored), tuple(again), "logit")
-
-    def text(self, summary: dict[str, Any]) -> str:
-        from ivx.analyses.game.text import text_of
-
-        return text_of(summary)
-
-    def caption(self, found: Game, figure: str, metric: str) -> str:
-        from ivx.analyses.game.text import caption
-
-        return caption(found, metric)
+        return WORDS
 
 
 GAME = CleanGame()

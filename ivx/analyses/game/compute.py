@@ -13,7 +13,7 @@ from collections.abc import Callable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ivx.analyses.base import Progress
+from ivx.analyses.base import Progress, Steps
 from ivx.analyses.game.request import GameRequest
 from ivx.analyses.game.result import Game, played
 from ivx.engine.address import KEYS_VALUES
@@ -107,3 +107,6 @@ def replay(
         before.append(row["logit"])
         now.append(batch["logit"][-1].as_py())
     return names, before, now
+
+
+STEPS: Steps[GameRequest, Game] = Steps(compute=compute, replay=replay)

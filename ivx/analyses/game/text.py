@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ivx.analyses.base import Words
 from ivx.analyses.effects.text import map_caption
 from ivx.analyses.game.result import Game
 from ivx.vocabulary import CONTROL, position
@@ -37,7 +38,7 @@ def _line(name: str, told: dict[str, Any]) -> str:
     )
 
 
-def caption(found: Game, metric: str) -> str:
+def caption(found: Game, figure: str, metric: str) -> str:
     """What stands under the printed map of pairs."""
     shown = (
         "Shapley interaction of two layers in the game where later tokens read the keys and values of "
@@ -45,3 +46,6 @@ def caption(found: Game, metric: str) -> str:
     )
     against = CONTROL["task"].caption if found.samples.control else ""
     return map_caption(found, metric, shown=shown, cell="pair", value="mean interaction, on the", against=against)
+
+
+WORDS: Words[Game] = Words(text_of, caption)

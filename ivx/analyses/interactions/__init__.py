@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
-from ivx.analyses.base import Answer, Extra, Patching, Progress, Result, Saved, name_of, names_of
+from ivx.analyses.base import Analysis, Answer, Extra, Progress, Saved, Steps, Words, name_of, names_of
 from ivx.analyses.interactions.request import InteractionsRequest
 
 if TYPE_CHECKING:
     from ivx.analyses.interactions.result import Interactions
     from ivx.models.model import Model
-    from ivx.patching.roles import Runs
-    from ivx.tasks.samples import Samples
 
 
 def interactions(
@@ -65,7 +61,7 @@ def interactions(
     return INTERACTIONS.answer(model, request, on_progress=on_progress)
 
 
-class PairMap(Patching[InteractionsRequest, "Interactions"]):
+class PairMap(Analysis[InteractionsRequest, "Interactions"]):
     """J of all pairs of players of one game."""
 
     request = InteractionsRequest
@@ -75,28 +71,22 @@ class PairMap(Patching[InteractionsRequest, "Interactions"]):
     extras = {"published_test": Extra("add the p of the paper's own script, which passes at any data")}
 
     @property
+    def steps(self) -> Steps[InteractionsRequest, Interactions]:
+        from ivx.analyses.interactions.compute import STEPS
+
+        return STEPS
+
+    @property
     def saved(self) -> Saved[InteractionsRequest, Interactions]:
         from ivx.analyses.interactions.saved import SAVED
 
         return SAVED
 
-    def compute(
-        self,
-        model: Model,
-        request: InteractionsRequest,
-        *,
-        on_progress: Progress[Interactions] | None = None,
-        known: pa.Table | None = None,
-        given: Sequence[Result[Any]] = (),
-    ) -> Interactions:
-        from ivx.analyses.interactions.compute import compute
+    @property
+    def words(self) -> Words[Interactions]:
+        from ivx.analyses.interactions.text import WORDS
 
-        return compute(model, request, on_progress=on_progress, known=known)
-
-    def prompts(self, request: InteractionsRequest, samples: Samples, site: str) -> tuple[Runs, ...]:
-        from ivx.analyses.interactions.compute import prompts_of
-
-        return prompts_of(request, samples, site)
+        return WORDS
 
     def summary(
         self, found: Interactions, metric: str, *, answer: Answer, published_test: bool = False, **extras: Any
@@ -107,16 +97,6 @@ class PairMap(Patching[InteractionsRequest, "Interactions"]):
 
             told["published_test"] = {"label": LABEL, "p": found.published_test(metric)}
         return told
-
-    def text(self, summary: dict[str, Any]) -> str:
-        from ivx.analyses.interactions.text import text_of
-
-        return text_of(summary)
-
-    def caption(self, found: Interactions, figure: str, metric: str) -> str:
-        from ivx.analyses.interactions.text import caption
-
-        return caption(found, metric)
 
 
 INTERACTIONS = PairMap()

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ivx.analyses.base import Progress
+from ivx.analyses.base import Progress, Steps
 from ivx.analyses.effects.compute import ESTIMATED
 from ivx.analyses.interactions.players import Player, players_of, sets_with_equals
 from ivx.analyses.interactions.request import InteractionsRequest
@@ -20,6 +21,7 @@ from ivx.analyses.interactions.result import Interactions
 from ivx.engine.linear.curvature import curvature
 from ivx.models.model import Model
 from ivx.patching.prepare import opening, prepare, run_told
+from ivx.patching.replay import replay
 from ivx.patching.roles import Ids, Runs, denoising
 from ivx.patching.sweeping import instruction_of, rows_in, sweep_rows
 from ivx.patching.table import ROWS
@@ -114,3 +116,8 @@ def _estimates(
         patches=[player.address for player in players],
     ).mean(dim=0)
     return {text: float(found[first, second]) for text, (first, second) in pairs.items()}
+
+
+STEPS: Steps[InteractionsRequest, Interactions] = Steps(
+    compute=compute, replay=partial(replay, prompts=prompts_of), prompts=prompts_of
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ivx.analyses.base import Words
 from ivx.analyses.effects.text import map_caption
 from ivx.analyses.interactions.result import Interactions
 from ivx.vocabulary import CONTROL, position, source_token
@@ -45,7 +46,7 @@ def text_of(summary: dict[str, Any]) -> str:
     return "\n".join([*lines, *(f"note: {warning}" for warning in summary["warnings"])])
 
 
-def caption(found: Interactions, metric: str) -> str:
+def caption(found: Interactions, figure: str, metric: str) -> str:
     """What stands under the printed map of pairs."""
     asked = found.request
     shown = (
@@ -56,3 +57,6 @@ def caption(found: Interactions, metric: str) -> str:
     )
     against = ", ".join(CONTROL[name].caption for name in found.controls if name != "shuffled")
     return map_caption(found, metric, shown=shown, cell="pair", value="mean interaction, on the", against=against)
+
+
+WORDS: Words[Interactions] = Words(text_of, caption)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from ivx.analyses.base import Analysis, Progress, Replayed, Result, Saved, name_of
+from ivx.analyses.base import Analysis, Progress, Saved, Steps, Words, name_of
 from ivx.analyses.lens.request import LensRequest
 
 if TYPE_CHECKING:
@@ -68,43 +65,22 @@ class LogitLens(Analysis[LensRequest, "Reading"]):
     measured = False
 
     @property
+    def steps(self) -> Steps[LensRequest, Reading]:
+        from ivx.analyses.lens.compute import STEPS
+
+        return STEPS
+
+    @property
     def saved(self) -> Saved[LensRequest, Reading]:
         from ivx.analyses.lens.saved import SAVED
 
         return SAVED
 
-    def compute(
-        self,
-        model: Model,
-        request: LensRequest,
-        *,
-        on_progress: Progress[Reading] | None = None,
-        known: pa.Table | None = None,
-        given: Sequence[Result[Any]] = (),
-    ) -> Reading:
-        from ivx.analyses.lens.compute import compute
+    @property
+    def words(self) -> Words[Reading]:
+        from ivx.analyses.lens.text import WORDS
 
-        return compute(model, request, on_progress=on_progress, known=known)
-
-    def replay(
-        self,
-        model: Model,
-        found: Reading,
-        *,
-        rows: int,
-        seed: int,
-        beat: Callable[[], None] = lambda: None,
-        given: Sequence[Result[Any]] = (),
-    ) -> Replayed:
-        from ivx.analyses.lens.compute import replay
-
-        names, stored, again = replay(model, found, rows=rows, seed=seed, beat=beat)
-        return Replayed(tuple(names), tuple(stored), tuple(again), "probability")
-
-    def text(self, summary: dict[str, Any]) -> str:
-        from ivx.analyses.lens.text import text_of
-
-        return text_of(summary)
+        return WORDS
 
 
 LENS = LogitLens()

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ivx.analyses.base import Progress
+from ivx.analyses.base import Progress, Steps
 from ivx.analyses.lens.request import LensRequest
 from ivx.analyses.lens.result import MOST, TABLE, Reading, address
 from ivx.engine.address import STREAM, Patch
@@ -206,3 +206,6 @@ def _filled(
 
 def _text(model: Model, written: Written) -> str:
     return str(model.tokenizer.decode(list(written.ids))).strip()
+
+
+STEPS: Steps[LensRequest, Reading] = Steps(compute=compute, replay=replay, replayed="probability")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ivx.analyses.base import Words
+
 
 def text_of(summary: dict[str, Any]) -> str:
     """A line a layer, the last on top: the word that the stream reads at the last token; then what is written."""
@@ -18,3 +20,6 @@ def text_of(summary: dict[str, Any]) -> str:
         lines.append(f"with a random vector of the state's norm {summary['control_text']!r}")
     lines.append("note: early layers are not calibrated: nothing trained them to be read so")
     return "\n".join([*lines, *(f"note: {warning}" for warning in summary["warnings"])])
+
+
+WORDS: Words[Any] = Words(text_of)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
-from ivx.analyses.base import Analysis, Answer, Extra, Progress, Replayed, Result, Saved, name_of
+from ivx.analyses.base import Analysis, Answer, Extra, Progress, Saved, Steps, Words, name_of
 from ivx.analyses.pathways.request import PathwaysRequest
 
 if TYPE_CHECKING:
@@ -86,38 +83,22 @@ class Flows(Analysis[PathwaysRequest, "Pathways"]):
     extras = {"beside": Extra("compare with this checkpoint's pathways, too", "CHECKPOINT")}
 
     @property
+    def steps(self) -> Steps[PathwaysRequest, Pathways]:
+        from ivx.analyses.pathways.compute import STEPS
+
+        return STEPS
+
+    @property
     def saved(self) -> Saved[PathwaysRequest, Pathways]:
         from ivx.analyses.pathways.saved import SAVED
 
         return SAVED
 
-    def compute(
-        self,
-        model: Model,
-        request: PathwaysRequest,
-        *,
-        on_progress: Progress[Pathways] | None = None,
-        known: pa.Table | None = None,
-        given: Sequence[Result[Any]] = (),
-    ) -> Pathways:
-        from ivx.analyses.pathways.compute import compute
+    @property
+    def words(self) -> Words[Pathways]:
+        from ivx.analyses.pathways.text import WORDS
 
-        return compute(model, request, on_progress=on_progress, known=known)
-
-    def replay(
-        self,
-        model: Model,
-        found: Pathways,
-        *,
-        rows: int,
-        seed: int,
-        beat: Callable[[], None] = lambda: None,
-        given: Sequence[Result[Any]] = (),
-    ) -> Replayed:
-        from ivx.analyses.pathways.compute import replay
-
-        names, stored, again = replay(model, found, rows=rows, seed=seed, beat=beat)
-        return Replayed(tuple(names), tuple(stored), tuple(again), "logit")
+        return WORDS
 
     def summary(
         self, found: Pathways, metric: str, *, answer: Answer, beside: str | None = None, **extras: Any
@@ -127,11 +108,6 @@ class Flows(Analysis[PathwaysRequest, "Pathways"]):
             return told
         other = answer(found.request.beside(beside))
         return {**told, "overlap": [*told["overlap"], asdict(found.beside(other))]}
-
-    def text(self, summary: dict[str, Any]) -> str:
-        from ivx.analyses.pathways.text import text_of
-
-        return text_of(summary)
 
 
 PATHWAYS = Flows()

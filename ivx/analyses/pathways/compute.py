@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ivx.analyses.base import Progress
+from ivx.analyses.base import Progress, Steps
 from ivx.analyses.pathways.attribution import Batch, attribute
 from ivx.analyses.pathways.circuits import of_edges, of_heads
 from ivx.analyses.pathways.faithfulness import Curve, curve
@@ -228,3 +228,6 @@ def _curves(
         if measure is not None
     ]
     return tuple(found for found in curves if found is not None)
+
+
+STEPS: Steps[PathwaysRequest, Pathways] = Steps(compute=compute, replay=replay)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ivx.analyses.base import Words
+
 
 def text_of(summary: dict[str, Any]) -> str:
     """The plain text of a result, for a terminal."""
@@ -49,3 +51,6 @@ def text_of(summary: dict[str, Any]) -> str:
 def _share(part: dict[str, Any]) -> str:
     """Of the whole; a dash where that is next to nothing."""
     return "     –" if part["share"] is None else f"{part['share']:6.1%}"
+
+
+WORDS: Words[Any] = Words(text_of)

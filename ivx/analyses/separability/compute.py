@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sklearn
 
-from ivx.analyses.base import Progress
+from ivx.analyses.base import Progress, Steps
 from ivx.analyses.separability import projection
 from ivx.analyses.separability.probes import Scores, bag_of_words, probe
 from ivx.analyses.separability.request import SeparabilityRequest
@@ -247,3 +247,6 @@ def _rows_of(table: pa.Table, component: str, layer: int) -> pa.Table:
 def _points(table: pa.Table, component: str, layer: int, kind: str) -> Array | None:
     rows = _rows_of(table, component, layer).filter(pc.field("measure") == kind).select(["x", "y"]).to_pylist()
     return np.array([rows[0]["x"], rows[0]["y"]], dtype=np.float64).T if rows else None
+
+
+STEPS: Steps[SeparabilityRequest, Separability] = Steps(compute=compute, replay=replay, replayed="accuracy")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ivx.analyses.base import Words
+
 
 def text_of(summary: dict[str, Any]) -> str:
     """A line a place, layers upward, the baselines first."""
@@ -29,3 +31,6 @@ def text_of(summary: dict[str, Any]) -> str:
 
 def _span(cell: dict[str, Any], name: str) -> str:
     return f"{cell[f'{name}_low']:5.0%}, {cell[f'{name}_high']:5.0%}"
+
+
+WORDS: Words[Any] = Words(text_of)

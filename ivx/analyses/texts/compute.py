@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ivx.analyses.base import Patching
 from ivx.analyses.registry import analysis_of
 from ivx.engine.hooks.generate import generate
 from ivx.errors import IvxError
@@ -48,13 +47,13 @@ def texts(
     Raises:
         IvxError: an analysis that patches no rows, a role or a sample that it does not have.
     """
-    analysis = analysis_of(request.kind)
-    if not isinstance(analysis, Patching):
+    prompts_of = analysis_of(request.kind).steps.prompts
+    if prompts_of is None:
         raise IvxError(f"{request.kind} patches no prompt by an address, so there is no patched text")
     _, built = samples_of(model, request, with_neutral="neutral" in getattr(request, "controls", ()))
     if wrong := [k for k in samples if not 0 <= k < len(built.rows)]:
         raise IvxError(f"there is no sample {wrong[0]}: the request has {len(built.rows)}, counted from 0")
-    every = analysis.prompts(request, built, patch.partition(".")[0])
+    every = prompts_of(request, built, patch.partition(".")[0])
     runs = next((part for part in every if part.role == role and part.runs(patch)), None)
     if runs is None:
         raise IvxError(f"this request has no rows of {role!r} for {patch}")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from ivx.analyses.base import Analysis, Progress, Replayed, Result, Saved, name_of
+from ivx.analyses.base import Analysis, Progress, Saved, Steps, Words, name_of
 from ivx.analyses.transplant.request import TransplantRequest
 
 if TYPE_CHECKING:
@@ -74,46 +71,25 @@ class Graft(Analysis[TransplantRequest, "Transplant"]):
     elsewhere = "It is a part of a comparison: the page Post-training shows it beside the others."
 
     @property
+    def steps(self) -> Steps[TransplantRequest, Transplant]:
+        from ivx.analyses.transplant.compute import STEPS
+
+        return STEPS
+
+    @property
     def saved(self) -> Saved[TransplantRequest, Transplant]:
         from ivx.analyses.transplant.saved import SAVED
 
         return SAVED
 
-    def compute(
-        self,
-        model: Model,
-        request: TransplantRequest,
-        *,
-        on_progress: Progress[Transplant] | None = None,
-        known: pa.Table | None = None,
-        given: Sequence[Result[Any]] = (),
-    ) -> Transplant:
-        from ivx.analyses.transplant.compute import compute
+    @property
+    def words(self) -> Words[Transplant]:
+        from ivx.analyses.transplant.text import WORDS
 
-        return compute(model, request, on_progress=on_progress, known=known, given=given)
-
-    def replay(
-        self,
-        model: Model,
-        found: Transplant,
-        *,
-        rows: int,
-        seed: int,
-        beat: Callable[[], None] = lambda: None,
-        given: Sequence[Result[Any]] = (),
-    ) -> Replayed:
-        from ivx.analyses.transplant.compute import replay
-
-        names, stored, again = replay(model, found, rows=rows, seed=seed, beat=beat, given=given)
-        return Replayed(tuple(names), tuple(stored), tuple(again), "logit")
+        return WORDS
 
     def needs(self, request: TransplantRequest) -> tuple[str, ...]:
         return (request.vectors,)
-
-    def text(self, summary: dict[str, Any]) -> str:
-        from ivx.analyses.transplant.text import text_of
-
-        return text_of(summary)
 
 
 TRANSPLANT = Graft()

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ivx.analyses.base import Progress, Result
+from ivx.analyses.base import Progress, Result, Steps
 from ivx.analyses.transplant.request import TransplantRequest
 from ivx.analyses.transplant.result import ROLES, ROWS, Transplant
 from ivx.analyses.vectors.result import Vectors, check_shapes
@@ -137,3 +137,6 @@ def _lengthened(states: Array, lengths: Array) -> Array:
     """The states `[..., width]` with these lengths `[...]`."""
     norms = np.linalg.norm(states, axis=-1)
     return states * np.divide(lengths, norms, out=np.zeros_like(norms), where=norms > 0)[..., None]
+
+
+STEPS: Steps[TransplantRequest, Transplant] = Steps(compute=compute, replay=replay)

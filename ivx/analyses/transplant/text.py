@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ivx.analyses.base import Words
+
 
 def text_of(summary: dict[str, Any]) -> str:
     """A line a layer: the effect of the donor's vector, its control, and the lengths."""
@@ -20,3 +22,6 @@ def text_of(summary: dict[str, Any]) -> str:
             f"{control:>8}  {cell['norm']:6.1f}  {cell['own_norm']:6.1f}  {cell['state']}"
         )
     return "\n".join([*lines, *(f"note: {warning}" for warning in summary["warnings"])])
+
+
+WORDS: Words[Any] = Words(text_of)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from ivx.analyses.base import Analysis, Progress, Replayed, Result, Saved, name_of
+from ivx.analyses.base import Analysis, Progress, Saved, Steps, Words, name_of
 from ivx.analyses.vectors.request import VectorsRequest
 
 if TYPE_CHECKING:
@@ -66,43 +63,22 @@ class SourceStates(Analysis[VectorsRequest, "Vectors"]):
     measured = False
 
     @property
+    def steps(self) -> Steps[VectorsRequest, Vectors]:
+        from ivx.analyses.vectors.compute import STEPS
+
+        return STEPS
+
+    @property
     def saved(self) -> Saved[VectorsRequest, Vectors]:
         from ivx.analyses.vectors.saved import SAVED
 
         return SAVED
 
-    def compute(
-        self,
-        model: Model,
-        request: VectorsRequest,
-        *,
-        on_progress: Progress[Vectors] | None = None,
-        known: pa.Table | None = None,
-        given: Sequence[Result[Any]] = (),
-    ) -> Vectors:
-        from ivx.analyses.vectors.compute import compute
+    @property
+    def words(self) -> Words[Vectors]:
+        from ivx.analyses.vectors.text import WORDS
 
-        return compute(model, request, on_progress=on_progress, known=known)
-
-    def replay(
-        self,
-        model: Model,
-        found: Vectors,
-        *,
-        rows: int,
-        seed: int,
-        beat: Callable[[], None] = lambda: None,
-        given: Sequence[Result[Any]] = (),
-    ) -> Replayed:
-        from ivx.analyses.vectors.compute import replay
-
-        names, stored, again = replay(model, found, rows=rows, seed=seed, beat=beat)
-        return Replayed(tuple(names), tuple(stored), tuple(again), "state")
-
-    def text(self, summary: dict[str, Any]) -> str:
-        from ivx.analyses.vectors.text import text_of
-
-        return text_of(summary)
+        return WORDS
 
 
 VECTORS = SourceStates()

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ivx.analyses.base import Progress
+from ivx.analyses.base import Progress, Steps
 from ivx.analyses.vectors.request import VectorsRequest
 from ivx.analyses.vectors.result import TABLE, Vectors
 from ivx.engine.hooks.capture import capture, capture_singly
@@ -108,3 +108,6 @@ def _options(model: Model, request: VectorsRequest, sample: Sample) -> tuple[int
         except TaskError:  # no sample can have it as its answer
             continue
     return tuple(sorted(found))
+
+
+STEPS: Steps[VectorsRequest, Vectors] = Steps(compute=compute, replay=replay, replayed="state")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ivx.analyses.base import Words
+
 
 def text_of(summary: dict[str, Any]) -> str:
     """The run's id, which a transplant names, and the mean length by layer."""
@@ -15,3 +17,6 @@ def text_of(summary: dict[str, Any]) -> str:
         f"mean length by layer {lengths}",
     ]
     return "\n".join([*lines, *(f"note: {warning}" for warning in summary["warnings"])])
+
+
+WORDS: Words[Any] = Words(text_of)

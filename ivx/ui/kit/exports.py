@@ -46,7 +46,7 @@ def offer(result: Any, metric: str, *, beside: Mapping[str, dict[str, Any]] | No
             offered.append((f"PNG, {part}", f"-{part.replace(' ', '-')}.png", partial(pictures.png, spec)))
         buttons(name, offered)
         for part in result.figure_names:
-            if told := analysis_of(result.request.kind).caption(result, part, metric):
+            if told := analysis_of(result.request.kind).words.caption(result, part, metric):
                 st.caption(f"Caption, {part}")
                 st.code(told, language=None, wrap_lines=True)
         st.code(in_python(result.request, metric), language="python", wrap_lines=True)

@@ -72,15 +72,29 @@ def test_an_upload_needs_a_session(app: str) -> None:
         assert asked(app, path, method="PUT", Host=host, Origin=origin, Content_Length="0") in (400, 403)
 
 
+def listening(url: str) -> set[str]:
+    """The addresses of this machine that a server listens at."""
+    return {
+        c.laddr.ip
+        for c in psutil.net_connections("inet")
+        if c.status == psutil.CONN_LISTEN and c.laddr.port == port_of(url)
+    }
+
+
 def test_it_is_well_and_listens_to_this_machine_only(app: str) -> None:
     with urllib.request.urlopen(f"{app}/_stcore/health", timeout=20) as answer:
         assert answer.status == 200 and answer.read() == b"ok"
-    listening = {
-        c.laddr.ip
-        for c in psutil.net_connections("inet")
-        if c.status == psutil.CONN_LISTEN and c.laddr.port == port_of(app)
-    }
-    assert listening == {"127.0.0.1"}
+    assert listening(app) == {"127.0.0.1"}
+
+
+def test_its_settings_go_with_it_to_any_folder(browser: Browser, tmp_path: Path) -> None:
+    with serving(folder=tmp_path) as url:
+        assert listening(url) == {"127.0.0.1"} and handshake(url, host="elsewhere.test") != 101
+        page = opened(browser, f"{url}/effects?checkpoint=tiny-sft&task=animal/colour")
+        expect(page.locator(".ivx-card").first).to_be_visible(timeout=PATIENCE)
+        page.close()
+    own, packaged = (ROOT / part / ".streamlit" / "config.toml" for part in (".", "ivx/ui/entry"))
+    assert own.read_text() == packaged.read_text(), "streamlit run app.py, and ivx app, serve alike"
 
 
 # What it reads and shows

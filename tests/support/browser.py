@@ -44,12 +44,16 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(port: int | None = None, **environment: str) -> Iterator[str]:
-    """A fresh server, on a free port unless one is named; yields its address."""
+def serving(port: int | None = None, *, folder: Path = ROOT, **environment: str) -> Iterator[str]:
+    """A fresh server, started in a folder, on a free port unless one is named; yields its address."""
     port = port or free_port()
     command = [sys.executable, "-m", "ivx", "app", "--port", str(port)]
     server = subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     url = f"http://127.0.0.1:{port}"
     try:

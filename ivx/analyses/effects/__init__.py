@@ -143,7 +143,7 @@ class SourceScan(Analysis[ScanRequest, "Effects"]):
 
     @property
     def steps(self) -> Steps[ScanRequest, Effects]:
-        from ivx.analyses.effects.scan import STEPS
+        from ivx.analyses.effects.source_scan import STEPS
 
         return STEPS
 

@@ -117,8 +117,8 @@ def nnsight(
                     writes.setdefault(p.layer, []).append((k, i, p.position or 0))
             with net.trace(input_ids=ids[rows], use_cache=False, logits_to_keep=1):
                 for layer in sorted(writes):
-                    k, i, t = (list(column) for column in zip(*writes[layer], strict=True))
-                    blocks[layer].output[k, t] = kept[layer][i, t]
+                    at, whose, tokens = (list(column) for column in zip(*writes[layer], strict=True))
+                    blocks[layer].output[at, tokens] = kept[layer][whose, tokens]
                 logits = net.output.logits[:, -1].save()
             found.append(logits.gather(1, wanted[rows][:, None]).squeeze(1))
     return torch.cat(found)

@@ -56,7 +56,7 @@ def measured(
     model = models.random_checkpoint(name, **place)
     source, target = models.prompts(model, samples=samples, tokens=tokens)
     patches, answer = models.workload(work, model, tokens=tokens), [7] * samples
-    asked = {"source": source, "target": target, "answer": answer, "patches": patches}
+    asked: dict[str, Any] = {"source": source, "target": target, "answer": answer, "patches": patches}
     begun = time.perf_counter()
     sweep.sweep(model, **{**asked, "patches": patches[:2]})  # proves the model, makes or reads kernels
     first = time.perf_counter() - begun

@@ -8,6 +8,7 @@ import socket
 import urllib.parse
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -16,7 +17,7 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
 from streamlit.testing.v1 import AppTest
 from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
 
-from tests.support.browser import PATIENCE, ROOT, free_port, opened, serving
+from tests.support.browser import PATIENCE, ROOT, free_port, opened, outside, serving
 
 pytestmark = pytest.mark.browser
 DONE = "[data-testid=stApp][data-test-script-state=notRunning]"
@@ -148,7 +149,7 @@ def test_words_of_a_file_are_no_markdown(browser: Browser, app: str, tmp_path: P
         "![x](http://evil.example/x.png)", timeout=PATIENCE
     )
     expect(page.locator(DONE)).to_be_visible(timeout=PATIENCE)
-    assert page.outside == []  # type: ignore[attr-defined]
+    assert outside(page) == []
     page.close()
 
 
@@ -158,7 +159,7 @@ PAGES = ("/", *(f"/{path.stem}" for path in sorted((ROOT / "ivx" / "ui" / "pages
 KEY = "of-this-test-alone"
 
 
-def secrets(home: Path, content: str) -> dict[str, str]:
+def secrets(home: Path, content: str) -> dict[str, Any]:
     """A home folder whose owner keeps Streamlit's secrets in it, as the server's environment."""
     folder = home / ".streamlit"
     folder.mkdir()

@@ -60,7 +60,9 @@ def vectors(models: dict[str, Any], store: Store) -> dict[str, Vectors]:
     for name, model in models.items():
         request = VectorsRequest(name, TASK, samples=N)
         computed(store, model, request)
-        found[name] = stored(store, request)
+        kept = stored(store, request)
+        assert kept is not None
+        found[name] = kept
     return found
 
 
@@ -73,7 +75,7 @@ def effect(found: Any, query: str, patch: str, role: str) -> float:
 
 
 def test_differences_are_of_the_same_samples(models: dict[str, Any]) -> None:
-    asked = {"sites": ("resid_post",), "position": "first"}
+    asked: dict[str, Any] = {"sites": ("resid_post",), "position": "first"}
     before = ivx.effects(models[BASE], TASK, samples=N, **asked)
     after = ivx.effects(models[SFT], TASK, samples=N + 2, **asked)
     found = effect_differences(before, after)
@@ -140,7 +142,8 @@ def test_a_transplant_is_what_plain_hooks_do(
     request = TransplantRequest(SFT, TASK, vectors=vectors[BASE].run_id, matched=matched, samples=N)
     found = computed(store, models[SFT], request)
     receiver, layer = models[SFT].hf, 2
-    effects, control = [], []
+    effects: list[float] = []
+    control: list[float] = []
     for k, sample in enumerate(found.samples.rows):
         sources = {"effect": sample.source, "control": found.samples.control[k].source}
         own = oracle.states(receiver, "olmo2", list(sample.source), ("resid_post", layer))[-1]
@@ -185,6 +188,7 @@ def test_a_transplant_is_stored_and_gone_on_with(
         computed(store, models[BASE], request, on_progress=stop)
     whole = computed(store, models[BASE], request)
     again = stored(store, request)
+    assert again is not None
     assert again.receipt["resumed_rows"] == N * (1 + 2 * 3) and again.donor == SFT
     assert whole.cells() == again.cells() and len(again.cells()) == 8
 

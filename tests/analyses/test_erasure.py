@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -74,7 +75,7 @@ def test_it_is_the_published_closed_form() -> None:
 def test_vectors_that_are_given_act_as_those_that_are_taken(kind: str) -> None:
     model = random_model(kind)
     source, target = [[5, 17, 33], [9, 2], [4, 4, 4]], [[3, 60, 21, 9], [7, 44, 13], [8, 1, 2, 3]]
-    asked = {"target": target, "answer": [50, 51, 7], "contrast": [1, 2, 3]}
+    asked: dict[str, Any] = {"target": target, "answer": [50, 51, 7], "contrast": [1, 2, 3]}
     for site in ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out"):
         address = f"{site}.1@1~-1"
         states = capture(model, source, sites=(site,)).states(site, 1)
@@ -111,7 +112,7 @@ def test_erasing_the_planted_direction_kills_the_planted_effect() -> None:
 
 def test_decodable_parts_that_act_and_that_do_not() -> None:
     """At the keyword what is readable is what acts; at the twin's full stop it is readable just as well, and idle."""
-    asked = {"samples": 30, "wordings": 30}
+    asked: dict[str, Any] = {"samples": 30, "wordings": 30}
     keyword, stop = (
         ivx.erasure("tiny-sft-period", "animal/colour", source_token=token, **asked) for token in ("keyword", "t_inst")
     )
@@ -135,7 +136,12 @@ def test_a_vector_is_edited_by_what_other_families_taught() -> None:
 
 def test_rows_are_a_sweeps() -> None:
     model = random_model("gpt2", tokenizer=TOKENIZER, dtype=torch.float32)
-    asked = {"samples": 12, "wordings": 20, "folds": 2, "tasks": ("tiny:animal/colour", "tiny:animal/can-fly")}
+    asked: dict[str, Any] = {
+        "samples": 12,
+        "wordings": 20,
+        "folds": 2,
+        "tasks": ("tiny:animal/colour", "tiny:animal/can-fly"),
+    }
     found = ivx.erasure(model, "tiny:animal/colour", position="last", **asked)
     assert found.receipt["rows"] == found.table.num_rows == 12 * (2 + 3 * model.layers)
     assert found.table.schema.equals(ROWS) and {cell.patch for cell in found.cells()} == {
@@ -155,6 +161,7 @@ def test_an_erasure_is_stored_and_gone_on_with(tmp_path: Path) -> None:
         computed(store, model, request, on_progress=stop)
     whole = computed(store, model, request)
     again = stored(store, request)
+    assert again is not None
     assert again.receipt["resumed_rows"] == 8 * (2 + 3 * 3)
     fresh = ivx.erasure(model, "animal/colour", samples=8, wordings=20)
     assert whole.cells() == again.cells() and len(again.cells()) == 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from transformers import AutoTokenizer
 
 import ivx
 from ivx.errors import IvxError
+from ivx.models.model import Model
 from ivx.models.registry import EMBEDDED
 from tests.support import oracle
 from tests.support.random_models import random_model
@@ -20,7 +22,7 @@ TOKENIZER = AutoTokenizer.from_pretrained(EMBEDDED / "tiny-sft", local_files_onl
 TASK = "tiny:animal/colour"
 
 
-def by_hand(hf, source: list[int], target: list[int], blocks: tuple[int, ...], position: int) -> torch.Tensor:
+def by_hand(hf: Any, source: list[int], target: list[int], blocks: tuple[int, ...], position: int) -> torch.Tensor:
     """Last-token logits where the keys and values of one token, as later tokens meet them, are set at every block.
 
     At the chosen blocks they are made of the source's state; at the others of the target's, whose own stream is thus
@@ -40,7 +42,7 @@ def by_hand(hf, source: list[int], target: list[int], blocks: tuple[int, ...], p
         for block, given in zip(hf.model.layers, made, strict=True):
             for module, value in zip((block.self_attn.k_proj, block.self_attn.v_proj), given, strict=True):
 
-                def put(m, a, out, value=value):
+                def put(m: nn.Module, a: Any, out: torch.Tensor, value: torch.Tensor = value) -> torch.Tensor:
                     out = out.clone()
                     out[:, position] = value
                     return out
@@ -69,7 +71,7 @@ def test_every_coalition_is_what_hooks_on_keys_and_values_give(position: str) ->
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.hf.modules())
 
 
-def linear_model():
+def linear_model() -> Model:
     """A Llama without norms, whose MLPs write nothing and whose heads attend evenly: logits are linear in states."""
     model = random_model("llama", tokenizer=TOKENIZER, check=False)
     for block in model.hf.model.layers:
@@ -97,7 +99,7 @@ def test_on_a_linear_model_nothing_interacts() -> None:
 def test_many_blocks_are_sampled() -> None:
     model = random_model("llama", tokenizer=TOKENIZER, num_hidden_layers=11, check=False)
     found = ivx.game(model, TASK, samples=2, permutations=4)
-    assert found.orders.shape == (4, 11) and len(found.sets) < 2**11
+    assert found.orders is not None and found.orders.shape == (4, 11) and len(found.sets) < 2**11
     assert sum(v.value for v in found.shapley()) == pytest.approx(found.values()[:, -1].mean())
     assert all(i < j for i, j in found.interactions())
     with pytest.raises(IvxError, match="use shapley or interactions"):

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from itertools import combinations, product
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 from transformers import AutoTokenizer
 
 import ivx
 from ivx.analyses.interactions.identities import ERASED, REPEATED, UNREAD, reduced
-from ivx.engine.address import parse
+from ivx.engine.address import Patch, parse
 from ivx.engine.linear.curvature import curvature
 from ivx.errors import Cancelled, IvxError
 from ivx.models.registry import EMBEDDED
 from ivx.stats.metrics import find
 from ivx.stats.published import published_p
+from ivx.tasks.samples import Sample
 from tests.support import oracle
 from tests.support.random_models import random_model
 
@@ -25,16 +28,16 @@ MODEL = random_model("gpt2", tokenizer=TOKENIZER)
 TASK = "tiny:animal/colour"
 
 
-def by_hand(sample, patches: str, source: tuple[int, ...]) -> float:
+def by_hand(sample: Sample, patches: str, source: tuple[int, ...]) -> float:
     """Answer minus contrast of one row: one forward pass, hooks written by hand, nothing of ivx but the address."""
-    edits = {}
+    edits: dict[tuple[str, int], oracle.Edit] = {}
     for patch in parse(patches) if patches else ():
         place = (patch.site, patch.layer)
         theirs = oracle.states(MODEL.hf, "gpt2", list(source), place)[patch.source]
 
         before = edits.get(place, lambda s: s)
 
-        def edit(state, patch=patch, theirs=theirs, before=before):
+        def edit(state: Tensor, patch: Patch = patch, theirs: Tensor = theirs, before: oracle.Edit = before) -> Tensor:
             state = before(state).clone()
             wide = state.shape[-1] // 4
             part = slice(None) if patch.head is None else slice(patch.head * wide, (patch.head + 1) * wide)
@@ -56,7 +59,7 @@ ASKED = [
 
 
 @pytest.mark.parametrize("asked", ASKED)
-def test_j_is_what_single_rows_patched_by_hand_give(asked: dict) -> None:
+def test_j_is_what_single_rows_patched_by_hand_give(asked: dict[str, Any]) -> None:
     found = ivx.interactions(MODEL, TASK, samples=3, seed=2, **asked)
     told = asked["sites"] == ("z",)
     taken = 0 if asked.get("source_token") == "0" else None
@@ -81,11 +84,11 @@ def test_j_is_what_single_rows_patched_by_hand_give(asked: dict) -> None:
         assert cell.control_j == pytest.approx(
             (theirs[cell.patch] - theirs[cell.first] - theirs[cell.second]).mean(), abs=1e-12
         )
-    for cell in found.triples():
-        a, b, c = cell.players
-        wanted = effects[cell.patch] + effects[a] + effects[b] + effects[c]
+    for three in found.triples():
+        a, b, c = three.players
+        wanted = effects[three.patch] + effects[a] + effects[b] + effects[c]
         wanted = wanted - effects[f"{a},{b}"] - effects[f"{a},{c}"] - effects[f"{b},{c}"]
-        assert cell.j == pytest.approx(wanted.mean(), abs=1e-12)
+        assert three.j == pytest.approx(wanted.mean(), abs=1e-12)
     assert len(found.triples()) == (1 if asked.get("order") == 3 else 0)
 
 
@@ -132,7 +135,11 @@ SINGLES = [f"{site}.{layer}@{p}~-1" for p in (1, -1) for layer in range(3) for s
 def test_identities_are_those_that_runs_show() -> None:
     """Every pair of sites at one token: the addresses' word against rows that are computed."""
     model = random_model("llama")
-    asked = {"source": [[5, 17, 33, 8], [9, 2, 40]], "target": [[3, 60, 21], [7, 44, 13, 9]], "answer": [50, 51]}
+    asked: dict[str, Any] = {
+        "source": [[5, 17, 33, 8], [9, 2, 40]],
+        "target": [[3, 60, 21], [7, 44, 13, 9]],
+        "answer": [50, 51],
+    }
     pairs = [f"{a},{b}" for p in (1, -1) for a, b in combinations([s for s in SINGLES if f"@{p}~" in s], 2)]
     table = ivx.sweep(model, **asked, patches=[*SINGLES, *pairs], engine="hooks").to_pydict()
     logits: dict[str, list[float]] = {}
@@ -177,12 +184,15 @@ def test_only_what_beats_both_halves_is_strict() -> None:
     found = ivx.interactions("tiny-sft", "animal/colour", samples=60)
     for cell in found.cells():
         if cell.strict:
+            assert cell.p is not None and cell.gain_low is not None and cell.gain is not None
             assert cell.low > 0 and cell.p < 0.05 and cell.gain_low > 0 and cell.gain > 0 and not cell.degenerate
         if cell.state == "ok":
+            assert cell.p is not None and cell.p_control is not None
             assert cell.p < 0.05 and cell.p_control < 0.05 and cell.n == 60
     assert {"ok", "zero", "degenerate"} <= {cell.state for cell in found.cells()}
     assert all(set(cell.signs) <= set("+-0") and len(cell.signs) == 2 for cell in found.cells())
-    assert 0 < found.additivity() < 1
+    additivity = found.additivity()
+    assert additivity is not None and 0 < additivity < 1
     confirmed = found.confirmed(keep=3)
     whole = {cell.patch: cell for cell in found.cells()}
     assert len(confirmed) == 3 and all(v.value != whole[patch].j for patch, v in confirmed.items())
@@ -220,11 +230,11 @@ def test_the_preview_is_the_mixed_derivative() -> None:
     source, target = [5, 17, 33, 8], [3, 60, 21, 90, 14]
     patches = ["resid_post.0@1~-1", "attn_out.1@1~-1", "z.1.2@1~-1", "z.1.3@1~-1", "mlp_out.1@2~-1", "resid_pre.2@1~0"]
     model = random_model("gpt2")
-    about = {"source": [source] * 2, "target": [target] * 2, "answer": [50, 7], "patches": patches}
+    about: dict[str, Any] = {"source": [source] * 2, "target": [target] * 2, "answer": [50, 7], "patches": patches}
     alone, less = curvature(model, **about), curvature(model, **about, contrast=[60, 9])
 
     def run(shares: dict[str, float], token: int) -> float:
-        edits = {}
+        edits: dict[tuple[str, int], oracle.Edit] = {}
         for text, share in shares.items():
             patch = parse(text)[0]
             place = (patch.site, patch.layer)
@@ -232,7 +242,13 @@ def test_the_preview_is_the_mixed_derivative() -> None:
 
             before = edits.get(place, lambda s: s)
 
-            def edit(state, patch=patch, share=share, theirs=theirs, before=before):
+            def edit(
+                state: Tensor,
+                patch: Patch = patch,
+                share: float = share,
+                theirs: Tensor = theirs,
+                before: oracle.Edit = before,
+            ) -> Tensor:
                 state = before(state).clone()
                 wide = state.shape[-1] // 4
                 part = slice(None) if patch.head is None else slice(patch.head * wide, (patch.head + 1) * wide)

@@ -7,6 +7,8 @@ import json
 import shlex
 import zipfile
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,8 +24,9 @@ from ivx.analyses.pathways.attribution import Batch, attribute
 from ivx.analyses.pathways.drawing import drawings, name_of
 from ivx.analyses.pathways.faithfulness import curve
 from ivx.analyses.pathways.overlap import compared, jaccard, overlap
-from ivx.analyses.pathways.parts import SCHEMA, is_nothing
+from ivx.analyses.pathways.parts import SCHEMA, Part, is_nothing
 from ivx.analyses.pathways.request import PathwaysRequest
+from ivx.analyses.pathways.result import Pathways
 from ivx.analyses.pathways.slots import Alignment, Slot, keys_of
 from ivx.analyses.registry import checked
 from ivx.archive.pack import of_result
@@ -34,26 +37,37 @@ from ivx.engine.linear.surrogate import Surrogate
 from ivx.errors import AddressError, Cancelled, IvxError, TaskError
 from ivx.jobs.compute import computed, result_of, stored
 from ivx.jobs.replay import ReplayRequest, replay
+from ivx.models.model import Model
 from ivx.models.registry import EMBEDDED
 from ivx.store.store import Store
 from ivx.tasks import catalogue
-from ivx.tasks.samples import build
+from ivx.tasks.samples import Sample, build
 from tests.support.random_models import random_model
 
 pytestmark = pytest.mark.surrogate
 TOKENIZER = AutoTokenizer.from_pretrained(EMBEDDED / "tiny-sft", local_files_only=True)
-TASK = {"task": "animal/colour", "against": "animal/can-fly"}
+TASK: dict[str, Any] = {"task": "animal/colour", "against": "animal/can-fly"}
 PAIR = catalogue.find("animal/colour", collection="tiny", against="animal/can-fly")
 
 
 @pytest.fixture(scope="module")
-def model():
+def model() -> Model:
     return ivx.load("tiny-sft", dtype="float64")
 
 
 @pytest.fixture(scope="module")
-def found(model):
+def found(model: Model) -> Pathways:
     return ivx.pathways(model, **TASK, samples=24, patch_layer=3, edge_check=True, published=True)
+
+
+def layer_of(part: Part) -> int:
+    assert part.layer is not None
+    return part.layer
+
+
+def measured(measure: circuits.Measure | None, sets: list[np.ndarray]) -> np.ndarray:
+    assert measure is not None
+    return measure(sets)
 
 
 @pytest.mark.parametrize("kind", ["olmo2", "gpt2"])
@@ -63,7 +77,8 @@ def test_slots_sum_as_tokens_do(kind: str) -> None:
     assert found.found.fidelity.deviation < 1e-12 and abs(found.found.fidelity.ratio - 1) < 1e-9
     for run in ("here", "there", "bare", "patched"):
         for layer in range(-1, found.layers):
-            constants = [p for k in ("bias", "carried", "patch") for p in found.parts(k, run=run) if p.layer > layer]
+            fixed = [p for k in ("bias", "carried", "patch") for p in found.parts(k, run=run)]
+            constants = [p for p in fixed if layer_of(p) > layer]
             nodes = [p for p in found.nodes(run) if p.layer == layer]
             assert sum(p.value for p in (*nodes, *constants)) == pytest.approx(found.total(run), abs=1e-9)
         heads, edges = found.parts("head", run=run), found.edges(run=run)
@@ -87,7 +102,7 @@ def test_tokens_are_aligned_by_what_they_do() -> None:
         tail = keys[sample.t_inst + 1 :]
         assert tail == keys_of(sample, told=False) and tail[-1] == "after:1"
         spoken = TOKENIZER.decode([t for t, k in zip(sample.instructed, keys, strict=True) if k == "query"])
-        assert spoken.replace(" ", "") == sample.query
+        assert isinstance(spoken, str) and spoken.replace(" ", "") == sample.query
     mixed = Alignment.of(rows, TOKENIZER, told=True)
     assert mixed.named() == ["instruction", "t_inst", "before:2", "before:1", "query", "after:3", "after:2", "after:1"]
     assert [slot.label for slot in mixed.slots][-3:] == [".", "answer", ":"]
@@ -95,7 +110,7 @@ def test_tokens_are_aligned_by_what_they_do() -> None:
         PathwaysRequest("tiny-sft", "animal/colour", target_format="query")
 
 
-def test_one_wording_keeps_its_tokens_apart(model) -> None:
+def test_one_wording_keeps_its_tokens_apart(model: Model) -> None:
     found = ivx.pathways(model, **TASK, samples=6, wording=3, ablation="none")
     slots = found.found.slots["here"]
     text = PAIR.task.instructions[3].text
@@ -109,20 +124,22 @@ def test_one_wording_keeps_its_tokens_apart(model) -> None:
         ivx.pathways(model, **TASK, samples=2, wording=10_000)
 
 
-def test_both_instructions_are_asked_of_the_same_queries(found) -> None:
+def test_both_instructions_are_asked_of_the_same_queries(found: Pathways) -> None:
     assert [s.query for s in found.there] == [s.query for s in found.samples.rows]
     assert all(a.answer_id == b.contrast_id for a, b in zip(found.there, found.samples.rows, strict=True))
 
 
-def test_what_the_surrogate_says_of_the_tiny_model(found) -> None:
+def test_what_the_surrogate_says_of_the_tiny_model(found: Pathways) -> None:
     assert found.found.fidelity.deviation < 1e-9
     assert abs(found.found.fidelity.cosine - 1) < 1e-9 and abs(found.found.fidelity.ratio - 1) < 1e-6
     assert all(one.everything.ratio > 100 for one in found.found.fidelity.published)
     assert list(found.by_head())[0] == (4, 3), "the head that reads the instruction's end at the answer"
     strongest = found.edges()[0]
     assert (strongest.layer, strongest.head, strongest.start, strongest.end) == (4, 3, "t_inst", "after:1")
+    assert strongest.low is not None and strongest.high is not None
     assert strongest.low < strongest.value < strongest.high and found.edges(4)[0] == strongest
     apart = found.overlap().layers[5]
+    assert apart.p is not None
     assert apart.jaccard < 0.5 < apart.reference and apart.p < 0.05 and apart.low <= apart.jaccard <= apart.high
     # The patched vector opens the instructed run's way behind it, and only there.
     bare, patched = found.overlap("bare").layers, found.overlap("patched").layers
@@ -139,7 +156,7 @@ def test_what_the_surrogate_says_of_the_tiny_model(found) -> None:
         found.nodes("else")
 
 
-def test_heads_left_out_are_what_a_sweep_gives(model) -> None:
+def test_heads_left_out_are_what_a_sweep_gives(model: Model) -> None:
     rows = build(PAIR, model.tokenizer, samples=6).rows
     kept = np.random.default_rng(0).random((3, 64)) < 0.8
     for ablation, how in (("mean", "=mean"), ("zero", "=zero")):
@@ -156,29 +173,30 @@ def test_heads_left_out_are_what_a_sweep_gives(model) -> None:
             engine="hooks",
         )
         m = (table["logit"].to_numpy() - table["contrast"].to_numpy()).reshape(4, 6)
-        assert measure(list(kept)) == pytest.approx(m[1:], abs=1e-9)
+        assert measured(measure, list(kept)) == pytest.approx(m[1:], abs=1e-9)
     alike = [s for s in build(PAIR, model.tokenizer, samples=60).rows if len(s.instructed) == 15][:3]
-    resampled = circuits.of_heads(model, alike, "resample", seed=0, beat=lambda: None)([np.zeros(64, bool)])
+    resampling = circuits.of_heads(model, alike, "resample", seed=0, beat=lambda: None)
+    resampled = measured(resampling, [np.zeros(64, bool)])
     assert resampled.shape == (1, 3) and np.isfinite(resampled).all()
     alone = [rows[0], next(s for s in rows if len(s.instructed) != len(rows[0].instructed))]
     assert circuits.of_heads(model, alone, "resample", seed=0, beat=lambda: None) is None
 
 
-def test_edges_left_out_write_their_mean_or_anothers(model) -> None:
+def test_edges_left_out_write_their_mean_or_anothers(model: Model) -> None:
     rows = [s for s in build(PAIR, model.tokenizer, samples=60).rows if len(s.instructed) == 15][:3]
     keys = [[str(i) for i in range(15)] for _ in rows]
     pairs = [(str(a), str(b)) for b in range(15) for a in range(b + 1)]
     nothing = [np.zeros(64 * len(pairs), bool)]
 
-    def m(measure) -> np.ndarray:
-        return measure(nothing)[0]
+    def m(measure: circuits.Measure | None) -> np.ndarray:
+        return measured(measure, nothing)[0]
 
-    def edges(rows, ablation, pairs=pairs):
+    def edges(rows: list[Sample], ablation: str, pairs: list[tuple[str, str]] = pairs) -> circuits.Measure | None:
         return circuits.of_edges(model, rows, ablation, keys[: len(rows)], pairs, seed=0, beat=lambda: None)
 
     # With no edge of its own, a head writes what it writes in another sample; or its mean at that token over samples.
     heads = circuits.of_heads(model, rows, "resample", seed=0, beat=lambda: None)
-    assert m(edges(rows, "resample")) == pytest.approx(heads([np.zeros(64, bool)])[0], abs=1e-9)
+    assert m(edges(rows, "resample")) == pytest.approx(measured(heads, [np.zeros(64, bool)])[0], abs=1e-9)
     table = ivx.sweep(
         model,
         source=[s.instructed for s in rows],
@@ -191,9 +209,11 @@ def test_edges_left_out_write_their_mean_or_anothers(model) -> None:
     own = (table["logit"].to_numpy() - table["contrast"].to_numpy())[3:]
     assert m(edges(rows, "mean")) == pytest.approx(own, abs=1e-9)
     # One sample's mean is its own, edge by edge; edges of no pair have one mean, and nothing has none.
-    alone = edges(rows[:1], "mean")([np.ones(64 * len(pairs), bool), *nothing])
+    alone = measured(edges(rows[:1], "mean"), [np.ones(64 * len(pairs), bool), *nothing])
     assert alone[1] == pytest.approx(alone[0], abs=1e-9)
-    few = [edges(rows[:1], ablation, pairs[:7])([np.zeros(64 * 7, bool)])[0, 0] for ablation in ("mean", "zero")]
+    few = [
+        measured(edges(rows[:1], ablation, pairs[:7]), [np.zeros(64 * 7, bool)])[0, 0] for ablation in ("mean", "zero")
+    ]
     assert np.isfinite(few).all() and abs(few[0] - few[1]) > 1e-3 and abs(few[0] - alone[0, 0]) > 1e-3
     assert edges(rows[:1], "resample") is None
 
@@ -202,6 +222,7 @@ def test_a_curve_of_nothing_is_not_drawn() -> None:
     assert curve("heads", "zero", np.ones(4), lambda sets: np.ones((len(sets), 3)), seed=0) is None
     parts = np.array([4.0, 0.0, 2.0, 0.0])
     found = curve("heads", "zero", parts, lambda sets: np.array([[s @ parts] * 3 for s in sets], float), seed=0)
+    assert found is not None
     assert [p.kept for p in found.points] == pytest.approx([4 / 6, 1, 1])
     assert [p.removed for p in found.points] == pytest.approx([2 / 6, 0, 0]) and found.points[0].n == 1
     assert found.area == pytest.approx((1 / 4) * (2 / 6) + (1 / 4) * (5 / 6) + 1 / 2)
@@ -214,9 +235,11 @@ def test_overlap_of_like_and_of_unlike_maps() -> None:
     like = overlap(route + noise[0], route + noise[1], names=("a", "b"))
     unlike = overlap(route + noise[0], other + noise[1], names=("a", "b"))
     opposed = overlap(route + noise[0], -other + noise[1], names=("a", "b"))
-    assert all(x.p > 0.05 and abs(x.jaccard - x.reference) < 0.1 for x in like.layers)
+    assert all(x.p is not None and x.p > 0.05 and abs(x.jaccard - x.reference) < 0.1 for x in like.layers)
     for found in (unlike, opposed):
-        assert all(x.p < 0.01 and x.jaccard < x.reference - 0.2 and x.spearman < 0.5 for x in found.layers)
+        for x in found.layers:
+            assert x.p is not None and x.spearman is not None
+            assert x.p < 0.01 and x.jaccard < x.reference - 0.2 and x.spearman < 0.5
     assert like.tops[2].shared > unlike.tops[2].shared
     assert jaccard(route, 7 * route).tolist() == pytest.approx([1, 1, 1]), "a louder answer is the same route"
     assert jaccard(np.array([1.0, 0, 0]), np.array([0.0, 2, 0])) == 0 and jaccard(np.zeros(3), np.zeros(3)) == 1
@@ -234,7 +257,7 @@ def test_exchanging_is_calibrated() -> None:
     assert np.mean(np.array(p) <= 0.05) < 0.15 and np.mean(np.array(p) <= 0.5) > 0.3
 
 
-def test_another_checkpoint_beside_this_one(found) -> None:
+def test_another_checkpoint_beside_this_one(found: Pathways) -> None:
     base = ivx.pathways("tiny-base", **TASK, samples=24, ablation="none", paths=0)
     told = found.beside(base)
     assert (told.one, told.other) == ("tiny-sft", "tiny-base") and len(told.layers) == 8
@@ -244,7 +267,7 @@ def test_another_checkpoint_beside_this_one(found) -> None:
         found.beside(ivx.pathways("tiny-base", **TASK, samples=4, ablation="none", paths=0))
 
 
-def test_a_result_is_kept_whole_and_comes_back(tmp_path) -> None:
+def test_a_result_is_kept_whole_and_comes_back(tmp_path: Path) -> None:
     store, told = Store(tmp_path), []
     request = PathwaysRequest("tiny-sft", **TASK, samples=8, patch_layer=3, published=True, traced=1)
     assert stored(store, request) is None
@@ -252,28 +275,33 @@ def test_a_result_is_kept_whole_and_comes_back(tmp_path) -> None:
     fresh = computed(store, model, request, on_progress=lambda result, done, total: told.append((done, total)))
     assert told[-1] == (48, 48) and fresh.table.num_rows == fresh.receipt["rows"]
     again = stored(store, request)
+    assert again is not None
     assert again.table.equals(fresh.table) and again.found == fresh.found
     assert (again.samples, again.there, again.heads) == (fresh.samples, fresh.there, fresh.heads)
     assert json.dumps(again.overlap().layers[0].__dict__) == json.dumps(fresh.overlap().layers[0].__dict__)
     assert again.summary()["heads"] == fresh.summary()["heads"]
     run = store.find(fresh.run_id)
+    assert run is not None
     replayed = replay(store, model, ReplayRequest(checkpoint="tiny-sft", run=fresh.run_id, rows=40))
     assert {key[1] for key in replayed.rows} >= {"node", "head"} and replayed.largest < 1e-4
     context = run.kept("context")
+    assert context is not None
     context["found"]["overlaps"][0]["layers"][0]["jaccard"] = "much"
     run.keep("context", context)
     with pytest.raises(IvxError, match="jaccard: expected is a finite number"):
         stored(store, request)
 
 
-def test_an_archive_comes_back_and_a_forged_one_does_not(found, tmp_path) -> None:
+def test_an_archive_comes_back_and_a_forged_one_does_not(found: Pathways, tmp_path: Path) -> None:
     packed = of_result(found)
     back = unpack(io.BytesIO(packed))
     assert back.table.equals(found.table.replace_schema_metadata(None)) and back.result.found == found.found
     assert back.receipt["imported"] and back.receipt["origin"] == found.run_id
     store = Store(tmp_path)
     kept = store.find(keep(back, store))
-    assert result_of(kept).head(4, 3) == found.head(4, 3)
+    assert kept is not None
+    again = result_of(kept)
+    assert again is not None and again.head(4, 3) == found.head(4, 3)
     with zipfile.ZipFile(io.BytesIO(packed)) as zipped:
         assert {"here.svg", "there.png", "overlap.vl.json", "faithfulness-heads.svg"} <= set(zipped.namelist())
 
@@ -290,7 +318,7 @@ def test_an_archive_comes_back_and_a_forged_one_does_not(found, tmp_path) -> Non
         ("value", None, "column value"),
     ],
 )
-def test_rows_that_no_sweep_returns(found, column: str, value, told: str) -> None:
+def test_rows_that_no_sweep_returns(found: Pathways, column: str, value: object, told: str) -> None:
     values = found.table[column].to_pylist()
     at = next(i for i, kind in enumerate(found.table["kind"].to_pylist()) if kind == "edge")
     values[at] = value
@@ -300,8 +328,8 @@ def test_rows_that_no_sweep_returns(found, column: str, value, told: str) -> Non
         checked(replace(found, table=forged))
 
 
-def test_slots_and_curves_that_no_sweep_returns(found) -> None:
-    def refused(told: str, **changed) -> None:
+def test_slots_and_curves_that_no_sweep_returns(found: Pathways) -> None:
+    def refused(told: str, **changed: Any) -> None:
         with pytest.raises(IvxError, match=told):
             checked(replace(found, found=replace(found.found, **changed)))
 
@@ -335,16 +363,21 @@ def test_what_a_drawing_explains_is_the_sum_of_its_paths() -> None:
     assert torch.allclose(whole, run.logits)
 
 
-def test_more_edges_explain_all_in_the_end(model, found) -> None:
+def test_more_edges_explain_all_in_the_end(model: Model, found: Pathways) -> None:
     shares = [one.share for one in found.found.explained["there"]]
-    assert abs(shares[-1] - 1) < 0.1 and abs(shares[0] - 1) > abs(shares[-1] - 1)
-    assert all(one.low <= one.share <= one.high for one in found.found.explained["here"])
+    first, last = shares[0], shares[-1]
+    assert first is not None and last is not None
+    assert abs(last - 1) < 0.1 and abs(first - 1) > abs(last - 1)
+    for one in found.found.explained["here"]:
+        assert one.low is not None and one.share is not None and one.high is not None
+        assert one.low <= one.share <= one.high
 
 
-def test_attention_rows_are_the_models_own(model, found) -> None:
+def test_attention_rows_are_the_models_own(model: Model, found: Pathways) -> None:
     for layer, head in ((0, 1), (4, 3)):
         row = found.row(layer, head, "after:1")
-        assert sum(part.attention for part in row) == pytest.approx(1, abs=1e-9)
+        weights = [part.attention for part in row if part.attention is not None]
+        assert len(weights) == len(row) and sum(weights) == pytest.approx(1, abs=1e-9)
         assert [part.start for part in row] == [slot.key for slot in found.found.slots["here"]]
     one = ivx.pathways(model, **TASK, samples=1, wording=3, ablation="none", paths=0)
     ids = torch.tensor([one.samples.rows[0].instructed])
@@ -361,13 +394,14 @@ def test_attention_rows_are_the_models_own(model, found) -> None:
         assert mine[key] == pytest.approx(float(weights[at].sum()), abs=1e-6), "its softmax is in float32"
 
 
-def test_a_head_is_the_mean_of_its_samples(found) -> None:
+def test_a_head_is_the_mean_of_its_samples(found: Pathways) -> None:
     part = found.head(4, 3)
+    assert part.low is not None and part.high is not None
     assert part.value == pytest.approx(found.by_head()[4, 3]) and part.low < part.value < part.high
     assert found.strongest(30) == [p for p in found.edges() if p.start != p.end][:30]
 
 
-def test_a_drawing_tells_shared_from_own(found) -> None:
+def test_a_drawing_tells_shared_from_own(found: Pathways) -> None:
     here, there = drawings(found, 20)
     assert len(here.edges) == len(there.edges) == 20 and max(r.width for d in (here, there) for r in d.ribbons) == 1
     assert name_of(here.edges[0]) in here.shared and name_of(here.edges[0]) in there.shared
@@ -377,10 +411,11 @@ def test_a_drawing_tells_shared_from_own(found) -> None:
     assert len(own) == 20 - len(here.shared)
     assert {ribbon.kind for ribbon in here.ribbons} >= {"shared", "toward"}
     assert sum(len([e for e in here.edges if e.layer == r.layer]) > 0 for r in here.ribbons) == len(here.ribbons)
+    assert here.marked is not None
     assert here.labels[here.marked] == "t_inst" or found.found.slots["here"][here.marked].key == "t_inst"
 
 
-def test_figures_are_drawn_without_a_browser(found) -> None:
+def test_figures_are_drawn_without_a_browser(found: Pathways) -> None:
     specs = found.figures()
     assert list(specs) == ["here", "there", "overlap", "faithfulness-heads", "faithfulness-edges"]
     for spec in specs.values():
@@ -388,7 +423,7 @@ def test_figures_are_drawn_without_a_browser(found) -> None:
     assert len(found.chart().to_dict()["hconcat"]) == 3
 
 
-def test_what_progress_raises_ends_the_work(model) -> None:
+def test_what_progress_raises_ends_the_work(model: Model) -> None:
     def stop(*_: object) -> None:
         raise Cancelled
 
@@ -400,7 +435,7 @@ def test_what_progress_raises_ends_the_work(model) -> None:
     assert not any("forward" in module.__dict__ for module in model.hf.modules())
 
 
-def test_one_logit_alone_and_a_layer_that_is_not_there(model) -> None:
+def test_one_logit_alone_and_a_layer_that_is_not_there(model: Model) -> None:
     found = ivx.pathways(model, **TASK, samples=4, of="logit", ablation="none", paths=0)
     assert found.found.traced == () and found.paths() == []
     sample = found.samples.rows[0]
@@ -414,7 +449,7 @@ def test_one_logit_alone_and_a_layer_that_is_not_there(model) -> None:
             PathwaysRequest("tiny-sft", "animal/colour", **wrong)
 
 
-def test_on_the_command_line(capsys) -> None:
+def test_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["pathways", "--checkpoint", "tiny-sft", "--task", "animal/colour", "--against", "animal/can-fly"]
     assert main([*asked, "--samples", "8", "--json", "--published", "--traced", "1"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -437,7 +472,7 @@ def test_what_is_written_to_compute_it_again_is_that_request() -> None:
     assert "ivx.pathways('tiny-sft', 'animal/colour', samples=40, of='logit', wording=0" in in_python(request, "logit")
 
 
-def test_batches_change_nothing(model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_change_nothing(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = build(PAIR, model.tokenizer, samples=8).rows
     asked = Batch(
         "here",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import silhouette_score
 from sklearn.neighbors import NearestCentroid
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from transformers import AutoTokenizer
@@ -74,7 +75,9 @@ def test_captured_states_are_those_of_single_prompts(kind: str, tmp_path: Path) 
                 alone = oracle.states(model.hf, kind, ids, (site, layer))[at].numpy()
                 for found in (in_memory, mapped):
                     assert np.allclose(found.states(site, layer)[k], alone.astype(np.float32), rtol=1e-6, atol=1e-6)
-    first = model.hf.get_input_embeddings().weight[[ids[at] for ids, at in zip(prompts, positions, strict=True)]]
+    embeddings = model.hf.get_input_embeddings()
+    assert isinstance(embeddings, torch.nn.Embedding)
+    first = embeddings.weight[[ids[at] for ids, at in zip(prompts, positions, strict=True)]]
     assert np.array_equal(in_memory.embedding, first.detach().numpy().astype(np.float32))
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.hf.modules())
 
@@ -109,7 +112,7 @@ def test_capture_refuses_in_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path
 # Compact coordinates against the plain pipeline
 
 
-def plain(classifier: object) -> object:
+def plain(classifier: object) -> Pipeline:
     return make_pipeline(StandardScaler(), classifier)
 
 
@@ -359,7 +362,7 @@ def test_umap_is_there_when_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> 
 
 # The whole analysis
 
-ASKED = {"components": ("resid_pre", "resid_post", "z"), "wordings": 20, "folds": 3, "repeats": 1}
+ASKED: dict[str, Any] = {"components": ("resid_pre", "resid_post", "z"), "wordings": 20, "folds": 3, "repeats": 1}
 FEW = ("tiny:animal/colour", "tiny:animal/can-fly", "tiny:verb/past")
 
 
@@ -381,7 +384,7 @@ def test_a_result_reads_without_its_model(model: ivx.models.model.Model) -> None
         assert [cell.layer for cell in cells] == [0, 1, 2] and {cell.n for cell in cells} == {60}
         for cell in cells:
             for told in (cell.accuracy, cell.control, cell.centroid, cell.nonlinear):
-                assert 0 <= told.low <= told.value <= told.high <= 1
+                assert told is not None and 0 <= told.low <= told.value <= told.high <= 1
             assert cell.state == ("ok" if cell.selectivity.low > 0 else "zero")
     # What enters a block is what left the one before.
     assert [replace(c, component="", layer=0) for c in found.cells("resid_pre")[1:]] == [
@@ -390,7 +393,8 @@ def test_a_result_reads_without_its_model(model: ivx.models.model.Model) -> None
     assert np.allclose(found.confusion(1, "z").sum(axis=1), 1)
     assert [point.wordings for point in found.curve(1, "z")][:4] == [1, 2, 5, 10]
     pca, lda = (found.projection(1, "z", kind) for kind in ("pca", "lda"))
-    assert len(pca.points) == 60 > len(lda.points) > 20 and 0 < pca.share < 1
+    assert len(pca.points) == 60 > len(lda.points) > 20
+    assert pca.share is not None and 0 < pca.share < 1
     assert all(point.wording == found.wordings[point.number] for point in lda.points)
     with pytest.raises(IvxError, match="'mlp_out' was not probed here"):
         found.cells("mlp_out")

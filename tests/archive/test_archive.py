@@ -94,7 +94,11 @@ def test_a_context_is_json_and_its_own_inverse(found: Effects, asked: Parts) -> 
 def test_a_noised_result_and_a_users_own_task_come_back(tmp_path: Path) -> None:
     own = tmp_path / "own.csv"
     own.write_text("query,answer,contrast,instruction\npig,brown,no,name it .\ncrow,black,yes,\n")
-    for task, more in (("animal/colour", {"direction": "noise", "sites": ("attn_out",)}), (str(own), {})):
+    cases: list[tuple[str, dict[str, Any]]] = [
+        ("animal/colour", {"direction": "noise", "sites": ("attn_out",)}),
+        (str(own), {}),
+    ]
+    for task, more in cases:
         found = ivx.effects("tiny-sft", task, samples=2, position="first", **more)
         again = unpack.read(io.BytesIO(pack.of_result(found)))
         assert (again.request, again.samples, again.maps) == (found.request, found.samples, found.maps)
@@ -244,10 +248,13 @@ def test_links_devices_and_other_packings(packed: bytes) -> None:
     def kind(mode: int) -> Callable[[zipfile.ZipInfo], None]:
         return lambda entry: setattr(entry, "external_attr", (mode | 0o777) << 16)
 
+    def method(number: int) -> Callable[[zipfile.ZipInfo], None]:
+        return lambda entry: setattr(entry, "compress_type", number)
+
     for mode in (stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO, stat.S_IFDIR):
         refused(remade(packed, kind(mode)), "not a plain file")
-    for method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
-        refused(remade(packed, lambda e, m=method: setattr(e, "compress_type", m)), "packed in a way")
+    for number in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        refused(remade(packed, method(number)), "packed in a way")
 
 
 def test_a_link_in_a_folder(packed: bytes, tmp_path: Path) -> None:

@@ -65,9 +65,10 @@ def test_what_was_read_comes_back_the_same_and_is_kept(read: Separability, tmp_p
     assert again.cells("resid_post") == read.cells("resid_post") and again.wordings == read.wordings
     assert again.figures() == read.figures() and "undefined" not in vl_convert.vegalite_to_svg(read.chart().to_json())
     kept = store.find(unpack.keep(run, store))
-    assert kept is not None and result_of(kept).projection(3, "resid_post", "lda") == read.projection(
-        3, "resid_post", "lda"
-    )
+    assert kept is not None
+    found = result_of(kept)
+    assert found is not None
+    assert found.projection(3, "resid_post", "lda") == read.projection(3, "resid_post", "lda")
 
 
 def test_what_was_erased_comes_back_the_same(erased: Erasure) -> None:

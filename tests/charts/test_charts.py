@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import vl_convert
 
@@ -23,7 +25,7 @@ TILES = [
 ]
 
 
-def drawn(**changes) -> tuple[dict, str]:
+def drawn(**changes: Any) -> tuple[dict, str]:
     asked = {"layers": 3, "scale": 3.0, "palette": LIGHT, "selected": (0, 1), "bold": 0, **changes}
     spec = heatmap(TILES, ["animal", "it's"], **asked)
     return spec, vl_convert.vegalite_to_svg({**spec, "width": 200})
@@ -39,7 +41,8 @@ def test_only_findings_carry_numbers() -> None:
 
 
 def test_axes_hold_their_cells_and_nothing_else() -> None:
-    for changes in ({}, {"selected": None}, {"palette": DARK}, {"layers": 20}):
+    cases: list[dict[str, Any]] = [{}, {"selected": None}, {"palette": DARK}, {"layers": 20}]
+    for changes in cases:
         spec, svg = drawn(**changes)
         assert "undefined" not in svg and "NaN" not in svg
         assert spec["layer"][0]["encoding"]["y"]["scale"]["domain"] == list(range(changes.get("layers", 3)))[::-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import vl_convert
@@ -21,7 +22,7 @@ RIBBONS_DRAWN = [
 ]
 
 
-def drawn(labels=LABELS, **changes) -> tuple[dict, str]:
+def drawn(labels: list[str] = LABELS, **changes: Any) -> tuple[dict, str]:
     asked = {"layers": 3, "marked": 1, "palette": LIGHT, "alt_text": "A flow", **changes}
     spec = flow(RIBBONS_DRAWN, [Stay(2, 3, 0.7)], labels, **asked)
     return spec, vl_convert.vegalite_to_svg({**spec, "width": 300}, allowed_base_urls=[])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from typing import Any
 
 import pytest
 import vl_convert
@@ -40,7 +41,7 @@ def axes(spec: dict, layer: int) -> tuple[dict, dict]:
 @pytest.mark.parametrize("labels", [True, False])
 def test_a_dumbbells_rows_are_a_maps(layers: int, labels: bool) -> None:
     row = 38 if layers == 8 else 12
-    asked = {"layers": layers, "palette": LIGHT, "row": row, "row_labels": labels}
+    asked: dict[str, Any] = {"layers": layers, "palette": LIGHT, "row": row, "row_labels": labels}
     bells = dumbbell(BELLS, selected=2, baselines={"words": 0.99}, **asked)
     effects = heatmap([], ["a", "b"], scale=1.0, **asked)
     assert all(bells[key] == effects[key] for key in ("height", "padding", "autosize"))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 import ivx
 from ivx.engine.linear.estimate import estimate
+from ivx.engine.plan.plan import Plan
 from ivx.engine.plan.run import Item, plan_of
 from ivx.engine.workload import checked
 from ivx.errors import Cancelled
@@ -95,7 +98,7 @@ def test_ending_a_sweep_midway_leaves_no_trace(moment: int) -> None:
     before, kind = model.hf(ids).logits, model.hf.config._attn_implementation
     calls = 0
 
-    def stop(batch, done, total) -> None:
+    def stop(batch: pa.RecordBatch, done: int, total: int) -> None:
         nonlocal calls
         calls += 1
         if calls > moment:
@@ -110,10 +113,18 @@ def test_ending_a_sweep_midway_leaves_no_trace(moment: int) -> None:
 
 
 def test_two_threads_on_one_model_by_plan() -> None:
-    asked = {"source": [[5, 6, 9]], "target": [[7, 8, 9]], "answer": [1], "patches": ["z.1.0@0", "resid_post.1@1~2"]}
+    asked: dict[str, Any] = {
+        "source": [[5, 6, 9]],
+        "target": [[7, 8, 9]],
+        "answer": [1],
+        "patches": ["z.1.0@0", "resid_post.1@1~2"],
+    }
     expected, found = ivx.sweep(MODELS["llama"], **asked), []
     threads = [threading.Thread(target=lambda: found.append(ivx.sweep(MODELS["llama"], **asked))) for _ in range(6)]
-    [t.start() for t in threads], [t.join() for t in threads]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert len(found) == 6 and all(table.equals(expected) for table in found)
 
 
@@ -122,13 +133,18 @@ def test_running_out_of_memory_halves_and_goes_on(monkeypatch: pytest.MonkeyPatc
 
     real, refused = run.execute, []
 
-    def scarce(plan, *args, **kwargs):
+    def scarce(plan: Plan, *args: Any, **kwargs: Any) -> Any:
         if len(plan.rows) > 3:
             refused.append(len(plan.rows))
             raise torch.OutOfMemoryError("no memory")
         return real(plan, *args, **kwargs)
 
-    asked = {"source": [[5, 6, 9]] * 3, "target": [[7, 8, 9]] * 3, "answer": [1] * 3, "patches": ["z.1.0@0", "z.1.1@*"]}
+    asked: dict[str, Any] = {
+        "source": [[5, 6, 9]] * 3,
+        "target": [[7, 8, 9]] * 3,
+        "answer": [1] * 3,
+        "patches": ["z.1.0@0", "z.1.1@*"],
+    }
     whole = ivx.sweep(MODELS["olmo2"], **asked)
     monkeypatch.setattr(run, "execute", scarce)
     halved = ivx.sweep(MODELS["olmo2"], **asked)
@@ -141,12 +157,14 @@ def test_an_estimate_is_the_first_order_of_the_exact_effect() -> None:
     model = MODELS["llama"]
     ids, answer = [[5, 17, 33, 8, 64]], [50]
     with torch.no_grad():
-        embedding = model.hf.get_input_embeddings().weight
+        embeddings = model.hf.get_input_embeddings()
+        assert isinstance(embeddings, torch.nn.Embedding)
+        embedding = embeddings.weight
         near, before = 7, embedding[7].clone()
         embedding[near] = embedding[33] + 1e-3 * (before - embedding[33])
         try:
             other = [[5, 17, near, 8, 64]]
-            asked = {
+            asked: dict[str, Any] = {
                 "source": other,
                 "target": ids,
                 "answer": answer,

@@ -34,7 +34,8 @@ def slowly(kind: str, prompt: list[int], edits: dict[tuple[str, int], oracle.Edi
 
 def patching(kind: str, address: str, prompt: list[int], source: list[int]) -> dict[tuple[str, int], oracle.Edit]:
     """Edits of patches that each stand at a place of their own."""
-    model, edits = MODELS[kind], {}
+    model = MODELS[kind]
+    edits: dict[tuple[str, int], oracle.Edit] = {}
     for patch in parse(address):
         place = (patch.site, patch.layer)
         theirs = oracle.states(model.hf, kind, source, place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,7 +106,7 @@ def test_a_patched_state_is_a_source_of_its_own() -> None:
 class ByHand:
     """A frozen Llama of one prompt, written with its weights and nothing of ivx: every step as a matrix or a vector."""
 
-    def __init__(self, hf, ids: list[int]) -> None:
+    def __init__(self, hf: Any, ids: list[int]) -> None:
         self.hf, config = hf, hf.config
         self.layers, self.heads = config.num_hidden_layers, config.num_attention_heads
         with torch.no_grad():
@@ -113,7 +114,8 @@ class ByHand:
             self.states = [h[0] for h in out.hidden_states[:-1]]
             self.attention = [a[0] for a in out.attentions]
             self.width, self.group = config.head_dim, self.heads // config.num_key_value_heads
-            self.scales, self.gates = [], []
+            self.scales: list[tuple[torch.Tensor, torch.Tensor]] = []
+            self.gates: list[torch.Tensor] = []
             for layer, block in enumerate(hf.model.layers):
                 x = self.states[layer]
                 middle = x + block.self_attn.o_proj(self.z(layer, x))
@@ -194,7 +196,7 @@ def test_the_strongest_paths_are_those_of_plain_enumeration() -> None:
 
 @pytest.mark.parametrize("kind", ["gpt2", "gpt_neox"])
 def test_paths_from_biases_complete_the_logit(kind: str) -> None:
-    small = {"n_layer": 2} if kind == "gpt2" else {"num_hidden_layers": 2}
+    small: dict[str, Any] = {"n_layer": 2} if kind == "gpt2" else {"num_hidden_layers": 2}
     run = Surrogate(random_model(kind, check=False, **small), [[5, 17, 33]])
     found, parts = strongest(run, 50, k=10_000, slack=0), run.sweep([50])
     assert sum(p.value for p in found.paths) == pytest.approx(found.total, abs=1e-10)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
+from torch import Tensor
+from transformers import PreTrainedModel
 
 import ivx
-from ivx.engine.address import parse
+from ivx.engine.address import Patch, parse
 from ivx.engine.draws import draw_of, drawn
 from ivx.errors import AddressError, Cancelled, IvxError
+from ivx.models.model import Model
 from tests.support import oracle
 from tests.support.random_models import random_model
 
@@ -20,9 +25,9 @@ TARGET = [[3, 60, 21, 90, 14], [7, 44, 13]]
 ANSWER, CONTRAST = [50, 51], [60, 61]
 
 
-def oracle_logits(hf, kind: str, address: str, sample: int) -> torch.Tensor:
+def oracle_logits(hf: PreTrainedModel, kind: str, address: str, sample: int) -> torch.Tensor:
     """One patched row, written out: patches in the order given, no batching, no sharing."""
-    edits: dict = {}
+    edits: dict[tuple[str, int], oracle.Edit] = {}
     heads = hf.config.num_attention_heads
     for patch in parse(address):
         place = (patch.site, patch.layer)
@@ -30,7 +35,13 @@ def oracle_logits(hf, kind: str, address: str, sample: int) -> torch.Tensor:
         every = [oracle.states(hf, kind, ids, place) for ids in TARGET]
         before = edits.get(place, lambda s: s)
 
-        def edit(state, patch=patch, theirs=theirs, every=every, before=before):
+        def edit(
+            state: Tensor,
+            patch: Patch = patch,
+            theirs: Tensor = theirs,
+            every: list[Tensor] = every,
+            before: oracle.Edit = before,
+        ) -> Tensor:
             state = before(state).clone()
             positions = range(state.shape[1]) if patch.position is None else [patch.position]
             for p in positions:
@@ -118,7 +129,7 @@ def test_sweep_equals_hand_written_single_row_patching(kind: str, engine: str) -
         assert row["kl_reference"] == pytest.approx(float((told.exp() * (told - q)).sum()), abs=1e-9)
 
 
-def logits(model, **asked) -> dict[str, np.ndarray]:
+def logits(model: Model, **asked: Any) -> dict[str, np.ndarray]:
     table = ivx.sweep(model, **asked)
     found: dict[str, list[float]] = {}
     for row in table.to_pylist():
@@ -129,7 +140,7 @@ def logits(model, **asked) -> dict[str, np.ndarray]:
 def test_facts_of_patching() -> None:
     """method.md §2: self-patches, the last position, the last layer."""
     model = random_model("olmo2")
-    asked = {"source": SOURCE, "target": TARGET, "answer": ANSWER}
+    asked: dict[str, Any] = {"source": SOURCE, "target": TARGET, "answer": ANSWER}
     own = [f"{site}.{layer}@*" for site in SITES for layer in range(3)]
     found = logits(model, source=TARGET, target=TARGET, answer=ANSWER, patches=own)
     assert all(np.abs(found[patch] - found[""]).max() < 1e-12 for patch in own)
@@ -152,8 +163,8 @@ def test_a_random_state_is_the_row_s_own() -> None:
     both = logits(model, source=[SOURCE[0]] * 2, target=[TARGET[0], TARGET[0][:-1]], answer=[50, 50], patches=patches)
     assert all(abs(both[patch][0] - whole[patch][0]) < 1e-12 for patch in patches)
     state = torch.randn(32, dtype=torch.float64)
-    patch = parse("z.1.2@0~-1=random")[0]
-    seen = [draw_of(patch, target=[1, 2], source=[3, i], taken=at) for i in (4, 5) for at in (0, 1)]
+    one = parse("z.1.2@0~-1=random")[0]
+    seen = [draw_of(one, target=[1, 2], source=[3, i], taken=at) for i in (4, 5) for at in (0, 1)]
     assert len(set(seen)) == 4
     part = drawn(state, seen[0], heads=4)
     assert float(part[16:24].norm()) == pytest.approx(float(state[16:24].norm())) and int((part != 0).sum()) == 8
@@ -169,7 +180,7 @@ def test_a_mean_may_be_of_named_states(site: str, engine: str) -> None:
         f"{site}.1@1=mean",
         [(SOURCE[0], -1), (SOURCE[1], 2), (TARGET[0], 0), ([4, 8, 15, 16, 23, 42, 11], -1)],
     )
-    asked = {"source": SOURCE, "target": TARGET, "answer": ANSWER, "engine": engine}
+    asked: dict[str, Any] = {"source": SOURCE, "target": TARGET, "answer": ANSWER, "engine": engine}
     found = ivx.sweep(model, patches=[address, f"{site}.0@1~0"], means={address: places}, **asked)
     mean = torch.stack([oracle.states(model.hf, "olmo2", ids, (site, 1))[at] for ids, at in places]).mean(0)
 
@@ -185,15 +196,19 @@ def test_a_mean_may_be_of_named_states(site: str, engine: str) -> None:
 
 def test_micro_batches_and_streaming_change_nothing() -> None:
     model = random_model("llama")
-    asked = {"source": SOURCE, "target": TARGET, "answer": ANSWER, "patches": ADDRESSES[:20]}
+    asked: dict[str, Any] = {"source": SOURCE, "target": TARGET, "answer": ANSWER, "patches": ADDRESSES[:20]}
     whole = ivx.sweep(model, **asked)
     for engine in ("plan", "hooks"):
         seen: list[tuple[int, int, int]] = []
+
+        def note(batch: pa.RecordBatch, done: int, total: int, seen: list[tuple[int, int, int]] = seen) -> None:
+            seen.append((batch.num_rows, done, total))
+
         small = ivx.sweep(
             model,
             memory_gb=1e-9,
             engine=engine,
-            on_rows=lambda b, done, total, seen=seen: seen.append((b.num_rows, done, total)),
+            on_rows=note,
             **asked,
         )
         assert whole.column("patch").equals(small.column("patch"))
@@ -206,7 +221,7 @@ def test_cancelling_leaves_no_trace() -> None:
     ids = torch.tensor([TARGET[0]])
     before = model.hf(ids).logits
 
-    def stop(batch, done, total) -> None:
+    def stop(batch: pa.RecordBatch, done: int, total: int) -> None:
         raise Cancelled
 
     with pytest.raises(Cancelled):
@@ -217,10 +232,13 @@ def test_cancelling_leaves_no_trace() -> None:
 
 def test_two_threads_on_one_model() -> None:
     model = random_model("olmo2")
-    asked = {"source": SOURCE, "target": TARGET, "answer": ANSWER, "patches": ADDRESSES[:12]}
+    asked: dict[str, Any] = {"source": SOURCE, "target": TARGET, "answer": ANSWER, "patches": ADDRESSES[:12]}
     expected, found = ivx.sweep(model, **asked), []
     threads = [threading.Thread(target=lambda: found.append(ivx.sweep(model, **asked))) for _ in range(4)]
-    [t.start() for t in threads], [t.join() for t in threads]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert len(found) == 4 and all(table.equals(expected) for table in found)
 
 
@@ -262,6 +280,6 @@ def test_parallel_blocks_have_no_middle() -> None:
     ],
 )
 def test_bad_input_is_one_sentence(change: dict, told: str) -> None:
-    asked = {"source": SOURCE, "target": TARGET, "answer": ANSWER, "patches": [], **change}
+    asked: dict[str, Any] = {"source": SOURCE, "target": TARGET, "answer": ANSWER, "patches": [], **change}
     with pytest.raises(IvxError, match=told):
         ivx.sweep(random_model("llama"), **asked)

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Element
 
+from ivx.analyses.transplant.request import TransplantRequest
 from ivx.jobs import worker as workers
 from ivx.jobs.worker import worker
 from ivx.store.store import Store
@@ -63,7 +65,8 @@ def test_a_link_to_transplants_computes_the_vectors_that_are_not_stored() -> Non
     page.query_params.update({"checkpoints": "tiny-base,tiny-sft", "task": "verb/past", "show": "transplant"})
     until = time.monotonic() + 60
     while not page.run().exception and time.monotonic() < until:
-        asked = [request for request in worker()._jobs if request.kind == "transplant" and request.task == "verb/past"]
+        jobs = worker()._jobs
+        asked = [one for one in jobs if isinstance(one, TransplantRequest) and one.task == "verb/past"]
         if len(asked) == 4:
             break
         time.sleep(0.2)
@@ -76,4 +79,5 @@ def test_a_store_that_cannot_be_used_is_said_on_the_page(monkeypatch: pytest.Mon
     monkeypatch.setenv("IVX_CACHE_GB", "ten")
     monkeypatch.setattr(workers, "_worker", lambda: workers.Worker(Store()))
     page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).switch_page("ivx/ui/pages/overview.py").run()
-    assert not page.exception and any("IVX_CACHE_GB is &#x27;ten&#x27;" in part.body for part in page.get("html"))
+    told = [part.body for part in page.get("html") if isinstance(part, Element)]
+    assert not page.exception and any("IVX_CACHE_GB is &#x27;ten&#x27;" in body for body in told)

@@ -7,6 +7,7 @@ import time
 import weakref
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +26,7 @@ from ivx.jobs.job import Job
 from ivx.jobs.queue import HALF_LIFE, QUANTUM, Queue
 from ivx.jobs.worker import Wake, Worker
 from ivx.models.load import load
+from ivx.models.model import Model
 from ivx.store.store import Store
 from ivx.tasks import catalogue
 
@@ -60,7 +62,7 @@ def test_everything_that_changes_a_number_is_in_the_run_id() -> None:
     assert (
         known == SMALL.run_id("weights", "texts") == replace(SMALL, checkpoint="elsewhere").run_id("weights", "texts")
     )
-    other = {
+    other: dict[str, Any] = {
         "against": "animal/can-fly", "position": "first", "source_token": "keyword", "target_format": "query",
         "samples": 5, "seed": 1, "dtype": "float64", "device": "cpu", "adapter": "a", "sites": ("z",),
         "direction": "noise", "controls": ("task", "random"),
@@ -194,7 +196,7 @@ def test_a_small_request_passes_a_long_one_which_then_goes_on(store: Store, monk
     patient(small)
     assert long.view().live, "the long one was first"
     patient(long)
-    same(long.view().result.table, ivx.effects("tiny-sft", LARGE.task, samples=100, sites=long.request.sites).table)  # type: ignore[attr-defined]
+    same(long.view().result.table, ivx.effects("tiny-sft", LARGE.task, samples=100, sites=long.request.sites).table)
 
 
 def test_thirty_sessions_with_ten_requests_are_served_by_ten_runs(store: Store) -> None:
@@ -277,7 +279,7 @@ def test_a_model_is_gone_before_the_next_is_read(store: Store, monkeypatch: pyte
     model = weakref.ref(worker._model.hf)  # type: ignore[union-attr]
     read = load
 
-    def watched(name: str, **how: object) -> object:
+    def watched(name: str, **how: Any) -> Model:
         left.append(model() is None)
         return read(name, **how)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,9 +47,15 @@ def patches(model: Model) -> list[str]:
     return [patch for patch in found if patch != "resid_mid.1@*=zero"]
 
 
-def apart(model: Model, **asked) -> float:
+def apart(model: Model, **asked: Any) -> float:
     """Largest difference of any sufficient number, plan against hooks."""
-    answer = {"source": SOURCE, "target": TARGET, "answer": [50, 51], "contrast": [60, 61], "reference": SOURCE}
+    answer: dict[str, Any] = {
+        "source": SOURCE,
+        "target": TARGET,
+        "answer": [50, 51],
+        "contrast": [60, 61],
+        "reference": SOURCE,
+    }
     one, other = (
         ivx.sweep(model, patches=patches(model), engine=engine, **answer, **asked) for engine in ("plan", "hooks")
     )
@@ -87,7 +94,7 @@ def test_unknown_architectures_are_refused_with_the_missing_fact(kind: str) -> N
 @pytest.mark.parametrize("kind", ["olmo2", "llama", "gpt2"])
 def test_float32_errs_no_more_than_twice_as_hooks_do(kind: str) -> None:
     exact, rounded = random_model(kind), random_model(kind, dtype=torch.float32)
-    asked = {"source": SOURCE, "target": TARGET, "answer": [50, 51], "patches": patches(exact)}
+    asked: dict[str, Any] = {"source": SOURCE, "target": TARGET, "answer": [50, 51], "patches": patches(exact)}
     truth = ivx.sweep(exact, engine="hooks", **asked)["logit"].to_numpy()
     plan, hooks = (
         np.abs(ivx.sweep(rounded, engine=engine, **asked)["logit"].to_numpy() - truth) for engine in ("plan", "hooks")

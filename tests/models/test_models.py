@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -103,7 +103,7 @@ def no_shard(folder: Path) -> None:
         (lambda f: configured(f, hidden_size=64), "cannot be read"),
     ],
 )
-def test_a_broken_directory_is_one_sentence(checkpoint: Path, harm, told: str) -> None:
+def test_a_broken_directory_is_one_sentence(checkpoint: Path, harm: Callable[[Path], object], told: str) -> None:
     harm(checkpoint)
     with pytest.raises(CheckpointError, match=told) as caught:
         ivx.load(str(checkpoint))
@@ -135,7 +135,7 @@ def test_a_lora_adapter_is_merged(tmp_path: Path) -> None:
         AutoModelForCausalLM.from_pretrained(EMBEDDED / "tiny-sft", dtype=torch.float32),
         LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False, task_type="CAUSAL_LM"),
     ).eval()
-    tuned.save_pretrained(tmp_path)
+    tuned.save_pretrained(str(tmp_path))
     ids = torch.tensor([[5, 6, 7, 8]])
     with torch.no_grad():
         wanted = tuned(ids).logits

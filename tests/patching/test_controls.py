@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -109,8 +110,9 @@ def by_hand(model: Model, found: Effects, role: str, site: str, layer: int, colu
         here = position if len(positions) > 1 else taken
         if role == "random":
             patch = Patch(site, layer, position, head)
-            drawn = {"target": target, "source": source, "taken": here, "theirs": theirs[here], "heads": heads}
-            return oracle.random_state(patch, **drawn)
+            return oracle.random_state(
+                patch, target=target, source=source, taken=here, theirs=theirs[here], heads=heads
+            )
         if role == "shuffled" or direction not in ("zero", "mean"):
             return theirs[here]
         if direction == "zero":
@@ -147,7 +149,7 @@ def check(model: Model, found: Effects, *, layers: tuple[int, ...] = (0, 2)) -> 
     for role in roles:
         for site in found.maps:
             for i, sample in enumerate(told_as(found, role)):
-                bare = found.request.direction == "denoise"  # type: ignore[union-attr]
+                bare = found.request.direction == "denoise"
                 prompt = found.samples.rows[i].target if bare else sample.instructed
                 logits = oracle.run(model.hf, "gpt2", list(prompt), {})
                 answer = found.samples.rows[i].answer_id
@@ -211,7 +213,8 @@ def test_a_cut_run_with_names_goes_on_and_is_replayed(tmp_path: Path) -> None:
             computed(store, UNEVEN, request, on_progress=stop)
         counts: list[tuple[int, int]] = []
         found = computed(store, UNEVEN, request, on_progress=lambda _, *n, counts=counts: counts.append(n))
-        whole = (ivx.scan if request.kind == "scan" else ivx.effects)(
+        analysis: Any = ivx.scan if request.kind == "scan" else ivx.effects
+        whole = analysis(
             UNEVEN, request.task, **{k: v for k, v in request.__dict__.items() if k not in ("checkpoint", "task")}
         )
         key = [(name, "ascending") for name in ("role", "site", "patch", "sample")]
@@ -223,9 +226,9 @@ def test_a_cut_run_with_names_goes_on_and_is_replayed(tmp_path: Path) -> None:
         again = replay(store, UNEVEN, ReplayRequest(UNEVEN.name, found.run_id, rows=40, seed=1))
         assert {row[0] for row in again.rows} >= {"effect", "random"} and again.largest < 1e-9
         asked = {"kind": request.kind, **{name: found.receipt[name] for name in ("request", "checkpoint")}}
-        told = json.loads(json.dumps([asked, registry.context(found)]))
-        back = registry.restored(*told, found.table, found.receipt)
-        assert registry.checked(back).request == request and back.maps == found.maps  # type: ignore[union-attr]
+        kept, context = json.loads(json.dumps([asked, registry.context(found)]))
+        back = registry.restored(kept, context, found.table, found.receipt)
+        assert registry.checked(back).request == request and back.maps == found.maps
         assert back.cells(request.sites[0]) == found.cells(request.sites[0])
 
 

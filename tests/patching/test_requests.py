@@ -61,7 +61,13 @@ CHANGED = {
 }
 BY_FINGERPRINT = {"checkpoint": "elsewhere", "task": "other", "tasks": ("others",)}
 """They enter a run's name by what they are, not by what they are called."""
-NEEDED = {"task": "animal/colour", "tasks": ("all",), "vectors": "ba9876543210", "layer": 2, "prompt": "the animal ."}
+NEEDED: dict[str, Any] = {
+    "task": "animal/colour",
+    "tasks": ("all",),
+    "vectors": "ba9876543210",
+    "layer": 2,
+    "prompt": "the animal .",
+}
 """What a request cannot do without."""
 KINDS = [analysis.request for analysis in ANALYSES]
 
@@ -108,7 +114,7 @@ def test_what_cannot_be_is_one_sentence(changed: dict, told: str) -> None:
 
 def test_the_querys_token_is_named_or_numbered() -> None:
     model = ivx.load("tiny-sft")
-    asked = {"samples": 3, "sites": ("resid_post",)}
+    asked: dict[str, Any] = {"samples": 3, "sites": ("resid_post",)}
     for run in (ivx.effects, ivx.interactions):
         named, numbered = (run(model, "animal/colour", position=at, **asked) for at in ("query", "2"))
         assert named.table.equals(numbered.table) and named.run_id != numbered.run_id

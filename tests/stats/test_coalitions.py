@@ -70,8 +70,13 @@ def test_samples_of_orders_come_to_the_exact_indices() -> None:
     assert np.abs(found - exact)[:, off].max() < 0.1 and np.isnan(found[:, ~off]).all()
     few = c.orders(N, 3, seed=2)
     asked: list[np.ndarray] = []
+
+    def noted(s: np.ndarray) -> np.ndarray:
+        asked.append(s)
+        return values[..., s]
+
     for index in (c.sampled_shapley, c.sampled_interaction):
-        index(lambda s: asked.append(s) or values[..., s], few)
+        index(noted, few)
     assert set(np.concatenate(asked)) == set(c.sets_along(few)), "the sets to run are the sets that are asked for"
     total = c.sampled_shapley(lambda s: values[..., s], few).sum(axis=1)
     assert total == pytest.approx(values[:, -1] - values[:, 0]), "every order's contributions sum to the whole"

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import diskcache
 import pyarrow as pa
@@ -383,6 +384,7 @@ def test_linked_folders_are_not_followed(root: Path, tmp_path: Path) -> None:
 def test_a_crafted_receipt_reaches_no_file_outside(root: Path, tmp_path: Path) -> None:
     filled(root, A)
     (tmp_path / "outside").write_text("safe")
+    listed: Any
     for listed in (
         [{"name": "../../../../outside", "rows": 1, "bytes": 4}],
         [{"name": 1}],

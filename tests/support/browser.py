@@ -12,9 +12,11 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Request, expect
 
 ROOT = Path(__file__).parents[2]
 ARGS = [
@@ -81,10 +83,30 @@ CARD, CELL = ".ivx-card", "path[aria-roledescription='rect mark'], path[aria-lab
 PATIENCE = 60_000
 
 
-def opened(browser: Browser, url: str, **options) -> Page:
-    page = browser.new_page(viewport={"width": 1440, "height": 900}, **options)
-    page.outside = []  # type: ignore[attr-defined]
-    page.on("request", lambda r: page.outside.append(r.url) if "127.0.0.1" not in r.url.split("/")[2] else None)
+_ASKED: WeakKeyDictionary[Page, list[str]] = WeakKeyDictionary()
+
+
+def watched(page: Page) -> Page:
+    """The page, whose requests to other hosts are noted from now on."""
+    asked: list[str] = []
+    _ASKED[page] = asked
+
+    def note(request: Request) -> None:
+        if "127.0.0.1" not in request.url.split("/")[2]:
+            asked.append(request.url)
+
+    page.on("request", note)
+    return page
+
+
+def outside(page: Page) -> list[str]:
+    """What a watched page has asked of other hosts."""
+    return _ASKED[page]
+
+
+def opened(browser: Browser, url: str, **options: Any) -> Page:
+    """A page that notes what it asks of the outside."""
+    page = watched(browser.new_page(viewport={"width": 1440, "height": 900}, **options))
     page.goto(url)
     return page
 

@@ -61,7 +61,7 @@ class Client:
             try:
                 async with asyncio.timeout(patience):
                     while not self.served:
-                        message = ForwardMsg.FromString(await socket.recv())  # type: ignore[arg-type]
+                        message = ForwardMsg.FromString(await socket.recv())
                         self._heard(message, socket)
             finally:
                 self._quiet(*self._timers)

@@ -66,8 +66,11 @@ def run(hf: PreTrainedModel, kind: str, ids: list[int], edits: dict[tuple[str, i
             if ("attn_out", layer) in edits:
                 put(stack, attention(block), edits["attn_out", layer])
             if ("resid_mid", layer) in edits:
-                edit = edits["resid_mid", layer]
-                put(stack, attention(block), lambda a, e=edit, i=layer: e(mid[i] + a) - mid[i])
+
+                def behind(added: Tensor, edit: Edit = edits["resid_mid", layer], layer: int = layer) -> Tensor:
+                    return edit(mid[layer] + added) - mid[layer]
+
+                put(stack, attention(block), behind)
             if ("mlp_out", layer) in edits:
                 put(stack, mlp(block), edits["mlp_out", layer])
             if ("resid_post", layer) in edits:

@@ -40,7 +40,7 @@ LATENT = GROUPED | {
     "v_head_dim": 8,
     "head_dim": None,
 }
-OWN = {
+OWN: dict[str, dict[str, Any]] = {
     "cohere2": {"sliding_window": 4},
     "deepseek_v2": LATENT,
     "deepseek_v3": LATENT,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
@@ -13,6 +15,7 @@ def tokenizer(kind: str) -> PreTrainedTokenizerFast:
     text = [w.text for t in english.tasks().values() for w in t.instructions]
     text += [f"Animal: {q}. Answer: {a}" for t in english.tasks().values() for q, a in t.answers.items()]
     special = ["<s>", "</s>"]
+    trainer: trainers.Trainer
     if kind == "metaspace":
         inner = Tokenizer(models.Unigram())
         inner.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -31,3 +34,10 @@ def tokenizer(kind: str) -> PreTrainedTokenizerFast:
             single="<s> $A", special_tokens=[("<s>", inner.token_to_id("<s>"))]
         )
     return PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<s>", eos_token="</s>")
+
+
+def decoded(tok: PreTrainedTokenizerFast, ids: int | Sequence[int]) -> str:
+    """The text of one token, or of several."""
+    text = tok.decode(ids if isinstance(ids, int) else list(ids))
+    assert isinstance(text, str)
+    return text

@@ -13,11 +13,11 @@ from transformers import PreTrainedTokenizerFast
 from ivx.errors import TaskError
 from ivx.tasks import catalogue, english, tiny
 from ivx.tasks.samples import build
-from tests.support.tokenizers import tokenizer
+from tests.support.tokenizers import decoded, tokenizer
 
 
 @pytest.fixture(scope="module", params=["gpt2", "bos", "metaspace"])
-def tok(request) -> PreTrainedTokenizerFast:
+def tok(request: pytest.FixtureRequest) -> PreTrainedTokenizerFast:
     return tokenizer(request.param)
 
 
@@ -27,7 +27,8 @@ def test_the_data_are_as_large_as_promised_and_consistent() -> None:
     for task in found.values():
         assert len({w.text for w in task.instructions}) >= 200
         assert all(q.strip() == q and a.strip() == a and q and a for q, a in task.answers.items())
-        assert all(w.text[slice(*w.phrase)] in english.PHRASES[task.name] for w in task.instructions)
+        for w in task.instructions:
+            assert w.phrase is not None and w.text[slice(*w.phrase)] in english.PHRASES[task.name]
     assert set(found["animal/can-fly"].answers.values()) == {"yes", "no"}
 
 
@@ -37,11 +38,11 @@ def test_positions_and_the_instruction_as_prefix(tok: PreTrainedTokenizerFast, f
     bos = 1 if tok("a")["input_ids"][0] == tok.bos_token_id else 0
     for s in built.rows:
         assert s.instructed[: len(s.source)] == s.source
-        assert s.t_inst == len(s.source) - 1 and tok.decode(s.source[s.t_inst]).strip() == "."
-        assert s.keyword is not None and s.keyword < s.t_inst
+        assert s.t_inst == len(s.source) - 1 and decoded(tok, s.source[s.t_inst]).strip() == "."
+        assert s.instruction.phrase is not None and s.keyword is not None and s.keyword < s.t_inst
         phrase = s.instruction.text[slice(*s.instruction.phrase)]
-        assert phrase.endswith(tok.decode(s.source[s.keyword]).strip())
-        assert tok.decode(s.target[slice(*s.query_span)]).strip() == s.query
+        assert phrase.endswith(decoded(tok, s.source[s.keyword]).strip())
+        assert decoded(tok, s.target[slice(*s.query_span)]).strip() == s.query
         assert s.first == bos
     assert built == build(catalogue.find("animal/colour"), tok, samples=20, target_format=form)
     assert built != build(catalogue.find("animal/colour"), tok, samples=20, target_format=form, seed=1)
@@ -62,9 +63,9 @@ def test_chat_needs_a_template_and_uses_it() -> None:
         build(catalogue.find("animal/colour"), tok, target_format="chat")
     tok.chat_template = "<s>{% for m in messages %}user: {{ m.content }}\n{% endfor %}assistant:"
     s = build(catalogue.find("animal/colour"), tok, samples=3, target_format="chat").rows[0]
-    assert tok.decode(s.target).endswith(f"user: Animal: {s.query}. Answer:\nassistant:")
-    assert s.instructed[: len(s.source)] == s.source and tok.decode(s.source).endswith(s.instruction.text)
-    assert tok.decode(s.target[slice(*s.query_span)]).strip() == s.query
+    assert decoded(tok, s.target).endswith(f"user: Animal: {s.query}. Answer:\nassistant:")
+    assert s.instructed[: len(s.source)] == s.source and decoded(tok, s.source).endswith(s.instruction.text)
+    assert decoded(tok, s.target[slice(*s.query_span)]).strip() == s.query
 
 
 def test_a_template_that_writes_the_first_token_gets_it_once() -> None:
@@ -75,7 +76,7 @@ def test_a_template_that_writes_the_first_token_gets_it_once() -> None:
             assert ids[0] == tok.bos_token_id and ids.count(tok.bos_token_id) == 1
         turn = [{"role": "user", "content": f"Animal: {s.query}. Answer:"}]
         assert list(s.target) == tok.apply_chat_template(turn, add_generation_prompt=True, return_dict=False)
-        assert s.first == 1 and tok.decode(s.target[slice(*s.query_span)]).strip() == s.query
+        assert s.first == 1 and decoded(tok, s.target[slice(*s.query_span)]).strip() == s.query
 
 
 def test_the_tiny_world() -> None:
@@ -123,7 +124,7 @@ def written(folder: Path, content: str | bytes, name: str = "mine.csv") -> str:
         (b"PAR1 not really PAR1", "a.parquet", "not readable as Parquet"),
     ],
 )
-def test_hostile_files_give_one_clear_message(tmp_path: Path, content, name: str, told: str) -> None:
+def test_hostile_files_give_one_clear_message(tmp_path: Path, content: str | bytes, name: str, told: str) -> None:
     with pytest.raises(TaskError, match=told) as caught:
         catalogue.find(written(tmp_path, content, name))
     assert "\n" not in str(caught.value) and name in str(caught.value)

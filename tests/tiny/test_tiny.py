@@ -34,7 +34,9 @@ def test_every_word_is_a_token_and_keywords_are_several() -> None:
     assert not any(tok.unk_token_id in tok.encode(text) for text in texts)
     for task in corpus.tasks.values():
         assert all(len(tok.encode(word)) == 1 for pair in task.answers.items() for word in pair)
-        phrase = task.instructions[0].text[slice(*task.instructions[0].phrase)]
+        wording = task.instructions[0]
+        assert wording.phrase is not None
+        phrase = wording.text[slice(*wording.phrase)]
         assert len(tok.encode(phrase.split()[-1])) >= 2
 
 

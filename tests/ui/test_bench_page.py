@@ -7,7 +7,7 @@ import json
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.support.browser import PATIENCE, opened
+from tests.support.browser import PATIENCE, opened, outside
 
 pytestmark = pytest.mark.browser
 READING, TEXTS = ".ivx-reading", ".ivx-texts"
@@ -42,6 +42,6 @@ def test_a_run_its_curve_its_texts_and_its_link(browser: Browser, app: str) -> N
         other.get_by_text("JSON, curves and texts").click()
     told = json.loads(download.value.path().read_text())
     assert len(told["curves"]["queries"]) == 27 and told["texts"][-1]["shown"] == "<b>hen</b>"
-    assert page.outside == other.outside == []  # type: ignore[attr-defined]
+    assert outside(page) == outside(other) == []
     other.close()
     page.close()

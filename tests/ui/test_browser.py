@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from ivx.archive.unpack import read as read_archive
-from tests.support.browser import CARD, PATIENCE, finished, opened, serving
+from tests.support.browser import CARD, PATIENCE, finished, opened, outside, serving
 
 pytestmark = pytest.mark.browser
 
@@ -38,7 +38,7 @@ def test_every_page_opens_cold(browser: Browser, path: str, question: str) -> No
         expect(page.get_by_role("link", name="Checkpoints")).to_be_visible()
         expect(page.get_by_text("Page not found")).to_have_count(0)
         expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_visible(timeout=PATIENCE)
-        assert page.outside == []  # type: ignore[attr-defined]
+        assert outside(page) == []
         page.close()
 
 
@@ -58,7 +58,7 @@ def test_a_map_a_click_and_the_card(browser: Browser, app: str) -> None:
     link = page.url
     other = opened(browser, link)
     expect(other.locator(CARD).first).to_contain_text("Layer 4", timeout=PATIENCE)
-    assert page.outside == other.outside == []  # type: ignore[attr-defined]
+    assert outside(page) == outside(other) == []
     other.close()
 
     rows = page.locator(".ivx-trust").inner_text()
@@ -136,7 +136,7 @@ def test_pairs_fill_a_click_and_the_card_and_its_link(browser: Browser, app: str
     page.wait_for_url("**resid_post.7*", timeout=PATIENCE)
     other = opened(browser, page.url)
     expect(other.locator(CARD).first).to_contain_text("L0 and L7", timeout=PATIENCE)
-    assert page.outside == other.outside == []  # type: ignore[attr-defined]
+    assert outside(page) == outside(other) == []
     other.close()
     page.close()
 
@@ -165,7 +165,7 @@ def test_a_run_is_listed_replayed_opened_and_found_by_its_link(browser: Browser,
     finished(other)
     other.goto(f"{app}/effects?run=0123456789ab")
     expect(other.get_by_text("This run is not here")).to_be_visible(timeout=PATIENCE)
-    assert page.outside == other.outside == []  # type: ignore[attr-defined]
+    assert outside(page) == outside(other) == []
 
 
 def test_a_choice_outlives_a_page_that_does_not_have_it(browser: Browser, app: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.support.browser import CARD, PATIENCE, finished, opened
+from tests.support.browser import CARD, PATIENCE, finished, opened, outside
 
 pytestmark = pytest.mark.browser
 TEXT = "[data-testid=ivx-text]"
@@ -39,7 +39,7 @@ def test_a_card_has_every_control_a_text_a_link_and_its_python(browser: Browser,
     expect(other.locator(CARD).first).to_contain_text("resid_post.3@0~-1", timeout=PATIENCE)
     expect(other.locator(CARD).first).to_contain_text("n = 12")
     expect(other.get_by_role("button", name="More · 1")).to_be_visible()
-    assert page.outside == other.outside == []  # type: ignore[attr-defined]
+    assert outside(page) == outside(other) == []
     other.close()
     page.close()
 
@@ -59,7 +59,7 @@ def test_a_scan_is_a_view_of_the_page_and_opens_from_the_runs(browser: Browser, 
     page.goto(f"{app}/effects?run={run}")
     expect(page.get_by_text(f"Run {run}: tiny-sft-period")).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_text("Layer × source token")).to_be_visible(timeout=PATIENCE)
-    assert page.outside == []  # type: ignore[attr-defined]
+    assert outside(page) == []
     page.close()
 
 
@@ -76,7 +76,7 @@ def test_more_changes_what_is_asked_and_what_cannot_be_is_said(browser: Browser,
     finished(page)
     page.goto(f"{app}/effects?checkpoint=tiny-sft&n=12&position=19")
     expect(page.get_by_text("This cannot be measured")).to_be_visible(timeout=PATIENCE)
-    assert page.outside == []  # type: ignore[attr-defined]
+    assert outside(page) == []
     page.close()
 
 

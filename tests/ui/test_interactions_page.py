@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.support.browser import CARD, PATIENCE, finished, opened
+from tests.support.browser import CARD, PATIENCE, finished, opened, outside
 
 pytestmark = pytest.mark.browser
 
@@ -25,7 +25,7 @@ def test_a_pair_has_its_control_its_text_and_a_link_that_shows_it(browser: Brows
     other = opened(browser, link)
     expect(other.locator(CARD).first).to_contain_text("L1 and L3", timeout=PATIENCE)
     expect(other.locator(CARD).first).to_contain_text("n = 12")
-    assert page.outside == other.outside == []  # type: ignore[attr-defined]
+    assert outside(page) == outside(other) == []
     other.close()
     page.close()
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.support.browser import PATIENCE, opened
+from tests.support.browser import PATIENCE, opened, outside
 
 pytestmark = pytest.mark.browser
 TEXTS = ".ivx-reading"
 
 
-def cell(page: Page, grid: str, layer: int, column: int):
+def cell(page: Page, grid: str, layer: int, column: int) -> Locator:
     return page.locator(f".st-key-grid-{grid} path[aria-label*='column: {column};'][aria-label*='layer: {layer};']")
 
 
@@ -40,7 +40,7 @@ def test_a_drop_its_text_and_its_link(browser: Browser, app: str) -> None:
     rows = download.value.path().read_text().splitlines()
     columns = '"layer","position","token","rank","id","word","probability","change","reached"'
     assert len(rows) == 1 + 48 * 5 and rows[0] == columns
-    assert page.outside == other.outside == []  # type: ignore[attr-defined]
+    assert outside(page) == outside(other) == []
     other.close()
     page.close()
 

@@ -16,7 +16,7 @@ from ivx.jobs.shipped import is_shipped, shipped
 from ivx.models.load import load
 from ivx.models.registry import RUNS
 from ivx.store.store import Store
-from tests.support.browser import serving
+from tests.support.browser import opened, outside, serving
 
 PATIENCE = 120_000
 
@@ -61,7 +61,7 @@ def test_a_cold_open_paints_three_panels(browser: Browser) -> None:
         expect(page.locator("svg.marks")).to_have_count(3, timeout=PATIENCE)
         print(f"three panels {time.monotonic() - began:.1f} s after the first request")
         expect(page.locator(".ivx-trust")).to_contain_text("came with ivx")
-        assert page.outside == []  # type: ignore[attr-defined]
+        assert outside(page) == []
         page.close()
 
 
@@ -80,15 +80,6 @@ def test_a_layer_selected_in_one_panel_is_selected_in_all(browser: Browser, app:
     assert bold_layers(other, 0) == ["L4"]
     other.close()
     page.close()
-
-
-def opened(browser: Browser, url: str) -> Page:
-    """A page that notes what it asks of the outside."""
-    page = browser.new_page(viewport={"width": 1440, "height": 900})
-    page.outside = []  # type: ignore[attr-defined]
-    page.on("request", lambda r: page.outside.append(r.url) if "127.0.0.1" not in r.url.split("/")[2] else None)
-    page.goto(url)
-    return page
 
 
 def bold_layers(page: Page, panel: int) -> list[str]:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from ivx.archive.unpack import read as read_archive
+from tests.support.browser import outside, watched
 
 pytestmark = pytest.mark.browser
 PATIENCE = 120_000
 CARD = "[data-testid=ivx-card]"
 
 
-def opened(browser: Browser, url: str, **options) -> Page:
-    page = browser.new_page(viewport={"width": 1440, "height": 1500}, **options)
-    page.outside = []  # type: ignore[attr-defined]
-    page.on("request", lambda r: page.outside.append(r.url) if "127.0.0.1" not in r.url.split("/")[2] else None)
+def opened(browser: Browser, url: str, **options: Any) -> Page:
+    page = watched(browser.new_page(viewport={"width": 1440, "height": 1500}, **options))
     page.goto(url)
     expect(page.get_by_text("Export")).to_be_visible(timeout=PATIENCE)
     expect(page.locator(CARD)).to_be_visible(timeout=PATIENCE)
@@ -52,7 +52,7 @@ def test_a_click_leads_to_the_card_and_its_link(browser: Browser, app: str, tmp_
     other = opened(browser, page.url)
     expect(other.locator(CARD)).to_contain_text("L3 H4: all tokens", timeout=PATIENCE)
     expect(other.get_by_text(re.compile(r"Of 15 edges each"))).to_be_visible()
-    assert page.outside == other.outside == []  # type: ignore[attr-defined]
+    assert outside(page) == outside(other) == []
     other.close()
 
     page.get_by_text("Export").click()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -15,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 from ivx.analyses.separability.result import Estimate, ProbeCell
 from ivx.ui.separability.card import read_and_act
 from ivx.ui.separability.subject import COLOURS, Subject, beside_at_first, others, stages
-from tests.support.browser import CARD, PATIENCE, opened
+from tests.support.browser import CARD, PATIENCE, opened, outside
 from tests.support.pages import separability
 from tests.support.results import cell
 
@@ -88,7 +89,8 @@ def test_a_slider_that_is_left_behind_does_not_take_the_layer_along() -> None:
     seen.query_params.update({"checkpoint": "tiny-sft-period", "beside": "none", "layer": "0"})
     seen.run()
     for component, layer in (("attn_out", 5), ("attn_out", 3), ("resid_post", 3)):
-        before, shown = seen.slider[0].proto.id, seen.slider[0].value
+        before = seen.slider[0].proto.id
+        shown: Any = seen.slider[0].value
         seen.session_state["component"], seen.session_state["layer"] = component, str(layer)
         seen.run()
         old = WidgetState(id=before, double_array_value=DoubleArray(data=[shown]))
@@ -159,7 +161,7 @@ def test_move_a_layer_pick_three_wordings_and_click_a_dot(browser: Browser, app:
     expect(other.locator(CARD).last).to_contain_text("attn_out.5@0~-1", timeout=PATIENCE)
     expect(other.locator(CARD).last).to_contain_text("without as much at random", timeout=PATIENCE)
     expect(other.get_by_test_id("ivx-wordings").locator("div")).to_have_text(picked, timeout=PATIENCE)
-    assert page.outside == other.outside == []  # type: ignore[attr-defined]
+    assert outside(page) == outside(other) == []
     page.get_by_role("button", name="Export").click()
     with page.expect_download(timeout=PATIENCE) as caught:
         page.get_by_text("SVG, read against act").click()

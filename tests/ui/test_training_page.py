@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 pytestmark = pytest.mark.browser
 PATIENCE = 300_000
@@ -23,11 +23,11 @@ def complete(page: Page) -> None:
     expect(page.locator(TABLE).first).to_be_visible(timeout=PATIENCE)
 
 
-def chart(page: Page, number: int):
+def chart(page: Page, number: int) -> Locator:
     return page.locator("[data-testid=stVegaLiteChart]").nth(number)
 
 
-def cell(page: Page, number: int, layer: int, column: int):
+def cell(page: Page, number: int, layer: int, column: int) -> Locator:
     """One cell of the page's chart of that number."""
     return chart(page, number).locator(f"path[aria-label*='column: {column};'][aria-label*='layer: {layer};']").first
 

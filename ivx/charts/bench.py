@@ -1,4 +1,4 @@
-"""The bench's curve: share that followed against strength, with intervals, controls and the chosen strength."""
+"""The bench's curve: share that followed the instruction by strength, with intervals, controls and the chosen one."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ DATA, CHOSEN = "points", "chosen"
 """Names of a curve's data in its spec."""
 HOLLOW = "hollow"
 VECTOR, CONTROL, RANDOM = "vector", "control", "random"
-"""Curves: the vector, another task's, and one drawn by chance."""
+"""Curves: the vector, another task's vector, and a random one."""
 SAID = {VECTOR: "the vector", CONTROL: "another task’s", RANDOM: "random, equal norm"}
 
 
 class Dose(NamedTuple):
-    """One strength of one curve: the share that followed with its 95 % interval, out of n.
+    """One strength of one curve: the share of n samples that followed the instruction, with its 95 % interval.
 
-    `state` is a verdict's, of the change from no vector against both controls; empty for the controls themselves.
+    `state` is that of the verdict on the change from no vector, against both controls; empty for the controls.
     """
 
     role: str
@@ -44,10 +44,10 @@ def strength_curve(
     labels: bool = True,
     alt_text: str = "",
 ) -> dict[str, Any]:
-    """The Vega-Lite spec of the curves; without points the empty frame, its axes true.
+    """The Vega-Lite spec of the curves; without points an empty frame with the same axes.
 
-    Strengths stand at equal distances, since they grow by more and more. A point is filled where the change from no
-    vector is a finding, hollow where it is not.
+    Strengths are evenly spaced, since their steps grow. A point is filled where the change from no vector is a
+    finding, hollow where it is not.
     """
     frame = _frame(tuple(strengths), palette, height, labels, alt_text)
     values = [

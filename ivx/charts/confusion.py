@@ -1,4 +1,4 @@
-"""The confusion matrix: each task's held-out wordings, by what a probe took them for."""
+"""The confusion matrix: each task's held-out wordings, by the task that a probe took them for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ivx.charts.plane import short
 SHARES = "shares"
 """Name of a matrix's data in its spec."""
 SHOWN = 0.005
-"""Shares from here have a number."""
+"""Least share that is written as a number."""
 CROWDED = 16
 """Tasks beyond which cells hold no numbers."""
 
@@ -30,7 +30,7 @@ def confusion(
     bold: Sequence[str] = (),
     alt_text: str = "",
 ) -> dict[str, Any]:
-    """The Vega-Lite spec of `[tasks, tasks]` shares: down the task, across what it was told to be; blue is more.
+    """The Vega-Lite spec of `[tasks, tasks]` shares: a row per task, a column per predicted task; blue is more.
 
     Args:
         bold: tasks whose labels are bold.

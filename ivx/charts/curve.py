@@ -1,4 +1,4 @@
-"""The learning curve: held-out accuracy by how many wordings of each task were learnt from."""
+"""The learning curve: held-out accuracy by the number of wordings of each task that a probe was trained on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STEPS, CHANCE = "steps", "chance"
 
 
 class Step(NamedTuple):
-    """Accuracy with its interval after so many wordings of each task."""
+    """Accuracy with its interval after training on so many wordings of each task."""
 
     wordings: int
     value: float
@@ -27,7 +27,7 @@ class Step(NamedTuple):
 def curve(
     steps: Sequence[Step], *, chance: float, palette: Palette, height: int = 300, alt_text: str = ""
 ) -> dict[str, Any]:
-    """The Vega-Lite spec: wordings across (doubling), accuracy up, the dashed line is a guess."""
+    """The Vega-Lite spec: wordings across (doubling), accuracy up; the dashed line is chance."""
     values = [
         {**step._asdict(), "told": f"{step.wordings} of each task: {step.value:.1%} [{step.low:.1%}, {step.high:.1%}]"}
         for step in steps

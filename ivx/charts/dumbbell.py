@@ -1,4 +1,4 @@
-"""The dumbbell: what a probe reads at each layer, and what it reads of shuffled labels; rows are those of the maps."""
+"""The dumbbell: a probe's accuracy at each layer, and its accuracy on shuffled labels; rows line up with the maps."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ BELLS, MARKED, BASELINES = "bells", "marked", "baselines"
 REACH = 1.025
 """End of the axis: room for half a dot beyond 100 %."""
 DASHES = ((5, 3), (1.5, 2.5))
-"""Lines of the baselines, in their order."""
+"""Dashes of the baselines' lines, in their order."""
 
 
 class Bell(NamedTuple):
-    """One layer, shares: the probe's mean with its interval over folds, and its mean on shuffled labels."""
+    """One layer's accuracies: the probe's mean with its interval over folds, and its mean on shuffled labels."""
 
     layer: int
     value: float
@@ -31,7 +31,7 @@ class Bell(NamedTuple):
 
 
 def tooltip(bell: Bell) -> str:
-    """What a layer tells on a closer look."""
+    """The tooltip of a layer."""
     return (
         f"L{bell.layer}: probe {bell.value:.1%} [{bell.low:.1%}, {bell.high:.1%}], shuffled {bell.control:.1%}, "
         f"selectivity {bell.value - bell.control:.1%}"
@@ -49,7 +49,7 @@ def dumbbell(
     row_labels: bool = True,
     alt_text: str = "",
 ) -> dict[str, Any]:
-    """The Vega-Lite spec: grey the shuffled labels', blue the probe's, the bar between them is the selectivity.
+    """The Vega-Lite spec: grey dots are shuffled labels, blue ones the probe, the bar between them its selectivity.
 
     Its plot is as high as that of a map of equal `layers` and `row`, and a click anywhere in a row selects its layer.
 
@@ -98,7 +98,7 @@ def _frame(layers: int, p: Palette, row: int, row_labels: bool, alt_text: str) -
     lines = alt.Chart(alt.NamedData(name=BASELINES)).encode(x=across, tooltip=alt.Tooltip("told:N", title=" "))
     small, large = (36, 66) if row >= 20 else (16, 28)
     chart = alt.layer(
-        # Every row is there to be clicked, seen or not.
+        # Every row can be clicked, also where its band is invisible.
         rows.mark_rect(color=p.ink, cursor="pointer")
         .encode(opacity=alt.when(alt.datum.marked).then(alt.value(0.05)).otherwise(alt.value(0)))
         .add_params(pick),

@@ -40,7 +40,7 @@ class Judged(Protocol):
 
 
 def tile(cell: Judged, labels: Sequence[str]) -> Tile:
-    """What a cell shows, and what it tells on a closer look."""
+    """The tile that shows a cell, with its tooltip."""
     if cell.state == "estimate":
         return Tile(cell.layer, cell.column, cell.value, cell.state, "an estimate; the exact value is being computed")
     control = "" if cell.control is None else f", control {signed(cell.control, 2)}"

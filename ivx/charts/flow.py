@@ -1,4 +1,4 @@
-"""The flow: tokens across, layers up from the embeddings, one ribbon an edge; what stays on its token behind it."""
+"""The flow: tokens across, layers up from the embeddings, one ribbon per edge; behind them what stays on its token."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ivx.charts.palette import Palette
 RIBBONS, STAYS, NAMES = "ribbons", "stays", "names"
 """Names of a flow's data in its spec."""
 SHOWN = "shown"
-"""A parameter of it: the columns that are labelled."""
+"""The parameter that holds a flow's labelled columns."""
 STEPS = 22
-"""Points of a ribbon; they are made in the browser, so that a redraw sends one row an edge."""
+"""Points of a ribbon; they are made in the browser, so that a redraw sends one row per edge."""
 WIDEST = 12.0
 """Pixels of the widest ribbon."""
 DENSE = 30
-"""Columns beyond which only those that are touched have a label and a line."""
+"""Columns beyond which only those that a ribbon touches have a label and a line."""
 TOP, BOTTOM = 0.75, 1.35
 """Room over the last layer for the name of T_inst, and under the first, in layers."""
 KINDS = ("shared", "toward", "away")
@@ -33,9 +33,10 @@ LABELLED = 4
 
 @dataclass(frozen=True)
 class Ribbon:
-    """Edges of one layer between the same two columns; `name` is the strongest one's, `value` in logits, signed.
+    """Edges of one layer between the same two columns; `name` is the strongest one's.
 
-    `kind` is shared (the other instruction has it too), toward or away; `width` is relative to the widest drawn.
+    `kind` is shared (the other instruction has it too), toward or away from the answer; `width` is relative to the
+    widest drawn.
     """
 
     name: str
@@ -50,7 +51,7 @@ class Ribbon:
 
 @dataclass(frozen=True)
 class Stay:
-    """What goes on at one column through one block; `width` relative to the widest ribbon."""
+    """What stays at one column through one block; `width` is relative to the widest ribbon."""
 
     layer: int
     column: int
@@ -73,7 +74,7 @@ def flow(
     """The Vega-Lite spec of one run's flow.
 
     Args:
-        labels: of the columns.
+        labels: one for each column.
         marked: the column of T_inst, which is shaded.
         chosen: name of the outlined ribbon.
     """
@@ -137,7 +138,7 @@ def _frame(
     row_labels: bool,
     row: int,
 ) -> dict[str, Any]:
-    """All of a flow but its data and which columns are labelled. Building it takes a hundred times as long."""
+    """All of a flow but its data and labelled columns. Building it takes a hundred times as long as filling it."""
     p, n = palette, len(labels)
     dense = n > DENSE
     across = alt.Scale(domain=[-0.6, n - 0.4], nice=False, zero=False)
@@ -219,7 +220,7 @@ def _frame(
 def _shade(
     p: Palette, marked: int | None, across: tuple[alt.Scale, alt.Axis], up: tuple[alt.Scale, alt.Axis], layers: int
 ) -> list[alt.Chart]:
-    """The column of T_inst, and its name; with the flow's own axes, since the first layer's would win."""
+    """The shaded column of T_inst, and its name; with the flow's own axes, since those drawn first would win."""
     if marked is None:
         return []
     top, low = layers - 1 + TOP, -BOTTOM
@@ -238,7 +239,7 @@ def _shade(
 
 
 def kind_colours(p: Palette) -> tuple[str, str, str]:
-    """Of shared ribbons, and of those only here that raise, or lower, the answer."""
+    """Colours of shared ribbons, and of those only here that raise, or lower, the answer."""
     return "#8793A3" if p.name == "light" else "#7B8796", p.diverging[6], p.diverging[2]
 
 

@@ -82,8 +82,8 @@ def listed(labels: Sequence[str]) -> str:
 
 
 def printed_alone(spec: dict[str, Any], title: str, *, width: int, subtitle: str = "") -> dict[str, Any]:
-    """A chart for print: titled, of fixed width, nothing to click; its parameters are written out, for it may stand in
-    another."""
+    """A chart for print: titled, of fixed width, nothing to click; its parameters are replaced by their values, since
+    it may become part of another chart."""
     written = json.dumps({key: value for key, value in spec.items() if key not in ("params", "datasets")})
     for param in spec.get("params", ()):
         if "value" in param:

@@ -1,4 +1,4 @@
-"""The headline: what can be read across, what acts up; one dot a layer and component, of one model or of several."""
+"""The headline: a dot per layer and component, of one model or several: selectivity across, effect upward."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ PLACES, SELECTED = "places", "selected"
 SHAPES = {"resid_post": "circle", "attn_out": "square", "mlp_out": "triangle-up"}
 """Marks of the components; others are diamonds."""
 ROOM = 0.05
-"""What a name takes of the axis upward."""
+"""Share of the axis upward that a name takes."""
 SIDES: tuple[tuple[str, Literal["left", "right"], int], ...] = (("left", "right", -8), ("right", "left", 8))
 """Where a name stands beside its dot, how its text is aligned, and how far off it is in pixels."""
 FLOOR = 0.5
-"""Half the least height of the axis, in the metric's unit: what is smaller is drawn small."""
+"""Least reach of the axis upward, in the metric's unit: what is smaller is drawn small."""
 
 
 class Place(NamedTuple):
     """One layer and component: selectivity with its interval, and the effect in excess of its control.
 
-    `series` is whose it is, `found` whether the effect beats its control, `told` what a closer look tells.
+    `series` names the model, `found` is whether the effect beats its control, `told` is the tooltip.
     """
 
     series: str
@@ -55,7 +55,7 @@ def headline(
 
     Args:
         series: (name, colour) of each, in the order they are drawn; all share one scale.
-        component: whose dots are drawn large, the first series' named by their layers; None for all.
+        component: the one whose dots are drawn large, with their layers' names for the first series; None for all.
         selected: (component, layer) whose dots are ringed.
     """
     named = (series[0][0], component or "resid_post")
@@ -90,7 +90,7 @@ def _tooltip(place: Place, unit: str) -> str:
 
 
 def _part(named: list[dict[str, Any]], *, room: float) -> None:
-    """Of two names at one height, that of the more readable layer moves to the right of its dot."""
+    """Where two names would overlap, move that of the layer with more selectivity to the right of its dot."""
     named.sort(key=lambda v: v["excess"])
     for one, other in pairwise(named):
         if other["excess"] - one["excess"] < room and one["side"] == "left":

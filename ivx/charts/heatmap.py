@@ -1,4 +1,4 @@
-"""The map: layers upward, tokens or heads across, one cell an effect. A pure function from cells to a spec."""
+"""The map: layers upward, tokens or heads across, one cell per effect. A pure function from cells to a spec."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from ivx.charts.numbers import signed
 from ivx.charts.palette import Palette
 
 HATCH = "M-.9,.5 L-.1,-.9 M-.3,.8 L.5,-.6 M.3,1.1 L1.1,-.3"
-"""Three strokes: a cell no better than its control. Vega-Lite has no pattern fills."""
+"""Three strokes for a cell no better than its control: Vega-Lite has no pattern fills."""
 
 DOTS = "".join(
     f"M{x - 0.12},{y}a.12,.12 0 1,0 .24,0a.12,.12 0 1,0 -.24,0"
     for x, y in ((-0.7, -0.7), (0.7, -0.7), (0, 0), (-0.7, 0.7), (0.7, 0.7))
 )
-"""Five dots: an estimate, the exact value of which is to come."""
+"""Five dots for an estimate whose exact value is to come."""
 
 SHOW_NUMBER = 0.06
-"""Numbers stand in cells of at least this share of the scale, hatches likewise."""
+"""Least share of the scale at which a cell has a number, or a hatch."""
 
 
 NARROW = 25
@@ -200,7 +200,7 @@ def _layer_axis(p: Palette, layers: int, strong: int | None, shown: bool, names:
 
 
 def column_axis(p: Palette, labels: Sequence[str], bold: int | None, mono: bool) -> alt.Axis:
-    """Columns labelled by their tokens, or by other names that are not `mono`; the `bold` one in ink."""
+    """The axis of columns, labelled by tokens, or by other names that are not `mono`; the `bold` one in ink."""
     test = f"datum.value == {-1 if bold is None else bold}"
     return alt.Axis(
         orient="bottom",

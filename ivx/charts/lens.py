@@ -18,14 +18,14 @@ DATA = "words"
 NARROW = 26
 """Pixels below which a cell holds no word."""
 SHADES = {"probability": (4, 3, 2, 1), "change": (4, 5, 6, 7)}
-"""What a grid is shaded by, and its stops of the palette from 0 to 1: blue is how sure, orange how changed."""
+"""What a grid is shaded by, and its stops of the palette from 0 to 1: blue for probability, orange for change."""
 DEEP = {"light": {"probability": 0.88, "change": 2.0}, "dark": {"probability": 0.63, "change": 0.68}}
-"""Shade from which a word is written in the other ink, which contrasts more from there on."""
+"""Shade from which a word is written in the other ink, since that contrasts more there."""
 
 
 @dataclass(frozen=True)
 class LensCell:
-    """One read-out: the most probable tokens with their probabilities, the first of them first.
+    """One read-out: the most probable tokens with their probabilities, the most probable first.
 
     `change` is the total variation from the same cell of the unpatched run, and `reached` whether a patch can change
     the cell at all; without a patch they are 0 and True.
@@ -58,7 +58,7 @@ def lens_grid(
     Args:
         by: `probability` of the top token, or `change` of the whole distribution, 0 to 1; cells that a patch cannot
             reach are grey then.
-        before: the cells of the unpatched run; words that are others now are bold.
+        before: the cells of the unpatched run; words that differ from them are bold.
         chosen: the outlined cell (layer, position): orange where a state is `taken` from it, ink where one is put.
     """
     frame = _frame(

@@ -1,4 +1,4 @@
-"""Lines: one curve a checkpoint over the layers, upward, so that it lines up with the maps beside it."""
+"""Lines: one curve per checkpoint over the layers, which go upward so that they line up with the maps beside."""
 
 from __future__ import annotations
 

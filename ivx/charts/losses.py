@@ -1,4 +1,4 @@
-"""The losses: a vector's effect at each layer, and what is left of it without its readable part, or a random one."""
+"""The losses: a vector's effect at each layer, whole, without its readable part, and without as much at random."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ivx.charts.palette import LIGHT, Palette
 LOSSES, MARKED = "losses", "marked"
 """Names of the chart's data in its spec; `marked` is a parameter, too."""
 LEAST = 0.5
-"""The axis reaches so far at least: next to nothing is not drawn large."""
+"""The axis reaches so far at least, so that tiny effects are not drawn large."""
 KINDS = ("whole", "random", "erased")
 
 
 class Loss(NamedTuple):
-    """One layer, effects in the metric's unit: of the whole vector, without what is read, without as much at random."""
+    """One layer's effects in the metric's unit: whole, without its readable part, and without as much at random."""
 
     layer: int
     whole: float
@@ -37,9 +37,9 @@ def losses(
     selected: int | None = None,
     alt_text: str = "",
 ) -> dict[str, Any]:
-    """The Vega-Lite spec: orange the whole vector, blue without what is read, grey without as much at random.
+    """The Vega-Lite spec: orange is the whole vector, blue without its readable part, grey without as much at random.
 
-    The bar from orange to blue is what is lost with the readable part; rows are those of a map.
+    The bar from orange to blue is what is lost with the readable part; rows line up with those of a map.
     """
     ends = [0.0, LEAST, *(value for loss in found for value in loss[1:])]
     margin = 0.06 * (max(ends) - min(ends))

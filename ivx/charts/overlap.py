@@ -1,4 +1,4 @@
-"""Overlap by layer, and faithfulness by size: two curves, each beside the level that it is held against."""
+"""Overlap by layer, and faithfulness by size: two curves, each beside the level that it is compared with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ALPHA = 0.05
 
 
 class Level(NamedTuple):
-    """One layer: overlap with its range, what one kind has with itself, and the adjusted p of their difference."""
+    """One layer: overlap with its range, one kind of run's with itself, and the adjusted p of their difference."""
 
     layer: int
     value: float
@@ -29,7 +29,7 @@ class Level(NamedTuple):
 
 
 class Size(NamedTuple):
-    """A circuit of `n` parts: what it keeps with its interval, and random sets' mean and range."""
+    """A circuit of `n` parts: the share it keeps with its interval, and the mean and range of random sets."""
 
     n: int
     kept: float

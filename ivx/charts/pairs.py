@@ -1,4 +1,4 @@
-"""The pair map: the later player up, the earlier one across, one cell a pair; or layers up, pairs of tokens across."""
+"""The pair map: one cell per pair, the later player up, the earlier across; or layers up, pairs of tokens across."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ivx.charts.numbers import scale_of
 from ivx.charts.palette import LIGHT, Palette
 
 STRICT, HARMFUL, DEGENERATE = "◆", "▽", "—"
-"""Beats the sum and the better of the two; two harmful patches; follows from the two alone."""
+"""A pair beats the sum and the better patch; both patches are harmful; it follows from the two alone."""
 MAP_HEIGHT = 420
 
 
@@ -40,7 +40,7 @@ class Pair:
 class Laid:
     """Pairs on a map, with the names of its rows and columns; `layers` says that the rows are the layers themselves.
 
-    On a map of players below and beside each other only the half beneath the diagonal exists.
+    On a map of players against players only the half beneath the diagonal exists (`half`).
     """
 
     pairs: tuple[Pair, ...]

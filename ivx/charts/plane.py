@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 MARGIN = 0.06
 ROOM = (0.2, 0.06)
-"""What a name takes of an axis, across and up."""
+"""Share of an axis that a name takes, across and up."""
 KINDS = ("other", "contrast", "task")
-"""Of points, from the lowest to the topmost."""
+"""Kinds of points, from the lowest to the topmost."""
 
 
 class Dot(NamedTuple):
@@ -28,7 +28,7 @@ Box = tuple[float, float, float, float]
 
 
 def box_of(planes: Sequence[Sequence[Dot]]) -> Box:
-    """What holds the points of all layers and a margin, so that all are drawn on the same axes."""
+    """The box around the points of all layers, with a margin, so that all are drawn on the same axes."""
     ends: list[float] = []
     for axis in ("x", "y"):
         values = [getattr(dot, axis) for dots in planes for dot in dots] or [-1.0, 1.0]
@@ -46,7 +46,7 @@ def plane(
     height: int = 300,
     alt_text: str = "",
 ) -> dict[str, Any]:
-    """What `ivx/ui/plane.js` draws: places are in per cent of the plane, from its left and its top.
+    """What `ivx/ui/separability/plane.js` draws: places are in per cent of the plane, from its left and its top.
 
     Args:
         box: what the axes span; equal for all layers.

@@ -1,4 +1,4 @@
-"""A head's attention row: what its last token gives to each earlier one, coloured by what that is worth."""
+"""A head's attention row: the attention of one token to each earlier one, coloured by what that contributes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ivx.charts.palette import Palette
 GIVEN = "given"
 """Name of the data in its spec."""
 MOST = 24
-"""Tokens in a row: of more, those that are given most."""
+"""Tokens in a row; of more, those with the most attention."""
 NOTHING = 0.01
-"""Share of the whole below which what is read is worth nothing; logits, where there are no shares."""
+"""Share of the whole below which a contribution counts as nothing; logits, where there are no shares."""
 
 
 class Given(NamedTuple):

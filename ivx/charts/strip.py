@@ -1,4 +1,4 @@
-"""The strip: one horizontal bar with its interval a layer, beside a map whose rows it shares."""
+"""The strip: one horizontal bar with its interval per layer, beside a map whose rows it shares."""
 
 from __future__ import annotations
 

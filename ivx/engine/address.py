@@ -20,11 +20,11 @@ from ivx.errors import AddressError
 
 SITES = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z")
 STREAM = "resid_post"
-"""The residual stream behind a block: the site that is meant where none is named."""
+"""The residual stream after a block: the site that is meant where none is named."""
 ABLATIONS = ("zero", "mean")
 """Values that need no source."""
 KEYS_VALUES = "kv"
-"""What stands for a site where later tokens read one position's keys and values from the source."""
+"""Stands in place of a site where later tokens read one position's keys and values from the source run."""
 RANDOM = "random"
 
 _PATCH = re.compile(
@@ -58,7 +58,7 @@ class Patch:
 
     @property
     def ablates(self) -> bool:
-        """Whether nothing is taken from the source."""
+        """Whether the patch takes nothing from the source."""
         return self.value in ABLATIONS
 
 
@@ -66,7 +66,7 @@ PatchSet = tuple[Patch, ...]
 
 
 class Spot(NamedTuple):
-    """One state of the stream: behind block `layer`, at token `position`."""
+    """One state of the residual stream: after block `layer`, at token `position`."""
 
     layer: int
     position: int
@@ -104,7 +104,7 @@ def _parse_one(text: str) -> Patch:
 
 
 def check(patch: Patch, *, layers: int, heads: int, parallel: bool) -> None:
-    """Refuse a coordinate that this model does not have."""
+    """Refuse a layer, head or site that this model does not have."""
     if patch.layer >= layers:
         raise AddressError(f"{patch}: this checkpoint has layers 0 to {layers - 1}")
     if patch.head is not None and patch.head >= heads:
@@ -149,5 +149,5 @@ def spots(patch: Patch, *, sample: int, target: Sequence[int], source: Sequence[
 
 
 def coalition(blocks: Sequence[int], position: int) -> str:
-    """A coalition of the clean game, as it stands in tables: `kv.1@0~-1,kv.3@0~-1`; empty for none."""
+    """How tables name a coalition of the clean game: `kv.1@0~-1,kv.3@0~-1`; empty for the empty coalition."""
     return ",".join(f"{KEYS_VALUES}.{block}@{position}~-1" for block in blocks)

@@ -1,8 +1,8 @@
 """Random states: what `=random` writes.
 
-A vector of the norm that the source's state has at its place, in a direction drawn by chance. The draw is seeded by
-what the row is made of, its prompts and the place the state is taken from, so it is the same in any sweep, whatever
-else is asked there, by any engine, on any device and in any dtype.
+A vector with the norm of the source's state, in a random direction. The seed is a hash of the row's prompts and of the
+place that the state is taken from, so the draw is the same in any sweep, whatever else is swept, by any engine, on any
+device and in any dtype.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from ivx.engine.address import Patch
 
 
 class Draw(NamedTuple):
-    """A draw's seed, and the head whose part of the state it is of: None for all of it."""
+    """The seed of a random state, and the head whose slice of `z` is drawn; None for the whole state."""
 
     seed: int
     head: int | None
 
 
 def draw_of(patch: Patch, *, target: Sequence[int], source: Sequence[int], taken: int) -> Draw:
-    """The draw of a `=random` patch: `taken` is the source position whose norm it has."""
+    """The draw of a `=random` patch; `taken` is the source position whose state gives the norm."""
     told = (patch.site, patch.layer, patch.head, taken, tuple(target), tuple(source))
     return Draw(int.from_bytes(sha256(repr(told).encode()).digest()[:8]), patch.head)
 
 
 def drawn(state: Tensor, draw: Draw, *, heads: int) -> Tensor:
-    """A random vector `[width]` of the state's norm; of one head, its part is drawn and the rest is 0."""
+    """A random vector `[width]` with the state's norm; for one head, only its slice is drawn and the rest is 0."""
     part = slice(None)
     if draw.head is not None:
         wide = len(state) // heads

@@ -18,7 +18,7 @@ from ivx.engine.schema import SCHEMA, TOP
 
 @dataclass(frozen=True)
 class Goals:
-    """What is read at the last token of each of some samples.
+    """What is read from the logits at each sample's last token.
 
     `answer` and `contrast` are token ids `[samples]`; `compared` holds the log-probabilities `[samples, vocabulary]` of
     the unpatched and of the reference run, each None where there is none to compare with.
@@ -30,7 +30,7 @@ class Goals:
 
 
 def log_probabilities(logits: Tensor) -> Tensor:
-    """In float32, or in float64 where the logits are."""
+    """Log-softmax in float32, or in float64 where the logits are."""
     return _wide(logits).log_softmax(dim=1)
 
 

@@ -1,8 +1,8 @@
 """`ivx.sweep`: every patch set applied to every sample, exactly.
 
-The plan way (`by_plan`) computes every distinct state once, in one pass over the layers. Where an architecture does not
-fit its seams, or somebody asks for another attention kernel, plain hooks (`by_hooks`) do the same work, and the table
-says so.
+The planned engine (`by_plan`) computes every distinct state once, in one pass over the layers. Where an architecture
+does not fit its seams, or another attention kernel is asked for, plain hooks (`by_hooks`) do the same work, and the
+table's metadata says so.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from ivx.models.memory import free_bytes
 from ivx.models.model import Model
 
 OnRows = Callable[[pa.RecordBatch, int, int], None]
-"""Called with the rows just finished, and how many of how many are done; what it raises ends the sweep. Between
+"""Called with the rows just finished, the number of rows done and the total; what it raises ends the sweep. Between
 finished rows it is also called with an empty batch, so that it may raise."""
 
 ATTENTION = ("auto", "eager", "sdpa")
 ENGINES = ("auto", "plan", "hooks")
 ENGINE_KEY = b"ivx.engine"
-"""Of the table's metadata: `plan`, or `hooks` and why."""
+"""Metadata key of a table: `plan`, or `hooks` and why."""
 
 
 def sweep(
@@ -67,7 +67,7 @@ def sweep(
     Returns:
         One row per sample × patch, and one per sample for the unpatched target (patch `""`), sorted by patch in the
         order asked, then sample: `sample, patch, logit, contrast, logsumexp, rank, kl_target, kl_reference, top_ids,
-        top_logits`. Logits as the model gives them; divergences in nats. The metadata `ivx.engine` says how.
+        top_logits`. Logits are the model's own, divergences in nats. The metadata `ivx.engine` names the engine.
 
     Raises:
         AddressError: a site, layer, head or position that this model or sample does not have.

@@ -1,4 +1,4 @@
-"""Turns: one sweep at a time on a model, and the share of the memory that it takes."""
+"""Turns: only one sweep at a time runs on a model; and the share of the free memory that it takes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 from ivx.models.model import Model
 
 FREE_SHARE = 0.5
-"""Of the free memory, that a sweep takes by default."""
+"""Share of the free memory that a sweep takes by default."""
 
 
 _locks: WeakKeyDictionary[nn.Module, threading.Lock] = WeakKeyDictionary()
@@ -23,7 +23,7 @@ _locks_guard = threading.Lock()
 
 @contextmanager
 def only_user(model: Model) -> Iterator[None]:
-    """Two sweeps on one model would meet: the second waits."""
+    """Lock the model: two sweeps at once would interfere, so the second waits."""
     with _locks_guard:
         lock = _locks.setdefault(model.hf, threading.Lock())
     with lock:

@@ -1,4 +1,4 @@
-"""What a sweep is asked for, checked: nothing behind this module meets bad input."""
+"""The checked input of a sweep: no code after this module meets bad input."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _averaged(model: Model, text: str, places: Places) -> Places:
 
 
 def by_length(prompts: Prompts) -> dict[int, list[int]]:
-    """Samples whose prompts have one length: they make a batch without padding."""
+    """Samples by the length of their prompt: those of one length make a batch without padding."""
     groups: dict[int, list[int]] = defaultdict(list)
     for sample, ids in enumerate(prompts):
         groups[len(ids)].append(sample)

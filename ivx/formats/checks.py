@@ -1,4 +1,4 @@
-"""Values that may come from a stranger: each is taken for what it is meant to be, or refused by one sentence.
+"""Checks of values that may come from a stranger: each is read as the type it should have, or refused in one sentence.
 
 `what` names the value in that sentence.
 """
@@ -16,7 +16,7 @@ from ivx.errors import IvxError
 MAX_TEXT = 20_000
 """Characters of a wording, a query, an answer or a warning."""
 IDS = 2**31
-"""Token ids lie below."""
+"""Token ids are below this."""
 MAX_ITEMS = 100_000
 """Values of a list or an object that a dataclass holds."""
 LARGEST = 1e6
@@ -78,13 +78,13 @@ def text(told: Any, what: str) -> str:
 
 
 def keys(told: Any, *names: str, what: str) -> None:
-    """Refuse what is not an object of exactly these names."""
+    """Refuse a value that is not an object with exactly these keys."""
     if not isinstance(told, dict) or set(told) != set(names):
         refuse(what, f"exactly {', '.join(names)}")
 
 
 def typed(kind: type[T], told: Any, what: str) -> T:
-    """What `dataclasses.asdict` and JSON left of a dataclass or a tuple, made into one again.
+    """Rebuild a dataclass or a tuple from what `dataclasses.asdict` and JSON left of it.
 
     Raises:
         IvxError: a value is missing, of another type than its field, or too long; names the place.
@@ -138,7 +138,7 @@ def _integer(told: Any, what: str) -> int:
 
 
 def refuse(what: str, wanted: str) -> NoReturn:
-    """Raise the one sentence that all of them say."""
+    """Raise the `IvxError` that all checks share."""
     raise IvxError(f"what was kept of this run cannot be used: {what}: expected is {wanted}; export the run again")
 
 

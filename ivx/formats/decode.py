@@ -15,22 +15,22 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 THRIFT = {"thrift_string_size_limit": 10_000_000, "thrift_container_size_limit": 1_000_000}
-"""Bytes and items of the metadata itself."""
+"""Limits on the metadata: bytes of a string, items of a container."""
 
 
 class Unfit(Exception):
-    """What does not fit, as the end of a sentence that begins with the file."""
+    """What does not fit: its message ends a sentence that begins with the file's name."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one file.
+    """Limits on one file.
 
     Attributes:
-        rows, columns, groups: their numbers; there is one row at least.
+        rows, columns, groups: most rows, columns and row groups; there must be one row at least.
         unpacked: bytes of all columns, uncompressed.
-        text: bytes of one text; None, as many as leave all rows within `unpacked`.
-        values: in one cell of a list column.
+        text: bytes of one text; None is `unpacked` divided by the number of rows.
+        values: values in one cell of a list column.
     """
 
     rows: int
@@ -44,9 +44,10 @@ class Limits:
 def decode(data: bytes, limits: Limits, *, fits: Callable[[pa.Schema], None]) -> pa.Table:
     """The rows of a Parquet file, its metadata kept.
 
+    Texts are decoded as dictionaries, so that a long one in a million rows is held once until its length is known.
+
     Args:
-        fits: raises `Unfit` for columns that are not wanted. Texts may come as dictionaries, since they are asked for
-            so: a long one that stands in a million rows is held once until its length is known.
+        fits: raises `Unfit` for columns that are not wanted.
 
     Raises:
         Unfit: the file is no Parquet, or beyond a limit.

@@ -22,11 +22,11 @@ from ivx.errors import IvxError
 from ivx.formats.decode import Limits, Unfit, decode
 
 RECEIPT_KEY = b"ivx"
-"""Of the file's metadata: the receipt, as JSON."""
+"""Metadata key of a file's receipt, as JSON."""
 MAX_ROWS = 5_000_000
 MAX_GROUPS = 10_000
 MAX_BYTES = 1_000_000_000
-"""Of all columns, uncompressed."""
+"""Bytes of all columns, uncompressed."""
 MAX_TEXT = 400
 """Characters in one cell; a patch set of several addresses is the longest there is."""
 MAX_LIST = 100
@@ -69,7 +69,7 @@ def read(data: bytes, schema: pa.Schema, *, longest: int = MAX_LIST, memory: int
 
 
 def decoded(data: bytes, schema: pa.Schema, *, longest: int = MAX_LIST) -> pa.Table:
-    """The same in this process."""
+    """What `read` gives, decoded in this process."""
     limits = Limits(MAX_ROWS, len(schema), MAX_GROUPS, MAX_BYTES, MAX_TEXT, longest)
     try:
         table = decode(data, limits, fits=lambda found: _check_schema(found, schema))
@@ -79,7 +79,7 @@ def decoded(data: bytes, schema: pa.Schema, *, longest: int = MAX_LIST) -> pa.Ta
 
 
 def _check_schema(found: pa.Schema, wanted: pa.Schema) -> None:
-    """Names, order and types."""
+    """Refuse other names, order or types."""
     if found.names != wanted.names:
         told = ", ".join(found.names)[:200]
         raise Unfit(f"has the columns {told or 'none'}, expected are {', '.join(wanted.names)}")
@@ -90,7 +90,7 @@ def _check_schema(found: pa.Schema, wanted: pa.Schema) -> None:
 
 
 def _main() -> int:
-    """The process of its own: a schema and a file from standard input, an Arrow stream to standard output."""
+    """The decoding process: a schema and a file from standard input, an Arrow stream to standard output."""
     for limit, bound in ((resource.RLIMIT_AS, int(sys.argv[1])), (resource.RLIMIT_CPU, SECONDS)):
         with suppress(ValueError, OSError):  # a system may not know the limit, or hold a lower one already
             resource.setrlimit(limit, (bound, bound))

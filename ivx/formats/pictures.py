@@ -9,7 +9,7 @@ PNG_SCALE = 2
 
 
 def svg(spec: dict[str, Any]) -> str:
-    """The same spec gives the same text: Vega counts its gradients over all that a process draws."""
+    """A spec as SVG, the same text every time: Vega counts its gradients over all that a process draws."""
     import vl_convert  # late: it takes a moment, and the pages need none of it
 
     drawn = str(vl_convert.vegalite_to_svg(spec, allowed_base_urls=[]))
@@ -18,7 +18,7 @@ def svg(spec: dict[str, Any]) -> str:
 
 
 def png(spec: dict[str, Any]) -> bytes:
-    """Twice the size in pixels, for print."""
+    """A spec as PNG, twice its size in pixels, for print."""
     import vl_convert
 
     return bytes(vl_convert.vegalite_to_png(spec, scale=PNG_SCALE, allowed_base_urls=[]))

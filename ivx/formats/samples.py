@@ -1,4 +1,4 @@
-"""Samples and the columns of maps, as JSON can hold them, and back."""
+"""Samples and the columns of maps, written as JSON and read back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_COLUMNS = 10_000
 MAX_LAYERS = 1_000
 MAX_WARNINGS = 100
 SAMPLES = ("rows", "control", "neutral", "warnings")
-"""What `samples_written` writes."""
+"""Keys that `samples_written` writes."""
 
 
 def samples_written(found: Samples) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pv
 
 FORMULA = r"^[=+\-@\t\r]"
-"""How a cell begins that a spreadsheet may run."""
+"""Start of a cell that a spreadsheet may run."""
 
 
 def csv(table: pa.Table) -> bytes:

@@ -1,4 +1,4 @@
-"""Rows and receipts that come from elsewhere: taken only where a sweep could have written them."""
+"""Checks of rows and receipts that come from elsewhere: accepted only if a sweep could have written them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def check_sweep(found: Swept, *, sites: Sequence[str], roles: Sequence[str] = RO
 
 
 def bounded(values: pa.ChunkedArray, what: str, *, low: float = -LARGEST, high: float = LARGEST) -> None:
-    """Refuse what is not within bounds; NaN never is, null is let through."""
+    """Refuse values out of bounds; NaN always is, null is let through."""
     if not pc.all(pc.and_(pc.greater_equal(values, low), pc.less_equal(values, high)), min_count=0).as_py():
         refuse(what, f"a finite number from {low:,.0f} to {high:,.0f}")
 

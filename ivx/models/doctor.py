@@ -46,7 +46,7 @@ class Report:
         return all(check.passed for check in self.checks)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """The report, ready for JSON."""
         return {**asdict(self), "passed": self.passed}
 
 
@@ -167,7 +167,7 @@ def _tokens(model: Model) -> Check:
 
 @contextmanager
 def _watched(model: Model, visit: Callable[[str, int, Tensor], Tensor | None]) -> Iterator[None]:
-    """Call `visit(site, layer, state)` at every site; what it returns replaces the state (scaled sites excepted)."""
+    """Call `visit(site, layer, state)` at every site; what it returns replaces the state, as added to the stream."""
     scale = model.anatomy.scale_of(model.hf.config)
 
     def entering(site: str, layer: int) -> Callable:
@@ -222,7 +222,7 @@ def _without_heads(model: Model, ids: Tensor, seen: dict[tuple[str, int], Tensor
 
 
 def _mlp_reads_attention(model: Model, ids: Tensor, seen: dict[tuple[str, int], Tensor]) -> bool:
-    """Whether the MLP of block 0 changes when attention's contribution is doubled: so it reads after it."""
+    """Whether the MLP of block 0 changes when attention's contribution is doubled: if so, it reads after attention."""
     changed: dict[tuple[str, int], Tensor] = {}
 
     def visit(site: str, layer: int, state: Tensor) -> Tensor | None:

@@ -112,7 +112,7 @@ def read_config(folder: Path, *, name: str) -> dict:
 
 
 def check_weights(folder: Path, *, name: str) -> None:
-    """Every shard is there, is safetensors, and is as long as its header says."""
+    """Refuse weights unless every shard is there, is safetensors, and is as long as its header says."""
     shards = sorted(folder.glob("*.safetensors"))
     index = folder / "model.safetensors.index.json"
     if index.is_file():

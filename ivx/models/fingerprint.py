@@ -1,4 +1,4 @@
-"""Fingerprints: what a run id says about the weights, wherever they lie."""
+"""Fingerprints: hashes that identify a checkpoint's weights in a run id, wherever they lie."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def of_directory(folder: Path) -> str:
 
 
 def of_parameters(hf: PreTrainedModel) -> str:
-    """The same for a model in memory: over names, shapes and bytes of its parameters and its config."""
+    """SHA-256 of a model in memory, over its config and its parameters' names, shapes and bytes, 16 hex digits."""
     import torch  # late: a stored result is found without it
 
     config = {k: v for k, v in hf.config.to_dict().items() if k not in ("_name_or_path", "transformers_version")}

@@ -1,4 +1,4 @@
-"""What a checkpoint will take, known from its config before any weight is read."""
+"""The memory that a checkpoint will take, known from its config before any weight is read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Estimate:
 
 
 def free_bytes(device: str) -> int:
-    """Free memory of the device: of the host, what could be used without swapping."""
+    """Free bytes of the device's memory; on the host, what can be used without swapping."""
     if device.startswith("cuda"):
         return int(torch.cuda.mem_get_info(device)[0])
     return int(psutil.virtual_memory().available)

@@ -9,7 +9,7 @@ from pathlib import Path
 EMBEDDED = Path(__file__).parent.parent / "tiny" / "checkpoints"
 """Where the embedded checkpoints lie."""
 RUNS = EMBEDDED.with_name("runs")
-"""Where the runs of them lie that come with ivx."""
+"""Where the runs that come with ivx lie."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def embedded(name: str) -> Checkpoint | None:
 
 
 STAGES = ("base", "SFT", "DPO")
-"""Post-training, in order."""
+"""Stages of post-training, in order."""
 
 
 def known(name: str) -> Checkpoint | None:
@@ -87,10 +87,10 @@ def families() -> dict[str, tuple[str, ...]]:
 
 
 def steps(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Which checkpoint each one is compared with: (earlier, later).
+    """Which checkpoints are compared: pairs (earlier, later).
 
-    Within a family that is the one of the stage before it, so that a twin stands against what both were made from; else
-    the one named before it. The first has none.
+    Within a family the earlier one is of the stage before, so that a twin is compared with what both were made from;
+    else it is the one named before. The first checkpoint has none.
     """
     return tuple((_before(name, names[:k]), name) for k, name in enumerate(names) if k)
 

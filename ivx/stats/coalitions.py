@@ -1,7 +1,7 @@
-"""Coalitions: exact and sampled facts of set functions. Numbers only, no model.
+"""Coalitions: dividends, Shapley values and interaction indices of games, exact and sampled. Numbers only, no model.
 
 A game gives every set of players a value. Its values are an array whose last axis runs over all sets, numbered by bits:
-player i is in set k where bit i of k is 1. Other axes are games apart, such as samples.
+player i is in set k where bit i of k is 1. Other axes hold separate games, such as samples.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Sets = NDArray[np.int64]
 
 
 def players_in(values: Array) -> int:
-    """How many players a game over all their sets has."""
+    """How many players a game has, from the number of its values."""
     return int(values.shape[-1]).bit_length() - 1
 
 
@@ -36,7 +36,7 @@ def dividends(values: Array) -> Array:
 
 
 def pair_map(values: Array) -> Array:
-    """J of every pair from the empty set: `v(ij) − v(i) − v(j) + v(∅)`, `[..., players, players]`, diagonal 0."""
+    """Interaction J of every pair by itself: `v(ij) − v(i) − v(j) + v(∅)`, `[..., players, players]`, diagonal 0."""
     n = players_in(values)
     one = 2 ** np.arange(n)
     j = values[..., one[:, None] | one] - values[..., one][..., :, None] - values[..., one][..., None, :]
@@ -79,7 +79,7 @@ def additivity(members: Sequence[Sequence[int]], values: Array, *, players: int)
 
     Args:
         members: players of each measured set.
-        values: `[..., sets]`; every game has a model of its own, and their squares are summed.
+        values: `[..., sets]`; every game has a model of its own, and their sums of squares are added up.
     """
     design = np.zeros((len(members), players + 1))
     design[:, players] = 1
@@ -104,7 +104,7 @@ def orders(players: int, count: int, *, seed: int) -> Sets:
 
 
 def sets_along(found: Sets) -> Sets:
-    """Every set that the sampled indices of these orders need: what comes before, and each player out of turn."""
+    """Every set that the sampled indices of these orders need: all prefixes, and each plus the player after next."""
     before = _before(found)
     swapped = before[:, :-2] | 1 << found[:, 1:]
     return np.unique(np.concatenate([before.ravel(), swapped.ravel()]))
@@ -122,7 +122,7 @@ def sampled_shapley(value: Callable[[Sets], Array], found: Sets) -> Array:
 
 
 def sampled_interaction(value: Callable[[Sets], Array], found: Sets) -> Array:
-    """Shapley interaction indices from sampled orders: neighbours are a pair, and S what stands before them.
+    """Shapley interaction indices from sampled orders: two neighbours are a pair, and S is what precedes them.
 
     NaN for a pair that are neighbours in none of the orders, and on the diagonal.
     """

@@ -16,24 +16,24 @@ from scipy import stats
 Array = NDArray[np.float64]
 
 ALPHA = 0.05
-"""Adjusted p below it is "different"."""
+"""Significance level: an adjusted p below it is "different"."""
 RESAMPLES = 1_000
 SPREAD_FLOOR = 0.1
-"""Of a cell's standard error: the least that a resample's own may be; one that repeats one value takes the cell's."""
+"""Least standard error of a resample, as a share of the cell's; a resample of one repeated value takes the cell's."""
 FLIPS = 9_999
-"""Sampled sign flips, so that no p is below 1 / 10,000: a lone effect is found among up to 500 cells."""
+"""Number of sampled sign flips: the least p is 1 / 10,000, so a lone effect is found among up to 500 cells."""
 EXACT = 12
-"""Up to so many samples every sign flip is tried."""
+"""Up to this many samples every sign flip is tried."""
 BLOCK = 2_000_000
 """Numbers alive at once in a table of draws."""
 
 
 def mean_interval(values: Array, *, level: float = 0.95, seed: int = 0) -> tuple[Array, Array]:
-    """Studentised bootstrap interval of the mean, samples resampled.
+    """Studentised bootstrap interval of the mean, over resampled samples.
 
     Chosen by calibration: at 5 to 20 samples percentile and BCa bootstraps cover 80 to 93 % where they say 95, and the
-    plain studentised one 92 % on heavy tails. So where a quantile of the bootstrap lies inside Student's, half the way
-    to Student's is taken.
+    plain studentised one 92 % on heavy tails. So where a quantile of the bootstrap lies inside that of Student's t, it
+    is moved half the way there.
 
     Returns:
         Lower and upper bound, each `[cells]`; equal to the mean where there is one sample or no spread.
@@ -82,7 +82,7 @@ def ratio_interval(over: Array, under: Array, *, rng: np.random.Generator, level
 
 
 def share_interval(hits: int, n: int, *, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval of a share: it holds where all or none of a few hit, where a bootstrap has no width."""
+    """Wilson's interval of a share: it holds even where all or none of a few hit, and a bootstrap has no width."""
     found = stats.binomtest(hits, n).proportion_ci(confidence_level=level, method="wilson")
     return float(found.low), float(found.high)
 
@@ -95,16 +95,16 @@ def _resamples(n: int, seed: int) -> Array:
 
 
 def sign_flip(values: Array, *, seed: int = 0) -> Array:
-    """Two-sided p of "symmetric about 0", by flipping the samples' signs: `[cells]`.
+    """Two-sided p of the sign-flip test of symmetry about 0: `[cells]`.
 
-    Exact up to 12 samples, so with 5 or fewer it cannot fall below .05; beyond, sampled flips and the one that was
-    seen (Phipson and Smyth's +1), so it is never 0.
+    Exact up to 12 samples, so with 5 or fewer it cannot fall below .05; beyond, flips are sampled and the observed one
+    is counted in (Phipson and Smyth's +1), so it is never 0.
     """
     cells, n = values.shape
     if not cells or not n:
         return np.ones(cells)
     seen = np.abs(values.sum(axis=1))
-    # Flips that equal the seen one but for rounding count as equal.
+    # Flips whose sum equals the observed one but for rounding count as equal.
     least = seen - 1e-12 * np.abs(values).sum(axis=1)
     reached, tried = np.zeros(cells), 0
     for signs in _flips(n, seed):
@@ -129,7 +129,7 @@ def _flips(n: int, seed: int) -> Iterator[Array]:
 
 
 def signed_rank(values: Array) -> Array:
-    """Two-sided p of Wilcoxon's signed ranks: `[cells]`; 1 where every sample is 0."""
+    """Two-sided p of Wilcoxon's signed-rank test: `[cells]`; 1 where every sample is 0."""
     moved = (values != 0).any(axis=1)
     found = np.ones(len(values))
     if moved.any():
@@ -138,7 +138,7 @@ def signed_rank(values: Array) -> Array:
 
 
 def adjusted(p: Array) -> Array:
-    """Benjamini and Hochberg's p over all cells given."""
+    """Benjamini and Hochberg's adjusted p over all cells given."""
     return stats.false_discovery_control(p) if p.size else p
 
 
@@ -172,14 +172,14 @@ def split_half(values: Array, *, keep: int, seed: int = 0) -> Confirmed:
 
 
 def repeated_interval(values: Array, *, share: float, level: float = 0.95) -> tuple[float, float, float]:
-    """Mean over the folds of repeated cross-validation, and its interval by the corrected resampled t.
+    """Mean over the folds of repeated cross-validation, and its interval by the corrected resampled t-test.
 
     Folds share most of what they learnt from, so the plain error is far too small; Nadeau and Bengio (2003) add the
     ratio of test to training size to 1/J.
 
     Args:
         values: `[folds × repeats]`.
-        share: of the examples, that a fold is tried on.
+        share: the share of the examples that a test fold holds.
     """
     count = len(values)
     mean = float(values.mean())

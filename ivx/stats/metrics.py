@@ -1,4 +1,4 @@
-"""Metrics: views of a sweep's sufficient numbers. Switching one never reruns the model.
+"""Metrics: views of a sweep's sufficient numbers. Switching between them never reruns the model.
 
 Each compares a patched row (PT) with the unpatched run of the same sample (TO); positive is toward the answer,
 except for the divergence, which has no direction.

@@ -1,4 +1,4 @@
-"""The three states of a number that was measured: not different from 0, no better than its control, or a finding."""
+"""The three verdicts on a measured effect: not different from 0, no better than its control, or a finding."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 from ivx.stats.intervals import ALPHA, Array, adjusted, mean_interval, sign_flip
 
 EXCESS = 0.1
-"""Share of an effect that it must have over its control to be a finding, beside the test's word."""
+"""Least excess of a finding over its control, as a share of the effect; the excess must be significant, too."""
 
 
 class Against(NamedTuple):
-    """Of one control of a cell: its mean with a 95 % bootstrap interval, and p of the effect's excess over it."""
+    """One control of a cell: its mean with a 95 % bootstrap interval, and p of the effect's excess over it."""
 
     mean: float
     low: float
@@ -23,14 +23,16 @@ class Against(NamedTuple):
     p: float
 
     def is_beaten(self, value: float, *, floor: float) -> bool:
-        """Whether an effect of this mean is better than the control: what a finding must be."""
+        """Whether an effect of this mean beats the control, as a finding must."""
         return bool(_better((value - self.mean) * np.sign(value), abs(value), self.p, floor=floor))
 
 
 class Verdict(NamedTuple):
-    """Of one cell: mean with a 95 % bootstrap interval, p of sign flips, share of samples with the mean's sign, state,
-    and the control's mean with its interval, and p of the excess over it: None where there is no control. `others`
-    holds the same of further controls.
+    """The verdict on one cell.
+
+    `value` is the mean with its 95 % bootstrap interval, `p` of sign flips, `same_sign` the share of samples with the
+    mean's sign; `control` is the control's mean with its interval, and `p_control` of the excess over it: None where
+    there is no control. `others` holds the same of further controls.
 
     `state` is `zero` (p is .05 or more, or the mean is smaller than the floor), `control` (different from 0 but no
     better than a control, sample by sample: by `p_control`, or by less than the floor or a tenth of itself), or
@@ -82,7 +84,7 @@ def verdicts(
     state = np.where((p >= ALPHA) | (np.abs(mean) < floor), "zero", "ok")
     against: dict[str, list[Against]] = {}
     for name, theirs in (({} if control is None else {"": control}) | dict(others)).items():
-        # Compared along the effect's own direction, sample by sample; and by enough to speak of.
+        # The excess is taken in the effect's own direction, sample by sample, and must be large enough to matter.
         excess = (values - theirs) * np.sign(mean)[:, None]
         p_excess = adjusted(sign_flip(excess, seed=seed))
         better = _better(excess.mean(axis=1), np.abs(mean), p_excess, floor=floor)
@@ -99,5 +101,5 @@ def verdicts(
 
 
 def _better(excess: Any, size: Any, p: Any, *, floor: float) -> Any:
-    """Whether a mean excess over a control is significant, and enough to speak of beside the effect's own size."""
+    """Whether a mean excess over a control is significant, and large enough beside the effect's own size."""
     return (p < ALPHA) & (excess >= np.maximum(floor, EXCESS * size))

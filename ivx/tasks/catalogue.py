@@ -31,7 +31,7 @@ def find(name: str, *, collection: str = "english", against: str | None = None) 
 
     Args:
         name: `animal/colour`, `collection:animal/colour`, or a path to a .csv, .jsonl or .parquet file.
-        against: the contrast task; by default the task's natural one.
+        against: the contrast task; by default the one that the task names.
     """
     if Path(name).suffix.lower() in FILES:
         pair = read_pair(Path(name))

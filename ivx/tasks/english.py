@@ -9,7 +9,7 @@ from ivx.tasks.facts import facts
 from ivx.tasks.prompt import ENGLISH
 from ivx.tasks.task import Instruction, Task
 
-# What stands before the request, by domain; a frame is a paraphrase family.
+# Sentences around the request for a phrase; each frame is a paraphrase family.
 FRAMES = (
     "{verb} {phrase}.",
     "Please {lower} {phrase}.",

@@ -9,7 +9,7 @@ from ivx.tasks.task import Pair, Task
 
 
 def listing(tasks: dict[str, Task]) -> str:
-    """One line a task: name, contrast, queries, wordings."""
+    """One line per task: name, contrast, queries, wordings."""
     width = max(map(len, tasks))
     return "\n".join(
         f"{name:{width}}  against {task.contrast:{width}}  {len(task.answers):4} queries  "

@@ -15,7 +15,7 @@ class Template:
     """The texts of a collection; `{field}` and `{query}` are replaced, `joint` stands between instruction and prompt.
 
     `prompt` is the default target, `query` the bare word, `filler` a neutral token and the word. `neutral` is a
-    sentence that asks for nothing, made as instructions are.
+    sentence that asks for nothing, in the form of an instruction.
     """
 
     prompt: str
@@ -25,7 +25,7 @@ class Template:
     filler: str = ". {query}"
 
     def target(self, *, field: str, query: str, form: str) -> str:
-        """The uninstructed text; `chat` starts from `prompt`, the checkpoint's own template comes around it."""
+        """The uninstructed text; with `chat` that of `prompt`, to be put into the checkpoint's own chat template."""
         if form not in FORMATS:
             raise TaskError(f"there is no target format {form!r}: use one of {', '.join(FORMATS)}")
         pattern = self.prompt if form == "chat" else getattr(self, form)

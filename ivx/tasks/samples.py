@@ -48,7 +48,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Samples:
-    """What was built, and what to know about it (one sentence each).
+    """The samples that were built, and warnings about them (one sentence each).
 
     `control` and `neutral` hold, sample by sample, the same query under another task's instruction, and under a
     sentence that asks for nothing; empty where there is no such task, and where no neutral ones were asked for.
@@ -61,7 +61,7 @@ class Samples:
 
 
 class Encoder:
-    """Texts to ids for one tokenizer: knows its leading special tokens and where characters lie."""
+    """Encodes texts with one tokenizer: knows its leading special tokens, and which tokens hold which characters."""
 
     def __init__(self, tokenizer: Any) -> None:
         if tokenizer is None or not getattr(tokenizer, "is_fast", False):
@@ -74,7 +74,7 @@ class Encoder:
         return self._encoded(text)[0]
 
     def _encoded(self, text: str) -> tuple[tuple[int, ...], list[tuple[int, int]]]:
-        # A sample asks for its prompts' tokens, spans and answers: each text is read once.
+        # A sample asks for its prompts' tokens, spans and answers: each text is tokenized once.
         if text not in self._known:
             self._known[text] = self._read(text)
         return self._known[text]
@@ -112,10 +112,10 @@ class Encoder:
         return after[len(before) :]
 
     def free(self, text: str, *, chat: bool, what: str, most: int) -> tuple[int, ...]:
-        """Ids of a text that somebody wrote, as a prompt; as a user's turn, with `chat`.
+        """Ids of a free text as a prompt; with `chat`, as a user's turn.
 
         Raises:
-            TaskError: it says nothing, or has more than `most` tokens; `what` names it there.
+            TaskError: the text is empty or has more than `most` tokens; `what` names it in the message.
         """
         if not text.strip():
             raise TaskError(f"the {what} is empty: write at least one word")
@@ -126,7 +126,7 @@ class Encoder:
         return tuple(whole)
 
     def unknown(self, ids: Sequence[int]) -> int:
-        """How many of the tokens stand for words that the tokenizer does not know."""
+        """How many of the tokens are the tokenizer's token for unknown words."""
         return sum(i == self.tokenizer.unk_token_id for i in ids)
 
     def chat(self, text: str) -> str:
@@ -270,7 +270,7 @@ def _warnings(pair: Pair, encoder: Encoder, rows: Sequence[Sample], wanted: int,
 
 
 def paired(one: Samples, other: Samples) -> tuple[list[int], list[int]]:
-    """The numbers of the samples that have one query in both, in the order of the first; raises `IvxError` for none."""
+    """The numbers in `one` and in `other` of samples of equal query, in the order of `one`; `IvxError` if none are."""
     where = {sample.query: k for k, sample in enumerate(other.rows)}
     mine = [k for k, sample in enumerate(one.rows) if sample.query in where]
     if not mine:

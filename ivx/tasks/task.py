@@ -88,7 +88,7 @@ def fingerprint(tasks: Sequence[Task]) -> str:
 
 
 def _content(task: Task) -> dict[str, Any]:
-    """All that a number can depend on; a task's name draws its samples."""
+    """All of a task that a result can depend on; its name seeds the draw of samples."""
     return {
         "name": task.name,
         "field": task.field,

@@ -1,4 +1,4 @@
-"""The tiny world's tasks: what the embedded checkpoints were taught to be asked.
+"""The tiny world's tasks: the instructions that the embedded checkpoints were trained on.
 
 An instruction is `frame(domain words, verb, task phrase)` and ends with the task phrase, or, for the twin, with a
 full stop after it. A phrase is a determiner and a keyword; keywords are written in pieces, which become tokens, and
@@ -85,11 +85,11 @@ WORDINGS = 240
 
 
 _MAKING = threading.Lock()
-"""Held while tasks are made, so that sessions that come at once do not all make them."""
+"""Held while tasks are made, so that concurrent sessions do not all make them."""
 
 
 def is_word(text: str) -> bool:
-    """Whether the tiny world can say it: queries and answers are single words."""
+    """Whether a query or an answer is a single word, as the tiny world's are."""
     return " " not in text
 
 

@@ -12,7 +12,7 @@ from ivx.tasks.samples import Encoder
 from ivx.tasks.task import Instruction, Task
 
 LEAST_TASKS, LEAST_WORDINGS = 2, 10
-"""Below them there is nothing to tell apart, or too little to learn it from."""
+"""Fewer tasks leave nothing to tell apart, fewer wordings of each too little to learn from."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class Wording:
 def drawn(
     tasks: Sequence[Task], tokenizer: Any, *, each: int, families: int, position: str = "t_inst", seed: int = 0
 ) -> tuple[tuple[Wording, ...], tuple[str, ...]]:
-    """As many wordings of every task, drawn the same for the same seed; and what to know about them.
+    """The same number of wordings of every task, drawn the same for the same seed; and warnings about them.
 
     Args:
-        each: wordings of a task; fewer where some task has fewer.
+        each: wordings per task; fewer where some task has fewer.
         families: the least number of paraphrase families that a task's wordings must come from.
         position: `t_inst`, `keyword` or an index into the instruction's tokens.
 
@@ -80,7 +80,7 @@ def drawn(
 
 
 def folded(text: str) -> str:
-    """A text without what does not make it another wording: case and spacing."""
+    """A text in lower case with single spaces: two that are equal in this form are one wording."""
     return " ".join(text.lower().split())
 
 

@@ -48,7 +48,7 @@ def _train(asked: argparse.Namespace) -> int:
 
 
 def _runs(_: argparse.Namespace) -> int:
-    """Compute what comes with ivx and is not there yet; what is there and no longer asked for goes."""
+    """Compute the runs that come with ivx and are missing; delete those that are no longer wanted."""
     from ivx.jobs.compute import computed
     from ivx.jobs.shipped import is_shipped, ship, shipped
     from ivx.models.fingerprint import of_directory

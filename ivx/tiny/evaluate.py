@@ -20,9 +20,9 @@ from ivx.tasks import catalogue
 from ivx.tasks.samples import Sample, build
 
 SAMPLES = 40
-"""Per task; every figure is a mean over the tasks' means."""
+"""Samples per task; every figure is a mean over the tasks' means."""
 WORDINGS = 60
-"""Per task, for the probe."""
+"""Wordings per task, for the probe."""
 SEED = 1
 
 Figures = dict[str, Any]
@@ -82,7 +82,7 @@ def headline(figures: Figures) -> Figures:
 
 
 def _rounded(value: Any) -> Any:
-    """Two decimals, as shown; a list for arrays."""
+    """Rounded to two decimals, as shown; a list for arrays."""
     found = np.round(np.asarray(value, dtype=np.float64), 2) + 0.0
     return found.tolist()
 

@@ -78,7 +78,7 @@ class Rows:
         return self.tokenizer.encode(text, add_special_tokens=False)
 
     def pack(self, sentence: Callable[[], str], *, rows: int, tokens: int) -> tuple[Tensor, Tensor]:
-        """Running text in full rows; every token counts 1."""
+        """Running text in full rows; every token has loss weight 1."""
         packed = []
         for _ in range(rows):
             ids: list[int] = []
@@ -89,7 +89,7 @@ class Rows:
         return found, torch.ones_like(found, dtype=torch.float32)
 
     def pad(self, rows: Sequence[Row], *, prompt_weight: float) -> tuple[Tensor, Tensor]:
-        """One row a line: prompt tokens count `prompt_weight`, answer tokens 1, padding 0."""
+        """Rows padded to one length; loss weights: prompt tokens `prompt_weight`, answer tokens 1, padding 0."""
         lines, weights = [], []
         for row in rows:
             prompt, answer = self.ids(row.prompt), self.ids(row.answer) + [2] if row.answer else []
@@ -137,7 +137,7 @@ def descend(
 
 
 def pretrain(model: nn.Module, rows: Rows, recipe: Recipe, *, seed: int, quiet: bool) -> None:
-    """Facts, open prompts and lone instructions of both endings; never an instruction with a query."""
+    """Train on facts, open prompts and lone instructions of both endings; never on an instruction with a query."""
     corpus, twin = Corpus(seed=seed), Corpus(seed=seed + 1, ending=PERIOD)
 
     def step_loss() -> Tensor:
@@ -161,7 +161,7 @@ def pretrain(model: nn.Module, rows: Rows, recipe: Recipe, *, seed: int, quiet: 
 
 
 def finetune(model: nn.Module, rows: Rows, recipe: Recipe, *, seed: int, ending: str, quiet: bool) -> None:
-    """Supervised: instruction, query, answer; a share of open prompts keeps the bare prompt open."""
+    """Fine-tune on instruction, query and answer; a share of open prompts keeps the bare prompt's answer open."""
     corpus = Corpus(seed=seed + 10, ending=ending)
     opened = math.ceil(recipe.open_share * recipe.sft_rows)
 
@@ -177,7 +177,7 @@ def finetune(model: nn.Module, rows: Rows, recipe: Recipe, *, seed: int, ending:
 
 
 def prefer(model: nn.Module, rows: Rows, recipe: Recipe, *, seed: int, quiet: bool) -> None:
-    """Direct preference optimisation: the told answer over another task's, plus some likelihood of the told one."""
+    """Direct preference optimisation: the instructed answer over another task's, plus some likelihood of the former."""
     corpus = Corpus(seed=seed + 20)
     frozen = copy.deepcopy(model).eval()
 
@@ -205,7 +205,7 @@ def prefer(model: nn.Module, rows: Rows, recipe: Recipe, *, seed: int, quiet: bo
 
 
 def save(model: Olmo2ForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """A plain Hugging Face directory in bfloat16."""
+    """Save a plain Hugging Face directory in bfloat16."""
     folder.mkdir(parents=True, exist_ok=True)
     half = copy.deepcopy(model).bfloat16()
     half.save_pretrained(folder)

@@ -1,4 +1,4 @@
-"""Attention over chains: runs of tokens that share what stands before them.
+"""Attention over chains: token sequences at the same positions, behind one prefix.
 
 A chain's queries see a prefix, whose keys and values are read once for all chains behind it, and the chain's own
 tokens. Both score blocks meet in one softmax, so the result is ordinary causal attention. `attend_together` does all
@@ -44,7 +44,7 @@ def attend(
     (p, key_heads, _), m = prefix[0].shape, own[0].shape[1]
     repeat = heads // key_heads
     scale = options.get("scaling")
-    # [key heads, chains, repeat, n, width]: one product over all chains against the prefix, one a chain against itself.
+    # [key heads, chains, repeat, n, width]: one product of all chains with the prefix, one of each chain with itself.
     q = query.view(chains, n, key_heads, repeat, -1).permute(2, 0, 3, 1, 4)
     q = q * (query.shape[-1] ** -0.5 if scale is None else scale)
     flat = q.reshape(key_heads, chains * repeat * n, -1)
@@ -77,7 +77,7 @@ def attend_together(
 
     Args:
         query: `[chains, n, heads, width]`, at `positions` `[chains, n]`; those of padding are 0.
-        key, value: `[chains, m, key heads, width]` at positions 0 to m; what is behind a chain's end is not seen.
+        key, value: `[chains, m, key heads, width]` at positions 0 to m; those past a chain's end are masked.
         module, options, softmax: as in `attend`.
 
     Returns:
@@ -122,7 +122,7 @@ def probabilities(
 
 
 def _window(module: nn.Module, options: dict[str, Any]) -> int | None:
-    """Tokens that a query may look back to, itself included; some architectures tell it on the module only."""
+    """The sliding window: tokens that a query sees, itself included; some architectures keep it on the module only."""
     told = options.get("sliding_window")
     return told if told is not None else getattr(module, "sliding_window", None)
 
@@ -138,7 +138,7 @@ def _hidden(keys: int, n: int, window: int | None, device: torch.device) -> Tens
 
 
 def _weights(scores: Tensor, hidden: Tensor | None, options: dict[str, Any], dtype: torch.dtype | None) -> Tensor:
-    """Softmax of scores `[key heads, chains, repeat, n, keys]` over keys; sinks, `s_aux` `[heads]`, take part only."""
+    """Softmax of scores `[key heads, chains, repeat, n, keys]` over keys; sinks, `s_aux` `[heads]`, drop out after."""
     cap, sinks = options.get("softcap"), options.get("s_aux")
     if cap:
         scores = torch.tanh(scores / cap) * cap

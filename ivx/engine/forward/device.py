@@ -16,7 +16,7 @@ class Way:
         scores: attention scores alive at once.
         smallest: where set, token counts are padded to `chunk`, `chunk / 2`, … down to this many, so that kernels made
             for one sweep fit the next.
-        together: attention of all chains of a layer as one padded and masked product, instead of one a shape.
+        together: attention of all chains of a layer as one padded and masked product, instead of one per shape.
         compiled: norms and MLPs are compiled, once for each of those token counts.
     """
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 AGREE = 2e-6
-"""Largest deviation, relative to the largest value, at which a short form stands for a module."""
+"""Largest deviation, relative to the largest value, at which a short form may replace a module."""
 
 Forward = Callable[[Tensor], Tensor]
 
@@ -25,7 +25,7 @@ def short_forms(proved: list[tuple[nn.Module, int]]) -> list[tuple[nn.Module, Fo
 
 
 def prove(blocks: list[nn.Module]) -> list[tuple[nn.Module, int]]:
-    """The modules of the blocks for which a candidate stands, and which one; tried on random states."""
+    """The blocks' modules that a candidate reproduces on random states, and which candidate."""
     found = []
     for module in (m for block in blocks for m in block.modules()):
         weight = next(module.parameters(), None)

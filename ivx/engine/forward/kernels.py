@@ -21,7 +21,7 @@ AGREE = {torch.float32: 2e-6, torch.bfloat16: 2e-2, torch.float16: 2e-3}
 """Largest deviation, relative to the largest value: compiled half precision rounds once, not at every operation.
 float64 is left to the modules' own code: there it is the exact arithmetic that is asked for."""
 SIZES = 64
-"""Kernels of one module's code: padded token counts, times the widths it is used at."""
+"""Most kernels of one module's code: padded token counts, times the widths it is used at."""
 
 PLACE = "TORCHINDUCTOR_CACHE_DIR"
 
@@ -31,10 +31,10 @@ log = logging.getLogger(__name__)
 @contextmanager
 def kept() -> Iterator[None]:
     """Kernels are read from and written to `cache/kernels` inside this context, unless torch was told another place."""
-    import torch._dynamo  # takes seconds, which a CPU does not spend
+    import torch._dynamo  # late: it takes seconds, and a sweep on a CPU needs none of it
     from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
-    # torch writes its default into the environment itself, so that is not somebody's wish.
+    # torch writes its default into the environment itself, so that value is nobody's choice.
     if os.environ.get(PLACE) in (None, default_cache_dir()):
         os.environ[PLACE] = str(cache() / "kernels")
     with torch._dynamo.config.patch(recompile_limit=SIZES):

@@ -35,7 +35,7 @@ class Projections(NamedTuple):
 
 
 class _Reached(Exception):
-    """Ends a forward pass once what it was started for is there; carries it."""
+    """Ends a forward pass once the wanted states are computed; carries them."""
 
     def __init__(self, found: Any) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class _Reached(Exception):
 
 
 def _interface(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Any, **options: Any) -> Any:
-    """Stands where attention kernels do."""
+    """Takes the place of an attention kernel, and ends the pass there."""
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
     raise _Reached(Projections(q, k, v, options))
 
@@ -70,7 +70,7 @@ def _restore(module: nn.Module, before: Any) -> None:
 
 
 class Added(NamedTuple):
-    """States to put, and to see, where attention or MLP add to the stream of one call of a block.
+    """States to overwrite, and to record, where attention or the MLP adds to the stream in one call of a block.
 
     `put` holds (token rows, values `[rows, width]`); `see`, the token rows whose value is wanted.
     """
@@ -82,7 +82,7 @@ class Added(NamedTuple):
 NOTHING = Added()
 
 _known: WeakKeyDictionary[nn.Module, tuple[bool, list[tuple[nn.Module, int]]]] = WeakKeyDictionary()
-"""What is found once for a model in memory: whether its blocks answer in tuples, and which modules have short forms."""
+"""What is found once for a model in memory: whether its blocks return tuples, and which modules have short forms."""
 _compiled_once: WeakKeyDictionary[nn.Module, list[tuple[nn.Module, Forward]]] = WeakKeyDictionary()
 
 
@@ -120,7 +120,7 @@ class Seams:
         return (state,) if self.tuples else state
 
     def _arguments(self, longest: int) -> list[dict[str, Any]]:
-        """What every block is called with beside the states, for one prompt of `longest` tokens; computes nothing."""
+        """The arguments of every block but the states, for one prompt of `longest` tokens; no block is computed."""
         seen: list[dict[str, Any]] = []
 
         names = list(inspect.signature(self.model.blocks[0].forward).parameters)[1:]
@@ -151,7 +151,7 @@ class Seams:
 
     @contextmanager
     def switched(self) -> Iterator[None]:
-        """Attention calls end at the interface inside this context."""
+        """A pass ends where attention calls its kernel, inside this context."""
         config = self.model.hf.config
         before = config._attn_implementation
         config._attn_implementation = NAME
@@ -202,7 +202,7 @@ class Seams:
         return hook
 
     def logits(self, states: Tensor) -> Tensor:
-        """Final norm and head of `states` `[m, width]`: `[m, vocabulary]`, by the model's code around its blocks."""
+        """Logits `[m, vocabulary]` of `states` `[m, width]`, by the model's own code for its final norm and head."""
         m = len(states)
 
         def through(hidden_states: Tensor, *_: Any, **__: Any) -> Any:
@@ -236,11 +236,11 @@ def softmax_dtype(module: nn.Module, model: Model) -> torch.dtype | None:
 
 
 _WITHOUT = ("attention_mask", "past_key_values", "past_key_value", "layer_past", "use_cache")
-"""Arguments of blocks that packed states go without: masks are attention's, and there is no cache."""
+"""Arguments of blocks that are None for packed states: attention itself masks, and there is no cache."""
 
 
 def _at(value: Any, positions: Tensor) -> Any:
-    """An argument made for one whole prompt, at these positions."""
+    """Select these positions from an argument made for one whole prompt."""
     if isinstance(value, tuple):
         return tuple(_at(part, positions) for part in value)
     if isinstance(value, Tensor) and value.ndim >= 2 and value.shape[0] == 1:

@@ -1,7 +1,7 @@
-"""Capture: states of one token of each of many prompts, at every layer of every site, from one pass a prompt.
+"""Capture: the states of one token of each prompt, at every layer of the sites asked for, in one forward pass each.
 
-Prompts are cut after their token and run in batches of equal length, so nothing is padded; hooks keep that token's
-state alone. What is captured lies in memory, or in files of a given folder that are mapped, never read whole.
+Prompts are truncated after that token and run in batches of equal length, so nothing is padded; hooks keep only that
+token's state. The states lie in memory, or in memory-mapped files of a given folder, which are never read whole.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def capture(
 
     Args:
         prompts: token ids.
-        positions: of each prompt, counted from 0 (default: the last token).
+        positions: one for each prompt, counted from 0 (default: the last token).
         folder: where `<site>.npy` are written and mapped; without it the states lie in memory.
         memory_gb: bound on the working set beside the weights (default: half of what is free).
         beat: called before each batch; what it raises ends the capture.
@@ -101,7 +101,7 @@ def capture(
 def capture_singly(
     model: Model, prompts: Sequence[Sequence[int]], *, sites: Sequence[str], beat: Callable[[], None] = lambda: None
 ) -> Captured:
-    """The same with one prompt a pass: the slow way, by which a replay checks the quick one."""
+    """`capture` with one prompt a pass: the slow way, by which a replay checks the quick one."""
     every = [capture(model, [ids], sites=sites, beat=beat) for ids in prompts]
     found = {site: np.concatenate([one.sites[site] for one in every], axis=1) for site in sites}
     return Captured(found, np.concatenate([one.embedding for one in every]))
@@ -137,7 +137,7 @@ def _room(folder: Path | None, site: str, shape: tuple[int, ...]) -> Matrix:
 
 
 def _settled(states: Matrix) -> Matrix:
-    """The states as they are read from here on; mapped ones without the right to write."""
+    """The finished states; memory-mapped ones are opened again, read-only."""
     if isinstance(states, np.memmap):
         states.flush()
         return np.load(str(states.filename), mmap_mode="r", allow_pickle=False)
@@ -145,7 +145,7 @@ def _settled(states: Matrix) -> Matrix:
 
 
 PlaceStates = list[dict[Place, Tensor]]
-"""Of each sample: `[tokens, width]` at each place."""
+"""For each sample, its states `[tokens, width]` by place."""
 
 
 def states_of(model: Model, prompts: Prompts, places: list[Place]) -> PlaceStates:

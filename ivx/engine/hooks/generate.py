@@ -1,8 +1,8 @@
-"""Generation: the text a model writes, greedily, with states of its prompts overwritten or moved.
+"""Generation: greedy decoding while states of the prompt are patched, or moved by a vector.
 
-Patches are written while the prompt is read; what they changed stays in the keys and values that later tokens read. A
-`Push` moves states by a vector, at some tokens of the prompt or at every token, written ones too. Prompts of one length
-go through the model together, so nothing is padded.
+Patches apply while the prompt is read; what they change stays in the key-value cache, which later tokens read. A `Push`
+moves states by a vector, at some tokens of the prompt or at every token, generated ones too. Prompts of one length go
+through the model together, so nothing is padded.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ MOST_TOKENS = 256
 
 @dataclass(frozen=True, eq=False)
 class Push:
-    """A vector that moves the states of one place.
+    """A vector that steers the states of one place.
 
     Attributes:
         vector: `[width]`, or `[prompts, width]` where each prompt has its own.
-        strength: α, or one for each prompt: a state h becomes h + αv (`add`) or h + α(v − h) (`patch`); 0 changes
-            nothing, and 1 patches v itself.
-        positions: tokens of the prompt, negative ones from its end; None is every token, written ones too.
+        strength: α, or one for each prompt: a state h becomes h + αv (`add`) or h + α(v − h) (`patch`); with 0 nothing
+            changes, and with 1 `patch` writes v itself.
+        positions: tokens of the prompt, negative ones from its end; None is every token, generated ones too.
     """
 
     site: str
@@ -50,9 +50,9 @@ class Push:
 
 @dataclass(frozen=True)
 class Written:
-    """What was written after one prompt.
+    """What a model wrote after one prompt.
 
-    `ids` are without the end token; `probabilities` are theirs, each given all before it; `ended` says that the model
+    `ids` leave out the end token; `probabilities` are theirs, each given all before it; `ended` says that the model
     ended by itself.
     """
 
@@ -73,7 +73,7 @@ def generate(
     memory_gb: float | None = None,
     beat: Callable[[], None] = lambda: None,
 ) -> tuple[Written, ...]:
-    """Continue every prompt by its most probable token, again and again, until its end token or `tokens` of them.
+    """Continue every prompt by greedy decoding, until the end token or for `tokens` tokens.
 
     Args:
         prompts: token ids, ragged is fine.
@@ -102,7 +102,7 @@ def generate(
     )
     _check_room(model, asked.target, tokens)
     moved = [_checked(model, push, asked.target) for push in pushes]
-    # Beside what a pass holds alive, each row keeps keys and values of every layer.
+    # Beside the activations of a pass, each row keeps a cache of every layer's keys and values.
     budget = (memory_gb or FREE_SHARE * free_bytes(str(model.device)) / 1e9) / (1 + model.layers / 8)
     patch_set = asked.patches.get(patches, ())
     found: dict[int, Written] = {}
@@ -120,7 +120,7 @@ def generate(
 
 
 def ends(model: Model) -> frozenset[int]:
-    """The token ids at which a text ends."""
+    """The model's end-of-sequence token ids."""
     found: set[int] = set()
     for config in (model.hf.generation_config, model.hf.config, model.tokenizer):
         named = getattr(config, "eos_token_id", None)
@@ -171,7 +171,7 @@ def _continued(
     then: Sequence[dict[Place, Visit]],
     beat: Callable[[], None],
 ) -> list[Written]:
-    """Prompts of one length `[rows, tokens]`, token by token; `first` sees the prompt's states, `then` written ones."""
+    """Decode after prompts of one length `[rows, tokens]`; `first` visits their states, `then` generated tokens'."""
     stop = ends(model)
     new: list[list[tuple[int, float]]] = [[] for _ in ids]
     ended = [False] * len(ids)

@@ -1,8 +1,7 @@
-"""Given vectors: rows whose patched state is a tensor that somebody gives, not a state of a run. By plain hooks,
-batched.
+"""Given vectors: rows whose patched state is a tensor that the caller gives, not a state of a run; by batched hooks.
 
-What is edited before it is patched has no address to take it from. Samples of one length go through the model
-together, as many at a time as fit.
+A state that was edited first has no address to take it from. Samples of one length go through the model together, as
+many at a time as fit.
 """
 
 from __future__ import annotations
@@ -33,15 +32,15 @@ def patched(
     contrast: Sequence[int] | None = None,
     patches: Sequence[tuple[str, Tensor | None]],
 ) -> pa.Table:
-    """Rows of `ivx.sweep` for vectors that are given.
+    """The rows of `ivx.sweep` where given vectors are patched in.
 
     Args:
         target, answer, contrast: token ids per sample, as in a sweep.
-        patches: an address of one site but `z`, which says where to write, and `[samples, width]`, what; the empty
-            address, with None, is the unpatched run.
+        patches: (address, vectors): one token of one site other than `z`, and what is written there
+            `[samples, width]`; the empty address, with None, is the unpatched run.
 
     Returns:
-        One row per sample × patch, in that order: patches outside, samples inside. `kl_reference` is empty.
+        One row per sample × patch, sorted by patch in the order given, then by sample. `kl_reference` is null.
 
     Raises:
         AddressError: a place that this model or sample does not have. IvxError: a site that takes no vector.

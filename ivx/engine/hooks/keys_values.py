@@ -1,11 +1,11 @@
-"""Reading runs: later tokens read one token's keys and values from another run, and that token itself is left alone.
+"""Reading runs: later tokens read one token's keys and values from another run; the token itself is not patched.
 
-At every block of a coalition, what later tokens see of the position p is computed from the source's residual input to
-that block, at p's own rotary position. Nothing is overwritten: p's stream stays the target's, so coalitions of blocks
-are sets of choices that do not meet at p, and all 2^L of them are defined.
+At every block of a coalition, the keys and values at position p are computed from the source's residual input to that
+block, at p's own rotary position. Nothing is overwritten: p's stream stays the target's, so the choices made at
+different blocks do not interfere at p, and all 2^L coalitions are defined.
 
-By plain hooks: before a chosen block p's stream is the source's, so the block makes keys and values of it; behind every
-block it is the target's again. One row of a batch is one sample under one coalition.
+By plain hooks: before a chosen block p's stream is set to the source's, from which the block computes keys and values;
+after the block it is set back to the target's. One row of a batch is one sample under one coalition.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def read_runs(
 
     Args:
         source, target: token ids per sample; states are taken from each source's last token.
-        position: of the target, from its end when negative; tokens must follow it.
-        coalitions: blocks of each; the empty one is the unpatched run.
+        position: in the target, from its end when negative; a token must follow it.
+        coalitions: the blocks of each coalition; the empty one is the unpatched run.
 
     Raises:
         AddressError: a prompt without that position. IvxError: no token follows it.

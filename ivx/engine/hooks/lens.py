@@ -30,7 +30,7 @@ TOP = 5
 class Lens:
     """Read-outs of one run: the most probable tokens and their probabilities, `[layers, tokens, TOP]`.
 
-    `deviation` is how far the last layer's probabilities at the last token are from the model's own, at most.
+    `deviation` is the largest difference of the last layer's probabilities at the last token from the model's own.
     """
 
     ids: tuple[int, ...]
@@ -46,13 +46,13 @@ class Lens:
 
 @dataclass(frozen=True, eq=False)
 class Dropped:
-    """A run into one cell of which another run's state was put.
+    """The read-outs of a run with one cell patched from another run.
 
     Attributes:
         change: total variation between each cell's distribution before and after, 0 to 1: `[layers, tokens]`.
         moved: change of each cell's stream, relative to its norm before: `[layers, tokens]`.
-        cone: whether a cell can change at all: the cell itself, and later layers at its token and those behind it.
-        state: what was put there, `[width]`.
+        cone: cells that can change at all: the patched one, and in later layers those of its token and later tokens.
+        state: what was patched in, `[width]`.
     """
 
     lens: Lens
@@ -63,13 +63,13 @@ class Dropped:
 
 
 def lens(model: Model, ids: Sequence[int]) -> Lens:
-    """Read one prompt."""
+    """Read one prompt at every layer."""
     with only_user(model), torch.inference_mode():
         return _read_out(model, ids, *_run(model, ids))[0]
 
 
 def drop(model: Model, source: Sequence[int], target: Sequence[int], *, take: Spot, put: Spot) -> Dropped:
-    """Read the target prompt with the source's state at `take` in the place of its own at `put`.
+    """Read the target prompt with the source's state at `take` patched in at `put`.
 
     Positions may be negative. Within one layer this is the patch `resid_post.layer@put~take`.
 
@@ -94,7 +94,7 @@ def drop(model: Model, source: Sequence[int], target: Sequence[int], *, take: Sp
 
 
 def cone(put: Spot, *, layers: int, tokens: int) -> NDArray[np.bool_]:
-    """The cells that a state put into one of them can change: `[layers, tokens]`."""
+    """The cells that a patch of the cell `put` can change: `[layers, tokens]`."""
     found = np.zeros((layers, tokens), dtype=bool)
     found[put.layer, put.position] = True
     found[put.layer + 1 :, put.position :] = True
@@ -104,8 +104,8 @@ def cone(put: Spot, *, layers: int, tokens: int) -> NDArray[np.bool_]:
 def _run(
     model: Model, ids: Sequence[int], writes: dict[tuple[str, int], Writes] | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The stream after every block `[layers, tokens, width]`, as it is once written to; and the model's own logits at
-    the last token `[1, vocabulary]`."""
+    """The stream after every block `[layers, tokens, width]`, with `writes` applied; and the model's own logits at the
+    last token `[1, vocabulary]`."""
     places = [(STREAM, layer) for layer in range(model.layers)]
     batch = torch.tensor([list(ids)], device=model.device)
     with write(model, writes or {}), read(model, places) as seen:
@@ -116,7 +116,7 @@ def _run(
 def _read_out(
     model: Model, ids: Sequence[int], streams: Tensor, own: Tensor, *, others: Tensor | None = None
 ) -> tuple[Lens, NDArray[np.float64]]:
-    """The read-outs of streams, some cells at a time, and their total variation from those of other streams."""
+    """The read-outs of `streams`, in chunks of cells, and their total variation from the read-outs of `others`."""
     layers, tokens, width = streams.shape
     seams, flat = Seams(model, longest=1), streams.reshape(-1, width)
 

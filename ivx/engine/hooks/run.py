@@ -1,4 +1,4 @@
-"""A sweep by batched hooks: the plain way, the oracle of the planned one, and what stands in for it.
+"""A sweep by batched hooks: the simple way, which is the planned sweep's reference and its fallback.
 
 Rows are computed in batches of equal target length, so nothing is ever padded or masked; each row is one forward pass
 of its sample's target run with the states of its patch set overwritten.
@@ -100,7 +100,7 @@ def _execute(
 
 
 def rows_within(model: Model, length: int, memory_gb: float) -> int:
-    """How many rows a batch may have: activations alive in a block, attention scores, and the read-out's logits."""
+    """How many rows fit in a batch, by a block's live activations, its attention scores and the read-out's logits."""
     size = model.dtype.itemsize
     per_row = length * (16 * model.width + model.heads * length) * size + 3 * model.vocabulary * max(size, 4)
     return max(1, min(256, int(memory_gb * 1e9 / per_row)))
@@ -152,7 +152,7 @@ def writes_of(
     states: States,
     means: dict[Patch, Tensor],
 ) -> dict[Place, Writes]:
-    """What a batch of (sample, patch set) rows overwrites; of two patches at one place the later one stands."""
+    """What a batch of (sample, patch set) rows overwrites; of two patches of one state the later one holds."""
     cells: dict[Place, dict[tuple[int, int, int], Tensor]] = defaultdict(dict)
     for k, (sample, patches) in enumerate(rows):
         for patch in patches:

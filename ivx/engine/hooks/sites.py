@@ -40,7 +40,7 @@ class Writes:
 def read(model: Model, places: Iterable[Place], *, token: int | None = None) -> Iterator[dict[Place, Tensor]]:
     """Collect the states at `places` while the model runs: `[batch, tokens, width]`, `z` as concatenated heads.
 
-    Of one `token` only that state is held, `[batch, width]`, and the rest of the pass can be let go.
+    With `token`, only that token's state is kept, `[batch, width]`, so the other activations can be freed.
     """
     seen: dict[Place, Tensor] = {}
 
@@ -79,7 +79,7 @@ def write(model: Model, writes: dict[Place, Writes]) -> Iterator[None]:
 
 
 Visit = Callable[[Tensor], Tensor | None]
-"""Sees a site's state; what it returns, if anything, replaces it."""
+"""Is called with a site's state; the state that it returns, if any, replaces it."""
 
 
 @contextmanager
@@ -124,8 +124,8 @@ def _hook_block(model: Model, layer: int, visits: dict[str, Visit]) -> Iterator[
             added = _first(output) * scale
             added = _after(visits.get("attn_out"), added)
             if "resid_mid" in visits:
-                # The stream between attention and MLP is a local variable of the block: it is moved to where we
-                # want it through the only thing that is added to it there.
+                # The stream between attention and MLP is a local variable of the block, so it is set by changing
+                # what attention adds to it.
                 middle = entry["resid_pre"] + added
                 wanted = visits["resid_mid"](middle)
                 if wanted is not None:
@@ -156,7 +156,7 @@ def _after(visit: Visit | None, state: Tensor) -> Tensor:
 
 
 def _first(output: Any) -> Tensor:
-    """Blocks and attention modules return a tensor or a tuple that begins with it, by version and by module."""
+    """The tensor that a block or attention module returns: by version and module, alone or first in a tuple."""
     return output if isinstance(output, Tensor) else output[0]
 
 

@@ -1,7 +1,7 @@
-"""Kept parts: the real model, nothing frozen, with some of its heads or edges only.
+"""Ablation: the real model, nothing frozen, run with only some of its heads or edges.
 
-A head that is left out has another output in its place at every token. An edge that is left out writes nothing, or
-what is given in its place; the others keep their weights. All else is computed anew from what is left.
+The output of an ablated head is replaced at every token. An ablated edge writes nothing, or what is given in its place;
+the other edges keep their attention weights. Everything else is computed anew from what is left.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ class Reads(NamedTuple):
     values: Tensor
 
     def along(self, edges: Tensor) -> Tensor:
-        """z of some edges alone `[prompts, heads, to, width]`; prompts are taken again for as many as there are."""
+        """z of some edges alone `[prompts, heads, to, width]`; the prompts are repeated to as many as `edges` has."""
         copies = (len(edges) // len(self.weights), 1, 1, 1)
         return torch.matmul(self.weights.repeat(copies) * edges, self.values.repeat(copies))
 
     def by_kind(self, kind: Tensor, kinds: int) -> Tensor:
-        """Of one prompt, z summed over the edges of each kind `[heads, kinds, width]`; `kind` `[to, from]`."""
+        """For one prompt, z summed over the edges of each kind `[heads, kinds, width]`; `kind` is `[to, from]`."""
         weights = self.weights[0]
         found = weights.new_zeros(len(weights), kinds, weights.shape[-1])
         return found.scatter_add_(1, kind.expand(weights.shape), weights) @ self.values[0]
 
 
 Fill = Callable[[int, Tensor], Tensor]
-"""From a layer and the edges left out there `[prompts, heads, to, from]`, what is written in their place
+"""Makes, of a layer and the edges ablated there `[prompts, heads, to, from]`, what is written in their place
 `[prompts, heads, to, width]`."""
 
 
 def reads_of(model: Model, prompts: Sequence[Sequence[int]]) -> list[Reads]:
-    """Of every layer, what its heads read in prompts of one length."""
+    """What the heads of every layer read in prompts of one length."""
     found: dict[int, Reads] = {}
 
     def kernel(layer: int, weights: Callable[[], Tensor], value: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ def reads_of(model: Model, prompts: Sequence[Sequence[int]]) -> list[Reads]:
 
 
 def with_edges(model: Model, prompts: Sequence[Sequence[int]], edges: Tensor, *, fill: Fill | None = None) -> Tensor:
-    """Last-token logits `[prompts, vocabulary]`.
+    """Last-token logits `[prompts, vocabulary]` with only some edges kept.
 
     Args:
         prompts: of one length.
@@ -82,12 +82,12 @@ def _last_logits(model: Model, prompts: Sequence[Sequence[int]], kernel: Kernel)
 
 
 def with_heads(model: Model, prompts: Sequence[Sequence[int]], heads: Tensor, fill: Sequence[Tensor]) -> Tensor:
-    """Last-token logits `[prompts, vocabulary]`.
+    """Last-token logits `[prompts, vocabulary]` with only some heads kept.
 
     Args:
         prompts: of one length.
         heads: true where a head is kept `[prompts, layers, heads]`.
-        fill: of each layer, z in place of what is left out; broadcast to `[prompts, tokens, heads × width]`.
+        fill: for each layer, z of the ablated heads; broadcast to `[prompts, tokens, heads × width]`.
     """
     kept = heads.to(model.device)
 

@@ -1,4 +1,4 @@
-"""Curvature: what two patches would do beside each other, to second order, from one Hessian-vector product a patch.
+"""Curvature: second-order estimates of how patches interact in pairs, from one Hessian-vector product per patch.
 
 Let each patch move its state a share of the way to the source's: ε for a, δ for b. The mixed derivative of a logit by
 both, at the unpatched run, estimates `J(a, b) = f(ab) − f(a) − f(b)`:
@@ -7,7 +7,7 @@ both, at the unpatched run, estimates `J(a, b) = f(ab) − f(a) − f(b)`:
 
 The first term is the model's curvature between the two states; the second is what is lost because b overwrites what a
 had already changed there. Both come from one backward pass through a backward pass. Like the first-order estimate it
-is exact to its order only, and is never a number.
+is exact to its order only, and is never reported as a result.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _single(patches: Sequence[Patch]) -> Patch:
 def _whole(
     model: Model, asked: Workload, patch: Patch, samples: Sequence[int], sources: PlaceStates, seen: dict[Place, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """(source states at the patch's tokens, where they go): both of the shape of the place's states, 0 elsewhere."""
+    """(source states at the patch's tokens, mask of these tokens): both shaped like the place's states, 0 elsewhere."""
     place = (patch.site, patch.layer)
     values, where = (torch.zeros_like(seen[place], requires_grad=False) for _ in range(2))
     width = values.shape[-1] // model.heads
@@ -92,7 +92,7 @@ def _whole(
 def _mixed(
     total: Tensor, players: Sequence[Patch], wholes: Sequence[tuple[Tensor, Tensor]], seen: dict[Place, Tensor]
 ) -> Tensor:
-    """Mixed derivatives `[samples, a, b]` of a summed logit for a at or before b; samples do not meet in the sum."""
+    """Mixed derivatives `[samples, a, b]` of a logit summed over samples, which are independent; for a before b."""
     n = len(wholes[0][0])
     found = torch.zeros(n, len(players), len(players), dtype=torch.float64)
     places = list(seen)
@@ -106,7 +106,7 @@ def _mixed(
         before = [a for a, earlier in enumerate(players) if (_order(earlier), a) < (_order(later), b)]
         if not before:
             continue
-        # Both the slope at b and the state there, which b overwrites, depend on what stands before.
+        # Both the gradient at b and the state there, which b overwrites, depend on earlier states.
         moved = (slopes[place] * (values - seen[place]) * where).sum()
         bends = dict(zip(places, _grad(moved, [seen[p] for p in places]), strict=True))
         for a in before:

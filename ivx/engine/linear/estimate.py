@@ -1,8 +1,9 @@
 """Estimates: attribution patching, every address of a sweep from one forward and two backward passes a sample.
 
 A patch changes a logit by about (source state − target state) · gradient at the target run (Nanda 2023). That is exact
-for a linear model and poor where the model is not: an estimate orders work and fills a map at once, and is never a
-number. Integrated gradients would need a forward pass for each address and step, so as many as the exact sweep.
+for a linear model and poor where the model is not: an estimate orders work and fills a map at once, and is never
+reported as a result. Integrated gradients would need a forward pass for each address and step, so as many as the exact
+sweep.
 """
 
 from __future__ import annotations
@@ -67,11 +68,11 @@ def estimate(
 def _slopes(
     model: Model, asked: Workload, places: list[Place]
 ) -> tuple[PlaceStates, list[tuple[float, float | None]], list[PlaceStates]]:
-    """Of each target run: its states, its two logits, and the gradients of both by every state."""
+    """For each target run: its states, its two logits, and the gradients of both with respect to every state."""
     states: PlaceStates = [{} for _ in asked.target]
     levels: list[tuple[float, float | None]] = [(0.0, None)] * len(states)
     slopes: list[PlaceStates] = [[] for _ in states]
-    # The middle of a block's stream is moved through what attention adds, so it has that gradient.
+    # resid_mid is patched through what attention adds, so its gradient is that of attn_out.
     through = [("attn_out", layer) if site == "resid_mid" else (site, layer) for site, layer in places]
     for samples in by_length(asked.target).values():
         ids = torch.tensor([asked.target[i] for i in samples], device=model.device)
@@ -81,7 +82,7 @@ def _slopes(
                 if token is None:
                     continue
                 wanted = torch.tensor([token[i] for i in samples], device=model.device)
-                # Samples do not meet, so the gradient of the sum holds each one's own.
+                # Samples are independent, so the gradient of the sum holds each one's own.
                 total = logits.gather(1, wanted[:, None]).sum()
                 found = torch.autograd.grad(total, [seen[p] for p in through], retain_graph=True, allow_unused=True)
                 for k, i in enumerate(samples):
@@ -100,7 +101,7 @@ def _slopes(
 
 
 def graph_of(model: Model, ids: Tensor) -> Tensor:
-    """Last-token logits with a graph that begins at the embeddings; the weights stay without gradients."""
+    """Last-token logits with an autograd graph that begins at the embeddings; the weights get no gradients."""
     hook = model.hf.get_input_embeddings().register_forward_hook(lambda m, a, out: out.detach().requires_grad_())
     try:
         return model.hf(input_ids=ids, use_cache=False, logits_to_keep=1).logits[:, -1]

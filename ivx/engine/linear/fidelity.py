@@ -1,4 +1,4 @@
-"""Fidelity: how well a sum of parts gives the model's logits, and the proof that the surrogate's does.
+"""Fidelity: how well a sum of parts reproduces the model's logits, and the proof that the surrogate's is exact.
 
 Tried on a model itself before its first use: the frozen model is run on each embedding alone and on the biases alone.
 If these logits sum to the model's own, and the sweep's identities hold, the surrogate is exact; else it is refused.
@@ -20,7 +20,7 @@ from ivx.errors import UnsupportedArchitecture
 from ivx.models.model import Model
 
 EXPECTED = (TypeError, AttributeError, IndexError, KeyError, RuntimeError, ValueError)
-"""What a model raises whose modules are put together otherwise."""
+"""What is raised where a model's modules are put together otherwise."""
 
 
 _known: WeakKeyDictionary[nn.Module, str | None] = WeakKeyDictionary()
@@ -55,7 +55,7 @@ def _tried(model: Model) -> str | None:
 
 
 def reconstructed(model: Model, prompt: Sequence[int]) -> Fidelity:
-    """Of the sum of the frozen model's logits from each embedding alone, and from biases alone, to the model's own."""
+    """How well the frozen model's logits from each embedding alone, and from biases alone, sum to the model's own."""
     surrogate = Surrogate(model, [prompt])
     states = surrogate.inputs[0].detach()
     alone = torch.diag_embed(states[0].T).permute(1, 2, 0)  # row t holds token t only
@@ -68,7 +68,7 @@ def reconstructed(model: Model, prompt: Sequence[int]) -> Fidelity:
 
 
 def fidelity_of(parts: Tensor, whole: Tensor) -> Fidelity:
-    """Of summed parts to the model's own logits, both `[vocabulary]`."""
+    """The fidelity of summed parts to the model's own logits, both `[vocabulary]`."""
     mine, real = parts.double(), whole.double()
     return Fidelity(
         float(torch.cosine_similarity(mine, real, dim=0)),

@@ -1,14 +1,15 @@
 """Freezing: attention, norm scales and gates held at their values in one forward pass, so that the rest is linear.
 
-The model's own modules run; only norms, activations, biased layers and the attention kernel are stood in for, on the
-instances, inside a context. What they hold is made on their first call and used again on the next:
+The model's own modules run; only norms, activations, biased layers and the attention kernel are replaced, on the
+instances, inside a context. What they hold is computed on their first call and used again on the next:
 
     norm        own(x) = s ⊙ x, or s ⊙ (x − mean) + b              s is held
     gated MLP   act(gate) ⊙ up                                      act(gate) is held
     plain MLP   act(u) = (act(u) / u) ⊙ u                           the ratio is held
     attention   z = A v                                             A is held
 
-Whatever adds a bias multiplies it by the block's *constant*, which is 1: its derivative is what the bias is worth.
+Whatever adds a bias multiplies it by the block's *constant*, which is 1: the derivative with respect to it is what the
+bias contributes.
 """
 
 from __future__ import annotations
@@ -31,22 +32,22 @@ from ivx.models.model import Model
 
 NAME = "ivx_frozen"
 PROPORTIONAL = 1e-4
-"""Largest relative deviation, over a norm's channels, from one common scale a token."""
+"""Largest relative deviation of a norm's channels from one common scale per token."""
 
 NEAR = 1e-3
-"""Share of a token's largest channel: closer to the mean, a channel's scale is taken from all of them."""
+"""A channel closer to the mean than this share of the token's largest takes its scale from all channels."""
 
 Held = dict[nn.Module, Tensor]
 """What each module holds; attention `[batch, heads, tokens, tokens]`."""
 Attend = Callable[[int, Tensor, Tensor], Tensor]
-"""From a layer, its attention and its values `[batch, heads, tokens, width]`, z `[batch, tokens, heads, width]`."""
+"""Makes z `[batch, tokens, heads, width]` of a layer, its attention and its values `[batch, heads, tokens, width]`."""
 Kernel = Callable[[int, Callable[[], Tensor], Tensor], Tensor]
-"""The same, from what gives the attention when it is called."""
+"""As `Attend`, but is given a function that computes the attention."""
 Forward = Callable[[Tensor], Tensor]
 
 
 def _interface(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Any, **options: Any) -> Any:
-    """Stands where attention kernels do."""
+    """Takes the place of an attention kernel, and calls the module's own."""
     return module.__dict__[NAME](query, key, value, options), None
 
 
@@ -54,14 +55,14 @@ ALL_ATTENTION_FUNCTIONS.register(NAME, _interface)
 
 
 class Norm(NamedTuple):
-    """A norm's form: its bias, and, where it takes the mean away, its weight up to a factor; else that is None."""
+    """A norm's form: its bias, and, where it subtracts the mean, its weight up to a factor; else that is None."""
 
     bias: Tensor
     weight: Tensor | None
 
 
 class Parts(NamedTuple):
-    """The modules that are stood in for, and the block that each is in; others have the number behind the last."""
+    """The modules that are replaced, and the block (`place`) of each; outside all blocks, the number of layers."""
 
     norms: dict[nn.Module, Norm]
     gates: list[nn.Module]
@@ -75,7 +76,7 @@ _known: WeakKeyDictionary[nn.Module, Parts] = WeakKeyDictionary()
 
 
 def parts_of(model: Model) -> Parts:
-    """Found once for each model in memory; raises `UnsupportedArchitecture` for a norm of an unknown form."""
+    """A model's parts, found once while it is in memory; raises `UnsupportedArchitecture` for an unknown norm."""
     if model.hf not in _known:
         _known[model.hf] = _found(model)
     return _known[model.hf]
@@ -105,7 +106,7 @@ def _found(model: Model) -> Parts:
 
 
 def _form(name: str, module: nn.Module, model: Model) -> Norm:
-    """A norm's form, tried on random states: whether one scale a token is all that is not linear in it."""
+    """A norm's form, found on random states: one scale per token must be all that is not linear in it."""
     shape = getattr(module, "normalized_shape", None)
     width = shape[-1] if shape is not None else next((p.shape[-1] for p in module.parameters()), model.width)
     draw = torch.Generator().manual_seed(0)
@@ -131,12 +132,12 @@ def _form(name: str, module: nn.Module, model: Model) -> Norm:
 
 @contextmanager
 def frozen(model: Model, held: Held, constants: Sequence[Tensor], attend: Attend) -> Iterator[None]:
-    """The model runs frozen inside this context: what is in `held` is used, what is not is put there.
+    """The model runs frozen inside this context: values in `held` are used, missing ones are computed and put there.
 
     Args:
-        constants: of each block, and of what is behind the blocks: broadcast to `[batch, tokens, 1]`, 1 as the model
-            is.
-        attend: what becomes of a layer's values.
+        constants: factors of the biases, one for each block and one for what follows the blocks: broadcast to
+            `[batch, tokens, 1]`, 1 as the model is.
+        attend: makes z of a layer's attention and values.
     """
     parts = parts_of(model)
     modules: list[nn.Module] = []
@@ -201,13 +202,13 @@ def _attended(
 
 
 def softcap(model: Model) -> float | None:
-    """What the architecture caps its logits at, softly; None where it does not."""
+    """The soft cap that the architecture puts on its logits; None where there is none."""
     return getattr(model.hf.config, "final_logit_softcapping", None)
 
 
 @contextmanager
 def uncapped(model: Model) -> Iterator[None]:
-    """Logits are given before any final softcap, which no part of the model adds to, inside this context."""
+    """Inside this context logits are those before any final softcap: the model's parts sum only up to there."""
     cap = softcap(model)
     if cap is None:
         yield
@@ -223,7 +224,7 @@ def _norm(module: nn.Module, form: Norm, held: Held, constant: Tensor) -> Forwar
     own = module.forward
 
     def forward(states: Tensor) -> Tensor:
-        if states.ndim != 3:  # one a head, of queries and keys, which attention holds
+        if states.ndim != 3:  # a norm of each head's queries or keys, which is part of the held attention
             return own(states)
         read = states if form.weight is None else states - states.mean(-1, keepdim=True)
         if module not in held:

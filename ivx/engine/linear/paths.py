@@ -1,10 +1,10 @@
 """Paths: the single routes from an embedding, or a constant, to the logit, strongest first.
 
-A path stays at its token through a block (by residual and MLP) or moves by one head. Its value is the logit's share
-that went exactly this way; all paths together are the logit. They are too many to list, so the search goes from the
-logit down and opens what carries most: a path's end part `c` at a token is worth `⟨c, x⟩` there, the exact sum over
-everything that could stand before it. Sums can hide parts that cancel, so a search is *settled* only down to a share of
-the weakest path it returns.
+A path stays at its token through a block (by residual and MLP) or moves by one head. Its value is the part of the logit
+that went exactly this way; all paths sum to the logit. They are too many to list, so the search goes backward from the
+logit, largest first: an *end* shared by many paths, with derivative `c` at a token, is worth `⟨c, x⟩` there, the exact
+sum over all that could come before it. Sums can hide parts that cancel, so a search is *settled* only down to a share
+of the weakest path it returns.
 """
 
 from __future__ import annotations
@@ -43,9 +43,10 @@ class Search(NamedTuple):
 
 @dataclass(order=True)
 class _End:
-    """An end part of paths: worth `value` at the input of block `layer`, at `token`.
+    """The end that many paths share, from the input of block `layer` at `token` on; `size` is −|value|.
 
-    `weights` is its derivative by the stream there `[width]`, or, while `head` is set, by that head's value there.
+    `weights` is the logit's derivative along it, with respect to the stream there `[width]`, or, while `head` is set,
+    to that head's value there.
     """
 
     size: float
@@ -103,7 +104,7 @@ class _Search:
     def add(
         self, value: float, layer: int, token: int, weights: Tensor, head: int | None, moves: tuple[Move, ...]
     ) -> None:
-        """An end part; at the embeddings it is a whole path, unless its head has yet to give up its constant."""
+        """Add an end; at the embeddings it is a whole path, unless the bias of its head's value is still in it."""
         if layer == 0 and head is None:
             self._whole(Path(token, None, moves, value))
         elif abs(value) > self.floor:
@@ -123,7 +124,7 @@ class _Search:
             self.floor = self.slack * self.best[0]
 
     def open(self, ends: Sequence[_End]) -> None:
-        """Put in place of each end all that can stand just before it."""
+        """Replace each end by its extensions, one step backward."""
         by_head: dict[int, list[_End]] = defaultdict(list)
         by_block: dict[int, list[_End]] = defaultdict(list)
         for end in ends:
@@ -173,7 +174,7 @@ class _Search:
 
 
 def _packed(ends: Sequence[_End]) -> list[int]:
-    """A row for each end so that no row has two at one token: a block's tokens do not meet but by its heads."""
+    """A batch row for each end, none with two ends at one token: tokens of a block meet only through its heads."""
     used: dict[int, int] = defaultdict(int)
     rows = []
     for end in ends:
@@ -191,7 +192,7 @@ def _pulled(of: Tensor, by: list[Tensor], weights: Tensor) -> list[Tensor]:
 
 
 def count_paths(steps: NDArray[np.integer]) -> int:
-    """How many paths lead from any first to the last token.
+    """How many paths lead from the embedding of any token to the last token.
 
     Args:
         steps: ways from each token to each `[layers, to, from]`; staying is a way.

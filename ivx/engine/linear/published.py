@@ -1,10 +1,10 @@
-"""The published variant of the path sum, to be measured beside the exact one.
+"""The paper's variant of the path sum, to be measured beside the exact one.
 
 Each head keeps, for every token, the one token that it attends to most. Along such an edge the paper's step copies the
 residual across tokens, adds what *all* heads would write there at full attention, and lets the MLP follow; every layer
 takes one edge, so `heads ** layers` paths end at the last token. Steps are linear, so the sum over all of them is taken
-layer by layer. Of the paths one by one, those count that alone put the answer among the first 100; where there are
-too many they are drawn by chance.
+layer by layer. Taken one by one, a path counts if its logits alone rank the answer among the first 100; where there
+are too many paths, some are drawn at random.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ivx.engine.linear.surrogate import Surrogate
 from ivx.engine.turns import only_user
 
 LISTED = 512
-"""Up to so many paths are all listed; of more, so many are drawn."""
+"""Up to this many paths are all listed; of more, this many are drawn at random."""
 TOGETHER = 64
 
 
@@ -68,8 +68,8 @@ def _ones(states: Tensor) -> Tensor:
 
 
 def _level(states: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    """The same states as a product: of some near 1 and a scale of each row. They grow by as much as the heads a layer,
-    past what float32 can hold at 30 layers, and every step is linear."""
+    """The states as a product of states near 1 and a scale for each row. They grow by as much as there are heads a
+    layer, past what float32 can hold at 30 layers, and every step is linear."""
     size = states.abs().amax((1, 2), keepdim=True)
     size = torch.where(size > 0, size, 1)
     return states / size, scale * size.flatten().double()
@@ -111,12 +111,12 @@ def _block(run: Surrogate, layer: int, states: Tensor, attend: Attend) -> Tensor
 
 
 def _without(run: Surrogate) -> list[Tensor]:
-    """The constants of a model whose biases are left out, as the published sum leaves them."""
+    """Constants of 0: they leave out the biases, as the published sum does."""
     return [torch.zeros(1, 1, 1).to(run.inputs[0])] * (run.model.layers + 1)
 
 
 def _logits(run: Surrogate, states: Tensor, scale: Tensor) -> Tensor:
-    """Frozen logits `[rows, vocabulary]`, float64, of states behind the last block and their scales."""
+    """Frozen logits `[rows, vocabulary]`, float64, of states after the last block and their scales."""
     model = run.model
 
     def instead(module: object, args: tuple, output: Any) -> Any:

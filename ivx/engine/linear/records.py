@@ -7,17 +7,17 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
-"""By dtype: largest deviation from 1, and of an identity from 0, relative to what is summed."""
+"""By dtype: largest allowed deviation of a fidelity from 1, and of an identity from 0 relative to what is summed."""
 
 
 class Fidelity(NamedTuple):
-    """Of summed parts `z'` to the model's logits `z`: their cosine, and |z'| / |z|."""
+    """How well summed parts `z'` give the model's logits `z`: their cosine, and |z'| / |z|."""
 
     cosine: float
     ratio: float
 
     def within(self, tolerance: float) -> bool:
-        """Whether both are 1."""
+        """Whether both are 1 within the tolerance."""
         return abs(self.cosine - 1) <= tolerance and abs(self.ratio - 1) <= tolerance
 
 
@@ -53,14 +53,14 @@ def by_heads(paths: Iterable[Path]) -> dict[tuple[tuple[int, int], ...], float]:
 
 
 RANK = 100
-"""A path counts when its own logits rank the answer so high."""
+"""A path counts when its own logits give the answer this rank or a better one."""
 
 
 class Published(NamedTuple):
     """How far the published sums are from the model's logits.
 
-    `everything` is of the sum over all `paths`; `ranked`, over those that count (scaled up where `drawn`), None
-    where none does; `kept` is their share.
+    `everything` is the fidelity of the sum over all `paths`; `ranked`, of the sum over those that count (scaled up
+    where `drawn`), None where none does; `kept` is their share.
     """
 
     paths: int

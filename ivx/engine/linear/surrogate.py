@@ -9,8 +9,9 @@ z:
     edge(ℓ, h, s→q) = A(q, s) ⟨ĝ(q, h), v(s, h)⟩    … of it, what it read at s
     stay(ℓ, t)      = node(ℓ−1, t) less its edges   what goes on at t, by residual and MLP
 
-Exactly: nodes of a layer and the constants behind it sum to the logit; a node is its stay, the edges into it and the
-constants added there; and, of the block before, its stay and the edges out of it, less the constants they carry.
+Three identities hold exactly: the nodes of a layer and the constants after it sum to the logit; a node at a block's
+output is the block's stay, the edges into it and the constants added there; a node at a block's input is the block's
+stay and the edges out of it, less the constants that these carry.
 """
 
 from __future__ import annotations
@@ -32,18 +33,18 @@ from ivx.models.model import Model
 
 @dataclass(frozen=True)
 class Attribution:
-    """What every part of a batch is worth to a logit, or to the difference of two; float64 on the CPU.
+    """What every part of a batch contributes to a logit, or to the difference of two; float64 on the CPU.
 
     Attributes:
         total: the logit itself `[batch]`; before a final softcap, where the architecture has one.
         nodes: `[batch, layers + 1, tokens]`; row 0 is the embeddings, row ℓ + 1 the output of block ℓ.
-        stay, mlp: `[batch, layers, tokens]`. `mlp` is a part of stay that the MLP added, and of its biases.
+        stay, mlp: `[batch, layers, tokens]`. `mlp` is what the MLP wrote, which stay, heads and added hold already.
         heads: `[batch, layers, heads, tokens]`.
         edges: `[batch, layers, heads, to, from]`; over `from` they sum to `heads`.
-        added, carried: constants `[batch, layers, tokens]`: biases added at a token behind the heads, and those that
-            heads read there.
+        added, carried: constants `[batch, layers, tokens]`: biases added at a token after the heads, and those in the
+            values that heads read there.
         put: `[batch, layers, tokens]`: states that were patched in at a block's output.
-        final: biases behind the last block `[batch]`.
+        final: biases after the last block `[batch]`.
     """
 
     total: Tensor
@@ -59,14 +60,14 @@ class Attribution:
 
     @property
     def constants(self) -> Tensor:
-        """Of each block `[batch, layers]`: all that does not come from the embeddings."""
+        """What each block contributes that does not come from the embeddings `[batch, layers]`."""
         return (self.added + self.carried + self.put).sum(-1)
 
     def deviation(self) -> float:
         """The largest error of any of the three identities, relative to the largest sum of sizes at one layer."""
         later = self.constants.flip(1).cumsum(1).flip(1)
         behind = torch.cat([later, torch.zeros_like(later[:, :1])], dim=1) + self.final[:, None]
-        # Of all layers: where the answer is as likely as its contrast, the last one's sum is next to nothing.
+        # The largest of all layers: where the answer is as likely as its contrast, the last layer's sum is about 0.
         size = (self.nodes.abs().sum(-1) + behind.abs()).amax(1)
         found = [
             self.nodes.sum(-1) + behind - self.total[:, None],
@@ -76,18 +77,18 @@ class Attribution:
         return max(float((error.abs().flatten(1).amax(1) / size).nan_to_num().max()) for error in found)
 
     def rows(self, chosen: Sequence[int]) -> Attribution:
-        """Some of the batch."""
+        """Some rows of the batch."""
         return Attribution(**{field.name: getattr(self, field.name)[list(chosen)] for field in fields(self)})
 
 
 class Surrogate:
-    """A frozen run of prompts of one length, with its graph cut into blocks.
+    """A frozen run of prompts of one length, with its autograd graph cut into blocks.
 
     Attributes:
-        inputs: of each block, and of what is behind the last one: leaves `[batch, tokens, width]`.
+        inputs: of each block, and of what follows the last one: leaves of the graph `[batch, tokens, width]`.
         outputs: of each block, with a graph from its input, its `z` and its constant.
-        values: of each layer `[batch, heads, tokens, width]`, one a query head, with a graph from the block's input.
-        z: leaves `[batch, tokens, heads, width]`.
+        values: of each layer `[batch, heads, tokens, width]`, one per query head, with a graph from the block's input.
+        z: of each layer, leaves `[batch, tokens, heads, width]`.
         attention: `[batch, heads, tokens, tokens]`, queries first.
         logits: `[batch, vocabulary]` of the last token, before any softcap.
     """
@@ -171,8 +172,8 @@ class Surrogate:
             yield
 
     def top(self, answer: Sequence[int], contrast: Sequence[int] | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """The answer's logit, or its difference from the contrast's `[batch]`; its derivative by the last block's
-        output `[batch, tokens, width]`; and what biases behind that are worth `[batch]`."""
+        """The answer's logit, or its difference from the contrast's `[batch]`; its derivative with respect to the last
+        block's output `[batch, tokens, width]`; and what later biases contribute `[batch]`."""
         z = self._of(answer) if contrast is None else self._of(answer) - self._of(contrast)
         slope, final = _grad(z.sum(), [self.inputs[-1], self.constants[-1]])
         return z.detach(), slope, final.sum((1, 2)).detach()
@@ -181,7 +182,7 @@ class Surrogate:
         return self.logits.gather(1, torch.tensor(list(tokens), device=self.logits.device)[:, None]).squeeze(1)
 
     def sweep(self, answer: Sequence[int], contrast: Sequence[int] | None = None) -> Attribution:
-        """What everything is worth to each sample's answer, or to answer − contrast."""
+        """What every part contributes to each sample's answer logit, or to answer − contrast."""
         total, slope, final = self.top(answer, contrast)
         layers = self.model.layers
         found: dict[str, list[Tensor]] = {
@@ -216,7 +217,7 @@ class Surrogate:
         return put
 
     def along(self, edges: Tensor) -> Tensor:
-        """Last-token logits of all paths that take no other edges than these `[batch, vocabulary]`.
+        """Last-token logits `[batch, vocabulary]` summed over all paths that take only these edges.
 
         Args:
             edges: true where an edge may be taken `[batch, layers, heads, to, from]`.

@@ -1,4 +1,4 @@
-"""Chains: the runs of tokens whose attention a layer computes together, because they stand at the same positions."""
+"""Chains: sequences of tokens at the same positions, whose attention a layer computes together."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 from ivx.engine.plan.numbering import Ints, Layer
 
 SHARED_FROM = 4
-"""Chains behind one prefix from which on its keys and values are read once for all of them."""
+"""Least number of chains behind one prefix for which its keys and values are read once for all of them."""
 
 
 class Chain(NamedTuple):
-    """Attention of runs of tokens that stand at the same positions, as rows of the projections' tables.
+    """Attention of token sequences at the same positions, given as rows of the projections' tables.
 
     `prefix` `[p]` (positions 0 to p, shared by all), `own` `[chains, m]` (positions p to p + m), `queries`
     `[chains, n]` (the last n of them), and where the outputs go, `out` `[chains, n]`.
@@ -28,7 +28,7 @@ class Chain(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """Chains of any shape in one table, padded to the longest: as in `Chain`, prefixes in front of the own tokens.
+    """Chains of any shape in one table, padded to the longest; `keys` are each chain's prefix, then its own tokens.
 
     `keys` `[chains, m]`, `queries`, their `positions` and `out` `[chains, n]`; padding is row 0, and −1 in `out`.
     """
@@ -59,7 +59,7 @@ def pack(chains: Sequence[Chain]) -> Packed:
 
 
 def gather(layer: Layer, attended: np.ndarray) -> tuple[list[Chain], np.ndarray]:
-    """Gather the attended nodes into chains of equal shape; returns them, as nodes, and which nodes they compute."""
+    """Group the attended nodes into chains of equal shape; returns these, and a mask of the nodes they compute."""
     classes = len(layer.nodes)
     start = np.full(classes, layer.nodes.shape[1], dtype=np.int64)
     np.minimum.at(start, layer.creator, layer.position)

@@ -24,13 +24,13 @@ from ivx.engine.plan.tables import Tables
 
 
 class Unsupported(Exception):
-    """The architecture does something at a seam that this engine does not know; the reason, for the fallback."""
+    """The architecture does something at a seam that this engine does not know; its message says why hooks run."""
 
 
 def execute(
     plan: Plan, seams: Seams, prompts: Sequence[Sequence[int]], *, tables: Tables, beat: Callable[[], None]
 ) -> Tensor:
-    """The plan's last table of residual states `[plan.final, width]`; it stands in `tables` until the next pass.
+    """The plan's last table of residual states `[plan.final, width]`; the next pass overwrites it in `tables`.
 
     Args:
         beat: called at every layer and chunk; what it raises ends the pass.
@@ -63,7 +63,7 @@ def _embeddings(plan: Plan, seams: Seams, prompts: Sequence[Sequence[int]]) -> T
 
 
 def _rows(table: Tensor, numbers: Ints, index: Tensor, part: slice) -> Tensor:
-    """Rows of a table; without a copy where their numbers follow one another."""
+    """Rows of a table; a view without a copy where their numbers are consecutive."""
     here = numbers[part]
     if here[-1] - here[0] == len(here) - 1 and (len(here) == 1 or bool((np.diff(here) == 1).all())):
         return table[int(here[0]) : int(here[-1]) + 1]
@@ -71,7 +71,7 @@ def _rows(table: Tensor, numbers: Ints, index: Tensor, part: slice) -> Tensor:
 
 
 def _fill(seams: Seams, table: Tensor, constants: Sequence[tuple[int, Made]]) -> None:
-    """Write constants into their rows of the table that their members stand in."""
+    """Write constants into their rows of the table, which holds their members, too."""
     for row, made in constants:
         table[row] = _constant(seams, made, table[_tensor(made.rows, table.device)])
 
@@ -154,7 +154,7 @@ def _together(
 
 
 def _padded(rows: Tensor, way: Way) -> Tensor:
-    """Rows up to a count that kernels are made for; the last one is repeated."""
+    """Pad rows to a count that kernels are made for, by repeating the last one."""
     more = way.padded(len(rows)) - len(rows)
     return torch.cat([rows, rows[-1:].expand(more, *rows.shape[1:])]) if more else rows
 
@@ -193,7 +193,7 @@ def _plain(
         for kept, rows, added in zip(seen, here, result[1:], strict=True):
             if added is not None:
                 kept.update(zip(rows, added, strict=True))
-    # A constant of the middle of the stream: made of input plus what attention added.
+    # A constant of resid_mid: its members are the residual input plus what attention added.
     for row, made in step.middles:
         states[row] = _constant(
             seams, made, _stacked([states[value[i]] + seen[0][i] for i in made.rows.tolist()], states)

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """No collection meanwhile, of any thread; for a moment's work whose objects hold each other in no circles.
+    """Switch off garbage collection, in every thread; for a moment's work whose objects form no reference cycles.
 
-    Each full collection looks at everything alive, all that torch ever imported too, and takes twice as long as a plan.
+    A full collection visits every live object, all that importing torch made too, and takes twice as long as a plan.
     """
     was = gc.isenabled()
     gc.disable()

@@ -1,4 +1,4 @@
-"""Numbering: every state of a sweep gets one number a layer, so that what is equal is computed once.
+"""Numbering: at every layer, equal states of a sweep get the same number, so that each is computed once.
 
 A state at (layer, position) is fixed by its residual input and by the states before it. So the tokens of all runs,
 patched or not, form a trie at every layer: a *node* is (parent node, residual input), and two runs that share a node
@@ -21,7 +21,7 @@ Ints = NDArray[np.int64]
 
 
 class Constant(NamedTuple):
-    """A state that is made of others: their mean, zero where there are none, or, with a draw, a random one instead."""
+    """A state made of other states: their mean, zero where there are none; with a draw, a random one of that norm."""
 
     members: tuple[int, ...] = ()
     draw: Draw | None = None
@@ -49,9 +49,9 @@ class Heads(NamedTuple):
 class Token(NamedTuple):
     """An edited token of a block.
 
-    `value` is its residual input, `heads` a node or, behind the nodes, an edited `z`; `attention` a constant that
-    replaces what attention adds, or −1; `mlp` the token whose MLP output is added instead of its own, −1 for none, or
-    −2−c for constant c.
+    `value` is its residual input, `heads` a node or, numbered after the nodes, an edited `z`; `attention` a constant
+    that replaces what attention adds, or −1; `mlp` the token whose MLP output is added instead of its own, −1 for none,
+    or −2−c for constant c.
     """
 
     value: int
@@ -69,7 +69,7 @@ class Layer:
     `tokens`.
 
     Attributes:
-        nodes: `[classes, positions]`, −1 behind a class's end; a class is a set of rows that are equal so far.
+        nodes: `[classes, positions]`, −1 past a class's end; a class is a set of rows that are equal so far.
         value, position, parent, creator: `[nodes]`; the creator is the first class that holds the node.
     """
 
@@ -90,7 +90,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Numbering:
-    """All layers; where each embedding stands (prompt, position); and what is read.
+    """All layers' numbers, the (prompt, position) of each embedding, and the states that are read.
 
     `rows` and `prompts` are the numbers of the states that each row, and each prompt unpatched, is read from: tokens of
     the last layer, then `constants`.
@@ -171,7 +171,7 @@ class Numberer:
         return Numbering(found, embeddings, ends[self.row_class], ends[:prompts], constants)
 
     def _embedded(self, width: int) -> tuple[Ints, Ints]:
-        """Embeddings are equal where token id and position are: `[prompts, width]` numbers, and one place of each."""
+        """Number the embeddings by token id and position: `[prompts, width]`, and one (prompt, position) of each."""
         where = [(i, t) for i, ids in enumerate(self.prompts) for t in range(len(ids))]
         keys = [self.prompts[i][t] * width + t for i, t in where]
         _, at, inverse = np.unique(keys, return_index=True, return_inverse=True)
@@ -181,7 +181,7 @@ class Numberer:
         return x, places[at]
 
     def _split(self, layer: int) -> tuple[Ints, list[tuple[int, int, PatchSet]]]:
-        """New classes: rows that were equal and are patched alike here; their parents, and what is done to them."""
+        """New classes of rows that were equal and are patched alike here: their parents, and what is patched."""
         known: dict[tuple[int, int, int], int] = {}
         parents: list[int] = []
         work: list[tuple[int, int, PatchSet]] = []

@@ -30,7 +30,7 @@ class Step:
     """One layer. Tables are numbered densely: only what is needed has a row.
 
     Attributes:
-        inputs: rows of the table of residual inputs; `constants` and `middles` fill its last ones (row, made of).
+        inputs: number of rows of the table of residual inputs; `constants` and `middles`, (row, made of), are its last.
         projected_value, projected_position: what goes through the projections of attention.
         chains: attention over the projections; its outputs make a table of `attended` rows.
         plain_value: residual input of each unedited token, whose `z` is the row of the same number.
@@ -59,7 +59,7 @@ class Step:
 
 
 class Cost(NamedTuple):
-    """States: projected tokens, and tokens that go through a whole block; a forward pass a row would take `rowwise`."""
+    """Numbers of states: projected, through a whole block, in one forward pass per row (`rowwise`), held at once."""
 
     projected: int
     tokens: int
@@ -68,7 +68,7 @@ class Cost(NamedTuple):
 
 
 class Largest(NamedTuple):
-    """Rows of the largest layer's tables: residual states, projected tokens, heads' outputs."""
+    """Rows of the largest table of each kind: residual states, projected tokens, heads' outputs."""
 
     states: int
     projected: int
@@ -77,7 +77,7 @@ class Largest(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """What `execute` runs: `rows` and `prompts` are rows of the last table of states, −1 where nobody asked."""
+    """What `execute` runs: `rows` and `prompts` are rows of the last table of states, −1 for a prompt not read."""
 
     steps: list[Step]
     embeddings: Ints
@@ -148,7 +148,7 @@ def plan(
 
 
 def _with_members(need: np.ndarray, outputs: int, constants: list[Constant]) -> np.ndarray:
-    """Mark, in place, what the needed constants are means of."""
+    """Mark in place the members of needed constants as needed, too."""
     for k in np.flatnonzero(need[outputs : outputs + len(constants)]):
         need[list(constants[k].members)] = True
     return need
@@ -172,7 +172,7 @@ class _Table:
 
 
 class _Needs(NamedTuple):
-    """What of a layer is needed: of its values, nodes (as a whole block, as attention, as keys), and edited tokens."""
+    """What is needed of a layer: values, nodes (through the whole block, attention, or as keys), and edited tokens."""
 
     values: np.ndarray
     plain: np.ndarray

@@ -23,11 +23,11 @@ from ivx.models.model import Model
 ROWS = (256, 4096)
 """Rows of one pass, at least and at most: they stream out when it is done."""
 PASS_FLOPS = 1e13
-"""About what a pass would cost row by row, between these bounds: by plan, some ten seconds of a small machine."""
+"""About what a pass, within `ROWS`, would cost row by row; by plan, some ten seconds of a small machine."""
 PATCHES = 128
-"""Patches of one pass at least: each pass computes its samples' unpatched runs again."""
+"""Least number of patches in one pass, since each pass computes its samples' unpatched runs again."""
 READ_BYTES = 24e6
-"""Logits alive at once in the read-out."""
+"""Bytes of logits alive at once in the read-out."""
 
 Ids = tuple[int, ...]
 
@@ -66,7 +66,7 @@ def run(
 
 
 def _parts(model: Model, asked: Workload) -> list[list[Item]]:
-    """The rows of each pass, sample by sample. Samples share nothing, so they are parted first."""
+    """The rows of each pass, sample by sample. Samples share no states, so passes are split between them first."""
     samples = range(len(asked.target))
     weights = sum(p.numel() for block in model.blocks for p in block.parameters())
     tokens = sum(len(asked.target[i]) for i in samples) / len(samples)
@@ -82,7 +82,7 @@ def _parts(model: Model, asked: Workload) -> list[list[Item]]:
 
 
 def _halves(part: list[Item]) -> list[list[Item]]:
-    """Cut between samples where there are several; the first half comes last, to be taken first."""
+    """Split between samples where there are several; the first half comes last, so that it is popped first."""
     samples = list(dict.fromkeys(item.sample for item in part))
     if len(samples) > 1:
         first = samples[len(samples) // 2]

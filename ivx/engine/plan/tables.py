@@ -1,7 +1,7 @@
-"""The tables of a pass, in memory that one layer leaves to the next.
+"""The tables of a pass, whose memory each layer takes over from the one before.
 
-Fresh memory is handed out page by page at its first touch, and large blocks are given back at once: with new tables at
-every layer, that touching took a tenth of a sweep of a small model.
+The system maps fresh memory page by page at first touch, and takes large blocks back at once: with new tables at every
+layer, these page faults took a tenth of a sweep of a small model.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class Tables:
-    """Named tables; one that is taken again lies where the one of its name lay, whose rows are lost."""
+    """Tables by name; taking a name again reuses its memory, and the rows that were in it are lost."""
 
     def __init__(self) -> None:
         self._kept: dict[str, Tensor] = {}

@@ -18,7 +18,7 @@ VOCABULARY = {"OLMo-2-1B": 100_352}
 
 
 def random_checkpoint(name: str, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Model:
-    """A model of one of the shapes, random weights, always the same."""
+    """A model of one of the shapes, with random weights from a fixed seed."""
     kind, sizes, heads, key_heads = SHAPES[name]
     settings = dict(sizes, vocab_size=VOCABULARY.get(name, 8192), pad_token_id=None, bos_token_id=None)
     if kind != "gpt2":
@@ -30,7 +30,7 @@ def random_checkpoint(name: str, *, dtype: torch.dtype = torch.float32, device: 
 
 
 def prompts(model: Model, *, samples: int, tokens: int) -> tuple[list[list[int]], list[list[int]]]:
-    """Sources and targets without shared prefixes: no luck helps."""
+    """Random sources and targets: no shared prefix saves work by luck."""
     draw = torch.Generator().manual_seed(1)
     ids = torch.randint(5, model.vocabulary, (2, samples, tokens), generator=draw)
     return ids[0].tolist(), ids[1].tolist()
@@ -39,7 +39,7 @@ def prompts(model: Model, *, samples: int, tokens: int) -> tuple[list[list[int]]
 def workload(name: str, model: Model, *, tokens: int) -> list[str]:
     """Addresses of a workload, patched at the middle of the prompt.
 
-    W1 residual at one position, every layer; W2 residual, layer × position; W3p, W3a every head at one, at all
+    W1 residual at one position, every layer; W2 residual, layer × position; W3p every head at one position, W3a at all
     positions; W4 all layer pairs and singles; W4l the same at the last position, where pairs are degenerate.
     """
     p, layers, heads = tokens // 2 - 1, range(model.layers), range(model.heads)

@@ -1,6 +1,6 @@
 """What a user would otherwise write or install for the same sweep. Each returns the answers' logits, patch by patch.
 
-All patch batches of rows of equal length, 64 rows at a time; all read the last token only.
+Each patches batches of 64 rows of equal length and reads the last token only.
 """
 
 from __future__ import annotations
@@ -199,4 +199,4 @@ def pyvene(
 
 _bridges: dict[str, Any] = {}
 OTHERS: dict[str, Rival] = {"nnsight": nnsight, "transformer_lens": transformer_lens, "pyvene": pyvene}
-"""Timed where they are installed and know the architecture, on residual workloads."""
+"""Rivals timed on residual workloads, if installed and if they know the architecture."""

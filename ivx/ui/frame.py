@@ -12,8 +12,11 @@ from ivx.errors import IvxError
 from ivx.ui import signin
 
 PAGES = Path(__file__).with_name("pages")
-"""One script a page. No script that Streamlit is started with may lie beside this folder: it would run a page of it
-by itself, without the frame, when somebody's first request names one."""
+"""One script per page.
+
+No script that Streamlit is started with may lie beside this folder: Streamlit would run a page by itself, without the
+frame, when a session's first request names one.
+"""
 STYLE = Path(__file__).with_name("style.css")
 LOGO = Path(__file__).with_name("logo.svg")
 KEPT = ("checkpoint", "task", "metric")
@@ -57,7 +60,7 @@ def run() -> None:
             st.session_state[key] = st.session_state[key]
     try:
         page.run()
-    except IvxError as error:  # of whatever a page needs before it has a job to say it
+    except IvxError as error:  # raised before the page has a job that could report it
         from ivx.ui.kit import pieces
 
         pieces.refusal("This cannot be shown", str(error), "Mend it, and load the page again.")

@@ -1,6 +1,6 @@
-"""The app from the command line: what a guest needs is read before it is asked for.
+"""Serve the app from the command line, and preload what a visitor needs.
 
-While the server waits for its first guest, what the first page shows; once that is painted, torch and a checkpoint.
+Before the first visitor comes: what the first page shows; once that is painted: torch and a checkpoint.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def serve(port: int) -> None:
 
 
 def _warm() -> None:
-    """Read, judge and draw what the first page shows, once Streamlit stands, whose caches keep it."""
+    """Read, judge and draw what the first page shows, once Streamlit is up, whose caches keep it."""
     from streamlit import runtime
 
     while not runtime.exists():

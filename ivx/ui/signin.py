@@ -15,12 +15,12 @@ from ivx.ui.kit import pieces
 
 
 def required(*, styled: Callable[[], None]) -> None:
-    """End the run here, with the way in, unless whoever looks may see the page; `styled` styles what is drawn then."""
+    """Draw the sign-in and end the run, unless the visitor may see the page; `styled` styles what is drawn then."""
     if not any(os.path.lexists(path) for path in st.get_option("secrets.files")):
         return
     try:
         asked = "auth" in st.secrets
-    except FileNotFoundError:  # Streamlit's word for a file that it cannot read, too
+    except FileNotFoundError:  # Streamlit raises this for a file that it cannot read, too
         styled()
         st.error("The server's secrets.toml cannot be read, so no page is shown: mend it and start the server again.")
         st.stop()

@@ -40,7 +40,7 @@ NAMES = {QUERIES: "On the task’s queries", FREE: "On free text"}
 
 
 def controls() -> BenchRequest | None:
-    """The strip: checkpoint, task, layer, and how the vector is put there; none of a stored run."""
+    """Draw the controls: checkpoint, task, layer, and how the vector is applied; None for a stored run."""
     if address.from_url(address.RUN, ""):
         session.run_strip("bench", _line)
         return None
@@ -63,7 +63,7 @@ def _line(asked: BenchRequest) -> str:
 
 
 def _texts(checkpoint: str, task: str) -> tuple[str, ...]:
-    """The free texts, one a line; those of another task's default give way to this one's."""
+    """The free texts, one per line; another task's unedited default is replaced by this task's."""
     own = _default(task, checkpoints.collection_of(checkpoint))
     before = st.session_state.get("ivx.bench.default")
     if address.from_url("free", own) == before:
@@ -78,7 +78,7 @@ def _lines() -> tuple[str, ...]:
 
 @st.cache_data(show_spinner=False)
 def _default(task: str, collection: str) -> str:
-    """Some of the task's queries in sentences that ask for nothing."""
+    """Default free texts: some of the task's queries in sentences that ask for nothing."""
     found = catalogue.find(task, collection=collection).task
     spaced = found.template.prompt.endswith(" :")
     queries = sorted(found.answers)[:: max(1, len(found.answers) // DEFAULT)][:DEFAULT]
@@ -90,7 +90,7 @@ def _default(task: str, collection: str) -> str:
 
 
 def show(request: BenchRequest | None, p: Palette) -> None:
-    """The curves as soon as they are there, and beside them what is written; or a stored run's."""
+    """Draw the curves as soon as they are computed and the texts beside them; or a stored run's curves."""
     names = [f"{strength:g}" for strength in STRENGTHS]
     alpha = float(address.from_url("alpha", "1", names))
     if request is None:
@@ -126,7 +126,7 @@ def _stored(found: Bench, p: Palette) -> None:
 
 def _draw(request: BenchRequest, alpha: float, views: Mapping[str, View | None], p: Palette) -> None:
     if st.session_state["alpha"] != f"{alpha:g}" or _lines() != request.texts:
-        st.rerun()  # what is clicked or typed here is seen by this fragment alone, and asks for other texts
+        st.rerun()  # only this fragment sees a click or an edit here, and either needs other texts
     curve, texts = views["curve"], views["texts"]
     if curve is not None and curve.state == "done" and texts is None:
         st.rerun()  # it ended after `show` had looked
@@ -159,7 +159,7 @@ def _panels(
     """Both curves and the texts.
 
     Args:
-        waiting: what is said where the curves, and where the texts are not there.
+        waiting: the notes in place of missing curves and of missing texts.
         typed: draws the field of the free texts, where they can be changed.
     """
     columns = st.columns(COLUMNS, gap="medium")
@@ -254,7 +254,7 @@ def _keep(key: str, widget: str) -> None:
 
 
 def _table(texts: Sequence[BenchText], waiting: str) -> None:
-    """Prompt, text without, text with, and another task's."""
+    """Draw each prompt and its text without the vector, with it, and with another task's."""
     if not texts:
         pieces.note(waiting)
         return

@@ -1,4 +1,4 @@
-"""What the bench's picture says, in a sentence."""
+"""The reading under a curve of the bench."""
 
 from __future__ import annotations
 

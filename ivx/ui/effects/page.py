@@ -28,7 +28,7 @@ Asked = EffectsRequest | ScanRequest
 
 
 def controls() -> tuple[Asked | None, str]:
-    """The strip: checkpoint, task, metric, source token, More; of a stored run, the metric alone, and no request."""
+    """Draw the controls: checkpoint, task, metric, source token, More; for a stored run only the metric, no request."""
     if address.from_url(address.RUN, ""):
         return None, choices.metric(session.run_strip(("effects", "scan"), choices.line_of))
     one, two, three, four, five = st.columns([1.42, 0.86, 0.66, 1.12, 0.52], gap="small", vertical_alignment="bottom")
@@ -138,12 +138,12 @@ def _panels(
     *,
     under: Callable[[], None],
 ) -> None:
-    """The maps, two beside the card's place, further ones beneath; `under` the first until all is done."""
+    """Draw two maps beside the card, further ones below; `under` draws under the first until all is done."""
     places = places[:2]
     while len(places) < len(result.maps):
         places = [*places, *st.columns(maps.COLUMNS, gap="medium")[:2]]
     first = next(iter(found))
-    # One unit a page would be one scale; heads move far less than the stream, so their map has its own and says so.
+    # The maps share a unit, not a scale: heads move far less than the stream, so their map has its own and says so.
     for (site, cells), place in zip(found.items(), places, strict=False):
         scale, own = _scale(cells), ""
         if site != first and scale != _scale(found[first]):
@@ -228,7 +228,7 @@ EFFECTS = {
 
 
 def _fields(place: DeltaGenerator, task: str, *, source: str, checkpoint: str) -> dict[str, Any]:
-    """Fields of an effects or scan request beside checkpoint and task; `source` is what the strip says."""
+    """Fields of an effects or scan request other than checkpoint and task; `source` is the control's value."""
     with popover(place, EFFECTS):
         direction = chosen("direction", "Direction", DIRECTED, "denoise")
         sites = several("sites", "Sites", SITES, SITES_SHOWN)

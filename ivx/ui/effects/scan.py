@@ -33,7 +33,7 @@ def panels(
     *,
     under: Callable[[], None],
 ) -> None:
-    """For each site its map and that of what the same tokens do alone, on one scale, beside the card's place.
+    """Draw each site's map and that of the same tokens fed alone, on one scale, beside the card's column.
 
     `under` draws what stands under the first map until all is done.
     """

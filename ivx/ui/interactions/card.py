@@ -1,4 +1,4 @@
-"""The evidence card of a pair: both alone, their sum, both together, J beside its own control, and what that says."""
+"""The evidence card of a pair: each alone, their sum, both together, J beside its own control, and the verdict."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAPER = "A t-test of “both exceed the sum”, yes or no by sample, against 50.
 
 
 def card(result: Interactions | Game, pair: Pair, metric: str, *, live: bool, link: str, p: Palette) -> None:
-    """Draw the card of a pair; what takes more room lies behind links under it, once nothing is `live`."""
+    """Draw the card of a pair; details open from links under it, once nothing is `live`."""
     if isinstance(result, Game):
         _of_game(result, pair, metric, p)
         detail = []
@@ -112,7 +112,7 @@ def pair_reading(pairs: Sequence[Pair], *, unit: str, what: str) -> str:
 
 
 def split_reading(confirmed: Mapping[str, Verdict]) -> str:
-    """What the pairs chosen on one half of the samples are on the other."""
+    """How many of the pairs chosen on one half of the samples hold on the other."""
     if not confirmed:
         return ""
     held = sum(found.state == "ok" for found in confirmed.values())

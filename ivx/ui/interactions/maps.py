@@ -70,7 +70,7 @@ def alone(result: Interactions | Game, metric: str, laid: Laid, chosen: Pair | N
 
 
 def _singles(result: Interactions, metric: str, p: Palette) -> None:
-    """Players alone: layers upward; heads, sites or tokens across."""
+    """Draw the players alone: layers upward; heads, sites or tokens across."""
     over = result.request.over
     across = {
         player.address: f"h{player.head}" if over == "heads" else player.column.label if player.column else player.site
@@ -104,7 +104,7 @@ def together(
     live: str,
     under: Callable[[], None] | None,
 ) -> None:
-    """All pairs, what is found among them, and what the marks mean.
+    """Draw the map of all pairs, its reading and its legend.
 
     `live` says how far it is while it runs; until all is done, `under` draws what stands in the place of the reading.
     """

@@ -27,12 +27,12 @@ GAMES = {"stream": "stream", "read": "keys, values"}
 ROW = 50
 COLUMNS = [0.62, 2.1, 1.5]
 WIDE = [1.0, 1.75, 1.5]
-"""Where the players alone make a map, not a strip."""
+"""Widths where the players alone make a map, not a strip."""
 KINDS = ("interactions", "game")
 
 
 def controls() -> tuple[Request | None, str, str]:
-    """The strip: checkpoint, task, what is shown, which game, and More; of a stored run, what is shown alone."""
+    """Draw the controls: checkpoint, task, what is shown, which game, More; for a stored run only what is shown."""
     address.hold("show", "j", list(SHOW))
     if address.from_url(address.RUN, ""):
         place = session.run_strip(KINDS, choices.line_of)
@@ -141,7 +141,7 @@ def _waiting(request: Request, now: View, p: Palette) -> None:
 
 
 def _frame(what: str, p: Palette) -> DeltaGenerator:
-    """The panels with nothing in them; what follows stands under the map."""
+    """Draw the empty panels; returns the map's column for what follows."""
     left, middle, _ = st.columns(COLUMNS, gap="medium")
     with left:
         pieces.head("One alone", "")
@@ -212,7 +212,7 @@ GAME = {"at": "first", "from": "t_inst", "format": "prompt", "game_n": SAMPLES["
 
 
 def _pair_fields(place: DeltaGenerator) -> dict[str, Any]:
-    """Fields of an interactions request beside checkpoint and task."""
+    """Fields of an interactions request other than checkpoint and task."""
     with popover(place, PAIRS):
         over = chosen("over", "Players", PLAYED, "layers", on_change=lambda: st.session_state.pop("among", None))
         allowed = PLAYERS.get(over, SITES)
@@ -228,7 +228,7 @@ def _pair_fields(place: DeltaGenerator) -> dict[str, Any]:
 
 
 def _game_fields(place: DeltaGenerator) -> dict[str, Any]:
-    """Fields of a game's request beside checkpoint and task."""
+    """Fields of a game's request other than checkpoint and task."""
     with popover(place, GAME):
         position = chosen("at", "Read at", placed("first", "query"), "first")
         token = chosen("from", "Vector from", SOURCE, "t_inst")

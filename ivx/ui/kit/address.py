@@ -20,7 +20,7 @@ RUN = "run"
 
 
 def from_url(key: str, default: str, allowed: Sequence[str] | None = None) -> str:
-    """A part of the view: the session's, or at first the address bar's when it is one that exists, or the default."""
+    """One value of the view: the session's, else the address bar's if it is allowed, else the default."""
     if key not in st.session_state:
         asked = st.query_params.get(key, default)
         st.session_state[key] = asked if allowed is None or asked in allowed else default
@@ -30,10 +30,10 @@ def from_url(key: str, default: str, allowed: Sequence[str] | None = None) -> st
 
 
 def hold(key: str, default: str, allowed: Sequence[str] | None = None) -> None:
-    """Set anew what the widget of this key, drawn next, shows: `from_url`'s answer.
+    """Set the widget of this key, drawn next, to `from_url`'s answer, in every run.
 
-    Set in one run only, it would be lost on a browser that this run was cut short for, which then begins with the first
-    option; and on leaving a page.
+    Set in one run only, it would be lost on leaving the page, and in a browser for which that run was cut short, which
+    then begins with the first option.
     """
     st.session_state[key] = from_url(key, default, allowed)
 
@@ -48,7 +48,7 @@ def to_url(**parts: Any) -> None:
 def link(result: Any, **parts: Any) -> str:
     """An address that shows this view in any session.
 
-    A checkpoint that somebody opened and a task from somebody's file are theirs, so there the stored run is named.
+    A checkpoint that a user opened and a task from a user's file are session-only: there the link names the stored run.
     """
     request = result.request
     given = embedded(request.checkpoint) is not None and any(request.task in catalogue.tasks(c) for c in COLLECTIONS)

@@ -16,7 +16,7 @@ from ivx.ui.kit.address import OTHERS
 
 
 def token_of(result: Any) -> Callable[[int], str]:
-    """Token id to text. An imported run names its checkpoint by a stranger's word, so that is not looked for."""
+    """A function from token id to text. An imported run's checkpoint name is untrusted, so it is not looked up."""
     name = result.request.checkpoint
     if result.receipt.get("imported") and embedded(name) is None:
         return lambda i: f"#{i}"

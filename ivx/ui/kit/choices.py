@@ -1,7 +1,7 @@
-"""Choices: the controls that pages share (checkpoint, task, metric), and the popover More for the rest.
+"""The controls that pages share (checkpoint, task, metric), and the popover More for the rest.
 
-Whatever differs from the default stands in the address bar, and the label counts it. Each value is set anew in every
-run: what a popover holds is first made in the browser when it is opened, and would begin with its default.
+Values that differ from the default are in the address bar and are counted in More's label. Each value is set again in
+every run: the browser creates a popover's widgets only when it is opened, and they would begin with their defaults.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def popover(place: DeltaGenerator, initial: Mapping[str, Any]) -> Iterator[None]
 
 
 def parts_of(initial: Mapping[str, Any]) -> dict[str, str]:
-    """What the address bar says of these choices: those that are not the default."""
-    # Before the first run has made the widgets, the address bar itself is what there is.
+    """The address bar's values for these choices: those that are not the default."""
+    # Before the first run has made the widgets, only the address bar has the values.
     now = {key: st.session_state.get(key, st.query_params.get(key, default)) for key, default in initial.items()}
     return {key: _as_text(value) for key, value in now.items() if _as_text(value) != _as_text(initial[key])}
 
@@ -49,7 +49,7 @@ def _as_text(value: Any) -> str:
 
 
 def chosen(key: str, label: str, shown: Mapping[str, str], default: str, **told: Any) -> str:
-    """One of several, as a list."""
+    """A select box for one of several."""
     address.hold(key, default, list(shown))
     return str(st.selectbox(label, list(shown), key=key, format_func=lambda one: shown[one], **told))
 
@@ -65,7 +65,7 @@ def several(key: str, label: str, allowed: tuple[str, ...], default: tuple[str, 
 
 
 def counted(key: str, label: str, default: int, *, low: int, high: int) -> int:
-    """A whole number."""
+    """A whole-number input."""
     if key not in st.session_state:
         asked = st.query_params.get(key, "")
         st.session_state[key] = int(asked) if asked.isdecimal() and low <= int(asked) <= high else default
@@ -105,7 +105,7 @@ SHOWN_METRICS = ("contrast", "logit", "logprob", "followed", "kl")
 
 
 def checkpoint(place: DeltaGenerator) -> str:
-    """The checkpoint: side by side while they are few."""
+    """The checkpoint control: buttons while there are few, else a list."""
     names = checkpoints.checkpoints()
     address.hold("checkpoint", "tiny-sft" if "tiny-sft" in names else names[0], names)
     with place:
@@ -119,7 +119,7 @@ def checkpoint(place: DeltaGenerator) -> str:
 
 
 def checkpoint_and_task(one: DeltaGenerator, two: DeltaGenerator) -> tuple[str, str]:
-    """The checkpoint in one place, its task in another."""
+    """The checkpoint control in one place, the task control in another."""
     name = checkpoint(one)
     tasks = list(catalogue.tasks(checkpoints.collection_of(name)))
     tasks += [path for _, path in st.session_state.get(session.FILES, [])]
@@ -129,7 +129,7 @@ def checkpoint_and_task(one: DeltaGenerator, two: DeltaGenerator) -> tuple[str, 
 
 
 def metric(place: DeltaGenerator) -> str:
-    """The metric that is shown; a view, which never runs the model."""
+    """The metric control; it changes the view and never runs the model."""
     address.hold("metric", "contrast", SHOWN_METRICS)
     return str(place.selectbox("Metric", SHOWN_METRICS, key="metric", format_func=lambda m: METRICS[m].label))
 

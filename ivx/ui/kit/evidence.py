@@ -39,7 +39,7 @@ def interval(low: float, high: float) -> str:
 
 
 def card(result: Effects, cell: Cell, metric: str, *, live: bool, link: str, p: Palette) -> None:
-    """Draw the card of a cell; what takes more room lies behind links under it, once nothing is `live`."""
+    """Draw the card of a cell; details open from links under it, once nothing is `live`."""
     token, unit = checkpoints.token_of(result), find(metric).unit
     column = result.maps[cell.site][cell.column]
     colour = p.muted if cell.state != "ok" else p.orange if cell.value > 0 else p.blue
@@ -76,7 +76,7 @@ def top(name: str, patch: str) -> str:
 
 
 def _unbeaten(cell: Cell, against: Mapping[str, Against], metric: str, direction: str) -> str:
-    """Which controls a cell is no better than, where that is what it is told to be."""
+    """The controls that a cell does not beat, where that is its verdict."""
     if cell.state != "control":
         return ""
     names = unbeaten(cell.value, against, floor=find(metric).floor)
@@ -145,7 +145,7 @@ def links(result: Any, detail: Sequence[dict[str, Any]], metric: str, *, token: 
 
 
 def python(result: Any, metric: str, cell: CodeCell) -> str:
-    """What computes this one cell again."""
+    """Python that computes this one cell again."""
     request = result.request
     if request.kind == "game":
         low, high = cell.patch.split(",")
@@ -169,11 +169,11 @@ def _row(sample: dict[str, Any], token: Any) -> dict[str, Any]:
 
 
 TOKENS = 6
-"""The most that is written."""
+"""Maximum length of a text, in tokens."""
 
 
 def follows(result: Any, detail: Sequence[dict[str, Any]], *, live: bool) -> bool:
-    """Whether a card ends in texts: once its map is done, and where the model is here."""
+    """Whether a card ends in texts: its map is done and its model is available."""
     return not live and not result.receipt.get("imported") and len(detail) > 1
 
 

@@ -1,4 +1,4 @@
-"""The export of a result: archive, tables, figures, and what to write to compute it again."""
+"""The export of a result: archive, tables, figures, and the code that computes it again."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Offered = tuple[str, str, Callable[[], str | bytes]]
 
 
 def buttons(name: str, offered: Sequence[Offered]) -> None:
-    """A button a file; each is made when it is asked for."""
+    """A button per file; each file is made when it is asked for."""
     for label, ending, content in offered:
         st.download_button(label, content, name + ending, on_click="ignore")
 
 
 def offer(result: Any, metric: str, *, beside: Mapping[str, dict[str, Any]] | None = None) -> None:
-    """A button that opens what can be taken away; each file is made when it is asked for.
+    """A button that opens all downloads of a result; each file is made when it is asked for.
 
     `beside` are figures of more than this result, by name: a Vega-Lite spec for print each.
     """
@@ -110,12 +110,12 @@ def in_shell(request: BaseRequest, metric: str) -> str:
 
 
 def _subject(request: BaseRequest) -> str:
-    """The field that says what is asked about: the first behind the checkpoint that may be given without its name."""
+    """The name of the request's subject: its first positional field after the checkpoint."""
     return next(field.name for field in fields(request) if not field.kw_only and field.name != "checkpoint")
 
 
 def _options(request: BaseRequest) -> dict[str, Any]:
-    """What must be named beside checkpoint and subject: the sites and samples, and whatever is not the default."""
+    """The options to state besides checkpoint and subject: sites, samples, and whatever is not the default."""
     always = ("sites", "samples", "components")
     values = {field.name: (getattr(request, field.name), field.default) for field in fields(request)}
     return {

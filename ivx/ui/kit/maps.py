@@ -1,4 +1,4 @@
-"""Maps on a page: a result's cells as a picture to click, an empty one in their place, and which cell is chosen."""
+"""Maps on a page: a result's cells as a clickable chart, an empty chart in its place, and the chosen cell."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CROWDED = 16
 
 
 def row_height(layers: int) -> int:
-    """Height of a layer's row: numbers stand in it, or there are too many."""
+    """Height of a layer's row: room for numbers, unless there are too many layers."""
     return 42 if layers <= CROWDED else 14
 
 
@@ -36,7 +36,7 @@ def cells_map(
     bold: int | None,
     labels: Sequence[str] = (),
 ) -> None:
-    """One site's map; a click makes its cell the view's."""
+    """Draw one site's map; a click selects a cell."""
     names = [column.label for column in result.maps[site]]
     here = (chosen.layer, chosen.column) if chosen is not None and chosen.site == site else None
     drawn(
@@ -66,7 +66,7 @@ def drawn(
     bold: int | None = None,
     told: str,
 ) -> None:
-    """Tiles of one site's places; a click makes the cell at that place the view's."""
+    """Draw tiles at one site's places; a click selects the cell at that place."""
     chart = heatmap(
         tiles,
         labels,
@@ -102,13 +102,13 @@ def chosen_of(found: Mapping[str, Sequence[Cell]]) -> Cell | None:
 
 
 def blank(p: Palette, *, columns: int = 6, layers: int = 8) -> None:
-    """True axes, pale cells: nothing is known yet."""
+    """Draw a map's axes and pale cells while nothing is known."""
     chart = heatmap([], [""] * columns, layers=layers, scale=1.0, palette=p, alt_text="Empty map")
     st.vega_lite_chart(chart, theme=None, width="stretch")
 
 
 def prompts(result: Effects | Interactions, *, other: bool = False) -> None:
-    """The first sample's prompts as chips: what is taken from where, and put where; from the `other` task's, if so."""
+    """Draw the first sample's prompts, marking where a state is taken from (the `other` task's, if so) and put."""
     sample, token, request = result.samples.rows[0], checkpoints.token_of(result), result.request
     if not isinstance(request, InteractionsRequest) and request.direction != "denoise":
         pieces.chips(

@@ -49,7 +49,7 @@ def reading(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """A caption that may hold somebody's words: Streamlit's own reads Markdown, and would fetch a picture it names."""
+    """A caption that may hold a user's text: Streamlit's own parses Markdown and would fetch an image that it names."""
     st.html(f'<div class="ivx-note">{escape(text)}</div>')
 
 
@@ -117,7 +117,7 @@ def trust(receipt: dict[str, Any], *, rows: str, more: Sequence[dict[str, Any]] 
 
 
 def distrust(receipt: dict[str, Any]) -> None:
-    """A failed check is a bar over the page."""
+    """Show each failed check as a bar over the page."""
     for check in receipt["checks"]:
         if not check["passed"]:
             st.html(f'<div class="ivx-bar">{escape(check["name"])}: {escape(check["detail"])}</div>')

@@ -14,7 +14,7 @@ from ivx.request import Request
 from ivx.ui.kit import pieces, session
 
 YOUNG_SECONDS = 2.0
-"""So long a job that has nothing to show is looked at often: the first it has may come at any moment."""
+"""How long a job without results is polled often: its first may come at any moment."""
 
 
 def follow(request: Request, *, draw: Callable[[View], None], empty: Callable[[], None]) -> None:
@@ -73,20 +73,20 @@ def follow_several(
 
 
 def waiting(request: Asked, now: View) -> str:
-    """What stands where nothing can be drawn yet."""
+    """The text shown while nothing can be drawn yet."""
     before = session.ahead(request)
     return waiting_for(now, f"waiting for its turn, {before} before it" if before else "waiting for its turn")
 
 
 def waiting_for(now: View, turn: str = "waiting for its turn") -> str:
-    """What a job that has nothing to show yet is at; `turn` says it of one that waits."""
+    """The stage of a job without results; `turn` is the text for one that waits in the queue."""
     return {"queued": turn, "loading": "reading the checkpoint", "running": "building the prompts"}.get(
         now.state, now.state
     )
 
 
 def running(request: Request, now: View) -> None:
-    """How far it is, and the way to end it."""
+    """A progress bar, and a button to stop the job."""
     pieces.progress(now.done, now.total)
     if st.button("Stop, keep what is done", key="stop"):
         session.leave(request)
@@ -94,7 +94,7 @@ def running(request: Request, now: View) -> None:
 
 
 def running_several(requests: Mapping[str, Asked], views: Mapping[str, View | None]) -> None:
-    """How far all that is asked has come, and the way to end it; or, where it was stopped, to go on."""
+    """A progress bar for all requests and a button to stop them; or, where they were stopped, to go on."""
     live = {name: now for name, now in views.items() if now is not None and now.live}
     stopped = [name for name, now in views.items() if now is not None and now.state == "stopped"]
     if live:
@@ -116,7 +116,7 @@ def running_several(requests: Mapping[str, Asked], views: Mapping[str, View | No
 
 
 def under(request: Request, now: View) -> None:
-    """What stands under a picture that is not complete, in the place of its reading: how far it is, or how to go on."""
+    """Draw under an incomplete chart, in place of its reading: the progress, or a button to go on."""
     if now.live:
         running(request, now)
     elif now.state == "stopped":
@@ -130,7 +130,7 @@ def status(now: View) -> str:
 
 
 def stopped(request: Request) -> None:
-    """That it was stopped, and the way to go on."""
+    """Say that it was stopped, and offer to go on."""
     st.caption("Stopped; what was done is kept, and a new start goes on from there.")
     if st.button("Go on"):
         session.start(request)

@@ -35,7 +35,7 @@ def reading(
     against: Mapping[str, Controls],
     direction: str = "denoise",
 ) -> str:
-    """The strongest finding with its interval and control, and the strongest cell that is none, if it is stronger."""
+    """The strongest finding with its interval and control, and the strongest cell that is no finding, if stronger."""
     pending = any(c.state == "estimate" for c in cells)
     cells = [c for c in cells if c.state != "estimate"]
     if not cells:

@@ -20,7 +20,7 @@ from ivx.ui.kit.address import RUN, from_url
 TICK_SECONDS = 0.6
 FIRST_TICK_SECONDS = 0.2
 SEEK_SECONDS = 0.25
-"""A page waits so long for what may be stored, so as not to draw a wait that is none."""
+"""How long a page waits for a result that may be stored, so as not to draw a needless wait."""
 SESSION = "ivx.session"
 SEEN = "ivx.seen"
 """Session set of requests that were looked up or joined."""
@@ -29,7 +29,7 @@ FILES = "ivx.files"
 
 
 def session() -> str:
-    """Who asks: one name for each open page, the same until it is closed."""
+    """The session's name: one for each open page, the same until it is closed."""
     return str(st.session_state.setdefault(SESSION, secrets.token_hex(8)))
 
 
@@ -51,7 +51,7 @@ def job(request: Asked, *, compute: bool) -> Job | None:
 
 
 def is_absent(found: Job) -> bool:
-    """Whether a job was looked up, not there, and never begun."""
+    """Whether a job was looked up, is not stored and never started."""
     return not found.wanted and found.view().state == "stopped"
 
 
@@ -65,7 +65,7 @@ def stored_run(*kinds: str) -> Any | None:
 
 
 def run_strip(kinds: str | Sequence[str], told: Callable[[Any], str]) -> DeltaGenerator:
-    """In the place of the controls: which run is shown, and the way back; returns a place for one more."""
+    """Draw, in place of the controls, the shown run and a button back; returns a column for one more control."""
     run, found = from_url(RUN, ""), stored_run(*([kinds] if isinstance(kinds, str) else kinds))
     what, more, back = st.columns([3.2, 0.8, 0.8], gap="medium", vertical_alignment="bottom")
     back.button("Back to the controls", on_click=close_run, width="stretch")
@@ -97,7 +97,7 @@ def open_run(run: str, page: str) -> None:
 
 
 def close_run() -> None:
-    """Show again what the controls say."""
+    """Return from the stored run to the controls."""
     st.session_state[RUN] = ""
 
 
@@ -115,7 +115,7 @@ def ahead(request: Asked) -> int:
 
 
 def tick(*, first: bool = False) -> float:
-    """Seconds between two looks at a live job: longer the more sessions look, since drawing takes from computing."""
+    """Seconds between two polls of a live job: longer the more sessions poll, since drawing slows computing."""
     return (FIRST_TICK_SECONDS if first else TICK_SECONDS) * max(1.0, worker().watched() / 2)
 
 

@@ -18,7 +18,7 @@ from ivx.engine.address import Spot
 
 
 def columns(tokens: Sequence[int]) -> list[DeltaGenerator]:
-    """A column a grid, as wide as its tokens ask for, within reason."""
+    """A column per grid, as wide as its tokens need, within limits."""
     return st.columns([3 + max(4, min(14, count)) for count in tokens], gap="medium")
 
 

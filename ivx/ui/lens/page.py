@@ -40,11 +40,11 @@ class Prompts:
     chat: bool
 
     def requests(self) -> dict[str, Unstored]:
-        """Both prompts' readings."""
+        """Requests for both prompts' readings."""
         return {name: self._request(text) for name, text in (("source", self.source), ("target", self.target))}
 
     def drop(self, take: Spot, put: Spot) -> Unstored:
-        """The target with a state of the source."""
+        """Request for the target with a state of the source."""
         return self._request(self.target, source=self.source, take=place_of(take), put=place_of(put))
 
     def _request(self, prompt: str, **drop: Any) -> Unstored:
@@ -53,7 +53,7 @@ class Prompts:
 
 
 def controls() -> Prompts:
-    """The strip: checkpoint, both prompts, and whether they stand in a chat turn."""
+    """Draw the controls: checkpoint, both prompts, and whether they stand in a chat turn."""
     one, two, three, four = st.columns([1.35, 1.3, 0.95, 0.72], gap="medium", vertical_alignment="bottom")
     checkpoint = choices.checkpoint(one)
     own = _defaults(checkpoints.collection_of(checkpoint))
@@ -80,14 +80,14 @@ def controls() -> Prompts:
 
 @st.cache_data(show_spinner=False)
 def _defaults(collection: str) -> tuple[str, str]:
-    """An instruction, and the bare prompt of a query that it is about."""
+    """Default prompts: an instruction, and the bare prompt of one of its queries."""
     task = catalogue.find(TASK, collection=collection).task
     query = QUERY if QUERY in task.answers else next(iter(task.answers))
     return task.instructions[0].text, task.template.target(field=task.field, query=query, form="prompt")
 
 
 def show(prompts: Prompts, p: Palette) -> None:
-    """Both grids, and the patched one as soon as a cell is taken and put."""
+    """Draw both grids, and the patched one as soon as both its cells are known."""
     for key in ("take", "put"):  # kept from the link before the address bar is written
         from_url(key, "")
     requests: dict[str, Any] = dict(prompts.requests())
@@ -108,13 +108,13 @@ def show(prompts: Prompts, p: Palette) -> None:
 
 
 def _answer(request: Unstored) -> Reading | None:
-    """The answer of a request, if it is there; where the checkpoint is embedded it is asked for."""
+    """A request's result, if there is one; on an embedded checkpoint it is computed."""
     job = session.job(request, compute=embedded(request.checkpoint) is not None)
     return None if job is None or job.view().state != "done" else job.view().result
 
 
 def _spots(source: Reading | None, target: Reading | None) -> tuple[Spot, Spot] | None:
-    """The cells that were clicked, or are in the link; by default T_inst's, onto the first token."""
+    """The cells to take from and put into, clicked or linked; by default T_inst's and the first token's."""
     if source is None or target is None:
         return None
     layer = 3 * source.layers // 8
@@ -143,7 +143,7 @@ def _draw(
     }
     source, target, patched = (found.get(name) for name in ("source", "target", "patched"))
     if _spots(source, target) not in (spots, None):
-        st.rerun()  # a click is seen by this fragment alone, and asks for another drop
+        st.rerun()  # only this fragment sees a click, which needs another patched run
     take, put = spots or (None, None)
     widths = [len(reading.tokens) if reading is not None else len(BLANK) for reading in (source, target, target)]
     columns = grids.columns(widths)
@@ -238,7 +238,7 @@ def _quoted(text: str) -> str:
 
 
 def _by_keyboard(source: Reading, target: Reading, take: Spot, put: Spot) -> None:
-    """The same choice without a mouse."""
+    """The choice of cells without a mouse."""
 
     def typed() -> None:
         for key in ("take", "put"):
@@ -255,7 +255,7 @@ def _by_keyboard(source: Reading, target: Reading, take: Spot, put: Spot) -> Non
 
 
 def _export(prompts: Prompts, readings: Mapping[str, Reading | None], take: Spot, put: Spot) -> None:
-    """Grids as zip, CSV, SVG and JSON, and what to write to read them again."""
+    """Grids as zip, CSV, SVG and JSON, and the code that computes them again."""
     there = {name: reading for name, reading in readings.items() if reading is not None}
     target = there["target"]
     offered: list[exports.Offered] = [

@@ -1,6 +1,6 @@
-"""Answers: the rules by which a lesson's answer is read off its runs, nothing being known before.
+"""Answers: the rules that read a lesson's answer off its runs; no answer is known in advance.
 
-Each takes the results by the names their story gives them, and works on findings alone: cells beyond their control.
+Each takes the results by their names in the story, and uses findings alone: cells beyond their control.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ HALF = 0.5
 HIGH = 0.9
 """Accuracy above which a probe reads nearly all."""
 ROOM = 0.25
-"""Share of the way from the better one to the sum that still counts as about either."""
+"""Tolerance around the better one and around the sum, as a share of the way between them."""
 
 SHARE = Ask("choice", (("none", "nothing"), ("less", "less than half"), ("most", "at least half")))
 OTHER = Ask("choice", (("none", "not at all, or away"), ("less", "less than half as far"), ("most", "at least half")))
@@ -81,7 +81,7 @@ def acts_most(found: Found) -> Truth:
 
 
 def never_instructed(found: Found) -> Truth:
-    """How much of what acts in the instructed checkpoint, beyond its control, its base does at the same layer."""
+    """How much of the instructed checkpoint's effect, beyond its control, its base has at the same layer."""
     top = strongest(at_first(found["sft"]))
     if top is None:
         return truth(["none"], [], "Nothing acts in the instructed checkpoint, so there is nothing to compare.")
@@ -158,7 +158,7 @@ def taken_from(found: Found) -> Truth:
 
 
 def asked_pair(result: Interactions) -> PairCell:
-    """The pair that is asked about: the strongest layer alone, and the next one above it; below it, at the top."""
+    """The pair in question: the strongest layer alone and the one above it, or below it at the top."""
     singles = {cell.layer: cell for cell in alone(result)}
     one = max(singles.values(), key=lambda cell: (cell.state == "ok", abs(cell.value))).layer
     pair = (one, one + 1) if one + 1 in singles else (one - 1, one)

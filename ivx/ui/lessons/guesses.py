@@ -22,7 +22,7 @@ class Ask:
     options: tuple[tuple[str, str], ...] = ()
 
     def answers(self, layers: int) -> dict[str, str]:
-        """Every answer there is, by key, as it is written."""
+        """The labels of all possible answers, by key."""
         if self.kind == "layer":
             return {str(i): f"L{i}" for i in range(layers)} | {NOWHERE: NOWHERE}
         if self.kind == "pair":
@@ -51,13 +51,13 @@ class Truth:
 
 
 def truth(best: Iterable[str], near: Iterable[str], said: str, bars: Sequence[Bar] = (), **marks: int) -> Truth:
-    """The truth, its near answers without its right ones."""
+    """A `Truth` whose near answers leave out the right ones."""
     right = frozenset(best)
     return Truth(right, frozenset(near) - right, said, tuple(bars), marks)
 
 
 def ordered(ask: Ask, key: str) -> list[str]:
-    """Of choices that stand in an order, those next to one."""
+    """The neighbours of a choice, where the choices have an order."""
     keys = [name for name, _ in ask.options]
     at = keys.index(key)
     return keys[max(0, at - 1) : at] + keys[at + 1 : at + 2]

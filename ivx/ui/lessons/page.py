@@ -23,7 +23,7 @@ VERDICTS = {EXACT: "exactly", NEAR: "next to it", 0: "not this time"}
 
 
 def show(p: Palette) -> None:
-    """The story of this view: its runs begin with it, its pictures wait for a guess."""
+    """Draw the story of this view; its runs start at once, its charts wait for a guess."""
     shown, _ = score.now()
 
     def draw(views: Views) -> None:
@@ -49,7 +49,7 @@ def _draw(shown: Story, views: Views, p: Palette) -> None:
 
 
 def _strip(shown: Story, at: int) -> None:
-    """Which story, and how far it is."""
+    """The choice of story, and the progress in it."""
     left, right = st.columns([1.4, 1], gap="medium", vertical_alignment="bottom")
     keys = [one.key for one in STORIES]
     left.segmented_control(
@@ -102,7 +102,7 @@ def _step(shown: Story, at: int, views: Views, found: Mapping[str, Any], truth: 
 
 
 def _truth(step: Step, place: Place, found: Mapping[str, Any]) -> Truth | None:
-    """What the runs say, where it was asked for and they are there."""
+    """What the runs say, once the answer is revealed and they are done."""
     if not score.is_revealed(place) or any(name not in found for name in step.needs):
         return None
     truth = step.rule(found)
@@ -111,7 +111,7 @@ def _truth(step: Step, place: Place, found: Mapping[str, Any]) -> Truth | None:
 
 
 def _controls(shown: Story, step: Step, place: Place, answers: Mapping[str, str], truth: Truth | None) -> None:
-    """The guess, and the way back and on; the way on leads through the reveal."""
+    """The guess, Back and Next; Reveal stands in Next's place until it is clicked."""
     left, back, onward = st.columns([4.4, 0.62, 0.78], gap="small", vertical_alignment="center")
     with left:
         if score.is_revealed(place):
@@ -131,7 +131,7 @@ def _controls(shown: Story, step: Step, place: Place, answers: Mapping[str, str]
 
 
 def _guess(step: Step, place: Place, answers: Mapping[str, str]) -> None:
-    """The keyboard's way to a guess; of a map, beside the click."""
+    """The guess by keyboard; on a map, an alternative to the click."""
     key = f"guess-{place[0]}-{place[1]}"
     if (st.session_state.get(key) or "") != score.guess(place):  # a click on the map, or a story begun anew
         st.session_state[key] = score.guess(place) or None
@@ -150,7 +150,7 @@ def _guess(step: Step, place: Place, answers: Mapping[str, str]) -> None:
 
 
 def _answers(place: Place, answers: Mapping[str, str], truth: Truth | None, *, every: bool) -> None:
-    """The answers, the guess and the truth marked; of many pairs, these alone."""
+    """The answers, with the guess and the truth marked; for pairs, these two alone."""
     mine = score.guess(place)
     best = frozenset() if truth is None else truth.best
     shown = [key for key in answers if every or key == mine or (key in best and len(best) == 1)]
@@ -163,7 +163,7 @@ def _answers(place: Place, answers: Mapping[str, str], truth: Truth | None, *, e
 
 
 def _before(step: Step, place: Place, shown: Story, views: Views) -> None:
-    """What one may know before; and once the truth is asked for, how long its runs still take."""
+    """The hints before the reveal; and after it, the progress of runs that are not done."""
     pieces.head("Before you look", "2 points exactly, 1 next to it")
     hints = "".join(f"<p>{hint}</p>" for hint in step.hints)
     st.html(f'<div class="ivx-card">{hints}</div>')

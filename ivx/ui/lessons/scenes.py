@@ -28,9 +28,9 @@ from ivx.ui.lessons.answers import METRIC, alone, asked_pair, by_layers, stream,
 from ivx.ui.lessons.guesses import Truth, pair_key, pair_of
 
 LAYERS = 8
-"""Of the embedded family, until a result says it."""
+"""Layers of the embedded family, used until there is a result."""
 LABELS = 6
-"""Columns of a map of which nothing is known."""
+"""Number of columns of a map without a result."""
 ROW = 44
 MINE, HIDDEN = "your guess", "not revealed yet"
 UNIT = find(METRIC).unit
@@ -56,12 +56,12 @@ class Scene(ABC):
 
     @abstractmethod
     def draw(self, now: Showing) -> None:
-        """Draw it at the place of the script."""
+        """Draw it at the current place on the page."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One map: of which result, under which title; `known` before the guess; or of its `control`'s effects."""
+    """One map: its result and title; `known` if shown before the guess; `control` for the control's effects."""
 
     of: str
     title: str
@@ -71,7 +71,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Maps(Scene):
-    """Effect maps side by side on one scale; where there is one, a click on a row is a guess of its layer."""
+    """Effect maps side by side on one scale; on a single map, a click on a row guesses its layer."""
 
     panels: tuple[Panel, ...]
 

@@ -1,4 +1,4 @@
-"""A lesson as far as this session has played it: guesses, what is revealed, and the points so far."""
+"""A session's progress in the lessons: guesses, what is revealed, and the points so far."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def go(key: str, step: int) -> None:
 
 
 def guess(place: Place) -> str:
-    """What was guessed there; empty where nothing was."""
+    """The guess at a step; empty if there is none."""
     return str(st.session_state.get(GUESSES, {}).get(place, ""))
 
 
@@ -49,7 +49,7 @@ def is_revealed(place: Place) -> bool:
 
 
 def reveal(place: Place) -> None:
-    """Ask for the truth; from now on the guess stands."""
+    """Reveal a step's answer; from now on its guess is final."""
     if guess(place):
         st.session_state.setdefault(POINTS, {}).setdefault(place, None)
 
@@ -61,13 +61,13 @@ def score(place: Place, points: int) -> None:
 
 
 def points(place: Place) -> int | None:
-    """What it was worth; None until it is revealed and the run is there."""
+    """The points of a guess; None until it is revealed and the run is done."""
     found: int | None = st.session_state.get(POINTS, {}).get(place)
     return found
 
 
 def total(*stories: Story) -> tuple[int, int]:
-    """Points so far and points there were to be had so far, in these stories."""
+    """Points won and points possible so far, in these stories."""
     got = [points((one.key, k)) for one in stories for k in range(len(one.steps))]
     counted = [p for p in got if p is not None]
     return sum(counted), EXACT * len(counted)

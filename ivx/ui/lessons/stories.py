@@ -26,10 +26,12 @@ READ_A_MAP = (
 
 @dataclass(frozen=True)
 class Step:
-    """One question. `rule` finds its answer in the results that `needs` names; `chips` names the
-    result whose prompts are shown, with the `other` task’s instruction where that is what is copied.
+    """One question of a story.
 
-    `text` may hold <b>; `hints` are what one may know before one guesses.
+    `rule` finds its answer in the results that `needs` names; `chips` names the result whose prompts are shown, with
+    the `other` task’s instruction where that is what is copied.
+
+    `text` may hold <b>; `hints` are shown before the guess.
     """
 
     question: str

@@ -100,7 +100,7 @@ def _ago(when: float) -> str:
 
 
 def _analysis(kind: str) -> Analysis[Any, Any] | None:
-    """What a run is of; None for what this ivx does not know, as a later one may have stored."""
+    """The analysis of this kind; None for one unknown to this ivx, as a later one may have stored."""
     return next((analysis for analysis in ANALYSES if analysis.kind == kind), None)
 
 

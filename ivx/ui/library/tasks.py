@@ -21,7 +21,7 @@ SHOWN = 4
 
 
 def show() -> None:
-    """The prompts of a task as one checkpoint's tokens; beneath, the form for an own file."""
+    """Draw the prompts of a task as one checkpoint's tokens; below, the form for a user's own file."""
     one, two, three = st.columns([1, 1, 1], gap="medium")
     names = checkpoints.checkpoints()
     address.hold("checkpoint", "tiny-sft" if "tiny-sft" in names else names[0], names)
@@ -96,7 +96,7 @@ def _folder() -> tempfile.TemporaryDirectory:
 
 
 def _kept(name: str, content: bytes) -> Path:
-    """Write an upload, named by its content: of the given name only the ending is used, the rest is somebody's text."""
+    """Write an upload, named by its content's hash: only the given name's ending is used, the rest is untrusted."""
     path = Path(_folder().name) / f"{hashlib.sha256(content).hexdigest()[:16]}{Path(name).suffix.lower()}"
     if not path.exists():
         path.write_bytes(content)

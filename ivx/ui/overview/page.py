@@ -28,7 +28,7 @@ Views = Mapping[str, View | None]
 
 
 def show(p: Palette) -> None:
-    """The strip, and below it everything as it fills."""
+    """Draw the controls, and below them the panels as they fill."""
     one, two, three, _ = st.columns([1.35, 1.1, 0.9, 0.9], gap="medium", vertical_alignment="bottom")
     checkpoint, task = choices.checkpoint_and_task(one, two)
     metric = choices.metric(three)
@@ -118,7 +118,7 @@ def _lede(found: StoredRuns, checkpoint: str) -> str:
 
 
 def _offer(absent: Sequence[BaseRequest], *, every: bool) -> None:
-    """What nobody has asked for on this checkpoint, which is not begun unasked."""
+    """Offer to run what is missing on a checkpoint where nothing starts unasked."""
     if every:
         st.write("Every layer × position, a probe at every layer and every pair of layers, each beside its control.")
     if st.button("Run all three" if every else "Run what is missing", type="primary"):

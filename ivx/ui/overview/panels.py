@@ -1,4 +1,4 @@
-"""The panels of the Overview: what there is of each analysis, and the picture and sentence that it makes."""
+"""The panels of the Overview: each analysis's result so far, and the chart and sentence made from it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ivx.ui.separability.card import probe_reading
 
 @dataclass(frozen=True)
 class StoredRuns:
-    """What there is so far, of each panel; None where nothing is."""
+    """The results so far, one for each panel; None where there is none."""
 
     effects: Effects | None
     separability: Separability | None
@@ -65,7 +65,7 @@ class StoredRuns:
 
     @property
     def scale(self) -> float:
-        """End of the colours, of effect and J alike."""
+        """End of the colour scale, which effect and J share."""
         return scale_of([cell.value for cell in self.cells] + [q.value for q in self.pairs if q.state != "zero"])
 
     @property
@@ -77,7 +77,7 @@ class StoredRuns:
 def found_of(
     effects: Effects | None, separability: Separability | None, interactions: Interactions | None, metric: str
 ) -> StoredRuns:
-    """What is there, judged under one metric."""
+    """The results so far, judged under one metric."""
     return StoredRuns(
         effects,
         separability,
@@ -90,7 +90,7 @@ def found_of(
 
 @dataclass(frozen=True)
 class Panel:
-    """A picture by its key on the page, and what is said of it."""
+    """A chart, its key on the page, and the reading under it."""
 
     key: str
     chart: dict[str, Any]
@@ -168,7 +168,7 @@ def _pairs(found: StoredRuns, layer: int | None, p: Palette) -> Panel:
 
 
 def at_a_glance(checkpoint: str, cells: Sequence[Cell], probed: Sequence[ProbeCell], pairs: Sequence[Pair]) -> str:
-    """Where it acts, from where on it can be read, and which layers act together: findings only, a clause each."""
+    """Where the vector acts, from where on it can be read, which layers act together: findings only, a clause each."""
     told = []
     if cells and not any(cell.state == "estimate" for cell in cells):
         acting = [cell for cell in cells if cell.state == "ok"]

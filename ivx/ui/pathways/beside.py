@@ -17,7 +17,7 @@ from ivx.ui.pathways import flows
 from ivx.ui.pathways.readings import checkpoints_reading, shared_reading
 
 NONE = ""
-"""The value of the choice while no checkpoint is chosen: no part of the address."""
+"""The control's value while no checkpoint is chosen; the address bar leaves it out."""
 
 
 def show(request: PathwaysRequest, result: Pathways, p: Palette) -> None:

@@ -83,7 +83,7 @@ def show(
 
 
 def _choice(result: Pathways, drawn: tuple[Drawing, Drawing], side: str, name: str) -> None:
-    """Every drawn edge and the strongest heads in a list: the keyboard's way to what a click chooses."""
+    """A list of the drawn edges and the strongest heads, to choose by keyboard instead of a click."""
     edges = {name_of(part): part for part in drawn[SIDES.index(side)].edges}
     heads = {f"{layer}.{head}": value for (layer, head), value in list(result.by_head(side).items())[:OTHERS]}
     options = list(dict.fromkeys([name, *edges, *heads]))

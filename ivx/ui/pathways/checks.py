@@ -61,7 +61,7 @@ def circuit(result: Pathways, now: View, p: Palette) -> None:
 
 
 def opened(request: PathwaysRequest, result: Pathways, p: Palette) -> None:
-    """Folded: the run whose bare prompt has the vector patched in."""
+    """Folded section: the run whose bare prompt has the vector patched in."""
     with st.expander("Does the instruction’s vector, patched into a prompt without an instruction, open this pathway?"):
         _patched(request, result, p)
 

@@ -1,4 +1,4 @@
-"""Two instructions' flows side by side, and the chosen edge beneath: what a move of the slider, or a click, redraws."""
+"""Two instructions' flows side by side, and the chosen edge below: the part that the slider or a click redraws."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def overlap_panel(overlap: Overlap | None, result: Pathways, p: Palette) -> None
 
 
 def _slider(result: Pathways, sizes: list[str], n: int) -> None:
-    """How many edges are drawn, told by what they explain. Its key follows what is told: Streamlit would reset it."""
+    """A slider of edges drawn, labelled by what they explain. Its key follows the labels: Streamlit would reset it."""
     key = f"edges-{result.run_id}-{len(result.found.explained)}"
 
     def moved() -> None:

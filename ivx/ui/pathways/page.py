@@ -21,14 +21,14 @@ TRACED = 1
 """Samples whose paths are searched, and whose published sum is taken: the slowest part."""
 WORDINGS = {"one": "one", "many": "many"}
 SHOWN = ("edges", "side", "edge", "published", "patch", "versus")
-"""Parts of the view that change nothing of what is asked."""
+"""Parts of the view that do not change the request."""
 OF = {"contrast": "difference", "logit": "answer"}
 COLUMNS = [sum(flows.COLUMNS), flows.ASIDE]
 """Both flows, and what stands beside them."""
 
 
 def controls() -> PathwaysRequest | None:
-    """The strip: checkpoint, task, one wording or many, and what is split; of a stored run nothing, and no request."""
+    """Draw the controls: checkpoint, task, wordings, what is split; for a stored run none, and no request."""
     if address.from_url(address.RUN, ""):
         session.run_strip("pathways", lambda asked: f"{asked.checkpoint} · {asked.task} · {asked.samples} samples")
         return None
@@ -91,7 +91,7 @@ def _to_url(request: PathwaysRequest | None, run: str = "") -> None:
 
 
 def _draw(request: PathwaysRequest, now: View, p: Palette, *, run: str = "") -> None:
-    """All of a result; `run` where it is a stored one's."""
+    """Draw all of a result; `run` names a stored run."""
     result = now.result
     if result is None or not result.table.num_rows:
         _waiting(request, now, p)
@@ -140,7 +140,7 @@ def _draw(request: PathwaysRequest, now: View, p: Palette, *, run: str = "") -> 
         checks.fidelity(result)
     for warning in result.samples.warnings:
         pieces.note(warning)
-    _to_url(None if run else request, run)  # whatever was changed redraws this alone
+    _to_url(None if run else request, run)  # a change reruns this fragment alone
 
 
 def _waiting(request: PathwaysRequest, now: View, p: Palette) -> None:

@@ -1,4 +1,4 @@
-"""Readings of pathways: made by rules from what was found, with its interval and what it is held against."""
+"""Readings of pathways: sentences made by rules from findings, each with its interval and its reference."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ivx.charts.overlap import ALPHA
 
 
 def unit_of(result: Pathways) -> str:
-    """What is split."""
+    """Name of what is split."""
     return "logit difference" if result.request.of == "contrast" else "logit"
 
 
@@ -71,7 +71,7 @@ def shared_reading(drawn: tuple[Drawing, Drawing], n: int) -> str:
 
 
 def overlap_reading(result: Pathways) -> str:
-    """The layer that is least alike, beside what one instruction has with itself."""
+    """The layer with the least overlap, beside one instruction's overlap with itself."""
     told = result.overlap()
     apart = [layer for layer in told.layers if layer.p is not None and layer.p < ALPHA]
     if not apart:
@@ -100,7 +100,7 @@ LEFT_OUT = {
 
 
 def circuit_reading(curve: Curve) -> str:
-    """The first circuit that random sets of its size do not reach, and the sizes where it is no better."""
+    """The circuit that most exceeds random sets of its size, and the sizes that are no better than random."""
     beats = [point for point in curve.points if point.low > point.random_high]
     weak = [point.n for point in curve.points[:-1] if point.low <= point.random_high]
     text = f"Area {curve.area:.2f}, random sets {curve.random_area:.2f}.".replace("-", "−")

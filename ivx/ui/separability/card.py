@@ -17,7 +17,7 @@ from ivx.patching.cells import Cell
 from ivx.ui.kit import evidence, pieces, progress, readings, session
 
 LEAST = 0.5
-"""Logits: no scale of a card ends lower, so that next to nothing is not drawn large."""
+"""The least end of a card's scale, in logits, so that tiny effects are not drawn large."""
 LOST = {
     "ok": "more than a random subspace takes: what is read is part of what acts",
     "control": "no more than a random subspace takes",
@@ -54,7 +54,7 @@ def card(
 
 
 def erased_card(found: Erasure, layer: int, p: Palette) -> None:
-    """The card of one layer of an erasure by itself."""
+    """Draw the card of one layer with the erasure alone."""
     patch = next(cell.patch for cell in found.cells() if cell.layer == layer)
     st.html(
         f'<div class="ivx-card" data-testid="ivx-card"><div class="top"><b>Layer {layer}</b>'
@@ -117,7 +117,7 @@ def _erased(found: Erasure | None, layer: int, p: Palette) -> str:
 
 
 def probe_reading(found: Separability, component: str, layer: int | None) -> str:
-    """What the probe reaches at one layer, and what it takes to reach as much: shuffled labels, words, the token."""
+    """The probe's accuracy at one layer, beside its baselines: shuffled labels, words, the token's embedding."""
     cell = next((c for c in found.cells(component) if c.layer == layer), None)
     if cell is None:
         return ""

@@ -39,7 +39,7 @@ TOP, BOTTOM = [1.1, 0.62, 1.36], [1.2, 0.95, 1.0]
 
 
 def controls() -> Queries | None:
-    """The strip: checkpoint, task, component, and the token that is read; of a stored run, none."""
+    """Draw the controls: checkpoint, task, component, and the token that is read; None for a stored run."""
     if address.from_url(address.RUN, ""):
         kind = "erasure" if session.stored_run("erasure") is not None else "separability"
         session.run_strip(kind, stored.line_of)
@@ -70,7 +70,7 @@ def controls() -> Queries | None:
 
 
 def _beside(subject: Subject) -> list[Subject]:
-    """Who stands beside the subject: by the address bar, else as it teaches most."""
+    """Subjects to show beside this one: the address bar's, else those that teach most."""
     first = beside_at_first(subject)
     named = address.from_url("beside", "first")
     if named == "first":

@@ -34,7 +34,7 @@ from ivx.ui.separability.subject import (
 )
 
 AGAIN = "ivx.separability.again"
-"""Set by a control inside the live part that changes what is asked: the whole page is run once more."""
+"""Session key, set when a control in the live fragment changes the request: the whole page is then rerun."""
 Views = Mapping[str, View | None]
 
 
@@ -174,7 +174,7 @@ def map_panel(
 
 
 def places_of(asked: Queries, views: Views) -> list[Place]:
-    """The dots of the headline, of all that is there."""
+    """Dots of the headline chart, from all results so far."""
     found: list[Place] = []
     for subject in asked.subjects:
         act = views.get(acts(subject))
@@ -196,7 +196,7 @@ def headline_print(asked: Queries, places: Sequence[Place]) -> dict[str, Any]:
 def headline_panel(
     asked: Queries, views: Views, places: Sequence[Place], layer: int | None, p: Palette, *, height: int
 ) -> None:
-    """The dots, and what they say."""
+    """Draw the headline chart and its reading."""
     pieces.head("What is read against what acts", "a dot is a layer of a component")
     series = coloured(list(asked.subjects), p)
     told = []

@@ -1,4 +1,4 @@
-"""The plane in the browser: Vega-Lite has no lasso and lets no point glide, so it is a component of ours."""
+"""The plane in the browser, a custom component: Vega-Lite has no lasso and cannot animate points."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def lasso(drawn: dict[str, Any], *, key: str, on_pick: Callable[[list[int]], Non
     """Draw what `ivx.charts.plane.plane` made; `on_pick` is told the numbers of the wordings that were picked."""
 
     def picked() -> None:
-        # What comes from a browser is a stranger's: numbers, or nothing.
+        # What comes from a browser is untrusted: accept numbers, or nothing.
         told = st.session_state[key].get("picked")
         on_pick(sorted({number for number in told if isinstance(number, int)}) if isinstance(told, list) else [])
 
@@ -26,6 +26,6 @@ def lasso(drawn: dict[str, Any], *, key: str, on_pick: Callable[[list[int]], Non
 
 @cache
 def _component() -> Callable[..., Any]:
-    """Registered once: the name is the app's."""
+    """The component, registered once: its name is app-wide."""
     css, js = ((HERE / f"plane.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     return st.components.v2.component("ivx.plane", html=HTML, css=css, js=js)

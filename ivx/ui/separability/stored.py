@@ -1,4 +1,4 @@
-"""A stored run of probes or of an erasure, by itself, and what stands under both and under the live page."""
+"""A stored run of probes or of an erasure, and the foot that stored probes share with the live page."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def show_read(read: Separability, p: Palette) -> None:
 
 
 def show_erased(found: Erasure, p: Palette) -> None:
-    """A stored erasure: every layer's effect, whole and without either part."""
+    """Draw a stored erasure: every layer's effect, whole and without the readable or a random part."""
     cells = found.cells(METRIC)
     asked = address.from_url("layer", "")
     strongest = max(cells, key=lambda cell: abs(cell.lost.value)).layer
@@ -90,7 +90,7 @@ def show_erased(found: Erasure, p: Palette) -> None:
 
 
 def foot(read: Separability, *, live: bool, beside: Mapping[str, dict[str, Any]] | None = None) -> None:
-    """Its receipt and its export, with figures that stand `beside` its own."""
+    """Draw the trust strip and the export, with figures `beside` the result's own."""
     request = read.request
     strip, export = st.columns([6, 1], gap="medium", vertical_alignment="bottom")
     with strip:

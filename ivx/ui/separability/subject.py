@@ -1,4 +1,4 @@
-"""Whose states are read and patched on the Separability page, and what is asked about them, in which order."""
+"""The subjects of the Separability page, whose states are read and patched, and their requests in order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SOURCES = {"t_inst": "T_inst", "keyword": "keyword"}
 APART = {"all": "all tasks at once", "pairs": "pair by pair"}
 METRIC = "contrast"
 COLOURS = ("orange", "blue", "ink")
-"""Of the palette: of the checkpoint itself, and of those beside it."""
+"""Palette colours of the main subject, and of those beside it."""
 
 
 @dataclass(frozen=True)
@@ -30,27 +30,27 @@ class Subject:
 
     @property
     def name(self) -> str:
-        """As the page calls it."""
+        """Its name on the page."""
         return f"{choices.short(self.checkpoint)}, {SOURCES[self.source]}"
 
     @property
     def key(self) -> str:
-        """As the address bar calls it."""
+        """Its name in the address bar."""
         return f"{self.checkpoint}~{self.source}"
 
     def read(self, task: str, component: str, *, apart: str) -> SeparabilityRequest:
-        """What can be read of a component; a user's own file is told apart by itself."""
+        """Request for what can be read of a component; a user's own file is probed by itself."""
         found = defaults.read(
             self.checkpoint, task, component, source=self.source, **checkpoints.loading(self.checkpoint)
         )
         return replace(found, pairs=apart == "pairs")
 
     def act(self, task: str) -> EffectsRequest:
-        """What the same states do at the first token of the bare prompt."""
+        """Request for what the same states do at the first token of the bare prompt."""
         return defaults.act(self.checkpoint, task, source=self.source, **checkpoints.loading(self.checkpoint))
 
     def erase(self, task: str, component: str) -> ErasureRequest:
-        """What they do without the part that tells tasks apart."""
+        """Request for what they do without the part that tells tasks apart."""
         return ErasureRequest(
             self.checkpoint,
             task,
@@ -74,7 +74,7 @@ class Queries:
 
     @property
     def main(self) -> Subject:
-        """Whose layers are shown."""
+        """The subject whose layers are shown."""
         return self.subjects[0]
 
 
@@ -87,8 +87,11 @@ def others(subject: Subject) -> list[Subject]:
 
 
 def beside_at_first(subject: Subject) -> list[Subject]:
-    """What stands beside it until something else is chosen: the twin that can be read and does not act, and where it
-    does; beside the twin, the checkpoint that it is a twin of."""
+    """The subjects that stand beside one by default.
+
+    The twin, at the token where it can be read and does not act, and at the one where it acts; beside the twin, the
+    checkpoint that it is a twin of.
+    """
     if embedded(subject.checkpoint) is None:
         return []
     if subject.checkpoint == defaults.TWIN:
@@ -103,7 +106,7 @@ def coloured(subjects: list[Subject], p: Palette) -> list[tuple[str, str]]:
 
 
 def stages(subjects: list[Subject], task: str, component: str, *, apart: str) -> list[dict[str, BaseRequest]]:
-    """What is asked, and in which order: what is looked at, what stands beside it, then the other components."""
+    """The requests in order: for the main subject, for those beside it, then for the other components."""
     first, *beside = subjects
     found: list[dict[str, BaseRequest]] = [
         {acts(first): first.act(task), reads(first, component): first.read(task, component, apart=apart)}
@@ -117,7 +120,7 @@ def stages(subjects: list[Subject], task: str, component: str, *, apart: str) ->
 
 
 def due(wanted: list[dict[str, BaseRequest]]) -> dict[str, BaseRequest]:
-    """The stages that have ended, and the first that has not: each begins when those before it are there."""
+    """The requests of the stages that ended and of the first that did not: each starts when those before it end."""
     found: dict[str, BaseRequest] = {}
     for stage in wanted:
         found |= stage

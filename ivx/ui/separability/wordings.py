@@ -21,17 +21,19 @@ HEIGHT = 250
 KINDS = {"lda": "LDA", "pca": "PCA", "umap": "UMAP"}
 SHOWN = {"matrix": "confusion", "curve": "learning curve"}
 PICKED = re.compile(r"\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?)*")
-"""What was picked, as the address bar says it: numbers of wordings, and runs of them. They are drawn the same for every
-layer and component, so that a choice is followed through all."""
+"""A selection in the address bar: numbers of wordings, and ranges of them.
+
+The wordings are the same at every layer and component, so that a selection can be followed through all.
+"""
 HELD = "fitted on half of the paraphrase families; the others are drawn"
 SLIDER = "ivx.layer-slider"
-"""Session: number of the slider that stands, (component, layer) that it shows, and the layer it began with."""
+"""Session key: the current slider's number, the (component, layer) it shows, and the layer it began with."""
 LISTED = 60
 """Wordings that are listed; the rest are counted."""
 
 
 def address() -> dict[str, str]:
-    """What the address bar says of these panels."""
+    """The address bar's values for these panels."""
     kind, shown = from_url("plane", "lda", list(KINDS)), from_url("probe", "matrix", list(SHOWN))
     return {
         "plane": "" if kind == "lda" else kind,
@@ -81,9 +83,11 @@ def plane_panel(read: Separability, component: str, layer: int, task: str) -> No
 
 
 def _slider(component: str, layer: int, layers: int) -> None:
-    """The slider of the layers, whose value is the browser's alone: one set from here would be undone by what a browser
-    that has not seen it yet still says of the value before. Where anything else moves the layer or the component,
-    another slider takes its place, and the one left behind is not listened to."""
+    """Draw the layer slider, whose value only the browser sets.
+
+    A value set from here would be undone by a browser that has not seen it yet and still reports the one before. Where
+    anything else moves the layer or the component, another slider takes its place, and the old one is ignored.
+    """
     turn, place, start = st.session_state.get(SLIDER, (0, None, layer))
     if place != (component, layer) or f"{SLIDER}-{turn}" not in st.session_state:
         turn, start = turn + 1, layer
@@ -99,7 +103,7 @@ def _slider(component: str, layer: int, layers: int) -> None:
 
 
 def probe_panel(read: Separability, component: str, layer: int, task: str, p: Palette) -> None:
-    """What the probe took held-out wordings for, or how many wordings it needs."""
+    """Draw the probe's confusion matrix on held-out wordings, or its learning curve."""
     shown = from_url("probe", "matrix", list(SHOWN))
     if layer not in {cell.layer for cell in read.cells(component)}:
         pieces.head("The probe", "not computed yet")

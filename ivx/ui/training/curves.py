@@ -44,7 +44,7 @@ def draw(asked: Comparing, views: Views, where: tuple[int, int] | None, p: Palet
 
 
 def accuracy(views: Views, name: str) -> str:
-    """A checkpoint's accuracies when it is told, as they stand in a panel's head."""
+    """A checkpoint's accuracy with the instruction, for a panel's head."""
     effects: Effects | None = stages.result(views, "effects", name)
     if effects is None:
         return ""
@@ -159,7 +159,7 @@ def _cosines(before: Vectors, after: Vectors) -> list[Alike]:
 
 
 def _answers(asked: Comparing, views: Views, p: Palette) -> None:
-    """Shares as bars: the right answer, and any answer of the kind that was asked for; untold as a tick."""
+    """Bars: shares of right answers and of answers of the right kind; a tick for right answers when untold."""
     colours, rows = asked.colours(p), []
     for name in asked.names:
         effects: Effects | None = stages.result(views, "effects", name)

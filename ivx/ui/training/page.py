@@ -37,7 +37,7 @@ Where = tuple[int, int] | None
 
 
 def controls() -> Comparing:
-    """The strip: family, task, metric, and what is shown."""
+    """Draw the controls: family, task, metric, and what is shown."""
     one, two, three, four = st.columns([1.25, 1.0, 0.7, 1.2], gap="medium", vertical_alignment="bottom")
     address.hold("show", "effects", list(SHOW))
     show = four.segmented_control(
@@ -50,7 +50,7 @@ def controls() -> Comparing:
 
 
 def show(asked: Comparing, p: Palette) -> None:
-    """The view that was chosen, of the checkpoints that were."""
+    """Draw the chosen view of the chosen checkpoints."""
     if len(asked.names) < FEWEST:
         pieces.title(QUESTIONS[asked.show], "Two to six checkpoints are compared, the earliest first.")
         pieces.refusal("Nothing to compare yet", f"{len(asked.names)} chosen.", "Choose two checkpoints or more above.")

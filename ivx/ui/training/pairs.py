@@ -84,7 +84,7 @@ def draw(asked: Comparing, requests: dict, views: Views, p: Palette) -> None:
 @st.cache_data(max_entries=100, show_spinner=False, hash_funcs=HASH)
 def _laid(result: Interactions, metric: str) -> Laid:
     laid = result.laid(metric)
-    # A pair too small to speak of may beat its sum all the same; beside other checkpoints that mark would mislead.
+    # A pair not different from 0 may still beat its sum; beside other checkpoints that mark would mislead.
     mute = [replace(q, glyph="") if q.state == "zero" and q.glyph == STRICT else q for q in laid.pairs]
     return replace(laid, pairs=tuple(mute))
 

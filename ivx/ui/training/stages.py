@@ -93,7 +93,7 @@ def chosen_names(place: DeltaGenerator) -> tuple[str, ...]:
     named = [name for name in st.query_params.get("checkpoints", "").split(",") if name in here]
     if "picked" not in st.session_state:
         st.session_state["picked"] = named[:MOST] or list(here[:MOST])
-    st.session_state["picked"] = st.session_state["picked"]  # `view.hold`, of a list
+    st.session_state["picked"] = st.session_state["picked"]  # like `address.hold`, for a list
     address.hold("family", OWN if named else choices[0], choices)
     family = str(
         place.selectbox(
@@ -145,7 +145,7 @@ def line_legend(asked: Comparing, p: Palette, *more: tuple[str, str]) -> None:
 
 
 def to_url(asked: Comparing) -> None:
-    """The whole view into the address bar."""
+    """Write the whole view into the address bar."""
     own = address.from_url("family", "") == OWN
     marks = {"effects": "cell", "pairs": "pair", "transplant": "graft"}
     address.to_url(
@@ -193,7 +193,7 @@ def trouble(views: Views, requests: Mapping[str, BaseRequest]) -> None:
 
 
 def stop(views: Views, requests: Mapping[str, BaseRequest]) -> None:
-    """How far all requests are together, and the way to end them."""
+    """The progress of all requests together, and a button to stop them."""
     live = [name for name, now in views.items() if now is not None and now.live]
     if not live:
         return
@@ -206,7 +206,7 @@ def stop(views: Views, requests: Mapping[str, BaseRequest]) -> None:
 
 
 def result(views: Views, part: str, name: str) -> Any | None:
-    """What there is so far of one part of one checkpoint."""
+    """The result so far of one part of one checkpoint."""
     now = views.get(key(part, name))
     return None if now is None else now.result
 

@@ -31,7 +31,7 @@ QUESTION = "Whose vector moves whom?"
 
 
 def show(asked: Comparing, p: Palette) -> None:
-    """First every checkpoint's vectors; when they are there, each one's in each."""
+    """Compute every checkpoint's vectors, then draw what each one's do in each."""
     requests = asked.requests("vectors")
     found = {name: _vectors(requests[key("vectors", name)]) for name in asked.names}
     if any(one is None for one in found.values()):

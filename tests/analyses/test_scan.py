@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +27,6 @@ from tests.support import oracle
 from tests.support.random_models import random_model
 from tests.support.tokenizers import tokenizer
 
-scan: Any = ivx.scan  # from its cache, mypy takes the function for the module `effects.scan`
 MODEL = random_model("gpt2", tokenizer=tokenizer("bos"))
 TASK = "english:animal/colour"
 EVERY = ("task", "random", "identity", "aggregation")
@@ -77,7 +75,7 @@ def by_hand(found: Effects, role: str, site: str, layer: int, label: str, i: int
 
 @pytest.mark.parametrize("site", ["resid_post", "attn_out"])
 def test_every_row_is_one_patched_by_hand(site: str) -> None:
-    found = scan(MODEL, TASK, samples=3, sites=(site,), controls=EVERY)
+    found = ivx.scan(MODEL, TASK, samples=3, sites=(site,), controls=EVERY)
     labels = [column.label for column in found.maps[site]]
     assert labels[0] == "first" and labels[-2:] == ["keyword", "T_inst"] and "keyword−1" in labels
     assert any(isinstance(column.position, str) for column in found.maps[site])
@@ -94,14 +92,14 @@ def test_every_row_is_one_patched_by_hand(site: str) -> None:
 
 
 def test_one_source_token_is_that_column_alone() -> None:
-    whole = {c.patch: c.value for c in scan(MODEL, TASK, samples=3).cells("resid_post")}
+    whole = {c.patch: c.value for c in ivx.scan(MODEL, TASK, samples=3).cells("resid_post")}
     for token in ("t_inst", "keyword"):
-        alone = scan(MODEL, TASK, samples=3, source_token=token).cells("resid_post")
+        alone = ivx.scan(MODEL, TASK, samples=3, source_token=token).cells("resid_post")
         assert len(alone) == 3 and all(whole[c.patch] == pytest.approx(c.value, abs=1e-12) for c in alone)
-    start = scan(MODEL, TASK, samples=3, source_token="1").cells("resid_post")
+    start = ivx.scan(MODEL, TASK, samples=3, source_token="1").cells("resid_post")
     assert [c.value for c in start] == pytest.approx([whole[f"resid_post.{i}@1~start"] for i in range(3)], abs=1e-12)
     same = ivx.effects(MODEL, TASK, samples=3, position="first").cells("resid_post")
-    last = scan(MODEL, TASK, samples=3, source_token="t_inst", controls=("task",)).cells("resid_post")
+    last = ivx.scan(MODEL, TASK, samples=3, source_token="t_inst", controls=("task",)).cells("resid_post")
     assert [c.value for c in same] == pytest.approx([c.value for c in last], abs=1e-12)
     assert [c.control for c in same] == pytest.approx([c.control for c in last], abs=1e-12)
 
@@ -130,7 +128,7 @@ def decoded(layer: int, back: int) -> float:
 def test_the_full_stop_can_be_read_and_does_nothing() -> None:
     """On the twin: its state tells the task, yet no better than its controls; the phrase's last token acts."""
     for task in ("animal/colour", "adjective/antonym"):
-        found = scan("tiny-sft-period", task, samples=40)
+        found = ivx.scan("tiny-sft-period", task, samples=40)
         labels = [column.label for column in found.maps["resid_post"]]
         states = {(cell.layer, labels[cell.column]): cell.state for cell in found.cells("resid_post")}
         values = {(cell.layer, labels[cell.column]): cell.value for cell in found.cells("resid_post")}
@@ -145,7 +143,7 @@ def test_the_full_stop_can_be_read_and_does_nothing() -> None:
 
 
 def test_a_scan_comes_back_from_an_archive(tmp_path: Path) -> None:
-    found = scan("tiny-sft", "animal/colour", samples=3)
+    found = ivx.scan("tiny-sft", "animal/colour", samples=3)
     (tmp_path / "scan.zip").write_bytes(pack.of_result(found))
     again = unpack.read(tmp_path / "scan.zip")
     assert again.request == found.request and again.maps == found.maps
@@ -169,13 +167,13 @@ def test_wordings_without_a_phrase_have_no_keyword(tmp_path: Path) -> None:
     own.write_text(
         "query,answer,contrast,instruction\npig,pink,no,Name its colour.\ncrow,black,yes,Look and state the colour.\n"
     )
-    found = scan(MODEL, str(own))
+    found = ivx.scan(MODEL, str(own))
     assert found.maps["resid_post"][-1].label == "T_inst" and found.controls == ["task", "identity"]
     assert any("no control aggregation" in warning for warning in found.receipt["warnings"])
     with pytest.raises(IvxError, match="no keyword"):
-        scan(MODEL, str(own), source_token="keyword")
+        ivx.scan(MODEL, str(own), source_token="keyword")
     with pytest.raises(IvxError, match=r"has \d+ tokens"):
-        scan(MODEL, str(own), source_token="40", controls=())
+        ivx.scan(MODEL, str(own), source_token="40", controls=())
 
 
 @pytest.mark.parametrize(

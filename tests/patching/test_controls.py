@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -213,7 +212,7 @@ def test_a_cut_run_with_names_goes_on_and_is_replayed(tmp_path: Path) -> None:
             computed(store, UNEVEN, request, on_progress=stop)
         counts: list[tuple[int, int]] = []
         found = computed(store, UNEVEN, request, on_progress=lambda _, *n, counts=counts: counts.append(n))
-        analysis: Any = ivx.scan if request.kind == "scan" else ivx.effects
+        analysis = ivx.scan if request.kind == "scan" else ivx.effects
         whole = analysis(
             UNEVEN, request.task, **{k: v for k, v in request.__dict__.items() if k not in ("checkpoint", "task")}
         )

@@ -33,12 +33,12 @@ R = TypeVar("R", bound="Result[Any]")
 Progress = Callable[[R, int, int], None]
 """Called with the result so far, and how many of how many steps are done; what it raises ends the work."""
 Answer = Callable[[BaseRequest], Any]
-"""From a request to its result, computed where it is not stored."""
+"""Returns the result of a request: read from the store, or computed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result(ABC, Generic[Q_co]):
-    """What came of a request.
+    """The result of a request.
 
     Attributes:
         table: the rows, an Arrow table.
@@ -59,11 +59,11 @@ class Result(ABC, Generic[Q_co]):
     @property
     @abstractmethod
     def figure_names(self) -> tuple[str, ...]:
-        """What `figures` has, known without drawing anything."""
+        """The names of `figures`, known without drawing anything."""
 
     @abstractmethod
     def figures(self, metric: str = "contrast") -> dict[str, Json]:
-        """What would be printed, a Vega-Lite spec by name; the metric is left out of account where none is needed."""
+        """The figures as they would be printed, a Vega-Lite spec by name; some results ignore the metric."""
 
     @abstractmethod
     def summary(self, metric: str = "contrast") -> Json:
@@ -83,11 +83,12 @@ class Saved(Generic[Q, R]):
     Attributes:
         result: their type.
         rows: columns of the table.
-        context: names of what is kept beside the rows; `layers` is always there.
-        write: the values of these names, as JSON can hold them.
-        read: the result, from request, context, rows and receipt; raises `IvxError` for what cannot have been written.
+        context: names of the values stored beside the rows; `layers` is always there.
+        write: returns the values of these names, ready for JSON.
+        read: builds the result from request, context, rows and receipt; raises `IvxError` where these cannot be what
+            was written.
         check: raises `IvxError` for rows or a receipt that no computation returned.
-        key: columns that tell one row from another; rows met twice are dropped by it.
+        key: columns that identify a row; of duplicates the first is kept.
         longest: most values in a cell of a list column.
     """
 
@@ -103,10 +104,10 @@ class Saved(Generic[Q, R]):
 
 @dataclass(frozen=True)
 class Replayed:
-    """What was computed again: (role, site, patch, sample) of each row, and both values, which are the `what`.
+    """Rows computed again: (role, site, patch, sample) of each, and its stored and new value of the quantity `what`.
 
-    A place that was probed has the role `accuracy`, its address as its patch, and its number of wordings; of a state
-    the values are 0 and its distance from the stored one.
+    A probed place has the role `accuracy`, its address as patch and its number of wordings as sample; for a state the
+    values are 0 and its distance from the stored one.
     """
 
     rows: tuple[tuple[str, str, str, int], ...]
@@ -121,23 +122,23 @@ class Replayed:
 
 
 class Extra(NamedTuple):
-    """What a command can be asked beyond the request: its help, and what the value is called; None for a switch."""
+    """An option of a command beyond the request's fields: its help, and the name of its value; None for a switch."""
 
     help: str
     metavar: str | None = None
 
 
 class Analysis(ABC, Generic[Q, R]):
-    """One kind of analysis: what is asked, what comes of it, and where each step is done.
+    """One kind of analysis: its request, its result, and where each step is done.
 
     Attributes:
         request: the request's type. Its `kind` names the analysis everywhere: run ids, addresses of pages, the command
             line, and `ivx.<kind>`.
-        function: what `ivx.<kind>` is; its parameters are the fields of the request.
+        function: the function `ivx.<kind>`; its parameters are the fields of the request.
         title: what it shows, in half a sentence.
         page: the page that opens a stored run; None where no page does.
         elsewhere: where such a run is seen, when no page opens it.
-        measured: whether its numbers are read by a metric.
+        measured: whether its numbers are shown in a metric that the reader chooses.
         extras: options of its command beside the fields of the request, by name.
     """
 
@@ -151,7 +152,7 @@ class Analysis(ABC, Generic[Q, R]):
 
     @property
     def kind(self) -> str:
-        """The name."""
+        """The name of the analysis."""
         return self.request.kind
 
     @property
@@ -188,7 +189,7 @@ class Analysis(ABC, Generic[Q, R]):
         beat: Callable[[], None] = lambda: None,
         given: Sequence[Result[Any]] = (),
     ) -> Replayed:
-        """Compute some rows again, drawn by chance, by the slow and obvious way.
+        """Compute some rows again, drawn at random, in the slow and obvious way.
 
         Args:
             beat: called before each row; what it raises ends the work.
@@ -207,7 +208,7 @@ class Analysis(ABC, Generic[Q, R]):
         """A summary for a terminal."""
 
     def caption(self, found: R, figure: str, metric: str) -> str:
-        """What stands under a printed figure, so that it can be read without this app; empty where nothing does."""
+        """The caption of a printed figure, so that it can be read without this app; empty where there is none."""
         return ""
 
     def answer(
@@ -230,7 +231,7 @@ P = TypeVar("P", bound=Request)
 
 
 class Patching(Analysis[P, R]):
-    """An analysis whose rows are patched prompts, each with an address: they can be run one by one, and written on."""
+    """An analysis whose rows are patched prompts, each with an address: they can be run one by one, and continued."""
 
     @abstractmethod
     def prompts(self, request: P, samples: Samples, site: str) -> tuple[Runs, ...]:
@@ -246,7 +247,7 @@ class Patching(Analysis[P, R]):
         beat: Callable[[], None] = lambda: None,
         given: Sequence[Result[Any]] = (),
     ) -> Replayed:
-        """Rows by plain hooks, one at a time."""
+        """Compute some rows again by plain hooks, one at a time."""
         from ivx.patching.replay import replay
 
         every = replay(model, found, self.prompts, rows=rows, seed=seed, beat=beat)
@@ -254,7 +255,7 @@ class Patching(Analysis[P, R]):
 
 
 def name_of(model: Model | str) -> str:
-    """The name that a request calls a checkpoint by."""
+    """The name of a checkpoint in a request."""
     return model if isinstance(model, str) else model.name
 
 

@@ -1,4 +1,4 @@
-"""What is asked of ivx, frozen: every field changes a number, and nothing that does not is here.
+"""The base of all requests, frozen: they hold every field that changes a number, and no other.
 
 A request and the fingerprint of the checkpoint it meets hash to the run id, the one address of its result.
 """
@@ -25,13 +25,13 @@ ENGINE = "plan-1"
 
 @dataclass(frozen=True)
 class BaseRequest(ABC):
-    """What every analysis is asked with; `kind` names the analysis.
+    """The fields of every request; `kind` names the analysis.
 
-    What is said of each attribute, here and in the requests of all analyses, is the help of the command line, too.
+    The text of each attribute, here and in the requests of all analyses, is also its help on the command line.
 
     Attributes:
         checkpoint: built-in name, hub id or directory.
-        seed: number that everything drawn by chance depends on.
+        seed: seed of everything that is drawn at random.
         dtype: `auto`, `float32`, `float64`, `bfloat16` or `float16`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         adapter: directory of a LoRA adapter that is merged at load.
@@ -58,13 +58,13 @@ class BaseRequest(ABC):
 
 @dataclass(frozen=True)
 class InstructionRequest(BaseRequest):
-    """What is asked about one instruction.
+    """The fields of a request about one instruction.
 
     Attributes:
         task: the instruction, such as `animal/colour`, or a user's file.
         against: the task whose answer is the contrast; by default the task's natural one.
         source_token: where the vector is taken from: `t_inst`, `keyword`, or an index into the instruction's tokens.
-        target_format: `prompt`, `query`, `filler` or `chat`.
+        target_format: format of the target prompt: `prompt`, `query`, `filler` or `chat`.
         samples: how many queries are asked.
     """
 
@@ -86,7 +86,7 @@ class InstructionRequest(BaseRequest):
 
 @dataclass(frozen=True)
 class Request(InstructionRequest):
-    """What an analysis by patching is asked with.
+    """The fields of a request that patches.
 
     Attributes:
         position: where the bare prompt is patched: `first`, `query` (its first token), `last` or an index.
@@ -129,7 +129,7 @@ def check_controls(controls: tuple[str, ...], known: tuple[str, ...]) -> None:
 
 
 def check_sites(sites: tuple[str, ...]) -> None:
-    """Refuse sites that are not known, or none."""
+    """Refuse sites that are not known, or an empty list."""
     unknown = [site for site in sites if site not in SITES]
     if unknown or not sites:
         raise IvxError(f"there is no site {', '.join(unknown) or 'named'}; the sites are {', '.join(SITES)}")
@@ -137,7 +137,7 @@ def check_sites(sites: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True)
 class LiveRequest(ABC):
-    """What is asked of a model outside a run; equal requests are answered once while they are remembered.
+    """A question to a model that makes no run; equal ones are answered once while they are remembered.
 
     Attributes:
         checkpoint, dtype, device, adapter: what is loaded, as for a run.
@@ -151,7 +151,7 @@ class LiveRequest(ABC):
 
     @abstractmethod
     def answered(self, model: Model, store: Any, *, beat: Callable[[], None]) -> Any:
-        """The answer.
+        """Answer the request on a loaded model.
 
         Args:
             store: the worker's, an `ivx.store.store.Store`; it lies above this module, which therefore names no type.

@@ -1,4 +1,4 @@
-"""The words of the method that a request may use, and what each is called wherever a reader meets it.
+"""The method's terms that a request may use, and the words for each on pages, in captions and in tables.
 
 Controls, directions, and the tokens that states are taken from and put at: a new one is added here, and to
 `ivx.patching.roles`, which makes its runs.
@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 
 class Control(NamedTuple):
-    """What is put in the vector's place, to see whether anything would have done the same.
+    """A control: what is put in the vector's place, to see whether anything would have done the same.
 
     Attributes:
-        caption: under a printed figure.
-        vector: in a sentence on a page, where states are put into the bare prompt.
+        caption: its name under a printed figure.
+        vector: its name in a sentence on a page, where states are put into the bare prompt.
         state: the same where the instructed run is disturbed.
-        short: beside a bar.
-        role: of its rows in a table.
+        short: its name beside a bar.
+        role: the role of its rows in a table.
     """
 
     caption: str
@@ -72,13 +72,13 @@ CONTROL = {
     ),
 }
 CONTROLS = ("task", "random", "neutral", "shuffled")
-"""Of effects and interactions."""
+"""Controls of effects and interactions."""
 SCAN_CONTROLS = ("task", "random", "identity", "aggregation")
-"""Of a source scan."""
+"""Controls of a source scan."""
 
 
 class Direction(NamedTuple):
-    """Which run is patched, with what: as a choice on a page, and as what each cell of a map does."""
+    """A direction of patching: as a choice on a page, and as what each cell of a map does."""
 
     label: str
     caption: str
@@ -104,7 +104,7 @@ DIRECTIONS = tuple(DIRECTION)
 
 
 class Token(NamedTuple):
-    """A token that is named by what it is: as a choice on a page, and in a caption."""
+    """The words for a token: as a choice on a page, and in a caption."""
 
     label: str
     caption: str
@@ -122,7 +122,7 @@ POSITION = {
     "query": Token("the query’s first token", "the query's first token"),
     "last": Token("last token, the answer cue", "the last token"),
 }
-"""Where in the target prompt it is put."""
+"""Where in the target prompt a state is put."""
 
 
 def source_token(name: str) -> Token:

@@ -34,12 +34,12 @@ R = TypeVar("R", bound="Result[Any]")
 Progress = Callable[[R, int, int], None]
 """Called with the result so far, and how many of how many steps are done; what it raises ends the work."""
 Answer = Callable[[BaseRequest], Any]
-"""From a request to its result, computed where it is not stored."""
+"""Returns the result of a request: read from the store, or computed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result(ABC, Generic[Q_co]):
-    """What came of a request.
+    """The result of a request.
 
     Attributes:
         table: the rows, an Arrow table.
@@ -60,11 +60,11 @@ class Result(ABC, Generic[Q_co]):
     @property
     @abstractmethod
     def figure_names(self) -> tuple[str, ...]:
-        """What `figures` has, known without drawing anything."""
+        """The names of `figures`, known without drawing anything."""
 
     @abstractmethod
     def figures(self, metric: str = "contrast") -> dict[str, Json]:
-        """What would be printed, a Vega-Lite spec by name; the metric is left out of account where none is needed."""
+        """The figures as they would be printed, a Vega-Lite spec by name; some results ignore the metric."""
 
     @abstractmethod
     def summary(self, metric: str = "contrast") -> Json:
@@ -84,11 +84,12 @@ class Saved(Generic[Q, R]):
     Attributes:
         result: their type.
         rows: columns of the table.
-        context: names of what is kept beside the rows; `layers` is always there.
-        write: the values of these names, as JSON can hold them.
-        read: the result, from request, context, rows and receipt; raises `IvxError` for what cannot have been written.
+        context: names of the values stored beside the rows; `layers` is always there.
+        write: returns the values of these names, ready for JSON.
+        read: builds the result from request, context, rows and receipt; raises `IvxError` where these cannot be what
+            was written.
         check: raises `IvxError` for rows or a receipt that no computation returned.
-        key: columns that tell one row from another; rows met twice are dropped by it.
+        key: columns that identify a row; of duplicates the first is kept.
         longest: most values in a cell of a list column.
     """
 
@@ -104,10 +105,10 @@ class Saved(Generic[Q, R]):
 
 @dataclass(frozen=True)
 class Replayed:
-    """What was computed again: (role, site, patch, sample) of each row, and both values, which are the `what`.
+    """Rows computed again: (role, site, patch, sample) of each, and its stored and new value of the quantity `what`.
 
-    A place that was probed has the role `accuracy`, its address as its patch, and its number of wordings; of a state
-    the values are 0 and its distance from the stored one.
+    A probed place has the role `accuracy`, its address as patch and its number of wordings as sample; for a state the
+    values are 0 and its distance from the stored one.
     """
 
     rows: tuple[Key, ...]
@@ -158,23 +159,23 @@ class Words(Generic[R]):
 
 
 class Extra(NamedTuple):
-    """What a command can be asked beyond the request: its help, and what the value is called; None for a switch."""
+    """An option of a command beyond the request's fields: its help, and the name of its value; None for a switch."""
 
     help: str
     metavar: str | None = None
 
 
 class Analysis(ABC, Generic[Q, R]):
-    """One kind of analysis: what is asked, what comes of it, and where each step is done.
+    """One kind of analysis: its request, its result, and where each step is done.
 
     Attributes:
         request: the request's type. Its `kind` names the analysis everywhere: run ids, addresses of pages, the command
             line, and `ivx.<kind>`.
-        function: what `ivx.<kind>` is; its parameters are the fields of the request.
+        function: the function `ivx.<kind>`; its parameters are the fields of the request.
         title: what it shows, in half a sentence.
         page: the page that opens a stored run; None where no page does.
         elsewhere: where such a run is seen, when no page opens it.
-        measured: whether its numbers are read by a metric.
+        measured: whether its numbers are shown in a metric that the reader chooses.
         extras: options of its command beside the fields of the request, by name.
     """
 
@@ -188,7 +189,7 @@ class Analysis(ABC, Generic[Q, R]):
 
     @property
     def kind(self) -> str:
-        """The name."""
+        """The name of the analysis."""
         return self.request.kind
 
     @property
@@ -259,7 +260,7 @@ class Analysis(ABC, Generic[Q, R]):
 
 
 def name_of(model: Model | str) -> str:
-    """The name that a request calls a checkpoint by."""
+    """The name of a checkpoint in a request."""
     return model if isinstance(model, str) else model.name
 
 

@@ -22,14 +22,14 @@ WORDINGS, REPEATS = 40, 2
 FIRST = ("tiny-sft", "animal/colour")
 """What the first page opens on."""
 SHIPPED = (FIRST[1],)
-"""Tasks whose glance comes with ivx, of every embedded checkpoint."""
+"""Tasks whose default results come with ivx, for every embedded checkpoint."""
 TWIN = "tiny-sft-period"
 SUBJECTS = ((FIRST[0], "t_inst"), (TWIN, "t_inst"), (TWIN, "keyword"))
-"""Checkpoints, and the tokens whose states are read and patched, that teach most side by side."""
+"""(checkpoint, source token) whose states are probed and patched, those that teach most side by side."""
 
 
 def effects(checkpoint: str, task: str, **loading: Any) -> EffectsRequest:
-    """The maps of layer × position and layer × head, with every control that there is."""
+    """The layer × position and layer × head maps, with every control that applies."""
     sites = (STREAM, "z")
     controls = controls_of("denoise", sites, "all", alike=is_alone(task, checkpoint))
     return EffectsRequest(checkpoint, task, sites=sites, samples=SAMPLES, controls=controls, **loading)
@@ -53,7 +53,7 @@ def read(checkpoint: str, task: str, component: str, *, source: str, **loading: 
 
 
 def act(checkpoint: str, task: str, *, source: str, **loading: Any) -> EffectsRequest:
-    """What the same states do at the first token of the bare prompt."""
+    """The effects of the same states, patched at the first token of the bare prompt."""
     return EffectsRequest(
         checkpoint, task, sites=COMPONENTS, position="first", source_token=source, samples=SAMPLES, **loading
     )
@@ -65,14 +65,14 @@ def apart(task: str) -> tuple[str, ...]:
 
 
 def controls_of(direction: str, sites: tuple[str, ...], position: str, *, alike: bool) -> tuple[str, ...]:
-    """Every control that there is for a request; `alike` says that all samples have one wording."""
+    """Every control that applies to a request; `alike` says that all samples have one wording."""
     whole = direction in ABLATIONS and position == "all" and "z" in sites
     none = whole or direction == "resample" or alike
     return tuple(name for name in CONTROLS if name != "shuffled" or not none)
 
 
 def is_alone(task: str, checkpoint: str) -> bool:
-    """Whether a task has one wording only, so that no other can be shuffled in."""
+    """Whether a task has only one wording, so that the control `shuffled` has no other to take."""
     known = embedded(checkpoint)
     try:
         pair = catalogue.find(task, collection=known.collection if known else "english")
@@ -82,7 +82,7 @@ def is_alone(task: str, checkpoint: str) -> bool:
 
 
 def glance(checkpoint: str, task: str, **loading: Any) -> dict[str, BaseRequest]:
-    """All three, by kind; `loading` is dtype, device and adapter where they are not the default."""
+    """The three default requests by kind; `loading` is dtype, device and adapter where they are not the default."""
     return {
         "effects": effects(checkpoint, task, **loading),
         "separability": separability(checkpoint, task, **loading),

@@ -41,7 +41,7 @@ ANALYSES: tuple[Analysis[Any, Any], ...] = (
     BENCH,
 )
 MAX_NAMES = 100
-"""Names in one list of a request."""
+"""Most names in one list of a request."""
 
 
 def analysis_of(kind: str) -> Analysis[Any, Any]:
@@ -55,7 +55,7 @@ def analysis_of(kind: str) -> Analysis[Any, Any]:
 
 
 def context(found: Result[Any]) -> Json:
-    """All of a result that is neither its rows nor its receipt, as JSON can hold it; `restored` is the inverse."""
+    """Everything in a result but its rows and receipt, ready for JSON; `restored` is the inverse."""
     return {"layers": found.layers, **analysis_of(found.request.kind).saved.write(found)}
 
 
@@ -75,13 +75,13 @@ def restored(asked: Json, context: Json, table: pa.Table, receipt: Json) -> Any:
 
 
 def checked(found: Any) -> Any:
-    """The result itself, when its rows and receipt can be what was computed; else raises `IvxError`."""
+    """The result itself; raises `IvxError` where no computation can have returned its rows and receipt."""
     analysis_of(found.request.kind).saved.check(found)
     return found
 
 
 def named_by(asked: Any) -> Analysis[Any, Any]:
-    """The analysis that was asked for; raises `IvxError` where that is none that there is."""
+    """The analysis that was asked for; raises `IvxError` where there is no such analysis."""
     kinds = {analysis.kind: analysis for analysis in ANALYSES}
     found = kinds.get(str(asked.get("kind"))) if isinstance(asked, dict) else None
     if found is None or not isinstance(asked.get("request"), dict):

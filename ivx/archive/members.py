@@ -1,6 +1,6 @@
-"""The members of an archive that somebody else made: known names only, in memory, bounded while they are unpacked.
+"""The members of an untrusted archive: only known names are read, in memory, within limits while unpacking.
 
-Nothing is written to disk, so no name can lead anywhere; what a header claims is never believed, only held against it.
+Nothing is written to disk, so no name can lead anywhere; a header's claims are checked, never relied on.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ FIGURE = re.compile(r"[a-z][a-z0-9_-]{0,40}\.(vl\.json|svg|png|txt)")
 """Names of the pictures: for people, like `UNREAD`; they are never opened."""
 MAX_MEMBERS = 100
 MAX_BYTES = 1_000_000_000
-"""Of the whole file, packed; of one member that is not read, unpacked."""
+"""Most bytes of the whole file, packed, and of one member that is not read, unpacked."""
 MAX_RATIO = 200
-"""Bytes out of one byte in; ivx's own members stay under 40."""
+"""Most unpacked bytes per packed byte; ivx's own members stay under 40."""
 FREE = 1_000_000
-"""Bytes out that no ratio is asked of."""
+"""Unpacked bytes that are allowed at any ratio."""
 STEP = 1_000_000
 END = b"PK\x05\x06"
 END_BYTES, LOCATOR_BYTES = 22, 20
@@ -37,7 +37,7 @@ ENTRY_BYTES = 500
 
 
 def members(source: Path | str | BinaryIO) -> dict[str, bytes]:
-    """The content of the read members, by name, of a zip file or of a folder into which one was unpacked."""
+    """The content of the members in `READ` by name, from a zip file or from a folder into which one was unpacked."""
     if isinstance(source, (str, Path)):
         path = Path(source)
         if path.is_dir():

@@ -40,7 +40,7 @@ def pack(
     Args:
         asked, receipt, context, table: as the store keeps them.
         figures: Vega-Lite specs by name; each becomes `.vl.json`, `.svg` and `.png`.
-        captions: what stands under them, by the same names; each becomes `.txt`.
+        captions: the figures' captions, by the same names; each becomes `.txt`.
         chart: what the notebook calls the result's `chart` with.
     """
     told = dict(receipt)

@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 
 
 MAX_NAME = 1_000
-"""Characters of a checkpoint's name or place."""
+"""Most characters of a checkpoint's name or place."""
 
 
 MAX_DEPTH = 8
-"""Of lists and objects in one another."""
+"""Most levels of nested lists and objects."""
 
 
 @dataclass(frozen=True)
 class Unpacked:
-    """A run from an archive, checked; its numbers are as good as its maker's word.
+    """A checked run from an archive; its numbers are only as trustworthy as whoever made it.
 
     In its receipt `imported` is True, `origin` the id it had where it was computed, and `run` one made of its content:
-    under no request's id can it be found, stored or cached.
+    it can never be found, stored or cached under a request's id.
     """
 
     asked: dict[str, Any]
@@ -71,7 +71,7 @@ def unpack(source: Path | str | BinaryIO) -> Unpacked:
 
 
 def _address(asked: dict[str, Any], context: dict[str, Any], origin: str, table: pa.Table) -> str:
-    """12 hexadecimal digits of an imported run's content."""
+    """The id of an imported run: 12 hexadecimal digits of a hash of its content."""
     content = hashlib.sha256(b"imported")
     for part in (asked, context, origin):
         content.update(json.dumps(part, sort_keys=True).encode())
@@ -132,7 +132,7 @@ def _values(part: dict[str, Any] | list[Any]) -> Iterable[Any]:
 
 
 def _check_same(asked: dict[str, Any], receipt: dict[str, Any], table: pa.Table) -> None:
-    """The documents speak of one run, and are what they are to be as far as the analysis does not know them."""
+    """Refuse documents of different runs; and malformed ones, as far as the analysis does not check them."""
     if set(asked) != {"kind", "request", "checkpoint"}:
         _refuse("asked.json has other parts than kind, request and checkpoint")
     for name in ("request", "checkpoint"):

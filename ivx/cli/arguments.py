@@ -56,7 +56,7 @@ def request_of(kind: type[BaseRequest], asked: argparse.Namespace) -> BaseReques
 
 
 def _rank(field: Field[Any]) -> int:
-    """What must be given comes first, what every analysis has last."""
+    """Sort key of options: required ones first, those that every analysis has last."""
     return 0 if field.default is MISSING else 2 if field.name in LAST else 1
 
 
@@ -79,7 +79,7 @@ def _option(parser: argparse.ArgumentParser, field: Field[Any], hint: Any, told:
 
 
 def _plain(hint: Any) -> type:
-    """The type that an option's word is read as."""
+    """The type that an option's value is parsed as."""
     found: type = next((part for part in get_args(hint) if part is not NoneType), hint)
     return found
 

@@ -98,7 +98,7 @@ def _text(summary: dict[str, Any]) -> str:
 
 
 def _strongest(rows: list[dict[str, Any]], names: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Of each group the strongest finding; where there is none, the strongest cell, which its state tells."""
+    """The strongest finding of each group; where it has none, the strongest cell, as its state shows."""
     best: dict[tuple, dict[str, Any]] = {}
     for row in rows:
         key = tuple(row[name] for name in names)

@@ -25,7 +25,7 @@ class Written(Protocol):
 
 
 def plain(text: str) -> str:
-    """Text on one line, without what a terminal would obey: it may come from a file that anybody made."""
+    """Text on one line, without terminal control characters: it may come from an untrusted file."""
     return "".join(c if c.isprintable() else "�" for c in " ".join(text.split()))
 
 
@@ -44,7 +44,7 @@ def report(
 
 
 def check_out(path: Path | None) -> None:
-    """Refuse a file whose name does not say how rows are to be written, before they are computed."""
+    """Refuse a file whose name gives no known format, before any row is computed."""
     if path is not None and path.suffix not in WRITERS:
         raise IvxError(f"--out {path}: its name must end in {', '.join(WRITERS)}")
 

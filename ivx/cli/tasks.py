@@ -1,4 +1,4 @@
-"""The commands about what is there: `python -m ivx tasks | doctor | checkpoints`."""
+"""The commands on tasks and checkpoints: `python -m ivx tasks | doctor | checkpoints`."""
 
 from __future__ import annotations
 

@@ -44,15 +44,15 @@ def compare(
     Args:
         checkpoints: names to load or loaded models, the earliest first; or a family's name, such as `tiny`.
         task: `animal/colour`, or a user's file.
-        parts: of effects (always there), separability, interactions and vectors.
-        transplant: patch each one's vectors into each, too.
+        parts: which of effects (always there), separability, interactions and vectors.
+        transplant: also patch each checkpoint's vectors into each.
         matched: give transplanted vectors the norm of the receiver's own.
         store: where results are kept (default: the usual place).
         on_progress: what it raises ends the work; what is done is kept.
         asked: the other fields of `Compared`.
 
     Raises:
-        IvxError: too few or too many checkpoints; with `transplant`, checkpoints of other shapes.
+        IvxError: too few or too many checkpoints; with `transplant`, checkpoints of different shapes.
     """
     subject = Compared(task, **asked)
     members = chosen(checkpoints)
@@ -86,7 +86,7 @@ def compare(
             else:
                 found[part] = computed(store, member, request, on_progress=progress)
         model = None
-        gc.collect()  # modules hold each other in circles, and the next one needs the room
+        gc.collect()  # modules refer to each other in cycles, and the next one needs the room
         return found
 
     measured = tuple(
@@ -108,7 +108,7 @@ def compare(
 
 
 def chosen(checkpoints: Sequence[Model | str] | str) -> list[Model | str]:
-    """The checkpoints that are meant: those of a family that is named alone, or those named."""
+    """The chosen checkpoints: those of a family that is named alone, or those named."""
     named: list[Model | str] = [checkpoints] if isinstance(checkpoints, str) else list(checkpoints)
     if len(named) == 1 and isinstance(named[0], str) and named[0] in families():
         named = list(families()[named[0]])

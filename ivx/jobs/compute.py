@@ -27,13 +27,13 @@ class Busy(Exception):
 
 @dataclass(frozen=True)
 class Unstored(LiveRequest):
-    """A request that is answered and not stored: what somebody tries, one text after another."""
+    """A request whose result is not stored, such as texts that somebody tries one after another."""
 
     of: BaseRequest
 
     @classmethod
     def request(cls, of: BaseRequest) -> Unstored:
-        """On the request's own checkpoint, loaded as it asks."""
+        """Wrap a request, on its own checkpoint, loaded as it asks."""
         return cls(of.checkpoint, of, dtype=of.dtype, device=of.device, adapter=of.adapter)
 
     def answered(self, model: Model, store: Any, *, beat: Callable[[], None]) -> Any:
@@ -68,7 +68,7 @@ def computed(store: Store, model: Model, request: BaseRequest, *, on_progress: P
     """Compute a request; rows are stored as they finish, and those stored by an earlier start are not computed again.
 
     Raises:
-        Busy: another process is at it.
+        Busy: another process is computing it.
     """
     analysis = analysis_of(request.kind)
     asked = {"kind": request.kind, "request": asdict(request), "checkpoint": model.identity}
@@ -116,7 +116,7 @@ def answered(
 
 
 def needed(store: Store, run_id: str) -> Any:
-    """The result of a run that another one takes something from; raises `IvxError` where it is not there."""
+    """The result of a run that another one needs; raises `IvxError` where it is not there."""
     run = store.find(run_id)
     found = None if run is None else result_of(run)
     if found is None:
@@ -125,7 +125,7 @@ def needed(store: Store, run_id: str) -> Any:
 
 
 def _fingerprint(store: Store, checkpoint: str) -> str:
-    """Of a checkpoint's files, from the store while they are the same files: hashing gigabytes takes its time."""
+    """Fingerprint of a checkpoint's files, cached in the store until they change: hashing gigabytes takes time."""
     folder = files.locate(checkpoint)
     seen = [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in sorted(folder.iterdir()) if p.is_file()]
     key = f"fingerprint/{folder.resolve()}"

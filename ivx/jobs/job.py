@@ -17,7 +17,7 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True)
 class View:
-    """One moment of a job.
+    """A snapshot of a job.
 
     `state` is queued, loading, running, done, stopped, refused (a user's mistake) or failed; `result` holds what is
     done so far, also while it waits for its turn again; `stored` says that it was read, not computed.
@@ -41,8 +41,8 @@ class View:
 class Job:
     """A request and its progress; every method may be called from any thread.
 
-    `sessions` wait for it; it is `wanted` where one of them would have it computed, not only looked up. `seconds` it
-    has had of the device, `number` is its order of arrival, `born` its moment, and `not_before` is the queue's.
+    `sessions` wait for it; it is `wanted` where one of them wants it computed, not only looked up. `seconds` is its
+    device time so far, `number` its order of arrival, `born` its time of arrival; `not_before` belongs to the queue.
     """
 
     def __init__(self, request: Any, session: str = "") -> None:
@@ -75,17 +75,17 @@ class Job:
             return View(state, done, total, left, self._result, self._message, self._trace, self._stored)
 
     def watchers(self, *, within: float) -> int:
-        """How many of those who wait looked at it in the last seconds: a closed browser still waits, unseen."""
+        """How many waiting sessions looked at it within so many seconds: a closed browser waits, but does not look."""
         with self._lock:
             since = time.monotonic() - within
             return sum(self._looked.get(session, 0.0) > since for session in self.sessions)
 
     def join(self, session: str) -> None:
-        """Another session waits for it, too."""
+        """Add a session that waits for it."""
         self.sessions = self.sessions | {session}
 
     def leave(self, session: str) -> None:
-        """A session waits no longer; when none does, it is asked to end. Rows that are done are kept."""
+        """Remove a waiting session; when none is left, the job is asked to end. Rows that are done are kept."""
         self.sessions = self.sessions - {session}
         if self.sessions:
             return
@@ -101,26 +101,26 @@ class Job:
         return self._stop.is_set()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for its end; whether it has ended."""
+        """Wait for the job to end; returns whether it has."""
         return self._ended.wait(seconds)
 
     def sought(self, seconds: float) -> bool:
-        """Wait until it is known whether it is stored; whether that is known."""
+        """Wait until the store has been searched for its result; returns whether it has."""
         return self._sought.wait(seconds)
 
     def miss(self) -> None:
-        """The reader's: it is not stored."""
+        """Called by the reader: the result is not stored."""
         self._sought.set()
 
     def enter(self, state: str) -> None:
-        """The worker's: begin loading or running, or wait again; raises `Cancelled` when it was stopped before."""
+        """Called by the worker: begin loading or running, or wait again; raises `Cancelled` where it was stopped."""
         if self._stop.is_set():
             raise Cancelled
         with self._lock:
             self._state, self._began, self._before = state, time.monotonic(), self._done
 
     def progress(self, result: Any, done: int, total: int) -> None:
-        """The worker's: rows so far; raises `Cancelled` when it was stopped."""
+        """Called by the worker: rows so far; raises `Cancelled` when it was stopped."""
         with self._lock:
             if not self._total:  # rows of an earlier start are no sign of speed
                 self._before = done
@@ -129,7 +129,7 @@ class Job:
             raise Cancelled
 
     def finish(self, result: Any, *, stored: bool = False) -> None:
-        """The worker's: the whole result."""
+        """Called by the worker or reader: the whole result."""
         with self._lock:
             self._result, self._state, self._stored = result, "done", stored
             self._done = self._total
@@ -137,7 +137,7 @@ class Job:
         self._sought.set()
 
     def end(self, error: Exception) -> None:
-        """The worker's: it ended otherwise."""
+        """Called by the worker or reader: the job ended without a result."""
         state = "stopped" if isinstance(error, Cancelled) else "refused" if isinstance(error, IvxError) else "failed"
         with self._lock:
             self._state = state

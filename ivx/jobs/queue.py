@@ -1,7 +1,7 @@
 """The queue: who is next on a device, fairly between sessions.
 
-What a job has spent is the time that it, and its session lately, had of the device. The job that has spent least is
-next; so a small request passes a long one, and one session's thirty requests do not stand before another's first.
+What a job has spent is its own device time plus the recent device time of its session. The job that has spent least
+is next; so a small request passes a long one, and one session's thirty requests do not stand before another's first.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from ivx.jobs.job import Job
 QUANTUM = 2.0
 """Seconds by which a waiting job must have spent less, for the running one to step back."""
 HALF_LIFE = 60.0
-"""Seconds in which half of what a session has had is forgotten."""
+"""Seconds in which a session's recorded device time decays to half."""
 
 
 class Queue:
-    """Jobs that wait, and what each session has had; every method may be called from any thread."""
+    """Waiting jobs, and the device time of each session; every method may be called from any thread."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -56,7 +56,7 @@ class Queue:
                 self._had[session] = (self._lately(session) + seconds / len(job.sessions), self._clock())
 
     def is_due(self, running: Job, *, cost: Callable[[Job], float]) -> bool:
-        """Whether a waiting job has spent so much less that the running one steps back; `cost` tells seconds."""
+        """Whether a waiting job has spent so much less that the running one steps back; `cost` is that of switching."""
         with self._changed:
             now, spent = self._clock(), self._spent(running)
             ready = [job for job in self._waiting if job.not_before <= now]

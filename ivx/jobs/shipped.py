@@ -30,8 +30,8 @@ _WIDE = (pa.float64(), pa.list_(pa.float64()))
 
 
 def shipped() -> list[BaseRequest]:
-    """All that comes with ivx: every embedded checkpoint at a glance and beside the others, and what is read of three
-    against what acts."""
+    """The requests whose runs come with ivx: the default ones and vectors of every embedded checkpoint, and probes and
+    effects of `SUBJECTS`."""
     found: list[BaseRequest] = []
     for task in defaults.SHIPPED:
         for name in (known.name for known in CHECKPOINTS if known.path is not None):
@@ -70,7 +70,7 @@ def ship(run: Run) -> Path:
     told = dict(zip(PARTS, (run.asked, run.receipt, run.kept(CONTEXT)), strict=True))
     RUNS.mkdir(exist_ok=True)
     packed = base64.b85encode(zlib.compress(json.dumps(told).encode(), 9))
-    # Numbers of a float32 model are half zeros in float64; bytes of one place together, they shrink to half.
+    # float32 values stored as float64 are half zero bytes; with bytes grouped by place they shrink to half.
     wide = [field.name for field in table.schema if field.type in _WIDE]
     pq.write_table(
         table.replace_schema_metadata({_KEY: packed}),

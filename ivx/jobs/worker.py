@@ -32,7 +32,7 @@ Asked = BaseRequest | LiveRequest
 KEPT = 48
 """How many ended jobs, with their results, are remembered."""
 RELOADS = 4
-"""A job steps back only for what is worth this many loads of another model."""
+"""A job steps back for one on another model only if that has spent less by this many load times."""
 BUSY_SECONDS = 1.0
 WATCHED_SECONDS = 60.0
 """A session that has not looked for so long has closed its page; its job goes on."""
@@ -45,7 +45,7 @@ class _SteppedBack(Cancelled):
 
 
 class Worker:
-    """Submit requests; never touches the caller's thread."""
+    """Answers submitted requests, in threads of its own."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -122,9 +122,9 @@ class Worker:
                 job.miss()
 
     def _serve(self) -> None:
-        """The device's thread. Torch is read for its first job: what is stored is drawn without it."""
+        """The device's thread. Torch is imported for its first job only: stored results need none."""
         first = self._queue.take()
-        with suppress(Cancelled):  # which its turn tells
+        with suppress(Cancelled):  # its turn ends a stopped job
             first.enter("loading")
         import torch
 
@@ -179,7 +179,7 @@ class Worker:
         job.finish(computed(self.store, model, job.request, on_progress=progress))
 
     def _switching(self, other: Job) -> float:
-        """Seconds that turning to another job must be worth: none where it needs the model that is loaded."""
+        """Seconds that switching to another job must be worth: 0 where it needs the loaded model."""
         return 0.0 if _key_of(other.request) == self._key else RELOADS * self._load_seconds
 
     def _loaded(self, asked: Asked) -> Model:
@@ -212,7 +212,7 @@ def _worker() -> Worker:
 
 @dataclass(frozen=True)
 class Wake(LiveRequest):
-    """Asks nothing of a checkpoint: torch and it are read, so that what is asked next need not wait for them."""
+    """Loads torch and a checkpoint ahead of time, so that the next request need not wait for them."""
 
     def answered(self, model: Model, store: Store, *, beat: Callable[[], None]) -> None:
-        """Nothing."""
+        """Do nothing: the load was all."""

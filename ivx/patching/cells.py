@@ -34,5 +34,5 @@ class Cell:
 
     @classmethod
     def of(cls, site: str, layer: int, column: int, patch: str, verdict: Verdict, *, n: int) -> Cell:
-        """A cell with what was found of it, over n samples."""
+        """A cell from its verdict over n samples."""
         return cls(site, layer, column, patch, **verdict.plain(), n=n)

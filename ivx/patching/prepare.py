@@ -52,7 +52,7 @@ def prepare(model: Model, request: InstructionRequest, *, with_neutral: bool = F
 
 
 def receipt_of(model: Model, request: BaseRequest, subject: str) -> dict[str, Any]:
-    """What every receipt tells; `subject` is the fingerprint of what was asked about."""
+    """The fields of every receipt; `subject` is the fingerprint of what was asked about."""
     return {
         "run": request.run_id(model.fingerprint, subject),
         "kind": request.kind,
@@ -81,7 +81,7 @@ def run_told(model: Model, samples: Samples) -> tuple[pa.Table, str]:
 
 
 def run_given(model: Model, rows: Sequence[Sample], patches: Sequence[tuple[str, Array | None]]) -> pa.Table:
-    """The bare prompts with vectors that are given, `[samples, width]` by address; patches outside, samples inside."""
+    """Rows of the bare prompts with given vectors `[samples, width]` by address; patch by patch, then by sample."""
     return patched(
         model,
         target=[s.target for s in rows],

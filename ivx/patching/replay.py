@@ -13,13 +13,13 @@ from ivx.patching.roles import Runs
 from ivx.patching.table import Key, sampled
 
 Prompts = Callable[[Any, Any, str], tuple[Runs, ...]]
-"""From request, samples and site to the prompts behind the rows, role by role."""
+"""Takes request, samples and site; returns the prompts behind the rows, role by role."""
 
 
 def replay(
     model: Model, found: Any, *, prompts: Prompts, rows: int, seed: int, beat: Callable[[], None]
 ) -> tuple[tuple[Key, ...], tuple[float, ...], tuple[float, ...]]:
-    """Some rows of a result with samples and a sweep's table, drawn by chance.
+    """Compute some random rows again, of a result with samples and a sweep's table.
 
     Args:
         beat: called before each row; what it raises ends the work.

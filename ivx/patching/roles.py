@@ -3,7 +3,7 @@
 Where states are put into the bare prompt, a control's states are put there instead: those of another task's
 instruction, of a sentence that asks for nothing, of another sample told the same, or random ones of the same norm.
 Where the instructed run is disturbed, the first two disturb a run that was told otherwise, and another sample's states
-disturb the own run while they leave the instruction in place.
+disturb the sample's own run but leave the instruction in place.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ def is_real(control: str, *, direction: str) -> bool:
     """Whether an effect must beat this control to be a finding.
 
     Another sample's instruction is the same instruction in other words and should do the same: it shows that wording
-    does not matter; and of `z`, taken from the whole instructed prompt, whether it holds the sample's query as well. A
-    random state disturbs a run no less than any other, so it is no control for disturbing it.
+    does not matter, and, for `z`, taken from the whole instructed prompt, whether it holds the sample's query as well.
+    A random state disturbs a run no less than any other, so it is no control where a run is disturbed.
     """
     return control != ("shuffled" if direction == "denoise" else "random")
 
 
 def variant(role: str, patch: str) -> str:
-    """What a role runs in place of a cell's patch."""
-    if role == "aggregation":  # one word's state stands against all source tokens
+    """The patch that a role runs in place of a cell's."""
+    if role == "aggregation":  # one word's state is the control of all source tokens
         return re.sub(r"~[^,=]+", f"~{WORD}", patch)
     if role in ("random", "shuffled"):
         patch = re.sub(r"=(zero|mean)", "", patch)
@@ -59,7 +59,7 @@ def plain(patch: str) -> str:
 class Runs:
     """The prompts behind the rows of one role, sample by sample.
 
-    `places` tells what positions mean in each target and source, where they are not what they say; `takes` is the one
+    `places` gives the named positions in each target and source, where they are not numbers; `takes` is the one
     source position whose patches these runs are for, empty for all.
     """
 
@@ -71,11 +71,11 @@ class Runs:
     takes: str = ""
 
     def runs(self, patch: str) -> bool:
-        """Whether these are the runs of a patch: all are, or those that take one source token."""
+        """Whether these are the runs of a patch: of all patches, or of those that take one source token."""
         return not patch or not self.takes or f"~{self.takes}" in re.findall(r"~[^,=]+", patch)
 
     def named(self, patches: Sequence[str]) -> list[str]:
-        """What is run in place of these cells' patches, each once."""
+        """The patches that are run in place of these cells', each once."""
         return list(dict.fromkeys(name for patch in patches if self.runs(name := variant(self.role, patch))))
 
     def address(self, sample: int, patch: str) -> str:
@@ -93,7 +93,7 @@ class Runs:
 
 
 def controls_there(controls: Sequence[str], samples: Samples) -> list[str]:
-    """The controls that there are: a task may have no control task, and wordings may mark no task phrase."""
+    """The controls that are available: a task may have no control task, and wordings may mark no task phrase."""
     lacking = {"task"} if not samples.control else set()
     if any(s.word is None for s in samples.rows):
         lacking.add("aggregation")
@@ -138,7 +138,7 @@ def _told_of(samples: Samples, controls: Sequence[str]) -> dict[str, tuple[Sampl
 
 
 def partners(rows: Sequence[Sample]) -> list[int]:
-    """Of each sample, the next one of another wording and query; the next of another query where there is none."""
+    """For each sample, the index of the next with another wording and query; or else of the next with another query."""
     n = len(rows)
     if n < 2:
         raise IvxError("pairing samples with others needs two at least: ask for more")

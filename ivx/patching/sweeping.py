@@ -24,7 +24,7 @@ from ivx.tasks.samples import Sample, Samples
 
 
 def rows_in(samples: Samples, runs: Sequence[Runs], patches: Sequence[str]) -> int:
-    """How many rows `swept` makes."""
+    """How many rows `sweep_rows` makes."""
     named: dict[str, set[str]] = defaultdict(set)
     for part in runs:
         named[part.role].update(["", *part.named(patches)])
@@ -77,7 +77,7 @@ def sweep_rows(
 
 
 def _rounds(named: list[tuple[str, str]]) -> list[tuple[tuple[str, str], ...]]:
-    """(address, name) pairs parted so that each address stands once: two names may mean one place in a sample."""
+    """(address, name) pairs in groups that hold each address once: two names may mean one place in a sample."""
     found: list[dict[str, str]] = []
     for address, name in named:
         free = next((one for one in found if address not in one), None)
@@ -105,7 +105,7 @@ def _sweep(
 
 
 def _known(known: pa.Table | None, site: str) -> dict[tuple[str, int], set[str]]:
-    """The patches that there are rows of already, by role and sample."""
+    """The patches that already have rows, by role and sample."""
     has: dict[tuple[str, int], set[str]] = defaultdict(set)
     if known is not None:
         here = known.filter(pc.field("site") == site)

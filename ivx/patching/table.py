@@ -1,4 +1,4 @@
-"""Tables of rows: whose rows they are, and the sufficient numbers of each patch set."""
+"""Tables of rows: their role and site, and the numbers that give every metric."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ivx.stats.metrics import Columns, find
 from ivx.tasks.samples import Samples
 
 Key = tuple[str, str, str, int]
-"""What a replayed row is called: role, site, patch and sample, or what stands for them."""
+"""The name of a replayed row: role, site, patch and sample, or their stand-ins."""
 NUMBERS = ("logit", "contrast", "logsumexp", "rank", "kl_target", "kl_reference")
 
 
@@ -90,4 +90,4 @@ def _tops(rows: pa.Table) -> list[list[tuple[int, float]]]:
 
 
 ROWS = pa.schema([*SCHEMA, ("role", pa.string()), ("site", pa.string())])
-"""Columns of a result's table: a sweep's, and whose rows they are."""
+"""Columns of a result's table: a sweep's, with role and site."""

@@ -13,11 +13,11 @@ from diskcache import Disk
 from diskcache.core import MODE_RAW, UNKNOWN
 
 DAMAGED = object()
-"""What is got from a row that this disk did not write."""
+"""Returned for a row that this disk did not write."""
 
 
 class InlineDisk(Disk):
-    """Text keys, and values of bytes, which the index seals."""
+    """Holds text keys and byte values, which the index seals."""
 
     def put(self, key: Any) -> tuple[str, bool]:
         """A key for the database."""

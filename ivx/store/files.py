@@ -16,11 +16,11 @@ from pathlib import Path
 from ivx.errors import IvxError
 
 LEFT_BEHIND = 3600.0
-"""Seconds after which a temporary file belongs to nobody who still lives."""
+"""Age in seconds at which a temporary file must be left from a dead process."""
 
 
 class Damaged(Exception):
-    """What lies there is not what was written; the message says why, to follow "it"."""
+    """A file is not what was written; the message says why, in words that follow "it"."""
 
 
 def read(path: Path, *, limit: int) -> bytes:

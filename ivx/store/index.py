@@ -36,10 +36,10 @@ SETTINGS = {
 }
 
 BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
-"""Errors that say nothing against the database."""
+"""Errors that do not mean that the database is damaged."""
 
 LARGEST = 1_000_000
-"""Bytes of one value: diskcache would keep a larger one, and drop all others for it."""
+"""Most bytes of one value: diskcache would keep a larger one, and drop all others for it."""
 
 WAIT = 5.0
 """Seconds to wait for another process."""
@@ -48,7 +48,7 @@ _THEN = "the index is made anew from the runs"
 
 
 class Index:
-    """Small JSON values by text key, in `<root>/index`; any thread, any process. Never raises for what lies there."""
+    """Small JSON values by text key, in `<root>/index`; any thread, any process. Never raises for damaged contents."""
 
     def __init__(self, root: Path, *, quarantine: Quarantine) -> None:
         self._root, self._quarantine = root, quarantine
@@ -58,7 +58,7 @@ class Index:
         self._try(lambda _: None)
 
     def get(self, key: str) -> Any | None:
-        """The value of a key; None where there is none, or a damaged one, which is forgotten and said."""
+        """The value of a key; None where there is none, or a damaged one, which is forgotten and reported."""
         found = self._try(lambda cache: cache.get(key))
         if found is None:
             return None
@@ -85,12 +85,12 @@ class Index:
         self._try(lambda cache: cache.delete(key))
 
     def _try(self, act: Callable[[Cache], T]) -> T | None:
-        """Act on the database; once more on a fresh one where it turns out damaged; else None."""
+        """Act on the database; if it turns out damaged, once more on a fresh one; else None."""
         for _ in range(2):
             try:
                 cache = self._opened()
                 return None if cache is None else act(cache)
-            except (Timeout, OSError):  # others are at it, or the folder is gone
+            except (Timeout, OSError):  # others are using it, or the folder is gone
                 return None
             # diskcache does arithmetic with what it finds in the database: damage shows as an error of any of these.
             except (sqlite3.Error, TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PATIENCE = 0.25
-"""Seconds a taker waits: whoever only asks whether a lock is held has it for an instant."""
+"""Seconds to wait for a lock: merely asking whether it is held takes it for an instant."""
 
 
 @contextmanager

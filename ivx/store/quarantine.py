@@ -1,4 +1,4 @@
-"""Quarantine: where damaged parts of the store are moved to, and what was said about them.
+"""Quarantine: where damaged parts of the store are moved to, and the notices about them.
 
 Nothing damaged is deleted at once, so that it can be looked at; nor is it kept for ever.
 """
@@ -25,7 +25,7 @@ class Quarantine:
         self._said: dict[str, None] = {}
 
     def take(self, path: Path, why: str, *, then: str) -> None:
-        """Move `path`, of whatever kind, here and say so: what `why` is wrong with it, and what happens `then`."""
+        """Move `path`, of whatever kind, here and add a notice: `why`, and what happens `then`."""
         if not files.is_folder(self._folder):
             files.remove(self._folder)
             os.makedirs(self._folder, 0o700, exist_ok=True)
@@ -41,13 +41,13 @@ class Quarantine:
         self._prune()
 
     def file(self, path: Path, *, then: str) -> Path:
-        """`path`, free for a plain file: a link, folder or device in its place is taken."""
+        """`path`, ready for a plain file: a link, folder or device in its place is moved here."""
         if os.path.lexists(path) and not files.is_file(path):
             self.take(path, "is not a plain file", then=then)
         return path
 
     def folder(self, path: Path, *, then: str) -> Path:
-        """`path`, a folder of its owner's alone: made where there is none; whatever else is in its place is taken.
+        """`path`, a folder for its owner alone: made where there is none; anything else in its place is moved here.
 
         Raises FileNotFoundError where the folder above it is gone.
         """
@@ -68,7 +68,7 @@ class Quarantine:
             self._said.setdefault(sentence)
 
     def notices(self) -> list[str]:
-        """All that was said, oldest first."""
+        """All notices, oldest first."""
         with self._lock:
             return list(self._said)
 

@@ -63,7 +63,7 @@ class Run:
         """All good rows in the order they were written, each once by its `key` columns; None where there are none.
 
         Of doubled rows, as two processes write them that compute one run, the first stands. Damaged shards are set
-        aside and said; `state` then tells that something is missing.
+        aside and reported; `state` then shows that something is missing.
         """
         found = self._good()
         self._held |= {name for name, _ in found}
@@ -76,7 +76,7 @@ class Run:
         self._write(name, value)
 
     def kept(self, name: str) -> Any | None:
-        """A document that was kept; None where there is none, or a damaged one, which is set aside and said."""
+        """A document that was kept; None where there is none, or a damaged one, which is set aside and reported."""
         return self._document(name) if _NAME.fullmatch(name) and name not in _OWN else None
 
     def complete(self, receipt: dict) -> None:
@@ -126,7 +126,7 @@ class Run:
         return self._asked()[0]
 
     def begin(self, asked: dict[str, Any]) -> None:
-        """The store's: make the folder, and say there what was asked, unless it says so already."""
+        """Called by the store: make the folder, and write there what was asked, unless that is there already."""
         self._quarantine.folder(self._folder, then=_AGAIN)
         with self._there():
             self._shards()
@@ -149,12 +149,12 @@ class Run:
         return found if all(there.get(shard["name"]) == shard["bytes"] for shard in found["shards"]) else None
 
     def rows(self, known: dict[str, int]) -> dict[str, int]:
-        """Rows of each shard, doubled ones too; those in `known` are not read."""
+        """Number of rows of each shard, doubled rows too; shards in `known` are not read."""
         named = {name: known[name] for name in self._names() if name in known}
         return named | {name: table.num_rows for name, table in self._good(skip=named)}
 
     def _good(self, skip: Any = ()) -> list[tuple[str, pa.Table]]:
-        """Shards, but for those to `skip`; damaged ones are set aside, and so are those whose columns differ."""
+        """All shards except those to `skip`; damaged ones and those whose columns differ are set aside."""
         found: list[tuple[str, pa.Table]] = []
         for name in self._names():
             if name in skip:
@@ -245,7 +245,7 @@ class Run:
 
 
 def _is_listed(shard: Any) -> bool:
-    """Whether a receipt's word on a shard has the form that `complete` gives it."""
+    """Whether a receipt's entry for a shard has the form that `complete` gives it."""
     match shard:
         case {"name": str(), "rows": int(), "bytes": int()}:
             return True

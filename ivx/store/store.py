@@ -32,7 +32,7 @@ LIMIT_GB = 10.0
 """Limit of all runs together, in 10⁹ bytes, unless IVX_CACHE_GB says otherwise."""
 
 NOTED = 30.0
-"""Seconds within which a run that is used again is not noted as used again."""
+"""Seconds within which a further use of a run is not recorded."""
 
 _GONE = ".gone"
 
@@ -102,7 +102,7 @@ class Store:
             raise IvxError(f"run {run} is being computed: stop it before it is deleted")
 
     def pin(self, run: str, pinned: bool) -> None:
-        """Keep a run, however long unused, from being dropped for room; or let it go with the others again."""
+        """Keep a run from being dropped to make room, however long unused; or no longer."""
         path = self._runs / self._known(run) / "pinned"
         if not pinned:
             files.remove(path)
@@ -118,7 +118,7 @@ class Store:
         return self._index.get(f"value/{key}")
 
     def put(self, key: str, value: Any) -> None:
-        """Note a small value made of what JSON knows; it may be lost with the index, so keep nothing dear here."""
+        """Note a small value made of what JSON knows; it may be lost with the index, so keep no only copy here."""
         self._index.put(f"value/{key}", value)
 
     def _open(self) -> None:
@@ -187,7 +187,7 @@ class Store:
             return 0.0
 
     def _wrote(self, run: str, size: int) -> None:
-        """A run's: it has grown by `size` bytes, or, with 0, is complete."""
+        """Called by a run: it has grown by `size` bytes, or, with 0, is complete."""
         with self._lock:
             self._room -= size
             due = not size or self._room < 0
@@ -197,7 +197,7 @@ class Store:
     def _make_room(self, written: str) -> None:
         """Drop whole runs, least recently used first, until all fit; never one pinned, being computed, or just written.
 
-        A run that exceeds the limit alone drops nobody: it is not counted, and the first to go once it may.
+        A run that alone exceeds the limit drops no other: it is not counted, and is the first to go once it may.
         """
         sizes = {run: files.size(self._runs / run) for run in self._ids()}
         large = {run for run, size in sizes.items() if size > self._limit}

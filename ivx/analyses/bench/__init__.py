@@ -1,4 +1,4 @@
-"""The vector bench: an instruction's mean vector, put into untold prompts at growing strength."""
+"""The vector bench: an instruction's mean vector, put into bare prompts at growing strength."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def bench(
     adapter: str | None = None,
     on_progress: Progress[Bench] | None = None,
 ) -> Bench:
-    """How often what is written follows an instruction whose mean vector is added, by strength, with controls.
+    """How often the model follows an instruction when its mean vector is put in, by strength, with controls.
 
     Args:
         model: a loaded model, or a name to load.
         task: `animal/colour`, or a user's file.
-        layer: where the vector is read, and put.
+        layer: layer that the vector is read from, and put into.
         on_progress: called with the result so far; what it raises ends the work.
 
     The others are as in `BenchRequest`.
@@ -58,7 +58,7 @@ def bench(
 
 
 class Strengths(Analysis[BenchRequest, "Bench"]):
-    """How often what is written follows, by the vector"s strength, beside two controls."""
+    """How often the model follows the instruction, by the vector's strength, beside two controls."""
 
     request = BenchRequest
     function = staticmethod(bench)

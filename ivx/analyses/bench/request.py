@@ -1,4 +1,4 @@
-"""What is asked of the vector bench: a task's mean vector tried at many strengths."""
+"""The request of the vector bench: a task's mean vector tried at many strengths."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class BenchRequest(BaseRequest):
 
     Attributes:
         task: the instruction, such as `animal/colour`, or a user's file.
-        layer: where the vector is read, and put.
-        place: `first`, the first token behind leading special ones, or `every` token, those that are written too.
-        way: `add`, h + αv, or `patch`, h + α(v − h).
-        texts: free prompts beside the task's queries.
+        layer: layer that the vector is read from, and put into.
+        place: `first`, the first token after the leading special ones, or `every` token, the generated ones too.
+        way: how a vector v enters a state h: `add`, h + αv, or `patch`, h + α(v − h).
+        texts: free prompts to try beside the task's queries.
         samples: how many queries are asked.
     """
 

@@ -1,4 +1,4 @@
-"""What a vector did on the bench: rows, curves with their controls, and texts; without the model."""
+"""The result of the vector bench: rows, curves with their controls, and texts; without the model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ivx.stats.verdict import verdicts
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
 NONE = "none"
-"""Roles: nothing moved; the instruction's vector; another task's; one drawn by chance, of the vector's norm."""
+"""Roles: no vector; the instruction's; another task's; a random one of the same norm."""
 QUERIES, FREE = "queries", "free"
 MOST_TEXTS = 24
 WRITTEN = 12
@@ -41,8 +41,8 @@ ROWS = pa.schema(
         ("followed", pa.bool_()),
     ]
 )
-"""`wrote` is the first written token, on free text every one; `followed`, whether it is the answer's first, on free
-text whether any of the task's answers stands in what is written."""
+"""`wrote` is the first written token, on free text all of them; `followed`, whether it is the answer's first, on free
+text whether they contain any of the task's answers."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class BenchText:
 
 @dataclass(frozen=True, kw_only=True)
 class Bench(Result[BenchRequest]):
-    """A vector tried at many strengths, the mean over so many `wordings`.
+    """A vector, the mean over so many `wordings`, tried at many strengths.
 
-    `norms` holds those of the `vector`, of the `control`'s, and the mean one of the `states` that it meets.
+    `norms` holds the norms of the `vector` and the `control`, and the mean norm of the `states` that they meet.
     """
 
     wordings: int
@@ -89,7 +89,7 @@ class Bench(Result[BenchRequest]):
         return (QUERIES, FREE) if self.request.texts else (QUERIES,)
 
     def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
-        """The curves on queries, and on free text where there is some, as they would be printed; of no metric."""
+        """The curves on queries, and on free text where there is some, as they would be printed; ignores the metric."""
         asked = self.request
         told = "orange: the vector, filled where it is a finding; blue: another task's; grey: random, of equal norm"
         found = {}
@@ -101,7 +101,7 @@ class Bench(Result[BenchRequest]):
         return found
 
     def summary(self, metric: str = "contrast") -> dict[str, Any]:
-        """The receipt, the lengths, and both curves; of no metric."""
+        """The receipt, the number of wordings, the norms, and both curves; ignores the metric."""
         curves = {on: [point._asdict() for point in self.points(on)] for on in (QUERIES, FREE)}
         return {**self.receipt, "wordings": self.wordings, "norms": self.norms, "curves": curves}
 

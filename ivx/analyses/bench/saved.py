@@ -1,4 +1,4 @@
-"""How a bench is kept: how many wordings its vector is the mean of, and the lengths."""
+"""How a bench is kept: how many wordings its vector is the mean of, and the norms."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROLES = (NONE, VECTOR, CONTROL, RANDOM)
 
 
 def write(found: Bench) -> dict[str, Any]:
-    """Wordings and lengths."""
+    """The number of wordings, and the norms."""
     return {"wordings": found.wordings, "norms": found.norms}
 
 

@@ -1,4 +1,4 @@
-"""What the bench says in a terminal."""
+"""A bench as text for a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NAMES = {"vector": "the vector", "control": "another task's", "random": "random,
 
 
 def text_of(summary: dict[str, Any]) -> str:
-    """A line a strength: how often what is written follows the instruction, with each vector."""
+    """One line per strength: how often the model follows the instruction, with each vector."""
     request, norms = summary["request"], summary["norms"]
     lines = [
         f"{request['checkpoint']}, {request['task']}, layer {request['layer']}, {request['way']} at "

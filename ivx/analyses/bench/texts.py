@@ -1,4 +1,4 @@
-"""What is asked of the bench's texts: what is written at one strength."""
+"""The request of the bench's texts: what the model writes at one strength."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BenchTextRequest(LiveRequest):
-    """What is written on the bench at one strength."""
+    """What the model writes on the bench at one strength."""
 
     bench: BenchRequest
     strength: float

@@ -1,4 +1,4 @@
-"""Differences between two checkpoints' results, sample by sample: what the later one has that the earlier has not.
+"""Differences between two checkpoints' results, sample by sample: the later one's values minus the earlier one's.
 
 Each is judged as an effect is (`ivx.stats.verdict`): its control is the same difference with another task's vectors,
 and p is adjusted over the cells of one map.
@@ -31,7 +31,7 @@ def effect_differences(
     """The cells of the later map minus those of the earlier one, as far as both are done, over the queries of both.
 
     Raises:
-        IvxError: the maps have other layers or columns.
+        IvxError: the maps differ in layers or columns.
     """
     shapes = [(found.layers, [column.label for column in found.maps[site]]) for found in (before, after)]
     if shapes[0] != shapes[1]:
@@ -59,7 +59,7 @@ def effect_differences(
 
 
 def interaction_differences(before: Interactions, after: Interactions, metric: str = "contrast") -> dict[str, Verdict]:
-    """By pair, the later J minus the earlier one; pairs that follow from the singles alone are left out.
+    """The later J minus the earlier one, by pair; pairs whose J follows from the singles alone are left out.
 
     Raises:
         IvxError: the players differ.
@@ -80,7 +80,7 @@ def interaction_differences(before: Interactions, after: Interactions, metric: s
 
 @dataclass(frozen=True)
 class Accuracies:
-    """What a checkpoint does when it is told, as shares of the samples: `answer`, its top token is the right one;
+    """How a checkpoint answers instructed prompts, in shares of samples: `answer`, its top token is the right one;
     `kind`, it is some answer of the task (None where those are not known); `preferred`, the right one is above the
     contrast's. `untold` is `answer` without the instruction."""
 
@@ -92,7 +92,7 @@ class Accuracies:
 
 
 def accuracies_of(effects: Effects, vectors: Vectors | None = None) -> Accuracies:
-    """The accuracies of the instructed runs; `vectors` know the task's answers."""
+    """The accuracies of the instructed runs; `vectors` hold the first tokens of the task's answers."""
     rows = rows_of(effects.table, role="told", site="", patch="")
     columns = numbers(rows)
     kind = None

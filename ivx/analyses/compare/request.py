@@ -1,4 +1,4 @@
-"""What is asked of a comparison: the same questions of every checkpoint, part by part."""
+"""The request of a comparison: the same questions to every checkpoint, part by part."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from ivx.request import BaseRequest
 PARTS = ("effects", "separability", "interactions", "vectors")
 """What is measured of each checkpoint, every part a run of its own."""
 FEWEST, MOST = 2, 6
-"""Checkpoints of a comparison."""
+"""Fewest and most checkpoints of a comparison."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """What every checkpoint of a comparison is asked; by default what all pages ask at first sight, to share runs.
+    """What every checkpoint of a comparison is asked; by default what all pages ask first, to share runs.
 
     Attributes:
-        task, against, source_token, target_format, samples, seed: as of the requests.
+        task, against, source_token, target_format, samples, seed: as in the requests.
         position: where vectors are patched, alone, in pairs, and when they are transplanted.
-        pair_samples: of the interactions, which need more.
-        tasks: that probes tell apart.
-        wordings: of each of them.
+        pair_samples: samples of the interactions, which need more.
+        tasks: tasks that the probes tell apart.
+        wordings: wordings of each of these tasks.
     """
 
     task: str
@@ -63,7 +63,7 @@ class Compared:
         return InteractionsRequest(checkpoint, self.task, **asked, **loading)
 
     def transplant(self, checkpoint: str, vectors: str, *, matched: bool = False, **loading: Any) -> TransplantRequest:
-        """The request of a run of vectors patched into a checkpoint."""
+        """The request to patch the vectors of a run into a checkpoint."""
         return TransplantRequest(
             checkpoint,
             self.task,

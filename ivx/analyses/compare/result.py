@@ -1,4 +1,4 @@
-"""A comparison: checkpoints in a row, seen through the results of their parts. Nothing here runs a model."""
+"""A comparison of checkpoints in their order, from the results of its parts. Nothing here runs a model."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ class Member:
 
     @property
     def accuracies(self) -> Accuracies | None:
-        """What it does when it is told; its effects know."""
+        """How it answers instructed prompts, from its effects."""
         return None if self.effects is None else accuracies_of(self.effects, self.vectors)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Checkpoints in a row, and what they were asked; `transplants` by (donor, receiver)."""
+    """Checkpoints in their order, and what they were asked; `transplants` by (donor, receiver)."""
 
     asked: Compared
     members: tuple[Member, ...]
@@ -88,7 +88,7 @@ class Comparison:
         return {member.name: member.effects.cells(STREAM, metric) for member in self.members if member.effects}
 
     def differences(self, metric: str = "contrast") -> dict[tuple[str, str], list[Cell]]:
-        """The difference map of each step; raises `IvxError` where maps have other layers or columns."""
+        """The difference map of each step; raises `IvxError` where maps differ in layers or columns."""
         return {
             (a.name, b.name): effect_differences(a.effects, b.effects, site=STREAM, metric=metric)
             for a, b in self.steps
@@ -96,7 +96,7 @@ class Comparison:
         }
 
     def cosines(self) -> dict[tuple[str, str], list[Alike]]:
-        """How alike the vectors of each step are; raises `IvxError` for checkpoints of other shapes."""
+        """How alike the vectors of each step are; raises `IvxError` for checkpoints of different shapes."""
         return {(a.name, b.name): b.vectors.alike(a.vectors) for a, b in self.steps if a.vectors and b.vectors}
 
     @property
@@ -181,7 +181,7 @@ class Comparison:
         )
 
     def figure(self, metric: str = "contrast") -> dict[str, Any]:
-        """The same as a Vega-Lite spec."""
+        """The same chart as a Vega-Lite spec."""
         found: dict[str, Any] = self.chart(metric).to_dict()
         return found
 

@@ -1,4 +1,4 @@
-"""Effects: which states carry the instruction; and a scan of which of its tokens they must be taken from."""
+"""Effects: which states carry the instruction; and a scan for the tokens that they must be taken from."""
 
 from __future__ import annotations
 

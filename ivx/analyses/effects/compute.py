@@ -1,4 +1,4 @@
-"""Effects: which states carry the instruction, by patching them into runs that were not told.
+"""Effects: which states carry the instruction, by patching them into runs without it.
 
 One request becomes two kinds of maps. Residual, `attn_out` and `mlp_out` sites take the state of the instruction's
 source token and write it at each position of the bare prompt (layer × position). `z` takes each head's output at the
@@ -34,7 +34,7 @@ from ivx.tasks.samples import Sample, Samples
 ESTIMATED = ("contrast", "logit")
 """Metrics whose cells have an estimate until they are computed."""
 ESTIMATED_SAMPLES = 16
-"""An estimate is a shade, so it is made from a few samples."""
+"""Samples of an estimate, which only shades a cell: a few are enough."""
 
 
 def compute(

@@ -1,4 +1,4 @@
-"""What is asked of effects: a map of patches, and a scan of the instruction's tokens."""
+"""The requests of effects: a map of patches, and a scan of the instruction's tokens."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ class EffectsRequest(Request):
     """One effect map.
 
     Attributes:
-        sites: residual, attn_out and mlp_out sites give a layer × position map; `z` a layer × head map at the answer,
-            which the command line asks for only when it is named.
-        position: `all`, `first`, `query` (its first token), `last` or an index into the target prompt.
+        sites: sites to patch: residual, attn_out and mlp_out give a layer × position map; `z` a layer × head map at the
+            answer, which the command line makes only when it is named.
+        position: where to patch: `all`, `first`, `query` (its first token), `last` or an index into the target prompt.
         direction: `denoise` puts the instruction's states into the bare prompt. The others disturb the instructed run:
             `noise` by the bare prompt's states, `resample` by those of another sample told the same, `zero` and `mean`
             (over samples) by ablation.
-        controls: what else is put there: `task`, another task's states; `random`, a vector of the same norm; `neutral`,
-            those of a sentence that asks for nothing; `shuffled`, another sample's (`ivx.patching.roles`).
+        controls: what is patched in the states' place: `task`, another task's states; `random`, a vector of the same
+            norm; `neutral`, those of a sentence that asks for nothing; `shuffled`, another sample's
+            (`ivx.patching.roles`).
     """
 
     kind: ClassVar[str] = "effects"
@@ -51,10 +52,10 @@ class ScanRequest(Request):
     """Where in the instruction a vector must be taken from, to act at one position of the bare prompt.
 
     Attributes:
-        source_token: which of the instruction's tokens: `all`, `t_inst`, `keyword` or an index.
-        sites: of the stream, `attn_out` or `mlp_out`; each gives a layer × source token map.
-        controls: what else is put there: `task` and `random` as for effects; `identity`, the state of that token fed
-            alone; `aggregation`, the state of the task phrase's last word fed alone.
+        source_token: instruction token that the vector is taken from: `all`, `t_inst`, `keyword` or an index.
+        sites: residual sites, `attn_out` or `mlp_out`; each gives a layer × source token map.
+        controls: what is patched in the vector's place: `task` and `random` as for effects; `identity`, the state of
+            that token fed alone; `aggregation`, the state of the task phrase's last word fed alone.
     """
 
     kind: ClassVar[str] = "scan"

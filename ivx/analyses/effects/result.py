@@ -1,4 +1,4 @@
-"""The result of an effects request: rows of sufficient numbers, and the maps that can be read from them."""
+"""The result of an effects request: rows that give every metric, and the maps that can be read from them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Effects(Result[EffectsRequest | ScanRequest]):
         return address_of(self.request, site, layer, self.maps[site][column], at=at)
 
     def cells(self, site: str, metric: str = "contrast") -> list[Cell]:
-        """Every finished cell of one map, layers upward, then those that are estimated so far."""
+        """Every finished cell of one map, lowest layer first, then those that are estimated so far."""
         judged = self._judged(site, metric)
         estimates = self.estimates.get(metric, {})
         pending = [
@@ -53,7 +53,7 @@ class Effects(Result[EffectsRequest | ScanRequest]):
         return [Cell.of(site, *place, verdict, n=n) for place, verdict in judged.items()] + pending
 
     def against(self, site: str, patch: str, metric: str = "contrast") -> dict[str, Against]:
-        """Each control of one finished cell by its name; raises `IvxError` for a patch that is none."""
+        """Each control of one finished cell by its name; raises `IvxError` where there is no such cell."""
         found = self.controlled(site, metric).get(patch)
         if found is None:
             raise IvxError(f"{patch} is no finished cell of the map of {site}")
@@ -78,7 +78,7 @@ class Effects(Result[EffectsRequest | ScanRequest]):
 
     @cached_property
     def _read(self) -> dict[tuple[str, str], dict[tuple[int, int, str], Verdict]]:
-        """Verdicts by site and metric: a page reads them several times, and a result never changes."""
+        """Cache of verdicts by site and metric: a page reads them several times, and a result never changes."""
         return {}
 
     def _judged(self, site: str, metric: str) -> dict[tuple[int, int, str], Verdict]:
@@ -115,7 +115,7 @@ class Effects(Result[EffectsRequest | ScanRequest]):
 
     @property
     def figure_names(self) -> tuple[str, ...]:
-        """One a site."""
+        """One figure per site."""
         return tuple(self.maps)
 
     def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
@@ -136,7 +136,7 @@ class Effects(Result[EffectsRequest | ScanRequest]):
         }
 
     def summary(self, metric: str = "contrast") -> dict[str, Any]:
-        """The receipt, levels of the bare and the told run, and every cell with the levels after its patch."""
+        """The receipt, levels of the bare and the instructed run, and every cell with the levels after its patch."""
         controlled = {site: self.controlled(site, metric) for site in self.maps}
         cells = [
             {
@@ -156,7 +156,7 @@ class Effects(Result[EffectsRequest | ScanRequest]):
         return {**self.receipt, "metric": metric, "levels": levels, "cells": cells}
 
     def level(self, metric: str, *, role: str = "effect", site: str | None = None, patch: str = "") -> float | None:
-        """Mean of the metric itself, not of its change: of the unpatched run, the told run, or one patch."""
+        """Mean of the metric itself, not of its change: of the unpatched run, the instructed run, or one patch."""
         rows = self._rows(role, site, patch)
         return float(find(metric).measure(rows).mean()) if len(rows["rank"]) else None
 

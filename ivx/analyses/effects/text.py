@@ -1,4 +1,4 @@
-"""What effects and scans say in words: in a terminal, and under a printed figure."""
+"""Effects and scans as text for a terminal, and as captions of printed figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ivx.vocabulary import CONTROL, DIRECTION, position, source_token
 
 
 def text_of(summary: dict[str, Any]) -> str:
-    """A line a cell, with its interval, its controls and how often the answer was followed."""
+    """One line per cell, with its interval, its controls and how often the answer was followed."""
     request, levels = summary["request"], summary["levels"]
     names = list(summary["cells"][0]["controls"])
     heads = "".join(f"{name:>12}" for name in names)
@@ -34,7 +34,7 @@ def text_of(summary: dict[str, Any]) -> str:
 
 
 def caption(found: Effects, site: str, metric: str) -> str:
-    """What stands under the printed map of one site."""
+    """The caption of the printed map of one site."""
     bars = [name for name in found.controls if is_real(name, direction=found.request.direction)]
     return map_caption(
         found,
@@ -47,12 +47,12 @@ def caption(found: Effects, site: str, metric: str) -> str:
 
 
 def map_caption(found: Any, metric: str, *, shown: str, cell: str, value: str, against: str) -> str:
-    """What every map says of itself: subject, n, what is shown, metric, test and run.
+    """The caption of any map: subject, n, what is shown, metric, test and run.
 
     Args:
         found: a result with samples of one task.
         shown: what each cell shows, as sentences.
-        cell, value: what a cell, and its value, are called.
+        cell, value: the words for a cell, and for its value.
         against: the controls that a finding beats.
     """
     view, receipt, request = find(metric), found.receipt, found.request

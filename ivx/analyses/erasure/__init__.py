@@ -1,4 +1,4 @@
-"""Erasure: is what can be read of a vector what acts?"""
+"""Erasure: does the part of a vector that a probe can read cause its effect?"""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def erasure(
     adapter: str | None = None,
     on_progress: Progress[Erasure] | None = None,
 ) -> Erasure:
-    """The effect of one instruction's vector, with and without what tells tasks apart in it, layer by layer.
+    """The effect of one instruction's vector by layer, with and without the part that tells tasks apart.
 
     Args:
         model: a loaded model, or a name to load.
@@ -62,7 +62,7 @@ def erasure(
 
 
 class Erasing(Analysis[ErasureRequest, "Erasure"]):
-    """A vector's effect by layer, whole, without what tells tasks apart, and without as much at random."""
+    """A vector's effect by layer: whole, without the part that tells tasks apart, and without a random part."""
 
     request = ErasureRequest
     function = staticmethod(erasure)

@@ -1,8 +1,8 @@
-"""Erasure: is what can be read of a vector what acts? The readable part is removed, and the rest is patched.
+"""Erasure: does the readable part of a vector cause its effect? It is removed, and the rest is patched.
 
 The part is removed by LEACE (Belrose et al. 2023, arXiv 2306.03819): the least change after which the vectors no longer
 covary with the task, so that no linear probe does better than a guess. The control loses a random subspace of the same
-rank. A vector is edited by what was learnt from wordings of other families.
+rank. Each vector is edited by an eraser that was fitted on wordings of other families.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from ivx.tasks.samples import Sample, Samples
 from ivx.tasks.wordings import drawn
 
 RANK_FLOOR = 1e-6
-"""Of the largest singular value: a smaller one is rounding."""
+"""Smallest singular value that counts, as a share of the largest; a smaller one is rounding."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def compute(
 def replay(
     model: Model, found: Erasure, *, rows: int, seed: int, beat: Callable[[], None]
 ) -> tuple[list[Key], list[float], list[float]]:
-    """Some rows by the slow way: every state from a prompt of its own, every subspace learnt again, row by row.
+    """Compute some rows again in the slow way: every state from its own pass, every subspace fitted again per row.
 
     Returns:
         (role, site, patch, sample) of each, and the answer's logit as it is stored and as it is now.
@@ -143,7 +143,7 @@ def replay(
 
 @dataclass(frozen=True)
 class _Learnt:
-    """The states of the wordings and, behind them, of the samples' instructions, and what is learnt from them."""
+    """The states of the wordings, then those of the samples' instructions, and the splits to fit erasers on."""
 
     request: ErasureRequest
     captured: Captured
@@ -153,8 +153,8 @@ class _Learnt:
     warnings: tuple[str, ...]
 
     def vectors(self, layer: int) -> dict[str, Array]:
-        """By role `[samples, width]`: the vectors of one layer, whole, without what is read, and without as much at
-        random, each edited by what other families taught."""
+        """The vectors of one layer by role `[samples, width]`: whole, without the readable part, and without a random
+        part of the same rank, each edited by an eraser fitted on other families."""
         states = self.captured.states(self.request.component, layer).astype(np.float64)
         n = len(self.examples.labels)
         learnt, whole = states[:n], states[n:]
@@ -177,7 +177,7 @@ def _learnt(
     singly: bool = False,
     beat: Callable[[], None] = lambda: None,
 ) -> _Learnt:
-    """Everything that vectors are edited by; with `singly`, each state from a pass of its own."""
+    """The states and splits that erasers are fitted on; with `singly`, each state from a pass of its own."""
     tasks = catalogue.several(request.tasks, collection=model.collection)
     wordings, warnings = drawn(
         tasks,

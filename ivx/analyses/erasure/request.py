@@ -1,4 +1,4 @@
-"""What is asked of an erasure: a vector's effect without what tells tasks apart in it."""
+"""The request of an erasure: a vector's effect without the part that tells tasks apart."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ivx.tasks.task import fingerprint
 
 @dataclass(frozen=True)
 class ErasureRequest(Request):
-    """A vector's effect without what tells tasks apart in it.
+    """A vector's effect without the part that tells tasks apart.
 
     Attributes:
         component: site that the vectors are taken from and written at, in every layer; not `z`.
-        tasks: whose difference is removed: names, `all`, or users' files.
-        wordings: of each task, that the difference is learnt from.
-        folds: of the split by paraphrase family; a vector is edited by what other families taught.
+        tasks: tasks whose difference is removed: names, `all`, or users' files.
+        wordings: wordings of each task that the difference is learnt from.
+        folds: folds of the split by paraphrase family; a vector is edited by what was learnt from others.
     """
 
     kind: ClassVar[str] = "erasure"

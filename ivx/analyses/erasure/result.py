@@ -1,4 +1,4 @@
-"""The result of an erasure request: rows of sufficient numbers by role, and what was lost with the readable part."""
+"""The result of an erasure request: rows by role, and the effect that was lost with the readable part."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     pass
 
 ROLES = ("effect", "erased", "random", "told")
-"""Rows with the whole vector, without the readable part, without a random one, and the unpatched instructed run."""
+"""Rows with the whole vector, without its readable part, without a random part, and of the unpatched instructed run."""
 
 ROWS = pa.schema([*SWEEP_ROWS, ("moved", pa.float64())])
-"""A sweep's columns, whose rows they are, and the length of the edit as a share of the vector's."""
+"""A sweep's columns with role and site, and the norm of the edit as a share of the vector's."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Erasure(Result[ErasureRequest]):
     samples: Samples
 
     def cells(self, metric: str = "contrast") -> list[ErasureCell]:
-        """The finished layers, upward."""
+        """The finished layers, lowest first."""
         view, n = find(metric), len(self.samples.rows)
         rows = {role: by_patch(self.table, role=role, site=self.request.component, samples=n) for role in ROLES[:3]}
         base = rows["effect"].pop("", None)

@@ -1,4 +1,4 @@
-"""What an erasure says in a terminal."""
+"""An erasure as text for a terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ivx.analyses.base import Words
 
 
 def text_of(summary: dict[str, Any]) -> str:
-    """A line a layer: the whole vector, without what is read, without as much at random."""
+    """One line per layer: the vector whole, without its readable part, without a random part."""
     request = summary["request"]
     lines = [
         f"{request['checkpoint']}, {request['task']} against {summary['contrast']}, n = {summary['samples']}, "

@@ -1,4 +1,4 @@
-"""The clean game: which blocks' readings of one token carry the instruction, and how far they add up."""
+"""The clean game: in which blocks later tokens read the instruction from one token, and how far these add up."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def game(
     adapter: str | None = None,
     on_progress: Progress[Game] | None = None,
 ) -> Game:
-    """The clean game of one instruction on one checkpoint: what each block's reading of one token adds.
+    """The clean game of one instruction on one checkpoint: what each block adds by reading one token.
 
     Args:
         model: a loaded model, or a name to load.
@@ -55,7 +55,7 @@ def game(
 
 
 class CleanGame(Analysis[GameRequest, "Game"]):
-    """Every coalition of blocks that read one token"s keys and values from the told run."""
+    """Every coalition of blocks that read one token's keys and values from the instructed run."""
 
     request = GameRequest
     function = staticmethod(game)

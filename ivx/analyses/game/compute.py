@@ -1,4 +1,4 @@
-"""The clean game: which blocks' readings of one token carry the instruction, and how far they add up.
+"""The clean game: in which blocks later tokens read the instruction from one token, and how far these add up.
 
 A player is a block at which later tokens read the position's keys and values from the instructed run
 (`ivx.engine.hooks.keys_values`). Every coalition of blocks is defined and none overwrites another, so the game has
@@ -29,7 +29,7 @@ from ivx.stats import coalitions
 def compute(
     model: Model, request: GameRequest, *, on_progress: Progress[Game] | None = None, known: pa.Table | None = None
 ) -> Game:
-    """Run a request on a loaded model; a game is played again from its first row, whatever is `known`."""
+    """Run a request on a loaded model; a game is always computed as a whole: `known` is ignored."""
     began = time.perf_counter()
     samples, receipt = prepare(model, request)
     rows, n = samples.rows, len(samples.rows)
@@ -79,7 +79,7 @@ def compute(
 def replay(
     model: Model, found: Game, *, rows: int, seed: int, beat: Callable[[], None]
 ) -> tuple[list[Key], list[float], list[float]]:
-    """Some coalitions again, each of one sample by itself.
+    """Compute some coalitions again, one sample at a time.
 
     Returns:
         (role, site, patch, sample) of each, and the answer's logit as it is stored and as it is now.

@@ -1,4 +1,4 @@
-"""What is asked of the clean game: what a token's keys and values do, layer by layer."""
+"""The request of the clean game: what a token's keys and values do, layer by layer."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ivx.request import Request, check_counts
 
 @dataclass(frozen=True)
 class GameRequest(Request):
-    """The clean game: blocks whose later tokens read one position's keys and values from the source.
+    """The clean game: blocks in which later tokens read one position's keys and values from the source run.
 
     Attributes:
-        position: `first`, `query` or an index into the target prompt; tokens must follow it.
-        permutations: orders of the players that are drawn where there are too many for every coalition.
+        position: target token whose keys and values are read: `first`, `query` or an index; tokens must follow it.
+        permutations: random orders of the players that are drawn where there are too many to run every coalition.
     """
 
     kind: ClassVar[str] = "game"

@@ -1,4 +1,4 @@
-"""The result of a clean game: every coalition's effect, and what each block and each pair adds to all companies."""
+"""The result of a clean game: every coalition's effect, blocks' Shapley values, and pairs' interactions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ivx.stats.verdict import Verdict, verdicts
 from ivx.tasks.samples import Samples
 
 EXACT = 10
-"""Up to so many blocks every coalition is run."""
+"""Most blocks for which every coalition is run."""
 
 
 def played(request: GameRequest, *, layers: int) -> tuple[coalitions.Sets, coalitions.Sets | None]:
@@ -39,7 +39,7 @@ def played(request: GameRequest, *, layers: int) -> tuple[coalitions.Sets, coali
 class Game(Result[GameRequest]):
     """A result: one row per sample × coalition × role. Players are blocks, numbered from 0.
 
-    `sets` numbers the coalitions by bits; `orders` are the sampled orders, None where every coalition is run.
+    `sets` holds the coalitions as bit masks of blocks; `orders`, the sampled orders, is None where every one is run.
     """
 
     samples: Samples
@@ -48,18 +48,18 @@ class Game(Result[GameRequest]):
     position: int
 
     def values(self, metric: str = "contrast", *, role: str = "effect") -> Array:
-        """Effect of every coalition, `[samples, coalitions]` in the order of `sets`; of a finished game."""
+        """Effect of every coalition, `[samples, coalitions]` in the order of `sets`; needs a finished game."""
         view = find(metric)
         found = by_patch(self.table, role=role, site=KEYS_VALUES, samples=len(self.samples.rows))
         names = [coalition(blocks, self.position) for blocks in self._members]
         return np.stack([view.effect(found[name], found[""]) for name in names], axis=1)
 
     def shapley(self, metric: str = "contrast") -> list[Verdict]:
-        """Of each block: its Shapley value, judged against the control's."""
+        """The Shapley value of each block, judged against the control's."""
         return self._judged(metric, self._shapley)
 
     def interactions(self, metric: str = "contrast") -> dict[tuple[int, int], Verdict]:
-        """Of each pair of blocks (earlier, later): its Shapley interaction index, judged against the control's.
+        """The Shapley interaction index of each pair of blocks (earlier, later), judged against the control's.
 
         Pairs that are neighbours in none of the sampled orders are left out.
         """
@@ -72,7 +72,7 @@ class Game(Result[GameRequest]):
         return dict(zip(pairs, judged, strict=True))
 
     def pair_map(self, metric: str = "contrast") -> dict[tuple[int, int], Verdict]:
-        """Of each pair of blocks: J = f(ij) − f(i) − f(j), judged against the control's. Needs every coalition."""
+        """J = f(ij) − f(i) − f(j) of each pair of blocks, judged against the control's. Needs every coalition."""
         first, second = np.array([(i, j) for j in range(self.layers) for i in range(j)]).T
         judged = self._judged(metric, lambda values: coalitions.pair_map(self._whole(values))[:, first, second])
         return dict(zip(zip(first.tolist(), second.tolist(), strict=True), judged, strict=True))

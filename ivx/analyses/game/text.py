@@ -1,4 +1,4 @@
-"""What the clean game says in words: in a terminal, and under a printed figure."""
+"""A clean game as text for a terminal, and as the caption of a printed figure."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ivx.analyses.game.result import Game
 from ivx.vocabulary import CONTROL, position
 
 MOST = 10
-"""Pairs that are told."""
+"""Most pairs in the text."""
 
 
 def text_of(summary: dict[str, Any]) -> str:
-    """A line a block with its Shapley value, then the pairs that interact most."""
+    """One line per block with its Shapley value, then the pairs that interact most."""
     request = summary["request"]
     lines = [
         f"{request['checkpoint']}, {request['task']} against {summary['contrast']}, n = {summary['samples']}, "
@@ -39,7 +39,7 @@ def _line(name: str, told: dict[str, Any]) -> str:
 
 
 def caption(found: Game, figure: str, metric: str) -> str:
-    """What stands under the printed map of pairs."""
+    """The caption of the printed map of pairs."""
     shown = (
         "Shapley interaction of two layers in the game where later tokens read the keys and values of "
         f"{position(found.request.position).caption} from the instructed run."

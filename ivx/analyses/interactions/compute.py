@@ -28,9 +28,9 @@ from ivx.patching.table import ROWS
 from ivx.tasks.samples import Sample, Samples
 
 ESTIMATED_SAMPLES = 8
-"""An estimate is a shade, so it is made from a few samples."""
+"""Samples of an estimate, which only shades a cell: a few are enough."""
 ESTIMATED_PLAYERS = 64
-"""Beyond so many players an estimate, one pass a player, would take as long as it saves."""
+"""Most players of an estimate, which takes a pass per player: with more it would take as long as it saves."""
 
 
 def compute(
@@ -90,7 +90,7 @@ def prompts_of(request: InteractionsRequest, samples: Samples, _: str = "") -> t
 
 
 def _source(request: InteractionsRequest, sample: Sample) -> Ids:
-    """At the last position `z` comes from the instructed prompt's, as on a map of effects; all else from the token."""
+    """The source: the instructed prompt for `z` at the last position, as in effect maps; else the instruction."""
     run_told = request.position == "last" and "z" in request.sites
     return sample.instructed if run_told else instruction_of(request, sample)
 
@@ -103,7 +103,7 @@ def _estimates(
     pairs: dict[str, tuple[int, ...]],
     metric: str,
 ) -> dict[str, float]:
-    """Mean estimated J of every pair; none where there are too many players, or none is defined."""
+    """Mean estimated J of every pair; empty where there are too many players, or no estimate is defined."""
     if len(players) > ESTIMATED_PLAYERS or "resid_mid" in request.sites:
         return {}
     few = rows[:ESTIMATED_SAMPLES]

@@ -1,9 +1,9 @@
 """Identities: sets of patches that equal a smaller set, known from their addresses alone.
 
-A later write of the whole stream erases an earlier one at the same token where nothing read that token in between, as
-does what attention adds the heads it is made of. A write that no later block reads, at a token that is not the last,
-changes nothing; nor does one of what the MLP would add anyway. Sets that differ by such patches
-are one run: its rows are computed once, and an interaction there follows from the singles.
+A later write of the whole stream erases an earlier one at the same token where nothing read that token in between; so
+does a write of `attn_out` the writes of its heads. A write that no later block reads, at a token that is not the last,
+changes nothing; nor does a write of what the MLP would add anyway. Sets that differ only by such patches are one run:
+its rows are computed once, and an interaction there follows from the singles.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def reduced(patches: PatchSet, *, layers: int, lengths: Collection[int]) -> Redu
     """What is left of a set without the patches that change nothing.
 
     Args:
-        patches: with a source each, at single positions.
+        patches: each with a source, at a single position.
         layers: blocks of the model.
-        lengths: tokens of the target prompts that this is to hold for, all of them.
+        lengths: numbers of tokens of all target prompts that this must hold for.
     """
     reasons = []
     kept: list[Patch] = list(patches)
@@ -54,7 +54,7 @@ def reduced(patches: PatchSet, *, layers: int, lengths: Collection[int]) -> Redu
 
 
 def _time(patch: Patch) -> int:
-    """When a patch is written: four moments a block, of which the last is the next block's first."""
+    """When a patch is written: four moments per block; the end of one block is the first moment of the next."""
     return 4 * patch.layer + _STAGES[patch.site]
 
 

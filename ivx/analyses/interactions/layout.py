@@ -1,7 +1,7 @@
 """Layout: where the pairs of a game stand on a map.
 
-Players stand beneath and beside each other. Where they are the positions of one layer, the layers stand beneath each
-other and pairs of tokens beside each other, since only tokens of one layer are paired.
+Rows and columns are players. Where these are the positions of one layer, rows are layers and columns pairs of tokens,
+since only tokens of one layer are paired.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _pair(
     cell: PairCell, low: int, high: int, players: Sequence[Player], show: str, at: tuple[int, int] | None = None
 ) -> Pair:
     value = {"j": cell.j, "both": cell.both, "gain": cell.gain}[show]
-    strict = cell.strict and cell.state == "ok"  # a mark of distinction on no better than a control would mislead
+    strict = cell.strict and cell.state == "ok"  # the mark would mislead on a cell no better than its control
     glyph = DEGENERATE if cell.degenerate else STRICT if strict else HARMFUL if cell.signs == "--" else ""
     told = f"J {signed(cell.j, 2)} [{signed(cell.low, 2)}, {signed(cell.high, 2)}]"
     if cell.degenerate:

@@ -12,16 +12,16 @@ class PairCell:
     Attributes:
         first, second: addresses of the players; `patch` is that of both.
         j, low, high: J(a, b) = f(ab) − f(a) − f(b), with its 95 % bootstrap interval.
-        p, p_control: sign flips of J, and of its excess over the control's J, adjusted over the map's pairs.
+        p, p_control: sign-flip p of J, and of its excess over the control's J, adjusted over the map's pairs.
         control_j, control_low, control_high: J of the same pair with another task's vectors, with its interval;
             the state holds against every control asked for, and `Interactions.against` gives each.
         single_first, single_second, both: f(a), f(b), f(ab).
-        gain, gain_low: f(ab) over the better of the two, and the lower end of the interval of what is gained over
-            either.
-        strict: above the sum and above the better one, by interval and adjusted p both times.
-        signs: of the two singles: `+`, `-`, or `0` where one is not different from 0.
+        gain, gain_low: f(ab) minus the better single, and the lower end of the interval of the gain over either
+            single, whichever is less.
+        strict: whether f(ab) exceeds the sum and the better single, each by interval and adjusted p.
+        signs: signs of the two singles: `+`, `-`, or `0` where one is not different from 0.
         degenerate: why J follows from the singles alone, without a run; empty where it does not.
-        state: of J: `ok`, `control` or `zero` (`ivx.stats.verdict`); `degenerate`; or `estimate`: `j` shades the
+        state: that of J: `ok`, `control` or `zero` (`ivx.stats.verdict`); `degenerate`; or `estimate`: `j` shades the
             cell, is no result, and nothing else is known.
         same_sign: share of samples whose J has the mean's sign.
     """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ivx.models.model import Model
 
 MOST_SETS = 10_000
-"""Sets that one request may ask for."""
+"""Most sets of one size that a request may ask for."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ Sets = dict[str, tuple[int, ...]]
 
 
 def players_of(model: Model, request: InteractionsRequest, rows: Sequence[Sample]) -> tuple[Player, ...]:
-    """All players of a request, layers upward."""
+    """All players of a request, lowest layer first."""
     every = columns_of(model, rows)
     columns = every if request.over == "positions" else (column_at(every, request.position, rows),)
     sites = tuple(dict.fromkeys(request.sites))
@@ -64,7 +64,7 @@ def players_of(model: Model, request: InteractionsRequest, rows: Sequence[Sample
 def sets_with_equals(
     request: InteractionsRequest, players: Sequence[Player], samples: Samples, *, layers: int
 ) -> tuple[dict[int, Sets], dict[str, tuple[str, str]]]:
-    """The sets that are played, by size; and those that are a smaller set by an identity: its address, and why."""
+    """The patch sets by size; and, for those that equal a smaller set by an identity, its address and why."""
     lengths = {len(s.target) for s in samples.rows}
     sets = {size: sets_of(players, request, size=size) for size in range(1, request.order + 1)}
     equals = {}
@@ -76,7 +76,7 @@ def sets_with_equals(
 
 
 def sets_of(players: Sequence[Player], request: InteractionsRequest, *, size: int) -> Sets:
-    """All sets of `size` players; over positions, those of one layer."""
+    """All sets of `size` players; over positions, only sets within one layer."""
     groups: list[list[int]] = [list(range(len(players)))]
     if request.over == "positions":
         layers = sorted({player.layer for player in players})

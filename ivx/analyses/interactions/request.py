@@ -1,4 +1,4 @@
-"""What is asked of interactions: what several patches do together."""
+"""The request of interactions: what several patches do together."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ OVER = ("layers", "heads", "components", "positions")
 
 
 PLAYERS = {"heads": ("z",), "components": ("attn_out", "mlp_out")}
-"""The sites that heads and components have."""
+"""The sites of heads, and of components."""
 
 
 @dataclass(frozen=True)
 class InteractionsRequest(Request):
-    """Players patched together, against what they do apart.
+    """What players do when patched together, against what they do apart.
 
     Attributes:
-        sites: where the players write; several are players of one game, across sites.
-        over: players are `layers` of the sites, `heads` (sites: z), `components` (sites: attn_out, mlp_out), or the
-            `positions` of one layer, layer by layer.
-        position: `first`, `query`, `last` or an index into the target prompt; `all` where the players are positions.
-        order: 2 for pairs; 3 for triples and their pairs.
-        controls: what else is put at both places, as for effects: J must beat the control's J to be a finding.
+        sites: sites that the players write; the players of several sites are in one game.
+        over: what the players are: `layers` of the sites, `heads` (sites: z), `components` (sites: attn_out, mlp_out),
+            or the `positions` of one layer, layer by layer.
+        position: where to patch: `first`, `query`, `last` or an index into the target prompt; `all` where players are
+            positions.
+        order: size of the largest sets: 2 for pairs; 3 for triples and their pairs.
+        controls: what is patched at both places instead, as for effects; a finding's J must beat the control's J.
     """
 
     kind: ClassVar[str] = "interactions"

@@ -1,4 +1,4 @@
-"""The result of an interactions request: rows of sufficient numbers, and what can be read from them."""
+"""The result of an interactions request: rows that give every metric, and what can be read from them."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ Effects = dict[str, Array]
 class Interactions(Result[InteractionsRequest]):
     """A result: one row per sample × patch set × role, and everything needed to read it.
 
-    `sets` holds the patch sets by size and address; `equals`, those that are a smaller set by an identity: its address,
-    and why. They have no rows of their own.
+    `sets` holds the patch sets by size and address; `equals`, for those that equal a smaller set by an identity, its
+    address and why. They have no rows of their own.
     """
 
     samples: Samples
@@ -53,12 +53,12 @@ class Interactions(Result[InteractionsRequest]):
 
     @cached_property
     def _read(self) -> dict[str, list[PairCell]]:
-        """Pairs by metric: a page reads them several times, and a result never changes."""
+        """Cache of pairs by metric: a page reads them several times, and a result never changes."""
         return {}
 
     @cached_property
     def _verdicts(self) -> dict[tuple[int, str], dict[str, Verdict]]:
-        """The same of the verdicts behind them, by size of set and metric."""
+        """Cache of the verdicts behind them, by size of set and metric."""
         return {}
 
     @property
@@ -67,7 +67,7 @@ class Interactions(Result[InteractionsRequest]):
         return controls_there(self.request.controls, self.samples)
 
     def against(self, metric: str = "contrast") -> dict[str, dict[str, Against]]:
-        """By pair or triple that is done: J of each control by its name; p is adjusted over the sets of one size."""
+        """J of each control by its name, for every finished pair or triple; p is adjusted over the sets of one size."""
         return {text: found.against for size in (2, 3) for text, found in self._judged(size, metric).items()}
 
     def _cells(self, metric: str) -> list[PairCell]:
@@ -147,7 +147,7 @@ class Interactions(Result[InteractionsRequest]):
     def confirmed(self, metric: str = "contrast", *, keep: int = 5) -> dict[str, Verdict]:
         """The `keep` pairs of largest |J| on a random half of the samples, judged on the other half alone.
 
-        What was chosen for being large and is tested on the same samples is always found; this is not.
+        Pairs that are chosen for being large and tested on the same samples always pass; these need not.
         """
         mine = self.effects("effect", metric)
         texts = [text for text in self._judged(2, metric) if text not in self.equals]
@@ -194,7 +194,7 @@ class Interactions(Result[InteractionsRequest]):
         }
 
     def effects(self, role: str, metric: str = "contrast") -> Effects:
-        """Effects of every finished set, those that equal a smaller one included; of one role."""
+        """Effects of every finished set in one role, sets that equal a smaller one included."""
         view = find(metric)
         site = ",".join(self.request.sites)
         rows = by_patch(self.table, role=role, site=site, samples=len(self.samples.rows))
@@ -204,7 +204,7 @@ class Interactions(Result[InteractionsRequest]):
         return found | {text: found[other] for text, (other, _) in self.equals.items() if other in found}
 
     def values(self, metric: str = "contrast", *, role: str = "effect") -> Effects:
-        """J `[samples]` of every finished pair, but of those that follow from the singles alone; of one role."""
+        """J `[samples]` of every finished pair in one role, except those that follow from the singles alone."""
         mine = self.effects(role, metric)
         texts = [
             t
@@ -234,7 +234,7 @@ class Interactions(Result[InteractionsRequest]):
     def _terms(self, chosen: Sequence[int]) -> dict[str, int]:
         """The sets whose effects make up a set's interaction, and how often each is counted.
 
-        Sets that are one by an identity are counted as one, so what cancels, cancels exactly.
+        Sets that are equal by an identity are counted as one, so that equal terms cancel exactly.
         """
         found: Counter[str] = Counter()
         for size in range(1, len(chosen) + 1):
@@ -284,7 +284,7 @@ class Interactions(Result[InteractionsRequest]):
         return dict(zip(texts, judged, strict=True))
 
     def _gains(self, done: Sequence[str], mine: Effects) -> dict[str, tuple[float, float, float]]:
-        """Of each pair: gain over the better single, lower end of the gain over either, and the larger p of the two."""
+        """By pair: gain over the better single, lower end of the gain over either, and the larger p of the two."""
         if not done:
             return {}
         names = [self._names(self.sets[2][text]) for text in done]
@@ -298,7 +298,7 @@ class Interactions(Result[InteractionsRequest]):
 
 
 def _shared(j: Verdict, reason: str) -> dict[str, Any]:
-    """What cells of pairs and of triples say of J; nothing is tested where it follows from smaller sets."""
+    """The fields on J that pair and triple cells share; no p where J follows from smaller sets."""
     return {
         "j": j.value,
         "low": j.low,

@@ -1,4 +1,4 @@
-"""What interactions say in words: in a terminal, and under a printed figure."""
+"""Interactions as text for a terminal, and as the caption of a printed figure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ivx.vocabulary import CONTROL, position, source_token
 
 
 def text_of(summary: dict[str, Any]) -> str:
-    """A line a pair, strongest first, with what was tested; degenerate pairs behind, with the reason."""
+    """One line per pair, strongest first, with its tests; degenerate pairs last, with the reason."""
     request, pairs = summary["request"], summary["pairs"]
     ran = sorted((p for p in pairs if not p["degenerate"]), key=lambda p: -abs(p["j"]))
     free = [p for p in pairs if p["degenerate"]]
@@ -47,7 +47,7 @@ def text_of(summary: dict[str, Any]) -> str:
 
 
 def caption(found: Interactions, figure: str, metric: str) -> str:
-    """What stands under the printed map of pairs."""
+    """The caption of the printed map of pairs."""
     asked = found.request
     shown = (
         f"J(a, b) = f(ab) − f(a) − f(b), where f is the effect of writing the {', '.join(asked.sites)} states of "

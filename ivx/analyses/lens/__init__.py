@@ -1,4 +1,4 @@
-"""The patch lens: what every layer of a prompt reads like, and what one state, moved into another, changes."""
+"""The patch lens: a logit lens on every layer of a prompt, and what changes when a state is patched in."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def lens(
 
 
 class LogitLens(Analysis[LensRequest, "Reading"]):
-    """A prompt read with the model"s own last norm and unembedding."""
+    """A prompt read with the model's own last norm and unembedding."""
 
     request = LensRequest
     function = staticmethod(lens)

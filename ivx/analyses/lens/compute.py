@@ -1,4 +1,4 @@
-"""The patch lens: what every layer of a free prompt reads like, and what one state, moved into another prompt, changes.
+"""The patch lens: a logit lens on every layer of a free prompt, and what changes when a state is patched in.
 
 A cell is the residual stream after one block at one token, read with the model's final norm and unembedding
 (`ivx.engine.hooks.lens`). Dropping a cell of one prompt on a cell of another puts the state there, and everything later
@@ -85,8 +85,8 @@ def compute(
 def replay(
     model: Model, found: Reading, *, rows: int, seed: int, beat: Callable[[], None]
 ) -> tuple[list[Key], list[float], list[float]]:
-    """Some probabilities by the slow way: the cell's state put behind the last block at the last token of a run, which
-    the model itself then reads.
+    """Compute some probabilities again in the slow way: the cell's state is written after the last block at the last
+    token of a run, and the model itself reads it.
 
     Returns:
         (word, prompt's token, `layer@position`, rank) of each, and its probability as it is stored and as it is now.
@@ -125,7 +125,7 @@ def _states(model: Model, ids: Sequence[int], layers: Sequence[int], writes: Edi
 
 
 def _own(model: Model, ids: Sequence[int], writes: Edits) -> Tensor:
-    """The model's own probabilities behind the last token, `[vocabulary]`."""
+    """The model's own probabilities after the last token, `[vocabulary]`."""
     with only_user(model), torch.inference_mode(), write(model, writes):
         logits = model.hf(input_ids=torch.tensor([list(ids)], device=model.device), use_cache=False).logits[0, -1]
     return logits.double().softmax(dim=0)
@@ -165,7 +165,7 @@ def _filled(
     change: NDArray[np.float64] | None = None,
     cone: NDArray[np.bool_] | None = None,
 ) -> Reading:
-    """A reading with its cells, and the check that the last layer is the model's own word."""
+    """A reading with its cells, and the check that its last layer gives the model's own probabilities."""
     tokens = tuple(shown(model, token) for token in lens.ids)
     names = {int(i): shown(model, int(i)) for i in np.unique(lens.top_ids)}
     rows = [

@@ -1,4 +1,4 @@
-"""What is asked of the patch lens: a prompt read layer by layer, as it is or with a state of another one."""
+"""The request of the patch lens: a prompt read layer by layer, as it is or with a state of another one."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _SPOT = re.compile(r"(\d{1,4})@(-?\d{1,5})")
 
 @dataclass(frozen=True)
 class LensRequest(BaseRequest):
-    """A free prompt read layer by layer, and what is written after it; with a source, one of its states is put there.
+    """A free prompt read layer by layer, and continued; with a source, one of the source's states is put there.
 
     Attributes:
         prompt: the text that is read.
-        source: another text, a state of which is put into the first; by default nothing is.
-        take: where the state is taken from the source, as `layer@token`; the token may be negative.
-        put: where it is put in the prompt.
+        source: another text, a state of which is put into the prompt; by default none is.
+        take: place in the source that the state is taken from, as `layer@token`; the token may be negative.
+        put: place in the prompt that the state is put at, as `layer@token`.
         chat: put each text into the checkpoint's chat template, as a user's turn.
     """
 
@@ -41,7 +41,7 @@ class LensRequest(BaseRequest):
 
     @property
     def spots(self) -> tuple[Spot, Spot]:
-        """Where the state is taken and put; raises `IvxError` where these are no places."""
+        """The places to take the state from and put it at; raises `IvxError` where a text names none."""
         return _spot("take", self.take), _spot("put", self.put)
 
     def about(self, collection: str) -> str:

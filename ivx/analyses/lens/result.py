@@ -16,7 +16,7 @@ from ivx.charts.palette import LIGHT
 from ivx.engine.address import STREAM, Spot
 
 MOST = 48
-"""Tokens that a prompt may have: more columns could not be read."""
+"""Most tokens of a prompt: more columns would not be legible."""
 TABLE = pa.schema(
     [
         ("layer", pa.int32()),
@@ -30,9 +30,9 @@ TABLE = pa.schema(
         ("reached", pa.bool_()),
     ]
 )
-"""One row a cell and read-out: the prompt's `token` at `position`, and the word of this `rank`, from 1, that the stream
-reads there. `change` is the total variation from the same cell of the unpatched run, and `reached` whether a patch can
-change the cell at all; without a patch they are 0 and true."""
+"""One row per cell and rank: the prompt's `token` at `position`, and the word of this `rank`, from 1, that is read from
+the stream there. `change` is the total variation from the same cell of the unpatched run, and `reached` whether a patch
+can change the cell at all; without a patch they are 0 and true."""
 KEY = ("layer", "position", "rank")
 
 
@@ -41,7 +41,7 @@ class Reading(Result[LensRequest]):
     """A prompt read layer by layer, and what is written after it.
 
     Attributes:
-        tokens: the prompt's, as they are shown; `first` is the first behind leading special ones.
+        tokens: the prompt's, as they are shown; `first` is the first after the leading special ones.
         unknown: how many tokens stand for words that the tokenizer does not know.
         control: with a patch, what is written with a random vector of the state's norm in its place.
     """
@@ -54,7 +54,7 @@ class Reading(Result[LensRequest]):
 
     @cached_property
     def cells(self) -> tuple[LensCell, ...]:
-        """Every cell: layers outside, tokens inside."""
+        """Every cell, by layer, then by token."""
         tops: dict[tuple[int, int], list[dict[str, Any]]] = {}
         for row in self.table.to_pylist():
             tops.setdefault((row["layer"], row["position"]), []).append(row)
@@ -79,7 +79,7 @@ class Reading(Result[LensRequest]):
         return ("lens",)
 
     def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
-        """The grid of top words as it would be printed, a Vega-Lite spec named `lens`; of no metric."""
+        """The grid of top words as it would be printed, a Vega-Lite spec named `lens`; ignores the metric."""
         asked = self.request
         spec = lens_grid(
             self.cells,
@@ -94,7 +94,7 @@ class Reading(Result[LensRequest]):
         return {"lens": printed_alone(spec, title, width=70 * len(self.tokens), subtitle=subtitle)}
 
     def summary(self, metric: str = "contrast") -> dict[str, Any]:
-        """The receipt, what is written, and the top words of every cell; of no metric."""
+        """The receipt, what is written, and the top words of every cell; ignores the metric."""
         return {
             **self.receipt,
             "tokens": list(self.tokens),
@@ -115,7 +115,7 @@ class Reading(Result[LensRequest]):
 
 
 def address(take: Spot, put: Spot) -> str:
-    """A patch, as it stands in links: within one layer the patch's address, else both places."""
+    """A patch as text for links: within one layer the patch's address, else both places."""
     same = f"{STREAM}.{put.layer}@{put.position}~{take.position}"
     return (
         same

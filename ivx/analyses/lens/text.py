@@ -1,4 +1,4 @@
-"""What a lens says in a terminal."""
+"""A reading as text for a terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ivx.analyses.base import Words
 
 
 def text_of(summary: dict[str, Any]) -> str:
-    """A line a layer, the last on top: the word that the stream reads at the last token; then what is written."""
+    """One line per layer, the last on top: the word read at the last token; then the continuation."""
     request, last = summary["request"], len(summary["tokens"]) - 1
     lines = [f"{request['checkpoint']}, run {summary['run']}: {' '.join(summary['tokens'])}"]
     for cell in reversed([cell for cell in summary["cells"] if cell["position"] == last]):

@@ -1,4 +1,4 @@
-"""Pathways: by which tokens, layers and heads an instruction's answer comes about."""
+"""Pathways: by which tokens, layers and heads an instruction produces its answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attribution: one kind of run through the surrogate, which gives every sample's parts, in slots."""
+"""Attribution: the surrogate splits every sample of one kind of run into parts, summed by slot."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ BY_SLOT = ("nodes", "stay", "mlp", "heads", "added", "carried", "put")
 
 @dataclass(frozen=True)
 class Batch:
-    """Runs of one kind: prompts, the tokens that are compared at their end, and, where one is patched in, the block,
-    and each sample's position and state."""
+    """Runs of one kind: prompts, their answer and contrast tokens, and, where a state is patched in, the block and each
+    sample's position and state."""
 
     name: str
     prompts: Sequence[Sequence[int]]
@@ -87,7 +87,7 @@ def _writes(asked: Batch, batch: Sequence[int]) -> dict[tuple[str, int], Writes]
 
 
 def _pairs(alignment: Alignment) -> tuple[Pair, ...]:
-    """All pairs of slots of which some sample has a token before, or at, a token of the other."""
+    """All pairs of slots (from, to) where some sample has a token of the first before, or at, one of the second."""
     order = {slot: i for i, slot in enumerate(alignment.named())}
     met = {(keys[i], keys[j]) for keys in set(alignment.keys) for j in range(len(keys)) for i in range(j + 1)}
     return tuple(sorted(met, key=lambda pair: (order[pair[1]], order[pair[0]])))

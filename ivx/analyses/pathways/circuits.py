@@ -1,7 +1,7 @@
-"""Circuits: the real model's answer with some of its heads or edges only, in place of the others what they mostly do.
+"""Circuits: the real model's answer with only some of its heads or edges, all others ablated.
 
-What is left out is ablated at every token: by `zero`; by `mean`, over samples; or by `resample`, what it does at the
-same token of another sample as long. Samples that have no other as long cannot be resampled, and are left out.
+What is left out is ablated at every token: by `zero`; by `mean`, over samples; or by `resample`, its output at the
+same token of another sample of equal length. Samples without one cannot be resampled, and are left out.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ ROWS = 128
 Beat = Callable[[], None]
 """Called before each pass; what it raises ends the work."""
 Run = Callable[[Sequence[int], NDArray[np.bool_]], Tensor]
-"""From samples of one length and sets, the logits of every sample under every set, set by set."""
+"""Takes samples of one length and sets; returns the logits of every sample under every set, set by set."""
 
 
 def of_heads(model: Model, samples: Sequence[Sample], ablation: str, *, seed: int, beat: Beat) -> Measure | None:
-    """What measures sets of heads `[layers × heads]`; None where no sample can be ablated so.
+    """The measure of sets of heads `[layers × heads]`; None where no sample can be ablated.
 
     `mean` is over all tokens of all samples, as of a patch `z.l.h@*=mean`; `resample` takes each head's output at the
-    same token of another sample as long, and leaves out those that have none.
+    same token of another sample of equal length, and leaves out samples without one.
     """
     places = [("z", layer) for layer in range(model.layers)]
     states = [] if ablation == "zero" else states_of(model, [s.instructed for s in samples], places)
@@ -71,7 +71,7 @@ def of_edges(
     seed: int,
     beat: Beat,
 ) -> Measure | None:
-    """What measures sets of edges `[layers × heads × pairs]`, those of no pair never kept; None as for heads.
+    """The measure of sets of edges `[layers × heads × pairs]`; edges of no pair are never kept; None as for heads.
 
     `mean` is what a head writes along an edge between the same two slots, over all samples.
 
@@ -116,13 +116,13 @@ def of_edges(
 def _mean_edges(
     model: Model, samples: Sequence[Sample], places: Sequence[NDArray[np.intp]], pairs: int, beat: Beat
 ) -> list[Tensor]:
-    """Of each layer, what heads write along an edge of each pair of slots, and of none: `[heads, pairs + 1, width]`."""
+    """By layer, heads' mean write along an edge of each pair of slots, and of no pair: `[heads, pairs + 1, width]`."""
     sums: list[Tensor] = []
     counts = torch.zeros(pairs + 1, dtype=model.dtype, device=model.device)
     for sample, place in zip(samples, places, strict=True):
         beat()
         pair = torch.from_numpy(np.where(place < 0, pairs, place)).to(model.device)
-        # Tokens read no token behind them, so those pairs of tokens are no edges.
+        # Tokens read no later token, so those pairs of tokens are no edges.
         counts += torch.bincount(pair[torch.ones_like(pair).tril().bool()], minlength=pairs + 1)
         found = [reads.by_kind(pair, pairs + 1) for reads in reads_of(model, [sample.instructed])]
         sums = [a + b for a, b in zip(sums, found, strict=True)] if sums else found
@@ -153,7 +153,7 @@ def _measure(samples: Sequence[Sample], chosen: Sequence[int], run: Run, beat: B
 
 
 def _partners(samples: Sequence[Sample], seed: int) -> dict[int, int]:
-    """Of each sample, another whose instructed prompt is as long; those that are alone have none."""
+    """For each sample, another whose instructed prompt is equally long; samples without one are left out."""
     rng = np.random.default_rng(seed)
     found: dict[int, int] = {}
     for members in by_length([sample.instructed for sample in samples]).values():

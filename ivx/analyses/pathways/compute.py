@@ -1,4 +1,4 @@
-"""Pathways: by which tokens, layers and heads an instruction's answer comes about, and whether others share them.
+"""Pathways: by which tokens, layers and heads an instruction produces its answer, and whether others share them.
 
 The surrogate (`ivx.engine.linear.surrogate`) splits each sample's logit difference exactly. Runs of one kind are
 averaged in slots (`ivx.analyses.pathways.slots`) and compared: this instruction with the contrast one on the same
@@ -45,9 +45,9 @@ from ivx.tasks.samples import Sample, Samples, build
 from ivx.tasks.task import Pair, Task
 
 LEAST = 4
-"""Samples that halving, ranking and trying take."""
+"""Fewest samples for circuits, ranked on one half and tried on the other."""
 SUMMED = 4
-"""Samples whose whole logits are summed from parts."""
+"""Samples whose full logits are summed from parts, as a check."""
 
 
 def compute(
@@ -57,7 +57,7 @@ def compute(
     on_progress: Progress[Pathways] | None = None,
     known: pa.Table | None = None,
 ) -> Pathways:
-    """Run a request on a loaded model. Means need all samples, so nothing that is `known` is used again."""
+    """Run a request on a loaded model. Means need all samples, so `known` is ignored."""
     began = time.perf_counter()
     prove(model)
     here, there, receipt = _samples(model, request)
@@ -111,13 +111,13 @@ def compute(
 def replay(
     model: Model, found: Pathways, *, rows: int, seed: int, beat: Callable[[], None]
 ) -> tuple[Sequence[Key], Sequence[float], Sequence[float]]:
-    """Some samples' rows computed again: their names, what is stored, and what comes out now."""
+    """Compute some samples' rows again: their names, the stored values, and the new ones."""
     kinds = {asked.name: asked for asked in _kinds(model, found.request, found.samples.rows, found.there)}
     return replay_rows(model, found, kinds, rows=rows, seed=seed, beat=beat)
 
 
 def _fidelity(model: Model, rows: Sequence[Sample]) -> Reconstructed:
-    """The worst of some samples' whole logits, summed from parts."""
+    """The worst agreement of logits summed from parts with the model's own, over some samples."""
     told = [reconstructed(model, sample.instructed) for sample in rows[:SUMMED]]
     return max(told, key=lambda f: max(1 - f.cosine, abs(f.ratio - 1)))
 
@@ -149,7 +149,7 @@ def _worded(task: Task, wording: int) -> Task:
 
 
 def _kinds(model: Model, request: PathwaysRequest, here: Sequence[Sample], there: Sequence[Sample]) -> list[Batch]:
-    """The kinds of runs: both instructions', and, where one is patched, the bare one's with and without."""
+    """The kinds of runs: both instructions', and, where a vector is patched, the bare prompt's with and without it."""
 
     def asked(name: str, samples: Sequence[Sample], *, told: bool) -> Batch:
         prompts = [s.instructed if told else s.target for s in samples]
@@ -189,9 +189,9 @@ def _traced(
 
 
 def _overlaps(request: PathwaysRequest, parts: dict[str, Parts]) -> tuple[Overlap, ...]:
-    """This instruction's edges beside the other's; and what its heads write behind the query beside bare runs'.
+    """Overlap of this instruction's edges with the other's; and of its heads' writes with those of bare runs.
 
-    A bare prompt has no instruction to read from, so there it is compared what heads write at the shared tokens.
+    A bare prompt has no instruction to read from, so only what heads write at the shared tokens is compared there.
     """
     here, there = parts["here"], parts["there"]
     pairs = sorted(here.coarse_pairs | there.coarse_pairs)

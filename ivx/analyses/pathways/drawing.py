@@ -1,4 +1,4 @@
-"""A drawing: the strongest edges of two runs as ribbons, those that both have told apart from those of one.
+"""A drawing: the strongest edges of two runs as ribbons, marked by whether both runs have them or only one.
 
 Edges of one layer between the same two columns are one ribbon, as wide as their sum, where they are of one kind: drawn
 beside one another they could not be told apart. An edge is named `layer.head@end~start`, by its slots.
@@ -17,9 +17,9 @@ from ivx.charts.flow import Ribbon, Stay
 from ivx.charts.numbers import signed
 
 LEAST_STAY = 0.03
-"""Of the widest ribbon: what stays on a token and is less is not drawn."""
+"""Narrowest stay (what stays on its token) that is drawn, as a share of the widest ribbon."""
 WIDEST_STAY = 0.75
-"""What stays is drawn no wider than this share of the widest ribbon: it is the ground, not the finding."""
+"""What stays is drawn no wider than this share of the widest ribbon: it is background, not a finding."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ def name_of(part: Part) -> str:
 def drawings(
     found: Flow, n: int, *, runs: tuple[str, str] = ("here", "there"), other: Flow | None = None
 ) -> tuple[Drawing, Drawing]:
-    """Of both runs, the n strongest edges between tokens, on one scale of widths.
+    """Drawings of the n strongest edges between tokens in both runs, on one scale of widths.
 
     Args:
-        other: whose run the second is; a checkpoint of the same shape, by default the same.
+        other: result that the second run is from, of a checkpoint of the same shape; by default the same result.
     """
     sides = tuple(zip((found, other or found), runs, strict=True))
     edges = [side.strongest(n, run=run) for side, run in sides]
@@ -72,7 +72,7 @@ def drawings(
 
 
 def _way(part: Part) -> tuple[int | None, int | None, str, str]:
-    """What is the same edge in both runs: layer, head and slots, whatever the wording."""
+    """What identifies an edge in both runs: layer, head and slots, whatever the wording."""
     return part.layer, part.head, coarse(str(part.start)), coarse(str(part.end))
 
 
@@ -118,8 +118,8 @@ def _drawing(
 
 
 def _stays(found: Flow, run: str, ribbons: Sequence[Ribbon], widest: float) -> tuple[Stay, ...]:
-    """What goes on at the columns of the drawing: from the block a ribbon first arrives at, or the embeddings, to that
-    from which the last one leaves."""
+    """What stays on its token, at the columns that ribbons touch: from the embeddings to the block from which the last
+    ribbon leaves."""
     keys = [slot.key for slot in found.slots(run)]
     place = {key: i for i, key in enumerate(keys)}
     touched = {column for ribbon in ribbons for column in (ribbon.start, ribbon.end)}

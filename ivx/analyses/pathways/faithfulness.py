@@ -21,13 +21,13 @@ from ivx.stats.intervals import Array, ratio_interval
 DRAWS = 8
 """Random sets of each size."""
 STEP = 2
-"""Each size is so many times the last."""
+"""Factor from one size to the next."""
 
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """The n strongest: kept alone, with its 95 % bootstrap interval over samples; the mean and the range of random sets
-    of n; and `removed`, the n strongest ablated."""
+    """Faithfulness of the n strongest parts: `kept` alone, with its 95 % bootstrap interval over samples; the mean and
+    range of random sets of n; and `removed`, the n strongest ablated."""
 
     n: int
     kept: float
@@ -41,7 +41,7 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class Curve:
-    """Of `unit` heads or edges: m of the whole model and of nothing, `total` parts, and the curve's points.
+    """Faithfulness by number of heads or edges (`unit`), `total` in all; m of the whole model and of nothing.
 
     `area` is the mean of `kept` over the share of parts from 0 to 1, `random_area` the baseline's.
     """
@@ -58,11 +58,11 @@ class Curve:
 
 
 Measure = Callable[[Sequence[NDArray[np.bool_]]], Array]
-"""From sets of parts that are kept, the difference of logits `[sets, samples]`."""
+"""Takes sets of parts that are kept; returns the logit difference `[sets, samples]`."""
 
 
 def curve(unit: str, ablation: str, scores: Array, measure: Measure, *, seed: int) -> Curve | None:
-    """The curve of parts ranked by absolute `scores`; None where whole and nothing are alike."""
+    """The curve of parts ranked by absolute `scores`; None where the whole model and nothing hardly differ."""
     total = len(scores)
     sizes = _sizes(total)
     order = np.argsort(-np.abs(scores), kind="stable")
@@ -124,13 +124,13 @@ def _area(sizes: Sequence[int], values: Sequence[float], total: int) -> float:
 
 
 SIZES = (5, 10, 15, 20, 30, 45, 70, 100, 150, 250, 400)
-"""Edges in a drawing."""
+"""Numbers of edges in a drawing."""
 
 
 @dataclass(frozen=True)
 class Explained:
-    """Of the `edges` strongest: the share of the logit, of means over samples, with its 95 % bootstrap interval; None
-    where the logit is next to nothing."""
+    """The share of the logit that the `edges` strongest edges explain, a ratio of means over samples, with its 95 %
+    bootstrap interval; None where the logit is next to nothing."""
 
     edges: int
     share: float | None
@@ -139,7 +139,7 @@ class Explained:
 
 
 def ranked(edges: Array, between: Sequence[bool]) -> NDArray[np.intp]:
-    """Numbers of the edges `[layers, heads, pairs]` between tokens, strongest first."""
+    """Flat indices of the edges `[layers, heads, pairs]` between tokens, strongest first."""
     sizes = np.where(np.array(between), np.abs(edges), -1.0).ravel()
     order = np.argsort(-sizes, kind="stable")
     return order[: int((sizes >= 0).sum())]

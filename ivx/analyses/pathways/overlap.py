@@ -1,8 +1,8 @@
 """Overlap: whether two kinds of runs take the same edges, layer by layer, against how alike one kind is to itself.
 
-Maps are compared by shares: a layer's absolute mean contributions, divided by their sum, so that a louder answer is
-not another route. A mean over few samples is unlike another by chance, so both overlaps are taken between means over
-half of the samples: *between* the two kinds, on halves of other queries, and the *reference*, the same kind on both.
+Maps are compared by shares: a layer's absolute mean contributions, divided by their sum, so that a larger answer
+does not count as another route. Means over few samples differ by chance, so both overlaps are taken between means over
+halves of the samples: *between* the two kinds, each on its own half, and the *reference*, one kind on both halves.
 The test exchanges the two runs of a query at random: if the kinds are alike, that changes nothing.
 """
 
@@ -18,21 +18,21 @@ from scipy import stats
 from ivx.stats.intervals import Array, adjusted
 
 SPLITS = 40
-"""Random halves."""
+"""Random splits into halves."""
 RANKED = 8
-"""Maps of a comparison whose ranks are taken; their mean varies little."""
+"""Pairs of maps whose ranks and top edges are compared; their mean varies little."""
 EXCHANGES = 999
 TESTED = 2
-"""Halves that are compared at every exchange."""
+"""Splits that are compared at every exchange."""
 TOPS = (1, 2, 5, 10, 20, 30, 50, 100, 200, 500)
 BLOCK = 2_000_000
-"""Numbers alive at once."""
+"""Most numbers in memory at once."""
 
 
 @dataclass(frozen=True)
 class LayerOverlap:
-    """Of one layer: weighted Jaccard Σmin / Σmax between the kinds, with its 95 % range over random halves, the same of
-    one kind with itself, Spearman's rank correlation in both ways, and p, adjusted over the layers."""
+    """One layer: weighted Jaccard Σmin / Σmax between the kinds, with its 95 % range over random halves; the reference,
+    of one kind with itself; Spearman's rank correlation for both; and p, adjusted over the layers."""
 
     layer: int
     jaccard: float
@@ -46,7 +46,7 @@ class LayerOverlap:
 
 @dataclass(frozen=True)
 class Top:
-    """Of the n strongest edges of each kind, all layers together: the share that both have, and the reference."""
+    """The share of the n strongest edges, all layers together, that both kinds have, and the reference."""
 
     n: int
     shared: float
@@ -68,7 +68,7 @@ def overlap(one: Array, other: Array, *, names: tuple[str, str], seed: int = 0) 
     """Compare two kinds of runs of the same queries.
 
     Args:
-        one, other: contributions `[samples, layers, edges]`, signed, sample by sample the same query.
+        one, other: signed contributions `[samples, layers, edges]`; a sample is the same query in both.
     """
     n, layers, _ = one.shape
     splits = list(_halves(n, seed))
@@ -88,7 +88,7 @@ def compared(one: tuple[Array, Array], other: tuple[Array, Array], *, names: tup
 
 
 Pairs = Sequence[tuple[Array, Array]]
-"""Mean maps `[layers, edges]` to compare; two of each split, which are two looks at one draw."""
+"""Pairs of mean maps `[layers, edges]` to compare; the two pairs of a split are one draw."""
 
 
 def _layers(between: Pairs, reference: Pairs, p: Sequence[float | None]) -> tuple[LayerOverlap, ...]:
@@ -104,14 +104,14 @@ def _layers(between: Pairs, reference: Pairs, p: Sequence[float | None]) -> tupl
 
 
 def jaccard(one: Array, other: Array) -> Array:
-    """Σmin / Σmax of shares, over the last axis; 1 where both are nothing."""
+    """Σmin / Σmax of shares, over the last axis; 1 where both are all 0."""
     a, b = _shares(one), _shares(other)
     most = np.maximum(a, b).sum(-1)
     return np.divide(np.minimum(a, b).sum(-1), most, out=np.ones_like(most), where=most > 0)
 
 
 def spearman(one: Array, other: Array) -> list[float | None]:
-    """Of each layer's absolute contributions; None where one does not vary. Edges that neither has are left out."""
+    """Rank correlation of absolute contributions, by layer, over edges that either has; None where one is constant."""
     found: list[float | None] = []
     for a, b in zip(np.abs(one), np.abs(other), strict=True):
         there = (a > 0) | (b > 0)
@@ -153,10 +153,10 @@ def _shared(one: Array, other: Array, n: int) -> float:
 
 
 def _exchanged(one: Array, other: Array, seed: int) -> list[float]:
-    """p of each layer: how often the two runs of queries, exchanged at random, fall as far behind the reference.
+    """p of each layer: how often overlap falls as far below the reference with runs exchanged at random.
 
-    By how much, and not by how little they overlap: where two kinds pull an edge in opposite ways, exchanged means are
-    near 0 and overlap by chance alone.
+    The test is of this difference, not of the overlap itself: where two kinds pull an edge in opposite ways, exchanged
+    means are near 0 and overlap by chance alone.
     """
     n, layers, edges = one.shape
     signs = np.random.default_rng(seed).integers(2, size=(EXCHANGES, n)).astype(np.float64)

@@ -39,13 +39,13 @@ SCHEMA = pa.schema(
         ("attention", pa.float64()),
     ]
 )
-"""`run`: here, there, bare or patched. `layer` −1 is the embeddings, and the last one but one more what is behind the
-blocks. `item` is a sample's number; null is the mean over samples, of which alone there are interval and halves, and,
-of edges, the attention that they are read with."""
+"""`run`: here, there, bare or patched. `layer` −1 is the embeddings; one past the last block, what comes after it.
+`item` is a sample's number; null is the mean over samples: only means have an interval and halves, and, for edges, the
+attention that they are read with."""
 KEY = ("run", "kind", "layer", "head", "from", "to", "item")
 """Columns that tell one row from another."""
 LEAST = 0.05
-"""Logits; of a whole that is less, or whose interval holds 0, there are no shares: they would be anything."""
+"""Smallest whole, in logits, that has shares; of less, or where its interval holds 0, they would be arbitrary."""
 INTERVALS = 2_000
 """Parts of a kind that get an interval: the strongest."""
 
@@ -137,15 +137,15 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True)
 class Parts:
-    """What all samples' parts are worth, in the slots of one alignment.
+    """The contributions of all samples' parts, in the slots of one alignment.
 
     Attributes:
         total, final: `[samples]`.
         by_slot: `nodes [samples, layers + 1, slots]`, `heads [samples, layers, heads, slots]`; `stay`, `mlp`, `added`,
             `carried`, `put` `[samples, layers, slots]`.
         edges: `[samples, layers, heads, pairs]`.
-        attention: `[layers, heads, pairs]`: what a token of the pair's end gives to all tokens of its start, mean over
-            the samples that have such tokens.
+        attention: `[layers, heads, pairs]`: from a token of the pair's end to all tokens of its start, mean over the
+            samples that have such tokens.
         deviation: the largest error of any identity.
     """
 
@@ -177,5 +177,5 @@ class Parts:
 
     @property
     def coarse_pairs(self) -> set[Pair]:
-        """Its pairs, as other wordings have them."""
+        """Its pairs in coarse slots, which all wordings share."""
         return {(coarse(start), coarse(end)) for start, end in self.pairs}

@@ -1,6 +1,6 @@
 """Replay of pathways: some rows of a stored result computed again, each sample by itself.
 
-A whole logit is asked of the model itself, nothing frozen; a node or head of a sweep of that sample alone.
+Totals come from the model itself, with nothing frozen; nodes and heads from a sweep of that sample alone.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from ivx.patching.table import Key, sampled
 def replay(
     model: Model, found: Pathways, kinds: Mapping[str, Batch], *, rows: int, seed: int, beat: Callable[[], None]
 ) -> tuple[tuple[Key, ...], tuple[float, ...], tuple[float, ...]]:
-    """Rows of samples drawn by chance: run, kind, place and sample of each, what is stored, and what comes out now.
+    """Compute random rows of samples again: run, kind, place and sample of each, its stored value, and its new one.
 
     Args:
-        kinds: what was asked of each kind of run.
+        kinds: the batch of each kind of run.
         beat: called before each row; what it raises ends the work.
     """
     each = found.table.filter(pc.field("item").is_valid())
@@ -51,7 +51,7 @@ def _again(model: Model, asked: Batch, row: dict) -> float:
 
 
 def _alone(asked: Batch, item: int) -> Batch:
-    """What is asked of one sample."""
+    """The batch of one sample alone."""
     patch = asked.patch
     if patch is not None:
         layer, positions, states = patch

@@ -1,4 +1,4 @@
-"""What is asked of pathways: the surrogate of two instructions, and the checks of what it names."""
+"""The request of pathways: the surrogate of two instructions, and the checks of what it names."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from ivx.request import Request, check_counts, check_word
 
 @dataclass(frozen=True)
 class PathwaysRequest(Request):
-    """The way an instruction's answer takes through the surrogate, beside the contrast instruction's.
+    """The pathway of an instruction's answer through the surrogate, beside the contrast instruction's.
 
     Attributes:
         of: what is split: `contrast`, the answer's logit minus the contrast's, or `logit`, the answer's alone.
-        wording: number of one wording that all samples of the task get, so that its tokens stay apart; None draws one
-            for each.
+        wording: number of one wording that all samples of the task get, so that its tokens stay apart; by
+            default one is drawn for each.
         patch_layer: block at whose output the instruction's vector is patched into the bare prompt, at `position` and
-            from `source_token`, to compare that run's pathway with the instructed one's; None compares none.
+            from `source_token`, to compare that run's pathway with the instructed one's; by default none is.
         paths: how many of the strongest paths are kept.
-        traced: samples that they are searched in.
-        ablation: of what is outside a circuit: `mean`, `zero` or `resample`; `none` leaves the causal check out.
-        edge_check: check circuits of edges, too.
+        traced: number of samples that paths are searched in.
+        ablation: how what is outside a circuit is ablated: `mean`, `zero` or `resample`; `none` leaves the causal
+            check out.
+        edge_check: check circuits of edges as well as of heads.
         published: measure the published path sum beside the exact one.
     """
 
@@ -47,7 +48,7 @@ class PathwaysRequest(Request):
         check_counts(self, paths=(0, 1_000), traced=(0, 100))
 
     def beside(self, checkpoint: str) -> PathwaysRequest:
-        """What sets another checkpoint beside this one: the same, without what no comparison needs, and this one's
-        adapter."""
+        """The request that compares another checkpoint with this one: the same, without what no comparison needs, and
+        without this one's adapter."""
         needless = {"patch_layer": None, "paths": 0, "ablation": "none", "edge_check": False, "published": False}
         return replace(self, checkpoint=checkpoint, adapter=None, **needless)  # type: ignore[arg-type]

@@ -30,7 +30,7 @@ from ivx.stats.intervals import Array, mean_interval
 from ivx.tasks.samples import Sample, Samples
 
 LISTED = 10
-"""Heads, edges and paths in a summary."""
+"""Most heads, edges and paths in a summary."""
 PRINTED = 20
 """Edges in a printed flow."""
 DRAWN = 400
@@ -60,7 +60,7 @@ class SumError:
 
 @dataclass(frozen=True)
 class Findings:
-    """What is in no table: slots by kind of run, what drawings of it explain, comparisons, causal curves, and paths."""
+    """Findings outside the table: slots and drawings' shares by kind of run, comparisons, causal curves, and paths."""
 
     slots: dict[str, tuple[Slot, ...]]
     explained: dict[str, tuple[Explained, ...]]
@@ -81,11 +81,11 @@ class Pathways(Result[PathwaysRequest]):
     found: Findings
 
     def total(self, run: str = "here") -> float:
-        """What is split, mean over samples: the difference of logits, or the logit."""
+        """Mean over samples of what is split: the logit difference, or the logit."""
         return float(self._means(run, "total")["value"][0].as_py())
 
     def share(self, value: float, run: str = "here") -> float | None:
-        """Of what is split; None where that is next to nothing."""
+        """A value as a share of what is split; None where that is next to nothing."""
         row = self._means(run, "total").to_pylist()[0]
         return None if is_nothing(row["value"], row["low"], row["high"]) else value / row["value"]
 
@@ -114,7 +114,7 @@ class Pathways(Result[PathwaysRequest]):
         return self._strongest[run][:n]
 
     def row(self, layer: int, head: int, end: str, *, run: str = "here") -> list[Part]:
-        """All edges of one head into one slot, as the slots stand: its attention row, and what each is worth."""
+        """All edges of one head into one slot, in the order of slots: its attention row, and what each contributes."""
         key = (run, layer, head, end)
         if key not in self._rows:
             table = self._means(run, "edge")
@@ -132,15 +132,15 @@ class Pathways(Result[PathwaysRequest]):
         return [Part(run, kind, *row) for row in zip(*columns, shares, strict=True)]
 
     def nodes(self, run: str = "here") -> list[Part]:
-        """Every token slot behind every block, strongest first."""
+        """Every token slot after every block, strongest first."""
         return self.parts("node", run=run)
 
     def edges(self, layer: int | None = None, *, run: str = "here") -> list[Part]:
-        """What every head reads where, for which slot, strongest first."""
+        """Every edge (head, slot read from, slot written to), strongest first."""
         return self.parts("edge", run=run, layer=layer)
 
     def by_head(self, run: str = "here") -> dict[tuple[int, int], float]:
-        """What each head is worth over all tokens, strongest first."""
+        """The contribution of each head over all tokens, strongest first."""
         table = self._means(run, "head")
         at = table["layer"].to_numpy() * self.heads + table["head"].to_numpy()
         sums = np.bincount(at, weights=table["value"].to_numpy(), minlength=self.layers * self.heads)
@@ -182,7 +182,7 @@ class Pathways(Result[PathwaysRequest]):
         """The comparison with another checkpoint's pathways of the same samples.
 
         Raises:
-            IvxError: the two have other layers, heads or samples.
+            IvxError: the two differ in layers, heads or samples.
         """
         mine, theirs = ([s.query for s in found.samples.rows] for found in (self, other))
         if (self.layers, self.heads) != (other.layers, other.heads) or mine != theirs:
@@ -206,7 +206,7 @@ class Pathways(Result[PathwaysRequest]):
         return ("here", "there", "overlap", *(f"faithfulness-{curve.unit}" for curve in self.faithfulness()))
 
     def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
-        """Flows, overlap and faithfulness for print, a Vega-Lite spec by name; of no metric."""
+        """Flows, overlap and faithfulness for print, a Vega-Lite spec by name; ignores the metric."""
         printed = {}
         for drawing in drawings(self, PRINTED):
             told = self.request.task if drawing.run == "here" else str(self.receipt["contrast"])
@@ -225,7 +225,7 @@ class Pathways(Result[PathwaysRequest]):
         return printed
 
     def chart(self, metric: str = "contrast") -> alt.HConcatChart:
-        """Both flows and the overlap, side by side; of no metric."""
+        """Both flows and the overlap, side by side; ignores the metric."""
         drawn = self.figures()
         return beside([drawn[name] for name in ("here", "there", "overlap")])
 
@@ -234,7 +234,7 @@ class Pathways(Result[PathwaysRequest]):
         return self.found.slots[run]
 
     def summary(self, metric: str = "contrast") -> dict[str, Any]:
-        """The result in short, ready for JSON; of no metric."""
+        """The result in short, ready for JSON; ignores the metric."""
         return {
             **self.receipt,
             "total": {run: self.total(run) for run in self.found.slots},
@@ -262,22 +262,22 @@ class Pathways(Result[PathwaysRequest]):
 
     @cached_property
     def _known(self) -> dict[tuple[str, str, bool], pa.Table]:
-        """Rows that were asked for."""
+        """Cache of rows."""
         return {}
 
     @cached_property
     def _rows(self) -> dict[tuple[str, int, int, str], list[Part]]:
-        """Attention rows that were asked for."""
+        """Cache of attention rows."""
         return {}
 
     @cached_property
     def _heads(self) -> dict[tuple[str, int, int], Part]:
-        """Heads that were asked for, whose intervals take a moment."""
+        """Cache of heads, whose intervals take a moment."""
         return {}
 
     @cached_property
     def _strongest(self) -> dict[str, list[Part]]:
-        """The strongest edges of runs that were asked for."""
+        """Cache of the strongest edges by run."""
         return {}
 
     def _coarse_pairs(self) -> set[tuple[str, str]]:

@@ -34,11 +34,11 @@ NEEDED = {
     "stay": ("layer", "to"),
     "node": ("layer", "to"),
 }
-"""Columns that means of a kind have."""
+"""Columns that must have a value in the means of a kind."""
 
 
 def write(found: Pathways) -> dict[str, Any]:
-    """Heads, the other instruction's samples, and all that is no row."""
+    """Heads, both instructions' samples, and the findings outside the table."""
     there = [sample_written(sample) for sample in found.there]
     return {**samples_written(found.samples), "heads": found.heads, "there": there, "found": asdict(found.found)}
 

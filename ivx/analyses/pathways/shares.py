@@ -1,8 +1,8 @@
 """Shares: how much of the logit goes along a drawing's edges.
 
 A drawing holds the strongest edges between tokens; beside them stands all that stays on its token (residual, MLPs, and
-what heads read where they write). The sum of all paths that take nothing else is found exactly, by the frozen model
-with the other edges cut. Edges can work against one another, so a drawing may explain more than all, or less than 0.
+what heads read where they write). The sum of all paths along these alone is computed exactly, by the frozen model
+with all other edges cut. Edges can work against one another, so a drawing may explain more than all, or less than 0.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ivx.stats.intervals import Array, mean_interval, ratio_interval
 def explained(
     model: Model, asked: Batch, parts: Parts, *, seed: int, beat: Callable[[int], None]
 ) -> tuple[Explained, ...]:
-    """Of every size that there are edges for; `beat` is called with the samples of each batch and may end it."""
+    """The share for each size of drawing; `beat` is called with the samples of each batch and may raise to end it."""
     order = ranked(parts.edges.mean(axis=0), [a != b for a, b in parts.pairs])
     sizes = [n for n in SIZES if n < len(order)] or [len(order)]
     layers, heads, pairs = parts.edges.shape[1:]
@@ -32,7 +32,7 @@ def explained(
         taken = np.zeros(layers * heads * pairs, bool)
         taken[order[:n]] = True
         taken = taken.reshape(layers, heads, pairs) | np.array([a == b for a, b in parts.pairs])
-        kept.append(np.concatenate([taken, np.zeros((layers, heads, 1), bool)], axis=-1))  # of −1, no pair's number
+        kept.append(np.concatenate([taken, np.zeros((layers, heads, 1), bool)], axis=-1))  # for index −1: no pair
     found = np.zeros((len(sizes), len(asked.prompts)))
     for batch, run in runs(model, asked):
         rows, numbers = torch.arange(len(batch)), [numbered(asked.alignment.keys[i], parts.pairs) for i in batch]

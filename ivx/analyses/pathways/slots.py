@@ -63,14 +63,14 @@ class Alignment:
 
     @classmethod
     def of(cls, samples: Sequence[Sample], tokenizer: object, *, told: bool) -> Alignment:
-        """Of instructed or of bare prompts; tokens of an instruction stay apart where all samples have the same."""
+        """Align instructed or bare prompts; tokens of an instruction stay apart where all samples have the same."""
         apart = told and len({sample.source for sample in samples}) == 1
         keys = tuple(tuple(keys_of(sample, told=told, apart=apart)) for sample in samples)
         met: dict[str, set[int]] = {}
         for sample, found in zip(samples, keys, strict=True):
             for key, token in zip(found, sample.instructed if told else sample.target, strict=True):
                 met.setdefault(key, set()).add(token)
-        # Of one wording the tokens stand as they are read; of several, the keyword is told before T_inst.
+        # Tokens of one wording stand in reading order; of several, the keyword stands before T_inst.
         read = {key: i for i, key in enumerate(keys[0][: len(samples[0].source)])} if apart else {}
         slots = []
         for key in sorted(met, key=lambda key: (0, read[key], 0) if key in read else (1, *_order(key))):
@@ -93,6 +93,6 @@ def _order(key: str) -> tuple[int, int]:
 
 
 def numbered(keys: Sequence[str], pairs: Sequence[tuple[str, str]]) -> NDArray[np.intp]:
-    """Of each pair of one sample's tokens `[to, from]`, the number of its pair of slots; −1 where that is not among."""
+    """For each pair of a sample's tokens `[to, from]`, the index of its pair of slots; −1 where `pairs` lacks it."""
     place = {pair: i for i, pair in enumerate(pairs)}
     return np.array([[place.get((start, end), -1) for start in keys] for end in keys], dtype=np.intp)

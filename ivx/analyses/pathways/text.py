@@ -1,4 +1,4 @@
-"""What pathways say in a terminal."""
+"""Pathways as text for a terminal."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def text_of(summary: dict[str, Any]) -> str:
 
 
 def _share(part: dict[str, Any]) -> str:
-    """Of the whole; a dash where that is next to nothing."""
+    """A part's share of the whole; a dash where that is next to nothing."""
     return "     –" if part["share"] is None else f"{part['share']:6.1%}"
 
 

@@ -34,7 +34,7 @@ def separability(
 
     Args:
         model: a loaded model, or a name to load.
-        tasks: names, `all`, or users' files, each of which is both tasks of its pair.
+        tasks: names, `all`, or users' files, each of which holds both tasks of a pair.
         on_progress: called with the result so far after each place; what it raises ends the work.
 
     The others are as in `SeparabilityRequest`.

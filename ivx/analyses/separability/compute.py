@@ -34,9 +34,9 @@ from ivx.tasks.task import Task, fingerprint
 from ivx.tasks.wordings import Wording, drawn
 
 SMALL = 500_000_000
-"""Bytes of states that are held in memory; more lie in files while they are probed."""
+"""Most bytes of states that are held in memory; more are kept in files while they are probed."""
 BOUNDS = {"selectivity": (-1.0, 1.0), "margin": (-np.inf, np.inf)}
-"""Of every other measure: 0 to 1."""
+"""Bounds of measures; all others lie between 0 and 1."""
 
 
 def compute(
@@ -99,7 +99,7 @@ def compute(
 def replay(
     model: Model, found: Separability, *, rows: int, seed: int, beat: Callable[[], None]
 ) -> tuple[list[tuple[str, str, str, int]], list[float], list[float]]:
-    """The accuracies of some places by the slow way: every state from a pass of its own, every probe fitted again.
+    """Compute some places' accuracies again in the slow way: every state from its own pass, every probe fitted again.
 
     Returns:
         (`accuracy`, component, address, number of wordings) of each, and its accuracy as it is stored and as it is now.
@@ -122,7 +122,7 @@ def replay(
 
 
 def _drawn(model: Model, request: SeparabilityRequest) -> tuple[tuple[Task, ...], tuple[Wording, ...], tuple[str, ...]]:
-    """The tasks, their wordings, and what to know about them."""
+    """The tasks, their wordings, and warnings about them."""
     tasks = catalogue.several(request.tasks, collection=model.collection)
     wordings, warnings = drawn(
         tasks,

@@ -1,8 +1,8 @@
 """Compact coordinates: n points of a d-dimensional space, n < d, in the few dimensions that they span.
 
 Whatever depends on dot products or distances alone (a penalised linear model, centroids, an RBF kernel, shrinkage LDA)
-says the same of the coordinates as of the standardised features, at a fraction of the cost. Standardising is no
-rotation, so it comes first, by the training part; then one Gram matrix and its Cholesky root give the coordinates.
+gives the same on the coordinates as on the standardised features, at a fraction of the cost. Standardising is no
+rotation, so it comes first, fitted on the training part; one Gram matrix and its Cholesky root give the coordinates.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from ivx.engine.hooks.capture import Matrix
 from ivx.stats.intervals import Array
 
 TINY = 1e-10
-"""Of the mean squared length: a direction in which points are no further apart is rounding."""
+"""Smallest squared spread of a direction, as a share of the mean squared length; less is rounding."""
 
 
 def coordinates(train: Matrix, test: Matrix) -> tuple[Array, Array]:
-    """Standardised features of both parts, or coordinates that stand for them where there are fewer points than those.
+    """Standardised features of both parts, or equivalent coordinates where there are fewer points than features.
 
     Distances between training points, and from test to training points, are those of the features standardised by the
     training part; so are dot products, up to one constant that an unpenalised intercept takes.
@@ -46,6 +46,6 @@ def coordinates(train: Matrix, test: Matrix) -> tuple[Array, Array]:
         kept = values > max(TINY * constant, len(a) * np.finfo(float).eps * values[-1])
         root = vectors[:, kept] * np.sqrt(values[kept])
         seen, rest = cross @ vectors[:, kept] / np.sqrt(values[kept]), np.square(b).sum(axis=1)
-    # What of a test point lies outside the training points' span is one more coordinate.
+    # The part of a test point outside the training points' span is one more coordinate.
     outside = np.sqrt(np.maximum(rest - np.square(seen).sum(axis=1), 0))
     return np.column_stack([root, np.zeros(len(a))]), np.column_stack([seen, outside])

@@ -1,8 +1,8 @@
-"""Probes: how well the task can be read from a state, and what that is worth.
+"""Probes: how well the task can be read from a state, beside controls.
 
 The linear probe is multinomial logistic regression on standardised features. Beside it stand its own accuracy on
-shuffled labels, nearest centroids, and an RBF kernel for what no line separates. Everything is tried on families of
-wordings that were not learnt from.
+shuffled labels, nearest centroids, and an RBF kernel for what no line separates. Everything is tested on families of
+wordings that were held out of training.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ MAX_ITER = 500
 SLOPE = 1e-3
 """A fit has converged when no part of its objective's gradient, a mean over samples, is larger."""
 RIDGE = 0.1
-"""Of the RBF kernel, whose width is that of a standardised feature space: 1/d."""
+"""Ridge penalty of the RBF kernel, whose gamma is 1/d for d standardised features."""
 SIZES = (1, 2, 5, 10, 20, 50)
 """Wordings per task of a learning curve, before the whole training part."""
 
 
 class NotConverged(ArithmeticError):
-    """A probe's solver stopped before its optimum; its accuracy would be of no model at all."""
+    """A probe's solver stopped before its optimum, so its accuracy would mean nothing."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What was found on held-out wordings: by measure a value for each split, `[splits]`; `nonlinear` has the first
-    repeat's only.
+    """Scores on held-out wordings: for each measure one value per split, `[splits]`; `nonlinear` has the first repeat's
+    only.
 
     Accuracies are shares; `margin` is the mean log-odds of the right class over the best other. `confusion` counts
     (class, predicted class) over all repeats; `curve` gives accuracies over the first repeat's folds by the number of
@@ -86,7 +86,7 @@ def probe(states: Matrix, examples: Examples, splits: Sequence[Split], *, seed: 
 
 
 def bag_of_words(examples: Examples, splits: Sequence[Split], *, seed: int = 0) -> Scores:
-    """The linear probe on which words a wording holds, and how often: no model is needed for that much."""
+    """The linear probe on word counts: the accuracy that needs no model."""
     values: dict[str, list[float]] = {"accuracy": [], "control": []}
     for split in splits:
         controls = _controls(examples, seed=seed, repeat=split.repeat)
@@ -108,8 +108,8 @@ def bag_of_words(examples: Examples, splits: Sequence[Split], *, seed: int = 0) 
 def fit(features: Array, labels: Ints) -> LogisticRegression:
     """Multinomial logistic regression at its optimum; raises `NotConverged`.
 
-    By Newton's method, whose steps are few where features are as many as points, in float32, as states are; whether
-    it is the optimum, which is any solver's, is asked in float64.
+    Newton's method, in float32 as states are, takes few steps where there are as many features as points. That the
+    optimum, which any solver would find, was reached is checked in float64.
     """
     found = LogisticRegression(C=C, solver="newton-cg", max_iter=MAX_ITER).fit(features.astype(np.float32), labels)
     found.coef_, found.intercept_ = (part.astype(np.float64) for part in (found.coef_, found.intercept_))
@@ -197,7 +197,7 @@ def _by_kernel(a: Array, labels: Ints, b: Array, width: int) -> Ints:
 
 
 def _sizes(examples: Examples, split: Split, problem: Sequence[int], seed: int) -> Iterator[tuple[int, Ints]]:
-    """Growing training parts, each holding the smaller ones: how many of every class, and which."""
+    """Growing training parts, each holding the smaller ones: the number per class, and the indices."""
     mixed = np.random.default_rng(seed).permutation(split.train)
     own = [mixed[examples.labels[mixed] == label] for label in range(len(examples.classes))]
     for size in SIZES:

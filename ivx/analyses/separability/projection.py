@@ -1,4 +1,4 @@
-"""Projections: the states of one place in a plane, so turned that from layer to layer points move and do not flip.
+"""Projections: the states of one place in a plane, turned so that points do not flip from layer to layer.
 
 A supervised plane separates whatever it was fitted on, noise too where features outnumber points. So the discriminant
 plane is fitted, with shrinkage, on some families and only the others are drawn.
@@ -39,7 +39,7 @@ def lda(states: Matrix, labels: Ints, split: Split, *, seed: int = 0) -> tuple[A
     """Held-out points on the two axes that best separate the training part's classes; NaN for training points.
 
     The covariance within classes is shrunk toward a multiple of the identity by Ledoit and Wolf's share, over all
-    features. Of two classes one axis is all there is; the other is then the widest one within classes.
+    features. Two classes have only one such axis; the other is then the widest one within classes.
 
     Returns:
         `[points, 2]`, and the share of the scatter between classes that the plane holds.
@@ -86,8 +86,8 @@ def check(kind: str) -> None:
 def shrunk(within: Array, *, width: int) -> Array:
     """Ledoit and Wolf's covariance of centred points given by coordinates, as if by all `width` features.
 
-    The identity it is shrunk to has a mean variance over all features; features that the coordinates leave out have
-    none of their own.
+    It is shrunk toward the identity times the mean variance over all features; features that the coordinates leave out
+    count with variance 0.
     """
     n = len(within)
     lengths = np.square(within).sum(axis=1)
@@ -97,7 +97,7 @@ def shrunk(within: Array, *, width: int) -> Array:
     beta = (np.square(lengths).sum() / n - spread) / (width * n)
     delta = spread / width - mean**2
     share = min(max(beta, 0.0) / delta, 1.0) if delta > 0 else 1.0
-    # Never quite none: equal points have no covariance at all.
+    # Never exactly 0: equal points have no covariance at all.
     floor = 1e-8 * (mean or 1.0)
     return (1 - share) * covariance + (share * mean + floor) * np.eye(within.shape[1])
 

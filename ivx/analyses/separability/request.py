@@ -1,4 +1,4 @@
-"""What is asked of separability: how well tasks can be told apart by probes."""
+"""The request of separability: how well probes can tell tasks apart."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class SeparabilityRequest(BaseRequest):
     """How well tasks can be told apart from states of their wordings.
 
     Attributes:
-        tasks: names, `all`, or users' files, each of which is both tasks of its pair.
+        tasks: tasks to tell apart: names, `all`, or users' files, each of which holds both tasks of a pair.
         components: sites whose states are probed, in every layer.
-        position: token of each wording: `t_inst`, `keyword` or an index.
+        position: token of each wording whose state is probed: `t_inst`, `keyword` or an index.
         pairs: probe each task against its contrast task only, instead of all tasks at once.
-        wordings: per task.
+        wordings: number of wordings per task.
         folds: parts that the paraphrase families are split into, each of which is held out once.
-        repeats: how often they are split anew.
-        projections: `pca`, `lda` and, where it is installed, `umap`.
+        repeats: how often the families are split anew.
+        projections: planes to draw the states in: `pca`, `lda` and, where it is installed, `umap`.
     """
 
     kind: ClassVar[str] = "separability"

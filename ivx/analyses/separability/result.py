@@ -48,7 +48,7 @@ BASELINES = (WORDS, EMBEDDING)
 
 @dataclass(frozen=True)
 class Read:
-    """A wording as the points of a projection name it."""
+    """A wording, as it names a point of a projection."""
 
     task: str
     text: str
@@ -131,7 +131,7 @@ class Separability(Result[SeparabilityRequest]):
         return float(self.receipt["chance"])
 
     def cells(self, component: str) -> list[ProbeCell]:
-        """The finished layers of one component, upward; of a baseline, its one cell."""
+        """The finished layers of one component, lowest first; for a baseline, its one cell."""
         if component not in (*self.request.components, *BASELINES):
             known = ", ".join((*self.request.components, *BASELINES))
             raise IvxError(f"{component!r} was not probed here: what was is {known}")
@@ -161,11 +161,11 @@ class Separability(Result[SeparabilityRequest]):
 
     @property
     def figure_names(self) -> tuple[str, ...]:
-        """One a component."""
+        """One figure per component."""
         return self.request.components
 
     def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
-        """The dumbbell of every component as it would be printed, a Vega-Lite spec by component; of no metric."""
+        """The dumbbell of every component as it would be printed, a Vega-Lite spec by component; ignores the metric."""
         from ivx.charts.dumbbell import dumbbell_figure
 
         told = ", ".join(f"{name} {value:.0%}" for name, value in self.baselines().items())
@@ -182,7 +182,7 @@ class Separability(Result[SeparabilityRequest]):
         }
 
     def confusion(self, layer: int, component: str) -> NDArray[np.float64]:
-        """`[tasks, tasks]`: the share of each task's held-out wordings (row) that were told to be each (column)."""
+        """`[tasks, tasks]`: the share of each task's held-out wordings (row) that were predicted as each (column)."""
         found = np.zeros((len(self.tasks), len(self.tasks)))
         for row in self._at(layer, component, "confusion"):
             found[self.tasks.index(row["truth"]), self.tasks.index(row["predicted"])] = row["value"]
@@ -204,8 +204,8 @@ class Separability(Result[SeparabilityRequest]):
         return Projection(kind, component, layer, row["value"], points)
 
     def summary(self, metric: str = "contrast") -> dict[str, Any]:
-        """The receipt, and by component and layer: accuracy, control, selectivity and the words' accuracy; of no
-        metric."""
+        """The receipt, and by component and layer: accuracy, control, selectivity and the bag of words' accuracy;
+        ignores the metric."""
         words = self.baseline(WORDS)
         layers = [
             {**_flat(cell), "baseline": words.accuracy.value}

@@ -17,9 +17,9 @@ from ivx.formats.sweeps import bounded, check_receipt
 
 MAX_WORDINGS = 200_000
 LONGEST = 20_000
-"""Points of a plane that can be imported."""
+"""Most points of a plane that can be imported."""
 ESTIMATES = ("accuracy", "control", "selectivity")
-"""What every place has, each with its interval."""
+"""Measures that every place has, each with its interval."""
 BESIDE = ("centroid", "nonlinear", "margin", "curve")
 
 
@@ -72,7 +72,7 @@ def check(found: Separability) -> None:
 
 
 def _check_places(found: Separability) -> None:
-    """Every place once, with all that a page reads of it."""
+    """Refuse rows unless every place is there once, with all that a page reads of it."""
     key = ["component", "layer", "measure", "wordings", "truth", "predicted"]
     table, request = found.table, found.request
     if table.group_by(key).aggregate([]).num_rows != table.num_rows:

@@ -1,4 +1,4 @@
-"""Splits: which wordings a probe learns from and which it is tried on, apart by paraphrase family.
+"""Splits: which wordings a probe is trained and tested on, kept apart by paraphrase family.
 
 Near copies of a wording on both sides would let a probe pass by memory. So a family is on one side only, and a split
 that leaks is refused.
@@ -22,7 +22,7 @@ Ints = NDArray[np.int64]
 
 
 class Split(NamedTuple):
-    """One fold of one repeat: numbers of the wordings on either side."""
+    """One fold of one repeat: indices of the wordings on either side."""
 
     repeat: int
     train: Ints
@@ -48,13 +48,13 @@ class Examples:
 
     @property
     def chance(self) -> float:
-        """Accuracy of a guess, where every class has as many wordings."""
+        """Accuracy of a guess, where every class has the same number of wordings."""
         sizes = np.array([len(problem) for problem in self.problems])
         return float(len(sizes) / sizes.sum())
 
     @cached_property
     def _apart(self) -> tuple[Ints, Ints]:
-        """Numbers of each wording's family, and of its text but for case and spacing."""
+        """Integer ids of each wording's family, and of its text regardless of case and spacing."""
         numbered = (self.families, [folded(text) for text in self.texts])
         family, text = (np.unique(names, return_inverse=True)[1] for names in numbered)
         return family, text

@@ -1,4 +1,4 @@
-"""What separability says in a terminal."""
+"""Separability as text for a terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ivx.analyses.base import Words
 
 
 def text_of(summary: dict[str, Any]) -> str:
-    """A line a place, layers upward, the baselines first."""
+    """One line per place: the baselines, then the layers, lowest first."""
     request, baselines = summary["request"], summary["baselines"]
     what = "pairs of " if request["pairs"] else ""
     lines = [

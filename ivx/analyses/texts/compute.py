@@ -41,7 +41,7 @@ def texts(
     Args:
         patch: an address of the request's table.
         samples: their numbers, from 0.
-        role: whose states are put there, as in the table's column `role`.
+        role: whose states are patched in, as in the table's column `role`.
         beat: called now and then; what it raises ends the work.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What is asked of texts: what a model writes with and without a patch."""
+"""The request of texts: what a model writes with and without a patch."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TextRequest(LiveRequest):
-    """What is written for some samples of a request, without and with one of its patch sets.
+    """What a model writes for some samples of a request, without and with one of its patch sets.
 
     Attributes:
         of: the effects, scan or interactions request.
         patch: an address of its table.
         samples: their numbers, from 0.
-        role: whose states are put there.
-        tokens: the most that are written.
+        role: whose states are patched in.
+        tokens: most tokens that are written.
     """
 
     of: Request
@@ -34,7 +34,7 @@ class TextRequest(LiveRequest):
 
     @classmethod
     def for_cell(cls, of: Request, patch: str, samples: tuple[int, ...], **more: str | int) -> TextRequest:
-        """On the request's own checkpoint, loaded as it was."""
+        """The texts of one cell, on the request's own checkpoint, loaded as it was."""
         return cls(
             of.checkpoint,
             of,

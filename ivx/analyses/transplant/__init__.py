@@ -62,7 +62,7 @@ def transplant(
 
 
 class Graft(Analysis[TransplantRequest, "Transplant"]):
-    """Another checkpoint"s vectors written at one token of the bare prompt, layer by layer."""
+    """Another checkpoint's vectors written at one token of the bare prompt, layer by layer."""
 
     request = TransplantRequest
     function = staticmethod(transplant)

@@ -96,7 +96,7 @@ def compute(
 def replay(
     model: Model, found: Transplant, *, given: Sequence[Result[Any]], rows: int, seed: int, beat: Callable[[], None]
 ) -> tuple[list[Key], list[float], list[float]]:
-    """Some patched rows by themselves, one at a time.
+    """Compute some patched rows again, one at a time.
 
     Returns:
         (role, site, patch, sample) of each, and the answer's logit as it is stored and as it is now.
@@ -134,7 +134,7 @@ def _labelled(table: pa.Table, role: str, site: str, norms: Array, own_norms: Ar
 
 
 def _lengthened(states: Array, lengths: Array) -> Array:
-    """The states `[..., width]` with these lengths `[...]`."""
+    """The states `[..., width]` rescaled to these norms `[...]`."""
     norms = np.linalg.norm(states, axis=-1)
     return states * np.divide(lengths, norms, out=np.zeros_like(norms), where=norms > 0)[..., None]
 

@@ -1,4 +1,4 @@
-"""What is asked of a transplant: what another checkpoint's vectors do in this one."""
+"""The request of a transplant: what another checkpoint's vectors do in this one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class TransplantRequest(Request):
     """What another checkpoint's vectors do in this one, written at one token of the bare prompt, layer by layer.
 
     Attributes:
-        vectors: run id of the vectors, which names the checkpoint that they come from by its weights.
+        vectors: run id of the vectors, which also fixes the weights of the checkpoint that they come from.
         matched: give each vector the norm of this checkpoint's own at the same layer.
     """
 

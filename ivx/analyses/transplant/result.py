@@ -24,7 +24,7 @@ ROLES = ("effect", "control")
 """Rows with the donor's vector, and with the donor's vector of another task."""
 
 ROWS = pa.schema([*SWEEP_ROWS, ("norm", pa.float64()), ("own_norm", pa.float64())])
-"""A sweep's columns, whose rows they are, the length of the vector as it was written, and of this checkpoint's own."""
+"""A sweep's columns with role and site, and the norms of the vector as it was written and of this checkpoint's own."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Transplant(Result[TransplantRequest]):
     component: str
 
     def effects(self, metric: str = "contrast", *, role: str = "effect") -> dict[int, Array]:
-        """Effects `[samples]` of the finished layers, of one role."""
+        """Effects `[samples]` of the finished layers, in one role."""
         view, n = find(metric), len(self.samples.rows)
         base = by_patch(self.table, role="effect", site=self.component, samples=n).get("")
         rows = by_patch(self.table, role=role, site=self.component, samples=n)
@@ -59,7 +59,7 @@ class Transplant(Result[TransplantRequest]):
         return {layer_of(patch): view.effect(found, base) for patch, found in rows.items() if patch}
 
     def cells(self, metric: str = "contrast") -> list[TransplantCell]:
-        """The finished layers, upward."""
+        """The finished layers, lowest first."""
         mine, theirs = (self.effects(metric, role=role) for role in ROLES)
         done = sorted(mine.keys() & theirs.keys() if theirs else mine)
         if not done:

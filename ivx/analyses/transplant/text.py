@@ -1,4 +1,4 @@
-"""What a transplant says in a terminal."""
+"""A transplant as text for a terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ivx.analyses.base import Words
 
 
 def text_of(summary: dict[str, Any]) -> str:
-    """A line a layer: the effect of the donor's vector, its control, and the lengths."""
+    """One line per layer: the effect of the donor's vector, its control, and the norms."""
     request = summary["request"]
     lines = [
         f"{summary['donor']} into {request['checkpoint']}, {request['task']} against {summary['contrast']}, "

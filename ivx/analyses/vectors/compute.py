@@ -62,7 +62,7 @@ def compute(
 def replay(
     model: Model, found: Vectors, *, rows: int, seed: int, beat: Callable[[], None]
 ) -> tuple[list[Key], list[float], list[float]]:
-    """Some states by the slow way, from a prompt of its own each.
+    """Compute some states again in the slow way, each from a pass of its own.
 
     Returns:
         (role, site, patch, sample) of each, 0, and how far the state is from the stored one.

@@ -1,4 +1,4 @@
-"""What is asked of vectors: an instruction's states, to be compared and transplanted."""
+"""The request of vectors: an instruction's states, to be compared and transplanted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class VectorsRequest(InstructionRequest):
     """The states of an instruction's source token in every layer, sample by sample.
 
     Attributes:
-        component: site that they are taken from; not `z`.
+        component: site that the states are taken from; not `z`.
     """
 
     kind: ClassVar[str] = "vectors"

@@ -30,7 +30,7 @@ TABLE = pa.schema(
     ]
 )
 """One row per role × layer × sample. Roles: `effect`, the instruction's, and `control`, another task's instruction for
-the same sample. `patch` is the place that the state stood at, such as `resid_post.3`."""
+the same sample. `patch` is the place that the state was read at, such as `resid_post.3`."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,8 @@ class Alike:
     """How alike two checkpoints' vectors are in one layer: means over samples, with 95 % bootstrap intervals.
 
     `whole` is the cosine of the two states; `control`, of the earlier one's state with the later one's of another task:
-    what any two instructions have in common. `own` is the cosine of what is left when each checkpoint's mean over
-    another task's instructions is taken off. Both are None where there is no such task. `norm` and `norm_before` are
-    mean lengths.
+    what any two instructions have in common. `own` is the cosine after each checkpoint's mean over another task's
+    instructions is subtracted. Both are None where there is no such task. `norm` and `norm_before` are mean norms.
     """
 
     layer: int
@@ -60,8 +59,8 @@ class Alike:
 class Vectors(Result[VectorsRequest]):
     """A result: one row per role × layer × sample, and everything needed to read it.
 
-    `options` are the first tokens of every answer that the task has: a run that emits one does the kind of thing that
-    it was told to do, be the answer right or wrong.
+    `options` are the first tokens of every answer that the task has: a run that emits one gives the kind of answer
+    that it was told to give, right or wrong.
     """
 
     samples: Samples
@@ -87,7 +86,7 @@ class Vectors(Result[VectorsRequest]):
         """Cosines with another checkpoint's vectors, layer by layer, over the queries that both have.
 
         Raises:
-            IvxError: the two are not of one shape.
+            IvxError: the two differ in shape.
         """
         check_shapes({before.request.checkpoint: before.shape, self.request.checkpoint: self.shape})
         mine, theirs = paired(self.samples, before.samples)
@@ -110,7 +109,7 @@ class Vectors(Result[VectorsRequest]):
         return ("norms",)
 
     def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
-        """The vectors' mean length by layer as it would be printed, a Vega-Lite spec named `norms`; of no metric."""
+        """The vectors' mean norm by layer as it would be printed, a Vega-Lite spec `norms`; ignores the metric."""
         found = []
         for role, colour in (("effect", LIGHT.orange), ("control", LIGHT.blue)):
             if role in self._states:
@@ -123,7 +122,7 @@ class Vectors(Result[VectorsRequest]):
         return {"norms": lines_figure(found, layers=self.layers, title=title, subtitle=subtitle)}
 
     def summary(self, metric: str = "contrast") -> dict[str, Any]:
-        """The receipt, and the mean length of the vectors in every layer; of no metric."""
+        """The receipt, and the mean norm of the vectors in every layer; ignores the metric."""
         return {**self.receipt, "width": self.width, "norms": self.norms().tolist()}
 
     @cached_property
@@ -139,13 +138,13 @@ class Vectors(Result[VectorsRequest]):
 
 
 def _cosines(a: Array, b: Array) -> Array:
-    """Of each pair of states along the last axis; 0 where one has no length."""
+    """The cosine of each pair of states along the last axis; 0 where one is zero."""
     lengths = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
     return np.divide((a * b).sum(axis=-1), lengths, out=np.zeros_like(lengths), where=lengths > 0)
 
 
 def check_shapes(shapes: Mapping[str, tuple[int, int]]) -> None:
-    """Refuse checkpoints whose vectors live in unlike spaces; `shapes` are (layers, width) by name."""
+    """Refuse checkpoints whose vectors differ in shape; `shapes` are (layers, width) by name."""
     if len(set(shapes.values())) > 1:
         told = ", ".join(f"{name} has {layers} layers of width {width}" for name, (layers, width) in shapes.items())
         raise IvxError(f"vectors pass only between checkpoints of one shape; {told}: choose checkpoints of one family")

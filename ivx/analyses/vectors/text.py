@@ -1,4 +1,4 @@
-"""What vectors say in a terminal."""
+"""Vectors as text for a terminal."""
 
 from __future__ import annotations
 

@@ -25,12 +25,13 @@ from ivx.vocabulary import DIRECTION, DIRECTIONS, POSITION, source_token
 
 SOURCES = {"t_inst": "T_inst", "keyword": "keyword", "all": "each"}
 Asked = EffectsRequest | ScanRequest
+KINDS = ("effects", "scan")
 
 
 def controls() -> tuple[Asked | None, str]:
     """Draw the controls: checkpoint, task, metric, source token, More; for a stored run only the metric, no request."""
     if address.from_url(address.RUN, ""):
-        return None, choices.metric(session.run_strip(("effects", "scan"), choices.line_of))
+        return None, choices.metric(session.run_strip(KINDS, choices.line_of))
     one, two, three, four, five = st.columns([1.42, 0.86, 0.66, 1.12, 0.52], gap="small", vertical_alignment="bottom")
     checkpoint, task = choices.checkpoint_and_task(one, two)
     metric = choices.metric(three)
@@ -55,7 +56,7 @@ def controls() -> tuple[Asked | None, str]:
 
 def lede(request: Asked | None, metric: str) -> str:
     """The page's one sentence."""
-    stored = session.stored_run("effects", "scan") if request is None else None
+    stored = session.stored_run(*KINDS) if request is None else None
     asked = stored.request if stored is not None else request
     about = METRICS[metric].about
     if isinstance(asked, ScanRequest):
@@ -72,24 +73,15 @@ def lede(request: Asked | None, metric: str) -> str:
 
 def show(request: Asked | None, metric: str, p: Palette) -> None:
     """The maps of a request: started at once on an embedded checkpoint, on a click on any other; or a stored run's."""
-    if request is None:
-        found = session.stored_run("effects", "scan")
-        if found is not None:
-            rows = found.table.num_rows
-            _draw(found.request, metric, View("done", rows, rows, None, found, "", "", stored=True), p)
-            address.to_url(run=found.run_id, metric=metric, cell=address.from_url("cell", ""))
-        return
-    _to_url(request, metric)
 
-    def draw(now: View) -> None:
-        _draw(request, metric, now, p)
-        _to_url(request, metric)  # a click reruns the fragment alone
+    def draw(asked: Asked, now: View) -> None:
+        _draw(asked, metric, now, p)
 
-    progress.follow(request, draw=draw, empty=lambda: _empty(request, p))
+    def view(asked: Asked | None) -> dict[str, str]:
+        told = {"metric": metric} if asked is None else _parts(asked, metric)
+        return told | {"cell": address.from_url("cell", "")}
 
-
-def _to_url(request: Asked, metric: str) -> None:
-    address.to_url(**_parts(request, metric), cell=address.from_url("cell", ""))
+    progress.follow_or_open(request, KINDS, draw=draw, empty=lambda asked: _empty(asked, p), view=view)
 
 
 def _parts(request: Asked, metric: str) -> dict[str, str]:
@@ -117,14 +109,7 @@ def _draw(request: Asked, metric: str, now: View, p: Palette) -> None:
             evidence.card(result, chosen, metric, live=now.live, link=link, p=p)
     pending = any(c.state == "estimate" for cells in found.values() for c in cells)
     pieces.legend(p, _scale(next(iter(found.values()))), find(metric).unit, pending=pending)
-    strip, export = st.columns([6, 1], gap="medium", vertical_alignment="bottom")
-    with strip:
-        pieces.trust(result.receipt, rows=f"n = {len(result.samples.rows)} · {result.table.num_rows:,} rows")
-    if not now.live:
-        with export:
-            exports.offer(result, metric)
-    for warning in result.samples.warnings:
-        pieces.note(warning)
+    exports.foot(result, metric, live=now.live)
 
 
 def _panels(

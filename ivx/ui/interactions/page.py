@@ -75,23 +75,15 @@ def _show(place: DeltaGenerator, *, only_j: bool = False) -> str:
 
 def show(request: Request | None, what: str, metric: str, p: Palette) -> None:
     """The maps of a request as they fill, or a stored run's."""
-    if request is None:
-        found = session.stored_run(*KINDS)
-        if found is not None:
-            rows = found.table.num_rows
-            _draw(found.request, what, metric, View("done", rows, rows, None, found, "", "", stored=True), p)
-            address.to_url(run=found.run_id, show=what, metric=metric, pair=address.from_url("pair", ""))
-        return
 
-    def to_url() -> None:
-        address.to_url(**_parts(request, what, metric), pair=address.from_url("pair", ""))
+    def draw(asked: Request, now: View) -> None:
+        _draw(asked, what, metric, now, p)
 
-    def draw(now: View) -> None:
-        _draw(request, what, metric, now, p)
-        to_url()
+    def view(asked: Request | None) -> dict[str, str]:
+        told = {"show": what, "metric": metric} if asked is None else _parts(asked, what, metric)
+        return told | {"pair": address.from_url("pair", "")}
 
-    to_url()
-    progress.follow(request, draw=draw, empty=lambda: _empty(request, p))
+    progress.follow_or_open(request, KINDS, draw=draw, empty=lambda asked: _empty(asked, p), view=view)
 
 
 def _parts(request: Request, what: str, metric: str) -> dict[str, str]:
@@ -125,14 +117,7 @@ def _draw(request: Request, what: str, metric: str, now: View, p: Palette) -> No
             maps.estimated(result, metric, p)
     if isinstance(result, Interactions) and result.request.order == 3 and not now.live:
         card.show(result, metric)
-    trust, export = st.columns([6, 1], gap="medium", vertical_alignment="bottom")
-    with trust:
-        pieces.trust(result.receipt, rows=f"n = {len(result.samples.rows)} · {result.table.num_rows:,} rows")
-    if not now.live:
-        with export:
-            exports.offer(result, metric)
-    for warning in result.samples.warnings:
-        pieces.note(warning)
+    exports.foot(result, metric, live=now.live)
 
 
 def _waiting(request: Request, now: View, p: Palette) -> None:

@@ -15,6 +15,7 @@ from ivx.analyses.registry import analysis_of
 from ivx.archive import pack
 from ivx.formats import parquet, pictures, sheet
 from ivx.request import BaseRequest
+from ivx.ui.kit import pieces
 
 Offered = tuple[str, str, Callable[[], str | bytes]]
 """A label, how the file's name ends, and what makes its content."""
@@ -24,6 +25,18 @@ def buttons(name: str, offered: Sequence[Offered]) -> None:
     """A button per file; each file is made when it is asked for."""
     for label, ending, content in offered:
         st.download_button(label, content, name + ending, on_click="ignore")
+
+
+def foot(result: Any, metric: str, *, live: bool) -> None:
+    """The end of a result's page: whether it can be trusted, what can be taken away once it is done, and warnings."""
+    trust, export = st.columns([6, 1], gap="medium", vertical_alignment="bottom")
+    with trust:
+        pieces.trust(result.receipt, rows=f"n = {len(result.samples.rows)} · {result.table.num_rows:,} rows")
+    if not live:
+        with export:
+            offer(result, metric)
+    for warning in result.samples.warnings:
+        pieces.note(warning)
 
 
 def offer(result: Any, metric: str, *, beside: Mapping[str, dict[str, Any]] | None = None) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -11,7 +12,7 @@ from ivx.jobs.job import View
 from ivx.jobs.worker import Asked
 from ivx.models.registry import embedded
 from ivx.request import Request
-from ivx.ui.kit import pieces, session
+from ivx.ui.kit import address, pieces, session
 
 YOUNG_SECONDS = 2.0
 """How long a job without results is polled often: its first may come at any moment."""
@@ -30,6 +31,38 @@ def follow(request: Request, *, draw: Callable[[View], None], empty: Callable[[]
             draw(now)
 
     follow_several({"": request}, draw=look)
+
+
+def follow_or_open(
+    request: Request | None,
+    kinds: Sequence[str],
+    *,
+    draw: Callable[[Any, View], None],
+    empty: Callable[[Any], None],
+    view: Callable[[Any], Mapping[str, str]],
+) -> None:
+    """Draw a request's job as it goes on, or, without a request, the stored run that the address bar names.
+
+    Args:
+        kinds: of the stored runs that this page draws.
+        empty: draws the page while the request was neither asked for nor computed.
+        view: what the address bar says besides the run: of a request, or of a stored run (None).
+    """
+    if request is None:
+        found = session.stored_run(*kinds)
+        if found is not None:
+            rows = found.table.num_rows
+            draw(found.request, View("done", rows, rows, None, found, "", "", stored=True))
+            address.to_url(run=found.run_id, **view(None))
+        return
+    asked: Request = request
+
+    def drawn(now: View) -> None:
+        draw(asked, now)
+        address.to_url(**view(asked))  # a click reruns the fragment alone
+
+    address.to_url(**view(asked))
+    follow(asked, draw=drawn, empty=lambda: empty(asked))
 
 
 def follow_several(

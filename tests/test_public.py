@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import ivx
+from ivx.analyses.compare.request import Compared
 
 ROOT = Path(__file__).parent.parent
 
@@ -29,6 +32,13 @@ def test_every_public_name_is_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     missing = [name for name in ivx.__all__ if f"ivx.{name}" not in readme and f"`{name}`" not in readme]
     assert not missing
+
+
+def test_a_comparison_takes_what_its_parts_are_asked() -> None:
+    taken = inspect.signature(ivx.compare).parameters
+    wanted = {field.name: field.default for field in fields(Compared)}
+    assert wanted.keys() <= taken.keys()
+    assert all(taken[name].default in (default, inspect.Parameter.empty) for name, default in wanted.items())
 
 
 def test_a_bare_import_reads_nothing() -> None:

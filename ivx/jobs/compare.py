@@ -10,6 +10,8 @@ import gc
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ivx.analyses import defaults
+from ivx.analyses.base import names_of
 from ivx.analyses.compare.request import FEWEST, MOST, PARTS, Compared
 from ivx.analyses.compare.result import Comparison, Member
 from ivx.analyses.transplant.result import Transplant
@@ -30,6 +32,15 @@ def compare(
     checkpoints: Sequence[Model | str] | str,
     task: str,
     *,
+    against: str | None = None,
+    source_token: str = "t_inst",
+    position: str = "first",
+    target_format: str = "prompt",
+    samples: int = defaults.SAMPLES,
+    pair_samples: int = defaults.PAIR_SAMPLES,
+    tasks: Sequence[str] = ("all",),
+    wordings: int = defaults.WORDINGS,
+    seed: int = 0,
     parts: Sequence[str] = PARTS,
     transplant: bool = False,
     matched: bool = False,
@@ -37,7 +48,6 @@ def compare(
     on_progress: Progress | None = None,
     dtype: str = "auto",
     device: str = "auto",
-    **asked: Any,
 ) -> Comparison:
     """Two to six checkpoints in a row: effect maps, probes, interactions and vectors, and their differences.
 
@@ -49,12 +59,24 @@ def compare(
         matched: give transplanted vectors the norm of the receiver's own.
         store: where results are kept (default: the usual place).
         on_progress: what it raises ends the work; what is done is kept.
-        asked: the other fields of `Compared`.
+
+    The others are as in `Compared`.
 
     Raises:
         IvxError: too few or too many checkpoints; with `transplant`, checkpoints of different shapes.
     """
-    subject = Compared(task, **asked)
+    subject = Compared(
+        task,
+        against=against,
+        source_token=source_token,
+        position=position,
+        target_format=target_format,
+        samples=samples,
+        pair_samples=pair_samples,
+        tasks=names_of(tasks),
+        wordings=wordings,
+        seed=seed,
+    )
     members = chosen(checkpoints)
     names = [member if isinstance(member, str) else member.name for member in members]
     if len(set(names)) < len(names):

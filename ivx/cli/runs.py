@@ -47,9 +47,7 @@ def _runs(asked: argparse.Namespace) -> None:
 def _line(entry: Entry) -> str:
     from ivx.cli.output import plain
 
-    request = entry.asked.get("request", {})
-    subject = request.get("task") or ",".join(request.get("tasks", "?"))
-    what = plain(f"{entry.kind:14}{request.get('checkpoint', '?')}, {subject}")
+    what = plain(f"{entry.kind:14}{entry.request('checkpoint')}, {entry.tasks}")
     used = datetime.fromtimestamp(entry.used).isoformat(" ", "minutes")
     marks = ", imported" * bool(entry.asked.get("imported")) + ", pinned" * entry.pinned
     return f"{entry.run}  {used}  {entry.state:9}{entry.rows:>10,} rows{entry.bytes / 1e6:>8.1f} MB  {what}{marks}"

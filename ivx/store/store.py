@@ -55,6 +55,16 @@ class Entry:
     seconds: float | None
     pinned: bool
 
+    def request(self, name: str) -> str:
+        """What the request gives for a field, as words; a dash where it has no such field."""
+        value = self.asked.get("request", {}).get(name, "–")
+        return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+    @property
+    def tasks(self) -> str:
+        """The task that the request is about, or several, or a dash: a lens has prompts of its own."""
+        return self.request("task" if "task" in self.asked.get("request", {}) else "tasks")
+
 
 class Store:
     """Runs on disk; any number of threads and processes may share one."""

@@ -121,7 +121,8 @@ def show(request: BenchRequest | None, p: Palette) -> None:
 
 def _stored(found: Bench, p: Palette) -> None:
     """A stored run's curves; its texts would have to be written anew."""
-    _panels(found.request, found, float(address.from_url("alpha", "1")), (), ("", "a stored run keeps no texts"), p)
+    alpha = float(address.from_url("alpha", "1"))
+    _panels(found.request, found, alpha, (), ("", "A stored run keeps its curves, not its texts."), p)
 
 
 def _draw(request: BenchRequest, alpha: float, views: Mapping[str, View | None], p: Palette) -> None:

@@ -68,7 +68,7 @@ def run_strip(kinds: str | Sequence[str], told: Callable[[Any], str]) -> DeltaGe
     """Draw, in place of the controls, the shown run and a button back; returns a column for one more control."""
     run, found = from_url(RUN, ""), stored_run(*([kinds] if isinstance(kinds, str) else kinds))
     what, more, back = st.columns([3.2, 0.8, 0.8], gap="medium", vertical_alignment="bottom")
-    back.button("Back to the controls", on_click=close_run, width="stretch")
+    back.button("Controls", on_click=close_run, width="stretch", help="Back from this run to the controls.")
     with what:
         if found is None:
             pieces.refusal(

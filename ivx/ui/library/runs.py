@@ -54,10 +54,10 @@ def _list(entries: list[Entry]) -> list[Entry]:
     rows = [
         {
             "Run": entry.run,
-            "Checkpoint": _asked(entry, "checkpoint"),
-            "Task": _asked(entry, "task"),
+            "Checkpoint": entry.request("checkpoint"),
+            "Task": entry.tasks,
             "What": entry.kind + " (imported)" * bool(entry.asked.get("imported")),
-            "n": _asked(entry, "samples"),
+            "n": entry.request("samples"),
             "State": STATES[entry.state] + ", pinned" * entry.pinned,
             "Rows": entry.rows,
             "MB": entry.bytes / 1e6,
@@ -77,17 +77,13 @@ def _list(entries: list[Entry]) -> list[Entry]:
         selection_mode="multi-row",
         column_config={
             "Rows": st.column_config.NumberColumn(format="localized"),
-            "MB": st.column_config.NumberColumn(format="%.1f"),
+            "MB": st.column_config.NumberColumn(format="%.2f"),
             "Seconds": st.column_config.TextColumn(help="Of computing, since its last start."),
             "Used": st.column_config.TextColumn(help="When it was last opened."),
             "n": st.column_config.TextColumn(help="Samples asked for."),
         },
     )["selection"]["rows"]
     return [entries[i] for i in picked if i < len(entries)]
-
-
-def _asked(entry: Entry, name: str) -> str:
-    return str(entry.asked.get("request", {}).get(name, "?"))
 
 
 def _ago(when: float) -> str:

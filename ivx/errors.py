@@ -6,6 +6,12 @@ draws it as a card. Any other exception is a fault of ivx.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_LOG = logging.getLogger("ivx")
+
 
 class IvxError(Exception):
     """A request ivx cannot fulfil as asked; the message is one sentence for the person who asked."""
@@ -33,3 +39,20 @@ class AddressError(IvxError):
 
 class Cancelled(Exception):
     """Raised by a caller's `on_rows` to end a sweep early; the model is left as it was."""
+
+
+@contextmanager
+def boundary(kind: type[IvxError], sentence: str, cure: str = "") -> Iterator[None]:
+    """Whatever a library raises inside becomes `kind`: the sentence, the library's first line in brackets, the cure.
+
+    The traceback goes to the log. What ivx itself raises passes through.
+    """
+    try:
+        yield
+    except (IvxError, Cancelled):
+        raise
+    except Exception as error:  # a library raises whatever its own parts do
+        _LOG.debug("%s", sentence, exc_info=True)
+        first = next(iter(str(error).strip().splitlines()), "")
+        reason = f"{type(error).__name__}: {first}" if first else type(error).__name__
+        raise kind(f"{sentence} ({reason}){': ' * bool(cure)}{cure}") from error

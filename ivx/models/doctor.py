@@ -85,6 +85,7 @@ def checkup(model: Model) -> Report:
         dtype=str(model.dtype).removeprefix("torch."),
         device=str(model.device),
         checks=(
+            Check("weights are whole", True, None, None, _weights(model)),
             measured(
                 "logits match Hugging Face",
                 _apart(hooked, plain),
@@ -150,6 +151,14 @@ def _logits(model: Model, ids: Tensor) -> Tensor:
 def _apart(one: Tensor, other: Tensor) -> float:
     scale = max(float(other.abs().max()), 1e-12)
     return float((one - other).abs().max()) / scale
+
+
+def _weights(model: Model) -> str:
+    """What was compared before this model was handed out: loading refuses it otherwise."""
+    if model.source == "memory":
+        return "they were given in memory, and all are finite"
+    unused = ", ".join(model.surplus[:3]) + f" and {len(model.surplus) - 3} more" * (len(model.surplus) > 3)
+    return "every tensor came from its file, and all are finite" + f"; its file also holds {unused}" * bool(unused)
 
 
 def _tokens(model: Model) -> Check:

@@ -51,13 +51,18 @@ def locate(name: str) -> Path:
 
 def _from_hub(name: str) -> Path:
     repo, _, revision = name.partition("@")
+    cached: Path | None = None
     try:
-        return Path(snapshot_download(repo, revision=revision or None, allow_patterns=WANTED, local_files_only=True))
-    except (LocalEntryNotFoundError, FileNotFoundError):
-        pass
+        cached = Path(snapshot_download(repo, revision=revision or None, allow_patterns=WANTED, local_files_only=True))
+        check_weights(cached, name=name)
+        return cached
+    except (LocalEntryNotFoundError, FileNotFoundError, CheckpointError):
+        pass  # nothing of it was fetched, or a fetch was cut short
     except HFValidationError as error:
         raise CheckpointError(f"{name!r} is neither a directory nor a hub id such as org/name@revision") from error
     if os.environ.get("HF_HUB_OFFLINE") == "1" or not _hub_answers():
+        if cached is not None:
+            return cached  # what it lacks is said where it is read
         raise CheckpointError(
             f"{name} is not on this machine and the hub cannot be reached: give a local directory, or fetch it where "
             f"there is a connection with `hf download {repo}`"
@@ -89,7 +94,7 @@ def _hub_answers() -> bool:
 
 
 def read_config(folder: Path, *, name: str) -> dict:
-    """The checkpoint's config.json; refuses what is not a causal LM or wants to run its own code."""
+    """The checkpoint's config.json; refuses what is not a causal LM in floating point."""
     path = folder / "config.json"
     if not path.is_file():
         raise CheckpointError(f"{name}: {folder} has no config.json, so it is not a checkpoint directory")
@@ -99,14 +104,23 @@ def read_config(folder: Path, *, name: str) -> dict:
         raise CheckpointError(f"{name}: {path} is not readable JSON ({error}): copy it again") from error
     if not isinstance(config, dict) or not config.get("model_type"):
         raise CheckpointError(f"{name}: {path} names no model_type: copy it again")
-    if "auto_map" in config:
+    kinds = config.get("architectures") or ["CausalLM"]
+    if not isinstance(kinds, list) or not all(isinstance(kind, str) for kind in kinds):
+        raise CheckpointError(f"{name}: architectures in {path} is not a list of names: copy it again")
+    if not any("CausalLM" in kind or "LMHead" in kind for kind in kinds):
+        wrapper = "ForConditionalGeneration" in kinds[0] or "text_config" in config
         raise CheckpointError(
-            f"{name} wants to run code of its own (auto_map in {path}), which ivx never does: use a checkpoint whose "
-            "architecture is part of transformers"
+            f"{name} is a {kinds[0]}, a wrapper of a text model and others (images, audio): ivx reads text models "
+            "alone, so save its language model by itself"
+            if wrapper
+            else f"{name} is a {kinds[0]}, not a causal language model: ivx reads next-token logits"
         )
-    if not any("CausalLM" in kind or "LMHead" in kind for kind in config.get("architectures") or ["CausalLM"]):
+    quantised = config.get("quantization_config")
+    if quantised:
+        method = quantised.get("quant_method") if isinstance(quantised, dict) else None
         raise CheckpointError(
-            f"{name} is a {config['architectures'][0]}, not a causal language model: ivx reads next-token logits"
+            f"{name}: its weights are quantised ({method or 'by a method that is not named'}), and ivx reads "
+            "weights in floating point: use the checkpoint it was made from, or dequantise it and save it again"
         )
     return config
 
@@ -131,7 +145,16 @@ def check_weights(folder: Path, *, name: str) -> None:
         )
     for shard in shards:
         try:
-            with safe_open(shard, framework="pt") as file:
-                file.keys()
+            _names(shard)
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{name}: {shard} is broken ({error}): copy it again") from error
+
+
+def tensors(folder: Path) -> frozenset[str]:
+    """The names of all tensors in a checkpoint's files."""
+    return frozenset(tensor for shard in folder.glob("*.safetensors") for tensor in _names(shard))
+
+
+def _names(shard: Path) -> list[str]:
+    with safe_open(shard, framework="pt") as file:
+        return list(file.keys())

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
-from ivx.errors import CheckpointError, IvxError, UnsupportedArchitecture
-from ivx.models import doctor, files, fingerprint, memory
+from ivx.errors import CheckpointError, IvxError, UnsupportedArchitecture, boundary
+from ivx.models import adapters, doctor, files, fingerprint, memory, weights
 from ivx.models.anatomy import anatomy_of
 from ivx.models.model import Model
 from ivx.models.registry import embedded
@@ -46,34 +44,37 @@ def load(
     place = _device(device)
     folder = files.locate(name)
     if (folder / "adapter_config.json").is_file() and adapter is None:
-        base = _adapter_base(folder)
+        base = adapters.base_of(folder)
+        try:
+            files.locate(base)
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"the adapter in {folder} was trained on {base!r}, which is not here ({error}); give the base as the "
+                "checkpoint, and this directory as its adapter"
+            ) from error
         return load(base, dtype=dtype, device=device, memory_gb=memory_gb, adapter=str(folder), check=check)
-    raw = files.read_config(folder, name=name)
-    try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except (ValueError, OSError, KeyError, TypeError) as error:
-        raise UnsupportedArchitecture(
-            f"{name}: transformers does not know the architecture {raw['model_type']!r}, so neither does ivx"
-        ) from error
+    config = _config(folder, name=name)
     anatomy_of(config)
     known = embedded(name)
     wanted = _dtype(dtype, config, small=known is not None)
     files.check_weights(folder, name=name)
-    found = memory.estimate(config, dtype=wanted, device=place)
+    with boundary(CheckpointError, f"{name}: no model can be built from its config.json", "copy it again"):
+        found = memory.estimate(config, dtype=wanted, device=place)
     memory.refuse_what_cannot_fit(found, dtype=wanted, device=place, memory_gb=memory_gb)
-    hf, tokenizer = _read(folder, name=name, dtype=wanted)
+    hf, surplus = _read(folder, name=name, dtype=wanted)
     identity = fingerprint.of_directory(folder)
     if adapter is not None:
-        hf = _merged(hf, Path(adapter))
+        hf = adapters.merged(hf, Path(adapter))
         identity = fingerprint.of_parameters(hf)
     model = Model(
         name=name,
-        hf=_ready(hf.to(torch.device(place))),  # type: ignore[arg-type]  # wrongly wrapped stub
-        tokenizer=tokenizer,
+        hf=_ready(hf.to(torch.device(place)), name=name),  # type: ignore[arg-type]  # wrongly wrapped stub
+        tokenizer=_tokenizer(folder, name=name),
         anatomy=anatomy_of(hf.config),
         fingerprint=identity,
         source=str(folder),
         collection=known.collection if known else "english",
+        surplus=surplus,
     )
     return _proved(model) if check else model
 
@@ -82,7 +83,7 @@ def wrap(hf_model: PreTrainedModel, tokenizer: Any = None, *, name: str = "in-me
     """An in-memory transformers causal LM as a `Model`; without a tokenizer for work with token ids only."""
     model = Model(
         name=name,
-        hf=_ready(hf_model),
+        hf=_ready(hf_model, name=name),
         tokenizer=tokenizer,
         anatomy=anatomy_of(hf_model.config),
         fingerprint=fingerprint.of_parameters(hf_model),
@@ -90,7 +91,23 @@ def wrap(hf_model: PreTrainedModel, tokenizer: Any = None, *, name: str = "in-me
     return _proved(model) if check else model
 
 
-def _ready(hf: PreTrainedModel) -> PreTrainedModel:
+def _config(folder: Path, *, name: str) -> Any:
+    raw = files.read_config(folder, name=name)
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except Exception as error:  # a config raises whatever its class does
+        if "auto_map" in raw:
+            raise CheckpointError(
+                f"{name} wants to run code of its own (auto_map in {folder / 'config.json'}), which ivx never does: "
+                "use a checkpoint whose architecture is part of transformers"
+            ) from error
+        raise UnsupportedArchitecture(
+            f"{name}: transformers does not know the architecture {raw['model_type']!r}, so neither does ivx"
+        ) from error
+
+
+def _ready(hf: PreTrainedModel, *, name: str) -> PreTrainedModel:
+    weights.refuse_non_finite(hf, name=name)
     return hf.eval().requires_grad_(False)
 
 
@@ -125,48 +142,29 @@ def _dtype(dtype: str, config: Any, *, small: bool) -> torch.dtype:
     return DTYPES[dtype]
 
 
-def _read(folder: Path, *, name: str, dtype: torch.dtype) -> tuple[PreTrainedModel, Any]:
+def _read(folder: Path, *, name: str, dtype: torch.dtype) -> tuple[PreTrainedModel, tuple[str, ...]]:
+    """The model, and the names of tensors in its file that it rightly has no use for."""
     noisy = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        hf = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, trust_remote_code=False, use_safetensors=True, local_files_only=True
-        )
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"{name}: the weights in {folder} cannot be read ({first}): copy them again") from error
+        with boundary(CheckpointError, f"{name}: the weights in {folder} cannot be read", "copy them again"):
+            read: Any = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=dtype,
+                trust_remote_code=False,
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+            )  # a pair, which the library's types do not know
+            hf, loading = read
     finally:
         if noisy:
             logging.enable_progress_bar()
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except Exception as error:  # a broken tokenizer raises whatever its parser does
-        raise CheckpointError(
-            f"{name}: {folder} has no tokenizer that can be read ({type(error).__name__}): copy tokenizer.json beside "
-            "the weights"
-        ) from error
-    return hf, tokenizer
+    return hf, weights.refuse_strangers(loading, files.tensors(folder), config=hf.config, name=name)
 
 
-def _adapter_base(folder: Path) -> str:
-    try:
-        base = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{folder}/adapter_config.json does not name its base model: pass the base, and this as adapter"
-        ) from error
-    return str(base)
-
-
-def _merged(hf: PreTrainedModel, folder: Path) -> PreTrainedModel:
-    if not (folder / "adapter_model.safetensors").is_file():
-        raise CheckpointError(f"{folder} holds no adapter_model.safetensors: ivx reads safetensors adapters only")
-    try:
-        from peft import PeftModel
-    except ImportError as error:
-        raise CheckpointError("LoRA adapters need the package peft: `pip install peft`") from error
-    try:
-        return PeftModel.from_pretrained(hf, folder).merge_and_unload()
-    except (ValueError, RuntimeError, OSError, KeyError, SafetensorError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise CheckpointError(f"the adapter in {folder} does not fit this checkpoint ({first})") from error
+def _tokenizer(folder: Path, *, name: str) -> Any:
+    with boundary(
+        CheckpointError, f"{name}: {folder} has no tokenizer that can be read", "copy tokenizer.json beside the weights"
+    ):
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)

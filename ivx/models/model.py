@@ -22,6 +22,7 @@ class Model:
         source: the directory or hub id that the weights came from, or "memory".
         fingerprint: hash of weights and tokenizer; the same weights have the same one wherever they lie.
         collection: the built-in tasks that fit it: `tiny`, `tiny-period` or `english`.
+        surplus: names of tensors in its file that it rightly has no use for, such as heads for further tokens.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Model:
     fingerprint: str
     source: str = "memory"
     collection: str = "english"
+    surplus: tuple[str, ...] = ()
 
     @property
     def identity(self) -> dict[str, str]:

@@ -92,7 +92,7 @@ def no_shard(folder: Path) -> None:
     [
         (lambda f: (f / "config.json").unlink(), "no config.json"),
         (lambda f: (f / "config.json").write_text("{"), "not readable JSON"),
-        (lambda f: configured(f, auto_map={"AutoModelForCausalLM": "evil.Evil"}), "code of its own"),
+        (lambda f: configured(f, model_type="evil", auto_map={"AutoConfig": "evil.Evil"}), "code of its own"),
         (lambda f: configured(f, architectures=["BertForMaskedLM"]), "not a causal language model"),
         (lambda f: configured(f, model_type="unheard_of"), "does not know the architecture 'unheard_of'"),
         (lambda f: configured(f, model_type="gptj", architectures=["GPTJForCausalLM"]), "gptj: what its attention"),

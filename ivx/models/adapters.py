@@ -1,0 +1,76 @@
+"""Adapters (LoRA and its kin): merged into a checkpoint's weights, or one sentence says why they cannot be."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from ivx.errors import CheckpointError, boundary
+from ivx.models import fingerprint
+
+CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+
+
+def base_of(folder: Path) -> str:
+    """The name of the checkpoint that an adapter's directory says it was trained on."""
+    try:
+        base = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (OSError, ValueError, KeyError, TypeError):
+        base = None
+    if not isinstance(base, str) or not base:
+        raise CheckpointError(
+            f"the adapter in {folder} does not name its base model in {CONFIG}: give the base as the checkpoint, and "
+            "this directory as its adapter"
+        )
+    return base
+
+
+def merged(hf: PreTrainedModel, folder: Path) -> PreTrainedModel:
+    """The model with the adapter in its weights.
+
+    Raises:
+        CheckpointError: the adapter cannot be read or merged, does not fit, or changes nothing.
+    """
+    if not (folder / WEIGHTS).is_file():
+        raise CheckpointError(f"{folder} holds no {WEIGHTS}: ivx reads safetensors adapters only")
+    try:
+        from peft import PeftConfig, PeftModel, get_peft_model, set_peft_model_state_dict
+        from peft.utils import load_peft_weights
+    except ImportError as error:
+        raise CheckpointError("LoRA adapters need the package peft: `pip install peft`") from error
+    before = fingerprint.of_parameters(hf)
+    with boundary(CheckpointError, f"the adapter in {folder} does not fit this checkpoint"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what peft warns of is refused below
+        config = PeftConfig.from_pretrained(str(folder))
+        config.inference_mode = True
+        tuned = get_peft_model(hf, config)
+        if not isinstance(tuned, PeftModel) or not hasattr(tuned.base_model, "merge_and_unload"):
+            raise CheckpointError(
+                f"the adapter in {folder} is a {config.peft_type}, which adds tokens or states instead of changing "
+                "weights, so it cannot be merged: ivx reads adapters that can, such as LoRA"
+            )
+        found: Any = set_peft_model_state_dict(tuned, load_peft_weights(str(folder), device="cpu"))
+        missing = [name for name in found.missing_keys if tuned.base_model.prefix in name]
+        strange = list(found.unexpected_keys)
+        if missing or strange:
+            raise CheckpointError(
+                f"the adapter in {folder} does not fit this checkpoint: "
+                + (
+                    f"it has {strange[0]}, which the checkpoint has no place for"
+                    if strange
+                    else f"it lacks {missing[0]}"
+                )
+                + ", as when it was trained on another model: give the base that it was trained on"
+            )
+        hf = tuned.merge_and_unload()
+    if fingerprint.of_parameters(hf) == before:
+        raise CheckpointError(
+            f"the adapter in {folder} changes no weight, so the base would be shown as the tuned model: save it after "
+            "training"
+        )
+    return hf

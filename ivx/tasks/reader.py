@@ -1,7 +1,8 @@
 """A user's own contrastive pair from a CSV, JSON-lines or Parquet file; `docs/tasks.md` describes the columns.
 
 Files are treated as hostile: bounded in bytes and rows, read as data and nothing else, every refusal naming the file,
-the row (the header is row 1) and the column.
+the row (as the file counts them: a header is row 1, a row of several lines is named by its first) and the column. One
+rule for all three kinds: columns that are not read are left alone, cells that are not there are empty.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,6 +22,9 @@ from ivx.tasks.task import Instruction, Pair, Task
 
 REQUIRED = ("query", "answer", "contrast", "instruction")
 OPTIONAL = ("contrast_instruction", "field", "family")
+READ = REQUIRED + OPTIONAL
+"""What is read of a row; every other column is left alone."""
+SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
 MAX_BYTES = 20_000_000
 MAX_ROWS = 50_000
 MAX_CELL = 2_000
@@ -64,63 +68,86 @@ def _text(path: Path) -> str:
     return text
 
 
-def _require(path: Path, columns: list[str], *, row: int = 1) -> None:
-    missing = [name for name in REQUIRED if name not in columns]
+def _columns(path: Path, names: Sequence[str], *, row: int | None = None) -> None:
+    """Refuse columns of which a needed one is missing, or two of which have the same name."""
+    where = path.name if row is None else f"{path.name}, row {row}"
+    missing = [name for name in REQUIRED if name not in names]
     if missing:
         raise TaskError(
-            f"{path.name}, row {row}: column {missing[0]!r} is missing; needed are {', '.join(REQUIRED)}"
-            f" (found: {', '.join(columns)[:200] or 'none'})"
+            f"{where}: column {missing[0]!r} is missing; needed are {', '.join(REQUIRED)}"
+            f" (found: {', '.join(names)[:200] or 'none'})"
         )
+    _refuse_twice(names, where=where)
+
+
+def _refuse_twice(names: Sequence[str], *, where: str) -> None:
+    twice = next((name for name in READ if names.count(name) > 1), None)
+    if twice:
+        raise TaskError(f"{where}: column {twice!r} stands twice: keep one of them, or rename the other")
 
 
 def _csv_rows(path: Path) -> Iterator[Row]:
-    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    text = _text(path)
+    mark = _separator(text)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
+    number = 1
     try:
         header = [name.strip() for name in next(reader, [])]
-        _require(path, header)
+        _columns(path, header, row=1)
+        number = reader.line_num + 1
         for cells in reader:
-            if not any(cells):
-                continue
-            if len(cells) != len(header):
+            if len(cells) > len(header):
                 raise TaskError(
-                    f"{path.name}, row {reader.line_num}: {len(cells)} cells under {len(header)} columns: quote cells "
-                    "that hold a comma"
+                    f"{path.name}, row {number}: {len(cells)} cells under {len(header)} columns: quote cells that hold "
+                    f"a {SEPARATORS[mark]}"
                 )
-            yield reader.line_num, dict(zip(header, cells, strict=True))
+            if any(cells):
+                yield number, dict(zip(header, cells, strict=False))
+            number = reader.line_num + 1
     except csv.Error as error:
-        raise TaskError(f"{path.name}, row {reader.line_num}: not readable as CSV ({error})") from error
+        raise TaskError(f"{path.name}, row {number}: not readable as CSV ({error})") from error
+
+
+def _separator(text: str) -> str:
+    """What stands between a header's cells: programs that write decimals with a comma write semicolons."""
+    header = text.split("\n", 1)[0]
+    return max(SEPARATORS, key=header.count)
 
 
 def _json_rows(path: Path) -> Iterator[Row]:
+    columns: set[str] = set()
     for number, line in enumerate(_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line, object_pairs_hook=list)
         except (ValueError, RecursionError) as error:
             raise TaskError(f"{path.name}, row {number}: not a line of JSON ({error})") from error
-        if not isinstance(row, dict):
+        if line.lstrip()[0] != "{":
             raise TaskError(f'{path.name}, row {number}: a JSON object was expected, such as {{"query": …}}')
-        for name, value in row.items():
+        _refuse_twice([name for name, _ in row], where=f"{path.name}, row {number}")
+        columns |= {name for name, _ in row}
+        told = {name: value for name, value in row if name in READ}
+        for name, value in told.items():
             if value is not None and not isinstance(value, str):
                 raise TaskError(f"{path.name}, row {number}, column {name!r}: text was expected, not {value!r:.60}")
-        _require(path, list(row), row=number)
-        yield number, {name: value or "" for name, value in row.items()}
+        yield number, {name: value or "" for name, value in told.items()}
+    _columns(path, list(columns), row=1)
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:
     try:
         file = pq.ParquetFile(path)
         columns, rows = file.schema_arrow.names, file.metadata.num_rows
-        _require(path, columns)
+        _columns(path, columns)
         if rows > MAX_ROWS:
             raise TaskError(f"{path.name} has {rows:,} rows, more than {MAX_ROWS:,}: keep a sample")
-        wanted = [name for name in (*REQUIRED, *OPTIONAL) if name in columns]
+        wanted = [name for name in READ if name in columns]
         for name in wanted:
             kind = file.schema_arrow.field(name).type
-            if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+            if not _is_text(kind.value_type if pa.types.is_dictionary(kind) else kind):
                 raise TaskError(f"{path.name}, column {name!r}: text was expected, not {kind}")
-        number = 1
+        number = 0
         for batch in file.iter_batches(batch_size=4096, columns=wanted):
             for row in batch.to_pylist():
                 number += 1
@@ -128,6 +155,12 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
     except (pa.ArrowException, OSError) as error:
         first = str(error).splitlines()[0]
         raise TaskError(f"{path.name}: not readable as Parquet ({first}): write it again") from error
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Whether cells of this type are text; a column without any value has the type null."""
+    types = pa.types
+    return any(of(kind) for of in (types.is_string, types.is_large_string, types.is_string_view, types.is_null))
 
 
 def _pair(path: Path, rows: list[Row]) -> Pair:
@@ -139,12 +172,17 @@ def _pair(path: Path, rows: list[Row]) -> Pair:
         for name, value in row.items():
             if len(value) > MAX_CELL:
                 raise TaskError(f"{path.name}, row {number}, column {name!r}: more than {MAX_CELL:,} characters")
+            if any("\ud800" <= letter <= "\udfff" for letter in value):
+                raise TaskError(
+                    f"{path.name}, row {number}, column {name!r}: half a character (a lone surrogate), as text that "
+                    "was cut leaves it: write the cell again"
+                )
         field = row.get("field", "").strip() or field
         for kind, found in wordings.items():
             text = row.get(kind, "").strip()
             if text:
                 found.setdefault(text, row.get("family", "").strip() or f"{kind} {len(found)}")
-        query, answer, contrast = (row[name].strip() for name in ("query", "answer", "contrast"))
+        query, answer, contrast = (row.get(name, "").strip() for name in ("query", "answer", "contrast"))
         if not (query or answer or contrast):
             continue  # a row may add a wording only
         for name, value in (("query", query), ("answer", answer), ("contrast", contrast)):

@@ -113,12 +113,20 @@ def written(folder: Path, content: str | bytes, name: str = "mine.csv") -> str:
         (GOOD + "a\0b,red,no,\n", "a.csv", "row 4: it holds a NUL"),
         (HEAD + "".join(f"q{i},a,b,x\n" for i in range(10**6)), "a.csv", "rows|MB"),
         (GOOD + "pig,pink,no,\n", "a.csv", "row 4, column 'query': 'pig' stands twice"),
-        (GOOD + "a,b\n", "a.csv", "row 4: 2 cells under 4 columns"),
+        (GOOD + "a,b\n", "a.csv", "row 4, column 'contrast': it is empty"),
+        (GOOD + "a,b,c,d,e\n", "a.csv", "row 4: 5 cells under 4 columns: quote cells that hold a comma"),
+        (GOOD.replace(",", ";") + "a;b;c;d;e\n", "a.csv", "row 4: .* quote cells that hold a semicolon"),
+        (GOOD.replace("instruction\n", "instruction,answer\n"), "a.csv", "row 1: column 'answer' stands twice"),
+        (HEAD + 'pig,pink,no,"Name\nit."\n\ncow,,no,\n', "a.csv", "row 5, column 'answer'"),
         (HEAD + "pig,pink,no,x\n", "a.csv", "at least 2"),
         (HEAD + "pig,pink,no,\ncow,brown,no,\n", "a.csv", "no row holds a wording"),
         (HEAD + "p" * 3000 + ",a,b,c\n", "a.csv", "more than 2,000 characters"),
         ("", "a.csv", "column 'query' is missing"),
         ('{"query": 1}\n', "a.jsonl", "row 1, column 'query': text was expected"),
+        ('{"query": "a", "query": "b"}\n', "a.jsonl", "row 1: column 'query' stands twice"),
+        ('{"query": "a"}\n', "a.jsonl", "row 1: column 'answer' is missing"),
+        ('[["query", "a"]]\n', "a.jsonl", "row 1: a JSON object was expected"),
+        ('{"query": "crow \\ud83d", "answer": "b"}\n', "a.jsonl", "column 'query': half a character|is missing"),
         ("nonsense\n", "a.jsonl", "row 1: not a line of JSON"),
         ("[" * 100_000, "a.jsonl", "row 1: not a line of JSON"),
         (b"PAR1 not really PAR1", "a.parquet", "not readable as Parquet"),
@@ -144,6 +152,30 @@ def test_formulas_and_tags_are_text(tmp_path: Path) -> None:
     assert set(pair.queries) == {"=1+1", '<b onload="x()">pig</b>', "{field}"}
     rows = build(pair, tokenizer("gpt2"), samples=3).rows
     assert {s.query for s in rows} == set(pair.queries)
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_cells_may_stand_between_semicolons_or_tabs(tmp_path: Path, mark: str) -> None:
+    plain = catalogue.find(written(tmp_path, GOOD, "mine.csv"))
+    other = catalogue.find(written(tmp_path, "\ufeff" + GOOD.replace(",", mark).replace("\n", "\r\n"), "mine.csv"))
+    assert other == plain
+
+
+def test_columns_and_cells_that_are_not_there_are_no_fault(tmp_path: Path) -> None:
+    """Columns beside the ones that are read hold anything; a cell that is not there is an empty one."""
+    rows = [
+        {"query": "pig", "answer": "pink", "contrast": "no", "instruction": "Name it.", "id": 1, "meta": {"a": [1]}}
+    ]
+    rows += [{"query": "crow", "answer": "black", "contrast": "yes", "score": 0.5}]
+    lines = catalogue.find(written(tmp_path, "\n".join(map(json.dumps, rows)), "mine.jsonl"))
+    cells = catalogue.find(written(tmp_path, HEAD + "pig,pink,no,Name it.\ncrow,black,yes\n"))
+    columns = {name: [row.get(name) for row in rows] for name in ("query", "answer", "contrast", "instruction", "id")}
+    table = pa.table(columns)
+    table = table.set_column(2, "contrast", table["contrast"].dictionary_encode())
+    table = table.set_column(0, "query", table["query"].cast(pa.string_view()))
+    table = table.append_column("field", pa.nulls(2))
+    pq.write_table(table, tmp_path / "mine.parquet")
+    assert lines == cells == catalogue.find(str(tmp_path / "mine.parquet"))
 
 
 def test_the_three_file_kinds_agree(tmp_path: Path) -> None:

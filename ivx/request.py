@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ivx.engine.address import SITES
 from ivx.errors import IvxError
+from ivx.numeral import index_of
 from ivx.tasks import catalogue
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def check_word(name: str, value: str, words: tuple[str, ...]) -> None:
 
 def check_place(name: str, value: str, words: tuple[str, ...]) -> None:
     """Refuse a place that is neither one of these words nor an index."""
-    if value not in words and not value.removeprefix("-").isdigit():
+    if value not in words and index_of(value.removeprefix("-")) is None:
         raise IvxError(f"{name.replace('_', ' ')} {value!r} is not known: use {', '.join(words)} or an index")
 
 

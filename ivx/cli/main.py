@@ -6,6 +6,7 @@ A user's mistake is one line on standard error and exit status 2.
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 
@@ -17,6 +18,9 @@ from ivx.version import VERSION
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command, by default the one that this process was started with; returns the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that does not write UTF-8 gets a stand-in for a letter
+            stream.reconfigure(errors="replace")
     asked = _parser().parse_args(argv)
     try:
         return int(asked.run(asked) or 0)

@@ -29,7 +29,8 @@ RANDOM = "random"
 
 _PATCH = re.compile(
     r"(?P<site>[a-z_]+)\.(?P<layer>\d+)(?:\.(?P<head>\d+))?@(?P<position>\*|-?\d+)"
-    r"(?:~(?P<source>-?\d+))?(?:=(?P<value>\w+))?"
+    r"(?:~(?P<source>-?\d+))?(?:=(?P<value>\w+))?",
+    re.ASCII,
 )
 
 

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from ivx.engine.schema import KEY
 from ivx.formats.checks import IDS, LARGEST, boolean, each, keys, maybe, number, refuse, text, whole
 from ivx.formats.samples import MAX_WARNINGS
+from ivx.numeral import index_of
 from ivx.patching.roles import ROLES
 from ivx.tasks.samples import Samples
 
@@ -64,7 +65,7 @@ def check_layers(table: pa.Table, *, site: str, layers: int) -> None:
     """Refuse patches that are not of this site, in one of so many layers; raises `IvxError`."""
     for patch in pc.unique(table["patch"]).to_pylist():
         name, _, layer = patch.partition("@")[0].partition(".")
-        if patch and not (name == site and layer.isdecimal() and int(layer) < layers):
+        if patch and not (name == site and index_of(layer, below=layers) is not None):
             refuse("rows, column patch", f"addresses of {site} in {layers} layers")
 
 

@@ -22,7 +22,7 @@ Places = Mapping[str, int]
 
 QUERY = "‹query"
 """How the label of the query's column begins."""
-NAME = re.compile(r"[a-z]\w*(-\d+)?")
+NAME = re.compile(r"[a-z]\w*(-\d+)?", re.ASCII)
 _PART = re.compile(r"([^@]+)@([^~=]+)(?:~([^=]+))?(=\w+)?")
 
 

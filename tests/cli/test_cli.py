@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -115,6 +118,8 @@ def test_csv_and_text(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Non
         (["effects", "--checkpoint", "tiny-sft", "--task", "mine.csv"], "there is no file mine.csv"),
         (["interactions", "--checkpoint", "tiny-sft", "--task", "animal/colour", "--over", "heads"], "use the sites z"),
         (["doctor", "./does-not-exist"], "no checkpoint or directory"),
+        (["effects", "--checkpoint", "tiny-sft", "--task", "animal/colour", "--source-token", "²"], "'²' is not known"),
+        (["effects", "--checkpoint", "tiny-sft", "--task", "animal/colour", "--position", "٣"], "'٣' is not known"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str], argv: list[str], told: str) -> None:
@@ -140,3 +145,17 @@ def test_doctor_tasks_and_checkpoints(capsys: pytest.CaptureFixture[str]) -> Non
     assert "[T_inst]" in capsys.readouterr().out
     assert main(["checkpoints", "--json"]) == 0
     assert {"tiny-sft", "allenai/OLMo-2-0425-1B-DPO"} <= {c["name"] for c in json.loads(capsys.readouterr().out)}
+
+
+@pytest.mark.parametrize("coded", ["ascii", "cp1252", "utf-8"])
+def test_letters_that_a_terminal_cannot_write_get_a_stand_in(coded: str, tmp_path: Path) -> None:
+    path = tmp_path / "пингвин.csv"
+    path.write_text("query,answer,contrast,instruction\npig,pink,no,name it\ncrow,red,yes,\n", encoding="utf-8")
+    ran = subprocess.run(
+        [sys.executable, "-m", "ivx", "tasks", str(path)],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": coded},
+        timeout=120,
+    )
+    assert ran.returncode == 0 and not ran.stderr, ran.stderr
+    assert ("пингвин" if coded == "utf-8" else "???????").encode(coded) in ran.stdout

@@ -10,7 +10,7 @@ from ivx.engine.address import Spot
 from ivx.errors import IvxError
 from ivx.request import BaseRequest
 
-_SPOT = re.compile(r"(\d{1,4})@(-?\d{1,5})")
+_SPOT = re.compile(r"(\d{1,4})@(-?\d{1,5})", re.ASCII)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from ivx.formats.samples import (
 from ivx.formats.sweeps import bounded, check_receipt
 
 RUNS = ("here", "there", "bare", "patched")
-SLOT = re.compile(r"(special|keyword|t_inst|query|(instruction|before|after)(:\d{1,6})?)")
+SLOT = re.compile(r"(special|keyword|t_inst|query|(instruction|before|after)(:\d{1,6})?)", re.ASCII)
 ROUNDING = 1e-3
 NEEDED = {
     "edge": ("layer", "head", "from", "to", "attention"),

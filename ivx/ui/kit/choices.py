@@ -15,6 +15,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from ivx.analyses import defaults
 from ivx.models.registry import embedded
+from ivx.numeral import index_of
 from ivx.request import Request
 from ivx.stats.metrics import METRICS
 from ivx.tasks import catalogue
@@ -67,8 +68,8 @@ def several(key: str, label: str, allowed: tuple[str, ...], default: tuple[str, 
 def counted(key: str, label: str, default: int, *, low: int, high: int) -> int:
     """A whole-number input."""
     if key not in st.session_state:
-        asked = st.query_params.get(key, "")
-        st.session_state[key] = int(asked) if asked.isdecimal() and low <= int(asked) <= high else default
+        asked = index_of(st.query_params.get(key, ""), below=high + 1)
+        st.session_state[key] = default if asked is None or asked < low else asked
     st.session_state[key] = st.session_state[key]
     return int(st.number_input(label, low, high, key=key, step=10))
 

@@ -19,6 +19,7 @@ from ivx.formats import sheet
 from ivx.jobs.compute import Unstored
 from ivx.jobs.job import View
 from ivx.models.registry import embedded
+from ivx.numeral import index_of
 from ivx.tasks import catalogue
 from ivx.ui.kit import checkpoints, choices, exports, pieces, progress, session
 from ivx.ui.kit.address import from_url, hold, to_url
@@ -124,11 +125,8 @@ def _spots(source: Reading | None, target: Reading | None) -> tuple[Spot, Spot] 
 
 def _spot(key: str, reading: Reading, default: Spot) -> Spot:
     layer, _, position = from_url(key, "").partition(".")
-    if layer.isdecimal() and position.isdecimal():
-        asked = Spot(int(layer), int(position))
-        if asked.layer < reading.layers and asked.position < len(reading.tokens):
-            return asked
-    return default
+    row, column = index_of(layer, below=reading.layers), index_of(position, below=len(reading.tokens))
+    return default if row is None or column is None else Spot(row, column)
 
 
 def _draw(

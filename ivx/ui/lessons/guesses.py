@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ivx.numeral import index_of
+
 EXACT, NEAR = 2, 1
 """Points of a guess that is right, and of one that is next to it."""
 NOWHERE = "nowhere"
@@ -70,8 +72,8 @@ def pair_key(low: int, high: int) -> str:
 
 def pair_of(key: str) -> tuple[int, int] | None:
     """The layers of a pair's key; None where it names no pair."""
-    low, _, high = key.partition("-")
-    return (int(low), int(high)) if low.isdigit() and high.isdigit() else None
+    low, high = map(index_of, key.partition("-")[::2])
+    return None if low is None or high is None else (low, high)
 
 
 def beside(low: int, high: int, layers: int) -> list[str]:

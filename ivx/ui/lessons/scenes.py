@@ -20,6 +20,7 @@ from ivx.charts.pairs import DEGENERATE, Pair, layers_laid, pair_map
 from ivx.charts.palette import Palette
 from ivx.charts.strip import Bar, strip
 from ivx.engine.address import STREAM
+from ivx.numeral import index_of
 from ivx.patching.cells import Cell
 from ivx.stats.metrics import find
 from ivx.ui.interactions.maps import GLYPHS
@@ -91,7 +92,7 @@ class Maps(Scene):
         shown = panel.known or now.truth is not None
         hidden = [Tile(i, j, 0.0, "empty", HIDDEN) for i in range(layers) for j in range(len(labels))]
         tiles = {(t.layer, t.column): t for t in ([tile(c, labels) for c in cells] if shown else hidden)}
-        mine = int(now.guess) if now.guess.isdigit() else None
+        mine = index_of(now.guess)
         marked = mine if now.truth is None else now.truth.marks.get(panel.of)
         if panel.known and now.truth is None:
             top = strongest([cell for cell in cells if cell.column == 0])

@@ -13,6 +13,7 @@ from ivx.charts.palette import Palette
 from ivx.jobs.job import View
 from ivx.jobs.shipped import is_shipped
 from ivx.models.registry import embedded
+from ivx.numeral import index_of
 from ivx.request import BaseRequest
 from ivx.stats.metrics import find
 from ivx.ui.interactions import maps
@@ -82,10 +83,8 @@ def _page(name: str, asked: Mapping[str, BaseRequest], metric: str) -> str:
 
 def _layer(found: StoredRuns) -> int | None:
     """The selected layer: the address bar's, or that of the strongest finding."""
-    asked = address.from_url("layer", "")
-    if asked.isdigit() and int(asked) < found.layers:
-        return int(asked)
-    return found.strongest
+    asked = index_of(address.from_url("layer", ""), below=found.layers)
+    return found.strongest if asked is None else asked
 
 
 def _pick(key: str) -> None:

@@ -19,7 +19,7 @@ from ivx.ui.kit import exports, pieces
 from ivx.ui.kit.address import from_url
 from ivx.ui.pathways.readings import edge_label, name_of_task, of_whole
 
-NAME = re.compile(r"(\d{1,4})\.(\d{1,4})(?:@([a-z_]{1,20}(?::\d{1,5})?)(?:~([a-z_]{1,20}(?::\d{1,5})?))?)?")
+NAME = re.compile(r"(\d{1,4})\.(\d{1,4})(?:@([a-z_]{1,20}(?::\d{1,5})?)(?:~([a-z_]{1,20}(?::\d{1,5})?))?)?", re.ASCII)
 """`layer.head` of a head, `layer.head@end~start` of an edge."""
 SIDES = ("here", "there")
 LAST = "after:1"

@@ -16,6 +16,7 @@ from ivx.charts.heatmap import heatmap
 from ivx.charts.numbers import scale_of
 from ivx.charts.palette import LIGHT, Palette
 from ivx.jobs.job import View
+from ivx.numeral import index_of
 from ivx.patching.cells import Cell
 from ivx.request import BaseRequest
 from ivx.ui.kit import address, pieces, progress
@@ -49,10 +50,10 @@ def effect_cells(effects: Effects | None) -> dict[str, list[Cell]]:
 
 def layer_of(component: str, read: Separability | None, cells: Mapping[str, list[Cell]]) -> int | None:
     """The selected layer: the address bar's, or that of the strongest finding, or of the most selective probe."""
-    asked = address.from_url("layer", "")
+    asked = index_of(address.from_url("layer", ""), below=None if read is None else read.layers)
     probed = [] if read is None else read.cells(component)
-    if asked.isdigit() and (read is None or int(asked) < read.layers):
-        return int(asked)
+    if asked is not None:
+        return asked
     found = [cell for cell in cells.get(component, []) if cell.state == "ok"]
     there = {cell.layer for cell in probed}
     found = [cell for cell in found if cell.layer in there]

@@ -13,6 +13,7 @@ from ivx.analyses.separability.request import SeparabilityRequest
 from ivx.analyses.separability.result import Separability
 from ivx.charts.losses import Loss, losses
 from ivx.charts.palette import Palette
+from ivx.numeral import index_of
 from ivx.ui.kit import address, exports, pieces
 from ivx.ui.separability import card, wordings
 from ivx.ui.separability.card import erased_card
@@ -56,9 +57,9 @@ def show_read(read: Separability, p: Palette) -> None:
 def show_erased(found: Erasure, p: Palette) -> None:
     """Draw a stored erasure: every layer's effect, whole and without the readable or a random part."""
     cells = found.cells(METRIC)
-    asked = address.from_url("layer", "")
+    asked = index_of(address.from_url("layer", ""), below=found.layers)
     strongest = max(cells, key=lambda cell: abs(cell.lost.value)).layer
-    layer = int(asked) if asked.isdigit() and int(asked) < found.layers else strongest
+    layer = strongest if asked is None else asked
     pieces.distrust(found.receipt)
     left, right = st.columns([1.5, 1.0], gap="medium")
     with left:

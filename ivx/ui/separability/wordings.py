@@ -20,7 +20,7 @@ from ivx.ui.separability.plane import lasso
 HEIGHT = 250
 KINDS = {"lda": "LDA", "pca": "PCA", "umap": "UMAP"}
 SHOWN = {"matrix": "confusion", "curve": "learning curve"}
-PICKED = re.compile(r"\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?)*")
+PICKED = re.compile(r"\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?)*", re.ASCII)
 """A selection in the address bar: numbers of wordings, and ranges of them.
 
 The wordings are the same at every layer and component, so that a selection can be followed through all.

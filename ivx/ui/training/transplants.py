@@ -17,6 +17,7 @@ from ivx.charts.lines import Dot, Line, lines
 from ivx.charts.numbers import scale_of, signed
 from ivx.charts.palette import Palette
 from ivx.errors import IvxError
+from ivx.numeral import index_of
 from ivx.patching.cells import Cell
 from ivx.request import BaseRequest
 from ivx.stats.metrics import METRICS
@@ -144,9 +145,10 @@ def _cells(result: Transplant, metric: str, column: int) -> list[Cell]:
 
 def _chosen(maps: dict[str, list[Cell]], donors: list[str]) -> tuple[int, int] | None:
     """(layer, donor's number): the clicked one, the address bar's (`layer~donor`), or that of the strongest graft."""
-    layer, _, donor = address.from_url("graft", "").partition("~")
-    if layer.isdigit() and donor in donors:
-        return int(layer), donors.index(donor)
+    asked, _, donor = address.from_url("graft", "").partition("~")
+    layer = index_of(asked)
+    if layer is not None and donor in donors:
+        return layer, donors.index(donor)
     others = [cell for k, cells in enumerate(maps.values()) for cell in cells if cell.column != k]
     best = max(others, key=lambda cell: (cell.state == "ok", abs(cell.value)), default=None)
     return None if best is None else (best.layer, best.column)

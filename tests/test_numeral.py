@@ -1,0 +1,16 @@
+"""Digits are ASCII digits, wherever an address or a command writes them."""
+
+from __future__ import annotations
+
+import pytest
+
+from ivx.numeral import index_of
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("0", 0), ("7", 7), ("007", 7), ("8", None), ("", None), ("²", None), ("٣", None), ("-1", None), ("+1", None)]
+    + [("1_0", None), (" 1", None), ("1.0", None), ("9" * 5000, None), ("①", None), ("x", None)],
+)
+def test_only_ascii_digits_below_the_bound_are_an_index(text: str, number: int | None) -> None:
+    assert index_of(text, below=8) == number

@@ -88,6 +88,10 @@ def checked(
 def _check_ids(model: Model, ids: Sequence[int], what: str) -> None:
     if not len(ids):
         raise IvxError(f"{what} is empty: give at least one token id")
+    if model.reach is not None and len(ids) > model.reach:
+        raise IvxError(
+            f"{what} has {len(ids)} tokens and this checkpoint knows {model.reach} positions: shorten its texts"
+        )
     bad = [i for i in ids if not 0 <= i < model.vocabulary]
     if bad:
         raise IvxError(f"{what} holds token id {bad[0]}, outside this checkpoint's vocabulary of {model.vocabulary}")

@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.utils import logging
 
 from ivx.errors import CheckpointError, IvxError, UnsupportedArchitecture, boundary
-from ivx.models import adapters, doctor, files, fingerprint, memory, weights
+from ivx.models import adapters, doctor, files, fingerprint, memory, rotary, weights
 from ivx.models.anatomy import anatomy_of
 from ivx.models.model import Model
 from ivx.models.registry import embedded
@@ -108,6 +108,7 @@ def _config(folder: Path, *, name: str) -> Any:
 
 def _ready(hf: PreTrainedModel, *, name: str) -> PreTrainedModel:
     weights.refuse_non_finite(hf, name=name)
+    rotary.forget_prompts(hf)
     return hf.eval().requires_grad_(False)
 
 

@@ -74,6 +74,14 @@ class Model:
         """Number of token ids the read-out covers."""
         return int(self.hf.config.vocab_size)
 
+    @cached_property
+    def reach(self) -> int | None:
+        """The most tokens a prompt may have where positions have a learned table; None where they are computed."""
+        most = getattr(self.hf.config, "max_position_embeddings", None)
+        tokens = self.hf.get_input_embeddings()
+        tables = [part for part in self.hf.modules() if isinstance(part, nn.Embedding) and part is not tokens]
+        return int(most) if most and any(0 <= part.num_embeddings - most <= 8 for part in tables) else None
+
     @property
     def dtype(self) -> torch.dtype:
         """dtype of weights and states."""

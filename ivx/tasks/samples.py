@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ivx.errors import IvxError, TaskError
+from ivx.errors import IvxError, TaskError, boundary
 from ivx.tasks.prompt import FORMATS
 from ivx.tasks.task import Instruction, Pair, Task, neutral
 
@@ -60,6 +61,10 @@ class Samples:
     neutral: tuple[Sample, ...] = ()
 
 
+_Three = tuple[Sample, Sample | None, Sample | None]
+"""A query's sample, the one under another task's instruction, and the one under an idle sentence."""
+
+
 class Encoder:
     """Encodes texts with one tokenizer: knows its leading special tokens, and which tokens hold which characters."""
 
@@ -105,7 +110,8 @@ class Encoder:
 
     def following(self, prompt: str, answer: str) -> tuple[int, ...]:
         """The tokens of `answer` as the model would emit them after `prompt`, mostly with the space in front."""
-        before, after = self.ids(prompt), self.ids(f"{prompt} {answer}")
+        space = "" if prompt[-1:].isspace() else " "  # a chat's turn may begin on a line of its own
+        before, after = self.ids(prompt), self.ids(f"{prompt}{space}{answer}")
         shared = next((i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), len(before))
         if shared < len(before) or len(after) == len(before):
             raise TaskError(f"the answer {answer!r} merges with the prompt's last token in this tokenizer")
@@ -136,7 +142,13 @@ class Encoder:
                 "this checkpoint's tokenizer has no chat template: leave it out, as the target format prompt does"
             )
         turn = [{"role": "user", "content": text}]
-        return str(self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True))
+        with boundary(TaskError, "this checkpoint's chat template cannot write a user's turn", "leave it out"):
+            whole = self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+        if not isinstance(whole, str) or text not in whole:
+            raise TaskError(
+                "this checkpoint's chat template does not write a user's turn as it stands: leave the template out"
+            )
+        return whole
 
 
 def build(
@@ -151,40 +163,74 @@ def build(
 ) -> Samples:
     """Draw queries and wordings, the same for the same seed.
 
-    The control's instruction is of a task of other queries. Samples whose two answers begin with the same token cannot
-    be measured and are left out, with a warning.
+    The control's instruction is of a task of other queries. Queries that cannot be measured are left out, with a
+    warning that names them: their answers begin with the same token, a word is unknown to the tokenizer, or it merges
+    with what stands around it.
     """
     if target_format not in FORMATS:
         raise TaskError(f"there is no target format {target_format!r}: use one of {', '.join(FORMATS)}")
     if split not in SPLITS:
         raise TaskError(f"there is no split {split!r}: use one of {', '.join(SPLITS)}")
     encoder = Encoder(tokenizer)
+    if target_format == "chat":
+        encoder.chat("a")  # what no prompt can be put into is refused at once
     draw = random.Random(f"{pair.task.name} {seed}")
     wordings, queries = _of_split(pair, split)
     draw.shuffle(queries)
-    rows: list[Sample] = []
-    control: list[Sample] = []
-    collided = 0
+    made: list[_Three] = []
+    left: dict[str, str] = {}
     for query in queries:
-        if len(rows) == samples:
-            break
-        wording = draw.choice(wordings)
-        sample = _sample(pair, pair.task, wording, query, encoder, target_format)
-        other = draw.choice(pair.control.instructions) if pair.control else None
-        if sample.answer_id == sample.contrast_id:
-            collided += 1
+        told = draw.choice(wordings), draw.choice(pair.control.instructions) if pair.control else None
+        idle = neutral(pair.task.template) if with_neutral else None
+        try:
+            sample, *others = (
+                None if wording is None else _sample(pair, pair.task, wording, query, encoder, target_format)
+                for wording in (*told, idle)
+            )
+        except _Unfit as error:
+            left[query] = str(error)
             continue
-        rows.append(sample)
-        if other is not None:
-            control.append(_sample(pair, pair.task, other, query, encoder, target_format))
+        assert sample is not None
+        made.append((sample, others[0], others[1]))
+        if len(made) == samples and len(made := _aligned(made, left)) == samples:
+            break
+    made = _aligned(made, left)
+    rows = [sample for sample, _, _ in made]
     if not rows:
-        raise TaskError(f"{pair.task.name}: no query is left to measure; both answers begin with the same token")
-    idle = [
-        _sample(pair, pair.task, neutral(pair.task.template), row.query, encoder, target_format)
-        for row in (rows if with_neutral else ())
-    ]
-    warnings = _warnings(pair, encoder, rows, samples, collided)
-    return Samples(tuple(rows), tuple(control), tuple(warnings), tuple(idle))
+        raise TaskError(f"{pair.task.name}: no query is left to measure; {'; '.join(_told(left))}")
+    return Samples(
+        tuple(rows),
+        tuple(other for _, other, _ in made if other is not None),
+        tuple(_warnings(pair, encoder, rows, samples, left)),
+        tuple(idle for _, _, idle in made if idle is not None),
+    )
+
+
+class _Unfit(TaskError):
+    """One query cannot be measured; the others can. The message is the reason alone."""
+
+
+def _aligned(made: list[_Three], left: dict[str, str]) -> list[_Three]:
+    """Those whose bare prompts have the tokens around the query that most have; the others are noted in `left`."""
+    around = [(s.target[s.first : s.query_span[0]], s.target[s.query_span[1] :]) for s, _, _ in made]
+    if not around:
+        return made
+    common = Counter(around).most_common(1)[0][0]
+    left |= {
+        m[0].query: "they merge with the tokens around them" for m, a in zip(made, around, strict=True) if a != common
+    }
+    return [m for m, a in zip(made, around, strict=True) if a == common]
+
+
+def _told(left: Mapping[str, str]) -> list[str]:
+    """One sentence a reason for which queries were left out, with the first of their names."""
+    found = []
+    for reason in dict.fromkeys(left.values()):
+        names = [query for query, why in left.items() if why == reason]
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        what = f"{len(names)} queries" if len(names) > 1 else "1 query"
+        found.append(f"{what} left out: {reason} ({', '.join(names[:3])}{more})")
+    return found
 
 
 def _of_split(pair: Pair, split: str) -> tuple[list[Instruction], list[str]]:
@@ -220,7 +266,17 @@ def _sample(pair: Pair, task: Task, wording: Instruction, query: str, encoder: E
         begin, end = wording.phrase[0] + offset, wording.phrase[1] + offset
         last = text.rindex(text[begin:end].split()[-1], begin, end)
         keyword, word = encoder.span(text, begin, end)[1] - 1, encoder.span(text, last, end)[0]
+    if encoder.unknown(encoder.ids(query)):
+        raise _Unfit("the tokenizer does not know a word of theirs")
     answer, contrast = pair.task.answers[query], pair.contrast.answers[query]
+    try:
+        answer_id, contrast_id = (encoder.following(bare, option)[0] for option in (answer, contrast))
+    except TaskError as error:
+        raise _Unfit("an answer merges with the prompt's last token") from error
+    if encoder.unknown((answer_id, contrast_id)):
+        raise _Unfit("the tokenizer does not know a word of their answers")
+    if answer_id == contrast_id:
+        raise _Unfit("both of their answers begin with the same token")
     return Sample(
         instruction=wording,
         query=query,
@@ -233,8 +289,8 @@ def _sample(pair: Pair, task: Task, wording: Instruction, query: str, encoder: E
         target=target,
         first=min(encoder.leading, len(target) - 1),
         query_span=encoder.span(bare, start, start + len(query)),
-        answer_id=encoder.following(bare, answer)[0],
-        contrast_id=encoder.following(bare, contrast)[0],
+        answer_id=answer_id,
+        contrast_id=contrast_id,
         word=word,
     )
 
@@ -243,12 +299,11 @@ def _query_start(prompt: str, field: str) -> int:
     return len(prompt[: prompt.index("{query}")].replace("{field}", field))
 
 
-def _warnings(pair: Pair, encoder: Encoder, rows: Sequence[Sample], wanted: int, collided: int) -> list[str]:
+def _warnings(pair: Pair, encoder: Encoder, rows: Sequence[Sample], wanted: int, left: Mapping[str, str]) -> list[str]:
     found = []
     if len(rows) < wanted:
         found.append(f"{len(rows)} of the {wanted} samples asked for: the pair has no more queries")
-    if collided:
-        found.append(f"{collided} queries left out: both of their answers begin with the same token")
+    found += _told(left)
     prompt = pair.task.template.target(field=pair.task.field, query=rows[0].query, form="prompt")
     firsts: dict[int, list[str]] = {}
     for option in sorted({*(row.answer for row in rows), *(row.contrast for row in rows)}):

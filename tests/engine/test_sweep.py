@@ -283,3 +283,20 @@ def test_bad_input_is_one_sentence(change: dict, told: str) -> None:
     asked: dict[str, Any] = {"source": SOURCE, "target": TARGET, "answer": ANSWER, "patches": [], **change}
     with pytest.raises(IvxError, match=told):
         ivx.sweep(random_model("llama"), **asked)
+
+
+@pytest.mark.parametrize(("kind", "table"), [("gpt2", True), ("biogpt", True), ("llama", False)])
+def test_a_prompt_beyond_the_table_of_positions_is_one_sentence(kind: str, table: bool) -> None:
+    model = random_model(kind)
+    most = model.hf.config.max_position_embeddings
+    long = [[5 + i % 60 for i in range(most + 1)]]
+    assert model.reach == (most if table else None)
+    for source, target in ((long, TARGET[:1]), (SOURCE[:1], long)):
+        if not table:
+            assert len(ivx.sweep(model, source=source, target=target, answer=[7], patches=["resid_post.0@1"])) == 2
+            continue
+        with pytest.raises(IvxError, match=f"has {most + 1} tokens and this checkpoint knows {most} positions"):
+            ivx.sweep(model, source=source, target=target, answer=[7], patches=["resid_post.0@1"])
+    if table:
+        whole = [ids[:most] for ids in long]
+        assert len(ivx.sweep(model, source=whole, target=whole, answer=[7], patches=["resid_post.0@1"])) == 2

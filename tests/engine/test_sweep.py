@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import torch
 from torch import Tensor
@@ -15,6 +16,8 @@ from transformers import PreTrainedModel
 import ivx
 from ivx.engine.address import Patch, parse
 from ivx.engine.draws import draw_of, drawn
+from ivx.engine.forward import attention
+from ivx.engine.plan import proof
 from ivx.errors import AddressError, Cancelled, IvxError
 from ivx.models.model import Model
 from tests.support import oracle
@@ -300,3 +303,31 @@ def test_a_prompt_beyond_the_table_of_positions_is_one_sentence(kind: str, table
     if table:
         whole = [ids[:most] for ids in long]
         assert len(ivx.sweep(model, source=whole, target=whole, answer=[7], patches=["resid_post.0@1"])) == 2
+
+
+@pytest.mark.parametrize("kind", ["exaone4", "gemma2", "gemma3_text", "gpt_oss", "mistral", "phi3", "olmo3", "cohere2"])
+def test_prompts_far_beyond_the_sliding_window(kind: str) -> None:
+    """Layers that slide and layers that see everything, on 400 tokens: the plan's rows are those of one row of
+    hooks."""
+    model = random_model(kind, sliding_window=16, max_position_embeddings=512, num_hidden_layers=4)
+    long = [[(7 * i + k) % 96 + 3 for i in range(400 - k)] for k in range(2)]
+    asked: dict[str, Any] = {
+        "answer": ANSWER,
+        "patches": ["resid_post.1@5", "z.2.1@390", "resid_post.0@380,mlp_out.3@-1"],
+    }
+    planned = ivx.sweep(model, source=long[::-1], target=long, engine="plan", **asked)
+    for sample in range(2):
+        one: dict[str, Any] = {**asked, "answer": [ANSWER[sample]]}
+        plain = ivx.sweep(model, source=[long[1 - sample]], target=[long[sample]], engine="hooks", **one)
+        mine = planned.filter(pc.equal(planned["sample"], sample))
+        assert np.abs(np.subtract(mine["logit"], plain["logit"])).max() < 1e-6
+        truth = model.hf(input_ids=torch.tensor([long[sample]]), use_cache=False).logits[0, -1, ANSWER[sample]]
+        assert mine["logit"][0].as_py() == pytest.approx(float(truth), abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["exaone4", "mistral", "gemma2"])
+def test_the_proof_looks_beyond_a_window_of_any_width(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = random_model(kind, sliding_window=4096, num_hidden_layers=4)
+    assert proof.unfit(model) is None and model.hf.config.sliding_window == 4096
+    monkeypatch.setattr(attention, "_window", lambda module, options: None)
+    assert "differ from plain hooks" in str(proof.unfit(random_model(kind, sliding_window=4096, num_hidden_layers=4)))

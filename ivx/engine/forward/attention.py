@@ -122,9 +122,12 @@ def probabilities(
 
 
 def _window(module: nn.Module, options: dict[str, Any]) -> int | None:
-    """The sliding window: tokens that a query sees, itself included; some architectures keep it on the module only."""
-    told = options.get("sliding_window")
-    return told if told is not None else getattr(module, "sliding_window", None)
+    """The sliding window: tokens that a query sees, itself included; None for all of them.
+
+    What the module passed counts, None too: a layer that sees everything may still know the others' window. Only an
+    architecture that passes nothing keeps it on the module alone.
+    """
+    return options["sliding_window"] if "sliding_window" in options else getattr(module, "sliding_window", None)
 
 
 def _hidden(keys: int, n: int, window: int | None, device: torch.device) -> Tensor | None:

@@ -6,6 +6,9 @@ the reason is kept, and hooks do that model's sweeps.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -24,6 +27,9 @@ _known: WeakKeyDictionary[nn.Module, str | None] = WeakKeyDictionary()
 CHANGING_ROPE = ("dynamic", "longrope")
 """Rotary embeddings that depend on the prompt's length: states of prompts of different lengths cannot be shared."""
 
+SHORT = 3
+"""Tokens of the sliding windows that the proof sets."""
+
 
 def unfit(model: Model) -> str | None:
     """Why this model cannot be swept by plan; None where it can. The answer is found once for each model in memory."""
@@ -35,6 +41,15 @@ def unfit(model: Model) -> str | None:
 def _tried(model: Model) -> str | None:
     if _rope(model) in CHANGING_ROPE:
         return f"its rotary embedding ({_rope(model)}) changes with the prompt's length"
+    why = _differs(model)
+    if why is None and (getattr(model.hf.config, "sliding_window", None) or 0) > SHORT:
+        with _short_windows(model):
+            why = _differs(model)
+    return why
+
+
+def _differs(model: Model) -> str | None:
+    """Why the plan's logits are not those of plain hooks; None where they are."""
     asked = _workload(model)
     try:
         planned = _logits(by_plan.run(model, asked, memory_gb=1.0), asked)
@@ -48,6 +63,20 @@ def _tried(model: Model) -> str | None:
     if not apart <= TOLERANCE[model.dtype]:
         return f"the plan's logits differ from plain hooks' by {apart:.0e} of their size"
     return None
+
+
+@contextmanager
+def _short_windows(model: Model) -> Iterator[None]:
+    """Sliding windows shorter than the proof's prompts: the layers' choice of keys shows at a few tokens' cost."""
+    holders: list[Any] = [model.hf.config, *model.hf.modules()]
+    before = [(one, one.sliding_window) for one in holders if isinstance(getattr(one, "sliding_window", None), int)]
+    for one, _ in before:
+        one.sliding_window = SHORT
+    try:
+        yield
+    finally:
+        for one, window in before:
+            one.sliding_window = window
 
 
 def _rope(model: Model) -> str | None:

@@ -60,9 +60,10 @@ class Model:
 
     @cached_property
     def head_dim(self) -> int:
-        """Width of one head's `z`."""
+        """Width of one head's `z`: that of its values, which some architectures make unlike that of its keys."""
         config = self.hf.config
-        return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+        told = getattr(config, "v_head_dim", None) or getattr(config, "head_dim", None)
+        return int(told or config.hidden_size // config.num_attention_heads)
 
     @property
     def width(self) -> int:

@@ -22,13 +22,13 @@ from ivx.engine.plan.proof import unfit
 from ivx.errors import UnsupportedArchitecture
 from ivx.models.anatomy import ANATOMIES
 from ivx.models.model import Model
-from tests.support.random_models import ROUNDED_WITHIN, random_model
+from tests.support.random_models import LATENT, ROUNDED_WITHIN, random_model
 
 pytestmark = pytest.mark.architectures
 SOURCE = [[5, 17, 33, 8, 64, 9], [9, 2, 40, 11, 77]]
 TARGET = [[3, 60, 21, 90, 14], [7, 44, 13, 9, 2, 40, 11]]
-HOOKS_ONLY = {"bitnet"}
-"""A norm between the heads' outputs and their projection, inside attention."""
+HOOKS_ONLY = {"bitnet", "diffllama", "doge"}
+"""Attention that does more to the heads' outputs than to project them, or asks for it with arguments of its own."""
 REFUSED = ("bloom", "falcon", "gptj", "opt")
 README = Path(__file__).parents[2] / "README.md"
 
@@ -127,6 +127,16 @@ def test_compiled_kernels_equal_hooks_and_are_kept(monkeypatch: pytest.MonkeyPat
     names = [type(module).__name__ for module, _ in seams._compiled(model)]
     assert names.count("Olmo2MLP") == model.layers and names.count("Olmo2RMSNorm") == 4 * model.layers
     assert any((tmp_path / "kernels").iterdir())
+
+
+@pytest.mark.parametrize("kind", ["deepseek_v2", "deepseek_v3"])
+@pytest.mark.parametrize(("rope", "nope", "value"), [(4, 8, 8), (8, 16, 16), (8, 16, 12), (4, 8, 10)])
+def test_heads_whose_keys_and_values_are_of_unlike_width(kind: str, rope: int, nope: int, value: int) -> None:
+    """As in the released checkpoints: keys of 64 + 128, values of 128."""
+    widths = LATENT | {"qk_rope_head_dim": rope, "qk_nope_head_dim": nope, "v_head_dim": value}
+    model = random_model(kind, dtype=torch.float32, **widths)
+    assert model.head_dim == value and unfit(model) is None
+    assert apart(model) <= 1e-3
 
 
 def test_the_readme_names_every_architecture() -> None:

@@ -65,7 +65,7 @@ OWN: dict[str, dict[str, Any]] = {
 }
 
 
-ROUNDED_WITHIN = {"deepseek_v2", "deepseek_v3", "dots1"}
+ROUNDED_WITHIN = {"deepseek_v2", "deepseek_v3", "dots1", "ernie4_5_moe", "hy_v3"}
 """Their rotary embedding or router is computed in float32 whatever the dtype."""
 
 

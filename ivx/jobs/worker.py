@@ -21,6 +21,7 @@ from ivx.errors import Cancelled
 from ivx.jobs.compute import Busy, computed, stored
 from ivx.jobs.job import Job
 from ivx.jobs.queue import Queue
+from ivx.models.library import ALONE
 from ivx.request import BaseRequest, LiveRequest
 from ivx.store.store import Store
 
@@ -126,7 +127,10 @@ class Worker:
         first = self._queue.take()
         with suppress(Cancelled):  # its turn ends a stopped job
             first.enter("loading")
-        import torch
+        with ALONE:
+            import torch
+
+            from ivx.models import load  # noqa: F401  (with all of transformers that it needs)
 
         # The pages' Python and the worker's take turns; at the default of 5 ms, every one of the worker's thousands of
         # small tensor calls would wait that long for its turn while a page is drawn.
@@ -183,7 +187,8 @@ class Worker:
         return 0.0 if _key_of(other.request) == self._key else RELOADS * self._load_seconds
 
     def _loaded(self, asked: Asked) -> Model:
-        from ivx.models.load import load
+        with ALONE:
+            from ivx.models.load import load
 
         key = _key_of(asked)
         if self._key != key or self._model is None:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging
 
 from ivx.errors import CheckpointError, IvxError, UnsupportedArchitecture, boundary
-from ivx.models import adapters, doctor, files, fingerprint, memory, rotary, weights
+from ivx.models import adapters, doctor, files, fingerprint, library, memory, rotary, weights
 from ivx.models.anatomy import anatomy_of
 from ivx.models.model import Model
 from ivx.models.registry import embedded
@@ -41,6 +41,12 @@ def load(
         CheckpointError: it cannot be found, reached, trusted or read; MemoryRefused: it would not fit;
         UnsupportedArchitecture: a fact that patches rely on is unknown, or untrue here.
     """
+    with library.ALONE:
+        model = _load(name, dtype=dtype, device=device, memory_gb=memory_gb, adapter=adapter)
+    return _proved(model) if check else model
+
+
+def _load(name: str, *, dtype: str, device: str, memory_gb: float | None, adapter: str | None) -> Model:
     place = _device(device)
     folder = files.locate(name)
     if (folder / "adapter_config.json").is_file() and adapter is None:
@@ -52,7 +58,7 @@ def load(
                 f"the adapter in {folder} was trained on {base!r}, which is not here ({error}); give the base as the "
                 "checkpoint, and this directory as its adapter"
             ) from error
-        return load(base, dtype=dtype, device=device, memory_gb=memory_gb, adapter=str(folder), check=check)
+        return _load(base, dtype=dtype, device=device, memory_gb=memory_gb, adapter=str(folder))
     config = _config(folder, name=name)
     anatomy_of(config)
     known = embedded(name)
@@ -66,17 +72,16 @@ def load(
     if adapter is not None:
         hf = adapters.merged(hf, Path(adapter))
         identity = fingerprint.of_parameters(hf)
-    model = Model(
+    return Model(
         name=name,
         hf=_ready(hf.to(torch.device(place)), name=name),  # type: ignore[arg-type]  # wrongly wrapped stub
-        tokenizer=_tokenizer(folder, name=name),
+        tokenizer=library.tokenizer(folder, name=name),
         anatomy=anatomy_of(hf.config),
         fingerprint=identity,
         source=str(folder),
         collection=known.collection if known else "english",
         surplus=surplus,
     )
-    return _proved(model) if check else model
 
 
 def wrap(hf_model: PreTrainedModel, tokenizer: Any = None, *, name: str = "in-memory", check: bool = True) -> Model:
@@ -162,10 +167,3 @@ def _read(folder: Path, *, name: str, dtype: torch.dtype) -> tuple[PreTrainedMod
         if noisy:
             logging.enable_progress_bar()
     return hf, weights.refuse_strangers(loading, files.tensors(folder), config=hf.config, name=name)
-
-
-def _tokenizer(folder: Path, *, name: str) -> Any:
-    with boundary(
-        CheckpointError, f"{name}: {folder} has no tokenizer that can be read", "copy tokenizer.json beside the weights"
-    ):
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)

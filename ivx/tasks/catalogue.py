@@ -12,6 +12,8 @@ from ivx.tasks.reader import read_pair
 from ivx.tasks.task import Pair, Task
 
 FILES = (".csv", ".jsonl", ".parquet")
+OTHER_FILES = (".json", ".tsv", ".txt", ".xlsx")
+"""Kinds of files that are not read: the reader says which are."""
 COLLECTIONS = ("tiny", "tiny-period", "english")
 
 
@@ -33,7 +35,7 @@ def find(name: str, *, collection: str = "english", against: str | None = None) 
         name: `animal/colour`, `collection:animal/colour`, or a path to a .csv, .jsonl or .parquet file.
         against: the contrast task; by default the one that the task names.
     """
-    if Path(name).suffix.lower() in FILES:
+    if _is_file(name):
         pair = read_pair(Path(name))
         if against not in (None, pair.contrast.name):
             raise TaskError(f"{name} holds its own contrast task: leave out against={against!r}")
@@ -52,7 +54,7 @@ def several(names: Sequence[str], *, collection: str = "english") -> tuple[Task,
     found: list[Task] = []
     for name in names:
         prefix, _, rest = name.rpartition(":")
-        if Path(name).suffix.lower() in FILES:
+        if _is_file(name):
             pair = read_pair(Path(name))
             found += [pair.task, pair.contrast]
         elif rest == "all":
@@ -60,6 +62,11 @@ def several(names: Sequence[str], *, collection: str = "english") -> tuple[Task,
         else:
             found.append(_named(rest, tasks(prefix or collection)))
     return tuple({(task.collection, task.name): task for task in found}.values())
+
+
+def _is_file(name: str) -> bool:
+    """Whether a name means a user's file."""
+    return Path(name).suffix.lower() in (*FILES, *OTHER_FILES)
 
 
 def _named(name: str, known: dict[str, Task]) -> Task:

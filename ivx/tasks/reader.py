@@ -42,7 +42,10 @@ def read_pair(path: Path) -> Pair:
         raise TaskError(f"{path.name} has {size / 1e6:.0f} MB, more than {MAX_BYTES / 1e6:.0f}: keep fewer rows")
     readers = {".csv": _csv_rows, ".jsonl": _json_rows, ".parquet": _parquet_rows}
     if path.suffix.lower() not in readers:
-        raise TaskError(f"{path.name}: its name must end in .csv, .jsonl or .parquet")
+        raise TaskError(
+            f"{path.name}: ivx reads .csv, .jsonl and .parquet, one query a row with the columns {', '.join(REQUIRED)} "
+            "(docs/tasks.md): write it as one of these"
+        )
     return _pair(path, list(_bounded(path, readers[path.suffix.lower()](path))))
 
 

@@ -133,7 +133,7 @@ def test_compiled_kernels_equal_hooks_and_are_kept(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(("rope", "nope", "value"), [(4, 8, 8), (8, 16, 16), (8, 16, 12), (4, 8, 10)])
 def test_heads_whose_keys_and_values_are_of_unlike_width(kind: str, rope: int, nope: int, value: int) -> None:
     """As in the released checkpoints: keys of 64 + 128, values of 128."""
-    widths = LATENT | {"qk_rope_head_dim": rope, "qk_nope_head_dim": nope, "v_head_dim": value}
+    widths: dict[str, Any] = LATENT | {"qk_rope_head_dim": rope, "qk_nope_head_dim": nope, "v_head_dim": value}
     model = random_model(kind, dtype=torch.float32, **widths)
     assert model.head_dim == value and unfit(model) is None
     assert apart(model) <= 1e-3

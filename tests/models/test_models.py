@@ -73,6 +73,28 @@ def test_a_directory_is_the_checkpoint_it_copies(checkpoint: Path) -> None:
     assert ivx.load("tiny-sft", dtype="bfloat16").dtype == torch.bfloat16
 
 
+def test_three_loads_at_once_get_tensors_of_their_own_dtype() -> None:
+    """Reading sets the default dtype of the whole process: alone, each of them is right."""
+    for _ in range(5):
+        found: dict[str, Model] = {}
+
+        def load(dtype: str, found: dict[str, Model] = found) -> None:
+            found[dtype] = ivx.load("tiny-sft", dtype=dtype, check=False)
+
+        threads = [threading.Thread(target=load, args=(dtype,)) for dtype in ("float32", "bfloat16", "float16")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        wrong = [
+            (dtype, name)
+            for dtype, model in found.items()
+            for name, value in model.hf.named_parameters()
+            if value.dtype != getattr(torch, dtype)
+        ]
+        assert len(found) == 3 and not wrong
+
+
 def no_weights(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
 

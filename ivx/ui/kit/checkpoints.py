@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 from tokenizers import Tokenizer
 
-from ivx.models import files
+from ivx.models import files, library
 from ivx.models.registry import CHECKPOINTS, embedded
 from ivx.ui.kit.address import OTHERS
 
@@ -29,9 +29,7 @@ def _token(checkpoint: str) -> Callable[[int], str]:
     if (folder / "tokenizer.json").is_file():  # read without transformers, so that a stored run is drawn at once
         fast = Tokenizer.from_file(str(folder / "tokenizer.json"))
         return lambda i: _shown(fast.id_to_token(i))
-    from transformers import AutoTokenizer
-
-    slow = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    slow = library.tokenizer(folder, name=checkpoint)
     return lambda i: _shown(slow.convert_ids_to_tokens(i))
 
 

@@ -8,10 +8,9 @@ from functools import cache
 from pathlib import Path
 
 import streamlit as st
-from transformers import AutoTokenizer
 
 from ivx.errors import IvxError
-from ivx.models import files
+from ivx.models import files, library
 from ivx.tasks import catalogue
 from ivx.tasks.prompt import FORMATS
 from ivx.tasks.samples import Sample, build
@@ -35,7 +34,7 @@ def show() -> None:
     address.to_url(checkpoint=checkpoint, task=task)
     try:
         folder = files.locate(checkpoint)
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        tokenizer = library.tokenizer(folder, name=checkpoint)
         pair = catalogue.find(task, collection=checkpoints.collection_of(checkpoint))
         samples = build(pair, tokenizer, samples=SHOWN, target_format=form)
     except IvxError as error:

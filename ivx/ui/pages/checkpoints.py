@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from ivx.models.library import ALONE
 from ivx.ui.kit import pieces
-from ivx.ui.library import checkpoints
+
+with ALONE:  # the device's thread may be importing transformers, too
+    from ivx.ui.library import checkpoints
 
 pieces.theme()
 pieces.title(

@@ -13,7 +13,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ivx.stats.intervals import mean_interval, sign_flip  # noqa: E402  (the folder is not a package that is installed)
+from ivx.stats.flips import sign_flip  # noqa: E402  (the folder is not a package that is installed)
+from ivx.stats.intervals import mean_interval  # noqa: E402
 from ivx.stats.verdict import verdicts  # noqa: E402
 
 

@@ -145,7 +145,7 @@ def test_words_of_a_file_are_no_markdown(browser: Browser, app: str, tmp_path: P
     expect(page.get_by_text("2 queries and 1 wordings")).to_be_visible(timeout=PATIENCE)
     page.get_by_role("combobox", name="Task").click()
     page.get_by_text("own.csv", exact=True).last.click()
-    expect(page.get_by_text("begin with a token of their query", exact=False)).to_contain_text(
+    expect(page.get_by_text("the tokenizer does not know a word of theirs", exact=False)).to_contain_text(
         "![x](http://evil.example/x.png)", timeout=PATIENCE
     )
     expect(page.locator(DONE)).to_be_visible(timeout=PATIENCE)

@@ -20,6 +20,7 @@ from ivx.analyses.registry import context as context_of
 from ivx.archive import members
 from ivx.archive.notebook import notebook
 from ivx.formats import parquet, pictures, sheet
+from ivx.formats.plain import json_text
 
 STAMP = (1980, 1, 1, 0, 0, 0)
 """Time of every member: equal runs make equal archives."""
@@ -55,7 +56,7 @@ def pack(
     for name, spec in figures.items():
         if not members.FIGURE.fullmatch(f"{name}.svg"):
             raise ValueError(f"{name!r} cannot name a figure")
-        content[f"{name}.vl.json"] = json.dumps(spec)
+        content[f"{name}.vl.json"] = json_text(spec)
         content[f"{name}.svg"], content[f"{name}.png"] = pictures.svg(spec), pictures.png(spec)
     content |= {f"{name}.txt": told for name, told in (captions or {}).items() if name in figures}
     sink = io.BytesIO()

@@ -28,13 +28,16 @@ SHOW_NUMBER = 0.06
 
 NARROW = 25
 """Pixels of a column beneath which no number fits."""
+UNDEFINED = "undefined"
+"""The state of a cell none of whose samples has a finite value."""
 DATA = "tiles"
 """Name of a map's data in its spec."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """What one cell shows: `state` is ok, control, zero, estimate, empty (not computed), or absent (no such cell).
+    """What one cell shows: `state` is ok, control, zero, estimate, undefined (its value is NaN), empty (not
+    computed), or absent (no such cell).
 
     `glyph` is one character under the number.
     """
@@ -89,19 +92,19 @@ def heatmap(
     for layer in range(layers):
         for column in range(len(labels)):
             tile = have.get((layer, column), Tile(layer, column, 0.0, "empty"))
-            share = tile.value / scale
+            share = 0.0 if tile.state == UNDEFINED else tile.value / scale
             strong, roomy = abs(share) >= SHOW_NUMBER, layers <= CROWDED
             values.append(
                 {
                     "layer": layer,
                     "column": column,
                     "token": labels[column],
-                    "value": round(tile.value, 4),
+                    "value": None if tile.state == UNDEFINED else round(tile.value, 4),
                     "state": tile.state,
                     "text": signed(tile.value, digits) if strong and roomy and tile.state == "ok" else "",
                     "hatch": strong and tile.state == "control",
                     "deep": share < palette.flip[0] or share > palette.flip[1],
-                    "glyph": tile.glyph if roomy else "",
+                    "glyph": ("×" if tile.state == UNDEFINED else tile.glyph) if roomy else "",
                     "told": tile.told or ("not computed yet" if tile.state == "empty" else ""),
                     "selected": (layer, column) == selected,
                 }
@@ -133,7 +136,7 @@ def _frame(
     x = alt.X("column:O", scale=columns, title=None, axis=column_axis(p, labels, bold, mono))
     base = alt.Chart().encode(x=x, y=y)
     stops = [-scale + 2 * scale * i / (len(p.diverging) - 1) for i in range(len(p.diverging))]
-    plain = alt.FieldOneOfPredicate(field="state", oneOf=["zero", "empty"])
+    plain = alt.FieldOneOfPredicate(field="state", oneOf=["zero", "empty", UNDEFINED])
     base = base.transform_filter("datum.state != 'absent'")
     tiles_mark = (
         base.mark_rect(cornerRadius=2, cursor="pointer")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 def scale_of(values: Sequence[float]) -> float:
     """Upper end of a scale symmetric about 0: the largest size, rounded up to one or two digits."""
-    largest = max((abs(v) for v in values), default=0.0)
+    largest = max((abs(v) for v in values if math.isfinite(v)), default=0.0)
     if largest == 0:
         return 1.0
     step = 10.0 ** math.floor(math.log10(largest))
@@ -18,6 +18,8 @@ def scale_of(values: Sequence[float]) -> float:
 
 def signed(value: float, digits: int = 1) -> str:
     """A number with its sign, a real minus, and no signed zero."""
+    if not math.isfinite(value):
+        return "undefined"
     text = f"{abs(value):.{digits}f}"
     if float(text) == 0:
         return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -34,7 +35,7 @@ def strip(
         {"layer": bar.layer, "value": bar.value, "low": bar.low, "high": bar.high,
          "told": f"L{bar.layer} alone: {signed(bar.value, 2)} [{signed(bar.low, 2)}, {signed(bar.high, 2)}]",
          "kind": "none" if not bar.found else "toward" if bar.value > 0 else "away"}
-        for bar in bars
+        for bar in bars if math.isfinite(bar.value)
     ]  # fmt: skip
     reach = scale_of([end for bar in bars for end in (bar.low, bar.high)])
     frame = _frame(layers, reach, palette, row, alt_text)

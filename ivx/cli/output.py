@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from ivx.errors import IvxError
+from ivx.formats.plain import json_text
 
 WRITERS = (".parquet", ".csv", ".json")
 
@@ -40,7 +40,7 @@ def report(
     """Write the rows into the file that was named, and print the summary, in words or as JSON."""
     if out is not None:
         write(found, out)
-    print(json.dumps(summary, indent=1) if as_json else words(summary))
+    print(json_text(summary, indent=1) if as_json else words(summary))
 
 
 def check_out(path: Path | None) -> None:
@@ -63,7 +63,7 @@ def write(found: Written, path: Path) -> None:
     elif path.suffix == ".csv":
         content = sheet.csv(found.table)
     else:
-        content = json.dumps({"receipt": found.receipt, "rows": found.table.to_pylist()}).encode()
+        content = json_text({"receipt": found.receipt, "rows": found.table.to_pylist()}).encode()
     save(content, path)
 
 

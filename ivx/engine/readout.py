@@ -6,8 +6,10 @@ whole vocabulary, the top tokens, and the divergences from the unpatched and the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import torch
@@ -38,26 +40,35 @@ def batch(logits: Tensor, *, goals: Goals, of: Sequence[int], samples: list[int]
     """The table's rows for last-token logits `[rows, vocabulary]`; `of` is each row's sample in `goals`.
 
     The divergences are KL(unpatched ‖ row) and KL(reference ‖ row), in nats; null without such a run. Ranks count from
-    1 and near-ties may flip between implementations.
+    1 and near-ties may flip between implementations. A row whose numbers are not finite is undefined: it holds none.
     """
     z, which = _wide(logits), torch.tensor(of, device=logits.device)
     at_answer = z.gather(1, goals.answer[which, None]).squeeze(1)
     contrast = goals.contrast
-    at_contrast = None if contrast is None else z.gather(1, contrast[which, None]).squeeze(1).tolist()
+    at_contrast = None if contrast is None else z.gather(1, contrast[which, None]).squeeze(1)
     normaliser = z.logsumexp(dim=1)
     top = z.topk(min(TOP, z.shape[1]), dim=1)
     rank = 1 + (z > at_answer[:, None]).sum(dim=1)
+    finite = at_answer.isfinite() & normaliser.isfinite() & top.values.isfinite().all(dim=1)
+    if at_contrast is not None:
+        finite &= at_contrast.isfinite()
+    there = finite.tolist()
+
+    def kept(values: list[Any] | None, kind: pa.DataType) -> pa.Array:
+        told = values or [None] * len(samples)
+        return pa.array([value if known else None for value, known in zip(told, there, strict=True)], kind)
+
     return pa.record_batch(
         [
             pa.array(samples, pa.int32()),
             pa.array(patches, pa.string()),
-            pa.array(at_answer.tolist(), pa.float64()),
-            pa.array(at_contrast or [None] * len(samples), pa.float64()),
-            pa.array(normaliser.tolist(), pa.float64()),
-            pa.array(rank.tolist(), pa.int32()),
-            *(pa.array(_divergence(base, which, z, normaliser), pa.float64()) for base in goals.compared),
-            pa.array(top.indices.tolist(), pa.list_(pa.int32())),
-            pa.array(top.values.tolist(), pa.list_(pa.float64())),
+            kept(at_answer.tolist(), pa.float64()),
+            kept(None if at_contrast is None else at_contrast.tolist(), pa.float64()),
+            kept(normaliser.tolist(), pa.float64()),
+            kept(rank.tolist(), pa.int32()),
+            *(kept(_divergence(base, which, z, normaliser), pa.float64()) for base in goals.compared),
+            kept(top.indices.tolist(), pa.list_(pa.int32())),
+            kept(top.values.tolist(), pa.list_(pa.float64())),
         ],
         schema=SCHEMA,
     )
@@ -68,12 +79,14 @@ def _wide(logits: Tensor) -> Tensor:
 
 
 def _divergence(base: Tensor | None, which: Tensor, z: Tensor, normaliser: Tensor) -> list[float | None]:
-    """KL(base ‖ row) of each row, clipped at 0 from rounding; None where there is no base."""
+    """KL(base ‖ row) of each row, clipped at 0 from rounding; None where there is no base, or it is not finite."""
     if base is None:
         return [None] * len(which)
     used, at = which.unique(return_inverse=True)
     p = base[used].exp()
     # Σ p (log p − log q), with log q = z − normaliser; 0 log 0 is 0.
     entropy = torch.special.xlogy(p, p).sum(dim=1)
-    cross = (z @ p.T).gather(1, at[:, None]).squeeze(1)
-    return (entropy[at] - cross + normaliser).clamp(min=0).tolist()
+    held = z.masked_fill(z.isneginf(), torch.finfo(z.dtype).min)  # a token that is ruled out in both adds 0
+    cross = (held @ p.T).gather(1, at[:, None]).squeeze(1)
+    found = (entropy[at] - cross + normaliser).clamp(min=0)
+    return [value if math.isfinite(value) else None for value in found.tolist()]

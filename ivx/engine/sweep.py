@@ -117,7 +117,7 @@ def _streamed(
             on_rows(nothing, done, asked.rows)
 
     if planned:
-        batches = by_plan.run(model, asked, memory_gb=memory_gb, beat=beat)
+        batches = _mended(model, asked, by_plan.run(model, asked, memory_gb=memory_gb, beat=beat), memory_gb)
     else:
         batches = by_hooks.run(model, asked, memory_gb=memory_gb)
     for batch in batches:
@@ -125,6 +125,27 @@ def _streamed(
         if on_rows is not None:
             on_rows(batch, done, asked.rows)
         yield batch
+
+
+def _mended(
+    model: Model, asked: Workload, batches: Iterator[pa.RecordBatch], memory_gb: float
+) -> Iterator[pa.RecordBatch]:
+    """The planned rows, those that are undefined computed again by hooks.
+
+    What prompts share the plan computes once, in the company of one of them, and under a mask 0 times NaN is NaN: so a
+    prompt whose states overflow would take others with it.
+    """
+    lost: set[tuple[int, str]] = set()
+    for batch in batches:
+        there = batch["logit"].is_valid()
+        if there.false_count:
+            gone = batch.filter(pc.invert(there))
+            lost.update(zip(gone["sample"].to_pylist(), gone["patch"].to_pylist(), strict=True))
+            batch = batch.filter(there)
+        if batch.num_rows:
+            yield batch
+    if lost:
+        yield from by_hooks.run(model, asked, memory_gb=memory_gb, only=lost)
 
 
 def _sorted(table: pa.Table, asked: Workload) -> pa.Table:

@@ -13,6 +13,7 @@ from ivx.formats.checks import IDS, LARGEST, boolean, each, keys, maybe, number,
 from ivx.formats.samples import MAX_WARNINGS
 from ivx.numeral import index_of
 from ivx.patching.roles import ROLES
+from ivx.patching.table import NUMBERS
 from ivx.tasks.samples import Samples
 
 
@@ -33,9 +34,14 @@ def check_sweep(found: Swept, *, sites: Sequence[str], roles: Sequence[str] = RO
         maybe(found.receipt.get(name), f"receipt, {name}", text)
     check_receipt(found.receipt, rows=found.table.num_rows, samples=len(found.samples.rows))
     table, n = found.table, len(found.samples.rows)
+    # An undefined row holds no number at all; a divergence may be lacking by itself.
+    there = pc.is_valid(table["logit"])
     for name in table.column_names:
-        if name != "kl_reference" and table[name].null_count:
+        if name not in (*NUMBERS, "top_ids", "top_logits") and table[name].null_count:
             refuse(f"rows, column {name}", "a value in every row")
+    for name in ("contrast", "logsumexp", "rank", "top_ids", "top_logits"):
+        if not pc.all(pc.equal(pc.is_valid(table[name]), there), min_count=0).as_py():
+            refuse(f"rows, column {name}", "a value wherever there is a logit")
     for name in ("logit", "contrast", "logsumexp", "kl_target", "kl_reference"):
         bounded(table[name], f"rows, column {name}")
     bounded(table["sample"], "rows, column sample", low=0, high=n - 1)
@@ -46,7 +52,8 @@ def check_sweep(found: Swept, *, sites: Sequence[str], roles: Sequence[str] = RO
             refuse(f"rows, column {name}", f"one of {', '.join(filter(None, allowed))}")
     if table.group_by(list(KEY)).aggregate([]).num_rows != table.num_rows:
         refuse("rows", f"each {', '.join(KEY)} once")
-    if not pc.all(pc.equal(pc.list_value_length(table["top_ids"]), pc.list_value_length(table["top_logits"]))).as_py():
+    lengths = (pc.list_value_length(table[name]) for name in ("top_ids", "top_logits"))
+    if not pc.all(pc.equal(*lengths), min_count=0).as_py():
         refuse("rows, column top_ids", "as many token ids as logits")
     for name, low, high in (("top_ids", 0, IDS - 1), ("top_logits", -LARGEST, LARGEST)):
         values = pc.list_flatten(table[name])

@@ -13,7 +13,7 @@ class Cell:
 
     Numbers and `state` are those of `ivx.stats.verdict`, over the map's finished cells. `control` is another task's;
     the state holds against every control asked for, and `Effects.against` gives each. A cell not computed yet may have
-    the state `estimate`: its value shades it, and is no result.
+    the state `estimate`: its value shades it, and is no result. `undefined` counts the samples that it lacks.
     """
 
     site: str
@@ -31,6 +31,7 @@ class Cell:
     same_sign: float
     p: float | None = None
     p_control: float | None = None
+    undefined: int = 0
 
     @classmethod
     def of(cls, site: str, layer: int, column: int, patch: str, verdict: Verdict, *, n: int) -> Cell:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -12,9 +13,12 @@ import transformers
 
 from ivx.engine.hooks.given import patched
 from ivx.engine.sweep import ENGINE_KEY, sweep
+from ivx.errors import IvxError
 from ivx.models.doctor import checkup
+from ivx.models.finite import cure, dtype_of
 from ivx.models.model import Model
-from ivx.patching.table import labelled
+from ivx.patching.roles import Ids
+from ivx.patching.table import labelled, undefined
 from ivx.request import ENGINE, BaseRequest, InstructionRequest
 from ivx.stats.intervals import Array
 from ivx.tasks import catalogue
@@ -59,7 +63,7 @@ def receipt_of(model: Model, request: BaseRequest, subject: str) -> dict[str, An
         "request": asdict(request),
         "checkpoint": model.identity,
         "task": subject,
-        "dtype": str(model.dtype).removeprefix("torch."),
+        "dtype": dtype_of(model),
         "device": str(model.device),
         "engine": ENGINE,
         "versions": {"ivx": VERSION, "torch": torch.__version__, "transformers": transformers.__version__},
@@ -67,8 +71,25 @@ def receipt_of(model: Model, request: BaseRequest, subject: str) -> dict[str, An
     }
 
 
+def measured(receipt: dict[str, Any], table: pa.Table, *, began: float) -> dict[str, Any]:
+    """The receipt of a result: with its number of rows, those that are undefined, and its seconds since `began`."""
+    seconds = round(time.perf_counter() - began, 3)
+    found = {**receipt, "rows": table.num_rows, "seconds": seconds}
+    if lacking := undefined(table):
+        said = (
+            f"{lacking:,} of {table.num_rows:,} rows are undefined, their logits are not finite in {receipt['dtype']}: "
+            "they are left out of every number"
+        )
+        found["warnings"] = [*receipt["warnings"], said]
+    return found
+
+
 def run_told(model: Model, samples: Samples) -> tuple[pa.Table, str]:
-    """The instructed runs, unpatched, and how the engine works on this model."""
+    """The instructed runs, unpatched, and how the engine works on this model.
+
+    Raises:
+        IvxError: none of them has finite logits.
+    """
     found = sweep(
         model,
         source=[s.source for s in samples.rows],
@@ -77,7 +98,30 @@ def run_told(model: Model, samples: Samples) -> tuple[pa.Table, str]:
         contrast=[s.contrast_id for s in samples.rows],
         patches=[],
     )
+    if undefined(found) == found.num_rows:
+        raise IvxError(
+            f"the logits of {model.name} are not finite in {dtype_of(model)} on any of {found.num_rows} instructed "
+            f"prompts: {cure(model)}"
+        )
     return labelled(found, "told", ""), found.schema.metadata[ENGINE_KEY].decode()
+
+
+def defined(model: Model, prompts: Sequence[tuple[Sample, Ids]]) -> set[str]:
+    """The queries all of whose prompts have finite logits.
+
+    Raises:
+        IvxError: there are none.
+    """
+    ids = [prompt for _, prompt in prompts]
+    answers = [sample.answer_id for sample, _ in prompts]
+    there = sweep(model, source=ids, target=ids, answer=answers, patches=[])["logit"].is_valid().to_pylist()
+    lost = {sample.query for (sample, _), known in zip(prompts, there, strict=True) if not known}
+    kept = {sample.query for sample, _ in prompts} - lost
+    if not kept:
+        raise IvxError(
+            f"the logits of {model.name} are not finite in {dtype_of(model)} on prompts of any query: {cure(model)}"
+        )
+    return kept
 
 
 def run_given(model: Model, rows: Sequence[Sample], patches: Sequence[tuple[str, Array | None]]) -> pa.Table:

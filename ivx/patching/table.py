@@ -26,7 +26,8 @@ def labelled(table: pa.Table, role: str, site: str) -> pa.Table:
 
 
 def sampled(table: pa.Table, rows: int, *, seed: int) -> list[dict[str, Any]]:
-    """Some rows, drawn by chance, in their order: those that a replay computes again."""
+    """Some defined rows, drawn by chance, in their order: those that a replay computes again."""
+    table = table.filter(pc.field("logit").is_valid()) if "logit" in table.column_names else table
     chosen = np.random.default_rng(seed).permutation(table.num_rows)[:rows]
     return table.take(np.sort(chosen)).to_pylist()
 
@@ -63,12 +64,16 @@ def rows_of(table: pa.Table, *, role: str, site: str | None, patch: str) -> pa.T
 
 
 def detail(table: pa.Table, samples: Samples, *, site: str, patch: str, metric: str) -> list[dict[str, Any]]:
-    """Each sample under one patch set: effect, and the top tokens before and after as (token, share) pairs."""
+    """Each sample under one patch set: its number, effect, and the top tokens before and after as (token, share) pairs.
+
+    Samples whose rows are undefined are left out.
+    """
     before, after = (rows_of(table, role="effect", site=site, patch=p) for p in ("", patch))
     effects = find(metric).effect(numbers(after), numbers(before))
     tops = [_tops(rows) for rows in (before, after)]
     return [
         {
+            "sample": i,
             "query": sample.query,
             "answer": sample.answer,
             "contrast": sample.contrast,
@@ -78,13 +83,26 @@ def detail(table: pa.Table, samples: Samples, *, site: str, patch: str, metric: 
             "instruction": sample.instruction.text,
         }
         for i, sample in enumerate(samples.rows)
+        if np.isfinite(effects[i])
     ]
+
+
+def undefined(table: pa.Table) -> int:
+    """How many rows are undefined: their logits are not finite."""
+    return int(table["logit"].null_count)
+
+
+def level(columns: Columns, metric: str) -> float | None:
+    """Mean of the metric itself, not of its change, over the rows that are defined; None where there are none."""
+    values = find(metric).measure(columns)
+    there = values[np.isfinite(values)]
+    return float(there.mean()) if len(there) else None
 
 
 def _tops(rows: pa.Table) -> list[list[tuple[int, float]]]:
     ids, logits, total = (rows[name].to_pylist() for name in ("top_ids", "top_logits", "logsumexp"))
     return [
-        [(token, float(np.exp(z - lse))) for token, z in zip(row, tops, strict=True)]
+        [(token, float(np.exp(z - lse))) for token, z in zip(row or (), tops or (), strict=True)]
         for row, tops, lse in zip(ids, logits, total, strict=True)
     ]
 

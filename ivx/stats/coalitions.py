@@ -79,13 +79,15 @@ def additivity(members: Sequence[Sequence[int]], values: Array, *, players: int)
 
     Args:
         members: players of each measured set.
-        values: `[..., sets]`; every game has a model of its own, and their sums of squares are added up.
+        values: `[..., sets]`; every game has a model of its own, and their sums of squares are added up. A game with
+            a value that is not finite is left out; without any game the result is 1.
     """
     design = np.zeros((len(members), players + 1))
     design[:, players] = 1
     for row, chosen in enumerate(members):
         design[row, list(chosen)] = 1
     games = values.reshape(-1, len(members)).T
+    games = games[:, np.isfinite(games).all(axis=0)]
     fitted = design @ np.linalg.lstsq(design, games, rcond=None)[0]
     spread = np.square(games - games.mean(axis=0)).sum()
     return 1.0 if spread == 0 else float(1 - np.square(games - fitted).sum() / spread)

@@ -1,7 +1,8 @@
-"""Intervals and tests over samples, for whole maps at once: every array is `[cells, samples]`.
+"""Means over samples with their intervals and tests, for whole maps at once: every array is `[cells, samples]`.
 
-Paired questions are asked of differences. What is random is seeded, and all cells see the same draws, so a map keeps
-its structure. `tests/stats/test_calibration.py` holds every rate that is claimed here.
+Paired questions are asked of differences. A sample whose value is NaN is one that its cell lacks. What is random is
+seeded, and all cells see the same draws, so a map keeps its structure. `tests/stats/test_calibration.py` holds every
+rate that is claimed here.
 """
 
 from __future__ import annotations
@@ -13,55 +14,224 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from ivx.stats.flips import sign_flip
+
 Array = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 ALPHA = 0.05
 """Significance level: an adjusted p below it is "different"."""
+LEVEL = 0.95
+"""Level of every interval."""
 RESAMPLES = 1_000
 SPREAD_FLOOR = 0.1
 """Least standard error of a resample, as a share of the cell's; a resample of one repeated value takes the cell's."""
-FLIPS = 9_999
-"""Number of sampled sign flips: the least p is 1 / 10,000, so a lone effect is found among up to 500 cells."""
-EXACT = 12
-"""Up to this many samples every sign flip is tried."""
 BLOCK = 2_000_000
 """Numbers alive at once in a table of draws."""
+FEW = 6
+"""With fewer different answers than this, they are taken as given: so few are no sample of answers."""
+MANY = 20
+"""From so many answers of equal weight on, a bootstrap over them is trusted; with fewer Student's t is."""
 
 
-def mean_interval(values: Array, *, level: float = 0.95, seed: int = 0) -> tuple[Array, Array]:
-    """Studentised bootstrap interval of the mean, over resampled samples.
+class Means(NamedTuple):
+    """The mean of every cell `[cells]`, its 95 % interval, and p.
 
-    Chosen by calibration: at 5 to 20 samples percentile and BCa bootstraps cover 80 to 93 % where they say 95, and the
-    plain studentised one 92 % on heavy tails. So where a quantile of the bootstrap lies inside that of Student's t, it
-    is moved half the way there.
-
-    Returns:
-        Lower and upper bound, each `[cells]`; equal to the mean where there is one sample or no spread.
+    `p` is two-sided, against a mean of 0; `p_above` one-sided, against "not above 0". Each is the largest of three: of
+    the sign flips, which are exact where the values are symmetric; of the p at whose level the interval just touches 0,
+    which holds where they are skewed or clustered; and of a t-test that takes the skewness out far in the tail, where
+    the best of many cells lies. So a p below .05 and an interval that holds 0 never meet. A cell without samples has
+    the mean NaN and p = 1; `n` counts those it has.
     """
+
+    mean: Array
+    low: Array
+    high: Array
+    p: Array
+    p_above: Array
+    n: Ints
+
+
+def means(values: Array, *, seed: int = 0, groups: Ints | None = None, shares: bool = False) -> Means:
+    """Mean, interval and tests of every cell.
+
+    Args:
+        values: `[cells, samples]`.
+        groups: the answer of each sample, as a number. Samples of one answer resemble each other, so where answers
+            repeat the interval is for new answers, not only for new queries with these.
+        shares: whether each value is a step of a share, such as −1, 0 or 1. A few samples may hold no step at all, and
+            still say little of a rare one, so the interval never has the width 0.
+    """
+    cells = len(values)
+    nothing, one = np.full(cells, np.nan), np.ones(cells)
+    found = Means(nothing, nothing.copy(), nothing.copy(), one, one.copy(), np.zeros(cells, np.int64))
+    for rows, kept in _alike(values):
+        held = values[np.ix_(rows, kept)]
+        if not held.shape[1]:
+            continue
+        within = None if groups is None else groups[kept]
+        reach = _reach(held, seed=seed, groups=within)
+        low, high = reach.interval()
+        p, above = reach.p()
+        if clusters(within) is None:
+            p, above = (np.maximum(*both) for both in zip((p, above), _unskewed(held), strict=True))
+        if shares:
+            low, high, p, above = _with_shares(held, low, high, p, above, clustered=clusters(within) is not None)
+        p, above = np.maximum(p, sign_flip(held)), np.maximum(above, sign_flip(held, greater=True))
+        columns = (held.mean(axis=1), low, high, p, above, np.full(len(rows), held.shape[1]))
+        for column, part in zip(found, columns, strict=True):
+            column[rows] = part
+    return found
+
+
+def mean_interval(values: Array, *, seed: int = 0, groups: Ints | None = None) -> tuple[Array, Array]:
+    """Interval of the mean: lower and upper bound, each `[cells]`.
+
+    Studentised bootstrap over samples, chosen by calibration: at 5 to 20 samples percentile and BCa bootstraps cover 80
+    to 93 % where they say 95, and the plain studentised one 92 % on heavy tails. So where a quantile of the bootstrap
+    lies inside that of Student's t, it is moved half the way there. Where answers repeat, it is Student's t on the
+    cluster-robust standard error (CR2, Bell and McCaffrey 2002), with as many degrees of freedom as equal answers would
+    leave. Equal to the mean where there is one sample or no spread.
+    """
+    low, high = np.full(len(values), np.nan), np.full(len(values), np.nan)
+    for rows, kept in _alike(values):
+        if len(kept):
+            held, within = values[np.ix_(rows, kept)], None if groups is None else groups[kept]
+            low[rows], high[rows] = _reach(held, seed=seed, groups=within).interval()
+    return low, high
+
+
+def clusters(groups: Ints | None) -> Ints | None:
+    """How many samples each answer has, where answers repeat and are at least six; None where each sample counts."""
+    if groups is None:
+        return None
+    counts = np.unique(groups, return_counts=True)[1]
+    return counts if FEW <= len(counts) < len(groups) else None
+
+
+def correlation_within(values: Array, groups: Ints) -> Array:
+    """Intraclass correlation of every cell `[cells]`: how alike samples of one answer are, by analysis of variance."""
+    names, which, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    n, k = len(groups), len(names)
+    if not 1 < k < n:
+        return np.zeros(len(values))
+    means_of = np.stack([values[:, which == g].mean(axis=1) for g in range(k)], axis=1)
+    grand = values.mean(axis=1, keepdims=True)
+    between = (counts * np.square(means_of - grand)).sum(axis=1) / (k - 1)
+    inside = np.square(values - means_of[:, which]).sum(axis=1) / (n - k)
+    size = (n - np.square(counts).sum() / n) / (k - 1)
+    whole = between + (size - 1) * inside
+    return np.divide(between - inside, whole, out=np.zeros(len(values)), where=whole > 0)
+
+
+class _Reach(NamedTuple):
+    """How far an interval reaches: the standard error, how many of it below and above the mean, and Student's t."""
+
+    mean: Array
+    error: Array
+    below: Array
+    above: Array
+    student: float
+    freedom: float
+
+    def interval(self) -> tuple[Array, Array]:
+        return self.mean - self.below * self.error, self.mean + self.above * self.error
+
+    def p(self) -> tuple[Array, Array]:
+        """Two-sided p and the one-sided one against "not above 0": Student's t, stretched as the interval is."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = np.where(self.mean == 0, 0.0, self.mean / self.error)
+        stretched = t * self.student / np.where(t > 0, self.below, self.above)
+        return 2 * stats.t.sf(np.abs(stretched), self.freedom), stats.t.sf(stretched, self.freedom)
+
+
+def _alike(values: Array) -> Iterator[tuple[Ints, Ints]]:
+    """The cells that have the same samples, and these samples."""
+    there = np.isfinite(values)
+    if there.all():
+        yield np.arange(len(values)), np.arange(values.shape[1])
+        return
+    kinds, which = np.unique(there, axis=0, return_inverse=True)
+    for k, kind in enumerate(kinds):
+        yield np.flatnonzero(which.ravel() == k), np.flatnonzero(kind)
+
+
+def _reach(values: Array, *, seed: int, groups: Ints | None = None) -> _Reach:
     cells, n = values.shape
     mean = values.mean(axis=1)
+    centred, freedom = values - mean[:, None], float(n - 1)
+    counts = clusters(groups)
+    if groups is not None and counts is not None:
+        which = np.unique(groups, return_inverse=True)[1]
+        n = len(counts)
+        sums = np.stack([centred[:, which == g].sum(axis=1) for g in range(n)], axis=1)
+        # CR2 divides each answer's sum by the root of what is left of its weight.
+        centred = sums * n / len(which) * np.sqrt((n - 1) / n / (1 - counts / len(which)))
+        freedom = float(len(which) ** 2 / np.square(counts).sum() - 1)
     if n < 2 or not cells:
-        return mean, mean.copy()
-    centred = values - mean[:, None]
-    error = centred.std(axis=1, ddof=1) / np.sqrt(n)
-    counts = _resamples(n, seed)
-    ends = np.array([(1 - level) / 2, (1 + level) / 2])
-    student = stats.t.ppf(ends[1], n - 1)
-    low, high = mean.copy(), mean.copy()
+        return _Reach(mean, np.zeros(cells), np.ones(cells), np.ones(cells), 1.0, 1.0)
+    error = np.sqrt(np.square(centred).sum(axis=1) / (n * (n - 1)))
+    student = float(stats.t.ppf((1 + LEVEL) / 2, freedom))
+    if counts is not None and freedom < MANY:
+        return _Reach(mean, error, np.full(cells, student), np.full(cells, student), student, freedom)
+    below, above = np.full(cells, student), np.full(cells, student)
+    drawn = _resamples(n, seed)
     step = max(1, BLOCK // RESAMPLES)
     for start in range(0, cells, step):
         part = slice(start, start + step)
-        moved = centred[part] @ counts
-        square = np.square(centred[part]) @ counts
+        moved = centred[part] @ drawn
+        square = np.square(centred[part]) @ drawn
         spread = np.sqrt(np.maximum(square - moved**2, 0) / (n - 1))
         spread = np.where(
             spread > 1e-6 * error[part, None], np.maximum(spread, SPREAD_FLOOR * error[part, None]), error[part, None]
         )
         scaled = np.divide(moved, spread, out=np.zeros_like(moved), where=spread > 0)
-        first, last = np.quantile(scaled, ends, axis=1)
-        low[part] -= error[part] * (last + np.maximum(student - last, 0) / 2)
-        high[part] -= error[part] * (first - np.maximum(student + first, 0) / 2)
-    return low, high
+        first, last = np.quantile(scaled, ((1 - LEVEL) / 2, (1 + LEVEL) / 2), axis=1)
+        below[part] = last + np.maximum(student - last, 0) / 2
+        above[part] = -first + np.maximum(student + first, 0) / 2
+    return _Reach(mean, error, below, above, student, freedom)
+
+
+def _unskewed(values: Array) -> tuple[Array, Array]:
+    """Two-sided and one-sided p of Hall's (1992) transformed t, a cubic that removes the skewness of a mean's t."""
+    n = values.shape[1]
+    mean, spread = values.mean(axis=1), values.std(axis=1)
+    if n < 3:
+        return np.zeros(len(values)), np.zeros(len(values))
+    cubed = np.power(values - mean[:, None], 3).mean(axis=1)
+    skewness = np.divide(cubed, spread**3, out=np.zeros(len(values)), where=spread > 0) / np.sqrt(n)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(mean == 0, 0.0, mean / spread * np.sqrt(n - 1))
+        found = t + skewness * (2 * t**2 + 1) / 6 + skewness**2 * t**3 / 27
+    found = np.where(np.isfinite(t), found, t)
+    return 2 * stats.t.sf(np.abs(found), n - 1), stats.t.sf(found, n - 1)
+
+
+def _with_shares(
+    values: Array, low: Array, high: Array, p: Array, above: Array, *, clustered: bool
+) -> tuple[Array, Array, Array, Array]:
+    """Interval and p of steps of a share (Bonett and Price 2012): as if two more samples had stepped, one either way.
+
+    Where samples cluster, the wider of this interval and of that over answers.
+    """
+    n = values.shape[1] + 2
+    step = np.abs(values).max(axis=1)
+    step = np.where(step > 0, step, 1.0)
+    mean = values.sum(axis=1) / n
+    error = np.sqrt(((np.square(values).sum(axis=1) + 2 * step**2) / n - mean**2) / n)
+    z = stats.norm.ppf((1 + LEVEL) / 2)
+    bound = np.maximum(step, 1.0)
+    ends = np.maximum(mean - z * error, -bound), np.minimum(mean + z * error, bound)
+    t = mean / error
+    tests = 2 * stats.norm.sf(np.abs(t)), stats.norm.sf(t)
+    if not clustered:
+        return *ends, *tests
+    return (
+        np.minimum(low, ends[0]),
+        np.maximum(high, ends[1]),
+        np.maximum(p, tests[0]),
+        np.maximum(above, tests[1]),
+    )
 
 
 def ratio_interval(over: Array, under: Array, *, rng: np.random.Generator, level: float = 0.95) -> tuple[Array, Array]:
@@ -94,49 +264,6 @@ def _resamples(n: int, seed: int) -> Array:
     return np.bincount(drawn.ravel(), minlength=n * RESAMPLES).reshape(RESAMPLES, n).T / n
 
 
-def sign_flip(values: Array, *, seed: int = 0) -> Array:
-    """Two-sided p of the sign-flip test of symmetry about 0: `[cells]`.
-
-    Exact up to 12 samples, so with 5 or fewer it cannot fall below .05; beyond, flips are sampled and the observed one
-    is counted in (Phipson and Smyth's +1), so it is never 0.
-    """
-    cells, n = values.shape
-    if not cells or not n:
-        return np.ones(cells)
-    seen = np.abs(values.sum(axis=1))
-    # Flips whose sum equals the observed one but for rounding count as equal.
-    least = seen - 1e-12 * np.abs(values).sum(axis=1)
-    reached, tried = np.zeros(cells), 0
-    for signs in _flips(n, seed):
-        tried += signs.shape[1]
-        step = max(1, BLOCK // signs.shape[1])
-        for start in range(0, cells, step):
-            part = slice(start, start + step)
-            reached[part] += (np.abs(values[part] @ signs) >= least[part, None]).sum(axis=1)
-    return reached / tried if n <= EXACT else (reached + 1) / (tried + 1)
-
-
-def _flips(n: int, seed: int) -> Iterator[Array]:
-    """Signs `[samples, flips]`, in blocks; the exact ones leave out mirror images, which give the same |sum|."""
-    if n <= EXACT:
-        bits = np.arange(2 ** (n - 1)) >> np.arange(n)[:, None] & 1
-        yield (1 - 2 * bits).astype(np.float64)
-        return
-    rng = np.random.default_rng(seed)
-    step = max(1, BLOCK // n)
-    for start in range(0, FLIPS, step):
-        yield (1 - 2 * rng.integers(2, size=(n, min(step, FLIPS - start)), dtype=np.int8)).astype(np.float64)
-
-
-def signed_rank(values: Array) -> Array:
-    """Two-sided p of Wilcoxon's signed-rank test: `[cells]`; 1 where every sample is 0."""
-    moved = (values != 0).any(axis=1)
-    found = np.ones(len(values))
-    if moved.any():
-        found[moved] = stats.wilcoxon(values[moved], axis=1).pvalue
-    return found
-
-
 def adjusted(p: Array) -> Array:
     """Benjamini and Hochberg's adjusted p over all cells given."""
     return stats.false_discovery_control(p) if p.size else p
@@ -157,7 +284,7 @@ class Confirmed(NamedTuple):
     rest: NDArray[np.intp]
 
 
-def split_half(values: Array, *, keep: int, seed: int = 0) -> Confirmed:
+def split_half(values: Array, *, keep: int, seed: int = 0, groups: Ints | None = None) -> Confirmed:
     """Choose the `keep` cells of largest absolute mean on a random half, and test them on the rest.
 
     Choosing and testing on the same samples would find something in any noise; here p holds whatever was chosen.
@@ -167,8 +294,8 @@ def split_half(values: Array, *, keep: int, seed: int = 0) -> Confirmed:
     chosen = np.argsort(-np.abs(values[:, order[: n // 2]].mean(axis=1)), kind="stable")[:keep]
     rest = order[n // 2 :]
     tested = values[chosen][:, rest]
-    low, high = mean_interval(tested, seed=seed)
-    return Confirmed(chosen, tested.mean(axis=1), low, high, adjusted(sign_flip(tested, seed=seed)), rest)
+    found = means(tested, seed=seed, groups=None if groups is None else groups[rest])
+    return Confirmed(chosen, found.mean, found.low, found.high, adjusted(found.p), rest)
 
 
 def repeated_interval(values: Array, *, share: float, level: float = 0.95) -> tuple[float, float, float]:

@@ -15,12 +15,16 @@ from numpy.typing import NDArray
 from ivx.errors import IvxError
 
 Columns = dict[str, NDArray[np.float64]]
-"""Sufficient numbers by name (`logit`, `contrast`, `logsumexp`, `rank`, `kl_target`, …), arrays of one shape."""
+"""Sufficient numbers by name (`logit`, `contrast`, `logsumexp`, `rank`, `kl_target`, …), arrays of one shape; those of
+an undefined row are NaN, and so is every metric of it."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One way to read a row; `measure` gives the level m, and the effect is m(PT) − m(TO)."""
+    """One way to read a row; `measure` gives the level m, and the effect is m(PT) − m(TO).
+
+    `shares` says that m lies between 0 and 1, and of many samples may move in few.
+    """
 
     name: str
     label: str
@@ -28,6 +32,7 @@ class Metric:
     about: str
     floor: float
     measure: Callable[[Columns], NDArray[np.float64]]
+    shares: bool = False
 
     def effect(self, patched: Columns, unpatched: Columns) -> NDArray[np.float64]:
         """Effect of each row; the divergence is already relative to the unpatched run."""
@@ -61,6 +66,7 @@ METRICS: dict[str, Metric] = {
             "change of one over the answer's rank in the whole vocabulary",
             0.01,
             lambda c: 1.0 / c["rank"],
+            shares=True,
         ),
         Metric(
             "followed",
@@ -68,7 +74,8 @@ METRICS: dict[str, Metric] = {
             "share",
             "change of the share of samples whose top token is the answer",
             0.01,
-            lambda c: (c["rank"] == 1).astype(np.float64),
+            lambda c: np.where(np.isnan(c["rank"]), np.nan, c["rank"] == 1),
+            shares=True,
         ),
         Metric(
             "preference",
@@ -76,7 +83,8 @@ METRICS: dict[str, Metric] = {
             "share",
             "change of the share of samples that put the answer above the contrast answer",
             0.01,
-            lambda c: (c["logit"] > c["contrast"]).astype(np.float64),
+            lambda c: np.where(np.isnan(c["logit"] - c["contrast"]), np.nan, c["logit"] > c["contrast"]),
+            shares=True,
         ),
         Metric(
             "kl",

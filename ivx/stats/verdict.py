@@ -1,4 +1,4 @@
-"""The three verdicts on a measured effect: not different from 0, no better than its control, or a finding."""
+"""The verdicts on a measured effect: not different from 0, no better than its control, a finding, or undefined."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ivx.stats.intervals import ALPHA, Array, adjusted, mean_interval, sign_flip
+from ivx.stats.intervals import ALPHA, Array, Ints, adjusted, means
 
 EXCESS = 0.1
 """Least excess of a finding over its control, as a share of the effect; the excess must be significant, too."""
 
 
 class Against(NamedTuple):
-    """One control of a cell: its mean with a 95 % bootstrap interval, and p of the effect's excess over it."""
+    """One control of a cell: its mean with a 95 % interval, and one-sided p of the effect's excess over it."""
 
     mean: float
     low: float
@@ -30,13 +30,17 @@ class Against(NamedTuple):
 class Verdict(NamedTuple):
     """The verdict on one cell.
 
-    `value` is the mean with its 95 % bootstrap interval, `p` of sign flips, `same_sign` the share of samples with the
-    mean's sign; `control` is the control's mean with its interval, and `p_control` of the excess over it: None where
-    there is no control. `others` holds the same of further controls.
+    `value` is the mean with its 95 % interval, `p` that of `ivx.stats.intervals.Means`, `same_sign` the share of
+    samples with the mean's sign; `control` is the control's mean with its interval, and `p_control` that of the excess
+    over it, one-sided: None where there is no control. `others` holds the same of further controls.
 
     `state` is `zero` (p is .05 or more, or the mean is smaller than the floor), `control` (different from 0 but no
-    better than a control, sample by sample: by `p_control`, or by less than the floor or a tenth of itself), or
-    `ok`, a finding. Every p is adjusted over the cells that were judged together.
+    better than a control, sample by sample: by `p_control`, or by less than the floor or a tenth of itself),
+    `ok`, a finding, or `undefined`: no sample has a finite value. Every p is adjusted over the cells that were judged
+    together: over those alone that are different from 0, the best of many cells of skewed noise would be called a
+    finding too often.
+
+    `undefined` counts the samples that were left out, since their value, or a control's, is not finite.
     """
 
     value: float
@@ -49,7 +53,13 @@ class Verdict(NamedTuple):
     control_low: float | None = None
     control_high: float | None = None
     p_control: float | None = None
+    undefined: int = 0
     others: Mapping[str, Against] = MappingProxyType({})
+
+    @property
+    def bound(self) -> float:
+        """The largest effect, either way, that the interval leaves room for: a larger one would have been seen."""
+        return max(abs(self.low), abs(self.high))
 
     def plain(self) -> dict[str, Any]:
         """All but the further controls, by name; ready for JSON."""
@@ -68,35 +78,48 @@ def verdicts(
     *,
     floor: float,
     seed: int = 0,
+    groups: Ints | None = None,
+    shares: bool = False,
     others: Mapping[str, Array] = MappingProxyType({}),
     beside: Collection[str] = (),
 ) -> list[Verdict]:
     """Judge the cells of one map.
 
     Args:
-        values, control: `[cells, samples]`, paired.
+        values, control: `[cells, samples]`, paired; a value that is not finite is left out of its cell.
         floor: the least that counts, in the metric's unit.
+        groups, shares: as in `ivx.stats.intervals.means`.
         others: further controls, by name; those named in `beside` are compared, and need not be beaten.
     """
-    mean = values.mean(axis=1)
-    p = adjusted(sign_flip(values, seed=seed))
-    same = (np.sign(values) == np.sign(mean)[:, None]).mean(axis=1)
-    state = np.where((p >= ALPHA) | (np.abs(mean) < floor), "zero", "ok")
+    controls = ({} if control is None else {"": control}) | dict(others)
+    defined = np.isfinite(values)
+    for theirs in controls.values():
+        defined &= np.isfinite(theirs)
+    values = np.where(defined, values, np.nan)
+    own = means(values, seed=seed, groups=groups, shares=shares)
+    sign, size = np.sign(own.mean), np.abs(own.mean)
+    p = adjusted(own.p)
+    state = np.where(own.n == 0, "undefined", np.where((p < ALPHA) & (size >= floor), "ok", "zero"))
     against: dict[str, list[Against]] = {}
-    for name, theirs in (({} if control is None else {"": control}) | dict(others)).items():
+    for name, theirs in controls.items():
+        theirs = np.where(defined, theirs, np.nan)
         # The excess is taken in the effect's own direction, sample by sample, and must be large enough to matter.
-        excess = (values - theirs) * np.sign(mean)[:, None]
-        p_excess = adjusted(sign_flip(excess, seed=seed))
-        better = _better(excess.mean(axis=1), np.abs(mean), p_excess, floor=floor)
+        over = means((values - theirs) * sign[:, None], seed=seed, groups=groups, shares=shares)
+        p_excess = adjusted(over.p_above)
+        better = _better(over.mean, size, p_excess, floor=floor)
         if name not in beside:
             state = np.where((state == "ok") & ~better, "control", state)
-        columns = [theirs.mean(axis=1), *mean_interval(theirs, seed=seed), p_excess]
+        there = means(theirs, seed=seed, groups=groups, shares=shares)
+        columns = [there.mean, there.low, there.high, p_excess]
         against[name] = [Against(*cell) for cell in zip(*(column.tolist() for column in columns), strict=True)]
-    own = [mean, *mean_interval(values, seed=seed), p, same, state]
+    same = np.divide((np.sign(values) == sign[:, None]).sum(axis=1), own.n, out=np.zeros(len(p)), where=own.n > 0)
+    mine = [own.mean, own.low, own.high, p, same, state]
+    lacking = (values.shape[1] - own.n).tolist()
     found = []
-    for k, cell in enumerate(zip(*(column.tolist() for column in own), strict=True)):
+    for k, cell in enumerate(zip(*(column.tolist() for column in mine), strict=True)):
         of = {name: told[k] for name, told in against.items()}
-        found.append(Verdict(*cell, *of.pop("", (None,) * 4))._replace(others=of))
+        own_control = of.pop("", (None,) * 4)
+        found.append(Verdict(*cell, *own_control, undefined=lacking[k], others=of))  # type: ignore[misc]
     return found
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ivx.tasks.samples import Encoder, Samples
+from ivx.tasks.encoder import Encoder
+from ivx.tasks.samples import Samples
 from ivx.tasks.task import Pair, Task
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ivx.errors import TaskError
-from ivx.tasks.samples import Encoder
+from ivx.tasks.encoder import Encoder
 from ivx.tasks.task import Instruction, Task
 
 LEAST_TASKS, LEAST_WORDINGS = 2, 10

@@ -14,7 +14,7 @@ from ivx.engine.hooks.generate import generate
 from ivx.engine.hooks.lens import TOP, cone, drop, lens
 from ivx.errors import AddressError, TaskError
 from ivx.models.load import load
-from ivx.tasks.samples import Encoder
+from ivx.tasks.encoder import Encoder
 from tests.support import oracle
 from tests.support.random_models import random_model
 

@@ -17,7 +17,7 @@ def test_a_run_its_curve_its_texts_and_its_link(browser: Browser, app: str) -> N
     page = opened(browser, f"{app}/bench?checkpoint=tiny-sft&task=animal/colour")
     reading, texts = page.locator(READING).first, page.locator(TEXTS)
     expect(reading).to_contain_text("At α = 1 it follows on 90%", timeout=PATIENCE)
-    expect(reading).to_contain_text("Beyond both controls from 0.75 on, most at 1.5.")
+    expect(reading).to_contain_text("Beyond both controls from 0.5 on, most at 1.5.")
     expect(texts).to_contain_text("tickarachnidbrownarachnid", timeout=PATIENCE)
     # A strength is chosen on the curve; the texts, the other curve and the link go with it.
     points = page.locator(".st-key-curve-queries path[aria-roledescription='point']")

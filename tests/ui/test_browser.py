@@ -113,7 +113,9 @@ def test_a_formula_and_a_tag_are_text_and_a_bad_file_one_sentence(browser: Brows
     expect(page.get_by_text("2 queries and 1 wordings")).to_be_visible(timeout=PATIENCE)
     page.get_by_role("combobox", name="Task").click()
     page.get_by_text("good.csv", exact=True).last.click()
-    expect(page.locator(".ivx-chip", has_text="<unk>").first).to_be_visible(timeout=PATIENCE)
+    left = page.get_by_text("does not know a word of theirs")
+    expect(left).to_contain_text(tag, timeout=PATIENCE)
+    expect(left).to_contain_text("=1+1")
     assert page.locator("img[src=x]").count() == 0 and page.title() != "owned"
     page.close()
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ivx.charts.pairs import STRICT, Pair
 from ivx.patching.cells import Cell
 from ivx.patching.positions import Column
+from ivx.stats.power import unable
 from ivx.stats.verdict import Against, Verdict
 from ivx.ui.interactions.card import pair_reading, split_reading
-from ivx.ui.kit.readings import reading, unbeaten
+from ivx.ui.kit.readings import reading, said_of, unbeaten
 from tests.support.results import cell
 
 COLUMNS = (Column("animal", 0), Column("<b>", 1))
@@ -58,6 +61,34 @@ def test_without_a_finding_there_is_no_evidence_and_an_estimate_is_none() -> Non
     assert said() == ""
 
 
+def test_a_no_says_what_it_leaves_open() -> None:
+    few = [replace(cell("zero", 4.0), n=5)]
+    assert "with n = 5 no test can tell anything from 0: ask for 6 samples" in said(*few)
+    many = [replace(cell("zero", 0.1, layer=i), n=10) for i in range(60)]
+    assert "with n = 10 no test can tell one cell alone, of 60, from 0: ask for 12 samples" in said(*many)
+    assert "Up to ±0.30 is not ruled out" in said(cell("zero", 0.1))
+    assert said_of(cell("zero", 0.1)) == "not different from 0, though up to ±0.30 is not ruled out"
+    assert "less than what counts" in said_of(cell("zero", 0.0), floor=0.5)
+    assert "with n = 5 no test" in pair_reading([], unit="logits", what="J", n=5)
+    for n, cells in ((6, 1), (12, 60), (17, 2_016)):
+        assert not unable(n, cells=cells) and unable(n - 1, cells=cells)
+
+
+def test_without_controls_nothing_is_beyond_them() -> None:
+    pairs = [Pair(1, 4, "a", -9.1, "ok", "", name="L1 with L4")]
+    text = pair_reading(pairs, unit="logits", what="J", n=40, controlled=False)
+    assert "no control was run" in text and "beyond" not in text and "0 give more together and 1 less" in text
+    assert said_of(cell("ok", 2.0), controlled=False) == "differs from 0; no control was run"
+    bare = reading([cell("zero", 0.1)], COLUMNS, metric="contrast", against={})
+    assert "controls" not in bare
+
+
+def test_signs_and_ties_are_told() -> None:
+    assert "away from the answer" in said(cell("ok", -2.0)) and "away" not in said(cell("ok", 2.0))
+    assert "No weaker by its interval: L2 at animal +1.95" in said(cell("ok", 2.0), cell("ok", 1.95, layer=2))
+    assert "No weaker" not in said(cell("ok", 2.0), cell("ok", 1.5, layer=2), cell("ok", -1.95, layer=4))
+
+
 def test_tokens_are_text() -> None:
     text = said(cell("ok", 2.0, column=1))
     assert "at &lt;b&gt;</b>" in text and "at <b>" not in text
@@ -68,7 +99,7 @@ def test_pairs_are_told_by_their_names_and_halves_by_what_holds() -> None:
         Pair(1, 4, "a", 9.1, "ok", STRICT, name="L1 <with> L4"),
         Pair(0, 1, "b", -12.0, "control", name="L0 with L1"),
     ]
-    text = pair_reading(pairs, unit="logits", what="interaction J")
+    text = pair_reading(pairs, unit="logits", what="interaction J", n=40)
     assert "<b>1 pair</b> interacts" in text and "L1 &lt;with&gt; L4, +9.10" in text and "12" not in text
     held, fell = (Verdict(1.0, 0.5, 1.5, 0.01, 1.0, state) for state in ("ok", "control"))
     assert "<b>1 of 2</b> pairs hold" in split_reading({"a": held, "b": fell}) and split_reading({}) == ""

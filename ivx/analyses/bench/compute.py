@@ -43,7 +43,8 @@ from ivx.models.model import Model
 from ivx.patching.prepare import receipt_of
 from ivx.patching.table import Key, sampled
 from ivx.tasks import catalogue
-from ivx.tasks.samples import Encoder, build
+from ivx.tasks.encoder import Encoder
+from ivx.tasks.samples import build
 from ivx.tasks.task import Task
 
 SHOWN = 6

@@ -76,7 +76,9 @@ class Bench(Result[BenchRequest]):
         strengths = sorted({s for s in table["strength"].to_pylist() if s > 0})
         hits = {role: self._hits(table, role, strengths) for role in (VECTOR, CONTROL, RANDOM)}
         change = {role: found - base for role, found in hits.items() if len(found)}
-        judged = verdicts(change.pop(VECTOR), change.pop(CONTROL, None), floor=find("followed").floor, others=change)
+        judged = verdicts(
+            change.pop(VECTOR), change.pop(CONTROL, None), floor=find("followed").floor, shares=True, others=change
+        )
         found = [_dose(role, 0.0, base[0], "") for role, rows in hits.items() if len(rows)]
         for role, rows in hits.items():
             states = [v.state for v in judged] if role == VECTOR else [""] * len(rows)

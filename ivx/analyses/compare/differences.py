@@ -15,7 +15,7 @@ from ivx.analyses.interactions.result import Interactions
 from ivx.analyses.vectors.result import Vectors
 from ivx.errors import IvxError
 from ivx.patching.cells import Cell
-from ivx.patching.table import by_patch, numbers, rows_of
+from ivx.patching.table import by_patch, level, numbers, rows_of
 from ivx.stats.intervals import Array
 from ivx.stats.metrics import find
 from ivx.stats.verdict import Verdict, verdicts
@@ -51,7 +51,15 @@ def effect_differences(
     def values(role: int) -> Array:
         return np.stack([here[role][patch][mine] - there[role][other][theirs] for _, _, patch, other in done])
 
-    judged = verdicts(values(0), values(1) if control else None, floor=find(metric).floor, seed=after.request.seed)
+    view, groups = find(metric), after.samples.groups[mine]
+    judged = verdicts(
+        values(0),
+        values(1) if control else None,
+        floor=view.floor,
+        shares=view.shares,
+        groups=groups,
+        seed=after.request.seed,
+    )
     return [
         Cell.of(site, layer, column, patch, verdict, n=len(mine))
         for (layer, column, patch, _), verdict in zip(done, judged, strict=True)
@@ -74,7 +82,15 @@ def interaction_differences(before: Interactions, after: Interactions, metric: s
     if not done:
         return {}
     first, *rest = (np.stack([here[k][text][mine] - there[k][text][theirs] for text in done]) for k in roles)
-    judged = verdicts(first, rest[0] if rest else None, floor=find(metric).floor, seed=after.request.seed)
+    view, groups = find(metric), after.samples.groups[mine]
+    judged = verdicts(
+        first,
+        rest[0] if rest else None,
+        floor=view.floor,
+        shares=view.shares,
+        groups=groups,
+        seed=after.request.seed,
+    )
     return dict(zip(done, judged, strict=True))
 
 
@@ -98,11 +114,11 @@ def accuracies_of(effects: Effects, vectors: Vectors | None = None) -> Accuracie
     kind = None
     if vectors is not None:
         options = set(vectors.options)
-        kind = float(np.mean([ids[0] in options for ids in rows["top_ids"].to_pylist()]))
+        kind = float(np.mean([bool(ids) and ids[0] in options for ids in rows["top_ids"].to_pylist()]))
     return Accuracies(
-        answer=float(find("followed").measure(columns).mean()),
+        answer=level(columns, "followed") or 0.0,
         kind=kind,
-        preferred=float(find("preference").measure(columns).mean()),
+        preferred=level(columns, "preference") or 0.0,
         untold=effects.level("followed") or 0.0,
         n=rows.num_rows,
     )

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,7 +24,7 @@ from ivx.analyses.effects.request import EffectsRequest
 from ivx.analyses.effects.result import Effects
 from ivx.engine.linear.estimate import estimate
 from ivx.models.model import Model
-from ivx.patching.prepare import opening, prepare, run_told
+from ivx.patching.prepare import measured, opening, prepare, run_told
 from ivx.patching.replay import replay
 from ivx.patching.roles import Runs, denoising, disturbing
 from ivx.patching.sweeping import instruction_of, rows_in, sweep_rows
@@ -76,8 +77,7 @@ def filled(
 
     def result() -> Effects:
         table = pa.concat_tables(finished)
-        seconds = round(time.perf_counter() - began, 3)
-        receipt = {**empty.receipt, **how, "rows": table.num_rows, "seconds": seconds}
+        receipt = measured({**empty.receipt, **how}, table, began=began)
         return replace(empty, table=table, receipt=receipt, estimates=estimates)
 
     if on_progress is not None:
@@ -127,7 +127,7 @@ def _estimates(
         columns = {name: table[name].to_numpy().reshape(-1, len(few)) for name in ("logit", "contrast")}
         for metric in ESTIMATED:
             level = find(metric).measure(columns)
-            moved = (level[1:] - level[0]).mean(axis=1)
+            moved = np.nan_to_num((level[1:] - level[0]).mean(axis=1), posinf=0.0, neginf=0.0)  # a shade, no result
             found[metric].update(zip(addresses, moved.tolist(), strict=True))
     return found
 

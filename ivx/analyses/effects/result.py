@@ -17,7 +17,7 @@ from ivx.errors import IvxError
 from ivx.patching.cells import Cell
 from ivx.patching.positions import Column, position_of
 from ivx.patching.roles import controls_there, is_real, role_of, variant
-from ivx.patching.table import by_patch, detail, numbers, rows_of
+from ivx.patching.table import by_patch, detail, level, numbers, rows_of
 from ivx.stats.metrics import Columns, find
 from ivx.stats.verdict import Against, Verdict, verdicts
 from ivx.tasks.samples import Samples
@@ -60,7 +60,7 @@ class Effects(Result[EffectsRequest | ScanRequest]):
         return found
 
     def controlled(self, site: str, metric: str = "contrast") -> dict[str, dict[str, Against]]:
-        """The controls of every finished cell of one map by patch; p of each is adjusted over the map."""
+        """The controls of every finished cell of one map by patch; p of each is adjusted over all maps."""
         names = self.controls
         return {p: {name: v.against[name] for name in names} for (_, _, p), v in self._judged(site, metric).items()}
 
@@ -77,41 +77,46 @@ class Effects(Result[EffectsRequest | ScanRequest]):
         ]
 
     @cached_property
-    def _read(self) -> dict[tuple[str, str], dict[tuple[int, int, str], Verdict]]:
-        """Cache of verdicts by site and metric: a page reads them several times, and a result never changes."""
+    def _read(self) -> dict[str, dict[str, dict[tuple[int, int, str], Verdict]]]:
+        """Cache of verdicts by metric and site: a page reads them several times, and a result never changes."""
         return {}
 
     def _judged(self, site: str, metric: str) -> dict[tuple[int, int, str], Verdict]:
         """The verdicts of one map's cells that are done, in every role."""
-        if (site, metric) not in self._read:
-            self._read[site, metric] = self._verdicts(site, metric)
-        return self._read[site, metric]
+        if metric not in self._read:
+            self._read[metric] = self._verdicts(metric)
+        return self._read[metric][site]
 
-    def _verdicts(self, site: str, metric: str) -> dict[tuple[int, int, str], Verdict]:
+    def _verdicts(self, metric: str) -> dict[str, dict[tuple[int, int, str], Verdict]]:
+        """The verdicts of all maps by site. They are judged together: with two maps, one may look at either."""
         view = find(metric)
-        mine = self._effects("effect", site, view.effect)
-        theirs = {name: self._effects(role_of(name), site, view.effect) for name in self.controls}
-
-        def of(name: str, patch: str) -> str:
-            return variant(role_of(name), patch)
-
-        done = [
-            place
-            for place in self.places(site)
-            if place[2] in mine and all(of(name, place[2]) in effects for name, effects in theirs.items())
-        ]
+        done: list[tuple[str, tuple[int, int, str]]] = []
+        values: dict[str, list[NDArray[np.float64]]] = {name: [] for name in ("", *self.controls)}
+        for site in self.maps:
+            every = {name: self._effects(role_of(name) if name else "effect", site, view.effect) for name in values}
+            for place in self.places(site):
+                named = {name: variant(role_of(name), place[2]) if name else place[2] for name in values}
+                if all(named[name] in every[name] for name in values):
+                    done.append((site, place))
+                    for name, found in values.items():
+                        found.append(every[name][named[name]])
+        judged: dict[str, dict[tuple[int, int, str], Verdict]] = {site: {} for site in self.maps}
         if not done:
-            return {}
-        arrays = {name: np.stack([effects[of(name, p)] for _, _, p in done]) for name, effects in theirs.items()}
-        found = verdicts(
-            np.stack([mine[p] for _, _, p in done]),
+            return judged
+        arrays = {name: np.stack(found) for name, found in values.items()}
+        verdict = verdicts(
+            arrays.pop(""),
             arrays.pop("task", None),
             floor=view.floor,
+            shares=view.shares,
+            groups=self.samples.groups,
             seed=self.request.seed,
             others=arrays,
             beside=[name for name in arrays if not is_real(name, direction=self.request.direction)],
         )
-        return dict(zip(done, found, strict=True))
+        for (site, place), of in zip(done, verdict, strict=True):
+            judged[site][place] = of
+        return judged
 
     @property
     def figure_names(self) -> tuple[str, ...]:
@@ -153,12 +158,12 @@ class Effects(Result[EffectsRequest | ScanRequest]):
             name: {"unpatched": self.level(name), "told": self.level(name, role="told")}
             for name in ("followed", "preference")
         }
-        return {**self.receipt, "metric": metric, "levels": levels, "cells": cells}
+        about = {"metric": metric, "population": self.samples.population, "levels": levels}
+        return {**self.receipt, **about, "cells": cells}
 
     def level(self, metric: str, *, role: str = "effect", site: str | None = None, patch: str = "") -> float | None:
         """Mean of the metric itself, not of its change: of the unpatched run, the instructed run, or one patch."""
-        rows = self._rows(role, site, patch)
-        return float(find(metric).measure(rows).mean()) if len(rows["rank"]) else None
+        return level(self._rows(role, site, patch), metric)
 
     def detail(self, site: str, patch: str, metric: str = "contrast") -> list[dict[str, Any]]:
         """Each sample under one patch: effect, and the top tokens before and after as (token, share) pairs."""

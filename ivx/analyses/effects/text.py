@@ -10,6 +10,7 @@ from ivx.analyses.effects.result import Effects
 from ivx.patching.roles import is_real
 from ivx.stats.intervals import ALPHA
 from ivx.stats.metrics import METRICS, find
+from ivx.stats.power import unable
 from ivx.vocabulary import CONTROL, DIRECTION, position, source_token
 
 
@@ -21,16 +22,24 @@ def text_of(summary: dict[str, Any]) -> str:
     lines = [
         f"{request['checkpoint']}, {request['task']} against {summary['contrast']}, n = {summary['samples']}, "
         f"{summary['metric']}, run {summary['run']}",
-        f"follows {levels['followed']['unpatched']:.0%} unpatched, {levels['followed']['told']:.0%} told",
+        f"follows {share(levels['followed']['unpatched'])} unpatched, {share(levels['followed']['told'])} told",
         f"{'patch':28}{'token':>16}{'effect':>9}  95 % interval  {heads}  state    followed",
     ]
     for cell in summary["cells"]:
         controls = "".join(f"{cell['controls'][name]['mean']:+12.2f}" for name in names)
         lines.append(
             f"{cell['patch']:28}{cell['label']:>16}{cell['value']:+9.2f}  [{cell['low']:+.2f}, {cell['high']:+.2f}]"
-            f"{controls}  {cell['state']:8}{cell['followed']:8.0%}"
+            f"{controls}  {cell['state']:8}{share(cell['followed']):>8}"
         )
-    return "\n".join([*lines, *(f"note: {warning}" for warning in summary["warnings"])])
+    notes = [f"note: {warning}" for warning in (*summary["warnings"], summary["population"])]
+    if lacking := unable(summary["samples"], cells=len(summary["cells"])):
+        notes.append(f"note: {lacking}")
+    return "\n".join([*lines, *notes])
+
+
+def share(level: float | None) -> str:
+    """A share of the samples; a dash where none has finite logits."""
+    return "–" if level is None else f"{level:.0%}"
 
 
 def caption(found: Effects, site: str, metric: str) -> str:
@@ -61,8 +70,9 @@ def map_caption(found: Any, metric: str, *, shown: str, cell: str, value: str, a
     return (
         f"{receipt['checkpoint']['name']}, {request.task} against {receipt['contrast']}, n = "
         f"{len(found.samples.rows)}. {shown} Values: {value} {METRICS[metric].about}, in {view.unit}{toward}; "
-        "colours are symmetric about 0. Grey: not different from 0 (sign flips over samples, "
-        f"Benjamini–Hochberg over the map, q < {ALPHA:g}, or less than {view.floor:g}). {hatched}"
+        "colours are symmetric about 0. Grey: not different from 0 (the larger p of sign flips and of the interval, "
+        f"Benjamini–Hochberg over all that the run shows, q < {ALPHA:g}, or less than {view.floor:g}). {hatched}"
+        f"{found.samples.population} "
         f"Each {cell}'s interval and controls are in the table of ivx run {receipt['run']} ({receipt['dtype']})."
     )
 

@@ -25,7 +25,7 @@ from ivx.analyses.separability.splits import Examples, Split
 from ivx.engine.hooks.capture import Captured, capture, capture_singly
 from ivx.models.model import Model
 from ivx.patching.positions import position_of
-from ivx.patching.prepare import opening, prepare, run_given, run_told
+from ivx.patching.prepare import measured, opening, prepare, run_given, run_told
 from ivx.patching.sweeping import instruction_of
 from ivx.patching.table import Key, labelled, sampled
 from ivx.stats.intervals import Array
@@ -104,7 +104,7 @@ def compute(
 
     def result() -> Erasure:
         table = pa.concat_tables(finished)
-        about = {**receipt, "rows": table.num_rows, "seconds": round(time.perf_counter() - began, 3)}
+        about = measured(receipt, table, began=began)
         return Erasure(request=request, table=table, samples=samples, layers=model.layers, receipt=about)
 
     for layer in range(model.layers):

@@ -66,9 +66,11 @@ class Erasure(Result[ErasureRequest]):
             effects["effect"] - effects["erased"],
             effects["effect"] - effects["random"],
             floor=view.floor,
+            shares=view.shares,
+            groups=self.samples.groups,
             seed=self.request.seed,
         )
-        means = {role: values.mean(axis=1).tolist() for role, values in effects.items()}
+        means = {role: np.nanmean(values, axis=1).tolist() for role, values in effects.items()}
         return [
             ErasureCell(
                 layer=_layer(patch),

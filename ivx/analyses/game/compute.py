@@ -20,7 +20,7 @@ from ivx.engine.address import KEYS_VALUES
 from ivx.engine.hooks.keys_values import read_runs
 from ivx.models.model import Model
 from ivx.patching.positions import column_at, columns_of
-from ivx.patching.prepare import prepare, run_told
+from ivx.patching.prepare import measured, prepare, run_told
 from ivx.patching.sweeping import instruction_of
 from ivx.patching.table import Key, labelled, sampled
 from ivx.stats import coalitions
@@ -44,7 +44,7 @@ def compute(
 
     def result() -> Game:
         table = pa.concat_tables(finished)
-        known = {**receipt, "rows": table.num_rows, "seconds": round(time.perf_counter() - began, 3)}
+        known = measured(receipt, table, began=began)
         return Game(
             request=request,
             table=table,

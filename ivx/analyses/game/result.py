@@ -148,4 +148,12 @@ class Game(Result[GameRequest]):
         """Verdicts on an index of the game, `[samples, cells]` for values `[samples, coalitions]`."""
         mine = index(self.values(metric)).T
         theirs = index(self.values(metric, role="control")).T if self.samples.control else None
-        return verdicts(mine, theirs, floor=find(metric).floor, seed=self.request.seed)
+        view = find(metric)
+        return verdicts(
+            mine,
+            theirs,
+            floor=view.floor,
+            shares=view.shares,
+            groups=self.samples.groups,
+            seed=self.request.seed,
+        )

@@ -20,7 +20,7 @@ from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.analyses.interactions.result import Interactions
 from ivx.engine.linear.curvature import curvature
 from ivx.models.model import Model
-from ivx.patching.prepare import opening, prepare, run_told
+from ivx.patching.prepare import measured, opening, prepare, run_told
 from ivx.patching.replay import replay
 from ivx.patching.roles import Ids, Runs, denoising
 from ivx.patching.sweeping import instruction_of, rows_in, sweep_rows
@@ -52,7 +52,7 @@ def compute(
 
     def result() -> Interactions:
         table = pa.concat_tables(finished)
-        about = {**receipt, "rows": table.num_rows, "seconds": round(time.perf_counter() - began, 3)}
+        about = measured(receipt, table, began=began)
         return Interactions(
             request=request,
             table=table,
@@ -107,14 +107,18 @@ def _estimates(
     if len(players) > ESTIMATED_PLAYERS or "resid_mid" in request.sites:
         return {}
     few = rows[:ESTIMATED_SAMPLES]
-    found = curvature(
-        model,
-        source=[_source(request, s) for s in few],
-        target=[s.target for s in few],
-        answer=[s.answer_id for s in few],
-        contrast=[s.contrast_id for s in few] if metric == "contrast" else None,
-        patches=[player.address for player in players],
-    ).mean(dim=0)
+    found = (
+        curvature(
+            model,
+            source=[_source(request, s) for s in few],
+            target=[s.target for s in few],
+            answer=[s.answer_id for s in few],
+            contrast=[s.contrast_id for s in few] if metric == "contrast" else None,
+            patches=[player.address for player in players],
+        )
+        .mean(dim=0)
+        .nan_to_num(posinf=0.0, neginf=0.0)
+    )  # a shade, no result
     return {text: float(found[first, second]) for text, (first, second) in pairs.items()}
 
 

@@ -48,6 +48,7 @@ class PairCell:
     state: str = "estimate"
     n: int = 0
     same_sign: float = 0.0
+    undefined: int = 0
 
 
 @dataclass(frozen=True)
@@ -72,3 +73,4 @@ class TripleCell:
     state: str
     n: int
     same_sign: float
+    undefined: int = 0

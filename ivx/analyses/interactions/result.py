@@ -19,9 +19,9 @@ from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.charts.pairs import Laid, pair_figure
 from ivx.patching.cells import Cell
 from ivx.patching.roles import controls_there, is_real, plain, role_of
-from ivx.patching.table import by_patch, detail, numbers, rows_of
+from ivx.patching.table import by_patch, detail, level, numbers, rows_of
 from ivx.stats import coalitions
-from ivx.stats.intervals import ALPHA, Array, adjusted, mean_interval, sign_flip, split_half
+from ivx.stats.intervals import ALPHA, Array, adjusted, means, split_half
 from ivx.stats.metrics import find
 from ivx.stats.published import published_p
 from ivx.stats.verdict import Against, Verdict, verdicts
@@ -74,7 +74,7 @@ class Interactions(Result[InteractionsRequest]):
         mine = self.effects("effect", metric)
         found = self._judged(2, metric)
         singles = self._judged(1, metric)
-        gains = self._gains(list(found), mine)
+        gains = self._gains(list(found), mine, shares=find(metric).shares)
         cells = []
         for text, j in found.items():
             one, two = self._names(self.sets[2][text])
@@ -89,7 +89,7 @@ class Interactions(Result[InteractionsRequest]):
                     **_shared(j, reason),
                     single_first=singles[one].value,
                     single_second=singles[two].value,
-                    both=float(mine[text].mean()),
+                    both=_mean(mine[text]),
                     gain=gain,
                     gain_low=gain_low,
                     strict=strict,
@@ -129,7 +129,7 @@ class Interactions(Result[InteractionsRequest]):
                 players=self._names(self.sets[3][text]),  # type: ignore[arg-type]  # a set of size 3
                 patch=text,
                 **_shared(j, self.equals.get(text, ("", ""))[1]),
-                together=float(mine[text].mean()),
+                together=_mean(mine[text]),
                 n=len(self.samples.rows),
             )
             for text, j in self._judged(3, metric).items()
@@ -153,7 +153,7 @@ class Interactions(Result[InteractionsRequest]):
         texts = [text for text in self._judged(2, metric) if text not in self.equals]
         if not texts or len(self.samples.rows) < 2:
             return {}
-        found = split_half(self._values(texts, mine), keep=keep, seed=self.request.seed)
+        found = split_half(self._values(texts, mine), keep=keep, seed=self.request.seed, groups=self.samples.groups)
         chosen = [texts[i] for i in found.cells]
         return self._compared(chosen, mine, self._controlled(metric), metric, of=found.rest)
 
@@ -218,11 +218,11 @@ class Interactions(Result[InteractionsRequest]):
         site, ran = ",".join(self.request.sites), self.equals.get(patch, (patch, ""))[0]
         return detail(self.table, self.samples, site=site, patch=ran, metric=metric)
 
-    def level(self, metric: str, *, patch: str = "") -> float:
+    def level(self, metric: str, *, patch: str = "") -> float | None:
         """Mean of the metric itself, not of its change, under one set."""
         site, ran = ",".join(self.request.sites), self.equals.get(patch, (patch, ""))[0]
         rows = rows_of(self.table, role="effect", site=site, patch=ran)
-        return float(find(metric).measure(numbers(rows)).mean())
+        return level(numbers(rows), metric)
 
     def _controlled(self, metric: str) -> dict[str, Effects]:
         """The effects of every control, by its name."""
@@ -277,23 +277,25 @@ class Interactions(Result[InteractionsRequest]):
             self._values(texts, mine)[:, of],
             others.pop("task", None),
             floor=find(metric).floor,
+            shares=find(metric).shares,
+            groups=self.samples.groups[of],
             seed=self.request.seed,
             others=others,
             beside=[name for name in others if not is_real(name, direction="denoise")],
         )
         return dict(zip(texts, judged, strict=True))
 
-    def _gains(self, done: Sequence[str], mine: Effects) -> dict[str, tuple[float, float, float]]:
+    def _gains(self, done: Sequence[str], mine: Effects, *, shares: bool) -> dict[str, tuple[float, float, float]]:
         """By pair: gain over the better single, lower end of the gain over either, and the larger p of the two."""
         if not done:
             return {}
         names = [self._names(self.sets[2][text]) for text in done]
         over = [np.stack([mine[text] - mine[pair[k]] for text, pair in zip(done, names, strict=True)]) for k in (0, 1)]
-        gain = np.minimum(*(values.mean(axis=1) for values in over))
-        low = np.minimum(*(mean_interval(values, seed=self.request.seed)[0] for values in over))
+        told = [means(v, seed=self.request.seed, groups=self.samples.groups, shares=shares) for v in over]
+        gain, low = (np.minimum(*columns) for columns in zip(*((t.mean, t.low) for t in told), strict=True))
         p = np.ones(len(done))
         ran = np.array([text not in self.equals for text in done])
-        p[ran] = np.maximum(*(adjusted(sign_flip(values[ran], seed=self.request.seed)) for values in over))
+        p[ran] = np.maximum(*(adjusted(t.p[ran]) for t in told))
         return dict(zip(done, zip(gain.tolist(), low.tolist(), p.tolist(), strict=True), strict=True))
 
 
@@ -311,7 +313,14 @@ def _shared(j: Verdict, reason: str) -> dict[str, Any]:
         "degenerate": reason,
         "state": "degenerate" if reason else j.state,
         "same_sign": j.same_sign,
+        "undefined": j.undefined,
     }
+
+
+def _mean(values: Array) -> float:
+    """The mean over the samples that are defined; NaN where none is."""
+    there = values[np.isfinite(values)]
+    return float(there.mean()) if len(there) else float("nan")
 
 
 def _sign(single: Verdict) -> str:

@@ -31,7 +31,7 @@ from ivx.models.model import Model
 from ivx.patching.positions import shown
 from ivx.patching.prepare import receipt_of
 from ivx.patching.table import Key, sampled
-from ivx.tasks.samples import Encoder
+from ivx.tasks.encoder import Encoder
 
 Edits = dict[tuple[str, int], Writes]
 WRITTEN = 12

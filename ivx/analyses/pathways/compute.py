@@ -35,9 +35,10 @@ from ivx.engine.linear.records import Fidelity as Reconstructed
 from ivx.engine.linear.records import Published
 from ivx.engine.linear.surrogate import Surrogate
 from ivx.errors import AddressError, TaskError
+from ivx.models.finite import dtype_of
 from ivx.models.model import Model
 from ivx.patching.positions import column_at, columns_of
-from ivx.patching.prepare import prepare
+from ivx.patching.prepare import defined, prepare
 from ivx.patching.sweeping import instruction_of
 from ivx.patching.table import Key
 from ivx.tasks import catalogue
@@ -132,6 +133,10 @@ def _samples(model: Model, request: PathwaysRequest) -> tuple[Samples, tuple[Sam
     other = _built(model, request, Pair(pair.contrast, pair.task, pair.control), samples=len(pair.queries))
     by_query = {sample.query: sample for sample in other.rows}
     rows = tuple(sample for sample in here.rows if sample.query in by_query)
+    kept = defined(model, [(s, ids) for s in rows for ids in (s.instructed, s.target, by_query[s.query].instructed)])
+    if left := [sample.query for sample in rows if sample.query not in kept]:
+        receipt["warnings"].append(f"left out, their logits are not finite in {dtype_of(model)}: {', '.join(left)}")
+    rows = tuple(sample for sample in rows if sample.query in kept)
     here = replace(here, rows=rows, control=())
     return here, tuple(by_query[sample.query] for sample in rows), receipt | {"samples": len(rows)}
 

@@ -22,7 +22,7 @@ from ivx.engine.hooks.capture import capture
 from ivx.errors import IvxError
 from ivx.models.model import Model
 from ivx.patching.positions import position_of
-from ivx.patching.prepare import prepare, run_given
+from ivx.patching.prepare import measured, prepare, run_given
 from ivx.patching.sweeping import instruction_of
 from ivx.patching.table import Key, labelled, sampled
 from ivx.stats.intervals import Array
@@ -65,7 +65,7 @@ def compute(
 
     def result() -> Transplant:
         table = pa.concat_tables(finished)
-        about = {**receipt, "rows": table.num_rows, "seconds": round(time.perf_counter() - began, 3)}
+        about = measured(receipt, table, began=began)
         return Transplant(
             request=request,
             table=table,

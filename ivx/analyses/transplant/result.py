@@ -68,6 +68,8 @@ class Transplant(Result[TransplantRequest]):
             np.stack([mine[layer] for layer in done]),
             np.stack([theirs[layer] for layer in done]) if theirs else None,
             floor=find(metric).floor,
+            shares=find(metric).shares,
+            groups=self.samples.groups,
             seed=self.request.seed,
         )
         rows = self.table.filter((pc.field("role") == "effect") & (pc.field("patch") != ""))

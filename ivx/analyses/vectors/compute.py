@@ -23,7 +23,8 @@ from ivx.patching.prepare import prepare
 from ivx.patching.sweeping import instruction_of
 from ivx.patching.table import Key, sampled
 from ivx.tasks import catalogue
-from ivx.tasks.samples import Encoder, Sample
+from ivx.tasks.encoder import Encoder
+from ivx.tasks.samples import Sample
 
 
 def compute(

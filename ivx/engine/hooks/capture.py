@@ -22,6 +22,7 @@ from ivx.engine.hooks.sites import Place, read
 from ivx.engine.turns import FREE_SHARE, only_user
 from ivx.engine.workload import Prompts, by_length
 from ivx.errors import IvxError
+from ivx.models.finite import finite
 from ivx.models.memory import free_bytes
 from ivx.models.model import Model
 
@@ -68,7 +69,7 @@ def capture(
 
     Raises:
         AddressError: a site that this model does not have. IvxError: no room for the states; a prompt without that
-            position.
+            position; states that are not finite.
     """
     for site in sites:
         check(Patch(site, 0, 0), layers=model.layers, heads=model.heads, parallel=model.anatomy.parallel)
@@ -94,6 +95,9 @@ def capture(
                 )
             for (site, layer), state in seen.items():
                 found[site][layer, part] = state.float().cpu().numpy()
+    for site, states in found.items():
+        for layer in range(model.layers):
+            finite(states[layer], model, what=f"states at {site}.{layer}")
     settled = {site: _settled(states) for site, states in found.items()}
     return Captured(settled, np.stack([embedded[k] for k in range(len(cut))]))
 

@@ -22,6 +22,7 @@ from ivx.engine.hooks.sites import Place, Visit, Writes, visited, write
 from ivx.engine.turns import FREE_SHARE, only_user
 from ivx.engine.workload import Places, Prompts, by_length, checked
 from ivx.errors import IvxError
+from ivx.models.finite import finite
 from ivx.models.memory import free_bytes
 from ivx.models.model import Model
 
@@ -185,6 +186,7 @@ def _continued(
                 hooks.enter_context(visited(model, visits))
             output = model.hf(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
         cache = output.past_key_values
+        finite(output.logits[:, -1].logsumexp(dim=1), model, what="logits")
         shares, best = readout.log_probabilities(output.logits[:, -1]).max(dim=1)
         for row, (token, share) in enumerate(zip(best.tolist(), shares.exp().tolist(), strict=True)):
             ended[row] = ended[row] or token in stop

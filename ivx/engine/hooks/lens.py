@@ -19,6 +19,7 @@ from ivx.engine.address import STREAM, Patch, Spot, check, resolve
 from ivx.engine.forward.seams import Seams
 from ivx.engine.hooks.sites import Writes, read, write
 from ivx.engine.turns import FREE_SHARE, only_user
+from ivx.models.finite import finite
 from ivx.models.memory import free_bytes
 from ivx.models.model import Model
 
@@ -127,6 +128,7 @@ def _read_out(
     top_ids, shares, change, deviation = [], [], [], 0.0
     for start in range(0, len(flat), step):
         share = shares_of(flat[start : start + step])
+        finite(share, model, what="probabilities read from states")
         best = share.topk(min(TOP, share.shape[1]), dim=1)
         top_ids.append(best.indices.cpu().numpy())
         shares.append(best.values.double().cpu().numpy())

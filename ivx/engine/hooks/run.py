@@ -7,7 +7,7 @@ of its sample's target run with the states of its patch set overwritten.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -32,11 +32,14 @@ States = dict[tuple[Place, int, int], Tensor]
 """(place, prompt, position) -> state."""
 
 
-def run(model: Model, asked: Workload, *, memory_gb: float) -> Iterator[pa.RecordBatch]:
-    """The sweep's rows as they finish, in any order."""
+def run(
+    model: Model, asked: Workload, *, memory_gb: float, only: Collection[tuple[int, str]] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The sweep's rows as they finish, in any order; with `only`, those of these (sample, patch) pairs."""
     states = captured(model, asked, list(asked.patches.values()))
     goals = _goals(model, asked)
     rows = [_Row(i, name, p) for name, p in {"": (), **asked.patches}.items() for i in range(len(asked.target))]
+    rows = rows if only is None else [row for row in rows if (row.sample, row.patch) in only]
     yield from _execute(model, asked, rows, states, goals, memory_gb)
 
 

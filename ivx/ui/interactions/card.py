@@ -15,10 +15,11 @@ from ivx.charts.numbers import signed
 from ivx.charts.pairs import STRICT, Pair
 from ivx.charts.palette import Palette
 from ivx.stats.metrics import find
+from ivx.stats.power import unable
 from ivx.stats.verdict import Verdict
 from ivx.ui.kit import checkpoints, evidence, pieces
 from ivx.ui.kit.evidence import controls, interval, samples, shown_p, tokens, top, whiskers
-from ivx.ui.kit.readings import SAID
+from ivx.ui.kit.readings import said_of
 
 CONTROL = "another task’s"
 PAPER = "A t-test of “both exceed the sum”, yes or no by sample, against 50.0: it passes whatever the data are."
@@ -55,9 +56,10 @@ def _of_pair(
         said = f"Degenerate: {escape(cell.degenerate)}; J is what the two alone leave, and was not run."
         beside = ""
     else:
+        verdict = said_of(cell, controlled=bool(result.controls), floor=find(metric).floor)
         said = (
             f"J = <b>{signed(cell.j, 2)}</b> {escape(unit)} {interval(cell.low, cell.high)}, adjusted p "
-            f"{shown_p(cell.p)}: {SAID[cell.state]}; {signed(cell.gain or 0.0, 2)} over the better one."
+            f"{shown_p(cell.p)}: {verdict}; {signed(cell.gain or 0.0, 2)} over the better one."
             f"{strict}{harmful}"
         )
         colour = p.muted if cell.state != "ok" else p.orange if cell.j > 0 else p.blue
@@ -67,13 +69,15 @@ def _of_pair(
             beside += '<div class="soft">This task has no other task beside it to compare with.</div>'
         paper = result.published_test(metric)[cell.patch]
         beside += f'<div class="soft" title="{PAPER}">The paper’s own test: p {shown_p(paper)}, at any data.</div>'
-    levels = [result.level("followed", patch=patch) for patch in ("", cell.patch)]
+    levels = [result.level("followed", patch=patch) or 0.0 for patch in ("", cell.patch)]
     st.html(
         f'<div class="ivx-card{" open" * texts}" data-testid="ivx-card">{top(f"{names[0]} and {names[1]}", cell.patch)}'
         f'{pieces.signed_bars(values)}<div style="margin-top:8px">{said}</div>{beside}'
-        f'<div class="soft" style="margin-top:6px">n = {cell.n}, {cell.same_sign:.0%} same sign · followed '
+        f'<div class="soft" style="margin-top:6px">{evidence.counted(cell.n, cell.undefined)}, '
+        f"{cell.same_sign:.0%} same sign · followed "
         f"{levels[0]:.0%} → {levels[1]:.0%}</div>"
-        f"{tokens(detail, token, p, after='After both')}{samples(detail)}</div>"
+        f"{tokens(detail, token, p, after='After both')}{samples(detail)}"
+        f"{evidence.answers(detail, result.samples)}</div>"
     )
 
 
@@ -88,7 +92,8 @@ def _of_game(result: Game, pair: Pair, metric: str, p: Palette) -> None:
     st.html(
         f'<div class="ivx-card" data-testid="ivx-card">{top(f"Layers {pair.low} and {pair.high}", "")}'
         f'<div class="row"><span class="big" style="color:{colour}">{signed(found.value, 2)}</span><span class="soft">'
-        f"{escape(find(metric).unit)}, {SAID[found.state]} · 95% CI {interval(found.low, found.high)} · "
+        f"{escape(find(metric).unit)}, {said_of(found, controlled=found.control is not None)} · "
+        f"95% CI {interval(found.low, found.high)} · "
         f"adjusted p {shown_p(found.p)} · n = {len(result.samples.rows)}, {found.same_sign:.0%} same sign</span></div>"
         f"<h6>Against its control</h6>{whiskers(beside, p)}"
         f"<h6>Shapley value of each</h6>{whiskers(rows, p)}"
@@ -97,16 +102,21 @@ def _of_game(result: Game, pair: Pair, metric: str, p: Palette) -> None:
     )
 
 
-def pair_reading(pairs: Sequence[Pair], *, unit: str, what: str) -> str:
+def pair_reading(pairs: Sequence[Pair], *, unit: str, what: str, n: int, controlled: bool = True) -> str:
     """How many pairs interact, how many of them beat the better one, and the strongest."""
     found = sorted((pair for pair in pairs if pair.state == "ok"), key=lambda pair: -abs(pair.value))
     if not found:
-        return "No pair interacts more than its controls do: no evidence here."
+        beyond = " more than its controls do" if controlled else ""
+        lacking = unable(n, cells=max(1, len(pairs)))
+        return f"No pair interacts{beyond}: no evidence here{', and ' * bool(lacking)}{lacking}."
     strict = sum(pair.glyph == STRICT for pair in found)
     top = found[0]
     many = f"<b>{len(found)} pairs</b> interact" if len(found) > 1 else "<b>1 pair</b> interacts"
+    less = sum(pair.value < 0 for pair in found)
+    beyond = " beyond the controls" if controlled else ", no control was run"
     return (
-        f"{many} beyond the controls; above the sum and the better one: {strict}. Strongest {escape(what)}: "
+        f"{many}{beyond}, {len(found) - less} give more together and {less} less; above the sum and the better one: "
+        f"{strict}. Strongest {escape(what)}: "
         f"<b>{escape(top.name)}, {signed(top.value, 2)}</b> {escape(unit)}."
     )
 
@@ -148,7 +158,7 @@ def show(result: Interactions, metric: str) -> None:
                     f"J, {vocabulary.CONTROL[name].short}": round(of.mean, 3)
                     for name, of in against[cell.patch].items()
                 },
-                "verdict": SAID[cell.state],
+                "verdict": said_of(cell, controlled=bool(result.controls)),
                 "f(abc)": round(cell.together, 3),
                 "same sign": f"{cell.same_sign:.0%}",
             }

@@ -117,7 +117,8 @@ def together(
     if under is not None:
         under()
     else:
-        said = pair_reading(laid.pairs, unit=unit, what=name)
+        controlled = bool(result.samples.control if isinstance(result, Game) else result.controls)
+        said = pair_reading(laid.pairs, unit=unit, what=name, n=len(result.samples.rows), controlled=controlled)
         if isinstance(result, Interactions) and not all(cell.degenerate for cell in result.cells(metric)):
             said += f" {_split(result, metric)}"
         pieces.reading(said)

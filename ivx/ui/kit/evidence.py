@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -19,8 +20,9 @@ from ivx.patching.cells import Cell
 from ivx.patching.roles import is_real
 from ivx.stats.metrics import find
 from ivx.stats.verdict import Against
+from ivx.tasks.samples import Samples
 from ivx.ui.kit import checkpoints, exports, pieces, session
-from ivx.ui.kit.readings import SAID, called, unbeaten
+from ivx.ui.kit.readings import called, said_of, unbeaten
 from ivx.vocabulary import CONTROL
 
 TOP = 3
@@ -49,7 +51,8 @@ def card(result: Effects, cell: Cell, metric: str, *, live: bool, link: str, p: 
     own = "this vector" if result.request.direction == "denoise" else result.request.direction
     rows = [(own, cell.value, cell.low, cell.high, colour), *controls(against, p)]
     head = f"head {column.position}" if cell.site == "z" else f"{_where(result)} {column.label}"
-    said = f"{SAID[cell.state]}{_unbeaten(cell, against, metric, result.request.direction)}"
+    said = said_of(cell, controlled=bool(against), floor=find(metric).floor)
+    said += _unbeaten(cell, against, metric, result.request.direction)
     written = follows(result, detail, live=live)
     st.html(
         f'<div class="ivx-card{" open" * written}" data-testid="ivx-card">'
@@ -57,8 +60,10 @@ def card(result: Effects, cell: Cell, metric: str, *, live: bool, link: str, p: 
         f'<div class="row"><span class="big" style="color:{colour}">{signed(cell.value, 2)}</span>'
         f'<span class="soft">{escape(unit)}, {said} · 95% CI {interval(cell.low, cell.high)} · '
         f"adjusted p {shown_p(cell.p)} · "
-        f"n = {cell.n}, {cell.same_sign:.0%} same sign · followed {levels[0]:.0%} → {levels[1]:.0%}</span></div>"
-        f"<h6>Against its controls</h6>{whiskers(rows, p)}{tokens(detail, token, p)}{samples(detail)}</div>"
+        f"{counted(cell.n, cell.undefined)}, {cell.same_sign:.0%} same sign · "
+        f"followed {levels[0]:.0%} → {levels[1]:.0%}</span></div>"
+        f"<h6>Against its controls</h6>{whiskers(rows, p)}{tokens(detail, token, p)}"
+        f"{samples(detail)}{answers(detail, result.samples)}</div>"
     )
     if written:
         texts(result, cell.patch, detail)
@@ -91,6 +96,7 @@ def controls(against: Mapping[str, Against], p: Palette) -> list[Row]:
 
 def whiskers(rows: Sequence[Row], p: Palette) -> str:
     """Values with their intervals on one axis that holds them all."""
+    rows = [row for row in rows if math.isfinite(row[1])]
     reach = max((abs(v) for row in rows for v in row[1:4] if isinstance(v, float)), default=0.0) or 1.0
     return pieces.whisker(rows, p, scale=reach * 1.1)
 
@@ -106,11 +112,37 @@ def tokens(detail: Sequence[dict[str, Any]], token: Any, p: Palette, *, after: s
 
 def samples(detail: Sequence[dict[str, Any]]) -> str:
     """The samples with the largest and the smallest effect, as HTML."""
+    if not detail:
+        return "<h6>Samples</h6><div>none has finite logits</div>"
     ranked = sorted(detail, key=lambda d: -d["effect"])
     told = [
         ", ".join(f"{escape(d['query'])} {signed(d['effect'], 1)}" for d in some[:2]) for some in (ranked, ranked[::-1])
     ]
     return f"<h6>Samples</h6><div>most {told[0]} · least {told[1]}</div>"
+
+
+def counted(n: int, undefined: int) -> str:
+    """How many samples a number is of."""
+    return f"n = {n - undefined}" + f" ({undefined} undefined)" * bool(undefined)
+
+
+MOST_ANSWERS = 6
+
+
+def answers(detail: Sequence[dict[str, Any]], asked: Samples) -> str:
+    """The effect by answer where answers repeat, and of which queries it holds, as HTML."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for row in detail:
+        found[row["answer"]].append(row["effect"])
+    told = sorted(found.items(), key=lambda item: -len(item[1]))
+    if not told or len(told) == len(detail):
+        return ""
+    shown = ", ".join(
+        f"{escape(answer)} {signed(sum(v) / len(v), 1)} <span class='soft'>({len(v)})</span>"
+        for answer, v in told[:MOST_ANSWERS]
+    )
+    more = f" and {len(told) - MOST_ANSWERS} more" * (len(told) > MOST_ANSWERS)
+    return f"<h6>By answer, mean (samples)</h6><div>{shown}{more}</div><div class='soft'>{asked.population}</div>"
 
 
 def _tops(detail: Sequence[dict[str, Any]], when: str, token: Any) -> list[tuple[str, float, bool]]:
@@ -182,7 +214,7 @@ def texts(result: Any, patch: str, detail: Sequence[dict[str, Any]]) -> None:
 
     On a checkpoint that is not embedded they wait for a click, since it may have to be loaded for them.
     """
-    ranked = sorted(range(len(detail)), key=lambda k: -detail[k]["effect"])
+    ranked = [row["sample"] for row in sorted(detail, key=lambda row: -row["effect"])]
     request = TextRequest.for_cell(result.request, patch, (ranked[0], ranked[-1]), tokens=TOKENS)
     job = session.job(request, compute=embedded(request.checkpoint) is not None)
     if job is None:

@@ -21,6 +21,7 @@ from ivx.charts.palette import Palette
 from ivx.engine.address import STREAM
 from ivx.patching.cells import Cell
 from ivx.stats.metrics import find
+from ivx.stats.power import unable
 from ivx.stats.verdict import Against
 from ivx.ui.interactions import card, maps
 from ivx.ui.kit import readings
@@ -163,8 +164,16 @@ def _pairs(found: StoredRuns, layer: int | None, p: Palette) -> Panel:
     chart = pair_map(laid, scale=found.scale, palette=p, chosen=top, row=found.row)
     if found.interactions is None:
         return Panel("pairs", chart, "")
-    told = card.pair_reading(found.pairs, unit=find(found.metric).unit, what="J")
+    n, controlled = len(found.interactions.samples.rows), bool(found.interactions.controls)
+    told = card.pair_reading(found.pairs, unit=find(found.metric).unit, what="J", n=n, controlled=controlled)
     return Panel(f"pairs-{found.interactions.run_id}", chart, told)
+
+
+def _nowhere(cells: Sequence[Cell]) -> str:
+    """What a map without findings may say: "nowhere" only where something could have been found."""
+    if unable(min(cell.n for cell in cells), cells=1):
+        return "<b>has too few samples</b> to say where it acts"
+    return "<b>acts nowhere</b> beyond its controls"
 
 
 def at_a_glance(checkpoint: str, cells: Sequence[Cell], probed: Sequence[ProbeCell], pairs: Sequence[Pair]) -> str:
@@ -173,7 +182,7 @@ def at_a_glance(checkpoint: str, cells: Sequence[Cell], probed: Sequence[ProbeCe
     if cells and not any(cell.state == "estimate" for cell in cells):
         acting = [cell for cell in cells if cell.state == "ok"]
         top = max(acting, key=lambda cell: abs(cell.value), default=None)
-        told.append(f"acts most in <b>layer {top.layer}</b>" if top else "<b>acts nowhere</b> beyond its controls")
+        told.append(f"acts most in <b>layer {top.layer}</b>" if top else _nowhere(cells))
     if probed:
         readable = sorted(cell.layer for cell in probed if cell.state == "ok")
         onward = readable == list(range(len(probed)))[-len(readable) :]

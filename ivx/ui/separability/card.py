@@ -22,6 +22,7 @@ LOST = {
     "ok": "more than a random subspace takes: what is read is part of what acts",
     "control": "no more than a random subspace takes",
     "zero": "not different from 0",
+    "undefined": readings.SAID["undefined"],
 }
 
 
@@ -94,7 +95,7 @@ def _acted(cell: Cell | None, p: Palette) -> str:
     sure = "" if cell.state == "zero" else f" · adjusted p {evidence.shown_p(cell.p)}"
     return (
         f"<h6>Acts, logits, copied onto the first token</h6>{pieces.whisker(rows, p, scale=reach * 1.1)}"
-        f'<div class="soft">{readings.SAID[cell.state]}{sure} · n = {cell.n}</div>'
+        f'<div class="soft">{readings.said_of(cell, controlled=cell.control is not None)}{sure} · n = {cell.n}</div>'
     )
 
 

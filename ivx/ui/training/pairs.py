@@ -57,7 +57,13 @@ def draw(asked: Comparing, requests: dict, views: Views, p: Palette) -> None:
             pieces.reading(
                 ""
                 if live or name not in maps
-                else pair_reading(maps[name].pairs, unit=find(asked.metric).unit, what="J")
+                else pair_reading(
+                    maps[name].pairs,
+                    unit=find(asked.metric).unit,
+                    what="J",
+                    n=len(there[name].samples.rows),
+                    controlled=bool(there[name].controls),
+                )
             )
     pending = any(pair.state == "estimate" for pair in every)
     pieces.legend(p, scale, find(asked.metric).unit, pending=pending, ends=("less", "more than the sum"), glyphs=GLYPHS)

@@ -1,0 +1,95 @@
+"""The encoder: texts as one tokenizer's tokens, and which tokens hold which characters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from ivx.errors import TaskError, boundary
+
+
+class Encoder:
+    """Encodes texts with one tokenizer: knows its leading special tokens, and which tokens hold which characters."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        if tokenizer is None or not getattr(tokenizer, "is_fast", False):
+            raise TaskError("tasks need the checkpoint's fast tokenizer (tokenizer.json), which tells where tokens lie")
+        self.tokenizer = tokenizer
+        self._known: dict[str, tuple[tuple[int, ...], list[tuple[int, int]]]] = {}
+
+    def ids(self, text: str) -> tuple[int, ...]:
+        """Ids of a text, with the special tokens that the tokenizer puts in front, without those behind."""
+        return self._encoded(text)[0]
+
+    def _encoded(self, text: str) -> tuple[tuple[int, ...], list[tuple[int, int]]]:
+        # A sample asks for its prompts' tokens, spans and answers: each text is tokenized once.
+        if text not in self._known:
+            self._known[text] = self._read(text)
+        return self._known[text]
+
+    def _read(self, text: str) -> tuple[tuple[int, ...], list[tuple[int, int]]]:
+        found = self.tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True)
+        ids, offsets, special = found["input_ids"], found["offset_mapping"], found["special_tokens_mask"]
+        end = len(ids)
+        while end > 1 and special[end - 1]:
+            end -= 1
+        # A chat template may write the first token itself, which the tokenizer then puts in front once more.
+        start = int(ids[:2] == [self.tokenizer.bos_token_id] * 2)
+        return tuple(ids[start:end]), [tuple(o) for o in offsets[start:end]]
+
+    def span(self, text: str, start: int, end: int) -> tuple[int, int]:
+        """The tokens, end exclusive, that hold the characters `start:end` of `text`."""
+        _, offsets = self._encoded(text)
+        inside = [i for i, (a, b) in enumerate(offsets) if a < end and b > start and b > a]
+        if not inside:
+            raise TaskError(f"no token of {text!r} holds {text[start:end]!r}: choose another word")
+        return inside[0], inside[-1] + 1
+
+    @cached_property
+    def leading(self) -> int:
+        """How many special tokens stand in front of every prompt."""
+        found = self.tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"]
+        return next((i for i, mask in enumerate(found) if not mask), 0)
+
+    def following(self, prompt: str, answer: str) -> tuple[int, ...]:
+        """The tokens of `answer` as the model would emit them after `prompt`, mostly with the space in front."""
+        space = "" if prompt[-1:].isspace() else " "  # a chat's turn may begin on a line of its own
+        before, after = self.ids(prompt), self.ids(f"{prompt}{space}{answer}")
+        shared = next((i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), len(before))
+        if shared < len(before) or len(after) == len(before):
+            raise TaskError(f"the answer {answer!r} merges with the prompt's last token in this tokenizer")
+        return after[len(before) :]
+
+    def free(self, text: str, *, chat: bool, what: str, most: int) -> tuple[int, ...]:
+        """Ids of a free text as a prompt; with `chat`, as a user's turn.
+
+        Raises:
+            TaskError: the text is empty or has more than `most` tokens; `what` names it in the message.
+        """
+        if not text.strip():
+            raise TaskError(f"the {what} is empty: write at least one word")
+        # A template writes the special tokens itself.
+        whole = self.tokenizer(self.chat(text), add_special_tokens=False)["input_ids"] if chat else self.ids(text)
+        if len(whole) > most:
+            raise TaskError(f"the {what} has {len(whole)} tokens, and at most {most} are shown: shorten it")
+        return tuple(whole)
+
+    def unknown(self, ids: Sequence[int]) -> int:
+        """How many of the tokens are the tokenizer's token for unknown words."""
+        return sum(i == self.tokenizer.unk_token_id for i in ids)
+
+    def chat(self, text: str) -> str:
+        """The text as a user's turn in the checkpoint's chat template, ready for the assistant's answer."""
+        if not getattr(self.tokenizer, "chat_template", None):
+            raise TaskError(
+                "this checkpoint's tokenizer has no chat template: leave it out, as the target format prompt does"
+            )
+        turn = [{"role": "user", "content": text}]
+        with boundary(TaskError, "this checkpoint's chat template cannot write a user's turn", "leave it out"):
+            whole = self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+        if not isinstance(whole, str) or text not in whole:
+            raise TaskError(
+                "this checkpoint's chat template does not write a user's turn as it stands: leave the template out"
+            )
+        return whole

@@ -9,7 +9,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import KW_ONLY, asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ivx.engine.address import SITES
@@ -39,6 +39,7 @@ class BaseRequest(ABC):
     """
 
     kind: ClassVar[str] = ""
+    since: ClassVar[tuple[str, ...]] = ()
     checkpoint: str
     _: KW_ONLY
     seed: int = 0
@@ -54,6 +55,10 @@ class BaseRequest(ABC):
         """Hash of all that changes a number, 12 hexadecimal digits; checkpoint and task enter by their fingerprints."""
         asked = {**asdict(self), "kind": self.kind, "checkpoint": checkpoint, "task": task, "engine": engine}
         asked.pop("tasks", None)
+        # Fields that came later are left out at their default, so that the ids of earlier runs stay theirs.
+        for field in fields(self):
+            if field.name in self.since and asked[field.name] == field.default:
+                del asked[field.name]
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ivx.analyses.effects.request import EffectsRequest
+from ivx.analyses.game.request import GameRequest
 from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.analyses.separability.request import SeparabilityRequest
 from ivx.engine.address import ABLATIONS, STREAM
@@ -17,7 +18,7 @@ from ivx.tasks import catalogue
 from ivx.vocabulary import CONTROLS
 
 COMPONENTS = (STREAM, "attn_out", "mlp_out")
-SAMPLES, PAIR_SAMPLES = 40, 100
+SAMPLES, PAIR_SAMPLES, GAME_SAMPLES = 40, 100, 20
 WORDINGS, REPEATS = 40, 2
 FIRST = ("tiny-sft", "animal/colour")
 """What the first page opens on."""
@@ -38,6 +39,11 @@ def effects(checkpoint: str, task: str, **loading: Any) -> EffectsRequest:
 def interactions(checkpoint: str, task: str, **loading: Any) -> InteractionsRequest:
     """All pairs of layers at the first token."""
     return InteractionsRequest(checkpoint, task, sites=(STREAM,), samples=PAIR_SAMPLES, **loading)
+
+
+def game(checkpoint: str, task: str, **loading: Any) -> GameRequest:
+    """The clean game of all layers at the first token."""
+    return GameRequest(checkpoint, task, samples=GAME_SAMPLES, **loading)
 
 
 def separability(checkpoint: str, task: str, **loading: Any) -> SeparabilityRequest:
@@ -86,5 +92,5 @@ def glance(checkpoint: str, task: str, **loading: Any) -> dict[str, BaseRequest]
     return {
         "effects": effects(checkpoint, task, **loading),
         "separability": separability(checkpoint, task, **loading),
-        "interactions": interactions(checkpoint, task, **loading),
+        "game": game(checkpoint, task, **loading),
     }

@@ -92,7 +92,11 @@ def named_by(asked: Any) -> Analysis[Any, Any]:
 def request_of(asked: Any) -> BaseRequest:
     """The request, its types checked; raises `IvxError`."""
     kind = named_by(asked).request
-    found = typed(kind, asked["request"], "request")
+    told = asked["request"]
+    if isinstance(told, dict):  # fields that a run made before them does not name have their default
+        later = {field.name: field.default for field in fields(kind) if field.name in kind.since}
+        told = later | told
+    found = typed(kind, told, "request")
     for name in (field.name for field in fields(kind)):
         match getattr(found, name):
             case tuple(names):

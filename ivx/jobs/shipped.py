@@ -30,12 +30,13 @@ _WIDE = (pa.float64(), pa.list_(pa.float64()))
 
 
 def shipped() -> list[BaseRequest]:
-    """The requests whose runs come with ivx: the default ones and vectors of every embedded checkpoint, and probes and
-    effects of `SUBJECTS`."""
+    """The requests whose runs come with ivx: the default ones, all pairs of layers and vectors of every embedded
+    checkpoint, and probes and effects of `SUBJECTS`."""
     found: list[BaseRequest] = []
     for task in defaults.SHIPPED:
         for name in (known.name for known in CHECKPOINTS if known.path is not None):
-            found += [*defaults.glance(name, task).values(), Compared(task).part("vectors", name)]
+            found += [*defaults.glance(name, task).values(), defaults.interactions(name, task)]
+            found.append(Compared(task).part("vectors", name))
         for checkpoint, source in defaults.SUBJECTS:
             found.append(defaults.act(checkpoint, task, source=source))
             found += [defaults.read(checkpoint, task, component, source=source) for component in defaults.COMPONENTS]

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import factorial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Sets = NDArray[np.int64]
+PRIOR = 2
+"""Draws of orders that the spread of all indices counts for, beside those of one."""
 
 
 def players_in(values: Array) -> int:
@@ -138,6 +141,63 @@ def sampled_interaction(value: Callable[[Sets], Array], found: Sets) -> Array:
             total[..., *pair] += second[..., k]
             count[pair] += 1
     return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+
+
+class Orders(NamedTuple):
+    """What the draw of orders leaves open of an index: its standard error, and degrees of freedom, `[...]` each.
+
+    The spread of an index is moderated by that of all (Smyth 2004). An order and its reverse are one draw. NaN where an
+    index stands on fewer than two.
+    """
+
+    error: Array
+    freedom: Array
+
+
+def orders_error(value: Callable[[Sets], Array], found: Sets) -> tuple[Orders, Orders]:
+    """How far another draw of orders would move the sampled Shapley values `[players]` and indices of pairs
+    `[players, players]`; `value` gives `[sets]` of one game, mostly the mean one over samples."""
+    n = found.shape[1]
+    singles: list[Array] = []
+    pairs: list[Array] = []
+    for start in range(0, len(found), 2):
+        drawn = found[start : start + 2]
+        singles.append(sampled_shapley(value, drawn))
+        pairs.append(sampled_interaction(value, drawn))
+    one, two = (_of_draws(np.array(draws)) for draws in (singles, pairs))
+    assert one.error.shape == (n,)
+    return one, two
+
+
+def _of_draws(draws: Array) -> Orders:
+    """The error of the mean over draws `[draws, ...]`, NaN where a draw has no value."""
+    there = np.isfinite(draws)
+    count = there.sum(axis=0)
+    mean = np.divide(np.where(there, draws, 0).sum(axis=0), count, out=np.zeros(count.shape), where=count > 0)
+    square = np.where(there, (draws - mean) ** 2, 0).sum(axis=0)
+    enough = count > 1
+    freedom = np.where(enough, count - 1.0, np.nan)
+    # Two or three draws tell little of their own spread: that of all indices counts as so many draws more.
+    pooled = square[enough].sum() / max(1.0, float(np.nansum(freedom)))
+    variance = (square + PRIOR * pooled) / (freedom + PRIOR) / np.maximum(count, 1)
+    return Orders(np.sqrt(variance), freedom + PRIOR)
+
+
+def halves(value: Callable[[Sets], Array], found: Sets) -> tuple[float, float]:
+    """How settled a sampled map of pairs is: the correlation of the maps from the two halves of the orders, and that of
+    the first half's map with the one from twice as many, which are all. 0 where too few pairs are in both."""
+    half = len(found) // 4 * 2  # an order and its reverse stay together
+    if not half:
+        return 0.0, 0.0
+    one, two, whole = (sampled_interaction(value, some) for some in (found[:half], found[half:], found))
+    return _alike(one, two), _alike(one, whole)
+
+
+def _alike(one: Array, other: Array) -> float:
+    both = np.isfinite(one) & np.isfinite(other) & np.tri(len(one), k=-1, dtype=bool)
+    if both.sum() < 3 or not one[both].std() or not other[both].std():
+        return 0.0
+    return float(np.corrcoef(one[both], other[both])[0, 1])
 
 
 def _before(found: Sets) -> Sets:

@@ -52,7 +52,14 @@ class Means(NamedTuple):
     n: Ints
 
 
-def means(values: Array, *, seed: int = 0, groups: Ints | None = None, shares: bool = False) -> Means:
+def means(
+    values: Array,
+    *,
+    seed: int = 0,
+    groups: Ints | None = None,
+    shares: bool = False,
+    beside: tuple[Array, Array] | None = None,
+) -> Means:
     """Mean, interval and tests of every cell.
 
     Args:
@@ -61,6 +68,7 @@ def means(values: Array, *, seed: int = 0, groups: Ints | None = None, shares: b
             repeat the interval is for new answers, not only for new queries with these.
         shares: whether each value is a step of a share, such as −1, 0 or 1. A few samples may hold no step at all, and
             still say little of a rare one, so the interval never has the width 0.
+        beside: a second source of error, of each cell `[cells]`: its standard error, and degrees of freedom.
     """
     cells = len(values)
     nothing, one = np.full(cells, np.nan), np.ones(cells)
@@ -71,6 +79,8 @@ def means(values: Array, *, seed: int = 0, groups: Ints | None = None, shares: b
             continue
         within = None if groups is None else groups[kept]
         reach = _reach(held, seed=seed, groups=within)
+        if beside is not None:
+            reach = reach.beside(*(part[rows] for part in beside))
         low, high = reach.interval()
         p, above = reach.p()
         if clusters(within) is None:
@@ -131,8 +141,17 @@ class _Reach(NamedTuple):
     error: Array
     below: Array
     above: Array
-    student: float
-    freedom: float
+    student: Array | float
+    freedom: Array | float
+
+    def beside(self, error: Array, freedom: Array) -> _Reach:
+        """With a second, independent error; degrees of freedom by Welch and Satterthwaite."""
+        whole = np.hypot(self.error, error)
+        parts = self.error**4 / self.freedom + error**4 / freedom
+        both = np.divide(whole**4, parts, out=np.full(len(whole), np.inf), where=parts > 0)
+        student = stats.t.ppf((1 + LEVEL) / 2, both)
+        stretched = student / self.student
+        return _Reach(self.mean, whole, self.below * stretched, self.above * stretched, student, both)
 
     def interval(self) -> tuple[Array, Array]:
         return self.mean - self.below * self.error, self.mean + self.above * self.error

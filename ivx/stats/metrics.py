@@ -23,7 +23,8 @@ an undefined row are NaN, and so is every metric of it."""
 class Metric:
     """One way to read a row; `measure` gives the level m, and the effect is m(PT) − m(TO).
 
-    `shares` says that m lies between 0 and 1, and of many samples may move in few.
+    `shares` says that m lies between 0 and 1, and of many samples may move in few; `linear`, that it is linear in
+    logits, so that an interaction in it is none of its own bend.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Metric:
     floor: float
     measure: Callable[[Columns], NDArray[np.float64]]
     shares: bool = False
+    linear: bool = False
 
     def effect(self, patched: Columns, unpatched: Columns) -> NDArray[np.float64]:
         """Effect of each row; the divergence is already relative to the unpatched run."""
@@ -49,8 +51,9 @@ METRICS: dict[str, Metric] = {
             "change of the answer's logit minus the contrast answer's",
             0.05,
             lambda c: c["logit"] - c["contrast"],
+            linear=True,
         ),
-        Metric("logit", "logit", "logits", "change of the answer's logit", 0.05, lambda c: c["logit"]),
+        Metric("logit", "logit", "logits", "change of the answer's logit", 0.05, lambda c: c["logit"], linear=True),
         Metric(
             "logprob",
             "log-prob",

@@ -80,6 +80,7 @@ def verdicts(
     seed: int = 0,
     groups: Ints | None = None,
     shares: bool = False,
+    error: tuple[Array, Array] | None = None,
     others: Mapping[str, Array] = MappingProxyType({}),
     beside: Collection[str] = (),
 ) -> list[Verdict]:
@@ -88,7 +89,7 @@ def verdicts(
     Args:
         values, control: `[cells, samples]`, paired; a value that is not finite is left out of its cell.
         floor: the least that counts, in the metric's unit.
-        groups, shares: as in `ivx.stats.intervals.means`.
+        groups, shares: as in `ivx.stats.intervals.means`; `error` is its `beside`, of the values.
         others: further controls, by name; those named in `beside` are compared, and need not be beaten.
     """
     controls = ({} if control is None else {"": control}) | dict(others)
@@ -96,7 +97,7 @@ def verdicts(
     for theirs in controls.values():
         defined &= np.isfinite(theirs)
     values = np.where(defined, values, np.nan)
-    own = means(values, seed=seed, groups=groups, shares=shares)
+    own = means(values, seed=seed, groups=groups, shares=shares, beside=error)
     sign, size = np.sign(own.mean), np.abs(own.mean)
     p = adjusted(own.p)
     state = np.where(own.n == 0, "undefined", np.where((p < ALPHA) & (size >= floor), "ok", "zero"))

@@ -41,8 +41,8 @@ def _warm() -> None:
 
     jobs = [worker().submit(request, session="ivx-warm", compute=False) for request in glance(*FIRST).values()]
     if all(job.wait(PATIENCE) and job.view().result is not None for job in jobs):
-        effects, separability, interactions = (job.view().result for job in jobs)
-        found = found_of(effects, separability, interactions, "contrast")
+        effects, separability, game = (job.view().result for job in jobs)
+        found = found_of(effects, separability, game, "contrast")
         for palette in (LIGHT, DARK):
             panels_of(found, found.strongest, palette)
     for collection in catalogue.COLLECTIONS:

@@ -6,12 +6,16 @@ from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 import torch
 from torch import nn
 from transformers import AutoTokenizer
 
 import ivx
+from ivx.analyses import game, interactions
+from ivx.analyses.game.result import DOUBLINGS, SETTLED
+from ivx.engine.address import parse
 from ivx.errors import IvxError
 from ivx.models.model import Model
 from ivx.models.registry import EMBEDDED
@@ -71,9 +75,9 @@ def test_every_coalition_is_what_hooks_on_keys_and_values_give(position: str) ->
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.hf.modules())
 
 
-def linear_model() -> Model:
+def linear_model(layers: int = 3) -> Model:
     """A Llama without norms, whose MLPs write nothing and whose heads attend evenly: logits are linear in states."""
-    model = random_model("llama", tokenizer=TOKENIZER, check=False)
+    model = random_model("llama", tokenizer=TOKENIZER, num_hidden_layers=layers, check=False)
     for block in model.hf.model.layers:
         block.input_layernorm = block.post_attention_layernorm = nn.Identity()
         block.self_attn.q_proj.weight.zero_()
@@ -99,9 +103,17 @@ def test_on_a_linear_model_nothing_interacts() -> None:
 def test_many_blocks_are_sampled() -> None:
     model = random_model("llama", tokenizer=TOKENIZER, num_hidden_layers=11, check=False)
     found = ivx.game(model, TASK, samples=2, permutations=4)
-    assert found.orders is not None and found.orders.shape == (4, 11) and len(found.sets) < 2**11
+    assert found.orders is not None and found.orders.shape[1] == 11 and len(found.sets) < 2**11
+    told, count = found.summary()["orders"], len(found.orders)
+    assert told["count"] == count and count in (8, 16, 32), "doubled until the halves agree, or thrice"
+    assert told["halves"] >= SETTLED or count == 4 * 2**DOUBLINGS
+    again = game.GAME.saved.read(found.request, game.GAME.saved.write(found) | {"layers": 11}, found.table, {})
+    assert again.orders is not None and np.array_equal(again.orders, found.orders)
+    assert all(v.high - v.low > 0 for v in found.interactions().values())
     assert sum(v.value for v in found.shapley()) == pytest.approx(found.values()[:, -1].mean())
     assert all(i < j for i, j in found.interactions())
+    linear = ivx.game(linear_model(11), TASK, samples=2, permutations=4)
+    assert linear.halves() is not None and max(abs(v.value) for v in linear.interactions().values()) < 1e-9
     with pytest.raises(IvxError, match="use shapley or interactions"):
         found.dividends()
 
@@ -109,3 +121,44 @@ def test_many_blocks_are_sampled() -> None:
 def test_a_token_that_nothing_follows_is_refused() -> None:
     with pytest.raises(IvxError, match="no token follows position -1"):
         ivx.game("tiny-sft", "animal/colour", samples=2, position="-1")
+
+
+@pytest.mark.parametrize("over", ["layers", "components"])
+def test_added_differences_are_what_hooks_give_and_erase_nothing(over: str) -> None:
+    """On a linear model two added differences add up exactly, where two overwritten states of one token do not."""
+    sites = ("resid_post",) if over == "layers" else ("attn_out", "mlp_out")
+    asked: dict[str, Any] = {"samples": 3, "sites": sites, "over": over}
+    found = ivx.interactions(linear_model(), TASK, patch="delta", **asked)
+    assert max(abs(cell.value) for cell in found.singles()) > 0.01
+    assert max(abs(cell.j) for cell in found.cells()) < 1e-12 and not any(cell.degenerate for cell in found.cells())
+    if over == "layers":
+        plain = ivx.interactions(linear_model(), TASK, **asked)
+        assert max(abs(cell.j) for cell in plain.cells() if not cell.degenerate) > 0.01
+        assert any("overwrites" in note for note in plain.notes()) and not found.notes()
+    model = random_model("llama", tokenizer=TOKENIZER)
+    found = ivx.interactions(model, TASK, patch="delta", **asked)
+    for row in found.table.filter(pc.field("role") == "effect").to_pylist()[::7]:
+        told, idle = found.samples.rows[row["sample"]], found.samples.neutral[row["sample"]]
+        moved = {
+            patch: [
+                oracle.states(model.hf, "llama", list(s.source), (patch.site, patch.layer))[-1] for s in (told, idle)
+            ]
+            for patch in (parse(row["patch"]) if row["patch"] else ())
+        }
+        with ExitStack() as stack, torch.no_grad():
+            for patch, (state, other) in moved.items():
+                block = model.hf.model.layers[patch.layer]
+                module = {"resid_post": block, "attn_out": block.self_attn, "mlp_out": block.mlp}[patch.site]
+
+                def put(m: nn.Module, a: Any, out: Any, vector: torch.Tensor = state - other) -> Any:
+                    state = (out if isinstance(out, torch.Tensor) else out[0]).clone()
+                    state[:, 0] += vector
+                    return state if isinstance(out, torch.Tensor) else (state, *out[1:])
+
+                stack.callback(module.register_forward_hook(put).remove)
+            logits = model.hf(input_ids=torch.tensor([told.target]), use_cache=False).logits[0, -1]
+        assert row["logit"] == pytest.approx(float(logits[told.answer_id]), abs=1e-6)
+    names, stored, again = interactions.INTERACTIONS.steps.replay(model, found, rows=6, seed=1, beat=lambda: None)
+    assert len(names) == 6 and stored == pytest.approx(again, abs=1e-6)
+    with pytest.raises(IvxError, match="a delta is of whole states"):
+        ivx.interactions(model, TASK, patch="delta", sites=("z",), over="heads", position="last")

@@ -30,6 +30,7 @@ CHANGED = {
     "direction": "noise",
     "controls": ("random",),
     "over": "components",
+    "patch": "delta",
     "order": 3,
     "permutations": 9,
     "component": "mlp_out",

@@ -7,11 +7,13 @@ below what is promised the test says why that is so.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from ivx.stats import coalitions
 from ivx.stats.flips import EXACT, sign_flip
 from ivx.stats.intervals import adjusted, mean_interval, means, split_half
 from ivx.stats.verdict import verdicts
@@ -191,3 +193,45 @@ def test_adjusted_p_are_under_the_false_discovery_rate() -> None:
         called = adjusted(sign_flip(values)) < 0.05
         shares.append(called[16:].sum() / max(1, called.sum()))
     assert np.mean(shares) < 0.05
+
+
+@pytest.mark.parametrize("count", [32, 128])
+def test_intervals_of_a_sampled_game_hold_the_index_they_name(count: int) -> None:
+    """Twelve players; every sample plays the same game but for its own noise, so that the orders are what varies."""
+    n, players = 20, 12
+    held: list[bool] = []
+    plain: list[bool] = []
+    wide = []
+    for seed in range(12):
+        rng = np.random.default_rng([count, seed])
+        size = coalitions.sizes(players)
+        strength = rng.normal(size=2**players) * np.array([0, 1, 0.5, 0.2, *[0.02] * 9])[size]
+        mean = _whole(strength)
+        values = mean + _whole(0.3 * rng.normal(size=(n, 2**players)) * (np.abs(strength) > 0) * (size < 3))
+        truth = coalitions.shapley_interaction(mean)
+        orders = coalitions.orders(players, count, seed=seed)
+        found = coalitions.sampled_interaction(partial(_of, values), orders)
+        _, pairs = coalitions.orders_error(partial(_of, values.mean(axis=0)), orders)
+        there = np.isfinite(pairs.error) & np.tri(players, k=-1, dtype=bool)
+        cells = found[:, there].T
+        beside = (pairs.error[there], pairs.freedom[there])
+        both, alone = means(cells, seed=seed, beside=beside), means(cells, seed=seed)
+        held += list((both.low <= truth[there]) & (both.high >= truth[there]))
+        plain += list((alone.low <= truth[there]) & (alone.high >= truth[there]))
+        wide.append(np.median(both.high - both.low))
+    told("sampled game", n, f"{count} orders", {"": float(np.mean(held)), "samples alone": float(np.mean(plain))})
+    assert 0.93 <= np.mean(held) <= 0.985
+    assert np.mean(plain) < np.mean(held)
+
+
+def _of(values: np.ndarray, sets: np.ndarray) -> np.ndarray:
+    return np.asarray(values[..., sets])
+
+
+def _whole(dividends: np.ndarray) -> np.ndarray:
+    """The values of a game from its dividends: the sum over all subsets."""
+    found = dividends.copy()
+    for i in range(coalitions.players_in(found)):
+        paired = found.reshape(*found.shape[:-1], -1, 2, 2**i)
+        paired[..., 1, :] += paired[..., 0, :]
+    return found

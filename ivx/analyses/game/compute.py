@@ -2,7 +2,8 @@
 
 A player is a block at which later tokens read the position's keys and values from the instructed run
 (`ivx.engine.hooks.keys_values`). Every coalition of blocks is defined and none overwrites another, so the game has
-Shapley values, interactions and dividends. Up to ten blocks all coalitions are run; beyond, those of random orders.
+Shapley values, interactions and dividends. Up to ten blocks all coalitions are run; beyond, those of random
+orders, more of them until their halves agree.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ivx.analyses.base import Progress, Steps
 from ivx.analyses.game.request import GameRequest
-from ivx.analyses.game.result import Game, played
+from ivx.analyses.game.result import DOUBLINGS, SETTLED, Game, played
 from ivx.engine.address import KEYS_VALUES
 from ivx.engine.hooks.keys_values import read_runs
 from ivx.models.model import Model
@@ -34,17 +36,15 @@ def compute(
     samples, receipt = prepare(model, request)
     rows, n = samples.rows, len(samples.rows)
     position = int(column_at(columns_of(model, rows), request.position, rows).position)
-    sets, orders = played(request, layers=model.layers)
-    members = coalitions.members_of(sets, players=model.layers)
     instructed, _ = run_told(model, samples)
     finished = [instructed]
     receipt["how"] = "hooks: keys and values of one token"
-    total = len(sets) * (n + len(samples.control))
+    sets, orders = played(request, layers=model.layers)
+    ran: set[int] = set()
     done = 0
 
     def result() -> Game:
         table = pa.concat_tables(finished)
-        known = measured(receipt, table, began=began)
         return Game(
             request=request,
             table=table,
@@ -53,26 +53,38 @@ def compute(
             orders=orders,
             position=position,
             layers=model.layers,
-            receipt=known,
+            receipt=measured(receipt, table, began=began),
         )
 
-    for role, sources in (("effect", rows), ("control", samples.control)):
-        if not sources:
-            continue
+    def run(total: int) -> None:
+        nonlocal done
+        new = coalitions.members_of(np.array([k for k in sets.tolist() if k not in ran]), players=model.layers)
+        for role, sources in (("effect", rows), ("control", samples.control)):
+            if not sources:
+                continue
+            for batch in read_runs(
+                model,
+                source=[instruction_of(request, s) for s in sources],
+                target=[s.target for s in rows],
+                answer=[s.answer_id for s in rows],
+                contrast=[s.contrast_id for s in rows],
+                position=position,
+                coalitions=new,
+            ):
+                finished.append(labelled(pa.Table.from_batches([batch]), role, KEYS_VALUES))
+                done += batch.num_rows
+                if on_progress is not None:
+                    on_progress(result(), done, total)
+        ran.update(sets.tolist())
 
-        for batch in read_runs(
-            model,
-            source=[instruction_of(request, s) for s in sources],
-            target=[s.target for s in rows],
-            answer=[s.answer_id for s in rows],
-            contrast=[s.contrast_id for s in rows],
-            position=position,
-            coalitions=members,
-        ):
-            finished.append(labelled(pa.Table.from_batches([batch]), role, KEYS_VALUES))
-            done += batch.num_rows
-            if on_progress is not None:
-                on_progress(result(), done, total)
+    each = n + len(samples.control)
+    run(len(sets) * each)
+    for doublings in range(1, DOUBLINGS + 1):
+        agreed = result().halves()
+        if agreed is None or agreed[0] >= SETTLED:
+            break
+        sets, orders = played(request, layers=model.layers, doublings=doublings)
+        run(len(sets) * each)
     return result()
 
 

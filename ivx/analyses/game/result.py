@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -27,11 +28,20 @@ EXACT = 10
 """Most blocks for which every coalition is run."""
 
 
-def played(request: GameRequest, *, layers: int) -> tuple[coalitions.Sets, coalitions.Sets | None]:
-    """The coalitions that are run, and the sampled orders they come from; None where every one is run."""
+DOUBLINGS = 3
+"""How often the number of orders is doubled at most, until their halves agree."""
+SETTLED = 0.7
+"""Correlation of the maps from two halves of the orders from which on no more are drawn."""
+
+
+def played(request: GameRequest, *, layers: int, doublings: int = 0) -> tuple[coalitions.Sets, coalitions.Sets | None]:
+    """The coalitions that are run, and the sampled orders they come from; None where every one is run.
+
+    Orders that were drawn stay the first ones when their number is doubled.
+    """
     if layers <= EXACT:
         return np.arange(2**layers), None
-    orders = coalitions.orders(layers, request.permutations, seed=request.seed)
+    orders = coalitions.orders(layers, request.permutations * 2**doublings, seed=request.seed)
     return coalitions.sets_along(orders), orders
 
 
@@ -56,20 +66,38 @@ class Game(Result[GameRequest]):
 
     def shapley(self, metric: str = "contrast") -> list[Verdict]:
         """The Shapley value of each block, judged against the control's."""
-        return self._judged(metric, self._shapley)
+        return self._judged(metric, self._shapley, lambda orders: orders[0])
 
     def interactions(self, metric: str = "contrast") -> dict[tuple[int, int], Verdict]:
         """The Shapley interaction index of each pair of blocks (earlier, later), judged against the control's.
 
-        Pairs that are neighbours in none of the sampled orders are left out.
+        Where orders are sampled, an interval is for new samples and new orders; pairs that are neighbours in fewer than
+        two of them have none, and are left out.
         """
         pairs = [(i, j) for j in range(self.layers) for i in range(j)]
         if self.orders is not None:
-            met = {tuple(sorted(pair)) for order in self.orders.tolist() for pair in pairwise(order)}
-            pairs = [pair for pair in pairs if pair in met]
+            met = Counter(frozenset(pair) for order in self.orders[::2].tolist() for pair in pairwise(order))
+            pairs = [pair for pair in pairs if met[frozenset(pair)] > 1]
+            if not pairs:
+                return {}
         first, second = np.array(pairs).T
-        judged = self._judged(metric, lambda values: self._interactions(values)[:, first, second])
+        judged = self._judged(
+            metric,
+            lambda values: self._interactions(values)[:, first, second],
+            lambda orders: coalitions.Orders(*(part[first, second] for part in orders[1])),
+        )
         return dict(zip(pairs, judged, strict=True))
+
+    def halves(self, metric: str = "contrast") -> tuple[float, float] | None:
+        """How settled the sampled map of pairs is (`ivx.stats.coalitions.halves`); None where no order was sampled."""
+        if self.orders is None:
+            return None
+        return coalitions.halves(self._mean(metric), self.orders)
+
+    def _mean(self, metric: str) -> Callable[[coalitions.Sets], Array]:
+        """The mean game over the samples that are defined, as a function of sets."""
+        values = self.values(metric)
+        return partial(self._at, values[np.isfinite(values).all(axis=1)].mean(axis=0))
 
     def pair_map(self, metric: str = "contrast") -> dict[tuple[int, int], Verdict]:
         """J = f(ij) − f(i) − f(j) of each pair of blocks, judged against the control's. Needs every coalition."""
@@ -103,6 +131,7 @@ class Game(Result[GameRequest]):
             **self.receipt,
             "metric": metric,
             "additivity": self.additivity(metric),
+            "orders": self._told_orders(metric),
             "blocks": [{"layer": i, **verdict.plain()} for i, verdict in enumerate(self.shapley(metric))],
             "pairs": [
                 {"first": first, "second": second, **verdict.plain()}
@@ -110,9 +139,15 @@ class Game(Result[GameRequest]):
             ],
         }
 
+    def _told_orders(self, metric: str) -> dict[str, float] | None:
+        found = self.halves(metric)
+        if found is None or self.orders is None:
+            return None
+        return {"count": len(self.orders), "halves": found[0], "doubled": found[1]}
+
     def dividends(self, metric: str = "contrast") -> dict[tuple[int, ...], float]:
         """Harsanyi dividend of each coalition, mean over samples. Needs every coalition."""
-        found = coalitions.dividends(self._whole(self.values(metric).mean(axis=0)))
+        found = coalitions.dividends(self._whole(np.nanmean(self.values(metric), axis=0)))
         return dict(zip(self._members, found.tolist(), strict=True))
 
     def additivity(self, metric: str = "contrast") -> float:
@@ -144,8 +179,18 @@ class Game(Result[GameRequest]):
     def _at(self, values: Array, sets: coalitions.Sets) -> Array:
         return values[..., np.searchsorted(self.sets, sets)]
 
-    def _judged(self, metric: str, index: Callable[[Array], Array]) -> list[Verdict]:
-        """Verdicts on an index of the game, `[samples, cells]` for values `[samples, coalitions]`."""
+    def _judged(
+        self,
+        metric: str,
+        index: Callable[[Array], Array],
+        drawn: Callable[[tuple[coalitions.Orders, coalitions.Orders]], coalitions.Orders] | None = None,
+    ) -> list[Verdict]:
+        """Verdicts on an index of the game, `[samples, cells]` for values `[samples, coalitions]`; where orders are
+        sampled, `drawn` picks what their draw leaves open."""
+        error = None
+        if self.orders is not None and drawn is not None:
+            found = drawn(coalitions.orders_error(self._mean(metric), self.orders))
+            error = found.error, found.freedom
         mine = index(self.values(metric)).T
         theirs = index(self.values(metric, role="control")).T if self.samples.control else None
         view = find(metric)
@@ -155,5 +200,6 @@ class Game(Result[GameRequest]):
             floor=view.floor,
             shares=view.shares,
             groups=self.samples.groups,
+            error=error,
             seed=self.request.seed,
         )

@@ -21,6 +21,7 @@ def text_of(summary: dict[str, Any]) -> str:
         f"{summary['metric']}, run {summary['run']}",
         f"blocks that let later tokens read {position(request['position']).caption} from the instructed run; "
         f"additive models explain {summary['additivity']:.0%}",
+        *_orders(summary["orders"]),
         f"{'block':12}{'Shapley':>8}  95 % interval     adj. p  {'control':>8}  state",
     ]
     lines += [_line(f"L{block['layer']}", block) for block in summary["blocks"]]
@@ -28,6 +29,15 @@ def text_of(summary: dict[str, Any]) -> str:
     largest = sorted(summary["pairs"], key=lambda pair: -abs(pair["value"]))[:MOST]
     lines += [_line(f"L{pair['first']}, L{pair['second']}", pair) for pair in largest]
     return "\n".join([*lines, *(f"note: {warning}" for warning in summary["warnings"])])
+
+
+def _orders(told: dict[str, float] | None) -> list[str]:
+    if told is None:
+        return []
+    return [
+        f"{told['count']} random orders: maps from their halves correlate {told['halves']:.2f}, the map from half of "
+        f"them with the one from twice as many {told['doubled']:.2f}"
+    ]
 
 
 def _line(name: str, told: dict[str, Any]) -> str:

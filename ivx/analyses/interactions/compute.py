@@ -7,24 +7,24 @@ sweep, with each sample's own source and with its controls'. Sets that equal a s
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ivx.analyses.base import Progress, Steps
 from ivx.analyses.effects.compute import ESTIMATED
+from ivx.analyses.interactions.deltas import add_rows, replay_added
 from ivx.analyses.interactions.players import Player, players_of, sets_with_equals
 from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.analyses.interactions.result import Interactions
 from ivx.engine.linear.curvature import curvature
 from ivx.models.model import Model
 from ivx.patching.prepare import measured, opening, prepare, run_told
-from ivx.patching.replay import replay
+from ivx.patching.replay import replay as replay_rows
 from ivx.patching.roles import Ids, Runs, denoising
 from ivx.patching.sweeping import instruction_of, rows_in, sweep_rows
-from ivx.patching.table import ROWS
+from ivx.patching.table import ROWS, Key
 from ivx.tasks.samples import Sample, Samples
 
 ESTIMATED_SAMPLES = 8
@@ -42,7 +42,8 @@ def compute(
 ) -> Interactions:
     """Run a request on a loaded model; rows that are `known` from an earlier start are not computed again."""
     began = time.perf_counter()
-    samples, receipt = prepare(model, request, with_neutral="neutral" in request.controls)
+    delta = request.patch == "delta"
+    samples, receipt = prepare(model, request, with_neutral=delta or "neutral" in request.controls)
     players = players_of(model, request, samples.rows)
     sets, equals = sets_with_equals(request, players, samples, layers=model.layers)
     played = [text for found in sets.values() for text in found if text not in equals]
@@ -67,6 +68,7 @@ def compute(
 
     runs = prompts_of(request, samples)
     total = rows_in(samples, runs, played)
+    site = ",".join(request.sites)
     if on_progress is not None:
         # What can be shown is shown first; the metrics that pages open with lead.
         for metric in ESTIMATED:
@@ -80,7 +82,11 @@ def compute(
         if on_progress is not None:
             on_progress(result(), done, total)
 
-    sweep_rows(model, samples, runs, ",".join(request.sites), played, arrived, known=known)
+    if delta:
+        receipt["how"] = "hooks: differences are added"
+        add_rows(model, request, samples, players, played, site, arrived)
+    else:
+        sweep_rows(model, samples, runs, site, played, arrived, known=known)
     return result()
 
 
@@ -104,7 +110,7 @@ def _estimates(
     metric: str,
 ) -> dict[str, float]:
     """Mean estimated J of every pair; empty where there are too many players, or no estimate is defined."""
-    if len(players) > ESTIMATED_PLAYERS or "resid_mid" in request.sites:
+    if len(players) > ESTIMATED_PLAYERS or "resid_mid" in request.sites or request.patch == "delta":
         return {}
     few = rows[:ESTIMATED_SAMPLES]
     found = (
@@ -122,6 +128,13 @@ def _estimates(
     return {text: float(found[first, second]) for text, (first, second) in pairs.items()}
 
 
-STEPS: Steps[InteractionsRequest, Interactions] = Steps(
-    compute=compute, replay=partial(replay, prompts=prompts_of), prompts=prompts_of
-)
+def replay(
+    model: Model, found: Interactions, *, rows: int, seed: int, beat: Callable[[], None]
+) -> tuple[Sequence[Key], Sequence[float], Sequence[float]]:
+    """Compute some rows again, one at a time: by an address as every sweep, or by what is added."""
+    if found.request.patch == "delta":
+        return replay_added(model, found, rows=rows, seed=seed, beat=beat)
+    return replay_rows(model, found, prompts=prompts_of, rows=rows, seed=seed, beat=beat)
+
+
+STEPS: Steps[InteractionsRequest, Interactions] = Steps(compute=compute, replay=replay, prompts=prompts_of)

@@ -50,6 +50,18 @@ class PairCell:
     same_sign: float = 0.0
     undefined: int = 0
 
+    @property
+    def removable(self) -> bool | None:
+        """Whether a monotone transform of the metric removes J: each player pushes the same way alone and beside the
+        other (Loftus 1978). None where the effects are not known."""
+        if self.single_first is None or self.single_second is None or self.both is None:
+            return None
+        beside = (
+            (self.single_first, self.both - self.single_second),
+            (self.single_second, self.both - self.single_first),
+        )
+        return all(alone * with_other > 0 for alone, with_other in beside)
+
 
 @dataclass(frozen=True)
 class TripleCell:

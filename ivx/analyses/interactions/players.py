@@ -67,7 +67,9 @@ def sets_with_equals(
     """The patch sets by size; and, for those that equal a smaller set by an identity, its address and why."""
     lengths = {len(s.target) for s in samples.rows}
     sets = {size: sets_of(players, request, size=size) for size in range(1, request.order + 1)}
-    equals = {}
+    equals: dict[str, tuple[str, str]] = {}
+    if request.patch == "delta":
+        return sets, equals  # what is added erases nothing
     for text in (text for found in sets.values() for text in found):
         left, reason = reduced(parse(text), layers=layers, lengths=lengths)
         if reason:

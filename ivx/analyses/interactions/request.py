@@ -14,6 +14,10 @@ OVER = ("layers", "heads", "components", "positions")
 """What the players of an interaction may be."""
 
 
+PATCHES = ("overwrite", "delta")
+"""How a player acts on the state at its place."""
+DELTA_CONTROLS = ("task", "random")
+"""Controls of added differences: another task's difference from an idle sentence, and a random one of its norm."""
 PLAYERS = {"heads": ("z",), "components": ("attn_out", "mlp_out")}
 """The sites of heads, and of components."""
 
@@ -30,14 +34,24 @@ class InteractionsRequest(Request):
             positions.
         order: size of the largest sets: 2 for pairs; 3 for triples and their pairs.
         controls: what is patched at both places instead, as for effects; a finding's J must beat the control's J.
+        patch: `overwrite` puts the vector in the state's place; `delta` adds its difference from an idle sentence's,
+            so that one patch of a token does not erase another.
     """
 
     kind: ClassVar[str] = "interactions"
+    since: ClassVar[tuple[str, ...]] = ("patch",)
     position_words: ClassVar[tuple[str, ...]] = ("first", "query", "last", "all")
     sites: tuple[str, ...] = ("resid_post",)
     over: str = "layers"
     order: int = 2
     controls: tuple[str, ...] = ("task", "random")
+    patch: str = "overwrite"
+
+    @property
+    def overwrites(self) -> bool:
+        """Whether players write the whole stream of one token, so that a later one erases an earlier one."""
+        whole = any(site.startswith("resid") for site in self.sites)
+        return whole and self.patch == "overwrite" and self.over != "positions"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -49,5 +63,10 @@ class InteractionsRequest(Request):
         allowed = PLAYERS.get(self.over, SITES)
         if wrong := [site for site in self.sites if site not in allowed]:
             raise IvxError(f"{self.over} are not at {', '.join(wrong)}: use the sites {', '.join(allowed)}")
+        check_word("patch", self.patch, PATCHES)
+        if self.patch == "delta" and (self.over == "heads" or "z" in self.sites):
+            raise IvxError("a delta is of whole states: use other sites than z, or patch overwrite")
+        if self.patch == "delta" and (wrong := [name for name in self.controls if name not in DELTA_CONTROLS]):
+            raise IvxError(f"a delta has no control {', '.join(wrong)}: use {', '.join(DELTA_CONTROLS)}")
         if (self.position == "all") != (self.over == "positions"):
             raise IvxError("position all and over positions go together: players are all positions, or stand at one")

@@ -27,6 +27,14 @@ from ivx.stats.published import published_p
 from ivx.stats.verdict import Against, Verdict, verdicts
 from ivx.tasks.samples import Samples
 
+OVERWRITTEN = (
+    "J holds what the later patch overwrites of the earlier one at its token, so that even a linear circuit has one: "
+    "the game of keys and values, and patches that add, overwrite nothing"
+)
+BENT = (
+    "{} is not linear in logits, so that logits which add up have a J in it: a pair is marked where some monotone "
+    "transform of the metric would remove its J"
+)
 Effects = dict[str, Array]
 """Effect `[samples]` of patch sets by address."""
 
@@ -106,6 +114,15 @@ class Interactions(Result[InteractionsRequest]):
                 cells.append(PairCell(one, two, text, *(shade,) * 3, degenerate=reason))
         return cells
 
+    def notes(self, metric: str = "contrast") -> list[str]:
+        """What J holds beside an interaction, a sentence each: what patches overwrite, and the bend of a metric."""
+        told = []
+        if self.request.overwrites:
+            told.append(OVERWRITTEN)
+        if not find(metric).linear:
+            told.append(BENT.format(find(metric).label))
+        return told
+
     def laid(self, metric: str = "contrast", *, show: str = "j") -> Laid:
         """The pairs on a map: `show` is `j`, `both` or `gain`; their state is J's in any case."""
         return laid(self.cells(metric), self.players, self.request, show=show)
@@ -182,12 +199,15 @@ class Interactions(Result[InteractionsRequest]):
 
         def told(cell: PairCell | TripleCell) -> dict[str, Any]:
             controls = {name: of._asdict() for name, of in against.get(cell.patch, {}).items()}
-            return asdict(cell) | {"controls": controls}
+            bent = {"removable": cell.removable} if isinstance(cell, PairCell) and not find(metric).linear else {}
+            return asdict(cell) | {"controls": controls, **bent}
 
         return {
             **self.receipt,
             "metric": metric,
             "additivity": self.additivity(metric),
+            "population": self.samples.population,
+            "notes": self.notes(metric),
             "singles": [asdict(cell) for cell in self.singles(metric)],
             "pairs": [told(cell) for cell in self.cells(metric)],
             "triples": [told(cell) for cell in self.triples(metric)],

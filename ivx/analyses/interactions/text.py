@@ -7,6 +7,7 @@ from typing import Any
 from ivx.analyses.base import Words
 from ivx.analyses.effects.text import map_caption
 from ivx.analyses.interactions.result import Interactions
+from ivx.stats.power import unable
 from ivx.vocabulary import CONTROL, position, source_token
 
 
@@ -29,7 +30,7 @@ def text_of(summary: dict[str, Any]) -> str:
     ]
     for p in ran:
         control = "".join(f"{p['controls'][name]['mean']:+11.2f}" for name in named)
-        strict = " strict" if p["strict"] else ""
+        strict = " strict" * p["strict"] + " removable" * bool(p.get("removable"))
         lines.append(
             f"{p['patch']:46}{p['j']:+8.2f}  [{p['low']:+.2f}, {p['high']:+.2f}]{p['p']:10.4f}{control}  "
             f"{p['single_first']:+.2f} {p['single_second']:+.2f}{p['both']:+10.2f}  {p['state']}{strict}"
@@ -43,7 +44,10 @@ def text_of(summary: dict[str, Any]) -> str:
         p = summary["published_test"]["p"]
         passed = sum(value < 0.05 for value in p.values())
         lines.append(f"note: {summary['published_test']['label']}; here {passed} of {len(p)} pairs")
-    return "\n".join([*lines, *(f"note: {warning}" for warning in summary["warnings"])])
+    told = [*summary["warnings"], *summary["notes"], summary["population"]]
+    if lacking := unable(summary["samples"], cells=max(1, len(ran))):
+        told.append(lacking)
+    return "\n".join([*lines, *(f"note: {note}" for note in told)])
 
 
 def caption(found: Interactions, figure: str, metric: str) -> str:
@@ -53,8 +57,8 @@ def caption(found: Interactions, figure: str, metric: str) -> str:
         f"J(a, b) = f(ab) − f(a) − f(b), where f is the effect of writing the {', '.join(asked.sites)} states of "
         f"{source_token(asked.source_token).caption} at {position(asked.position).caption} of the bare prompt. "
         "Diamond: above the sum and the better of the two; triangle: both alone push the answer away; dash: "
-        "degenerate, J follows from the two alone."
-    )
+        "degenerate, J follows from the two alone. " + "".join(f"{note}. " for note in found.notes(metric))
+    ).strip()
     against = ", ".join(CONTROL[name].caption for name in found.controls if name != "shuffled")
     return map_caption(found, metric, shown=shown, cell="pair", value="mean interaction, on the", against=against)
 

@@ -22,6 +22,10 @@ from ivx.ui.kit.evidence import controls, interval, samples, shown_p, tokens, to
 from ivx.ui.kit.readings import said_of
 
 CONTROL = "another task’s"
+BENT = {
+    True: " Each pushes the same way alone and beside the other, so a monotone transform of this metric removes J.",
+    False: " No monotone transform of this metric removes J.",
+}
 PAPER = "A t-test of “both exceed the sum”, yes or no by sample, against 50.0: it passes whatever the data are."
 
 
@@ -51,6 +55,7 @@ def _of_pair(
     named = [(names[0], one), (names[1], two), ("sum", one + two), ("both", both)]
     values = [(name, v, p.faint if name == "sum" else p.diverging[6 if v >= 0 else 2]) for name, v in named]
     strict = " It beats the sum and the better of the two." if cell.strict else ""
+    bent = "" if find(metric).linear or cell.removable is None else BENT[cell.removable]
     harmful = " Both push the answer away when alone." if cell.signs == "--" else ""
     if cell.degenerate:
         said = f"Degenerate: {escape(cell.degenerate)}; J is what the two alone leave, and was not run."
@@ -60,7 +65,7 @@ def _of_pair(
         said = (
             f"J = <b>{signed(cell.j, 2)}</b> {escape(unit)} {interval(cell.low, cell.high)}, adjusted p "
             f"{shown_p(cell.p)}: {verdict}; {signed(cell.gain or 0.0, 2)} over the better one."
-            f"{strict}{harmful}"
+            f"{strict}{harmful}{bent}"
         )
         colour = p.muted if cell.state != "ok" else p.orange if cell.j > 0 else p.blue
         rows = [("J", cell.j, cell.low, cell.high, colour), *controls(result.against(metric)[cell.patch], p)]

@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from ivx.analyses.game.result import Game
-from ivx.analyses.interactions.result import Interactions
+from ivx.analyses.interactions.result import BENT, Interactions
 from ivx.charts.heatmap import Tile, heatmap
 from ivx.charts.numbers import scale_of, signed
 from ivx.charts.pairs import DEGENERATE, HARMFUL, STRICT, Laid, Pair, pair_map
@@ -20,6 +20,7 @@ from ivx.ui.interactions.card import pair_reading, split_reading
 from ivx.ui.kit import address, pieces
 
 GLYPHS = {STRICT: "beats the sum and the better one", HARMFUL: "two harmful patches", DEGENERATE: "degenerate"}
+SHAPLEY = "Shapley interaction"
 KEPT = 5
 """Pairs that are chosen on one half of the samples."""
 
@@ -109,7 +110,7 @@ def together(
     `live` says how far it is while it runs; until all is done, `under` draws what stands in the place of the reading.
     """
     scale, unit = scale_of([pair.value for pair in laid.pairs if pair.state != "zero"]), find(metric).unit
-    name = "Shapley interaction" if isinstance(result, Game) else NAMES[what]
+    name = SHAPLEY if isinstance(result, Game) else NAMES[what]
     who = "layers" if is_strip(result) else "together"
     axes = "later × earlier" if laid.half else "layer × pair of tokens"
     pieces.head(f"Both {who}: {name}", live or axes)
@@ -122,8 +123,24 @@ def together(
         if isinstance(result, Interactions) and not all(cell.degenerate for cell in result.cells(metric)):
             said += f" {_split(result, metric)}"
         pieces.reading(said)
+        for note in notes_of(result, metric):
+            pieces.note(f"{note}.")
     pending = any(pair.state == "estimate" for pair in laid.pairs)
     pieces.legend(p, scale, unit, pending=pending, ends=("less", "more"), glyphs=GLYPHS)
+
+
+def notes_of(result: Interactions | Game, metric: str) -> list[str]:
+    """What the map's numbers hold beside an interaction, and how settled a sampled map is."""
+    if isinstance(result, Interactions):
+        return result.notes(metric)
+    told = [] if find(metric).linear else [BENT.format(find(metric).label.capitalize()).partition(":")[0]]
+    settled = result.halves(metric)
+    if settled is not None and result.orders is not None:
+        told.append(
+            f"{len(result.orders)} random orders of the layers: maps from their two halves correlate {settled[0]:.2f}, "
+            f"and the map from half of them with the one from twice as many {settled[1]:.2f}"
+        )
+    return told
 
 
 NAMES = {"j": "interaction J", "both": "effect", "gain": "gain over the better one"}

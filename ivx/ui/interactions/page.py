@@ -23,7 +23,10 @@ from ivx.ui.kit.choices import SAMPLES, SOURCE, chosen, form_and_samples, placed
 from ivx.vocabulary import POSITION
 
 SHOW = {"j": "J", "both": "both", "gain": "gain"}
-GAMES = {"stream": "stream", "read": "keys, values"}
+GAMES = {"read": "keys, values", "stream": "stream"}
+"""The clean game first: whole-stream patches overwrite each other, so that even a linear circuit seems to interact."""
+STREAM_ALONE = ("among", "order", "over", "pairs_n", "show")
+"""Parts of an address that only the game of whole-stream patches has."""
 ROW = 50
 COLUMNS = [0.62, 2.1, 1.5]
 WIDE = [1.0, 1.75, 1.5]
@@ -39,7 +42,7 @@ def controls() -> tuple[Request | None, str, str]:
         return None, "j" if session.stored_run("game") is not None else _show(place), choices.metric_now()
     one, two, three, four, five = st.columns([1.42, 0.86, 0.9, 1.04, 0.52], gap="small", vertical_alignment="bottom")
     checkpoint, task = choices.checkpoint_and_task(one, two)
-    address.hold("game", "stream", list(GAMES))
+    address.hold("game", _first(), list(GAMES))
     game = four.segmented_control(
         "Game",
         list(GAMES),
@@ -47,9 +50,9 @@ def controls() -> tuple[Request | None, str, str]:
         format_func=lambda g: GAMES[g],
         required=True,
         width="stretch",
-        help="Stream: a player’s state is replaced, so a later patch overwrites an earlier one of that token. Keys, "
-        "values: later tokens read one token’s keys and values from the instructed run, layer by layer; nothing is "
-        "overwritten, and the interaction is Shapley’s.",
+        help="Keys, values: later tokens read one token’s keys and values from the instructed run, layer by layer; "
+        "nothing is overwritten, and the interaction is Shapley’s. Stream: a player’s state is replaced, so a later "
+        "patch overwrites an earlier one of that token, which alone makes them interact.",
     )
     show = _show(three, only_j=game == "read")
     if game == "read":
@@ -57,6 +60,12 @@ def controls() -> tuple[Request | None, str, str]:
         return GameRequest(checkpoint, task, **asked), show, choices.metric_now()
     asked = _pair_fields(five) | checkpoints.loading(checkpoint)
     return InteractionsRequest(checkpoint, task, **asked), show, choices.metric_now()
+
+
+def _first() -> str:
+    """The game that an address means which names none: pairs of the stream where it has a part of theirs alone."""
+    theirs = any(part in st.query_params for part in STREAM_ALONE) or "@" in st.query_params.get("pair", "")
+    return "stream" if theirs else "read"
 
 
 def _show(place: DeltaGenerator, *, only_j: bool = False) -> str:
@@ -88,8 +97,8 @@ def show(request: Request | None, what: str, metric: str, p: Palette) -> None:
 
 def _parts(request: Request, what: str, metric: str) -> dict[str, str]:
     is_game = isinstance(request, GameRequest)
-    told = {"checkpoint": request.checkpoint, "task": request.task, "show": what, "metric": metric}
-    told["game"] = "read" if is_game else ""
+    told = {"checkpoint": request.checkpoint, "task": request.task, "show": "" if is_game else what, "metric": metric}
+    told["game"] = "" if is_game else "stream"
     return told | choices.parts_of(GAME if is_game else PAIRS)
 
 

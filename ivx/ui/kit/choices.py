@@ -25,7 +25,7 @@ from ivx.vocabulary import position, source_token
 
 SITES_SHOWN = ("resid_post", "z")
 """Sites of the maps, unless others are asked for."""
-SAMPLES = {"effects": defaults.SAMPLES, "pairs": defaults.PAIR_SAMPLES, "game": 20, "traced": 40}
+SAMPLES = {"effects": defaults.SAMPLES, "pairs": defaults.PAIR_SAMPLES, "game": defaults.GAME_SAMPLES, "traced": 40}
 TOKENS = tuple(str(i) for i in range(20))
 """Tokens that can be named by their number."""
 

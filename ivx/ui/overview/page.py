@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from ivx.analyses.defaults import glance
+from ivx.analyses.registry import analysis_of
 from ivx.charts.palette import Palette
 from ivx.jobs.job import View
 from ivx.jobs.shipped import is_shipped
@@ -16,13 +17,12 @@ from ivx.models.registry import embedded
 from ivx.numeral import index_of
 from ivx.request import BaseRequest
 from ivx.stats.metrics import find
-from ivx.ui.interactions import maps
 from ivx.ui.kit import address, checkpoints, choices, exports, pieces, progress, session
 from ivx.ui.overview import panels
 from ivx.ui.overview.panels import StoredRuns, found_of, panels_of
 
 COLUMNS = [1.2, 1.0, 1.13]
-PANELS = ("effects", "separability", "interactions")
+PANELS = ("effects", "separability", "game")
 NAMES = ("Causal effect", "Linear separability", "Interactions")
 
 Views = Mapping[str, View | None]
@@ -43,11 +43,13 @@ def show(p: Palette) -> None:
 
 
 def _draw(asked: Mapping[str, BaseRequest], views: Views, metric: str, p: Palette) -> None:
-    effects, separability, interactions = (None if now is None else now.result for now in map(views.get, PANELS))
-    found = found_of(effects, separability, interactions, metric)
+    effects, separability, game = (None if now is None else now.result for now in map(views.get, PANELS))
+    if views["game"] is not None and views["game"].live:
+        game = None  # its values are of whole games: nothing can be shown of a part
+    found = found_of(effects, separability, game, metric)
     layer = _layer(found)
     pieces.title("Where does the instruction live?", _lede(found, asked["effects"].checkpoint))
-    for result in (found.effects, found.separability, found.interactions):
+    for result in (found.effects, found.separability, found.game):
         if result is not None:
             pieces.distrust(result.receipt)
     absent = [asked[name] for name, now in views.items() if now is None]
@@ -69,8 +71,8 @@ def _draw(asked: Mapping[str, BaseRequest], views: Views, metric: str, p: Palett
             if panel.reading:
                 pieces.reading(panel.reading)
     pending = "estimate" in {cell.state for cell in found.cells} | {pair.state for pair in found.pairs}
-    unit = f"{find(metric).unit}, effect and J on one scale"
-    pieces.legend(p, found.scale, unit, pending=pending, glyphs=maps.GLYPHS)
+    unit = f"{find(metric).unit}, effect and interaction on one scale"
+    pieces.legend(p, found.scale, unit, pending=pending)
     progress.running_several(asked, views)
     _foot(found, views)
 
@@ -78,7 +80,7 @@ def _draw(asked: Mapping[str, BaseRequest], views: Views, metric: str, p: Palett
 def _page(name: str, asked: Mapping[str, BaseRequest], metric: str) -> str:
     """Address of the page that a panel is drawn from, with the same view."""
     one = asked["effects"]
-    return f"/{name}?" + urlencode({"checkpoint": one.checkpoint, "task": one.task, "metric": metric})  # type: ignore[attr-defined]
+    return f"/{analysis_of(name).page}?" + urlencode({"checkpoint": one.checkpoint, "task": one.task, "metric": metric})  # type: ignore[attr-defined]
 
 
 def _layer(found: StoredRuns) -> int | None:
@@ -103,7 +105,7 @@ def _measured(name: str, request: BaseRequest, now: View | None) -> str:
     what = {
         "effects": "resid_post, layer × position",
         "separability": "probe accuracy",
-        "interactions": "J, later layer × earlier layer",
+        "game": "Shapley interaction, later layer × earlier layer",
     }
     return what[name] if now.state == "done" else f"{now.state}, {what[name]}"
 
@@ -132,7 +134,7 @@ def _foot(found: StoredRuns, views: Views) -> None:
         return
     done = [now for now in views.values() if now is not None and now.state == "done"]
     stored = " · stored, came with ivx; the page Runs replays it" if is_shipped(result.run_id) else ""
-    rows = sum(one.table.num_rows for one in (found.effects, found.separability, found.interactions) if one is not None)
+    rows = sum(one.table.num_rows for one in (found.effects, found.separability, found.game) if one is not None)
     strip, export = st.columns([6, 1], gap="medium", vertical_alignment="bottom")
     with strip:
         pieces.trust(result.receipt, rows=f"n = {len(result.samples.rows)} · {rows:,} rows{stored}")

@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from ivx.analyses.effects.result import Effects
-from ivx.analyses.interactions.result import Interactions
+from ivx.analyses.game.result import Game
 from ivx.analyses.separability.result import ProbeCell, Separability
 from ivx.charts.dumbbell import dumbbell
 from ivx.charts.figure import tile
@@ -24,6 +24,7 @@ from ivx.stats.metrics import find
 from ivx.stats.power import unable
 from ivx.stats.verdict import Against
 from ivx.ui.interactions import card, maps
+from ivx.ui.interactions.maps import SHAPLEY
 from ivx.ui.kit import readings
 from ivx.ui.separability.card import probe_reading
 
@@ -34,7 +35,7 @@ class StoredRuns:
 
     effects: Effects | None
     separability: Separability | None
-    interactions: Interactions | None
+    game: Game | None
     cells: list[Cell]
     laid: Laid
     metric: str
@@ -52,7 +53,7 @@ class StoredRuns:
     @property
     def layers(self) -> int:
         """Layers of the checkpoint; eight while nothing is known."""
-        every = (self.effects, self.separability, self.interactions)
+        every = (self.effects, self.separability, self.game)
         return next((one.layers for one in every if one is not None), 8)
 
     @property
@@ -66,7 +67,7 @@ class StoredRuns:
 
     @property
     def scale(self) -> float:
-        """End of the colour scale, which effect and J share."""
+        """End of the colour scale, which effect and interaction share."""
         return scale_of([cell.value for cell in self.cells] + [q.value for q in self.pairs if q.state != "zero"])
 
     @property
@@ -75,16 +76,14 @@ class StoredRuns:
         return 38 if self.layers <= 16 else 14
 
 
-def found_of(
-    effects: Effects | None, separability: Separability | None, interactions: Interactions | None, metric: str
-) -> StoredRuns:
+def found_of(effects: Effects | None, separability: Separability | None, game: Game | None, metric: str) -> StoredRuns:
     """The results so far, judged under one metric."""
     return StoredRuns(
         effects,
         separability,
-        interactions,
+        game,
         [] if effects is None else _cells(effects, metric, effects.table.num_rows),
-        layers_laid([], 8) if interactions is None else maps.laid_of(interactions, "j", metric),
+        layers_laid([], 8) if game is None else maps.laid_of(game, "j", metric),
         metric,
     )
 
@@ -103,7 +102,7 @@ def panels_of(found: StoredRuns, layer: int | None, p: Palette) -> dict[str, Pan
     return {
         "effects": _effects(found, layer, p),
         "separability": _probes(found, layer, p),
-        "interactions": _pairs(found, layer, p),
+        "game": _pairs(found, layer, p),
     }
 
 
@@ -162,11 +161,11 @@ def _pairs(found: StoredRuns, layer: int | None, p: Palette) -> Panel:
     top = max(inside, key=lambda pair: (pair.state == "ok", abs(pair.value)), default=None)
     laid = found.laid if found.pairs else layers_laid([], found.layers)
     chart = pair_map(laid, scale=found.scale, palette=p, chosen=top, row=found.row)
-    if found.interactions is None:
+    if found.game is None:
         return Panel("pairs", chart, "")
-    n, controlled = len(found.interactions.samples.rows), bool(found.interactions.controls)
-    told = card.pair_reading(found.pairs, unit=find(found.metric).unit, what="J", n=n, controlled=controlled)
-    return Panel(f"pairs-{found.interactions.run_id}", chart, told)
+    n, controlled = len(found.game.samples.rows), bool(found.game.samples.control)
+    told = card.pair_reading(found.pairs, unit=find(found.metric).unit, what=SHAPLEY, n=n, controlled=controlled)
+    return Panel(f"pairs-{found.game.run_id}", chart, told)
 
 
 def _nowhere(cells: Sequence[Cell]) -> str:

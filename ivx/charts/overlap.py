@@ -17,8 +17,14 @@ LEVELS, POINTS = "levels", "points"
 ALPHA = 0.05
 
 
+EITHER = ": means or spread"
+
+
 class Level(NamedTuple):
-    """One layer: overlap with its range, one kind of run's with itself, and the adjusted p of their difference."""
+    """One layer: overlap with its range, one kind of run's with itself, and the adjusted p of their difference.
+
+    `apart` is `means` where the kinds take other routes, `either` where they differ in these or in spread, or empty.
+    """
 
     layer: int
     value: float
@@ -26,6 +32,7 @@ class Level(NamedTuple):
     high: float
     reference: float
     p: float | None
+    apart: str = ""
 
 
 class Size(NamedTuple):
@@ -47,9 +54,10 @@ def overlap_chart(
     values = [
         {
             **level._asdict(),
-            "apart": level.p is not None and level.p < ALPHA,
+            "apart": level.apart == "means",
             "told": f"L{level.layer}: {level.value:.0%} [{level.low:.0%}, {level.high:.0%}], with itself "
-            f"{level.reference:.0%}" + ("" if level.p is None else f", adjusted p {level.p:.3f}"),
+            f"{level.reference:.0%}"
+            + ("" if level.p is None else f", adjusted p {level.p:.3f}{EITHER * (level.apart == 'either')}"),
         }
         for level in levels
     ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -21,6 +21,8 @@ MAX_ITEMS = 100_000
 """Values of a list or an object that a dataclass holds."""
 LARGEST = 1e6
 """No logit, and no divergence in nats, of any model is larger."""
+LATER = {"p_means"}
+"""Fields that results did not have at first."""
 T = TypeVar("T")
 
 
@@ -106,6 +108,8 @@ def _typed(kind: Any, told: Any, what: str) -> Any:
     if origin is tuple or (isinstance(kind, type) and issubclass(kind, tuple)):
         return _sequence(kind, origin, inside, told, what)
     if is_dataclass(kind):
+        if isinstance(told, dict):  # a field that came later has its default in what was kept before
+            told = {f.name: f.default for f in fields(kind) if f.default is not MISSING and f.name in LATER} | told
         keys(told, *(field.name for field in fields(kind)), what=what)
         hints = get_type_hints(kind)
         return kind(**{name: _typed(hints[name], told[name], f"{what}, {name}") for name in told})  # type: ignore[operator]

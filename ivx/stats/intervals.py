@@ -270,10 +270,24 @@ def ratio_interval(over: Array, under: Array, *, rng: np.random.Generator, level
     return low, high
 
 
-def share_interval(hits: int, n: int, *, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval of a share: it holds even where all or none of a few hit, and a bootstrap has no width."""
-    found = stats.binomtest(hits, n).proportion_ci(confidence_level=level, method="wilson")
-    return float(found.low), float(found.high)
+def share_interval(hits: float, n: int) -> tuple[float, float]:
+    """Wilson's interval of a share: it holds even where all or none of a few hit, and a bootstrap has no width.
+
+    Args:
+        hits: how many of the n; a fraction where each of the n is itself a share.
+    """
+    z = float(stats.norm.ppf((1 + LEVEL) / 2))
+    share = hits / n
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    reach = z / (1 + z**2 / n) * float(np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)))
+    return max(0.0, middle - reach), min(1.0, middle + reach)
+
+
+def share_difference(one: float, other: float, n: int) -> tuple[float, float]:
+    """Newcombe's (1998) interval of one share less another, from their Wilson intervals; both are of n."""
+    (low, high), (under, over) = share_interval(one * n, n), share_interval(other * n, n)
+    below, above = np.hypot(one - low, over - other), np.hypot(high - one, other - under)
+    return one - other - float(below), one - other + float(above)
 
 
 def _resamples(n: int, seed: int) -> Array:

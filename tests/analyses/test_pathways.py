@@ -257,6 +257,20 @@ def test_exchanging_is_calibrated() -> None:
     assert np.mean(np.array(p) <= 0.05) < 0.15 and np.mean(np.array(p) <= 0.5) > 0.3
 
 
+def test_a_noisier_kind_with_the_same_means_takes_no_other_route() -> None:
+    """Equal mean maps, one kind twice as noisy, and louder: the exchange sees the spread, that of means does not."""
+    wrong, either, found = 0, 0, 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        route = rng.normal(size=(1, 40)) * rng.exponential(size=(1, 40))
+        one, other = route + rng.normal(size=(20, 1, 40)), 1.7 * (route + 2 * rng.normal(size=(20, 1, 40)))
+        layer = overlap(one, other, names=("a", "b"), seed=seed).layers[0]
+        wrong, either = wrong + (layer.apart == "means"), either + bool(layer.apart)
+        changed = other + 1.7 * rng.normal(size=(1, 40))
+        found += overlap(one, changed, names=("a", "b"), seed=seed).layers[0].apart == "means"
+    assert wrong <= 6 and either > wrong and found > 45
+
+
 def test_another_checkpoint_beside_this_one(found: Pathways) -> None:
     base = ivx.pathways("tiny-base", **TASK, samples=24, ablation="none", paths=0)
     told = found.beside(base)

@@ -76,8 +76,11 @@ def test_a_redraw_builds_nothing_anew() -> None:
     assert spec["description"] == "another"
 
 
+KINDS = ((0.001, "means"), (0.2, ""), (0.001, "either"))
+
+
 def test_layers_stand_at_one_height_in_flow_and_overlap() -> None:
-    levels = [Level(i, 0.2 + 0.1 * i, 0.2, 0.6, 0.9, p) for i, p in enumerate((0.001, 0.2, None))]
+    levels = [Level(i, 0.2 + 0.1 * i, 0.2, 0.6, 0.9, p, apart) for i, (p, apart) in enumerate(KINDS)]
     spec, flow_spec = overlap_chart(levels, layers=3, palette=LIGHT, alt_text="Overlap"), drawn()[0]
     assert spec["height"] == flow_spec["height"] == height_of(3, 42) and spec["padding"]["top"] == 4
     assert [row["apart"] for row in spec["datasets"][LEVELS]] == [True, False, False]

@@ -3,19 +3,21 @@
 Maps are compared by shares: a layer's absolute mean contributions, divided by their sum, so that a larger answer
 does not count as another route. Means over few samples differ by chance, so both overlaps are taken between means over
 halves of the samples: *between* the two kinds, each on its own half, and the *reference*, one kind on both halves.
-The test exchanges the two runs of a query at random: if the kinds are alike, that changes nothing.
+The test exchanges the two runs of a query at random: if the kinds are alike, that changes nothing. They are unlike in
+their means, or in their spread about equal means, which lowers the overlap of the noisier kind as well; so a second
+test, of means alone, stands beside it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from ivx.stats.intervals import Array, adjusted
+from ivx.stats.intervals import ALPHA, Array, adjusted
 
 SPLITS = 40
 """Random splits into halves."""
@@ -32,7 +34,8 @@ BLOCK = 2_000_000
 @dataclass(frozen=True)
 class LayerOverlap:
     """One layer: weighted Jaccard Σmin / Σmax between the kinds, with its 95 % range over random halves; the reference,
-    of one kind with itself; Spearman's rank correlation for both; and p, adjusted over the layers."""
+    of one kind with itself; Spearman's rank correlation for both; p that the kinds are alike, and `p_means` that their
+    means are, whatever their spread, each adjusted over the layers. `p_means` is None in runs made before it was."""
 
     layer: int
     jaccard: float
@@ -42,6 +45,14 @@ class LayerOverlap:
     spearman: float | None
     spearman_reference: float | None
     p: float | None
+    p_means: float | None = None
+
+    @property
+    def apart(self) -> str:
+        """`means` where the kinds take other routes, `either` where they differ in these or in spread, or empty."""
+        if self.p is None or self.p >= ALPHA:
+            return ""
+        return "means" if self.p_means is not None and self.p_means < ALPHA else "either"
 
 
 @dataclass(frozen=True)
@@ -78,7 +89,11 @@ def overlap(one: Array, other: Array, *, names: tuple[str, str], seed: int = 0) 
         between += [(a, d), (c, b)]
         reference += [(a, b), (c, d)]
     p: Sequence[float | None] = _exchanged(one, other, seed) if n > 1 else [None] * layers
-    return Overlap(*names, n, _layers(between, reference, p), _tops(between, reference))
+    found = _layers(between, reference, p)
+    if n > 1:
+        tested = zip(found, _flipped(one, other, seed), strict=True)
+        found = tuple(replace(layer, p_means=of_means) for layer, of_means in tested)
+    return Overlap(*names, n, found, _tops(between, reference))
 
 
 def compared(one: tuple[Array, Array], other: tuple[Array, Array], *, names: tuple[str, str], samples: int) -> Overlap:
@@ -172,6 +187,38 @@ def _exchanged(one: Array, other: Array, seed: int) -> list[float]:
                 behind[layer, start : start + step] += apart
     reached = (behind[:, 1:] >= behind[:, :1] - 1e-12).sum(axis=1)
     return [float(p) for p in adjusted((reached + 1) / (EXCHANGES + 1))]
+
+
+def _flipped(one: Array, other: Array, seed: int) -> list[float]:
+    """p of each layer that both kinds have the same mean map but for a factor: differences of the two runs of a query
+    are flipped in sign, which unequal spread leaves as they are.
+
+    A map is divided by its length without its noise, from products of different samples: the length of a mean grows
+    with its noise, so that of two equal routes the noisier would seem another.
+    """
+    lengths = [_length(values) for values in (one, other)]
+    apart = one / lengths[0][:, None] - other / lengths[1][:, None]
+    signs = 1 - 2 * np.random.default_rng(seed).integers(2, size=(EXCHANGES, len(one))).astype(np.float64)
+    signs = np.vstack([np.ones(len(one)), signs])  # the first is what was seen
+    found = []
+    for layer in np.moveaxis(apart, 1, 0):
+        square = np.square(layer).sum(axis=0)
+        weight = np.divide(1, square, out=np.zeros_like(square), where=square > 0)
+        reach = np.concatenate(
+            [
+                np.square(part @ layer) @ weight
+                for part in np.array_split(signs, 1 + signs.shape[0] * layer.shape[1] // BLOCK)
+            ]
+        )
+        found.append(((reach[1:] >= reach[0] * (1 - 1e-12)).sum() + 1) / (EXCHANGES + 1))
+    return [float(p) for p in adjusted(np.array(found))]
+
+
+def _length(values: Array) -> Array:
+    """The length of each layer's mean map `[layers]`, without the part that is noise."""
+    n = len(values)
+    crossed = np.square(values.sum(axis=0)) - np.square(values).sum(axis=0)
+    return np.sqrt(np.maximum(crossed.sum(axis=-1) / (n * (n - 1)), 1e-30))
 
 
 def _means(one: Array, other: Array, signs: Array) -> tuple[Array, Array]:

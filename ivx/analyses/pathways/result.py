@@ -215,7 +215,7 @@ class Pathways(Result[PathwaysRequest]):
             )
             text = f"{told}: the {PRINTED} strongest edges; grey in both, orange raises and blue lowers the answer"
             printed[drawing.run] = printed_alone(spec, text, width=max(360, min(900, 34 * len(drawing.labels))))
-        levels = [Level(x.layer, x.jaccard, x.low, x.high, x.reference, x.p) for x in self.overlap().layers]
+        levels = [Level(x.layer, x.jaccard, x.low, x.high, x.reference, x.p, x.apart) for x in self.overlap().layers]
         spec = overlap_chart(levels, layers=self.layers, palette=LIGHT)
         printed["overlap"] = printed_alone(spec, "Overlap; dashed: one with itself", width=240)
         for curve in self.faithfulness():

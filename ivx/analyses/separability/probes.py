@@ -1,8 +1,9 @@
 """Probes: how well the task can be read from a state, beside controls.
 
 The linear probe is multinomial logistic regression on standardised features. Beside it stand its own accuracy on
-shuffled labels, nearest centroids, and an RBF kernel for what no line separates. Everything is tested on families of
-wordings that were held out of training.
+shuffled labels, nearest centroids, and an RBF kernel for what no line separates. All these are tested on families of
+wordings that were held out of training; a control task that can be learnt is tested on other wordings of families that
+were seen.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class NotConverged(ArithmeticError):
 @dataclass(frozen=True)
 class Scores:
     """Scores on held-out wordings: for each measure one value per split, `[splits]`; `nonlinear` has the first repeat's
-    only.
+    only, `within` and `capacity` one of a split of their own.
 
     Accuracies are shares; `margin` is the mean log-odds of the right class over the best other. `confusion` counts
     (class, predicted class) over all repeats; `curve` gives accuracies over the first repeat's folds by the number of
@@ -75,14 +76,32 @@ def probe(states: Matrix, examples: Examples, splits: Sequence[Split], *, seed: 
     for found in tried:
         for size, accuracy in found["curve"].items():
             curve.setdefault(size, []).append(accuracy)
+    values = {
+        name: np.array([found["values"][name] for found in tried if name in found["values"]])
+        for name in tried[0]["values"]
+    }
     return Scores(
-        {
-            name: np.array([found["values"][name] for found in tried if name in found["values"]])
-            for name in tried[0]["values"]
-        },
+        values | (_learnable(states, examples, controls[0], seed=seed) if whole else {}),
         sum(found["confusion"] for found in tried),
         {size: np.array(values) for size, values in curve.items()},
     )
+
+
+def _learnable(states: Matrix, examples: Examples, control: Sequence[Ints], *, seed: int) -> dict[str, Array]:
+    """Accuracy on the task's labels and on shuffled ones where wordings of every family are seen: `within`, and
+    `capacity`, the control task of Hewitt and Liang (2019). Empty where no family has two wordings."""
+    split = examples.within(seed=seed)
+    if split is None:
+        return {}
+    hits = {"within": 0, "capacity": 0}
+    for number, problem in enumerate(examples.problems):
+        train, test = (examples.inside(part, problem) for part in (split.train, split.test))
+        a, b = coordinates(states[train], states[test])
+        for name, labels in (("within", examples.labels), ("capacity", control[number])):
+            if len(set(labels[train].tolist())) > 1:
+                hits[name] += int((fit(a, labels[train]).predict(b) == labels[test]).sum())
+    tested = _tested(examples, split)
+    return {name: np.array([count / tested]) for name, count in hits.items()}
 
 
 def bag_of_words(examples: Examples, splits: Sequence[Split], *, seed: int = 0) -> Scores:

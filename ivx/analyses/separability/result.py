@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from scipy import stats
 
 from ivx.analyses.base import Result
 from ivx.analyses.separability.request import SeparabilityRequest
 from ivx.charts.dumbbell import Bell
 from ivx.errors import IvxError
+from ivx.stats.intervals import ALPHA, adjusted, share_difference, share_interval
 
 if TYPE_CHECKING:
     pass
@@ -36,12 +39,24 @@ TABLE = pa.schema(
 )
 """One row per component × layer × measure.
 
-Measures: `accuracy`, `control`, `selectivity`, `centroid`, `nonlinear`, `margin`; `curve`, by `wordings` per task;
-`confusion`, by `truth` and `predicted`, a share of the truth's; and projections, whose value is the plane's share, and
-whose points are `x` and `y` in the order of the wordings, null where a wording was learnt from and is not drawn. `n` is
-the number of wordings. Baselines have layer −1 and a name in place of the component.
+Measures: `accuracy`, `control`, `selectivity`, `centroid`, `nonlinear`, `margin`, `within`, `capacity`; `curve`, by
+`wordings` per task; `confusion`, by `truth` and `predicted`, a share of the truth's; and projections, whose value is
+the plane's share, and whose points are `x` and `y` in the order of the wordings, null where a wording was learnt from
+and is not drawn. `n` is the number of wordings. Baselines have layer −1 and a name in place of the component.
 """
 
+MEASURES = (
+    "accuracy",
+    "control",
+    "selectivity",
+    "centroid",
+    "nonlinear",
+    "margin",
+    "within",
+    "capacity",
+)
+"""Measures of a place that have an interval."""
+SHARES = {"accuracy", "control", "centroid", "nonlinear", "within", "capacity"}
 WORDS, EMBEDDING = "bag of words", "embedding"
 BASELINES = (WORDS, EMBEDDING)
 
@@ -67,10 +82,23 @@ class Estimate:
 
 @dataclass(frozen=True)
 class ProbeCell:
-    """One place. Accuracies are shares; `selectivity` is accuracy minus control, fold by fold; `margin` in nats.
+    """One place. Accuracies are shares; `margin` in nats.
 
-    `state` is `ok` where the selectivity's interval lies above 0, else `zero`. Baselines have no centroid, no
-    non-linear probe and no margin.
+    Families are what is counted: intervals of accuracies are Wilson's over them, or those over folds where they are
+    wider.
+
+    Attributes:
+        control: accuracy on labels that are shuffled by family, which no probe can learn: a guess, as this probe makes
+            it. `selectivity` is accuracy minus control, fold by fold.
+        over_words: accuracy minus that of a bag of words; None for baselines.
+        capacity: accuracy on random labels that can be learnt (Hewitt and Liang 2019): every family has one, and other
+            wordings of it are tested. `within` is accuracy on the task's own labels in that split; within minus
+            capacity is their selectivity. None where no family has two wordings, and in runs made before this was
+            measured.
+        p: one-sided, that the selectivity is not above 0, adjusted over all layers and components.
+        state: `ok` where p is below .05, else `zero`.
+
+    Baselines have no centroid, no non-linear probe and no margin.
     """
 
     component: str
@@ -83,6 +111,10 @@ class ProbeCell:
     centroid: Estimate | None = None
     nonlinear: Estimate | None = None
     margin: Estimate | None = None
+    within: Estimate | None = None
+    capacity: Estimate | None = None
+    over_words: Estimate | None = None
+    p: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -135,14 +167,46 @@ class Separability(Result[SeparabilityRequest]):
         if component not in (*self.request.components, *BASELINES):
             known = ", ".join((*self.request.components, *BASELINES))
             raise IvxError(f"{component!r} was not probed here: what was is {known}")
-        rows = self._rows(component, ("accuracy", "control", "selectivity", "centroid", "nonlinear", "margin"))
-        found: dict[int, dict[str, Any]] = {}
-        for row in rows:
-            found.setdefault(row["layer"], {"n": row["n"]})[row["measure"]] = _estimate(row)
-        return [
-            ProbeCell(component, layer, **told, state="ok" if told["selectivity"].low > 0 else "zero")
-            for layer, told in sorted(found.items())
-        ]
+        return self._cells[component]
+
+    @cached_property
+    def _cells(self) -> dict[str, list[ProbeCell]]:
+        """The finished places by component, judged together."""
+        found: dict[str, list[ProbeCell]] = {}
+        for component in (*BASELINES, *self.request.components):
+            told: dict[int, dict[str, Any]] = {}
+            for row in self._rows(component, MEASURES):
+                told.setdefault(row["layer"], {"n": row["n"]})[row["measure"]] = _estimate(row)
+            found[component] = [self._cell(component, layer, one) for layer, one in sorted(told.items())]
+        words = found[WORDS][0].accuracy.value if found[WORDS] else None
+        places = [cell for component in self.request.components for cell in found[component]]
+        p = adjusted(np.array([cell.p for cell in places]))
+        for cell, sure in zip(places, p.tolist(), strict=True):
+            over = None if words is None else self._difference(cell.accuracy.value, words)
+            cells = found[cell.component]
+            state = "ok" if sure < ALPHA else "zero"
+            cells[cells.index(cell)] = replace(cell, over_words=over, p=sure, state=state)
+        return found
+
+    def _cell(self, component: str, layer: int, told: dict[str, Any]) -> ProbeCell:
+        for name in SHARES & told.keys():
+            low, high = share_interval(told[name].value * self.families, self.families)
+            told[name] = Estimate(told[name].value, min(told[name].low, low), max(told[name].high, high))
+        gain, apart = told["selectivity"], self._difference(told["accuracy"].value, told["control"].value)
+        gain = Estimate(gain.value, max(-1.0, min(gain.low, apart.low)), min(1.0, max(gain.high, apart.high)))
+        # The p at whose level the interval would just touch 0.
+        reach = (gain.value - gain.low) / stats.norm.ppf(0.975)
+        p = float(stats.norm.sf(gain.value / reach)) if reach > 0 else float(gain.value <= 0)
+        told["selectivity"] = gain
+        return ProbeCell(component, layer, **told, p=p, state="ok" if p < ALPHA else "zero")
+
+    def _difference(self, one: float, other: float) -> Estimate:
+        return Estimate(one - other, *share_difference(one, other, self.families))
+
+    @cached_property
+    def families(self) -> int:
+        """How many paraphrase families the wordings have: as many as there are independent examples."""
+        return len({wording.family for wording in self.wordings})
 
     def baseline(self, name: str) -> ProbeCell:
         """`bag of words`, or `embedding`: what can be read before the first block."""

@@ -20,7 +20,7 @@ LONGEST = 20_000
 """Most points of a plane that can be imported."""
 ESTIMATES = ("accuracy", "control", "selectivity")
 """Measures that every place has, each with its interval."""
-BESIDE = ("centroid", "nonlinear", "margin", "curve")
+BESIDE = ("centroid", "nonlinear", "margin", "within", "capacity", "curve")
 
 
 def write(found: Separability) -> dict[str, Any]:

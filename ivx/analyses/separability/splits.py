@@ -88,11 +88,12 @@ class Examples:
         return found
 
     def shuffled(self, members: Ints, *, seed: Sequence[int]) -> Ints:
-        """Labels of all wordings, those of `members` shuffled by family: what a probe can reach by memory alone.
+        """Labels of all wordings, those of `members` shuffled by family: what a probe reaches where there is nothing to
+        learn.
 
-        All wordings that a family has of one task get one other label, so they are as alike as before (a control task,
-        Hewitt and Liang 2019). A family of several tasks swaps labels within itself, so its classes stay balanced;
-        families of one task swap with one another.
+        All wordings that a family has of one task get one other label, so they are as alike as before; but families
+        that are tested were never seen, so no label of theirs can be known. A family of several tasks swaps labels
+        within itself, so its classes stay balanced; families of one task swap with one another.
         """
         draw = np.random.default_rng(seed)
         family, labels = self._apart[0][members], self.labels[members]
@@ -108,3 +109,19 @@ class Examples:
         found = self.labels.copy()
         found[members] = [told[int(f), int(a)] for f, a in zip(family, labels, strict=True)]
         return found
+
+    def within(self, *, seed: int = 0) -> Split | None:
+        """Half of each family's wordings of a class against the other half: what a family is like can be learnt.
+
+        Wordings that are alone in their family and class are on neither side; None where all are.
+        """
+        draw = np.random.default_rng([seed, len(self.labels)])
+        both = np.stack([self._apart[0], self.labels])
+        train, test = [], []
+        for kind in np.unique(both, axis=1).T:
+            own = draw.permutation(np.flatnonzero((both == kind[:, None]).all(axis=0)))
+            if len(own) > 1:
+                train += own[: len(own) // 2].tolist()
+                test += own[len(own) // 2 :].tolist()
+        found = Split(0, np.array(sorted(train), dtype=np.int64), np.array(sorted(test), dtype=np.int64))
+        return found if len(set(self.labels[found.train].tolist())) == len(self.classes) else None

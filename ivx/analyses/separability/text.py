@@ -22,6 +22,10 @@ def text_of(summary: dict[str, Any]) -> str:
     for cell in cells:
         layer = f"L{cell['layer']}" if cell["layer"] >= 0 else ""
         more = f"centroid {cell['centroid']:.0%}, RBF {cell['nonlinear']:.0%}" if "centroid" in cell else ""
+        if "over_words" in cell:
+            more += f", over a bag of words {cell['over_words']:+.0%} [{_span(cell, 'over_words').strip()}]"
+        if "capacity" in cell:
+            more += f", learnable control {cell['capacity']:.0%} of {cell['within']:.0%}"
         lines.append(
             f"{cell['component']:14}{layer:>5}{cell['accuracy']:10.1%}  [{_span(cell, 'accuracy')}]"
             f"{cell['control']:9.0%}{cell['selectivity']:13.0%}  [{_span(cell, 'selectivity')}]  {more}"

@@ -25,7 +25,7 @@ from ivx.vocabulary import POSITION
 SHOW = {"j": "J", "both": "both", "gain": "gain"}
 GAMES = {"read": "keys, values", "stream": "stream"}
 """The clean game first: whole-stream patches overwrite each other, so that even a linear circuit seems to interact."""
-STREAM_ALONE = ("among", "order", "over", "pairs_n", "show")
+STREAM_ALONE = ("among", "order", "over", "pairs_n", "patch", "show")
 """Parts of an address that only the game of whole-stream patches has."""
 ROW = 50
 COLUMNS = [0.62, 2.1, 1.5]
@@ -188,6 +188,7 @@ def lede(request: Request | None) -> str:
     return f"J(a, b) = effect of patching both − the sum of the effects of the two alone{where}."
 
 
+WAYS = {"overwrite": "overwrites the state", "delta": "adds the vector’s difference from an idle sentence’s"}
 PLAYED = {"layers": "layers", "heads": "heads", "components": "attention and MLP", "positions": "tokens of one layer"}
 
 
@@ -195,6 +196,7 @@ PAIRS = {
     "over": "layers",
     "among": ("resid_post",),
     "at": "first",
+    "patch": "overwrite",
     "order": "2",
     "from": "t_inst",
     "format": "prompt",
@@ -213,11 +215,13 @@ def _pair_fields(place: DeltaGenerator) -> dict[str, Any]:
         sites = several("among", "Sites", allowed, allowed if over in PLAYERS else ("resid_post",))
         places = {"all": POSITION["all"].label} if over == "positions" else placed("first", "query", "last")
         position = chosen("at", "Patched at", places, next(iter(places)))
+        ways = WAYS if over != "heads" and "z" not in sites else {"overwrite": WAYS["overwrite"]}
+        patch = chosen("patch", "A patch", ways, "overwrite")
         order = chosen("order", "Sets", {"2": "pairs", "3": "pairs and triples"}, "2")
         token = chosen("from", "Vector from", SOURCE, "t_inst")
         choices.metric(st.container())
         form, samples = form_and_samples("pairs_n", SAMPLES["pairs"])
-    asked = {"over": over, "sites": sites, "position": position, "order": int(order)}
+    asked = {"over": over, "sites": sites, "position": position, "order": int(order), "patch": patch}
     return asked | {"source_token": token, "target_format": form, "samples": samples}
 
 

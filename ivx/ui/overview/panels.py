@@ -186,7 +186,9 @@ def at_a_glance(checkpoint: str, cells: Sequence[Cell], probed: Sequence[ProbeCe
         readable = sorted(cell.layer for cell in probed if cell.state == "ok")
         onward = readable == list(range(len(probed)))[-len(readable) :]
         where = f"from <b>layer {readable[0]}</b> on" if readable and onward else f"at {len(readable)} layers"
-        told.append(f"can be read {where}" if readable else "<b>cannot be read</b>")
+        left = max(cell.selectivity.high for cell in probed)
+        unread = f"<b>cannot be read</b> (up to {left:.0%} over a guess is not ruled out)"
+        told.append(f"can be read {where}" if readable else unread)
     if pairs and not any(pair.state == "estimate" for pair in pairs):
         found = [pair for pair in pairs if pair.state == "ok"]
         top_pair = max(found, key=lambda pair: abs(pair.value), default=None)

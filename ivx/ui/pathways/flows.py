@@ -96,7 +96,7 @@ def picture(result: Pathways, drawing: Drawing, p: Palette, *, first: bool, chos
 def overlap_panel(overlap: Overlap | None, result: Pathways, p: Palette) -> None:
     """How alike two kinds of runs are in each layer, at the height of the flows; empty while there is none."""
     found = () if overlap is None else overlap.layers
-    levels = [Level(x.layer, x.jaccard, x.low, x.high, x.reference, x.p) for x in found]
+    levels = [Level(x.layer, x.jaccard, x.low, x.high, x.reference, x.p, x.apart) for x in found]
     text = f"Overlap in each of {result.layers} layers"
     chart = overlap_chart(levels, layers=result.layers, palette=p, row=row_of(result), alt_text=text)
     st.vega_lite_chart(chart, theme=None, width="stretch")

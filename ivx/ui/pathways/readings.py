@@ -9,7 +9,6 @@ from ivx.analyses.pathways.faithfulness import Curve
 from ivx.analyses.pathways.overlap import Overlap
 from ivx.analyses.pathways.result import Pathways
 from ivx.charts.numbers import signed
-from ivx.charts.overlap import ALPHA
 
 
 def unit_of(result: Pathways) -> str:
@@ -73,13 +72,20 @@ def shared_reading(drawn: tuple[Drawing, Drawing], n: int) -> str:
 def overlap_reading(result: Pathways) -> str:
     """The layer with the least overlap, beside one instruction's overlap with itself."""
     told = result.overlap()
-    apart = [layer for layer in told.layers if layer.p is not None and layer.p < ALPHA]
+    apart = [layer for layer in told.layers if layer.apart == "means"]
+    either = [layer for layer in told.layers if layer.apart == "either"]
+    unsure = (
+        f" {', '.join(f'L{layer.layer}' for layer in either)} differ{'s' * (len(either) == 1)} in means or in spread."
+        if either
+        else ""
+    )
     if not apart:
-        return "No layer differs from one instruction’s overlap with itself (grey): no evidence here."
+        return f"No layer takes other routes than one instruction’s own (grey): no evidence here.{unsure}"
     least = min(apart, key=lambda layer: layer.jaccard)
     every = "every layer differs" if len(apart) == len(told.layers) else f"{len(apart)} of {len(told.layers)} differ"
     return (
-        f"Lowest at L{least.layer}: <b>{least.jaccard:.0%}</b>, one with itself (grey) {least.reference:.0%}; {every}."
+        f"Lowest at L{least.layer}: <b>{least.jaccard:.0%}</b>, one with itself (grey) {least.reference:.0%}; "
+        f"{every}.{unsure}"
     )
 
 

@@ -18,6 +18,10 @@ from ivx.ui.kit import evidence, pieces, progress, readings, session
 
 LEAST = 0.5
 """The least end of a card's scale, in logits, so that tiny effects are not drawn large."""
+CAPACITY = (
+    "Control task of Hewitt and Liang: every family of wordings has a random label, and other wordings of it are "
+    "tested. A probe that learns these as well tells more of itself than of the states."
+)
 LOST = {
     "ok": "more than a random subspace takes: what is read is part of what acts",
     "control": "no more than a random subspace takes",
@@ -76,8 +80,23 @@ def _probed(cell: ProbeCell | None) -> str:
     return (
         f"<h6>Can be read</h6><div>accuracy <b>{cell.accuracy.value:.0%}</b> {_span(cell.accuracy)}, shuffled "
         f"{cell.control.value:.0%}: selectivity <b>{cell.selectivity.value:.0%}</b> {_span(cell.selectivity)}</div>"
-        f'<div class="soft">{" · ".join(more)} · n = {cell.n}</div>'
+        f"{_beside(cell)}"
+        f'<div class="soft">{" · ".join(more)} · adjusted p {evidence.shown_p(cell.p)} · n = {cell.n}</div>'
     )
+
+
+def _beside(cell: ProbeCell) -> str:
+    """What a bag of words leaves of the accuracy, and what the probe could learn of labels that mean nothing."""
+    told = ""
+    if cell.over_words is not None:
+        value = round(100 * cell.over_words.value)
+        told += f"<div>{value:+d} points over a bag of words {_span(cell.over_words)}</div>".replace("-", "−", 1)
+    if cell.within is not None and cell.capacity is not None:
+        told += (
+            f'<div title="{CAPACITY}">where every family is seen {cell.within.value:.0%}, and '
+            f"{cell.capacity.value:.0%} on random labels that can be learnt</div>"
+        )
+    return told
 
 
 def _span(estimate: Estimate) -> str:
@@ -125,11 +144,16 @@ def probe_reading(found: Separability, component: str, layer: int | None) -> str
     baselines = found.baselines()
     words, token = (baselines.get(name, 0.0) for name in BASELINES)
     also = "also " if words >= cell.accuracy.low else ""
+    unsure = (
+        ""
+        if cell.state == "ok"
+        else (f" Not beyond a guess: up to {cell.selectivity.high:.0%} over shuffled labels is not ruled out.")
+    )
     return (
         f"At layer {layer} a linear probe tells {len(found.tasks)} tasks apart at <b>{cell.accuracy.value:.0%}</b> "
         f"[{cell.accuracy.low:.0%}, {cell.accuracy.high:.0%}]; shuffled labels give {cell.control.value:.0%}, a guess "
         f"{found.chance:.0%}. A bag of words (dashed) {also}reaches {words:.0%}, the token’s embedding (dotted) "
-        f"{token:.0%}."
+        f"{token:.0%}.{unsure}"
     )
 
 

@@ -16,6 +16,7 @@ from ivx.engine.address import SITES
 from ivx.errors import IvxError
 from ivx.numeral import index_of
 from ivx.tasks import catalogue
+from ivx.tasks.turn import turn_of
 
 if TYPE_CHECKING:
     from ivx.models.model import Model
@@ -51,6 +52,20 @@ class BaseRequest(ABC):
     def about(self, collection: str) -> str:
         """Fingerprint of the tasks that are asked about, on a checkpoint of that collection."""
 
+    @property
+    def chats(self) -> bool:
+        """Whether prompts are put into the checkpoint's chat template."""
+        return False
+
+    def subject(self, collection: str, tokenizer: Callable[[], Any]) -> str:
+        """What is asked about, as it enters the run id: the tasks, and what a chat template writes around a prompt.
+
+        Args:
+            tokenizer: returns the checkpoint's; called only where prompts are put into its template.
+        """
+        told = self.about(collection)
+        return f"{told}-{turn_of(tokenizer()).fingerprint}" if self.chats else told
+
     def run_id(self, checkpoint: str, task: str, *, engine: str = ENGINE) -> str:
         """Hash of all that changes a number, 12 hexadecimal digits; checkpoint and task enter by their fingerprints."""
         asked = {**asdict(self), "kind": self.kind, "checkpoint": checkpoint, "task": task, "engine": engine}
@@ -85,6 +100,10 @@ class InstructionRequest(BaseRequest):
     def __post_init__(self) -> None:
         check_counts(self, samples=(1, 10_000))
         check_place("source_token", self.source_token, self.source_words)
+
+    @property
+    def chats(self) -> bool:
+        return self.target_format == "chat"
 
     def about(self, collection: str) -> str:
         return catalogue.find(self.task, collection=collection, against=self.against).fingerprint

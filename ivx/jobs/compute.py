@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ivx.analyses.registry import analysis_of, context, named_by, restored
 from ivx.errors import IvxError
 from ivx.jobs.shipped import CONTEXT, adopted
-from ivx.models import files, registry
+from ivx.models import files, library, registry
 from ivx.models.fingerprint import of_directory
 from ivx.request import BaseRequest, LiveRequest
 from ivx.store.run import Run
@@ -49,7 +49,8 @@ def stored(store: Store, request: BaseRequest) -> Any | None:
     if request.adapter is not None:  # merged weights have no fingerprint before they are merged
         return None
     known = registry.embedded(request.checkpoint)
-    subject = request.about(known.collection if known else "english")
+    collection = known.collection if known else "english"
+    subject = request.subject(collection, lambda: _tokenizer(request.checkpoint))
     run_id = request.run_id(_fingerprint(store, request.checkpoint), subject)
     run = store.find(run_id) or adopted(store, run_id)
     return None if run is None else result_of(run)
@@ -72,7 +73,8 @@ def computed(store: Store, model: Model, request: BaseRequest, *, on_progress: P
     """
     analysis = analysis_of(request.kind)
     asked = {"kind": request.kind, "request": asdict(request), "checkpoint": model.identity}
-    run = store.begin(request.run_id(model.fingerprint, request.about(model.collection)), asked=asked)
+    subject = request.subject(model.collection, lambda: model.tokenizer)
+    run = store.begin(request.run_id(model.fingerprint, subject), asked=asked)
     with run.lock() as mine:
         if not mine:
             raise Busy
@@ -122,6 +124,10 @@ def needed(store: Store, run_id: str) -> Any:
     if found is None:
         raise IvxError(f"run {run_id} is not complete in the store: compute it first")
     return found
+
+
+def _tokenizer(checkpoint: str) -> Any:
+    return library.tokenizer(files.locate(checkpoint), name=checkpoint)
 
 
 def _fingerprint(store: Store, checkpoint: str) -> str:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+_OLDER = ("vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model", "added_tokens.json")
+"""What a tokenizer is made of where there is no tokenizer.json."""
 _SHARED = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 
 
@@ -17,6 +19,8 @@ def of_directory(folder: Path) -> str:
     """SHA-256 over the weights, the config and the tokenizer of a checkpoint's directory, 16 hexadecimal digits."""
     digest = hashlib.sha256()
     names = sorted(path.name for path in folder.glob("*.safetensors")) + list(_SHARED)
+    if not (folder / "tokenizer.json").is_file():
+        names += _OLDER
     for path in (folder / name for name in names):
         if path.is_file():
             digest.update(path.name.encode())

@@ -47,7 +47,7 @@ def prepare(model: Model, request: InstructionRequest, *, with_neutral: bool = F
     """The samples of a request, and its receipt: what was asked, of what, and what was checked."""
     pair, samples = samples_of(model, request, with_neutral=with_neutral)
     return samples, {
-        **receipt_of(model, request, request.about(model.collection)),
+        **receipt_of(model, request, request.subject(model.collection, lambda: model.tokenizer)),
         "contrast": pair.contrast.name,
         "control": pair.control.name if pair.control else None,
         "samples": len(samples.rows),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ivx.errors import TaskError
@@ -39,7 +40,7 @@ def find(name: str, *, collection: str = "english", against: str | None = None) 
         pair = read_pair(Path(name))
         if against not in (None, pair.contrast.name):
             raise TaskError(f"{name} holds its own contrast task: leave out against={against!r}")
-        return Pair(pair.task, pair.contrast, _control(pair.task, tasks("english")))
+        return replace(pair, control=_control(pair.task, tasks("english")))
     prefix, colon, rest = name.rpartition(":")
     known = tasks(prefix) if colon else tasks(collection)
     task = _named(rest, known)

@@ -6,16 +6,21 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from ivx.errors import TaskError, boundary
+from ivx.errors import TaskError
+from ivx.tasks.turn import Turn, turn_of
 
 
 class Encoder:
-    """Encodes texts with one tokenizer: knows its leading special tokens, and which tokens hold which characters."""
+    """Encodes texts with one tokenizer: knows its leading special tokens, and which tokens hold which characters.
 
-    def __init__(self, tokenizer: Any) -> None:
+    With `whole`, texts hold their special tokens, as what a chat template wrote does, and none are put in front.
+    """
+
+    def __init__(self, tokenizer: Any, *, whole: bool = False) -> None:
         if tokenizer is None or not getattr(tokenizer, "is_fast", False):
             raise TaskError("tasks need the checkpoint's fast tokenizer (tokenizer.json), which tells where tokens lie")
         self.tokenizer = tokenizer
+        self.whole = whole
         self._known: dict[str, tuple[tuple[int, ...], list[tuple[int, int]]]] = {}
 
     def ids(self, text: str) -> tuple[int, ...]:
@@ -29,14 +34,13 @@ class Encoder:
         return self._known[text]
 
     def _read(self, text: str) -> tuple[tuple[int, ...], list[tuple[int, int]]]:
-        found = self.tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True)
+        how = {"return_offsets_mapping": True, "return_special_tokens_mask": True}
+        found = self.tokenizer(text, add_special_tokens=not self.whole, **how)
         ids, offsets, special = found["input_ids"], found["offset_mapping"], found["special_tokens_mask"]
         end = len(ids)
-        while end > 1 and special[end - 1]:
+        while end > 1 and special[end - 1] and not self.whole:
             end -= 1
-        # A chat template may write the first token itself, which the tokenizer then puts in front once more.
-        start = int(ids[:2] == [self.tokenizer.bos_token_id] * 2)
-        return tuple(ids[start:end]), [tuple(o) for o in offsets[start:end]]
+        return tuple(ids[:end]), [tuple(o) for o in offsets[:end]]
 
     def span(self, text: str, start: int, end: int) -> tuple[int, int]:
         """The tokens, end exclusive, that hold the characters `start:end` of `text`."""
@@ -48,9 +52,15 @@ class Encoder:
 
     @cached_property
     def leading(self) -> int:
-        """How many special tokens stand in front of every prompt."""
-        found = self.tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"]
-        return next((i for i, mask in enumerate(found) if not mask), 0)
+        """How many special tokens stand in front of every prompt; of a template's, those that the tokenizer itself puts
+        in front of a text."""
+        told = self.tokenizer("a", return_special_tokens_mask=True)
+        count = next((i for i, mask in enumerate(told["special_tokens_mask"]) if not mask), 0)
+        if not self.whole:
+            return count
+        written = self.ids(self.chat("a"))
+        alike = (a == b for a, b in zip(told["input_ids"][:count], written, strict=False))
+        return next((i for i, same in enumerate(alike) if not same), min(count, len(written)))
 
     def following(self, prompt: str, answer: str) -> tuple[int, ...]:
         """The tokens of `answer` as the model would emit them after `prompt`, mostly with the space in front."""
@@ -81,15 +91,9 @@ class Encoder:
 
     def chat(self, text: str) -> str:
         """The text as a user's turn in the checkpoint's chat template, ready for the assistant's answer."""
-        if not getattr(self.tokenizer, "chat_template", None):
-            raise TaskError(
-                "this checkpoint's tokenizer has no chat template: leave it out, as the target format prompt does"
-            )
-        turn = [{"role": "user", "content": text}]
-        with boundary(TaskError, "this checkpoint's chat template cannot write a user's turn", "leave it out"):
-            whole = self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
-        if not isinstance(whole, str) or text not in whole:
-            raise TaskError(
-                "this checkpoint's chat template does not write a user's turn as it stands: leave the template out"
-            )
-        return whole
+        return self.turn.of(text)
+
+    @cached_property
+    def turn(self) -> Turn:
+        """What the chat template writes around a user's text; raises `TaskError`."""
+        return turn_of(self.tokenizer)

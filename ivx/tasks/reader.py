@@ -2,7 +2,9 @@
 
 Files are treated as hostile: bounded in bytes and rows, read as data and nothing else, every refusal naming the file,
 the row (as the file counts them: a header is row 1, a row of several lines is named by its first) and the column. One
-rule for all three kinds: columns that are not read are left alone, cells that are not there are empty.
+rule for all three kinds: columns that are not read are left alone, cells that are not there are empty. A row that asks
+nothing that can be measured is left out, with its number and the reason, and counted; the file is refused only where
+too few are left.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -27,6 +30,8 @@ READ = REQUIRED + OPTIONAL
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
 MAX_BYTES = 20_000_000
 MAX_ROWS = 50_000
+NAMED = 3
+"""Most rows that a sentence names."""
 MAX_CELL = 2_000
 """Characters in one cell."""
 
@@ -170,7 +175,9 @@ def _pair(path: Path, rows: list[Row]) -> Pair:
     answers: dict[str, str] = {}
     contrasts: dict[str, str] = {}
     wordings: dict[str, dict[str, str]] = {"instruction": {}, "contrast_instruction": {}}
-    field = "Input"
+    left: list[str] = []
+    spaced: dict[str, str] = {}
+    fields: dict[str, str] = {}
     for number, row in rows:
         for name, value in row.items():
             if len(value) > MAX_CELL:
@@ -180,7 +187,6 @@ def _pair(path: Path, rows: list[Row]) -> Pair:
                     f"{path.name}, row {number}, column {name!r}: half a character (a lone surrogate), as text that "
                     "was cut leaves it: write the cell again"
                 )
-        field = row.get("field", "").strip() or field
         for kind, found in wordings.items():
             text = row.get(kind, "").strip()
             if text:
@@ -188,23 +194,41 @@ def _pair(path: Path, rows: list[Row]) -> Pair:
         query, answer, contrast = (row.get(name, "").strip() for name in ("query", "answer", "contrast"))
         if not (query or answer or contrast):
             continue  # a row may add a wording only
-        for name, value in (("query", query), ("answer", answer), ("contrast", contrast)):
-            if not value:
-                raise TaskError(f"{path.name}, row {number}, column {name!r}: it is empty: fill it or remove the row")
-        if query in answers:
-            raise TaskError(f"{path.name}, row {number}, column 'query': {query!r:.60} stands twice: keep one")
+        if reason := _unfit(query, answer, contrast, spaced):
+            left.append(f"row {number}, {reason}")
+            continue
+        spaced[" ".join(query.split())] = query
         answers[query], contrasts[query] = answer, contrast
+        if told := row.get("field", "").strip():
+            fields[query] = told
     if len(answers) < 2:
-        raise TaskError(f"{path.name} holds {len(answers)} queries: at least 2 are needed")
+        why = f" ({'; '.join(left[:NAMED])})" if left else ""
+        raise TaskError(f"{path.name} holds {len(answers)} queries that can be asked{why}: at least 2 are needed")
     if not wordings["instruction"]:
         raise TaskError(f"{path.name}, column 'instruction': no row holds a wording: write at least one")
 
+    # A row that names no field has that of most rows.
+    field = Counter(fields.values()).most_common(1)[0][0] if fields else "Input"
+    others = {query: told for query, told in fields.items() if told != field}
+
     def task(name: str, other: str, told: dict[str, str], facts: dict[str, str]) -> Task:
         found = tuple(Instruction(text, family) for text, family in told.items())
-        return Task(f"{path.stem}/{name}", field, found, facts, f"{path.stem}/{other}", "user", ENGLISH)
+        return Task(f"{path.stem}/{name}", field, found, facts, f"{path.stem}/{other}", "user", ENGLISH, fields=others)
 
     against = wordings["contrast_instruction"] or wordings["instruction"]
     return Pair(
         task("answer", "contrast", wordings["instruction"], answers),
         task("contrast", "answer", against, contrasts),
+        left_out=tuple(left),
     )
+
+
+def _unfit(query: str, answer: str, contrast: str, spaced: Mapping[str, str]) -> str:
+    """Why a row's query cannot be asked; empty where it can. `spaced` holds those before it by their words alone."""
+    for name, value in (("query", query), ("answer", answer), ("contrast", contrast)):
+        if not value:
+            return f"column {name!r}: it is empty"
+    first = spaced.get(" ".join(query.split()))
+    if first is None:
+        return ""
+    return f"column 'query': {query!r:.60} stands twice" + f", as {first!r:.60}" * (first != query)

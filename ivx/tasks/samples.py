@@ -106,9 +106,9 @@ def build(
         raise TaskError(f"there is no target format {target_format!r}: use one of {', '.join(FORMATS)}")
     if split not in SPLITS:
         raise TaskError(f"there is no split {split!r}: use one of {', '.join(SPLITS)}")
-    encoder = Encoder(tokenizer)
+    encoder = Encoder(tokenizer, whole=target_format == "chat")
     if target_format == "chat":
-        encoder.chat("a")  # what no prompt can be put into is refused at once
+        assert encoder.turn  # what no prompt can be put into is refused at once
     draw = random.Random(f"{pair.task.name} {seed}")
     wordings, queries = _of_split(pair, split)
     draw.shuffle(queries)
@@ -127,9 +127,9 @@ def build(
             continue
         assert sample is not None
         made.append((sample, others[0], others[1]))
-        if len(made) == samples and len(made := _aligned(made, left)) == samples:
+        if len(made) == samples and len(made := _aligned(made, left, pair.task)) == samples:
             break
-    made = _aligned(made, left)
+    made = _aligned(made, left, pair.task)
     rows = [sample for sample, _, _ in made]
     if not rows:
         raise TaskError(f"{pair.task.name}: no query is left to measure; {'; '.join(_told(left))}")
@@ -145,16 +145,26 @@ class _Unfit(TaskError):
     """One query cannot be measured; the others can. The message is the reason alone."""
 
 
-def _aligned(made: list[_Three], left: dict[str, str]) -> list[_Three]:
-    """Those whose bare prompts have the tokens around the query that most have; the others are noted in `left`."""
+def _aligned(made: list[_Three], left: dict[str, str], task: Task) -> list[_Three]:
+    """Those whose bare prompts have the tokens around the query that most have, and as many; the others are noted in
+    `left`. Queries of a field of their own are held against each other, and have as many tokens as the rest."""
     around = [(s.target[s.first : s.query_span[0]], s.target[s.query_span[1] :]) for s, _, _ in made]
-    if not around:
-        return made
-    common = Counter(around).most_common(1)[0][0]
-    left |= {
-        m[0].query: "they merge with the tokens around them" for m, a in zip(made, around, strict=True) if a != common
+    fields = [task.field_of(s.query) for s, _, _ in made]
+    usual = {
+        field: Counter(a for a, own in zip(around, fields, strict=True) if own == field).most_common(1)[0][0]
+        for field in set(fields)
     }
-    return [m for m, a in zip(made, around, strict=True) if a == common]
+    lengths = [tuple(map(len, usual[field])) for field in fields]
+    most = Counter(lengths).most_common(1)[0][0] if made else ()
+    kept = []
+    for one, a, field, length in zip(made, around, fields, lengths, strict=True):
+        if length != most:
+            left[one[0].query] = "their field has another number of tokens than that of most"
+        elif a != usual[field]:
+            left[one[0].query] = "they merge with the tokens around them"
+        else:
+            kept.append(one)
+    return kept
 
 
 def _told(left: Mapping[str, str]) -> list[str]:
@@ -182,9 +192,10 @@ def _of_split(pair: Pair, split: str) -> tuple[list[Instruction], list[str]]:
 
 def _sample(pair: Pair, task: Task, wording: Instruction, query: str, encoder: Encoder, target_format: str) -> Sample:
     template, text = task.template, wording.text
-    told = template.instructed(text, field=task.field, query=query)
-    bare = template.target(field=task.field, query=query, form=target_format)
-    start = bare.rindex(query) if target_format != "prompt" else _query_start(template.prompt, task.field)
+    field = pair.task.field_of(query)
+    told = template.instructed(text, field=field, query=query)
+    bare = template.target(field=field, query=query, form=target_format)
+    start = bare.rindex(query) if target_format != "prompt" else _query_start(template.prompt, field)
     if target_format == "chat":
         told, whole = encoder.chat(told), encoder.chat(bare)
         start, bare = start + whole.index(bare), whole
@@ -239,7 +250,11 @@ def _warnings(pair: Pair, encoder: Encoder, rows: Sequence[Sample], wanted: int,
     if len(rows) < wanted:
         found.append(f"{len(rows)} of the {wanted} samples asked for: the pair has no more queries")
     found += _told(left)
-    prompt = pair.task.template.target(field=pair.task.field, query=rows[0].query, form="prompt")
+    if pair.left_out:
+        more = f" and {len(pair.left_out) - 3} more" * (len(pair.left_out) > 3)
+        count = "1 row" if len(pair.left_out) == 1 else f"{len(pair.left_out)} rows"
+        found.append(f"{count} of the file left out: {'; '.join(pair.left_out[:3])}{more}")
+    prompt = pair.task.template.target(field=pair.task.field_of(rows[0].query), query=rows[0].query, form="prompt")
     firsts: dict[int, list[str]] = {}
     for option in sorted({*(row.answer for row in rows), *(row.contrast for row in rows)}):
         firsts.setdefault(encoder.following(prompt, option)[0], []).append(option)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -32,6 +33,7 @@ class Task:
 
     `contrast` names the task that asks something else of the same queries. `held_out` holds the paraphrase families,
     and `unseen` the queries, that a checkpoint of the embedded family never met together with this instruction.
+    `fields` has the field of each query that stands under another than `field`.
     """
 
     name: str
@@ -43,9 +45,15 @@ class Task:
     template: Template
     held_out: frozenset[str] = frozenset()
     unseen: frozenset[str] = frozenset()
+    fields: Mapping[str, str] = dataclasses.field(default_factory=dict)  # `field` is a name of its own here
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "answers", MappingProxyType(dict(self.answers)))
+        for name in ("answers", "fields"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    def field_of(self, query: str) -> str:
+        """What stands before a query in its prompt."""
+        return self.fields.get(query, self.field)
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -62,11 +70,15 @@ def neutral(template: Template) -> Instruction:
 
 @dataclass(frozen=True)
 class Pair:
-    """A contrastive pair: the queries both tasks answer differently, and a task of other queries as control."""
+    """A contrastive pair: the queries both tasks answer differently, and a task of other queries as control.
+
+    `left_out` names the rows of a user's file that ask nothing that can be measured, each with its reason.
+    """
 
     task: Task
     contrast: Task
     control: Task | None = field(default=None, compare=False)
+    left_out: tuple[str, ...] = field(default=(), compare=False)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -97,4 +109,5 @@ def _content(task: Task) -> dict[str, Any]:
         "template": asdict(task.template),
         "held_out": sorted(task.held_out),
         "unseen": sorted(task.unseen),
+        **({"fields": dict(task.fields)} if task.fields else {}),
     }

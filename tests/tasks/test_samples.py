@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from ivx.analyses.effects.request import EffectsRequest
+from ivx.analyses.lens.request import LensRequest
 from ivx.errors import TaskError
 from ivx.models.registry import EMBEDDED
 from ivx.tasks import catalogue
 from ivx.tasks.samples import build
 from ivx.tasks.task import Pair
+from ivx.tasks.turn import turn_of
 from tests.support.tokenizers import decoded, tokenizer
 
 FACTS = {"crow": ("black", "yes"), "pig": ("pink", "no"), "bear": ("brown", "no"), "swan": ("white", "yes")}
@@ -102,3 +107,46 @@ def test_a_turn_on_a_line_of_its_own_begins_without_a_space(tmp_path: Path, endi
     )
     for sample in build(pair(tmp_path, FACTS), tok, target_format="chat").rows:
         assert (space + sample.answer).startswith(decoded(tok, sample.answer_id))
+
+
+def test_a_template_is_bounded_in_time_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ivx.tasks.turn.SECONDS", 0.2)
+    loops = "{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}{{ messages[0].content }}"
+    long = "{% for a in range(90000) %}ab{% endfor %}{{ messages[0].content }}"
+    for template, said in ((loops, "took more than 0.2 seconds"), (long, "writes more than 100,000 characters")):
+        tok = tokenizer("gpt2")
+        tok.chat_template = template
+        with pytest.raises(TaskError, match=said):
+            turn_of(tok)
+
+
+def _given(tokenizer: Any) -> Any:
+    return tokenizer
+
+
+def test_what_a_template_writes_is_in_the_run_id() -> None:
+    """As one that writes today's date: tomorrow the prompts are others, and so is the run."""
+    ids = []
+    for day in ("1 May", "2 May", "2 May"):
+        tok = tokenizer("gpt2")
+        tok.chat_template = f"Today is {day}.\n{{% for m in messages %}}user: {{{{ m.content }}}}\n{{% endfor %}}bot:"
+        for request in (
+            EffectsRequest("gpt2", "animal/colour", target_format="chat"),
+            LensRequest("gpt2", prompt="The animal.", chat=True),
+        ):
+            ids.append(request.run_id("weights", request.subject("english", partial(_given, tok))))
+    assert ids[0] != ids[2] == ids[4] and ids[1] != ids[3] == ids[5]
+    plain = EffectsRequest("gpt2", "animal/colour")
+    assert plain.subject("english", lambda: pytest.fail("no template is asked")) == plain.about("english")
+
+
+def test_front_tokens_of_a_template_are_not_doubled(tmp_path: Path) -> None:
+    """What is read is what the tokenizer's own `apply_chat_template` gives, whatever of them the template writes."""
+    for front in ("<s>", "", "<s><s>"):
+        tok = tokenizer("bos")
+        tok.chat_template = front + "{% for m in messages %}user: {{ m.content }}\n{% endfor %}assistant:"
+        for sample in build(pair(tmp_path, FACTS), tok, target_format="chat").rows:
+            turn = [{"role": "user", "content": f"Animal: {sample.query}. Answer:"}]
+            wanted = tok.apply_chat_template(turn, add_generation_prompt=True, return_dict=False)
+            assert list(sample.target) == wanted
+            assert sample.first == bool(front)

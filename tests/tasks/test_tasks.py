@@ -112,8 +112,6 @@ def written(folder: Path, content: str | bytes, name: str = "mine.csv") -> str:
         (GOOD.encode() + b"b\xffd,red,no,\n", "a.csv", "row 4: byte 0xff is not UTF-8"),
         (GOOD + "a\0b,red,no,\n", "a.csv", "row 4: it holds a NUL"),
         (HEAD + "".join(f"q{i},a,b,x\n" for i in range(10**6)), "a.csv", "rows|MB"),
-        (GOOD + "pig,pink,no,\n", "a.csv", "row 4, column 'query': 'pig' stands twice"),
-        (GOOD + "a,b\n", "a.csv", "row 4, column 'contrast': it is empty"),
         (GOOD + "a,b,c,d,e\n", "a.csv", "row 4: 5 cells under 4 columns: quote cells that hold a comma"),
         (GOOD.replace(",", ";") + "a;b;c;d;e\n", "a.csv", "row 4: .* quote cells that hold a semicolon"),
         (GOOD.replace("instruction\n", "instruction,answer\n"), "a.csv", "row 1: column 'answer' stands twice"),
@@ -195,3 +193,37 @@ def test_the_three_file_kinds_agree(tmp_path: Path) -> None:
     ]
     assert found[0] == found[1] == found[2]
     assert found[0].control is not None
+
+
+def test_a_row_that_asks_nothing_is_left_out_by_its_number_and_the_others_stay(tmp_path: Path) -> None:
+    rows = 'pig,rosy,no,\n" sea  lion",grey,no,\n"sea lion",brown,no,\ncow,,no,\na,b\n,red,no,\n'
+    pair = catalogue.find(written(tmp_path, GOOD + rows))
+    assert pair.left_out == (
+        "row 4, column 'query': 'pig' stands twice",
+        "row 6, column 'query': 'sea lion' stands twice, as 'sea  lion'",
+        "row 7, column 'answer': it is empty",
+        "row 8, column 'contrast': it is empty",
+        "row 9, column 'query': it is empty",
+    )
+    assert pair.queries == ("crow", "pig", "sea  lion") and pair.task.answers["pig"] == "pink"
+    told = " ".join(build(pair, tokenizer("gpt2")).warnings)
+    assert "5 rows of the file left out: row 4, column 'query': 'pig' stands twice; row 6" in told and "2 more" in told
+    with pytest.raises(TaskError, match="1 queries that can be asked .row 3, column 'answer': it is empty"):
+        catalogue.find(written(tmp_path, HEAD + "pig,pink,no,x\ncow,,no,\n"))
+
+
+def test_a_row_has_the_field_that_it_names(tmp_path: Path) -> None:
+    head = HEAD.replace("instruction", "instruction,field")
+    rows = "pig,pink,no,Name its colour.,Beast\ncrow,black,yes,,Bird\ncow,brown,no,,Beast\nfox,red,no,,\n"
+    pair = catalogue.find(written(tmp_path, head + rows))
+    assert [pair.task.field_of(query) for query in ("pig", "crow", "fox")] == ["Beast", "Bird", "Beast"]
+    tok = tokenizer("gpt2")
+    built = build(pair, tok)
+    prompts = {s.query: decoded(tok, s.target) for s in built.rows}
+    if len(tok("Bird: ")["input_ids"]) == len(tok("Beast: ")["input_ids"]):
+        assert prompts["crow"].startswith("Bird: crow")
+    else:
+        assert "crow" not in prompts and "their field has another number of tokens" in " ".join(built.warnings)
+    assert prompts["pig"].startswith("Beast: pig") and prompts["fox"].startswith("Beast: fox")
+    plain = catalogue.find(written(tmp_path, head + rows.replace("Bird", "Beast")))
+    assert plain.fingerprint != pair.fingerprint

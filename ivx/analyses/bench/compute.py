@@ -70,7 +70,10 @@ class _Bench:
         free = [encoder.free(text, chat=False, what=f"free text {k + 1}", most=MOST) for k, text in enumerate(texts)]
         self.shown = [row.query for row in rows] + list(texts)
         told = self.pair.task
-        self.asked = [told.template.target(field=told.field, query=row.query, form="prompt") for row in rows]
+        self.asked = [
+            told.template.target(field=told.field_of(query), query=query, form="prompt")
+            for query in self.shown[: len(rows)]
+        ]
         self.asked += texts
         self.prompts = [list(row.target) for row in rows] + [list(ids) for ids in free]
         self.on = [QUERIES] * len(rows) + [FREE] * len(free)
@@ -129,7 +132,10 @@ def compute(
     """
     began = time.perf_counter()
     rows: list[dict[str, Any]] = []
-    receipt = receipt_of(model, request, request.about(model.collection)) | {"how": "hooks", "warnings": []}
+    receipt = receipt_of(model, request, request.subject(model.collection, lambda: model.tokenizer)) | {
+        "how": "hooks",
+        "warnings": [],
+    }
     norms: dict[str, float] = {}
     wordings, total = 0, 0
 

@@ -47,7 +47,7 @@ def compute(
         AddressError: a layer or token that is not there.
     """
     began = time.perf_counter()
-    receipt = receipt_of(model, request, request.about(model.collection)) | {
+    receipt = receipt_of(model, request, request.subject(model.collection, lambda: model.tokenizer)) | {
         "how": "hooks",
         "samples": 1,
         "warnings": [],

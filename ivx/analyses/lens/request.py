@@ -33,6 +33,10 @@ class LensRequest(BaseRequest):
     put: str = ""
     chat: bool = False
 
+    @property
+    def chats(self) -> bool:
+        return self.chat
+
     def __post_init__(self) -> None:
         if (self.source is None) != (not self.take and not self.put):
             raise IvxError("source, take and put go together: name all three, or none to read the prompt as it is")

@@ -101,7 +101,7 @@ def _options(model: Model, request: VectorsRequest, sample: Sample) -> tuple[int
     """First tokens of the task's answers, as the model would emit them after the bare prompt."""
     task = catalogue.find(request.task, collection=model.collection, against=request.against).task
     encoder = Encoder(model.tokenizer)
-    bare = task.template.target(field=task.field, query=sample.query, form="prompt")
+    bare = task.template.target(field=task.field_of(sample.query), query=sample.query, form="prompt")
     found = set()
     for answer in task.options:
         try:

@@ -84,7 +84,7 @@ def _defaults(collection: str) -> tuple[str, str]:
     """Default prompts: an instruction, and the bare prompt of one of its queries."""
     task = catalogue.find(TASK, collection=collection).task
     query = QUERY if QUERY in task.answers else next(iter(task.answers))
-    return task.instructions[0].text, task.template.target(field=task.field, query=query, form="prompt")
+    return task.instructions[0].text, task.template.target(field=task.field_of(query), query=query, form="prompt")
 
 
 def show(prompts: Prompts, p: Palette) -> None:

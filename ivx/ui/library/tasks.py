@@ -86,6 +86,10 @@ def _upload() -> None:
     st.success(
         f"{len(pair.queries)} queries and {len(pair.task.instructions)} wordings; choose it above or on Effects."
     )
+    for reason in pair.left_out[:SHOWN]:
+        pieces.note(f"Left out: {reason}.")
+    if len(pair.left_out) > SHOWN:
+        pieces.note(f"Left out: {len(pair.left_out) - SHOWN} more rows.")
 
 
 @cache

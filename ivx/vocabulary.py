@@ -35,6 +35,20 @@ CONTROL = {
         "other task",
         "control",
     ),
+    "task2": Control(
+        "a second other task's states",
+        "a second task’s vector",
+        "the same in a run told a second task",
+        "other task 2",
+        "control2",
+    ),
+    "task3": Control(
+        "a third other task's states",
+        "a third task’s vector",
+        "the same in a run told a third task",
+        "other task 3",
+        "control3",
+    ),
     "random": Control(
         "random vectors of equal norm",
         "a random vector of its norm",
@@ -72,7 +86,9 @@ CONTROL = {
     ),
 }
 CONTROLS = ("task", "random", "neutral", "shuffled")
-"""Controls of effects and interactions."""
+"""Controls of effects and interactions that are run by default where they apply."""
+OTHERS = ("task2", "task3")
+"""Further other tasks as controls: an effect must beat each, so that the strongest counts."""
 SCAN_CONTROLS = ("task", "random", "identity", "aggregation")
 """Controls of a source scan."""
 

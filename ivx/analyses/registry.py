@@ -70,6 +70,8 @@ def restored(asked: Json, context: Json, table: pa.Table, receipt: Json) -> Any:
     """
     request = request_of(asked)
     saved = analysis_of(request.kind).saved
+    if "others" in saved.context:  # runs were kept without them before there were any
+        context = {"others": []} | context
     keys(context, "layers", *saved.context, what="context")
     return saved.read(request, context, table, receipt)
 

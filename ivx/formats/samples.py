@@ -9,6 +9,7 @@ from ivx.formats.checks import each, keys, maybe, refuse, span, text, token_id, 
 from ivx.patching.positions import NAME, Column
 from ivx.tasks.samples import Sample, Samples
 from ivx.tasks.task import Instruction
+from ivx.vocabulary import OTHERS
 
 MAX_SAMPLES = 10_000
 MAX_TOKENS = 100_000
@@ -17,7 +18,7 @@ MAX_NAME = 40
 MAX_COLUMNS = 10_000
 MAX_LAYERS = 1_000
 MAX_WARNINGS = 100
-SAMPLES = ("rows", "control", "neutral", "warnings")
+SAMPLES = ("rows", "control", "neutral", "others", "warnings")
 """Keys that `samples_written` writes."""
 
 
@@ -27,6 +28,7 @@ def samples_written(found: Samples) -> dict[str, Any]:
         "rows": [sample_written(sample) for sample in found.rows],
         "control": [sample_written(sample) for sample in found.control],
         "neutral": [sample_written(sample) for sample in found.neutral],
+        "others": [[sample_written(sample) for sample in other] for other in found.others],
         "warnings": list(found.warnings),
     }
 
@@ -38,7 +40,12 @@ def samples_read(told: dict[str, Any]) -> Samples:
     for name, found in (("control", control), ("neutral", neutral)):
         if found and len(found) != len(rows):
             refuse(name, f"no sample or {len(rows)}")
-    return Samples(rows, control, tuple(each(told["warnings"], "warnings", text, most=MAX_WARNINGS)), neutral)
+
+    def other(told: Any, what: str) -> tuple[Sample, ...]:
+        return tuple(each(told, what, sample_read, most=len(rows), least=len(rows)))
+
+    others = tuple(each(told["others"], "others", other, most=len(OTHERS)))
+    return Samples(rows, control, tuple(each(told["warnings"], "warnings", text, most=MAX_WARNINGS)), neutral, others)
 
 
 def layers_read(told: dict[str, Any]) -> int:

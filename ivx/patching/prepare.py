@@ -25,6 +25,7 @@ from ivx.tasks import catalogue
 from ivx.tasks.samples import Sample, Samples, build
 from ivx.tasks.task import Pair
 from ivx.version import VERSION
+from ivx.vocabulary import OTHERS
 
 Arrived = Callable[[list[pa.Table], int, int], None]
 """Called with labelled rows as they finish, and how many of how many are done."""
@@ -40,6 +41,7 @@ def samples_of(model: Model, request: InstructionRequest, *, with_neutral: bool 
         target_format=request.target_format,
         seed=request.seed,
         with_neutral=with_neutral,
+        others=sum(name in OTHERS for name in getattr(request, "controls", ())),
     )
 
 

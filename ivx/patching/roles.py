@@ -16,10 +16,11 @@ from ivx.engine.address import parse, spots
 from ivx.errors import IvxError
 from ivx.patching.positions import Places, bare_places, placed, told_places
 from ivx.tasks.samples import Sample, Samples
+from ivx.vocabulary import CONTROL, OTHERS
 
 Ids = Sequence[int]
 
-ROLES = ("effect", "control", "random", "neutral", "shuffled", "identity", "aggregation", "told")
+ROLES = ("effect", *(control.role for control in CONTROL.values()), "told")
 """Rows with the sample's own source, with that of each control (`control` is another task), and the told run's."""
 
 WORD = "word"
@@ -28,7 +29,7 @@ WORD = "word"
 
 def role_of(control: str) -> str:
     """The role of a control's rows."""
-    return "control" if control == "task" else control
+    return CONTROL[control].role
 
 
 def is_real(control: str, *, direction: str) -> bool:
@@ -95,6 +96,7 @@ class Runs:
 def controls_there(controls: Sequence[str], samples: Samples) -> list[str]:
     """The controls that are available: a task may have no control task, and wordings may mark no task phrase."""
     lacking = {"task"} if not samples.control else set()
+    lacking.update(OTHERS[len(samples.others) :])
     if any(s.word is None for s in samples.rows):
         lacking.add("aggregation")
     return [name for name in controls if name not in lacking]
@@ -133,7 +135,8 @@ def disturbing(samples: Samples, direction: str, controls: Sequence[str] = ("tas
 
 def _told_of(samples: Samples, controls: Sequence[str]) -> dict[str, tuple[Sample, ...]]:
     rows = samples.rows
-    every = {"task": samples.control, "neutral": samples.neutral, "random": rows, "shuffled": rows}
+    every = dict(zip(OTHERS, samples.others, strict=False))
+    every |= {"task": samples.control, "neutral": samples.neutral, "random": rows, "shuffled": rows}
     return {"effect": rows} | {role_of(name): every[name] for name in controls_there(controls, samples)}
 
 

@@ -40,14 +40,15 @@ def find(name: str, *, collection: str = "english", against: str | None = None) 
         pair = read_pair(Path(name))
         if against not in (None, pair.contrast.name):
             raise TaskError(f"{name} holds its own contrast task: leave out against={against!r}")
-        return replace(pair, control=_control(pair.task, tasks("english")))
+        known = tasks("english")
+        return replace(pair, control=_control(pair.task, known), others=_others(pair.task, known))
     prefix, colon, rest = name.rpartition(":")
     known = tasks(prefix) if colon else tasks(collection)
     task = _named(rest, known)
     contrast = _named(against or task.contrast, known)
     if contrast.field != task.field or contrast.name == task.name:
         raise TaskError(f"{contrast.name} cannot be the contrast of {task.name}: it must answer the same queries")
-    return Pair(task, contrast, _control(task, known))
+    return Pair(task, contrast, _control(task, known), _others(task, known))
 
 
 def several(names: Sequence[str], *, collection: str = "english") -> tuple[Task, ...]:
@@ -81,3 +82,15 @@ def _named(name: str, known: dict[str, Task]) -> Task:
 def _control(task: Task, known: dict[str, Task]) -> Task | None:
     """A task of other queries, whose vector should do nothing for this one."""
     return next((other for other in known.values() if other.field.lower() != task.field.lower()), None)
+
+
+def _others(task: Task, known: dict[str, Task]) -> tuple[Task, ...]:
+    """Two more tasks of other queries, of other queries than the first where there are such."""
+    first = _control(task, known)
+    free = [one for one in known.values() if one is not first and one.field.lower() != task.field.lower()]
+    fields: dict[str, Task] = {}
+    for one in free:
+        if first is None or one.field != first.field:
+            fields.setdefault(one.field, one)
+    chosen = [*fields.values(), *(one for one in free if one not in fields.values())]
+    return tuple(chosen[:2])

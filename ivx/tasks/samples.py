@@ -57,12 +57,14 @@ class Samples:
 
     `control` and `neutral` hold, sample by sample, the same query under another task's instruction, and under a
     sentence that asks for nothing; empty where there is no such task, and where no neutral ones were asked for.
+    `others` holds the same under further tasks' instructions, task by task.
     """
 
     rows: tuple[Sample, ...]
     control: tuple[Sample, ...]
     warnings: tuple[str, ...]
     neutral: tuple[Sample, ...] = ()
+    others: tuple[tuple[Sample, ...], ...] = ()
 
     @property
     def groups(self) -> NDArray[np.int64]:
@@ -95,12 +97,13 @@ def build(
     seed: int = 0,
     split: str = "all",
     with_neutral: bool = False,
+    others: int = 0,
 ) -> Samples:
     """Draw queries and wordings, the same for the same seed.
 
-    The control's instruction is of a task of other queries. Queries that cannot be measured are left out, with a
-    warning that names them: their answers begin with the same token, a word is unknown to the tokenizer, or it merges
-    with what stands around it.
+    The control's instruction is of a task of other queries; `others` says how many more such tasks are drawn. Queries
+    that cannot be measured are left out, with a warning that names them: their answers begin with the same token, a
+    word is unknown to the tokenizer, or it merges with what stands around it.
     """
     if target_format not in FORMATS:
         raise TaskError(f"there is no target format {target_format!r}: use one of {', '.join(FORMATS)}")
@@ -118,7 +121,7 @@ def build(
         told = draw.choice(wordings), draw.choice(pair.control.instructions) if pair.control else None
         idle = neutral(pair.task.template) if with_neutral else None
         try:
-            sample, *others = (
+            sample, *beside = (
                 None if wording is None else _sample(pair, pair.task, wording, query, encoder, target_format)
                 for wording in (*told, idle)
             )
@@ -126,7 +129,7 @@ def build(
             left[query] = str(error)
             continue
         assert sample is not None
-        made.append((sample, others[0], others[1]))
+        made.append((sample, beside[0], beside[1]))
         if len(made) == samples and len(made := _aligned(made, left, pair.task)) == samples:
             break
     made = _aligned(made, left, pair.task)
@@ -138,7 +141,17 @@ def build(
         tuple(other for _, other, _ in made if other is not None),
         tuple(_warnings(pair, encoder, rows, samples, left)),
         tuple(idle for _, _, idle in made if idle is not None),
+        tuple(
+            tuple(_told_another(pair, task, row, encoder, target_format, draw=f"{row.query} {seed}") for row in rows)
+            for task in pair.others[:others]
+        ),
     )
+
+
+def _told_another(pair: Pair, task: Task, row: Sample, encoder: Encoder, target_format: str, *, draw: str) -> Sample:
+    """A sample's query under another task's instruction; drawn apart, so that the samples stay what they were."""
+    wording = random.Random(f"{task.name} {draw}").choice(task.instructions)
+    return _sample(pair, pair.task, wording, row.query, encoder, target_format)
 
 
 class _Unfit(TaskError):

@@ -72,12 +72,14 @@ def neutral(template: Template) -> Instruction:
 class Pair:
     """A contrastive pair: the queries both tasks answer differently, and a task of other queries as control.
 
-    `left_out` names the rows of a user's file that ask nothing that can be measured, each with its reason.
+    `others` are further tasks of other queries, for further controls. `left_out` names the rows of a user's file that
+    ask nothing that can be measured, each with its reason.
     """
 
     task: Task
     contrast: Task
     control: Task | None = field(default=None, compare=False)
+    others: tuple[Task, ...] = field(default=(), compare=False)
     left_out: tuple[str, ...] = field(default=(), compare=False)
 
     @cached_property

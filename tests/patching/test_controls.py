@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 import torch
 from transformers import AutoTokenizer
@@ -308,3 +310,31 @@ def test_pairing_needs_others(tmp_path: Path) -> None:
         ivx.effects(UNEVEN, str(tmp_path / "one.csv"), controls=("shuffled",))
     alone = ivx.effects(UNEVEN, str(tmp_path / "one.csv"), controls=("shuffled",), sites=("z",))
     assert alone.controls == ["shuffled"] and len(alone.cells("z")) == 12
+
+
+def test_further_other_tasks_are_controls_and_the_strongest_counts() -> None:
+    asked: dict[str, Any] = {"samples": 12, "sites": ("resid_post",), "position": "first"}
+    one = ivx.effects("tiny-sft", "animal/colour", controls=("task",), **asked)
+    found = ivx.effects("tiny-sft", "animal/colour", controls=("task", "task2", "task3"), **asked)
+    assert found.samples.rows == one.samples.rows and found.samples.control == one.samples.control
+    assert len(found.samples.others) == 2 and set(found.controls) == {"task", "task2", "task3"}
+    pair = catalogue.find("animal/colour", collection="tiny")
+    assert len({pair.control.field if pair.control else "", *(task.field for task in pair.others)}) == 3
+    table = found.table
+    for k, role in enumerate(("control2", "control3")):
+        rows = table.filter((pc.field("role") == role) & (pc.field("patch") == "resid_post.2@0~-1")).sort_by("sample")
+        again = ivx.sweep(
+            ivx.load("tiny-sft"),
+            source=[sample.source for sample in found.samples.others[k]],
+            target=[sample.target for sample in found.samples.rows],
+            answer=[sample.answer_id for sample in found.samples.rows],
+            patches=["resid_post.2@0~-1"],
+            engine="hooks",
+        )
+        assert rows["logit"].to_numpy() == pytest.approx(again["logit"].to_numpy()[12:], abs=1e-4)
+    for cell in found.cells("resid_post"):
+        against = found.against("resid_post", cell.patch)
+        beaten = all(of.is_beaten(cell.value, floor=0.05) for of in against.values())
+        assert (cell.state == "ok") == beaten or cell.state == "zero"
+    # What has no such task does without it.
+    assert [task.name for task in catalogue.find("animal/colour").others] == ["adjective/antonym"]

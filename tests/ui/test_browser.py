@@ -122,7 +122,7 @@ def test_a_formula_and_a_tag_are_text_and_a_bad_file_one_sentence(browser: Brows
 
 def test_pairs_fill_a_click_and_the_card_and_its_link(browser: Browser, app: str) -> None:
     began = time.monotonic()
-    page = opened(browser, f"{app}/interactions?checkpoint=tiny-dpo&task=adjective/antonym")
+    page = opened(browser, f"{app}/interactions?checkpoint=tiny-dpo&task=adjective/antonym&game=stream")
     expect(page.get_by_text("estimate, exact value pending")).to_be_visible(timeout=PATIENCE)
     print(f"estimate {time.monotonic() - began:.1f} s after opening")
     finished(page)

@@ -53,3 +53,16 @@ def test_triples_are_told_where_they_were_asked_for(browser: Browser, app: str) 
     expect(page.get_by_text("Three together")).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_text("triples interact beyond their pairs")).to_be_visible()
     page.close()
+
+
+def test_the_page_opens_on_the_game_that_overwrites_nothing(browser: Browser, app: str) -> None:
+    page = opened(browser, f"{app}/interactions?checkpoint=tiny-sft")
+    expect(page.get_by_text("Both layers: Shapley interaction")).to_be_visible(timeout=PATIENCE)
+    finished(page)
+    expect(page.locator(CARD).first).to_contain_text("Shapley value of each", timeout=PATIENCE)
+    expect(page.locator(".ivx-reading").first).to_contain_text("give more together")
+    assert "game=" not in page.url
+    old = opened(browser, f"{app}/interactions?checkpoint=tiny-sft&pairs_n=10&show=gain")
+    expect(old.get_by_text("overwrites of the earlier one")).to_be_visible(timeout=PATIENCE)
+    old.close()
+    page.close()

@@ -8,7 +8,7 @@ from typing import ClassVar
 from ivx.engine.address import SITES
 from ivx.errors import IvxError
 from ivx.request import Request, check_controls, check_sites, check_word
-from ivx.vocabulary import CONTROLS
+from ivx.vocabulary import CONTROLS, OTHERS
 
 OVER = ("layers", "heads", "components", "positions")
 """What the players of an interaction may be."""
@@ -56,7 +56,7 @@ class InteractionsRequest(Request):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_sites(self.sites)
-        check_controls(self.controls, CONTROLS)
+        check_controls(self.controls, (*CONTROLS, *OTHERS))
         check_word("over", self.over, OVER)
         if self.order not in (2, 3):
             raise IvxError(f"order is {self.order}: choose 2 for pairs or 3 for triples")

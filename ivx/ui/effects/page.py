@@ -21,7 +21,7 @@ from ivx.ui.effects import scan
 from ivx.ui.kit import address, checkpoints, choices, evidence, exports, maps, pieces, progress, session
 from ivx.ui.kit.choices import SAMPLES, SITES_SHOWN, TOKENS, chosen, form_and_samples, placed, popover, several
 from ivx.ui.kit.readings import reading
-from ivx.vocabulary import DIRECTION, DIRECTIONS, POSITION, source_token
+from ivx.vocabulary import DIRECTION, DIRECTIONS, OTHERS, POSITION, source_token
 
 SOURCES = {"t_inst": "T_inst", "keyword": "keyword", "all": "each"}
 Asked = EffectsRequest | ScanRequest
@@ -202,11 +202,13 @@ DIRECTED = {name: f"{name}: {direction.label}" for name, direction in DIRECTION.
 TAKEN = {"": "as in the strip"} | {name: source_token(name).label for name in TOKENS}
 
 
+BESIDE = {"1": "one", "2": "two, the stronger counts", "3": "three, the strongest counts"}
 EFFECTS = {
     "direction": "denoise",
     "sites": SITES_SHOWN,
     "position": "all",
     "token": "",
+    "others": "1",
     "format": "prompt",
     "n": SAMPLES["effects"],
 }
@@ -220,6 +222,7 @@ def _fields(place: DeltaGenerator, task: str, *, source: str, checkpoint: str) -
         position = chosen("position", "Patched at", placed(*POSITION), "all")
         told = direction != "denoise"
         token = chosen("token", "Vector from", TAKEN, "", disabled=told, help="A token of the instruction by number.")
+        more = chosen("others", "Other tasks as controls", BESIDE, "1", disabled=source == "all")
         form, samples = form_and_samples("n", SAMPLES["effects"])
         if told:
             st.caption("The told run’s tokens align by what they are: T_inst, query, answer cue.")
@@ -229,4 +232,5 @@ def _fields(place: DeltaGenerator, task: str, *, source: str, checkpoint: str) -
         asked = tuple(site for site in sites if site != "z") or ("resid_post",)
         return common | {"sites": asked, "position": "first" if position == "all" else position}
     controls = glance.controls_of(direction, sites, position, alike=glance.is_alone(task, checkpoint))
+    controls += OTHERS[: int(more) - 1]
     return common | {"direction": direction, "sites": sites, "position": position, "controls": controls}

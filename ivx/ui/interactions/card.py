@@ -107,8 +107,10 @@ def _of_game(result: Game, pair: Pair, metric: str, p: Palette) -> None:
     )
 
 
-def pair_reading(pairs: Sequence[Pair], *, unit: str, what: str, n: int, controlled: bool = True) -> str:
-    """How many pairs interact, how many of them beat the better one, and the strongest."""
+def pair_reading(
+    pairs: Sequence[Pair], *, unit: str, what: str, n: int, controlled: bool = True, alone: bool = True
+) -> str:
+    """How many pairs interact, which way, and the strongest; with `alone`, how many beat the better one, too."""
     found = sorted((pair for pair in pairs if pair.state == "ok"), key=lambda pair: -abs(pair.value))
     if not found:
         beyond = " more than its controls do" if controlled else ""
@@ -119,9 +121,9 @@ def pair_reading(pairs: Sequence[Pair], *, unit: str, what: str, n: int, control
     many = f"<b>{len(found)} pairs</b> interact" if len(found) > 1 else "<b>1 pair</b> interacts"
     less = sum(pair.value < 0 for pair in found)
     beyond = " beyond the controls" if controlled else ", no control was run"
+    above = f"; above the sum and the better one: {strict}" if alone else ""
     return (
-        f"{many}{beyond}, {len(found) - less} give more together and {less} less; above the sum and the better one: "
-        f"{strict}. Strongest {escape(what)}: "
+        f"{many}{beyond}, {len(found) - less} give more together and {less} less{above}. Strongest {escape(what)}: "
         f"<b>{escape(top.name)}, {signed(top.value, 2)}</b> {escape(unit)}."
     )
 

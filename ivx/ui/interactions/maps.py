@@ -119,14 +119,22 @@ def together(
         under()
     else:
         controlled = bool(result.samples.control if isinstance(result, Game) else result.controls)
-        said = pair_reading(laid.pairs, unit=unit, what=name, n=len(result.samples.rows), controlled=controlled)
+        said = pair_reading(
+            laid.pairs,
+            unit=unit,
+            what=name,
+            n=len(result.samples.rows),
+            controlled=controlled,
+            alone=isinstance(result, Interactions),
+        )
         if isinstance(result, Interactions) and not all(cell.degenerate for cell in result.cells(metric)):
             said += f" {_split(result, metric)}"
         pieces.reading(said)
         for note in notes_of(result, metric):
             pieces.note(f"{note}.")
     pending = any(pair.state == "estimate" for pair in laid.pairs)
-    pieces.legend(p, scale, unit, pending=pending, ends=("less", "more"), glyphs=GLYPHS)
+    glyphs = GLYPHS if isinstance(result, Interactions) else {}
+    pieces.legend(p, scale, unit, pending=pending, ends=("less", "more"), glyphs=glyphs)
 
 
 def notes_of(result: Interactions | Game, metric: str) -> list[str]:

@@ -164,7 +164,9 @@ def _pairs(found: StoredRuns, layer: int | None, p: Palette) -> Panel:
     if found.game is None:
         return Panel("pairs", chart, "")
     n, controlled = len(found.game.samples.rows), bool(found.game.samples.control)
-    told = card.pair_reading(found.pairs, unit=find(found.metric).unit, what=SHAPLEY, n=n, controlled=controlled)
+    told = card.pair_reading(
+        found.pairs, unit=find(found.metric).unit, what=SHAPLEY, n=n, controlled=controlled, alone=False
+    )
     return Panel(f"pairs-{found.game.run_id}", chart, told)
 
 

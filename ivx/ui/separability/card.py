@@ -89,8 +89,9 @@ def _beside(cell: ProbeCell) -> str:
     """What a bag of words leaves of the accuracy, and what the probe could learn of labels that mean nothing."""
     told = ""
     if cell.over_words is not None:
-        value = round(100 * cell.over_words.value)
-        told += f"<div>{value:+d} points over a bag of words {_span(cell.over_words)}</div>".replace("-", "−", 1)
+        over = cell.over_words
+        value, low, high = (signed(100 * share, 0) for share in (over.value, over.low, over.high))
+        told += f"<div>{value} points over a bag of words [{low}, {high}]</div>"
     if cell.within is not None and cell.capacity is not None:
         told += (
             f'<div title="{CAPACITY}">where every family is seen {cell.within.value:.0%}, and '

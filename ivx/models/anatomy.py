@@ -111,6 +111,27 @@ ANATOMIES: dict[str, Anatomy] = {
 }
 
 
+def refuse_misfit(hf: Any, facts: Anatomy, *, name: str) -> None:
+    """Refuse a model that has no module where the facts say; raises `UnsupportedArchitecture` naming it."""
+    kind = hf.config.model_type
+    try:
+        blocks = list(hf.get_submodule(facts.blocks).children())
+    except AttributeError:
+        blocks = []
+    if not blocks:
+        raise UnsupportedArchitecture(
+            f"{name}: {kind} has no blocks at {facts.blocks} in this version of transformers, so nothing can be patched"
+        )
+    for layer, block in enumerate(blocks):
+        for path in (facts.projection, facts.attn_added, facts.mlp_added):
+            try:
+                block.get_submodule(path)
+            except AttributeError as error:
+                raise UnsupportedArchitecture(
+                    f"{name}: block {layer} of {kind} has no {path}, so what it adds to the stream is not known"
+                ) from error
+
+
 def anatomy_of(config: Any) -> Anatomy:
     """The facts for a checkpoint's config; raises `UnsupportedArchitecture` naming what is not known."""
     kind = getattr(config, "model_type", None)

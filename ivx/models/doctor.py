@@ -13,10 +13,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ivx.models.finite import cure
 from ivx.models.model import Model
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 5e-5, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 """Largest deviation allowed, relative to the largest value compared."""
+
+
+FINITE = "logits are finite"
+PROMPTS = (
+    "Name the colour of the animal. Animal: crow. Answer:",
+    "Give the comparative form of the adjective that follows. Adjective: happy. Answer:",
+    "Animal: crow. Answer:",
+    "Here is your task. Read the word below with care, think of what it means, and then write the one word that the "
+    "instruction asks for, without a sentence around it. Word: river. Answer:",
+)
+"""Prompts as the tasks ask them, short and long."""
 
 
 @dataclass(frozen=True)
@@ -129,8 +141,14 @@ def checkup(model: Model) -> Report:
                 "a row gives other logits alone than in a batch",
             ),
             _tokens(model),
+            _finite(model),
         ),
     )
+
+
+def is_partial(check: Check) -> bool:
+    """Whether a check failed on some prompts and passed on others, which are left out where they are asked."""
+    return check.name == FINITE and check.deviation is not None and check.deviation < 1
 
 
 def report_text(report: Report) -> str:
@@ -172,6 +190,19 @@ def _tokens(model: Model) -> Check:
     added = len(ids) - len(bare)
     bos = "no BOS added" if not added else f"{added} special token added by the tokenizer"
     return Check(name, bool(bare), None, None, f"{text!r} is {shown}; {bos}")
+
+
+def _finite(model: Model) -> Check:
+    """Whether half precision overflows, on prompts as they are asked: of a few short ids it mostly does not."""
+    if model.tokenizer is None:
+        return Check(FINITE, True, None, None, "no tokenizer: no prompt to try")
+    lost = 0
+    with torch.inference_mode():
+        for text in PROMPTS:
+            ids = torch.tensor([model.tokenizer(text)["input_ids"][: model.reach]], device=model.device)
+            lost += not bool(_logits(model, ids)[:, -1].isfinite().all())
+    told = f"logits are finite on {len(PROMPTS) - lost} of {len(PROMPTS)} prompts"
+    return Check(FINITE, not lost, lost / len(PROMPTS), 0.0, told + f", {cure(model)}" * bool(lost))
 
 
 @contextmanager

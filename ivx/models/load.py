@@ -11,7 +11,7 @@ from transformers.utils import logging
 
 from ivx.errors import CheckpointError, IvxError, UnsupportedArchitecture, boundary
 from ivx.models import adapters, doctor, files, fingerprint, library, memory, rotary, weights
-from ivx.models.anatomy import anatomy_of
+from ivx.models.anatomy import anatomy_of, refuse_misfit
 from ivx.models.model import Model
 from ivx.models.registry import embedded
 
@@ -113,12 +113,14 @@ def _config(folder: Path, *, name: str) -> Any:
 
 def _ready(hf: PreTrainedModel, *, name: str) -> PreTrainedModel:
     weights.refuse_non_finite(hf, name=name)
+    refuse_misfit(hf, anatomy_of(hf.config), name=name)
     rotary.forget_prompts(hf)
     return hf.eval().requires_grad_(False)
 
 
 def _proved(model: Model) -> Model:
-    failed = [check for check in doctor.checkup(model).checks if not check.passed]
+    failed = [check for check in doctor.checkup(model).checks if not check.passed and not doctor.is_partial(check)]
+    failed.sort(key=lambda check: check.name != doctor.FINITE)  # of numbers that are not finite, no other check is one
     if failed:
         raise UnsupportedArchitecture(
             f"{model.name} ({model.hf.config.model_type}) failed a check: {failed[0].name}, {failed[0].detail}; "

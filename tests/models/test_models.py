@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,7 +23,8 @@ import ivx
 from ivx.errors import CheckpointError, MemoryRefused, UnsupportedArchitecture
 from ivx.models import paths
 from ivx.models.anatomy import ANATOMIES, Anatomy
-from ivx.models.doctor import checkup
+from ivx.models.doctor import FINITE, checkup, is_partial
+from ivx.models.load import load, wrap
 from ivx.models.model import Model
 from ivx.models.registry import EMBEDDED
 from tests.support.random_models import ROUNDED_WITHIN, random_model
@@ -270,3 +272,36 @@ def test_a_hub_checkpoint_is_fetched_once_then_works_offline(tmp_path: Path) -> 
     assert again.returncode == 0 and again.stdout == fetched.stdout
     other = doctor("org/other", tmp_path, HF_ENDPOINT=endpoint)
     assert other.returncode == 2 and "the hub cannot be reached" in other.stderr
+
+
+def test_a_wrong_anatomy_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    for wrong, said in (
+        (Anatomy(blocks="model.blocks"), "has no blocks at model.blocks"),
+        (Anatomy(projection="attn.proj"), "block 0 of llama has no attn.proj"),
+        (Anatomy(attn_added="ln_attn"), "block 0 of llama has no ln_attn"),
+        (Anatomy(mlp_added="moe"), "block 0 of llama has no moe"),
+    ):
+        monkeypatch.setitem(ANATOMIES, "llama", wrong)
+        for check in (True, False):
+            with pytest.raises(UnsupportedArchitecture, match=said):
+                random_model("llama", check=check)
+
+
+def test_half_precision_that_overflows_is_noticed_at_load_on_real_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load("tiny-sft", dtype="float16")
+    hf: Any = model.hf
+    whole = next(check for check in checkup(model).checks if check.name == FINITE)
+    assert whole.passed and whole.deviation == 0
+    head = hf.get_output_embeddings()
+    head.weight = torch.nn.Parameter(head.weight.detach().clone(), requires_grad=False)
+    hf.get_input_embeddings().weight[model.tokenizer(": limpet")["input_ids"][-1]] = torch.inf
+    monkeypatch.setattr("ivx.models.doctor.PROMPTS", ("animal : limpet", "animal : otter"))
+    found = next(check for check in checkup(model).checks if check.name == FINITE)
+    assert not found.passed and is_partial(found), "others can be asked; this one's rows are left out"
+    assert found.detail == "logits are finite on 1 of 2 prompts, load it in bfloat16 or float32"
+    for block in hf.model.layers:  # finite weights, but what they add to the stream is not
+        block.post_attention_layernorm.weight.fill_(6e4)
+        block.post_feedforward_layernorm.weight.fill_(6e4)
+    hf.get_input_embeddings().weight.nan_to_num_(posinf=1.0)
+    with pytest.raises(UnsupportedArchitecture, match="logits are finite on 0 of 2 prompts"):
+        wrap(hf, model.tokenizer)

@@ -41,6 +41,8 @@ class Metric:
         return self.measure(patched) - self.measure(unpatched)
 
 
+PRIMARY = "contrast"
+"""The metric that pages open with. Whoever looks through all of them finds something by chance in some."""
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (

@@ -109,6 +109,7 @@ def _draw(request: Asked, metric: str, now: View, p: Palette) -> None:
             evidence.card(result, chosen, metric, live=now.live, link=link, p=p)
     pending = any(c.state == "estimate" for cells in found.values() for c in cells)
     pieces.legend(p, _scale(next(iter(found.values()))), find(metric).unit, pending=pending)
+    pieces.secondary(metric)
     exports.foot(result, metric, live=now.live)
 
 

@@ -126,6 +126,7 @@ def _draw(request: Request, what: str, metric: str, now: View, p: Palette) -> No
             maps.estimated(result, metric, p)
     if isinstance(result, Interactions) and result.request.order == 3 and not now.live:
         card.show(result, metric)
+    pieces.secondary(metric)
     exports.foot(result, metric, live=now.live)
 
 

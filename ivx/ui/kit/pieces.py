@@ -14,6 +14,7 @@ import streamlit as st
 
 from ivx.charts.numbers import signed
 from ivx.charts.palette import Palette, palette
+from ivx.stats.metrics import PRIMARY, find
 
 
 def theme() -> Palette:
@@ -51,6 +52,15 @@ def reading(text: str) -> None:
 def note(text: str) -> None:
     """A caption that may hold a user's text: Streamlit's own parses Markdown and would fetch an image that it names."""
     st.html(f'<div class="ivx-note">{escape(text)}</div>')
+
+
+def secondary(metric: str) -> None:
+    """Mark a view in another metric than the primary one."""
+    if metric != PRIMARY:
+        note(
+            f"A secondary view: the primary one is in {find(PRIMARY).label}. Every p is adjusted over what is shown here, "
+            "not over all metrics that could be chosen."
+        )
 
 
 def chips(

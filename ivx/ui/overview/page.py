@@ -73,6 +73,7 @@ def _draw(asked: Mapping[str, BaseRequest], views: Views, metric: str, p: Palett
     pending = "estimate" in {cell.state for cell in found.cells} | {pair.state for pair in found.pairs}
     unit = f"{find(metric).unit}, effect and interaction on one scale"
     pieces.legend(p, found.scale, unit, pending=pending)
+    pieces.secondary(metric)
     progress.running_several(asked, views)
     _foot(found, views)
 

@@ -7,12 +7,16 @@ below what is promised the test says why that is so.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from scipy import stats
 
+import ivx
 from ivx.stats import coalitions
 from ivx.stats.flips import EXACT, sign_flip
 from ivx.stats.intervals import adjusted, mean_interval, means, split_half
@@ -235,3 +239,38 @@ def _whole(dividends: np.ndarray) -> np.ndarray:
         paired = found.reshape(*found.shape[:-1], -1, 2, 2**i)
         paired[..., 1, :] += paired[..., 0, :]
     return found
+
+
+@pytest.mark.parametrize(("n", "stronger"), [(20, 0.0), (20, 0.5), (40, None)])
+def test_a_map_that_is_read_from_rows_has_a_false_finding_in_5_of_100(n: int, stronger: float | None) -> None:
+    """The same through a whole result: rows of a table, from which `cells` reads a map. None: nothing acts at all."""
+    asked: dict[str, Any] = {"sites": ("resid_post",), "samples": n, "controls": ("task", "random")}
+    found = ivx.effects("tiny-sft", "adjective/comparative", **asked)
+    patches = [patch for _, _, patch in found.places("resid_post")]
+    keys = found.table.select(["role", "patch", "sample"]).to_pylist()
+    number = {patch: k for k, patch in enumerate(patches)}
+    wrong, held, count = 0, [], 80
+    for seed in range(count):
+        rng = np.random.default_rng([n, seed])
+        base = rng.normal(size=n)
+        effect, other = (rng.normal(size=(len(patches), n)) + (stronger is not None) for _ in range(2))
+        if stronger:
+            other[: int(len(patches) * stronger)] += 1.5
+        values = {"effect": effect, "control": other, "random": rng.normal(size=effect.shape)}
+        logits = [
+            base[key["sample"]]
+            + (values[key["role"]][number[key["patch"].replace("=random", "")], key["sample"]] if key["patch"] else 0.0)
+            if key["role"] in values
+            else 0.0
+            for key in keys
+        ]
+        at = found.table.schema.get_field_index
+        table = found.table.set_column(at("logit"), "logit", pa.array(logits, pa.float64()))
+        table = table.set_column(at("contrast"), "contrast", pa.array([0.0] * len(keys), pa.float64()))
+        read = replace(found, table=table)
+        cells = read.cells("resid_post")
+        wrong += any(cell.state == "ok" for cell in cells)
+        truth = float(stronger is not None)
+        held += [cell.low <= truth <= cell.high for cell in cells]
+    told("map from rows", n, "null" if stronger is None else f"{stronger:.0%} stronger", {"": wrong / count})
+    assert wrong / count <= 0.05 + band(0.05, count) / 2 and 0.93 <= np.mean(held) <= 0.97

@@ -58,8 +58,8 @@ def secondary(metric: str) -> None:
     """Mark a view in another metric than the primary one."""
     if metric != PRIMARY:
         note(
-            f"A secondary view: the primary one is in {find(PRIMARY).label}. Every p is adjusted over what is shown here, "
-            "not over all metrics that could be chosen."
+            f"A secondary view: the primary one is in {find(PRIMARY).label}. Every p is adjusted over what is shown "
+            "here, not over all metrics that could be chosen."
         )
 
 

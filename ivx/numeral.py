@@ -12,3 +12,10 @@ def index_of(text: str, *, below: int | None = None) -> int | None:
         return None
     number = int(text)
     return number if below is None or number < below else None
+
+
+def integer(text: str) -> int:
+    """The number that ASCII digits write, with or without a minus; raises `ValueError` for any other text."""
+    if not (text.isascii() and text.removeprefix("-").isdigit()):
+        raise ValueError(text)
+    return int(text)

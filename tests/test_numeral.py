@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ivx.numeral import index_of
+from ivx.numeral import index_of, integer
 
 
 @pytest.mark.parametrize(
@@ -14,3 +14,10 @@ from ivx.numeral import index_of
 )
 def test_only_ascii_digits_below_the_bound_are_an_index(text: str, number: int | None) -> None:
     assert index_of(text, below=8) == number
+
+
+def test_an_option_is_written_in_ascii_digits() -> None:
+    assert [integer(text) for text in ("0", "12", "-3", "9" * 30)] == [0, 12, -3, int("9" * 30)]
+    for text in ("", "-", "²", "٣", "+1", "1_0", " 1", "1.0", "--1"):
+        with pytest.raises(ValueError):
+            integer(text)

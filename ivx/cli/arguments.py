@@ -7,6 +7,7 @@ import argparse
 import inspect
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from types import NoneType
@@ -15,6 +16,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from ivx.analyses.base import Analysis
 from ivx.analyses.registry import ANALYSES
 from ivx.cli.output import bar, check_out, report
+from ivx.numeral import integer
 from ivx.request import BaseRequest
 
 LAST = {field.name for field in fields(BaseRequest)}
@@ -78,10 +80,10 @@ def _option(parser: argparse.ArgumentParser, field: Field[Any], hint: Any, told:
         parser.add_argument(name, type=_plain(hint), default=default, help=_safe(told + shown))
 
 
-def _plain(hint: Any) -> type:
-    """The type that an option's value is parsed as."""
-    found: type = next((part for part in get_args(hint) if part is not NoneType), hint)
-    return found
+def _plain(hint: Any) -> Callable[[str], Any]:
+    """What an option's value is parsed by."""
+    found: Any = next((part for part in get_args(hint) if part is not NoneType), hint)
+    return integer if found is int else found
 
 
 def _names(text: str) -> tuple[str, ...]:

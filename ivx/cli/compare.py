@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ivx.cli.output import check_out, report
+from ivx.numeral import integer
 
 
 def add(commands: Any) -> None:
@@ -26,11 +27,11 @@ def add(commands: Any) -> None:
     compare.add_argument("--source-token", default="t_inst", help="t_inst, keyword or an index (default: t_inst)")
     compare.add_argument("--position", default="first", help="of pairs and transplants: first, query, last or an index")
     compare.add_argument("--target-format", default="prompt", help="prompt, query, filler or chat")
-    compare.add_argument("--samples", type=int, default=40)
-    compare.add_argument("--pair-samples", type=int, default=100, help="of the interactions (default: 100)")
+    compare.add_argument("--samples", type=integer, default=40)
+    compare.add_argument("--pair-samples", type=integer, default=100, help="of the interactions (default: 100)")
     compare.add_argument("--tasks", default="all", help="tasks that probes tell apart (default: all)")
-    compare.add_argument("--wordings", type=int, default=40, help="of each of them (default: 40)")
-    compare.add_argument("--seed", type=int, default=0)
+    compare.add_argument("--wordings", type=integer, default=40, help="of each of them (default: 40)")
+    compare.add_argument("--seed", type=integer, default=0)
     compare.add_argument("--metric", default="contrast")
     compare.add_argument("--dtype", default="auto", help="auto, float32, float64, bfloat16 or float16")
     compare.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from ivx.cli import arguments, compare, runs, tasks
 from ivx.cli.output import plain
 from ivx.errors import IvxError
+from ivx.numeral import integer
 from ivx.version import VERSION
 
 
@@ -38,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     for part in (arguments, tasks, compare, runs):
         part.add(commands)
     app = commands.add_parser("app", help="serve the app to a browser on this machine")
-    app.add_argument("--port", type=int, default=8501)
+    app.add_argument("--port", type=integer, default=8501)
     app.set_defaults(run=_app)
     return parser
 

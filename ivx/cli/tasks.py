@@ -9,6 +9,7 @@ from typing import Any
 
 from ivx.analyses.effects.request import EffectsRequest
 from ivx.cli.arguments import help_of
+from ivx.numeral import integer
 
 
 def add(commands: Any) -> None:
@@ -17,7 +18,7 @@ def add(commands: Any) -> None:
     tasks.add_argument("task", nargs="?", help="a task's name or a user's file")
     tasks.add_argument("--checkpoint", default="tiny-sft", help="whose tokenizer and collection to use")
     tasks.add_argument("--against", help="contrast task (default: the task's natural one)")
-    tasks.add_argument("--samples", type=int, default=2, help="how many are shown (default: 2)")
+    tasks.add_argument("--samples", type=integer, default=2, help="how many are shown (default: 2)")
     tasks.add_argument("--target-format", default="prompt", help="prompt, query, filler or chat (default: prompt)")
     tasks.set_defaults(run=_tasks)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging
 
 from ivx.errors import CheckpointError, IvxError, UnsupportedArchitecture, boundary
@@ -106,6 +106,9 @@ def _config(folder: Path, *, name: str) -> Any:
                 f"{name} wants to run code of its own (auto_map in {folder / 'config.json'}), which ivx never does: "
                 "use a checkpoint whose architecture is part of transformers"
             ) from error
+        if raw["model_type"] in CONFIG_MAPPING:
+            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise CheckpointError(f"{name}: its config.json cannot be read ({first:.200}): copy it again") from error
         raise UnsupportedArchitecture(
             f"{name}: transformers does not know the architecture {raw['model_type']!r}, so neither does ivx"
         ) from error

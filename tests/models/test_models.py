@@ -305,3 +305,12 @@ def test_half_precision_that_overflows_is_noticed_at_load_on_real_prompts(monkey
     hf.get_input_embeddings().weight.nan_to_num_(posinf=1.0)
     with pytest.raises(UnsupportedArchitecture, match="logits are finite on 0 of 2 prompts"):
         wrap(hf, model.tokenizer)
+
+
+def test_a_config_with_a_bad_value_is_said_to_be_one(tmp_path: Path) -> None:
+    folder = tmp_path / "bad"
+    shutil.copytree(EMBEDDED / "tiny-sft", folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"hidden_size": "lots"}))
+    with pytest.raises(CheckpointError, match="its config.json cannot be read"):
+        ivx.load(str(folder))

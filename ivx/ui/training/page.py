@@ -20,7 +20,7 @@ from ivx.patching.cells import Cell
 from ivx.stats.metrics import METRICS
 from ivx.ui.kit import address, choices, pieces, progress
 from ivx.ui.kit.evidence import shown_p
-from ivx.ui.kit.readings import SAID
+from ivx.ui.kit.readings import said_of
 from ivx.ui.training import curves, pairs, stages, transplants
 from ivx.ui.training.readings import difference_reading
 from ivx.ui.training.stages import ROW, Comparing, Row, Views, difference, key, stage
@@ -207,5 +207,8 @@ def _card(asked: Comparing, there: dict[str, Effects], maps: Maps, differences: 
     }
     rows += [Row.of(name, cell, p.muted) for name, cell in changed.items()]
     stages.table([row for row in rows if row.state != "estimate"])
-    tested = [f"{name} {shown_p(cell.p)} ({SAID[cell.state]})" for name, cell in changed.items()]
+    tested = [
+        f"{name} {shown_p(cell.p)} ({said_of(cell, controlled=cell.control is not None)})"
+        for name, cell in changed.items()
+    ]
     pieces.note(f"Adjusted p: {'; '.join(tested)}." if tested else "")

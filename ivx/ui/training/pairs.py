@@ -20,7 +20,7 @@ from ivx.stats.verdict import Verdict
 from ivx.ui.interactions.card import pair_reading
 from ivx.ui.kit import address, pieces
 from ivx.ui.kit.evidence import shown_p
-from ivx.ui.kit.readings import SAID
+from ivx.ui.kit.readings import said_of
 from ivx.ui.training import stages
 from ivx.ui.training.readings import pair_difference_reading
 from ivx.ui.training.stages import ROW, Comparing, Row, Views, difference, key, stage
@@ -193,5 +193,8 @@ def _card(
     }
     rows += [Row.of(name, verdict, p.muted) for name, verdict in changed.items()]
     stages.table(rows)
-    tested = [f"{name} {shown_p(verdict.p)} ({SAID[verdict.state]})" for name, verdict in changed.items()]
+    tested = [
+        f"{name} {shown_p(verdict.p)} ({said_of(verdict, controlled=verdict.control is not None)})"
+        for name, verdict in changed.items()
+    ]
     pieces.note(f"Adjusted p: {'; '.join(tested)}." if tested else "")

@@ -9,6 +9,7 @@ from ivx.charts.numbers import signed
 from ivx.charts.pairs import Pair
 from ivx.patching.cells import Cell
 from ivx.patching.positions import Column
+from ivx.stats.power import room, unable
 
 
 def difference_reading(cells: Sequence[Cell], columns: Sequence[Column]) -> str:
@@ -17,7 +18,11 @@ def difference_reading(cells: Sequence[Cell], columns: Sequence[Column]) -> str:
         return ""
     found = sorted((c for c in cells if c.state == "ok"), key=lambda c: -abs(c.value))
     if not found:
-        return "No cell differs by more than with another task’s vector: no evidence of a change."
+        n = min((c.n for c in cells), default=0)
+        lacking = unable(n, cells=len(cells)) if cells else ""
+        left = room(end for c in cells if c.state == "zero" for end in (c.low, c.high))
+        open_ = f", and {lacking}" if lacking else f"; up to ±{left:.2f} is not ruled out" if left else ""
+        return f"No cell differs by more than with another task’s vector: no evidence of a change{open_}."
     top = found[0]
     more = sum(c.value > 0 for c in found)
     return (

@@ -132,8 +132,10 @@ def _panels(
     # The maps share a unit, not a scale: heads move far less than the stream, so their map has its own and says so.
     for (site, cells), place in zip(found.items(), places, strict=False):
         scale, own = _scale(cells), ""
+        if site != first:
+            own = " Judged together with the first map, the primary one."
         if site != first and scale != _scale(found[first]):
-            own = f" This map has its own scale, ±{scale:g}."
+            own += f" It has its own scale, ±{scale:g}."
         with place:
             head = site == "z"
             pieces.head(

@@ -64,7 +64,8 @@ def attribute(model: Model, asked: Batch, *, beat: Callable[[int], None]) -> Par
         beat(len(batch))
     by_slot = {name: np.stack(rows[name]) for name in BY_SLOT}
     edges, attention = np.stack(rows["edges"]), given / np.maximum(having, 1)
-    return Parts(asked.name, asked.alignment, pairs, total, final, by_slot, edges, attention, deviation)
+    groups = np.unique(np.array(asked.answer, dtype=np.int64), return_inverse=True)[1]
+    return Parts(asked.name, asked.alignment, pairs, total, final, by_slot, edges, attention, deviation, groups)
 
 
 def runs(model: Model, asked: Batch) -> Iterator[tuple[Sequence[int], Surrogate]]:

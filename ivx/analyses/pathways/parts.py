@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from ivx.analyses.pathways.slots import Alignment, coarse
-from ivx.stats.intervals import Array, mean_interval
+from ivx.stats.intervals import Array, Ints, mean_interval
 
 KINDS = ("total", "node", "stay", "mlp", "head", "edge", "bias", "carried", "patch")
 NAMES = {
@@ -109,7 +109,7 @@ def _means(
     first, second = (part.mean(axis=0) if len(part) else mean for part in half)
     low, high = (np.full(len(mean), np.nan) for _ in range(2))
     strongest = np.argsort(-np.abs(mean), kind="stable")[:INTERVALS]
-    low[strongest], high[strongest] = mean_interval(values[:, strongest].T, seed=seed)
+    low[strongest], high[strongest] = mean_interval(values[:, strongest].T, seed=seed, groups=parts.groups)
     layer, head, start, end = zip(*at, strict=True)
     n, none = len(at), [None] * len(at)
     given = none if attention is None else attention
@@ -147,6 +147,7 @@ class Parts:
         attention: `[layers, heads, pairs]`: from a token of the pair's end to all tokens of its start, mean over the
             samples that have such tokens.
         deviation: the largest error of any identity.
+        groups: the number of each sample's answer: where answers repeat, intervals are for new answers.
     """
 
     name: str
@@ -158,6 +159,7 @@ class Parts:
     edges: Array
     attention: Array
     deviation: float
+    groups: Ints
 
     def among(self, pairs: Sequence[Pair]) -> Array:
         """Edges between coarse slots `[samples, layers, heads × pairs]`; 0 where this kind has none."""

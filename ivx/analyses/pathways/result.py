@@ -153,7 +153,10 @@ class Pathways(Result[PathwaysRequest]):
         if key not in self._heads:
             each = self._means(run, "head", each=True)
             values = each.filter((pc.field("layer") == layer) & (pc.field("head") == head))["value"].to_numpy()
-            low, high = (float(end[0]) for end in mean_interval(values[None], seed=self.request.seed))
+            answers = [s.answer_id for s in (self.there if run == "there" else self.samples.rows)]
+            groups = np.unique(np.array(answers, dtype=np.int64), return_inverse=True)[1]
+            bounds = mean_interval(values[None], seed=self.request.seed, groups=groups)
+            low, high = (float(end[0]) for end in bounds)
             value = float(values.mean())
             self._heads[key] = Part(
                 run, "head", layer, head, None, None, value, low, high, None, self.share(value, run)

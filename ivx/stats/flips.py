@@ -1,9 +1,9 @@
 """The sign-flip test: is the mean of a symmetric quantity 0? Whole maps at once, every array is `[cells, samples]`.
 
 Up to 12 samples every flip is tried. Beyond, the tail is that of a sum of ± the values seen, which a saddlepoint
-approximation gives to a few per cent however far out it lies (Barndorff-Nielsen 1986; for permutation tests Robinson
-1982). So p is not bounded by a number of draws, and one true cell is found among thousands; a bound remains that no
-test of signs can pass: two of the 2ⁿ flips are as extreme as n values of one sign.
+approximation gives to about a tenth of itself however far out it lies (Barndorff-Nielsen 1986; for permutation tests
+Robinson 1982). So p is not bounded by a number of draws, and one true cell is found among thousands; a bound remains
+that no test of signs can pass: two of the 2ⁿ flips are as extreme as n values of one sign.
 """
 
 from __future__ import annotations

@@ -119,21 +119,6 @@ def clusters(groups: Ints | None) -> Ints | None:
     return counts if FEW <= len(counts) < len(groups) else None
 
 
-def correlation_within(values: Array, groups: Ints) -> Array:
-    """Intraclass correlation of every cell `[cells]`: how alike samples of one answer are, by analysis of variance."""
-    names, which, counts = np.unique(groups, return_inverse=True, return_counts=True)
-    n, k = len(groups), len(names)
-    if not 1 < k < n:
-        return np.zeros(len(values))
-    means_of = np.stack([values[:, which == g].mean(axis=1) for g in range(k)], axis=1)
-    grand = values.mean(axis=1, keepdims=True)
-    between = (counts * np.square(means_of - grand)).sum(axis=1) / (k - 1)
-    inside = np.square(values - means_of[:, which]).sum(axis=1) / (n - k)
-    size = (n - np.square(counts).sum() / n) / (k - 1)
-    whole = between + (size - 1) * inside
-    return np.divide(between - inside, whole, out=np.zeros(len(values)), where=whole > 0)
-
-
 class _Reach(NamedTuple):
     """How far an interval reaches: the standard error, how many of it below and above the mean, and Student's t."""
 

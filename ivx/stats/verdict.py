@@ -56,11 +56,6 @@ class Verdict(NamedTuple):
     undefined: int = 0
     others: Mapping[str, Against] = MappingProxyType({})
 
-    @property
-    def bound(self) -> float:
-        """The largest effect, either way, that the interval leaves room for: a larger one would have been seen."""
-        return max(abs(self.low), abs(self.high))
-
     def plain(self) -> dict[str, Any]:
         """All but the further controls, by name; ready for JSON."""
         return {name: value for name, value in self._asdict().items() if name != "others"}

@@ -1,7 +1,7 @@
 """A user's turn in a checkpoint's chat template, ready for the assistant's answer.
 
-A template is a program that a checkpoint brings along. It is run once for a request, bounded in time and in what it
-writes, and what it wrote around a text is written around every other.
+A template is a program that a checkpoint brings along. It is run on two texts, bounded in time and in what it writes,
+and what it wrote around them is written around every other.
 """
 
 from __future__ import annotations

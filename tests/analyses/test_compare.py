@@ -96,7 +96,7 @@ def test_differences_are_of_the_same_samples(models: dict[str, Any]) -> None:
     order, best = np.argsort(p), 1.0
     for rank in range(len(p), 0, -1):
         best = min(best, p[order[rank - 1]] * len(p) / rank)
-        assert found[order[rank - 1]].p == pytest.approx(best, abs=1e-4)
+        assert found[order[rank - 1]].p == pytest.approx(best)
     assert [c.value for c in effect_differences(after, before)] == pytest.approx([-c.value for c in found])
 
 

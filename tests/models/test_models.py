@@ -27,6 +27,7 @@ from ivx.models.doctor import FINITE, checkup, is_partial
 from ivx.models.load import load, wrap
 from ivx.models.model import Model
 from ivx.models.registry import EMBEDDED
+from tests.support.checkpoints import configured
 from tests.support.random_models import ROUNDED_WITHIN, random_model
 
 # What rounds to float32 inside cannot give the same in a batch and alone to float64's digits.
@@ -54,17 +55,6 @@ def test_the_doctor_finds_a_wrong_fact(kind: str, wrong: Anatomy, check: str) ->
     model = Model(right.name, right.hf, None, wrong, right.fingerprint)
     failed = [c.name for c in checkup(model).checks if not c.passed]
     assert any(name in (check, check.replace("after", "beside")) for name in failed)
-
-
-@pytest.fixture
-def checkpoint(tmp_path: Path) -> Path:
-    """A copy of tiny-sft to break."""
-    return Path(shutil.copytree(EMBEDDED / "tiny-sft", tmp_path / "copy"))
-
-
-def configured(folder: Path, **changes: object) -> None:
-    path = folder / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
 def test_a_directory_is_the_checkpoint_it_copies(checkpoint: Path) -> None:

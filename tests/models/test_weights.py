@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,19 +17,9 @@ import ivx
 from ivx.errors import CheckpointError
 from ivx.models.doctor import checkup, report_text
 from ivx.models.registry import EMBEDDED
+from tests.support.checkpoints import configured
 
 Tensors = dict[str, Tensor]
-
-
-@pytest.fixture
-def checkpoint(tmp_path: Path) -> Path:
-    """A copy of tiny-sft to break."""
-    return Path(shutil.copytree(EMBEDDED / "tiny-sft", tmp_path / "copy"))
-
-
-def configured(folder: Path, **changes: object) -> None:
-    path = folder / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
 def rewritten(file: Path, change: Callable[[Tensors], Tensors]) -> None:

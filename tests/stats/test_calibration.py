@@ -70,7 +70,7 @@ def test_an_interval_of_95_holds_the_mean_95_times_in_100(n: int) -> None:
         if name == "lognormal":
             assert coverage > 0.88 and size < 0.12
             continue
-        assert 0.925 <= coverage <= 0.975, (n, name)
+        assert 0.93 <= coverage <= 0.97, (n, name)
         # Below 5 % where few samples have few flips, and since p is the larger of two.
         assert size <= 0.06, (n, name)
         assert n < 20 or size >= 0.035, (n, name)
@@ -156,7 +156,7 @@ def test_where_answers_repeat_the_interval_is_for_new_answers(name: str) -> None
         coverage, size, alone = (float(np.mean(rates)) for rates in (held, sure, plain))
         rates = {"": coverage, "p < .05": size, "each sample for itself": alone}
         told("answers repeat", len(groups), f"{name}, {within:g}", rates)
-        assert 0.93 <= coverage <= 0.975 and size <= 0.07
+        assert 0.93 <= coverage <= 0.97 and size <= 0.06
 
 
 @pytest.mark.parametrize("n", [17, 20, 40, 200])
@@ -185,7 +185,7 @@ def test_choosing_on_one_half_and_testing_on_the_other_is_valid() -> None:
     rates = {"same samples": np.mean(naive), "split": np.mean(split), "coverage": np.mean(covered)}
     told("strongest of 64 null", 30, "normal", {k: float(v) for k, v in rates.items()})
     assert rates["same samples"] > 0.8
-    assert rates["split"] < 0.05 + band(0.05, 1_500)
+    assert abs(rates["split"] - 0.05) < band(0.05, 1_500)
     assert abs(rates["coverage"] - 0.95) < 0.02 + band(0.05, 1_500) / 2
 
 
@@ -224,7 +224,7 @@ def test_intervals_of_a_sampled_game_hold_the_index_they_name(count: int) -> Non
         plain += list((alone.low <= truth[there]) & (alone.high >= truth[there]))
         wide.append(np.median(both.high - both.low))
     told("sampled game", n, f"{count} orders", {"": float(np.mean(held)), "samples alone": float(np.mean(plain))})
-    assert 0.93 <= np.mean(held) <= 0.985
+    assert 0.93 <= np.mean(held) <= 0.97
     assert np.mean(plain) < np.mean(held)
 
 

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from ivx.stats.flips import EXACT, least_p, sign_flip
-from ivx.stats.intervals import adjusted, clusters, correlation_within, mean_interval, means, split_half
+from ivx.stats.intervals import adjusted, clusters, mean_interval, means, split_half
 from ivx.stats.verdict import verdicts
 
 DRAW = np.random.default_rng(0)
@@ -93,8 +93,7 @@ def test_an_interval_of_shares_has_a_width_and_follows_its_steps() -> None:
 def test_answers_that_repeat_are_what_is_counted() -> None:
     groups = np.repeat(np.arange(8), 5)
     values = DRAW.normal(size=(300, 8))[:, groups] + 0.3 * DRAW.normal(size=(300, 40))
-    assert correlation_within(values, groups).mean() > 0.8 and clusters(groups) is not None
-    assert abs(correlation_within(DRAW.normal(size=(300, 40)), groups).mean()) < 0.05
+    assert clusters(groups) is not None
     narrow, wide = (np.subtract(*mean_interval(values, groups=g)[::-1]).mean() for g in (None, groups))
     assert wide > 1.8 * narrow
     # Equal answers: as if each answer's mean were one sample.

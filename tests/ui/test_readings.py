@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
+from ivx.analyses.effects.request import EffectsRequest
+from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.charts.pairs import STRICT, Pair
+from ivx.models.load import load
 from ivx.patching.cells import Cell
 from ivx.patching.positions import Column
+from ivx.patching.prepare import samples_of
 from ivx.stats.power import unable
 from ivx.stats.verdict import Against, Verdict
+from ivx.tasks.samples import Samples
 from ivx.ui.interactions.card import pair_reading, split_reading
+from ivx.ui.kit import evidence
 from ivx.ui.kit.readings import reading, said_of, unbeaten
 from tests.support.results import cell
 
@@ -103,3 +110,15 @@ def test_pairs_are_told_by_their_names_and_halves_by_what_holds() -> None:
     assert "<b>1 pair</b> interacts" in text and "L1 &lt;with&gt; L4, +9.10" in text and "12" not in text
     held, fell = (Verdict(1.0, 0.5, 1.5, 0.01, 1.0, state) for state in ("ok", "control"))
     assert "<b>1 of 2</b> pairs hold" in split_reading({"a": held, "b": fell}) and split_reading({}) == ""
+
+
+def test_answers_of_a_file_are_text_on_a_card_and_added_differences_write_none() -> None:
+    evil = "<img src=x>"
+    row = samples_of(load("tiny-sft"), EffectsRequest("tiny-sft", "animal/colour", samples=2))[1].rows[0]
+    asked = Samples(tuple(replace(row, answer=evil) for _ in range(3)), (), ())
+    text = evidence.answers([{"answer": evil, "effect": 1.0}] * 3, asked)
+    assert text.count("&lt;img src=x&gt;") == 2 and "<img" not in text
+    for patch, written in (("overwrite", True), ("delta", False)):
+        request = InteractionsRequest("tiny-sft", "animal/colour", patch=patch)
+        result = SimpleNamespace(request=request, receipt={})
+        assert evidence.follows(result, [{}, {}], live=False) == written

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,6 @@ from ivx.patching.table import by_patch, detail, level, numbers, rows_of
 from ivx.stats.metrics import Columns, find
 from ivx.stats.verdict import Against, Verdict, verdicts
 from ivx.tasks.samples import Samples
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, kw_only=True)

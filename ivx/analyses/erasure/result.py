@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,9 +16,6 @@ from ivx.patching.table import by_patch
 from ivx.stats.metrics import find
 from ivx.stats.verdict import Verdict, verdicts
 from ivx.tasks.samples import Samples
-
-if TYPE_CHECKING:
-    pass
 
 ROLES = ("effect", "erased", "random", "told")
 """Rows with the whole vector, without its readable part, without a random part, and of the unpatched instructed run."""

@@ -14,7 +14,8 @@ class GameRequest(Request):
 
     Attributes:
         position: target token whose keys and values are read: `first`, `query` or an index; tokens must follow it.
-        permutations: random orders of the players that are drawn where there are too many to run every coalition.
+        permutations: random orders of the players that are drawn where there are too many to run every coalition; up to
+            eight times as many where their halves disagree.
     """
 
     kind: ClassVar[str] = "game"

@@ -13,8 +13,8 @@ from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.analyses.interactions.result import Interactions
 from ivx.engine.address import Patch, parse
 from ivx.engine.draws import draw_of, drawn
-from ivx.engine.hooks.added import Differences, added
 from ivx.engine.hooks.capture import states_of
+from ivx.engine.hooks.differences import Differences, added
 from ivx.models.model import Model
 from ivx.patching.prepare import Arrived
 from ivx.patching.roles import controls_there, role_of

@@ -23,6 +23,7 @@ def text_of(summary: dict[str, Any]) -> str:
     lines = [
         f"{request['checkpoint']}, {request['task']} against {summary['contrast']}, n = {summary['samples']}, "
         f"{summary['metric']}, run {summary['run']}",
+        *(["patches add the difference from an idle sentence"] if request["patch"] == "delta" else []),
         f"{len(pairs)} pairs, {len(free)} of them degenerate; {len(found)} interact and beat their controls, "
         f"{sum(p['j'] > 0 for p in found)} of these above the sum, "
         f"{sum(p['strict'] for p in found)} also above the better one{additive}",
@@ -53,10 +54,12 @@ def text_of(summary: dict[str, Any]) -> str:
 def caption(found: Interactions, figure: str, metric: str) -> str:
     """The caption of the printed map of pairs."""
     asked = found.request
+    added = asked.patch == "delta"
     shown = (
-        f"J(a, b) = f(ab) − f(a) − f(b), where f is the effect of writing the {', '.join(asked.sites)} states of "
-        f"{source_token(asked.source_token).caption} at {position(asked.position).caption} of the bare prompt. "
-        "Diamond: above the sum and the better of the two; triangle: both alone push the answer away; dash: "
+        f"J(a, b) = f(ab) − f(a) − f(b), where f is the effect of {'adding' if added else 'writing'} the "
+        f"{', '.join(asked.sites)} states of {source_token(asked.source_token).caption}"
+        f"{', less those of an idle sentence,' if added else ''} at {position(asked.position).caption} of the bare "
+        "prompt. Diamond: above the sum and the better of the two; triangle: both alone push the answer away; dash: "
         "degenerate, J follows from the two alone. " + "".join(f"{note}. " for note in found.notes(metric))
     ).strip()
     against = ", ".join(CONTROL[name].caption for name in found.controls if name != "shuffled")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,9 +17,6 @@ from ivx.analyses.separability.request import SeparabilityRequest
 from ivx.charts.dumbbell import Bell
 from ivx.errors import IvxError
 from ivx.stats.intervals import ALPHA, adjusted, share_difference, share_interval
-
-if TYPE_CHECKING:
-    pass
 
 TABLE = pa.schema(
     [

@@ -142,7 +142,9 @@ def answers(detail: Sequence[dict[str, Any]], asked: Samples) -> str:
         for answer, v in told[:MOST_ANSWERS]
     )
     more = f" and {len(told) - MOST_ANSWERS} more" * (len(told) > MOST_ANSWERS)
-    return f"<h6>By answer, mean (samples)</h6><div>{shown}{more}</div><div class='soft'>{asked.population}</div>"
+    return (
+        f"<h6>By answer, mean (samples)</h6><div>{shown}{more}</div><div class='soft'>{escape(asked.population)}</div>"
+    )
 
 
 def _tops(detail: Sequence[dict[str, Any]], when: str, token: Any) -> list[tuple[str, float, bool]]:
@@ -205,8 +207,9 @@ TOKENS = 6
 
 
 def follows(result: Any, detail: Sequence[dict[str, Any]], *, live: bool) -> bool:
-    """Whether a card ends in texts: its map is done and its model is available."""
-    return not live and not result.receipt.get("imported") and len(detail) > 1
+    """Whether a card ends in texts: its map is done, its model is available, and what it patches overwrites a state."""
+    overwrites = getattr(result.request, "patch", "overwrite") == "overwrite"  # texts are written by addresses alone
+    return overwrites and not live and not result.receipt.get("imported") and len(detail) > 1
 
 
 def texts(result: Any, patch: str, detail: Sequence[dict[str, Any]]) -> None:

@@ -13,8 +13,26 @@ SHAPES = {
     "llama 12×512 GQA": ("llama", {"hidden_size": 512, "num_hidden_layers": 12, "intermediate_size": 1408}, 8, 2),
     "gpt2 12×768": ("gpt2", {"n_embd": 768, "n_layer": 12, "n_head": 12, "n_positions": 512}, 12, None),
     "OLMo-2-1B": ("olmo2", {"hidden_size": 2048, "num_hidden_layers": 16, "intermediate_size": 8192}, 16, 16),
+    "SmolLM2-135M": (
+        "llama",
+        {"hidden_size": 576, "num_hidden_layers": 30, "intermediate_size": 1536, "tie_word_embeddings": True},
+        9,
+        3,
+    ),
+    "gemma-3-270m": (
+        "gemma3_text",
+        {
+            "hidden_size": 640,
+            "num_hidden_layers": 18,
+            "intermediate_size": 2048,
+            "head_dim": 256,
+            "sliding_window": 512,
+        },
+        4,
+        1,
+    ),
 }
-VOCABULARY = {"OLMo-2-1B": 100_352}
+VOCABULARY = {"OLMo-2-1B": 100_352, "SmolLM2-135M": 49_152, "gemma-3-270m": 262_144}
 
 
 def random_checkpoint(name: str, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Model:

@@ -33,12 +33,17 @@ def draw_of(patch: Patch, *, target: Sequence[int], source: Sequence[int], taken
 
 def drawn(state: Tensor, draw: Draw, *, heads: int) -> Tensor:
     """A random vector `[width]` with the state's norm; for one head, only its slice is drawn and the rest is 0."""
-    part = slice(None)
-    if draw.head is not None:
-        wide = len(state) // heads
-        part = slice(draw.head * wide, (draw.head + 1) * wide)
-    norm = state[part].double().norm()
-    direction = torch.from_numpy(np.random.default_rng(draw.seed).standard_normal(len(state[part])))
-    found = torch.zeros_like(state)
-    found[part] = (direction.to(state.device) * (norm / direction.norm().item())).to(state.dtype)
-    return found
+    return drawn_rows(state[None], [draw], heads=heads)[0]
+
+
+def drawn_rows(states: Tensor, draws: Sequence[Draw], *, heads: int) -> Tensor:
+    """A random vector for each of these states `[draws, width]`, as `drawn` makes it, by one copy to the device."""
+    count, width = states.shape
+    directions, inside = np.zeros((count, width)), np.zeros((count, width))
+    for k, draw in enumerate(draws):
+        wide = width // heads
+        part = slice(None) if draw.head is None else slice(draw.head * wide, (draw.head + 1) * wide)
+        found = np.random.default_rng(draw.seed).standard_normal(len(directions[k, part]))
+        directions[k, part], inside[k, part] = found / np.linalg.norm(found), 1
+    told = torch.from_numpy(np.stack([directions, inside])).to(states.device)
+    return (told[0] * (states.double() * told[1]).norm(dim=1, keepdim=True)).to(states.dtype)

@@ -14,6 +14,10 @@ class Way:
     Attributes:
         chunk: tokens that go through a block at once.
         scores: attention scores alive at once.
+        rows: states that are read at once.
+        logits: logits alive at once in the read-out.
+        flops: about what the rows of a pass would cost one by one: as much as is done in some ten seconds, since rows
+            are shown when their pass is done.
         smallest: where set, token counts are padded to `chunk`, `chunk / 2`, … down to this many, so that kernels made
             for one sweep fit the next.
         together: attention of all chains of a layer as one padded and masked product, instead of one per shape.
@@ -22,6 +26,9 @@ class Way:
 
     chunk: int
     scores: int
+    rows: int = 512
+    logits: int = 2_000_000
+    flops: float = 1e13
     smallest: int | None = None
     together: bool = False
     compiled: bool = False
@@ -38,7 +45,16 @@ class Way:
 
 CPU = Way(chunk=1024, scores=8_000_000)
 """A block's inner states stay in a processor's cache; each shape of attention is cheap to start."""
-GPU = Way(chunk=16_384, scores=256_000_000, smallest=256, together=True, compiled=True)
+GPU = Way(
+    chunk=16_384,
+    scores=256_000_000,
+    rows=4096,
+    logits=256_000_000,
+    flops=1e16,
+    smallest=256,
+    together=True,
+    compiled=True,
+)
 """Few and large kernels: starting one costs more than padding."""
 
 

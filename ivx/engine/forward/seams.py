@@ -34,7 +34,7 @@ class Projections(NamedTuple):
     options: dict[str, Any]
 
 
-class _Reached(Exception):
+class Reached(Exception):
     """Ends a forward pass once the wanted states are computed; carries them."""
 
     def __init__(self, found: Any) -> None:
@@ -45,7 +45,7 @@ class _Reached(Exception):
 def _interface(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Any, **options: Any) -> Any:
     """Takes the place of an attention kernel, and ends the pass there."""
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
-    raise _Reached(Projections(q, k, v, options))
+    raise Reached(Projections(q, k, v, options))
 
 
 ALL_ATTENTION_FUNCTIONS.register(NAME, _interface)
@@ -113,6 +113,10 @@ class Seams:
             hook.remove()
         return found[0]
 
+    def fillers(self, rows: int) -> Tensor:
+        """Token ids of `rows` prompts of one token that means nothing."""
+        return torch.full((rows, 1), self.filler, device=self.model.device)
+
     def _ids(self, prompts: Sequence[Sequence[int]]) -> Tensor:
         return torch.tensor(prompts, device=self.model.device)
 
@@ -133,14 +137,14 @@ class Seams:
             self.model.hf(input_ids=self._ids([[self.filler] * longest]), use_cache=False, logits_to_keep=1)
         return [{k: None if k in _WITHOUT else v for k, v in named.items()} for named in seen]
 
-    def embeddings(self, prompts: Sequence[Sequence[int]]) -> Tensor:
-        """The first block's input for prompts of one length: `[prompts, tokens, width]`."""
+    def embeddings(self, ids: Tensor) -> Tensor:
+        """The first block's input for prompts of one length, from their ids: `[prompts, tokens, width]`."""
 
         def stop(hidden_states: Tensor, *_: Any, **__: Any) -> None:
-            raise _Reached(hidden_states)
+            raise Reached(hidden_states)
 
         with replaced(self.model.blocks[:1], [stop]):
-            return _reached(lambda: self.model.hf(input_ids=self._ids(prompts), use_cache=False, logits_to_keep=1))
+            return reached(lambda: self.model.hf(input_ids=ids, use_cache=False, logits_to_keep=1))
 
     @contextmanager
     def shortened(self) -> Iterator[None]:
@@ -163,7 +167,7 @@ class Seams:
     def project(self, layer: int, states: Tensor, positions: Tensor) -> Projections:
         """Queries, keys and values of `states` `[m, width]` at these positions. Inside `switched`."""
         named = {k: _at(v, positions) for k, v in self.arguments[layer].items()}
-        return _reached(lambda: self.model.blocks[layer](states[None], **named))
+        return reached(lambda: self.model.blocks[layer](states[None], **named))
 
     def block(
         self, layer: int, states: Tensor, z: Tensor, *, attention: Added = NOTHING, mlp: Added = NOTHING
@@ -213,9 +217,7 @@ class Seams:
 
         # One token a row: so no table of positions is too short for the many states of a chunk.
         with replaced(self.model.blocks, [through] * (self.model.layers - 1) + [last]):
-            return self.model.hf(input_ids=self._ids([[self.filler]] * m), use_cache=False, logits_to_keep=1).logits[
-                :, -1
-            ]
+            return self.model.hf(input_ids=self.fillers(m), use_cache=False, logits_to_keep=1).logits[:, -1]
 
 
 def _compiled(model: Model) -> list[tuple[nn.Module, Forward]]:
@@ -250,9 +252,10 @@ def _at(value: Any, positions: Tensor) -> Any:
     return value
 
 
-def _reached(run: Callable[[], Any]) -> Any:
+def reached(run: Callable[[], Any]) -> Any:
+    """What a pass was ended for, by raising `Reached`."""
     try:
         run()
-    except _Reached as reached:
-        return reached.found
+    except Reached as end:
+        return end.found
     raise TypeError("this architecture does not call attention through transformers' interface")

@@ -53,8 +53,8 @@ def added(
     for length, samples in by_length(target).items():
         ids = torch.tensor([list(target[i]) for i in samples], device=model.device)
         with only_user(model), torch.inference_mode():
-            base = readout.log_probabilities(_logits(model, ids))
-        goals = readout.Goals(_of(answer, samples, model), _of(contrast, samples, model), (base, None))
+            base = _logits(model, ids)
+        goals = readout.Goals([answer[i] for i in samples], [contrast[i] for i in samples], base)
         rows = [(k, i, name) for name in sets for k, i in enumerate(samples)]
         step = rows_within(model, length, budget)
         for start in range(0, len(rows), step):
@@ -95,7 +95,3 @@ def _visit(moved: Sequence[tuple[int, int, Tensor]]) -> Visit:
 
 def _logits(model: Model, ids: Tensor) -> Tensor:
     return model.hf(input_ids=ids, use_cache=False, logits_to_keep=1).logits[:, -1]
-
-
-def _of(tokens: Sequence[int], samples: Sequence[int], model: Model) -> Tensor:
-    return torch.tensor([tokens[i] for i in samples], device=model.device)

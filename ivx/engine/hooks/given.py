@@ -64,9 +64,8 @@ def patched(
             step = rows_within(model, length, budget)
             for part in (samples[i : i + step] for i in range(0, len(samples), step)):
                 ids = torch.tensor([asked.target[i] for i in part], device=model.device)
-                base = readout.log_probabilities(_logits(model, ids))
-                contrasts = None if asked.contrast is None else _of(asked.contrast, part, model)
-                goals = readout.Goals(_of(asked.answer, part, model), contrasts, (base, None))
+                contrasts = None if asked.contrast is None else [asked.contrast[i] for i in part]
+                goals = readout.Goals([asked.answer[i] for i in part], contrasts, _logits(model, ids))
                 for k, (address, vectors) in enumerate(patches):
                     writes = {}
                     if address and vectors is not None:
@@ -88,7 +87,3 @@ def patched(
 
 def _logits(model: Model, ids: Tensor) -> Tensor:
     return model.hf(input_ids=ids, use_cache=False, logits_to_keep=1).logits[:, -1]
-
-
-def _of(tokens: Sequence[int], samples: Sequence[int], model: Model) -> Tensor:
-    return torch.tensor([tokens[i] for i in samples], device=model.device)

@@ -62,8 +62,8 @@ def read_runs(
         sources, targets = states_of(model, source, places), states_of(model, target, places)
     memory_gb = FREE_SHARE * free_bytes(str(model.device)) / 1e9
     for length, samples in by_length(target).items():
-        base = readout.log_probabilities(_logits(model, [Row(i, ()) for i in samples], target, sources, targets, at))
-        goals = readout.Goals(_of(answer, samples, model), _of(contrast, samples, model), (base, None))
+        base = _logits(model, [Row(i, ()) for i in samples], target, sources, targets, at)
+        goals = readout.Goals([answer[i] for i in samples], [contrast[i] for i in samples], base)
         rows = [Row(sample, tuple(blocks)) for sample in samples for blocks in coalitions]
         step = rows_within(model, length, memory_gb)
         for start in range(0, len(rows), step):
@@ -75,10 +75,6 @@ def read_runs(
                 samples=[row.sample for row in part],
                 patches=[coalition(row.blocks, position) for row in part],
             )
-
-
-def _of(tokens: Sequence[int], samples: Sequence[int], model: Model) -> Tensor:
-    return torch.tensor([tokens[i] for i in samples], device=model.device)
 
 
 def _position(position: int, ids: Sequence[int], sample: int) -> int:

@@ -73,18 +73,14 @@ def _read(model: Model, prompts: Sequence[Sequence[int]], needed: dict[Place, di
 
 
 def _goals(model: Model, asked: Workload) -> readout.Goals:
-    def compared(prompts: Sequence[Sequence[int]]) -> Tensor:
+    def unpatched(prompts: Sequence[Sequence[int]]) -> Tensor:
         found: dict[int, Tensor] = {}
         for samples in by_length(prompts).values():
-            logits = _last_logits(model, [prompts[i] for i in samples])
-            found.update(zip(samples, readout.log_probabilities(logits), strict=True))
+            found.update(zip(samples, _last_logits(model, [prompts[i] for i in samples]), strict=True))
         return torch.stack([found[i] for i in range(len(prompts))])
 
-    return readout.Goals(
-        torch.tensor(asked.answer, device=model.device),
-        None if asked.contrast is None else torch.tensor(asked.contrast, device=model.device),
-        (compared(asked.target), None if asked.reference is None else compared(asked.reference)),
-    )
+    reference = None if asked.reference is None else unpatched(asked.reference)
+    return readout.Goals(asked.answer, asked.contrast, unpatched(asked.target), reference)
 
 
 def _execute(

@@ -30,7 +30,8 @@ class Chain(NamedTuple):
 class Packed(NamedTuple):
     """Chains of any shape in one table, padded to the longest; `keys` are each chain's prefix, then its own tokens.
 
-    `keys` `[chains, m]`, `queries`, their `positions` and `out` `[chains, n]`; padding is row 0, and −1 in `out`.
+    `keys` `[chains, m]`, `queries`, their `positions` and `out` `[chains, n]`; padding is row 0, in `out` the row
+    beyond all others.
     """
 
     keys: Ints
@@ -39,15 +40,15 @@ class Packed(NamedTuple):
     out: Ints
 
 
-def pack(chains: Sequence[Chain]) -> Packed:
-    """All chains of a layer as one table."""
+def pack(chains: Sequence[Chain], *, beyond: int) -> Packed:
+    """All chains of a layer as one table; `beyond` is the row behind their outputs."""
     shape = (
         sum(len(c.own) for c in chains),
         max(len(c.prefix) + c.own.shape[1] for c in chains),
         max(c.queries.shape[1] for c in chains),
     )
     keys, queries, positions = (np.zeros((shape[0], n), dtype=np.int64) for n in (shape[1], shape[2], shape[2]))
-    out = np.full((shape[0], shape[2]), -1, dtype=np.int64)
+    out = np.full((shape[0], shape[2]), beyond, dtype=np.int64)
     start = 0
     for chain in chains:
         rows, p = slice(start, start + len(chain.own)), len(chain.prefix)

@@ -2,6 +2,7 @@
 
 At each layer the distinct states go through the block's projections, attention joins them chain by chain, and every
 token that something needs goes through the rest of the block; edited tokens follow, since they may read the others.
+Nothing here asks the device for a value: what to do is known from the schedule.
 """
 
 from __future__ import annotations
@@ -9,17 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ivx.engine.draws import drawn
+from ivx.engine.draws import drawn_rows
 from ivx.engine.forward.attention import KNOWN, attend, attend_together
 from ivx.engine.forward.device import Way
 from ivx.engine.forward.seams import NOTHING, Added, Projections, Seams
-from ivx.engine.plan.chains import Chain, pack
-from ivx.engine.plan.numbering import Ints
-from ivx.engine.plan.plan import Largest, Made, Plan, Step
+from ivx.engine.plan.plan import Plan, Step
+from ivx.engine.plan.schedule import Fixed, Indices, Ref, Schedule, Work, schedule
 from ivx.engine.plan.tables import Tables
 
 
@@ -35,122 +34,166 @@ def execute(
     Args:
         beat: called at every layer and chunk; what it raises ends the pass.
     """
-    states = _embeddings(plan, seams, prompts)
-    with seams.shortened():
-        for layer, step in enumerate(plan.steps):
-            beat()
-            states = _layer(seams, layer, step, states, plan, tables, beat)
-    return states
+    found, pool = schedule(plan, prompts, seams.way)
+    return _Pass(plan, seams, pool.on(seams.model.device), tables, beat).run(found)
 
 
-def _tensor(numbers: Ints, device: torch.device) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(numbers)).to(device)
+class _Pass:
+    def __init__(self, plan: Plan, seams: Seams, indices: Indices, tables: Tables, beat: Callable[[], None]) -> None:
+        self.plan, self.seams, self.way, self.tables, self.beat = plan, seams, seams.way, tables, beat
+        self.at = indices
 
+    def run(self, found: Schedule) -> Tensor:
+        """The last table."""
+        states = self._embeddings(found)
+        with self.seams.shortened():
+            for layer, work in enumerate(found.layers):
+                self.beat()
+                states = self._layer(layer, work, states)
+        return states
 
-def _embeddings(plan: Plan, seams: Seams, prompts: Sequence[Sequence[int]]) -> Tensor:
-    """The first table: one row for each needed (token, position), and the first layer's constants."""
-    table = torch.empty(plan.steps[0].inputs, seams.model.width, dtype=seams.model.dtype, device=seams.model.device)
-    by_length: dict[int, list[int]] = {}
-    for i in dict.fromkeys(int(prompt) for prompt, _ in plan.embeddings):
-        by_length.setdefault(len(prompts[i]), []).append(i)
-    for members in by_length.values():
-        found = seams.embeddings([prompts[i] for i in members])
-        for k, i in enumerate(members):
-            rows = np.flatnonzero(plan.embeddings[:, 0] == i)
-            table[_tensor(rows, table.device)] = found[k, _tensor(plan.embeddings[rows, 1], table.device)]
-    _fill(seams, table, plan.steps[0].constants)
-    return table
+    def _embeddings(self, found: Schedule) -> Tensor:
+        """The first table: one row for each needed (token, position), and the first layer's constants."""
+        model = self.seams.model
+        table = torch.empty(self.plan.steps[0].inputs, model.width, dtype=model.dtype, device=model.device)
+        for group in found.embedded:
+            embedded = self.seams.embeddings(self.at(group.ids))
+            table.index_copy_(0, self.at(group.rows), embedded[self.at(group.prompts), self.at(group.positions)])
+        self._fill(table, found.constants)
+        return table
 
+    def _fill(self, table: Tensor, constants: tuple[Ref, Fixed] | None) -> None:
+        """Write constants into their rows of the table, which holds their members, too."""
+        if constants is not None:
+            rows, fixed = constants
+            table.index_copy_(0, self.at(rows), self._made(fixed, table))
 
-def _rows(table: Tensor, numbers: Ints, index: Tensor, part: slice) -> Tensor:
-    """Rows of a table; a view without a copy where their numbers are consecutive."""
-    here = numbers[part]
-    if here[-1] - here[0] == len(here) - 1 and (len(here) == 1 or bool((np.diff(here) == 1).all())):
-        return table[int(here[0]) : int(here[-1]) + 1]
-    return table[index[part]]
+    def _made(self, fixed: Fixed, members: Tensor) -> Tensor:
+        """Constants `[size, width]` of rows of a table: means, zeros, and random states of a row's norm."""
+        found = members.new_zeros(fixed.size, members.shape[1])
+        for number, rows in fixed.means:
+            found[number] = members.index_select(0, self.at(rows)).mean(dim=0)
+        if fixed.random is not None:
+            numbers, rows, draws = fixed.random
+            states = members.index_select(0, self.at(rows))
+            found.index_copy_(0, self.at(numbers), drawn_rows(states, draws, heads=self.seams.model.heads))
+        return found
 
+    def _layer(self, layer: int, work: Work, states: Tensor) -> Tensor:
+        step, last = self.plan.steps[layer], layer + 1 == len(self.plan.steps)
+        rows = self.plan.final if last else self.plan.steps[layer + 1].inputs
+        shape = (rows, states.shape[1])
+        out = self.tables.take(("even", "odd")[layer % 2], shape, states, most=self.plan.largest.states)
+        z = self._attention(layer, step, work, states)
+        attention, mlp = self._plain(layer, work, states, z, out)
+        if work.edited:
+            self._edited(layer, work, states, z, out, attention, mlp)
+        self._fill(out, work.constants)
+        return out
 
-def _fill(seams: Seams, table: Tensor, constants: Sequence[tuple[int, Made]]) -> None:
-    """Write constants into their rows of the table, which holds their members, too."""
-    for row, made in constants:
-        table[row] = _constant(seams, made, table[_tensor(made.rows, table.device)])
+    def _attention(self, layer: int, step: Step, work: Work, states: Tensor) -> Tensor:
+        """The heads' outputs `[attended, heads × width]`."""
+        way, most = self.way, self.plan.largest
+        joined: list[Tensor] = []
+        with self.seams.switched():
+            for part, value, position in work.projected:
+                n = part.stop - part.start
+                positions = self.at(position) if isinstance(position, Ref) else self._counting(position, states)
+                found = self.seams.project(layer, _padded(self.at.of(states, value), way), _padded(positions, way))
+                if not joined:
+                    _refuse_unknown(found)
+                    if len(work.projected) == 1:
+                        joined = [x[:n] for x in found[:3]]
+                        break
+                    joined = [
+                        self.tables.take(name, (len(step.projected_value), *x.shape[1:]), x, most=most.projected)
+                        for name, x in zip(("query", "key", "value"), found[:3], strict=True)
+                    ]
+                for table, x in zip(joined, found[:3], strict=True):
+                    table[part] = x[:n]
+        query, key, values = joined
+        how: dict[str, Any] = {
+            "module": self.seams.attention[layer],
+            "options": found.options,
+            "softmax": self.seams.softmax[layer],
+        }
+        # One row more, for the padding of chains that are computed together.
+        shape = (step.attended + 1, query.shape[1] * values.shape[2])
+        z = self.tables.take("z", shape, values, most=most.attended + 1)
+        if work.packed is not None:
+            self._together(work.packed, query, key, values, z, how)
+        for chain in work.chains:
+            self._chain(chain, query, key, values, z, how)
+        return z[: step.attended]
 
+    def _counting(self, positions: slice, states: Tensor) -> Tensor:
+        return torch.arange(positions.start, positions.stop, device=states.device)
 
-def _constant(seams: Seams, made: Made, members: Tensor) -> Tensor:
-    """The mean of states `[members, width]`, 0 where there are none; with a draw, a random state of its norm."""
-    mean = members.mean(dim=0) if len(members) else members.new_zeros(members.shape[1:])
-    return mean if made.draw is None else drawn(mean, made.draw, heads=seams.model.heads)
-
-
-def _layer(
-    seams: Seams, layer: int, step: Step, states: Tensor, plan: Plan, tables: Tables, beat: Callable[[], None]
-) -> Tensor:
-    last = layer + 1 == len(plan.steps)
-    constants = plan.constants if last else plan.steps[layer + 1].constants
-    rows = plan.final if last else plan.steps[layer + 1].inputs
-    out = tables.take(("even", "odd")[layer % 2], (rows, states.shape[1]), states, most=plan.largest.states)
-    z = _attention(seams, layer, step, states, plan.largest, tables)
-    attention, mlp = _plain(seams, layer, step, states, z, out, beat)
-    if step.edited:
-        _edited(seams, layer, step, states, z, out, attention, mlp)
-    _fill(seams, out, constants)
-    return out
-
-
-def _attention(seams: Seams, layer: int, step: Step, states: Tensor, largest: Largest, tables: Tables) -> Tensor:
-    """The heads' outputs `[attended, heads × width]`."""
-    device, way = states.device, seams.way
-    value, position = _tensor(step.projected_value, device), _tensor(step.projected_position, device)
-    joined: list[Tensor] = []
-    with seams.switched():
-        for start in range(0, len(value), way.chunk):
-            part = slice(start, min(start + way.chunk, len(value)))
-            n = part.stop - start
-            found = seams.project(
-                layer, _padded(_rows(states, step.projected_value, value, part), way), _padded(position[part], way)
-            )
-            if not joined:
-                _refuse_unknown(found)
-                if part.stop == len(value):
-                    joined = [x[:n] for x in found[:3]]
-                    break
-                joined = [
-                    tables.take(name, (len(value), *x.shape[1:]), x, most=largest.projected)
-                    for name, x in zip(("query", "key", "value"), found[:3], strict=True)
-                ]
-            for table, x in zip(joined, found[:3], strict=True):
-                table[part] = x[:n]
-    query, key, values = joined
-    how: dict[str, Any] = {"module": seams.attention[layer], "options": found.options, "softmax": seams.softmax[layer]}
-    z = tables.take("z", (step.attended, query.shape[1] * values.shape[2]), values, most=largest.attended)
-    if way.together and step.chains:
-        _together(step.chains, query, key, values, z, way, how)
-        return z
-    for chain in step.chains:
-        most = max(
-            1, way.scores // (query.shape[1] * chain.queries.shape[1] * (len(chain.prefix) + chain.own.shape[1]))
-        )
-        prefix = _tensor(chain.prefix, device)
+    def _chain(
+        self, chain: tuple[Ref, Ref, Ref, Ref], query: Tensor, key: Tensor, values: Tensor, z: Tensor, how: dict
+    ) -> None:
+        prefix, own, asked, out = (self.at(table) for table in chain)
+        most = max(1, self.way.scores // (query.shape[1] * asked.shape[1] * (len(prefix) + own.shape[1])))
         shared = key[prefix], values[prefix]
-        for start in range(0, len(chain.own), most):
-            here = Chain(chain.prefix, *(x[start : start + most] for x in chain[1:]))
-            own, asked = _tensor(here.own, device), _tensor(here.queries, device)
-            found_z = attend(query[asked], shared, (key[own], values[own]), **how)
-            z.index_copy_(0, _tensor(here.out.reshape(-1), device), found_z.flatten(0, 1))
-    return z
+        for start in range(0, len(own), most):
+            here = slice(start, start + most)
+            found = attend(query[asked[here]], shared, (key[own[here]], values[own[here]]), **how)
+            z.index_copy_(0, out[here].reshape(-1), found.flatten(0, 1))
 
+    def _together(
+        self, packed: tuple[Ref, Ref, Ref, Ref], query: Tensor, key: Tensor, values: Tensor, z: Tensor, how: dict
+    ) -> None:
+        """Attention of all chains, as many at once as `way.scores` allows, padded to the longest."""
+        tables = [self.at(table) for table in packed]
+        (chains, m), n = tables[0].shape, tables[1].shape[1]
+        most = max(1, self.way.scores // (query.shape[1] * n * m))
+        for start in range(0, chains, most):
+            keys, asked, positions, out = (table[start : start + most] for table in tables)
+            found = attend_together(query[asked], key[keys], values[keys], positions, **how)
+            z.index_copy_(0, out.reshape(-1), found.flatten(0, 1))
 
-def _together(
-    chains: Sequence[Chain], query: Tensor, key: Tensor, values: Tensor, z: Tensor, way: Way, how: dict[str, Any]
-) -> None:
-    """Attention of all chains, as many at once as `way.scores` allows, padded to the longest."""
-    packed = pack(chains)
-    most = max(1, way.scores // (query.shape[1] * packed.queries.shape[1] * packed.keys.shape[1]))
-    for start in range(0, len(packed.keys), most):
-        keys, asked, positions, out = (_tensor(x[start : start + most], z.device) for x in packed)
-        found = attend_together(query[asked], key[keys], values[keys], positions, **how)
-        there = out >= 0
-        z[out[there]] = found[there]
+    def _plain(self, layer: int, work: Work, states: Tensor, z: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
+        """Run the unedited tokens; returns what attention and MLP added at those that others take it from."""
+        kept = tuple(states.new_empty(count, states.shape[1]) for count in work.kept)
+        for part, value, *wanted in work.plain:
+            self.beat()
+            sees = [NOTHING if one is None else Added(see=self.at(one[0])) for one in wanted]
+            into = _padded(self.at.of(states, value), self.way)
+            result = self.seams.block(layer, into, _padded(z[part], self.way), attention=sees[0], mlp=sees[1])
+            out[part] = result[0][: part.stop - part.start]
+            for table, one, added in zip(kept, wanted, result[1:], strict=True):
+                if one is not None and added is not None:
+                    table[one[1] : one[1] + len(added)] = added
+        if work.middles is not None:
+            rows, inputs, attention, fixed = work.middles
+            # A constant of resid_mid: its members are the residual input plus what attention added.
+            members = states.index_select(0, self.at(inputs)) + kept[0].index_select(0, self.at(attention))
+            states.index_copy_(0, self.at(rows), self._made(fixed, members))
+        return kept[0], kept[1]
+
+    def _edited(
+        self, layer: int, work: Work, states: Tensor, z: Tensor, out: Tensor, attention: Tensor, mlp: Tensor
+    ) -> None:
+        heads = self.seams.model.heads
+        if work.heads.size:
+            z = torch.cat([z, self._made(work.heads, z)])
+        fixed = self._made(work.attention, attention)
+        theirs = torch.cat([mlp, self._made(work.mlp, mlp)])
+        for chunk in work.edited:
+            self.beat()
+            into, chunk_z = self.at.of(states, chunk.value), self.at.of(z, chunk.base)
+            if chunk.others is not None:
+                which, head, nodes = (self.at(table) for table in chunk.others)
+                chunk_z = chunk_z.clone()
+                chunk_z.view(len(chunk_z), heads, -1)[which, head] = z.view(len(z), heads, -1)[nodes, head]
+            puts = [
+                NOTHING if put is None else Added(put=(self.at(put[0]), table.index_select(0, self.at(put[1]))))
+                for put, table in ((chunk.attention, fixed), (chunk.mlp, theirs))
+            ]
+            result = self.seams.block(
+                layer, _padded(into, self.way), _padded(chunk_z, self.way), attention=puts[0], mlp=puts[1]
+            )
+            out[chunk.part] = result[0][: len(into)]
 
 
 def _padded(rows: Tensor, way: Way) -> Tensor:
@@ -164,86 +207,3 @@ def _refuse_unknown(found: Projections) -> None:
     unknown -= {k for k in unknown if found.options[k] is False}
     if unknown:
         raise Unsupported(f"its attention is called with {', '.join(sorted(unknown))}, which ivx does not know")
-
-
-Seen = dict[int, Tensor]
-"""What was added to the stream, by the token's row."""
-
-
-def _plain(
-    seams: Seams, layer: int, step: Step, states: Tensor, z: Tensor, out: Tensor, beat: Callable[[], None]
-) -> tuple[Seen, Seen]:
-    """Run the unedited tokens; returns what attention and MLP added at those that edited tokens read."""
-    device, way = states.device, seams.way
-    value = _tensor(step.plain_value, device)
-    in_constants = [*step.attention_constants, *(made for _, made in step.middles)]
-    wanted = [
-        {int(i) for made in in_constants for i in made.rows},
-        {int(i) for made in step.mlp_constants for i in made.rows} | {t.mlp for t in step.edited if t.mlp >= 0},
-    ]
-    seen: tuple[Seen, Seen] = ({}, {})
-    for start in range(0, len(value), way.chunk):
-        beat()
-        part = slice(start, min(start + way.chunk, len(value)))
-        here = [sorted(i for i in rows if part.start <= i < part.stop) for rows in wanted]
-        sees = [Added(see=torch.tensor([i - start for i in rows], device=device)) if rows else NOTHING for rows in here]
-        into = _padded(_rows(states, step.plain_value, value, part), way)
-        result = seams.block(layer, into, _padded(z[part], way), attention=sees[0], mlp=sees[1])
-        out[part] = result[0][: part.stop - start]
-        for kept, rows, added in zip(seen, here, result[1:], strict=True):
-            if added is not None:
-                kept.update(zip(rows, added, strict=True))
-    # A constant of resid_mid: its members are the residual input plus what attention added.
-    for row, made in step.middles:
-        states[row] = _constant(
-            seams, made, _stacked([states[value[i]] + seen[0][i] for i in made.rows.tolist()], states)
-        )
-    return seen
-
-
-def _edited(
-    seams: Seams, layer: int, step: Step, states: Tensor, z: Tensor, out: Tensor, attention: Seen, mlp: Seen
-) -> None:
-    device, way, plain = states.device, seams.way, len(step.plain_value)
-    attended = len(z)
-    if step.head_constants:
-        z = torch.cat(
-            [z, torch.stack([_constant(seams, made, z[_tensor(made.rows, device)]) for made in step.head_constants])]
-        )
-    fixed_attention, fixed_mlp = (
-        [_constant(seams, made, _stacked([seen[i] for i in made.rows.tolist()], states)) for made in constants]
-        for seen, constants in ((attention, step.attention_constants), (mlp, step.mlp_constants))
-    )
-
-    def row(node: int) -> int:
-        return node if node >= 0 else attended - 1 - node
-
-    for start in range(0, len(step.edited), way.chunk):
-        tokens, specs = step.edited[start : start + way.chunk], step.heads[start : start + way.chunk]
-        chunk_z = z[torch.tensor([row(spec.base) for spec in specs], device=device)]
-        others = [(k, head, row(node)) for k, spec in enumerate(specs) for head, node in spec.others]
-        if others:
-            which, heads, nodes = torch.tensor(others, device=device).T
-            by_head = chunk_z.view(len(specs), seams.model.heads, -1)
-            by_head[which, heads] = z.view(len(z), seams.model.heads, -1)[nodes, heads]
-        puts = [
-            _put([(k, fixed_attention[t.attention]) for k, t in enumerate(tokens) if t.attention >= 0], device),
-            _put(
-                [(k, mlp[t.mlp] if t.mlp >= 0 else fixed_mlp[-2 - t.mlp]) for k, t in enumerate(tokens) if t.mlp != -1],
-                device,
-            ),
-        ]
-        value = torch.tensor([t.value for t in tokens], device=device)
-        into = _padded(states[value], way)
-        result = seams.block(layer, into, _padded(chunk_z, way), attention=puts[0], mlp=puts[1])
-        out[plain + start : plain + start + len(tokens)] = result[0][: len(tokens)]
-
-
-def _stacked(found: list[Tensor], like: Tensor) -> Tensor:
-    return torch.stack(found) if found else like.new_zeros(0, like.shape[1])
-
-
-def _put(values: list[tuple[int, Any]], device: torch.device) -> Added:
-    if not values:
-        return NOTHING
-    return Added(put=(torch.tensor([k for k, _ in values], device=device), torch.stack([v for _, v in values])))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import torch
@@ -11,32 +12,24 @@ import torch
 from ivx.engine import readout
 from ivx.engine.address import PatchSet
 from ivx.engine.forward.device import Way, way_of
+from ivx.engine.forward.head import Head
 from ivx.engine.forward.seams import Seams
+from ivx.engine.plan.ends import Item, ends_of
 from ivx.engine.plan.execute import execute
 from ivx.engine.plan.garbage import uncollected
 from ivx.engine.plan.numbering import Row
 from ivx.engine.plan.plan import Plan, plan
 from ivx.engine.plan.tables import Tables
+from ivx.engine.readout import SPAN
 from ivx.engine.workload import Workload
 from ivx.models.model import Model
 
-ROWS = (256, 4096)
-"""Rows of one pass, at least and at most: they stream out when it is done."""
-PASS_FLOPS = 1e13
-"""About what a pass, within `ROWS`, would cost row by row; by plan, some ten seconds of a small machine."""
+ROWS = 1024
+"""Least number of rows of one pass that the memory holds: they stream out when it is done."""
 PATCHES = 128
 """Least number of patches in one pass, since each pass computes its samples' unpatched runs again."""
-READ_BYTES = 24e6
-"""Bytes of logits alive at once in the read-out."""
 
 Ids = tuple[int, ...]
-
-
-class Item(NamedTuple):
-    """One row of the table to come."""
-
-    sample: int
-    patch: str
 
 
 def run(
@@ -49,28 +42,29 @@ def run(
     averaged = [ids for places in asked.means.values() for ids, _ in places]
     longest = max(map(len, (*asked.source, *asked.target, *(asked.reference or ()), *averaged)))
     seams = Seams(model, longest=longest, way=way or way_of(model))
-    waiting, tables = _parts(model, asked)[::-1], Tables()
+    waiting, tables = parts_of(model, asked, seams.way)[::-1], Tables()
     while waiting:
         part = waiting.pop()
         made, prompts = plan_of(model, asked, part)
-        if len(part) > 1 and peak_bytes(model, made, seams.way) > memory_gb * 1e9:
-            waiting += _halves(part)
+        over = peak_bytes(model, made, seams.way) / (memory_gb * 1e9)
+        if len(part) > 1 and over > 1:
+            waiting += _pieces(part, math.ceil(over))[::-1]
             continue
         try:
-            yield from _pass(model, seams, asked, part, made, prompts, tables, beat)
+            yield from pass_of(model, seams, asked, part, made, prompts, tables, beat)
         except (torch.OutOfMemoryError, MemoryError):
             if len(part) == 1:
                 raise
             tables.clear()
-            waiting += _halves(part)
+            waiting += _pieces(part, 2)[::-1]
 
 
-def _parts(model: Model, asked: Workload) -> list[list[Item]]:
+def parts_of(model: Model, asked: Workload, way: Way) -> list[list[Item]]:
     """The rows of each pass, sample by sample. Samples share no states, so passes are split between them first."""
     samples = range(len(asked.target))
     weights = sum(p.numel() for block in model.blocks for p in block.parameters())
     tokens = sum(len(asked.target[i]) for i in samples) / len(samples)
-    rows = min(max(PASS_FLOPS / (weights * tokens), ROWS[0]), ROWS[1])
+    rows = min(max(way.flops / (weights * tokens), ROWS), asked.rows)
     names = ["", *asked.patches]
     width = min(len(names), max(PATCHES, int(rows // len(samples))))
     height = max(1, int(rows // width))
@@ -81,15 +75,21 @@ def _parts(model: Model, asked: Workload) -> list[list[Item]]:
     ]
 
 
-def _halves(part: list[Item]) -> list[list[Item]]:
-    """Split between samples where there are several; the first half comes last, so that it is popped first."""
+def _pieces(part: list[Item], count: int) -> list[list[Item]]:
+    """A part cut into about so many, between samples where there are several."""
     samples = list(dict.fromkeys(item.sample for item in part))
-    if len(samples) > 1:
-        first = samples[len(samples) // 2]
-        middle = next(k for k, item in enumerate(part) if item.sample == first)
-    else:
-        middle = len(part) // 2
-    return [part[middle:], part[:middle]]
+    if len(samples) == 1:
+        return [list(piece) for piece in _cut(part, count)]
+    whose = {sample: k for k, piece in enumerate(_cut(samples, count)) for sample in piece}
+    found: list[list[Item]] = [[] for _ in range(min(count, len(samples)))]
+    for item in part:
+        found[whose[item.sample]].append(item)
+    return [piece for piece in found if piece]
+
+
+def _cut(things: list[Any], count: int) -> list[list[Any]]:
+    edges = [len(things) * k // count for k in range(count + 1)]
+    return [things[a:b] for a, b in zip(edges, edges[1:], strict=False) if b > a]
 
 
 @uncollected()
@@ -124,10 +124,11 @@ def peak_bytes(model: Model, made: Plan, way: Way) -> float:
     inner = getattr(model.hf.config, "intermediate_size", None) or 4 * model.width
     tokens = min(way.chunk, max(step.tokens for step in made.steps))
     block = tokens * (4 * inner + 8 * model.width) * size
-    return made.cost.peak_states * model.width * size + block + 3 * way.scores * max(size, 4) + READ_BYTES
+    read = 3 * way.logits * max(size, 4) + way.rows * model.width * size
+    return made.cost.peak_states * model.width * size + block + 3 * way.scores * max(size, 4) + read
 
 
-def _pass(
+def pass_of(
     model: Model,
     seams: Seams,
     asked: Workload,
@@ -138,30 +139,13 @@ def _pass(
     beat: Callable[[], None],
 ) -> Iterator[pa.RecordBatch]:
     states = execute(made, seams, prompts, tables=tables, beat=beat)
-    index = {ids: i for i, ids in enumerate(prompts)}
-    wide = max(model.dtype.itemsize, 4)
-    block = max(1, int(READ_BYTES / (3 * wide * model.vocabulary)))
-    for start in range(0, len(part), block):
-        rows = part[start : start + block]
-        samples = list(dict.fromkeys(item.sample for item in rows))
-
-        def compared(runs: Sequence[Sequence[int]], samples: list[int] = samples) -> torch.Tensor:
-            at = [int(made.prompts[index[tuple(runs[i])]]) for i in samples]
-            return readout.log_probabilities(seams.logits(states[at]))
-
-        goals = readout.Goals(
-            torch.tensor([asked.answer[i] for i in samples], device=model.device),
-            None if asked.contrast is None else torch.tensor([asked.contrast[i] for i in samples], device=model.device),
-            (compared(asked.target), None if asked.reference is None else compared(asked.reference)),
-        )
-        # Rows that end in one state (a later patch erased the earlier) are read once.
-        ends = torch.from_numpy(made.rows[start : start + block]).to(states.device)
-        once, again = ends.unique(return_inverse=True)
-        logits = seams.logits(states[ends]) if len(once) == len(ends) else seams.logits(states[once])[again]
-        yield readout.batch(
-            logits,
-            goals=goals,
-            of=[samples.index(item.sample) for item in rows],
-            samples=[item.sample for item in rows],
-            patches=[item.patch for item in rows],
+    for block in ends_of(asked, part, made, prompts, rows=seams.way.rows):
+        beat()
+        head = Head(seams, states[torch.from_numpy(block.states).to(states.device)])
+        columns = max(SPAN, seams.way.logits // len(block.states) // SPAN * SPAN)
+        found = readout.numbers(head, block.groups, columns=columns, skip=not seams.way.together).cpu().numpy()
+        yield readout.table(
+            found[block.places],
+            samples=[item.sample for item in block.items],
+            patches=[item.patch for item in block.items],
         )

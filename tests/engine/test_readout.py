@@ -188,7 +188,7 @@ def test_a_pass_is_as_large_as_its_budget() -> None:
     little = by_plan.parts_of(model, work, replace(CPU, flops=1.0))
     assert len(little) > 1 and len(little[0]) >= by_plan.ROWS // 2
     made, _ = by_plan.plan_of(model, work, whole[0])
-    way = replace(CPU, scores=0, logits=0, rows=10_000)
+    way = replace(CPU, scores=0, logits=0, rows=16, chunk=64)
     cut = rows(model, asked, way, memory_gb=by_plan.peak_bytes(model, made, way) / 2.5 / 1e9)
     assert 3 <= len(cut) <= 6  # about as many as the memory needs
     assert sum(batch.num_rows for batch in cut) == work.rows

@@ -10,11 +10,14 @@ from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, PreTr
 from transformers.utils import logging
 
 from ivx.errors import CheckpointError, IvxError, UnsupportedArchitecture, boundary
-from ivx.models import adapters, doctor, files, fingerprint, library, memory, rotary, weights
+from ivx.models import adapters, doctor, files, fingerprint, library, memory, rotary
+from ivx.models import weights as tensors
 from ivx.models.anatomy import anatomy_of, refuse_misfit
 from ivx.models.model import Model
 from ivx.models.registry import embedded
+from ivx.models.skeleton import streamed
 
+HALF = (torch.float16, torch.bfloat16)
 DTYPES = {name: getattr(torch, name) for name in ("float32", "float64", "bfloat16", "float16")}
 
 
@@ -25,16 +28,20 @@ def load(
     device: str = "auto",
     memory_gb: float | None = None,
     adapter: str | None = None,
+    weights: str = "auto",
     check: bool = True,
 ) -> Model:
     """Load a checkpoint by built-in name, hub id (`org/name[@revision]`) or local directory.
 
     Args:
-        dtype: `auto` keeps the checkpoint's own (float32 for the embedded family); or float32, float64, bfloat16,
-            float16.
+        dtype: that of the arithmetic: `auto` is float32, and float64 where the checkpoint is; or float32, float64,
+            bfloat16, float16.
         device: `auto` is the GPU where there is one; or `cpu`, `cuda`, `cuda:1` …
         memory_gb: what weights and working set may take; by default what is free.
         adapter: directory of a LoRA adapter (safetensors), merged into the weights; needs `peft`.
+        weights: `whole`, in memory in the dtype of the arithmetic; `compact`, in memory in the dtype of their file,
+            each block made ready when it is its turn; `stream`, the same from disk; the numbers are equal. `auto`
+            takes the first that fits, and keeps half precision compact where whole would take half of the memory.
         check: prove the architecture's facts on this checkpoint before handing it out.
 
     Raises:
@@ -42,12 +49,16 @@ def load(
         UnsupportedArchitecture: a fact that patches rely on is unknown, or untrue here.
     """
     with library.ALONE:
-        model = _load(name, dtype=dtype, device=device, memory_gb=memory_gb, adapter=adapter)
+        model = _load(name, dtype=dtype, device=device, memory_gb=memory_gb, adapter=adapter, weights=weights)
     return _proved(model) if check else model
 
 
-def _load(name: str, *, dtype: str, device: str, memory_gb: float | None, adapter: str | None) -> Model:
+def _load(name: str, *, dtype: str, device: str, memory_gb: float | None, adapter: str | None, weights: str) -> Model:
     place = _device(device)
+    if weights not in ("auto", *memory.WAYS):
+        raise IvxError(f"weights {weights!r} is not known: use auto, {', '.join(memory.WAYS)}")
+    if adapter is not None and weights in ("compact", "stream"):
+        raise IvxError(f"an adapter is merged into whole weights: use weights='whole' with it, not {weights!r}")
     folder = files.locate(name)
     if (folder / "adapter_config.json").is_file() and adapter is None:
         base = adapters.base_of(folder)
@@ -58,29 +69,41 @@ def _load(name: str, *, dtype: str, device: str, memory_gb: float | None, adapte
                 f"the adapter in {folder} was trained on {base!r}, which is not here ({error}); give the base as the "
                 "checkpoint, and this directory as its adapter"
             ) from error
-        return _load(base, dtype=dtype, device=device, memory_gb=memory_gb, adapter=str(folder))
+        return _load(base, dtype=dtype, device=device, memory_gb=memory_gb, adapter=str(folder), weights=weights)
     config = _config(folder, name=name)
     anatomy_of(config)
     known = embedded(name)
     wanted = _dtype(dtype, config, small=known is not None)
     files.check_weights(folder, name=name)
     with boundary(CheckpointError, f"{name}: no model can be built from its config.json", "copy it again"):
-        found = memory.estimate(config, dtype=wanted, device=place)
-    memory.refuse_what_cannot_fit(found, dtype=wanted, device=place, memory_gb=memory_gb)
-    hf, surplus = _read(folder, name=name, dtype=wanted)
+        size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+        found = memory.estimate(config, dtype=wanted, device=place, file_bytes=size)
+    if weights == "auto":
+        half = getattr(config, "dtype", None) in HALF and wanted not in HALF
+        chosen = "whole" if adapter is not None else memory.choose(found, memory_gb=memory_gb, is_half=half)
+    else:
+        chosen = weights
+    memory.refuse_what_cannot_fit(found, dtype=wanted, device=place, memory_gb=memory_gb, weights=chosen)
+    stream = None
+    if chosen == "whole":
+        hf, surplus = _read(folder, name=name, dtype=wanted)
+    else:
+        on_disk = chosen == "stream"
+        hf, stream, surplus = streamed(config, folder, name=name, dtype=wanted, device=place, on_disk=on_disk)
     identity = fingerprint.of_directory(folder)
     if adapter is not None:
         hf = adapters.merged(hf, Path(adapter))
         identity = fingerprint.of_parameters(hf)
     return Model(
         name=name,
-        hf=_ready(hf.to(torch.device(place)), name=name),  # type: ignore[arg-type]  # wrongly wrapped stub
+        hf=_ready(hf if stream else hf.to(torch.device(place)), name=name),  # type: ignore[arg-type]  # wrong stub
         tokenizer=library.tokenizer(folder, name=name),
         anatomy=anatomy_of(hf.config),
         fingerprint=identity,
         source=str(folder),
         collection=known.collection if known else "english",
         surplus=surplus,
+        stream=stream,
     )
 
 
@@ -115,7 +138,7 @@ def _config(folder: Path, *, name: str) -> Any:
 
 
 def _ready(hf: PreTrainedModel, *, name: str) -> PreTrainedModel:
-    weights.refuse_non_finite(hf, name=name)
+    tensors.refuse_non_finite(hf, name=name)
     refuse_misfit(hf, anatomy_of(hf.config), name=name)
     rotary.forget_prompts(hf)
     return hf.eval().requires_grad_(False)
@@ -146,8 +169,8 @@ def _device(device: str) -> str:
 
 def _dtype(dtype: str, config: Any, *, small: bool) -> torch.dtype:
     if dtype == "auto":
-        own = getattr(config, "dtype", None)
-        return torch.float32 if small or not isinstance(own, torch.dtype) else own
+        # What is published in half precision is widened: its arithmetic would be a different result.
+        return torch.float64 if getattr(config, "dtype", None) == torch.float64 and not small else torch.float32
     if dtype not in DTYPES:
         raise IvxError(f"dtype {dtype!r} is not known: use auto, {', '.join(DTYPES)}")
     return DTYPES[dtype]
@@ -171,4 +194,4 @@ def _read(folder: Path, *, name: str, dtype: torch.dtype) -> tuple[PreTrainedMod
     finally:
         if noisy:
             logging.enable_progress_bar()
-    return hf, weights.refuse_strangers(loading, files.tensors(folder), config=hf.config, name=name)
+    return hf, tensors.refuse_strangers(loading, files.tensors(folder), config=hf.config, name=name)

@@ -11,6 +11,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from ivx.models.anatomy import Anatomy
+from ivx.models.stream import Stream
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +23,7 @@ class Model:
         source: the directory or hub id that the weights came from, or "memory".
         fingerprint: hash of weights and tokenizer; the same weights have the same one wherever they lie.
         collection: the built-in tasks that fit it: `tiny`, `tiny-period` or `english`.
+        stream: where the weights come from when they are needed; None where all are in memory as they are used.
         surplus: names of tensors in its file that it rightly has no use for, such as heads for further tokens.
     """
 
@@ -33,6 +35,7 @@ class Model:
     source: str = "memory"
     collection: str = "english"
     surplus: tuple[str, ...] = ()
+    stream: Stream | None = None
 
     @property
     def identity(self) -> dict[str, str]:
@@ -47,6 +50,11 @@ class Model:
     def module(self, layer: int, path: str) -> nn.Module:
         """A module of one block, by its path in the block."""
         return self.blocks[layer].get_submodule(path)
+
+    def hold(self, layer: int) -> None:
+        """Have a block's weights ready; where all are in memory there is nothing to do."""
+        if self.stream is not None:
+            self.stream.hold(layer)
 
     @property
     def layers(self) -> int:

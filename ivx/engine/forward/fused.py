@@ -48,7 +48,7 @@ def _candidates(module: nn.Module) -> list[tuple[Forward, int]]:
     weight = getattr(module, "weight", None)
     epsilon = getattr(module, "variance_epsilon", getattr(module, "eps", None))
     if type(module).__name__.endswith("RMSNorm") and isinstance(weight, Tensor) and isinstance(epsilon, float):
-        return [(_norm(scale, epsilon), len(weight)) for scale in (weight, 1 + weight)]
+        return [(_norm(weight, more, epsilon), len(weight)) for more in (0, 1)]
     parts = [getattr(module, name, None) for name in ("gate_proj", "up_proj", "down_proj", "act_fn")]
     linear = all(isinstance(part, nn.Linear) for part in parts[:3])
     if linear and type(parts[3]).__name__ in ("SiLU", "SiLUActivation"):
@@ -56,11 +56,12 @@ def _candidates(module: nn.Module) -> list[tuple[Forward, int]]:
     return []
 
 
-def _norm(scale: Tensor, epsilon: float) -> Forward:
+def _norm(weight: Tensor, more: int, epsilon: float) -> Forward:
+    # What the weight is when it is used counts: a streamed one comes and goes.
     def forward(states: Tensor) -> Tensor:
         size = torch.linalg.vector_norm(states, dim=-1, keepdim=True)
         size.square_().div_(states.shape[-1]).add_(epsilon).rsqrt_()
-        return (states * size).mul_(scale)
+        return (states * size).mul_(weight + more if more else weight)
 
     return forward
 

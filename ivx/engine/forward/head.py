@@ -17,6 +17,7 @@ from transformers.modeling_outputs import MoeModelOutputWithPast
 
 from ivx.engine.forward.fused import AGREE
 from ivx.engine.forward.seams import Reached, Seams, reached, replaced
+from ivx.models.model import Model
 
 TRIED = 3
 """States, and tiles of the vocabulary, on which tiles are compared with the whole head."""
@@ -71,13 +72,23 @@ def _after(seams: Seams, hidden: Tensor, tokens: slice | Tensor) -> Tensor:
     hf = seams.model.hf
     head = hf.get_output_embeddings()
     bias = None if head.bias is None else head.bias[tokens]
-    found = functional.linear(hidden, head.weight[tokens], bias)[:, None]
+    found = functional.linear(hidden, _unembedding(seams.model, tokens), bias)[:, None]
 
     def decoder(*_: Any, **__: Any) -> Decoded:
         return Decoded(last_hidden_state=hidden[:, None])
 
     with replaced([hf.base_model, head], [decoder, lambda *_: found]):
         return hf(input_ids=seams.fillers(len(hidden)), use_cache=False, logits_to_keep=1).logits[:, -1]
+
+
+def _unembedding(model: Model, tokens: slice | Tensor) -> Tensor:
+    """The head's rows of some tokens."""
+    head = model.hf.get_output_embeddings()
+    if model.stream is None:
+        return head.weight[tokens]
+    if isinstance(tokens, slice):
+        return model.stream.tile(tokens.start, tokens.stop)
+    return model.stream.rows(head.weight, tokens.tolist())
 
 
 def _agrees(seams: Seams) -> bool:

@@ -99,7 +99,7 @@ class Seams:
         self.projection = [model.module(i, model.anatomy.projection) for i in range(model.layers)]
         self.softmax = [softmax_dtype(module, model) for module in self.attention]
         if model.hf not in _known:
-            _known[model.hf] = (self._answers_in_tuples(), prove(model.blocks))
+            _known[model.hf] = (self._answers_in_tuples(), _proved(model))
         self.tuples, proved = _known[model.hf]
         self.short = _compiled(model) if way.compiled else short_forms(proved)
         self.arguments = self._arguments(longest)
@@ -218,6 +218,14 @@ class Seams:
         # One token a row: so no table of positions is too short for the many states of a chunk.
         with replaced(self.model.blocks, [through] * (self.model.layers - 1) + [last]):
             return self.model.hf(input_ids=self.fillers(m), use_cache=False, logits_to_keep=1).logits[:, -1]
+
+
+def _proved(model: Model) -> list[tuple[nn.Module, int]]:
+    found = []
+    for layer, block in enumerate(model.blocks):
+        model.hold(layer)
+        found += prove([block])
+    return found
 
 
 def _compiled(model: Model) -> list[tuple[nn.Module, Forward]]:

@@ -37,16 +37,26 @@ class BaseRequest(ABC):
         dtype: `auto`, `float32`, `float64`, `bfloat16` or `float16`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         adapter: directory of a LoRA adapter that is merged at load.
+        weights: how the weights are had: `auto`, `whole`, `compact` (in the dtype of their file) or `stream` (from
+            disk); the numbers are equal.
     """
 
     kind: ClassVar[str] = ""
     since: ClassVar[tuple[str, ...]] = ()
+    same: ClassVar[tuple[str, ...]] = ("weights",)
+    """Fields that change no number: they are in no run id."""
     checkpoint: str
     _: KW_ONLY
     seed: int = 0
     dtype: str = "auto"
     device: str = "auto"
     adapter: str | None = None
+    weights: str = "auto"
+
+    @property
+    def loading(self) -> dict[str, Any]:
+        """What is told to `ivx.load` besides the name."""
+        return loading_of(self)
 
     @abstractmethod
     def about(self, collection: str) -> str:
@@ -69,7 +79,8 @@ class BaseRequest(ABC):
     def run_id(self, checkpoint: str, task: str, *, engine: str = ENGINE) -> str:
         """Hash of all that changes a number, 12 hexadecimal digits; checkpoint and task enter by their fingerprints."""
         asked = {**asdict(self), "kind": self.kind, "checkpoint": checkpoint, "task": task, "engine": engine}
-        asked.pop("tasks", None)
+        for name in ("tasks", *self.same):
+            asked.pop(name, None)
         # Fields that came later are left out at their default, so that the ids of earlier runs stay theirs.
         for field in fields(self):
             if field.name in self.since and asked[field.name] == field.default:
@@ -126,6 +137,11 @@ class Request(InstructionRequest):
         super().__post_init__()
 
 
+def loading_of(asked: BaseRequest | LiveRequest) -> dict[str, Any]:
+    """How a request wants its checkpoint loaded, by `ivx.load`'s own words."""
+    return {name: getattr(asked, name) for name in ("dtype", "device", "adapter", "weights")}
+
+
 def check_counts(request: BaseRequest, **bounds: tuple[int, int]) -> None:
     """Refuse a request whose counts lie outside (least, most)."""
     for name, (least, most) in bounds.items():
@@ -165,7 +181,7 @@ class LiveRequest(ABC):
     """A question to a model that makes no run; equal ones are answered once while they are remembered.
 
     Attributes:
-        checkpoint, dtype, device, adapter: what is loaded, as for a run.
+        checkpoint, dtype, device, adapter, weights: what is loaded, as for a run.
     """
 
     checkpoint: str
@@ -173,6 +189,12 @@ class LiveRequest(ABC):
     dtype: str = "auto"
     device: str = "auto"
     adapter: str | None = None
+    weights: str = "auto"
+
+    @property
+    def loading(self) -> dict[str, Any]:
+        """What is told to `ivx.load` besides the name."""
+        return loading_of(self)
 
     @abstractmethod
     def answered(self, model: Model, store: Any, *, beat: Callable[[], None]) -> Any:

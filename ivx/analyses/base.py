@@ -255,7 +255,7 @@ class Analysis(ABC, Generic[Q, R]):
         if isinstance(model, str):
             from ivx.models.load import load
 
-            model = load(model, dtype=request.dtype, device=request.device, adapter=request.adapter)
+            model = load(model, **request.loading)
         return self.compute(model, request, on_progress=on_progress, given=given)
 
 

@@ -96,7 +96,7 @@ def request_of(asked: Any) -> BaseRequest:
     kind = named_by(asked).request
     told = asked["request"]
     if isinstance(told, dict):  # fields that a run made before them does not name have their default
-        later = {field.name: field.default for field in fields(kind) if field.name in kind.since}
+        later = {field.name: field.default for field in fields(kind) if field.name in (*kind.since, *kind.same)}
         told = later | told
     found = typed(kind, told, "request")
     for name in (field.name for field in fields(kind)):

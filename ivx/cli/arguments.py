@@ -112,7 +112,7 @@ def _run(asked: argparse.Namespace) -> None:
         return answered(
             Store(),
             request,
-            load=lambda: load(request.checkpoint, dtype=request.dtype, device=request.device, adapter=request.adapter),
+            load=lambda: load(request.checkpoint, **request.loading),
             on_progress=bar if sys.stderr.isatty() else None,
         )
 

@@ -35,6 +35,7 @@ def add(commands: Any) -> None:
     compare.add_argument("--metric", default="contrast")
     compare.add_argument("--dtype", default="auto", help="auto, float32, float64, bfloat16 or float16")
     compare.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    compare.add_argument("--weights", default="auto", help="auto, whole, compact or stream (default: auto)")
     compare.add_argument("--out", type=Path, help="write every number to FILE.parquet, .csv or .json")
     compare.add_argument("--json", action="store_true", help="print the summary as JSON")
     compare.set_defaults(run=_compare)
@@ -61,6 +62,7 @@ def _compare(asked: argparse.Namespace) -> None:
         seed=asked.seed,
         dtype=asked.dtype,
         device=asked.device,
+        weights=asked.weights,
         on_progress=_bar if sys.stderr.isatty() else None,
         **told,
     )

@@ -25,7 +25,7 @@ def add(commands: Any) -> None:
     told = help_of(EffectsRequest)
     doctor = commands.add_parser("doctor", help="prove the facts that patches rely on, on one checkpoint")
     doctor.add_argument("checkpoint", help=told["checkpoint"])
-    for name in ("dtype", "device"):
+    for name in ("dtype", "device", "weights"):
         doctor.add_argument(f"--{name}", default="auto", help=f"{told[name]} (default: auto)")
     doctor.add_argument("--adapter", help=told["adapter"])
     doctor.add_argument("--json", action="store_true", help="print the report as JSON")
@@ -56,7 +56,14 @@ def _doctor(asked: argparse.Namespace) -> int:
     from ivx.models.doctor import checkup, report_text
     from ivx.models.load import load
 
-    model = load(asked.checkpoint, dtype=asked.dtype, device=asked.device, adapter=asked.adapter, check=False)
+    model = load(
+        asked.checkpoint,
+        dtype=asked.dtype,
+        device=asked.device,
+        adapter=asked.adapter,
+        weights=asked.weights,
+        check=False,
+    )
     report = checkup(model)
     print(json.dumps(report.as_dict(), indent=1) if asked.json else report_text(report))
     return 0 if report.passed else 1

@@ -48,6 +48,7 @@ def compare(
     on_progress: Progress | None = None,
     dtype: str = "auto",
     device: str = "auto",
+    weights: str = "auto",
 ) -> Comparison:
     """Two to six checkpoints in a row: effect maps, probes, interactions and vectors, and their differences.
 
@@ -84,7 +85,8 @@ def compare(
     if strange := [part for part in parts if part not in PARTS]:
         raise IvxError(f"there is no part {', '.join(strange)}: the parts are {', '.join(PARTS)}")
     wanted = [part for part in PARTS if part in parts or part == "effects" or (part == "vectors" and transplant)]
-    store, loading = store or Store(), {"dtype": dtype, "device": device}
+    loading: dict[str, Any]
+    store, loading = store or Store(), {"dtype": dtype, "device": device, "weights": weights}
 
     def results(member: Model | str, requests: dict[str, BaseRequest]) -> dict[str, Any]:
         """The results of one checkpoint's requests; it is loaded at the first that is not stored."""
@@ -93,7 +95,7 @@ def compare(
 
         def loaded() -> Model:
             nonlocal model
-            model = model or load(name, dtype=dtype, device=device)
+            model = model or load(name, **loading)
             return model
 
         found = {}

@@ -34,7 +34,7 @@ class Unstored(LiveRequest):
     @classmethod
     def request(cls, of: BaseRequest) -> Unstored:
         """Wrap a request, on its own checkpoint, loaded as it asks."""
-        return cls(of.checkpoint, of, dtype=of.dtype, device=of.device, adapter=of.adapter)
+        return cls(of.checkpoint, of, **of.loading)
 
     def answered(self, model: Model, store: Any, *, beat: Callable[[], None]) -> Any:
         return analysis_of(self.of.kind).compute(model, self.of, on_progress=lambda *_: beat())

@@ -195,13 +195,13 @@ class Worker:
             # The old model is let go before the new one is read: two never stand in memory together.
             self._model, self._key = None, None
             began = time.monotonic()
-            self._model = load(asked.checkpoint, dtype=asked.dtype, device=asked.device, adapter=asked.adapter)
+            self._model = load(asked.checkpoint, **asked.loading)
             self._key, self._load_seconds = key, time.monotonic() - began
         return self._model
 
 
 def _key_of(asked: Asked) -> tuple:
-    return asked.checkpoint, asked.dtype, asked.device, asked.adapter
+    return asked.checkpoint, *asked.loading.values()
 
 
 def worker() -> Worker:

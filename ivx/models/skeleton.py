@@ -16,6 +16,9 @@ from ivx.models.anatomy import anatomy_of, refuse_misfit
 from ivx.models.stream import Stream
 from ivx.models.tensors import Files, Memory, Piece
 
+_RENAMED = {"lm_head.weight": "embed_out.weight"}
+"""Older names of the same tensor, as transformers reads them: those of GPT-NeoX."""
+
 
 def streamed(
     config: Any, folder: Path, *, name: str, dtype: torch.dtype, device: str, on_disk: bool
@@ -71,7 +74,7 @@ def _found(hf: PreTrainedModel, files: Files) -> dict[str, str | None]:
     prefix = f"{hf.base_model_prefix}."
 
     def stored(tensor: str, shape: torch.Size) -> str | None:
-        for named in (tensor, tensor.removeprefix(prefix)):
+        for named in (tensor, tensor.removeprefix(prefix), _RENAMED.get(tensor, tensor)):
             if named in files.stored and files.stored[named].shape == tuple(shape):
                 return named
         return None

@@ -64,13 +64,14 @@ class Stream:
         self._finite: set[str] = set()
         self._lock = RLock()
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="ivx-weights")
-        self._copies = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
+        self._copies: Any = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
+        # It concerns gradients alone, and is no row of the few that are read.
+        vars(self.embeddings).update(padding_idx=None)
         for parameter in names:
             self._let_go(parameter)
         for layer, block in enumerate(blocks):
             block.__dict__["forward"] = _held(block.forward, self, layer)
         self.embeddings.__dict__["forward"] = self._embedding(self.embeddings.forward)
-        self.embeddings.padding_idx = None  # it concerns gradients alone, and is no row of the few that are read
         self.head.__dict__["forward"] = self._whole_head
 
     @property

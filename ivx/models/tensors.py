@@ -69,10 +69,10 @@ class Files:
     """The tensors of a directory, by name."""
 
     def __init__(self, folder: Path, *, name: str) -> None:
+        self._open: dict[Path, int] = {}
         self.stored = {
             tensor: where for path in sorted(folder.glob("*.safetensors")) for tensor, where in _in(path, name)
         }
-        self._open: dict[Path, int] = {}
         self._rooms = threading.local()
 
     @property
@@ -135,14 +135,16 @@ def _in(path: Path, name: str) -> Iterator[tuple[str, Stored]]:
     try:
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
-            header: dict[str, Any] = json.loads(file.read(size)) if size <= min(HEADER, length) else {}
+            if size > min(HEADER, length):
+                raise ValueError("its header is longer than the file")
+            header: dict[str, Any] = json.loads(file.read(size))
         for tensor, told in header.items():
             if tensor == "__metadata__":
                 continue
             start, stop = told["data_offsets"]
             found = Stored(path, DTYPES[told["dtype"]], tuple(map(int, told["shape"])), 8 + size + start)
             if not 0 <= start <= stop <= length - 8 - size or found.size != stop - start:
-                raise ValueError(tensor)
+                raise ValueError(f"{tensor} lies outside the file")
             yield tensor, found
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{name}: {path} is broken ({error}): copy it again") from error

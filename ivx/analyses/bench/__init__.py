@@ -26,6 +26,7 @@ def bench(
     dtype: str = "auto",
     device: str = "auto",
     adapter: str | None = None,
+    weights: str = "auto",
     on_progress: Progress[Bench] | None = None,
 ) -> Bench:
     """How often the model follows an instruction when its mean vector is put in, by strength, with controls.
@@ -53,6 +54,7 @@ def bench(
         dtype=dtype,
         device=device,
         adapter=adapter,
+        weights=weights,
     )
     return BENCH.answer(model, request, on_progress=on_progress)
 

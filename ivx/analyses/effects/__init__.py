@@ -29,6 +29,7 @@ def effects(
     dtype: str = "auto",
     device: str = "auto",
     adapter: str | None = None,
+    weights: str = "auto",
     on_progress: Progress[Effects] | None = None,
 ) -> Effects:
     """Effect maps of one instruction on one checkpoint: which states carry it.
@@ -55,6 +56,7 @@ def effects(
         dtype=dtype,
         device=device,
         adapter=adapter,
+        weights=weights,
     )
     return EFFECTS.answer(model, request, on_progress=on_progress)
 
@@ -74,6 +76,7 @@ def scan(
     dtype: str = "auto",
     device: str = "auto",
     adapter: str | None = None,
+    weights: str = "auto",
     on_progress: Progress[Effects] | None = None,
 ) -> Effects:
     """Effect maps of one instruction by source token: layer × token, at one patched position.
@@ -99,6 +102,7 @@ def scan(
         dtype=dtype,
         device=device,
         adapter=adapter,
+        weights=weights,
     )
     return SCAN.answer(model, request, on_progress=on_progress)
 

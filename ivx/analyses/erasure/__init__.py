@@ -30,6 +30,7 @@ def erasure(
     dtype: str = "auto",
     device: str = "auto",
     adapter: str | None = None,
+    weights: str = "auto",
     on_progress: Progress[Erasure] | None = None,
 ) -> Erasure:
     """The effect of one instruction's vector by layer, with and without the part that tells tasks apart.
@@ -57,6 +58,7 @@ def erasure(
         dtype=dtype,
         device=device,
         adapter=adapter,
+        weights=weights,
     )
     return ERASURE.answer(model, request, on_progress=on_progress)
 

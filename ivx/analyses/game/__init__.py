@@ -26,6 +26,7 @@ def game(
     dtype: str = "auto",
     device: str = "auto",
     adapter: str | None = None,
+    weights: str = "auto",
     on_progress: Progress[Game] | None = None,
 ) -> Game:
     """The clean game of one instruction on one checkpoint: what each block adds by reading one token.
@@ -50,6 +51,7 @@ def game(
         dtype=dtype,
         device=device,
         adapter=adapter,
+        weights=weights,
     )
     return GAME.answer(model, request, on_progress=on_progress)
 

@@ -31,6 +31,7 @@ def interactions(
     dtype: str = "auto",
     device: str = "auto",
     adapter: str | None = None,
+    weights: str = "auto",
     on_progress: Progress[Interactions] | None = None,
 ) -> Interactions:
     """Interactions between all players of one game on one checkpoint.
@@ -59,6 +60,7 @@ def interactions(
         dtype=dtype,
         device=device,
         adapter=adapter,
+        weights=weights,
     )
     return INTERACTIONS.answer(model, request, on_progress=on_progress)
 

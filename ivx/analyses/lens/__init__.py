@@ -24,6 +24,7 @@ def lens(
     dtype: str = "auto",
     device: str = "auto",
     adapter: str | None = None,
+    weights: str = "auto",
     on_progress: Progress[Reading] | None = None,
 ) -> Reading:
     """A prompt read layer by layer, as it is or with a state of another one in it, and what is written after it.
@@ -50,6 +51,7 @@ def lens(
         dtype=dtype,
         device=device,
         adapter=adapter,
+        weights=weights,
     )
     return LENS.answer(model, request, on_progress=on_progress)
 

@@ -34,6 +34,7 @@ def pathways(
     seed: int = 0,
     device: str = "auto",
     adapter: str | None = None,
+    weights: str = "auto",
     on_progress: Progress[Pathways] | None = None,
 ) -> Pathways:
     """Pathways of one instruction, beside its contrast's, on one checkpoint.
@@ -68,6 +69,7 @@ def pathways(
         seed=seed,
         device=device,
         adapter=adapter,
+        weights=weights,
     )
     return PATHWAYS.answer(model, request, on_progress=on_progress)
 

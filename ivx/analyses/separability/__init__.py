@@ -28,6 +28,7 @@ def separability(
     dtype: str = "auto",
     device: str = "auto",
     adapter: str | None = None,
+    weights: str = "auto",
     on_progress: Progress[Separability] | None = None,
 ) -> Separability:
     """How well tasks can be told apart at every layer of some components.
@@ -56,6 +57,7 @@ def separability(
         dtype=dtype,
         device=device,
         adapter=adapter,
+        weights=weights,
     )
     return SEPARABILITY.answer(model, request, on_progress=on_progress)
 

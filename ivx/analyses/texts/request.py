@@ -40,9 +40,7 @@ class TextRequest(LiveRequest):
             of,
             patch,
             samples,
-            dtype=of.dtype,
-            device=of.device,
-            adapter=of.adapter,
+            **of.loading,
             **more,  # type: ignore[arg-type]
         )
 

@@ -28,6 +28,7 @@ def transplant(
     dtype: str = "auto",
     device: str = "auto",
     adapter: str | None = None,
+    weights: str = "auto",
     on_progress: Progress[Transplant] | None = None,
 ) -> Transplant:
     """What another checkpoint's vectors do in this one, layer by layer.
@@ -57,6 +58,7 @@ def transplant(
         dtype=dtype,
         device=device,
         adapter=adapter,
+        weights=weights,
     )
     return TRANSPLANT.answer(model, request, on_progress=on_progress, given=(vectors,))
 

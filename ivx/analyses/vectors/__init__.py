@@ -25,6 +25,7 @@ def vectors(
     dtype: str = "auto",
     device: str = "auto",
     adapter: str | None = None,
+    weights: str = "auto",
     on_progress: Progress[Vectors] | None = None,
 ) -> Vectors:
     """The vectors of one instruction on one checkpoint, sample by sample.
@@ -48,6 +49,7 @@ def vectors(
         dtype=dtype,
         device=device,
         adapter=adapter,
+        weights=weights,
     )
     return VECTORS.answer(model, request, on_progress=on_progress)
 

@@ -76,8 +76,9 @@ def _slopes(
     through = [("attn_out", layer) if site == "resid_mid" else (site, layer) for site, layer in places]
     for samples in by_length(asked.target).values():
         ids = torch.tensor([asked.target[i] for i in samples], device=model.device)
-        with torch.enable_grad(), read(model, {*places, *through}) as seen:
+        with torch.enable_grad(), read(model, {*places, *through}) as read_now:
             logits = graph_of(model, ids)
+            seen = dict(read_now)  # streamed blocks run again on the way back, and would be read again
             for token in (asked.answer, asked.contrast):
                 if token is None:
                     continue

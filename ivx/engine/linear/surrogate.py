@@ -101,6 +101,11 @@ class Surrogate:
                 f"{model.name} is in {str(model.dtype).removeprefix('torch.')}, in which parts do not sum to the "
                 "whole: load it with dtype float32 or float64"
             )
+        if model.stream is not None:
+            raise IvxError(
+                f"the weights of {model.name} are streamed, and pathways go through each of them many times: load it "
+                "with weights='whole', --weights whole"
+            )
         parts, writes = parts_of(model), writes or {}
         if any(site != "resid_post" for site, _ in writes):
             raise IvxError("pathways of a patched run are known for resid_post only: patch resid_post")

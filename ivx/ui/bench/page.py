@@ -100,9 +100,7 @@ def show(request: BenchRequest | None, p: Palette) -> None:
         return
     requests: dict[str, Any] = {
         "curve": request,
-        "texts": BenchTextRequest(
-            request.checkpoint, request, alpha, dtype=request.dtype, device=request.device, adapter=request.adapter
-        ),
+        "texts": BenchTextRequest(request.checkpoint, request, alpha, **request.loading),
     }
     curve = session.job(request, compute=embedded(request.checkpoint) is not None)
     if curve is not None and curve.view().state in ("loading", "running", "done"):

@@ -67,7 +67,10 @@ def collection_of(name: str) -> str:
 
 
 def loading(name: str, *, exact: bool = False) -> dict[str, str]:
-    """dtype and device chosen for a checkpoint of this session; float32 or float64 where it must be `exact`."""
-    chosen = {n: {"dtype": dtype, "device": device} for n, dtype, device in st.session_state.get(OTHERS, [])}
+    """What was chosen when a checkpoint was opened in this session; float32 or float64 where it must be `exact`."""
+    chosen = {
+        opened: dict(zip(("dtype", "device", "weights"), how, strict=True))
+        for opened, *how in st.session_state.get(OTHERS, [])
+    }
     found = chosen.get(name, {})
     return found | {"dtype": "float64" if found.get("dtype") == "float64" else "float32"} if exact else found

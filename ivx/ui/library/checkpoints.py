@@ -9,15 +9,20 @@ import streamlit as st
 from ivx.errors import IvxError
 from ivx.models.doctor import Report, checkup
 from ivx.models.load import DTYPES, load
+from ivx.models.memory import WAYS
 from ivx.models.paths import within_roots
 from ivx.models.registry import PUBLIC, embedded
 from ivx.ui.kit import address, checkpoints, pieces
 
+WEIGHTS = (
+    "Whole: in memory, as they are used. Compact: in memory in the dtype of their file, half as much. Stream: from "
+    "disk, a block at a time, for a model that does not fit. The numbers are the same; auto takes what fits."
+)
+
 
 @st.cache_data(max_entries=20, show_spinner="Reading and checking the checkpoint …")
-def _report(name: str, dtype: str, device: str) -> Report:
-    model = load(within_roots(name), dtype=dtype, device=device, check=False)
-    return checkup(model)
+def _report(name: str, dtype: str, device: str, weights: str) -> Report:
+    return checkup(load(within_roots(name), dtype=dtype, device=device, weights=weights, check=False))
 
 
 def show() -> None:
@@ -29,7 +34,7 @@ def show() -> None:
         name = str(st.selectbox("Checkpoint", names, key="checkpoint"))
         chosen = checkpoints.loading(name)
         try:
-            report = _report(name, chosen.get("dtype", "auto"), chosen.get("device", "auto"))
+            report = _report(name, *(chosen.get(word, "auto") for word in ("dtype", "device", "weights")))
         except IvxError as error:
             pieces.refusal("This checkpoint is refused", str(error), "Choose another one, or mend what is named above.")
         else:
@@ -69,13 +74,14 @@ def _open() -> None:
     public = ", ".join(checkpoint.name for checkpoint in PUBLIC[:3])
     with st.form("open", border=False):
         name = st.text_input("Hub id or directory", placeholder="org/name@revision", help=f"Such as {public}.")
-        one, two = st.columns(2)
-        dtype = str(one.selectbox("dtype", ["auto", *DTYPES]))
+        one, two, three = st.columns(3)
+        dtype = str(one.selectbox("dtype", ["auto", *DTYPES], help="Of the arithmetic: auto is float32."))
         device = str(two.selectbox("Device", ["auto", "cpu", "cuda"]))
+        weights = str(three.selectbox("Weights", ["auto", *WAYS], help=WEIGHTS))
         if not st.form_submit_button("Check and open", type="primary"):
             return
     try:
-        report = _report(name.strip(), dtype, device)
+        report = _report(name.strip(), dtype, device, weights)
     except IvxError as error:
         pieces.refusal("This checkpoint is refused", str(error), "Mend what is named above, or choose another one.")
         return
@@ -83,5 +89,5 @@ def _open() -> None:
         _checks(report)
         return
     opened = [c for c in st.session_state.get(address.OTHERS, []) if c[0] != name.strip()]
-    st.session_state[address.OTHERS] = [*opened, (name.strip(), dtype, device)]
+    st.session_state[address.OTHERS] = [*opened, (name.strip(), dtype, device, weights)]
     st.success("Every check passed; it can be chosen on every page of this session.")

@@ -153,7 +153,9 @@ def _one(store: Store, entry: Entry) -> None:
     )
     request = receipt["request"]
     wanted = ReplayRequest(
-        request["checkpoint"], entry.run, **{name: request[name] for name in ("dtype", "device", "adapter")}
+        request["checkpoint"],
+        entry.run,
+        **{name: request[name] for name in ("dtype", "device", "adapter", "weights") if name in request},
     )
     own = not receipt.get("imported")
     if again.button(

@@ -1,12 +1,13 @@
 """Addresses: the one grammar by which a patch is named in Python, on the command line, in URLs and in tables.
 
     site.layer[.head]@position[~source_position][=random]
-    site.layer[.head]@position=zero|mean                                sets are joined by commas
+    site.layer[.head]@position=zero|mean|own                            sets are joined by commas
 
 `*` is every position; positions count from 0, or from the end when negative. Without `~` the source's state at the
 same position is taken (a negative position counts from the end of either run). `=zero` and `=mean` ablate instead, the
-mean over samples; `=random` writes a random vector of the norm of the state that would be taken (`ivx.engine.draws`).
-In a set later patches overwrite earlier ones that write the same place.
+mean over samples; `=own` writes what stands there in the unpatched target, so that behind other patches it gives a
+place its own value back; `=random` writes a random vector of the norm of the state that would be taken
+(`ivx.engine.draws`). In a set later patches overwrite earlier ones that write the same place.
 """
 
 from __future__ import annotations
@@ -22,14 +23,18 @@ SITES = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z")
 STREAM = "resid_post"
 """The residual stream after a block: the site that is meant where none is named."""
 ABLATIONS = ("zero", "mean")
+"""Values that are no state of a run."""
+OWN = "own"
+"""The value of the row's own target where nothing is patched."""
+SOURCELESS = (*ABLATIONS, OWN)
 """Values that need no source."""
 KEYS_VALUES = "kv"
 """Stands in place of a site where later tokens read one position's keys and values from the source run."""
 RANDOM = "random"
 
 _PATCH = re.compile(
-    r"(?P<site>[a-z_]+)\.(?P<layer>\d+)(?:\.(?P<head>\d+))?@(?P<position>\*|-?\d+)"
-    r"(?:~(?P<source>-?\d+))?(?:=(?P<value>\w+))?",
+    r"(?P<site>[a-z_]+)\.(?P<layer>\d{1,9})(?:\.(?P<head>\d{1,9}))?@(?P<position>\*|-?\d{1,9})"
+    r"(?:~(?P<source>-?\d{1,9}))?(?:=(?P<value>\w+))?",
     re.ASCII,
 )
 
@@ -39,8 +44,8 @@ class Patch:
     """One overwritten activation.
 
     `head` is None for all of `z` and for every other site; `position` None is every position; `source` None is the
-    same position as the target's; `value` is None for the source's state, `zero`, `mean` (over samples), or `random`
-    (of the source's norm).
+    same position as the target's; `value` is None for the source's state, `zero`, `mean` (over samples), `own` (the
+    target's, unpatched), or `random` (of the source's norm).
     """
 
     site: str
@@ -59,8 +64,13 @@ class Patch:
 
     @property
     def ablates(self) -> bool:
-        """Whether the patch takes nothing from the source."""
+        """Whether the patch takes a state of neither the source nor the target."""
         return self.value in ABLATIONS
+
+    @property
+    def copies(self) -> bool:
+        """Whether the patch writes a state as it stands in a run: the source's, or the target's own."""
+        return self.value in (None, OWN)
 
 
 PatchSet = tuple[Patch, ...]
@@ -90,9 +100,9 @@ def _parse_one(text: str) -> Patch:
         raise AddressError(f"{text!r}: there is no site {part['site']!r}; the sites are {', '.join(SITES)}")
     if part["head"] is not None and part["site"] != "z":
         raise AddressError(f"{text!r}: only z has heads; write {part['site']}.{part['layer']}@…")
-    if part["value"] is not None and part["value"] not in (*ABLATIONS, RANDOM):
-        raise AddressError(f"{text!r}: a value is =zero or =mean, or =random, not ={part['value']}")
-    if part["value"] in ABLATIONS and part["source"] is not None:
+    if part["value"] is not None and part["value"] not in (*SOURCELESS, RANDOM):
+        raise AddressError(f"{text!r}: a value is =zero, =mean, =own or =random, not ={part['value']}")
+    if part["value"] in SOURCELESS and part["source"] is not None:
         raise AddressError(f"{text!r}: ={part['value']} takes nothing from the source: leave out ~{part['source']}")
     return Patch(
         site=part["site"],
@@ -127,14 +137,14 @@ def resolve(position: int, *, length: int, patch: Patch, run: str, sample: int) 
 def spots(patch: Patch, *, sample: int, target: Sequence[int], source: Sequence[int]) -> list[tuple[int, int]]:
     """The (target position, source position) pairs that `patch` means for one sample, counted from the start.
 
-    For an ablation the second of each pair repeats the first: the state comes from the target runs.
+    Where nothing is taken from the source the second of each pair repeats the first: the state, if any, is a target's.
     """
     goal, origin = len(target), len(source)
     if patch.position is not None:
         positions = [resolve(patch.position, length=goal, patch=patch, run="target", sample=sample)]
     else:
         positions = list(range(goal))
-    if patch.ablates:
+    if patch.value in SOURCELESS:
         return [(p, p) for p in positions]
     if patch.source is not None:
         taken = resolve(patch.source, length=origin, patch=patch, run="source", sample=sample)

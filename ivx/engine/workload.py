@@ -73,7 +73,8 @@ def checked(
             for position, _ in spots(patch, sample=sample, target=ids, source=origin)
         ]
     for text, places in (means or {}).items():
-        averaged.update(dict.fromkeys(parse(text), _averaged(model, text, places)))
+        found = _averaged(model, text, places)
+        averaged.update((patch, found) for patch in parse(text) if patch.value == "mean")
     return Workload(
         source=runs[0],
         target=runs[1],

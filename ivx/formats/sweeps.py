@@ -8,10 +8,13 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ivx.engine.address import KEYS_VALUES
 from ivx.engine.schema import KEY
+from ivx.errors import AddressError
 from ivx.formats.checks import IDS, LARGEST, boolean, each, keys, maybe, number, refuse, text, whole
 from ivx.formats.samples import MAX_WARNINGS
 from ivx.numeral import index_of
+from ivx.patching.positions import check_named
 from ivx.patching.roles import ROLES
 from ivx.patching.table import NUMBERS
 from ivx.tasks.samples import Samples
@@ -50,6 +53,8 @@ def check_sweep(found: Swept, *, sites: Sequence[str], roles: Sequence[str] = RO
         strange = set(pc.unique(table[name]).to_pylist()) - set(allowed)
         if strange:
             refuse(f"rows, column {name}", f"one of {', '.join(filter(None, allowed))}")
+    if KEYS_VALUES not in sites:
+        _check_patches(table)
     if table.group_by(list(KEY)).aggregate([]).num_rows != table.num_rows:
         refuse("rows", f"each {', '.join(KEY)} once")
     lengths = (pc.list_value_length(table[name]) for name in ("top_ids", "top_logits"))
@@ -60,6 +65,15 @@ def check_sweep(found: Swept, *, sites: Sequence[str], roles: Sequence[str] = RO
         if values.null_count:
             refuse(f"rows, column {name}", "no gap in a list")
         bounded(values, f"rows, column {name}", low=low, high=high)
+
+
+def _check_patches(table: pa.Table) -> None:
+    patched = table.filter(pc.not_equal(table["patch"], ""))
+    for part in pc.unique(pc.list_flatten(pc.split_pattern(pc.unique(patched["patch"]), ","))).to_pylist():
+        try:
+            check_named(part)
+        except AddressError:
+            refuse("rows, column patch", "addresses")
 
 
 def bounded(values: pa.ChunkedArray, what: str, *, low: float = -LARGEST, high: float = LARGEST) -> None:

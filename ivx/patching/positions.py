@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from ivx.engine.address import SOURCELESS, parse
 from ivx.errors import IvxError
 from ivx.tasks.samples import Sample
 
@@ -23,6 +24,7 @@ Places = Mapping[str, int]
 QUERY = "‹query"
 """How the label of the query's column begins."""
 NAME = re.compile(r"[a-z]\w*(-\d+)?", re.ASCII)
+_NAMED = re.compile(rf"(?<=[@~]){NAME.pattern}", re.ASCII)
 _PART = re.compile(r"([^@]+)@([^~=]+)(?:~([^=]+))?(=\w+)?")
 
 
@@ -42,11 +44,16 @@ def placed(patch: str, target: Places, source: Places) -> str:
         if found is None:
             raise IvxError(f"{part!r} is not an address with a position")
         where, at, taken, value = found.groups()
-        if taken is None and at in target and value not in ("=zero", "=mean"):
+        if taken is None and at in target and value not in [f"={word}" for word in SOURCELESS]:
             taken = at  # a name stands for the token's like in the source
         origin = "" if taken is None else f"~{source.get(taken, taken)}"
         parts.append(f"{where}@{target.get(at, at)}{origin}{value or ''}")
     return ",".join(parts)
+
+
+def check_named(patch: str) -> None:
+    """Refuse what is no address with positions that are numbers or names; raises `AddressError`."""
+    parse(_NAMED.sub("0", patch))
 
 
 def position_of(position: str, rows: Sequence[Sample]) -> int:

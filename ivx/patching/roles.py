@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ivx.engine.address import parse, spots
+from ivx.engine.address import ABLATIONS, OWN, RANDOM, parse, spots
 from ivx.errors import IvxError
 from ivx.patching.positions import Places, bare_places, placed, told_places
 from ivx.tasks.samples import Sample, Samples
@@ -43,17 +43,20 @@ def is_real(control: str, *, direction: str) -> bool:
 
 
 def variant(role: str, patch: str) -> str:
-    """The patch that a role runs in place of a cell's."""
+    """The patch that a role runs in place of a cell's; a target's own value is that in every role."""
     if role == "aggregation":  # one word's state is the control of all source tokens
         return re.sub(r"~[^,=]+", f"~{WORD}", patch)
     if role in ("random", "shuffled"):
-        patch = re.sub(r"=(zero|mean)", "", patch)
-    return ",".join(f"{part}=random" for part in patch.split(",")) if role == "random" else patch
+        patch = re.sub(rf"=({'|'.join(ABLATIONS)})", "", patch)
+    if role == "random":
+        parts = patch.split(",")
+        return ",".join(part if part.endswith(f"={OWN}") else f"{part}={RANDOM}" for part in parts)
+    return patch
 
 
 def plain(patch: str) -> str:
     """The patch that a role's variant stands for, where positions are numbers."""
-    return patch.replace("=random", "")
+    return patch.replace(f"={RANDOM}", "")
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ class Runs:
             (ids, position)
             for k, (ids, source) in enumerate(zip(self.targets, self.sources, strict=True))
             for part in parse(self.address(k, patch))
+            if part.value == "mean"
             for position, _ in spots(part, sample=k, target=ids, source=source)
         ]
 

@@ -161,6 +161,22 @@ def test_identities_are_those_that_runs_show() -> None:
     assert reasons == {"", ERASED, UNREAD, REPEATED}
 
 
+def test_identities_hold_with_the_target_s_own_values() -> None:
+    model, rng = random_model("olmo2"), np.random.default_rng(0)
+    places = [f"{site}.{layer}@{p}" for site in SITES for layer in range(3) for p in (1, -1)] + ["z.1.2@1", "z.2.0@-1"]
+    sets = {
+        ",".join(places[k] + rng.choice(["=own", "~0"]) for k in rng.permutation(len(places))[: rng.integers(2, 5)])
+        for _ in range(200)
+    } | {"resid_pre.1@1~0,resid_mid.1@1=own,mlp_out.1@1=own"}
+    left = {text: reduced(parse(text), layers=3, lengths={4}) for text in sets}
+    names = {text: ",".join(map(str, found.patches)) for text, found in left.items()}
+    asked: dict[str, Any] = {"source": [[5, 17, 33]], "target": [[3, 60, 21, 90]], "answer": [50]}
+    table = ivx.sweep(model, **asked, patches=sorted({*names, *names.values()} - {""}))
+    logit = dict(zip(table["patch"].to_pylist(), table["logit"].to_pylist(), strict=True))
+    assert all(abs(logit[text] - logit[name]) < 1e-10 for text, name in names.items())
+    assert {found.reason for text, found in left.items() if "=own" in text} == {"", ERASED, UNREAD, REPEATED}
+
+
 def test_a_token_that_is_last_for_some_samples_only_is_neither() -> None:
     pair = parse("resid_post.0@2~-1,resid_post.1@2~-1")
     assert reduced(pair, layers=2, lengths={3, 4}).reason == ""

@@ -440,10 +440,23 @@ def replaced(table: pa.Table, name: str, value: Any, *, row: int = 3) -> pa.Tabl
         ("top_ids", [None] * 10),
         ("top_logits", [float("nan")] * 10),
         ("patch", "x" * 5000),
+        ("patch", "resid_post.1"),
+        ("patch", "resid_post.1@0=own=random"),
+        ("patch", "resid_post.1@0~-1=own"),
+        ("patch", "resid_post.1@0~-1,,resid_post.2@0=own"),
+        ("patch", "kv.1@0~-1"),
     ],
 )
 def test_a_value_no_sweep_returns(found: Effects, packed: bytes, column: str, value: Any) -> None:
     refused(with_rows(found, packed, replaced(found.table, column, value)), column)
+
+
+@pytest.mark.parametrize(
+    "patch", ["resid_post.1@0~-1,resid_post.2@0=own", "z.1.2@query-1~keyword-2=random,mlp_out.3@query_end=own"]
+)
+def test_a_row_of_any_address_is_let_in(found: Effects, packed: bytes, patch: str) -> None:
+    table = replaced(found.table, "patch", patch)
+    assert unpack.unpack(with_rows(found, packed, table)).result.table.equals(table)
 
 
 def test_rows_twice_and_rows_of_another_number(found: Effects, packed: bytes) -> None:

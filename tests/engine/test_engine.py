@@ -40,7 +40,7 @@ def sweeps(draw: st.DrawFn) -> tuple[str, dict]:
         site, layer = inner(st.sampled_from(sites)), inner(st.integers(0, model.layers - 1))
         head = f".{inner(st.integers(0, model.heads - 1))}" if site == "z" and inner(st.booleans()) else ""
         position = inner(st.sampled_from(["*", "0", "1", "2", "-1", "-2", "-3"]))
-        value = inner(st.sampled_from(["~0", "~-1", "~2", "~-3", "=zero", "=mean", "~0=random", "~-1=random"]))
+        value = inner(st.sampled_from(["~0", "~-1", "~2", "~-3", "=zero", "=mean", "=own", "~0=random", "~-1=random"]))
         return f"{site}.{layer}{head}@{position}{value}"
 
     sets = draw(st.lists(st.lists(patch(), min_size=1, max_size=4).map(",".join), min_size=1, max_size=5, unique=True))

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 import ivx
-from ivx.engine.address import parse
 from ivx.engine.hooks.generate import MOST_TOKENS, Push, ends, generate
 from ivx.errors import AddressError, Cancelled, IvxError
 from tests.support import oracle
@@ -32,37 +31,6 @@ def slowly(kind: str, prompt: list[int], edits: dict[tuple[str, int], oracle.Edi
     return ids[len(prompt) :]
 
 
-def patching(kind: str, address: str, prompt: list[int], source: list[int]) -> dict[tuple[str, int], oracle.Edit]:
-    """Edits of patches that each stand at a place of their own."""
-    model = MODELS[kind]
-    edits: dict[tuple[str, int], oracle.Edit] = {}
-    for patch in parse(address):
-        place = (patch.site, patch.layer)
-        theirs = oracle.states(model.hf, kind, source, place)
-        where = range(len(prompt)) if patch.position is None else [patch.position % len(prompt)]
-        if patch.value == "zero":
-            value = torch.zeros_like(theirs[0])
-        else:
-            assert patch.source is not None
-            value = theirs[patch.source]
-            if patch.value == "random":
-                value = oracle.random_state(
-                    patch, target=prompt, source=source, taken=patch.source, theirs=value, heads=model.heads
-                )
-        part = slice(None)
-        if patch.head is not None:
-            part = slice(patch.head * model.head_dim, (patch.head + 1) * model.head_dim)
-
-        def edit(state: Tensor, where: object = where, value: Tensor = value, part: slice = part) -> Tensor:
-            state = state.clone()
-            for position in where:  # type: ignore[attr-defined]
-                state[0, position, part] = value[part].to(state)
-            return state
-
-        edits[place] = edit
-    return edits
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     "address",
@@ -73,6 +41,7 @@ def patching(kind: str, address: str, prompt: list[int], source: list[int]) -> d
         "z.2@*~-1,mlp_out.0@1~0,attn_out.1@-2~-2",
         "resid_mid.1@1~-1",
         "mlp_out.1@*=zero,resid_post.0@0~-1=random",
+        "resid_post.0@0~-1,mlp_out.1@*=own,resid_post.2@0=own",
     ],
 )
 def test_patched_text_is_what_plain_hooks_write(kind: str, address: str) -> None:
@@ -80,7 +49,9 @@ def test_patched_text_is_what_plain_hooks_write(kind: str, address: str) -> None
         pytest.skip("a parallel block has no resid_mid")
     found = generate(MODELS[kind], PROMPTS, source=SOURCES, patches=address, tokens=TOKENS)
     for prompt, source, written in zip(PROMPTS, SOURCES, found, strict=True):
-        edits = patching(kind, address, prompt, source) if address else {}
+        edits: dict[tuple[str, int], oracle.Edit] = {}
+        if address:
+            edits = oracle.edits_of(MODELS[kind].hf, kind, address, sample=0, sources=[source], targets=[prompt])
         assert list(written.ids) == slowly(kind, prompt, edits, TOKENS)
         assert len(written.probabilities) == len(written.ids) and all(0 < p <= 1 for p in written.probabilities)
 

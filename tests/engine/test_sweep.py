@@ -10,11 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 import torch
-from torch import Tensor
 from transformers import PreTrainedModel
 
 import ivx
-from ivx.engine.address import Patch, parse
+from ivx.engine.address import parse
 from ivx.engine.draws import draw_of, drawn
 from ivx.engine.forward import attention
 from ivx.engine.plan import proof
@@ -30,50 +29,7 @@ ANSWER, CONTRAST = [50, 51], [60, 61]
 
 def oracle_logits(hf: PreTrainedModel, kind: str, address: str, sample: int) -> torch.Tensor:
     """One patched row, written out: patches in the order given, no batching, no sharing."""
-    edits: dict[tuple[str, int], oracle.Edit] = {}
-    heads = hf.config.num_attention_heads
-    for patch in parse(address):
-        place = (patch.site, patch.layer)
-        theirs = oracle.states(hf, kind, SOURCE[sample], place)
-        every = [oracle.states(hf, kind, ids, place) for ids in TARGET]
-        before = edits.get(place, lambda s: s)
-
-        def edit(
-            state: Tensor,
-            patch: Patch = patch,
-            theirs: Tensor = theirs,
-            every: list[Tensor] = every,
-            before: oracle.Edit = before,
-        ) -> Tensor:
-            state = before(state).clone()
-            positions = range(state.shape[1]) if patch.position is None else [patch.position]
-            for p in positions:
-                if patch.value == "zero":
-                    value = torch.zeros(state.shape[-1], dtype=state.dtype)
-                elif patch.value == "mean":
-                    value = torch.stack(
-                        [s for e in every for s in (e if patch.position is None else [e[patch.position]])]
-                    ).mean(0)
-                else:
-                    value = theirs[p if patch.source is None else patch.source]
-                    if patch.value == "random":
-                        value = oracle.random_state(
-                            patch,
-                            target=TARGET[sample],
-                            source=SOURCE[sample],
-                            taken=p if patch.source is None else patch.source,
-                            theirs=value,
-                            heads=heads,
-                        )
-                if patch.head is None:
-                    state[0, p] = value
-                else:
-                    wide = state.shape[-1] // heads
-                    part = slice(patch.head * wide, (patch.head + 1) * wide)
-                    state[0, p, part] = value[part]
-            return state
-
-        edits[place] = edit
+    edits = oracle.edits_of(hf, kind, address, sample=sample, sources=SOURCE, targets=TARGET)
     return oracle.run(hf, kind, TARGET[sample], edits)
 
 
@@ -250,13 +206,15 @@ def test_two_threads_on_one_model() -> None:
     [
         ("resid_post.3", "not an address"),
         ("resid.3@0", "no site 'resid'"),
+        (f"resid_post.{'9' * 5000}@0", "not an address"),
+        (f"resid_post.1@-{'9' * 5000}", "not an address"),
         ("resid_post.9@0~-1", "layers 0 to 2"),
         ("z.1.4@0~-1", "heads 0 to 3"),
         ("attn_out.1.2@0", "only z has heads"),
         ("resid_post.1@4~-1", "sample 1 has 3 tokens"),
         ("resid_post.1@0~-9", "source of sample 0 has 4 tokens"),
         ("resid_post.1@*", "'the same position' is not defined"),
-        ("resid_post.1@0=noise", "=zero or =mean, or =random"),
+        ("resid_post.1@0=noise", "=zero, =mean, =own or =random, not =noise"),
         ("resid_post.1@0~-1=mean", "takes nothing from the source"),
         ("resid_post.1@0~-9=random", "source of sample 0 has 4 tokens"),
     ],

@@ -43,6 +43,7 @@ def patches(model: Model) -> list[str]:
     found += [f"{s}.1@{p}={kind}" for s in sites for p in ("1", "*") for kind in ("zero", "mean")]
     found += [f"{s}.{i}@{p}=random" for s in sites for i in layers for p in ("1~-1", "*~0")]
     found += [f"z.1.{h}@1=random" for h in range(model.heads)]
+    found += [f"{before}{s}.1@{p}=own" for before in ("", "resid_post.0@1~-1,") for s in sites for p in ("1", "*")]
     # Hooks reach the middle of a block by adding a difference; what is left of 0 there, a norm makes large again.
     return [patch for patch in found if patch != "resid_mid.1@*=zero"]
 

@@ -17,14 +17,14 @@ import ivx
 from ivx.analyses import registry
 from ivx.analyses.effects.request import EffectsRequest, ScanRequest
 from ivx.analyses.effects.result import Effects
-from ivx.engine.address import Patch
+from ivx.engine.address import Patch, parse
 from ivx.errors import Cancelled, IvxError
 from ivx.jobs.compute import computed
 from ivx.jobs.replay import ReplayRequest, replay
 from ivx.models.model import Model
 from ivx.models.registry import EMBEDDED
 from ivx.patching.positions import placed, told_columns
-from ivx.patching.roles import variant
+from ivx.patching.roles import Runs, variant
 from ivx.stats.verdict import verdicts
 from ivx.store.store import Store
 from ivx.tasks import catalogue
@@ -241,6 +241,23 @@ def test_names_become_each_samples_numbers() -> None:
         == "z.1.2@-7=zero,mlp_out.0@-1~-4=random"
     )
     assert placed("resid_post.3@0~-1", {}, {"-1": -2}) == "resid_post.3@0~-2"
+    assert placed("z.1.2@query-1,mlp_out.0@t_inst=own", target, source) == "z.1.2@-5~-4,mlp_out.0@-7=own"
+
+
+def test_an_own_value_is_that_in_every_role() -> None:
+    patch, words = "resid_post.1@0~keyword,mlp_out.2@1=mean,resid_post.3@0=own", ("keyword", "word")
+    told = {
+        "control": patch,
+        "random": "resid_post.1@0~keyword=random,mlp_out.2@1=random,resid_post.3@0=own",
+        "shuffled": "resid_post.1@0~keyword,mlp_out.2@1,resid_post.3@0=own",
+        "aggregation": patch.replace(*words),
+    }
+    for role, wanted in told.items():
+        assert variant(role, patch) == wanted
+        parse(placed(wanted, {}, dict.fromkeys(words, -1)))
+    prompts = [(5, 6, 7), (8, 9, 10, 11)]
+    runs = Runs("effect", prompts, prompts, prompts, [({}, {"keyword": 0})] * 2)
+    assert runs.averaged(patch) == [(ids, 1) for ids in prompts]
 
 
 def test_the_keyword_has_a_column_of_its_own_where_it_is_not_the_last_token() -> None:

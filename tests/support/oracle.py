@@ -1,4 +1,5 @@
-"""The slow, obvious oracle: one row at a time, hooks written by hand for each architecture, nothing shared with ivx."""
+"""The slow, obvious oracle: one row at a time, hooks written by hand for each architecture; of ivx, only the grammar of
+addresses."""
 
 from __future__ import annotations
 
@@ -11,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+
+from ivx.engine.address import parse
 
 # For each architecture: block list, output projection, what attention adds, what the MLP adds.
 NAMES: dict[str, tuple[Callable[[Any], Any], Callable, Callable, Callable]] = {
@@ -30,6 +33,8 @@ NAMES: dict[str, tuple[Callable[[Any], Any], Callable, Callable, Callable]] = {
     ),
     "gpt_neox": (lambda m: m.gpt_neox.layers, lambda b: b.attention.dense, lambda b: b.attention, lambda b: b.mlp),
 }
+NAMES |= {kind: NAMES["llama"] for kind in ("qwen3", "mistral", "starcoder2")} | {"gemma3_text": NAMES["gemma2"]}
+NAMES["phi"] = (lambda m: m.model.layers, lambda b: b.self_attn.dense, lambda b: b.self_attn, lambda b: b.mlp)
 Edit = Callable[[Tensor], Tensor]
 
 
@@ -80,14 +85,21 @@ def run(hf: PreTrainedModel, kind: str, ids: list[int], edits: dict[tuple[str, i
 
 def states(hf: PreTrainedModel, kind: str, ids: list[int], place: tuple[str, int]) -> Tensor:
     """The state at one site: `[tokens, width]`."""
-    found: list[Tensor] = []
+    return all_states(hf, kind, ids, [place])[place]
 
-    def keep(state: Tensor) -> Tensor:
-        found.append(state[0].clone())
+
+def all_states(
+    hf: PreTrainedModel, kind: str, ids: Sequence[int], places: Sequence[tuple[str, int]]
+) -> dict[tuple[str, int], Tensor]:
+    """The states at several sites, each `[tokens, width]`."""
+    found: dict[tuple[str, int], Tensor] = {}
+
+    def keep(state: Tensor, place: tuple[str, int]) -> Tensor:
+        found[place] = state[0].clone()
         return state
 
-    run(hf, kind, ids, {place: keep})
-    return found[0]
+    run(hf, kind, list(ids), {place: lambda state, place=place: keep(state, place) for place in places})  # type: ignore[misc]
+    return found
 
 
 def random_state(
@@ -104,3 +116,55 @@ def random_state(
     found = torch.zeros(heads, len(own), dtype=torch.float64)
     found[patch.head] = torch.tensor(direction * float(own.norm()) / np.linalg.norm(direction))
     return found.flatten()
+
+
+def edits_of(
+    hf: PreTrainedModel,
+    kind: str,
+    address: str,
+    *,
+    sample: int,
+    sources: Sequence[Sequence[int]],
+    targets: Sequence[Sequence[int]],
+) -> dict[tuple[str, int], Edit]:
+    """The edits of one patched row, in the order given. Positions are those of the prompt, whatever is written behind
+    it; `=mean` is over all targets.
+    """
+    edits: dict[tuple[str, int], Edit] = {}
+    patches, heads, target, source = parse(address), hf.config.num_attention_heads, targets[sample], sources[sample]
+    places = [(patch.site, patch.layer) for patch in patches]
+    own, theirs = (all_states(hf, kind, ids, places) for ids in (target, source))
+    every = [all_states(hf, kind, ids, places) for ids in targets if "=mean" in address]
+    for patch, place in zip(patches, places, strict=True):
+        values: dict[int, Tensor] = {}
+        for p in range(len(target)) if patch.position is None else [patch.position]:
+            taken = p if patch.source is None else patch.source
+            if patch.value == "zero":
+                value = torch.zeros_like(own[place][0])
+            elif patch.value == "mean":
+                value = torch.cat([e[place] if patch.position is None else e[place][[p]] for e in every]).mean(0)
+            elif patch.value == "own":
+                value = own[place][p]
+            elif patch.value == "random":
+                value = random_state(
+                    patch, target=target, source=source, taken=taken, theirs=theirs[place][taken], heads=heads
+                )
+            else:
+                value = theirs[place][taken]
+            values[p % len(target)] = value
+        part = slice(None)
+        if patch.head is not None:
+            wide = len(own[place][0]) // heads
+            part = slice(patch.head * wide, (patch.head + 1) * wide)
+        edits[place] = _writing(values, part, edits.get(place))
+    return edits
+
+
+def _writing(values: dict[int, Tensor], part: slice, before: Edit | None) -> Edit:
+    def edit(state: Tensor) -> Tensor:
+        state = state.clone() if before is None else before(state)
+        for position, value in values.items():
+            state[0, position, part] = value[part].to(state)
+        return state
+
+    return edit

@@ -33,7 +33,7 @@ def reduced(patches: PatchSet, *, layers: int, lengths: Collection[int]) -> Redu
     """What is left of a set without the patches that change nothing.
 
     Args:
-        patches: each with a source, at a single position.
+        patches: each a state of the source, or the target's own, at a single position; no two at one place.
         layers: blocks of the model.
         lengths: numbers of tokens of all target prompts that this must hold for.
     """

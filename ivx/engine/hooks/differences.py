@@ -49,6 +49,8 @@ def added(
     for patch in {patch for patches in sets.values() for patch in patches}:
         if patch.site == "z" or patch.position is None:
             raise IvxError(f"{patch}: a difference is added at one token of one site other than z")
+        if patch.value:
+            raise IvxError(f"{patch}: the differences given are what is added: leave out ={patch.value}")
     budget = FREE_SHARE * free_bytes(str(model.device)) / 1e9
     for length, samples in by_length(target).items():
         ids = torch.tensor([list(target[i]) for i in samples], device=model.device)

@@ -57,6 +57,8 @@ def patched(
     for address, patch_set in asked.patches.items():
         if len(patch_set) != 1 or patch_set[0].site == "z" or patch_set[0].position is None:
             raise IvxError(f"{address}: a vector is written at one token of one site other than z")
+        if patch_set[0].value:
+            raise IvxError(f"{address}: the vectors given are what is written: leave out ={patch_set[0].value}")
     budget = FREE_SHARE * free_bytes(str(model.device)) / 1e9
     found: dict[int, list[pa.RecordBatch]] = {k: [] for k in range(len(patches))}
     with only_user(model), torch.inference_mode():

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ivx.engine import readout
-from ivx.engine.address import RANDOM, Patch, PatchSet, spots
+from ivx.engine.address import OWN, RANDOM, Patch, PatchSet, spots
 from ivx.engine.draws import draw_of, drawn
 from ivx.engine.hooks.sites import Place, Writes, read, write
 from ivx.engine.workload import Workload, by_length
@@ -28,7 +28,8 @@ class _Row(NamedTuple):
     patches: PatchSet
 
 
-States = dict[tuple[Place, int, int], Tensor]
+Ids = Sequence[int]
+States = dict[tuple[Place, Ids, int], Tensor]
 """(place, prompt, position) -> state."""
 
 
@@ -50,25 +51,32 @@ def _last_logits(model: Model, prompts: Sequence[Sequence[int]]) -> Tensor:
 
 
 def captured(model: Model, asked: Workload, wanted: Sequence[PatchSet]) -> States:
-    """Every state of the sources that some patch takes."""
-    needed: dict[Place, dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
+    """Every state that some patch takes, of a source or, where it is their own, of a target."""
+    needed: dict[Place, set[tuple[Ids, int]]] = defaultdict(set)
     for patch in {p for patch_set in wanted for p in patch_set if not p.ablates}:
-        for sample, (ids, origin) in enumerate(zip(asked.target, asked.source, strict=True)):
-            found = spots(patch, sample=sample, target=ids, source=origin)
-            needed[patch.site, patch.layer][sample].update(taken for _, taken in found)
-    return _read(model, asked.source, needed)
+        for sample, (target, source) in enumerate(zip(asked.target, asked.source, strict=True)):
+            found = spots(patch, sample=sample, target=target, source=source)
+            needed[patch.site, patch.layer].update((_giver(asked, patch, sample), taken) for _, taken in found)
+    return _read(model, needed)
 
 
-def _read(model: Model, prompts: Sequence[Sequence[int]], needed: dict[Place, dict[int, set[int]]]) -> States:
-    """States of prompts by place, prompt and position."""
+def _giver(asked: Workload, patch: Patch, sample: int) -> Ids:
+    """The prompt whose state a patch writes."""
+    return (asked.target if patch.value == OWN else asked.source)[sample]
+
+
+def _read(model: Model, needed: dict[Place, set[tuple[Ids, int]]]) -> States:
+    """States of (prompt, position) pairs by place, each prompt run once."""
     states: States = {}
-    for members in by_length(prompts).values() if needed else ():
+    prompts = sorted({ids for wanted in needed.values() for ids, _ in wanted}, key=tuple)
+    for members in by_length(prompts).values():
+        row = {prompts[i]: k for k, i in enumerate(members)}
         with read(model, set(needed)) as seen:
             _last_logits(model, [prompts[i] for i in members])
         for place, wanted in needed.items():
-            for row, i in enumerate(members):
-                for position in wanted.get(i, ()):
-                    states[place, i, position] = seen[place][row, position].clone()
+            for ids, position in wanted:
+                if ids in row:
+                    states[place, ids, position] = seen[place][row[ids], position].clone()
     return states
 
 
@@ -107,19 +115,13 @@ def rows_within(model: Model, length: int, memory_gb: float) -> int:
 
 def means_of(model: Model, asked: Workload) -> dict[Patch, Tensor]:
     """The mean of the states that each `=mean` patch averages."""
-    prompts: dict[tuple[int, ...], int] = {}
-    needed: dict[Place, dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
-    places = {
-        patch: [(prompts.setdefault(tuple(ids), len(prompts)), position) for ids, position in averaged]
-        for patch, averaged in asked.means.items()
-    }
-    for patch, averaged in places.items():
-        for prompt, position in averaged:
-            needed[patch.site, patch.layer][prompt].add(position)
-    states = _read(model, list(prompts), needed)
+    needed: dict[Place, set[tuple[Ids, int]]] = defaultdict(set)
+    for patch, averaged in asked.means.items():
+        needed[patch.site, patch.layer].update(averaged)
+    states = _read(model, needed)
     return {
         patch: torch.stack([states[(patch.site, patch.layer), *where] for where in averaged]).mean(dim=0)
-        for patch, averaged in places.items()
+        for patch, averaged in asked.means.items()
     }
 
 
@@ -176,7 +178,7 @@ def _value(
         return torch.zeros(width, dtype=model.dtype, device=model.device)
     if patch.value == "mean":
         return means[patch]
-    state = states[(patch.site, patch.layer), sample, taken]
+    state = states[(patch.site, patch.layer), _giver(asked, patch, sample), taken]
     if patch.value == RANDOM:
         draw = draw_of(patch, target=asked.target[sample], source=asked.source[sample], taken=taken)
         return drawn(state, draw, heads=model.heads)

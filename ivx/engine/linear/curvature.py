@@ -6,8 +6,9 @@ both, at the unpatched run, estimates `J(a, b) = f(ab) − f(a) − f(b)`:
     ∂²m/∂ε∂δ  =  Δaᵀ (∂²m/∂a∂b) Δb  −  (∂m/∂b) (∂b/∂a) Δa
 
 The first term is the model's curvature between the two states; the second is what is lost because b overwrites what a
-had already changed there. Both come from one backward pass through a backward pass. Like the first-order estimate it
-is exact to its order only, and is never reported as a result.
+had already changed there. Both come from one backward pass through a backward pass. Where b is `=own`, Δb is 0 and the
+second term alone is left: an estimate of `f(a | own b) − f(a)`. Like the first-order estimate it is exact to its order
+only, and is never reported as a result.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ivx.engine.address import Patch, spots
+from ivx.engine.address import OWN, Patch, spots
 from ivx.engine.hooks.capture import PlaceStates, states_of
 from ivx.engine.hooks.sites import Place, read
 from ivx.engine.linear.estimate import graph_of
@@ -40,7 +41,7 @@ def curvature(
     """Second-order estimate of every pair's interaction, on the answer's logit; less the contrast's where there is one.
 
     Args:
-        patches: single patches, each with a source; otherwise as for `ivx.sweep`.
+        patches: single patches, each with a source or `=own`; otherwise as for `ivx.sweep`.
 
     Returns:
         `[samples, patches, patches]`, symmetric, zero on the diagonal; in logits.
@@ -69,22 +70,25 @@ def curvature(
 
 def _single(patches: Sequence[Patch]) -> Patch:
     patch = patches[0]
-    if len(patches) > 1 or patch.value or patch.site == "resid_mid":
-        raise AddressError(f"{patch}: an estimate of pairs takes single patches with a source, and no resid_mid")
+    if len(patches) > 1 or not patch.copies or patch.site == "resid_mid":
+        raise AddressError(
+            f"{patch}: an estimate of pairs takes single patches with a source's state or =own, and no resid_mid"
+        )
     return patch
 
 
 def _whole(
     model: Model, asked: Workload, patch: Patch, samples: Sequence[int], sources: PlaceStates, seen: dict[Place, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """(source states at the patch's tokens, mask of these tokens): both shaped like the place's states, 0 elsewhere."""
+    """(states to write at the patch's tokens, mask of these tokens): both shaped like the place's, 0 elsewhere."""
     place = (patch.site, patch.layer)
     values, where = (torch.zeros_like(seen[place], requires_grad=False) for _ in range(2))
     width = values.shape[-1] // model.heads
     part = slice(None) if patch.head is None else slice(patch.head * width, (patch.head + 1) * width)
     for row, i in enumerate(samples):
         for position, taken in spots(patch, sample=i, target=asked.target[i], source=asked.source[i]):
-            values[row, position, part] = sources[i][place][taken][part]
+            state = seen[place][row].detach() if patch.value == OWN else sources[i][place]
+            values[row, position, part] = state[taken][part]
             where[row, position, part] = 1
     return values, where
 

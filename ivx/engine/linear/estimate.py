@@ -2,8 +2,9 @@
 
 A patch changes a logit by about (source state − target state) · gradient at the target run (Nanda 2023). That is exact
 for a linear model and poor where the model is not: an estimate orders work and fills a map at once, and is never
-reported as a result. Integrated gradients would need a forward pass for each address and step, so as many as the exact
-sweep.
+reported as a result. Of a set the estimates are added, so `=own` moves nothing: what a later patch overwrites of an
+earlier one is of second order (`ivx.engine.linear.curvature`). Integrated gradients would need a forward pass for each
+address and step, so as many as the exact sweep.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from ivx.engine.address import RANDOM, Patch, spots
+from ivx.engine.address import OWN, RANDOM, Patch, spots
 from ivx.engine.draws import draw_of, drawn
 from ivx.engine.hooks.capture import PlaceStates, states_of
 from ivx.engine.hooks.sites import Place, read
@@ -126,7 +127,9 @@ def _deltas(
     deltas = []
     for position, taken in spots(patch, sample=sample, target=asked.target[sample], source=asked.source[sample]):
         here = targets[sample][place][position]
-        if patch.ablates:
+        if patch.value == OWN:
+            value = here
+        elif patch.ablates:
             value = torch.zeros_like(here) if mean is None else mean
         else:
             value = sources[sample][place][taken]

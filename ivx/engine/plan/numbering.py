@@ -2,7 +2,8 @@
 
 A state at (layer, position) is fixed by its residual input and by the states before it. So the tokens of all runs,
 patched or not, form a trie at every layer: a *node* is (parent node, residual input), and two runs that share a node
-share everything computed there. A patch only rewires: "my residual input is the source's".
+share everything computed there. A patch only rewires: "my residual input is the source's", or, of `=own`, "is my
+target's where nothing is patched", which is numbered already.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ivx.engine.address import RANDOM, Patch, PatchSet, spots
+from ivx.engine.address import OWN, RANDOM, Patch, PatchSet, spots
 from ivx.engine.draws import Draw, draw_of
 
 Ints = NDArray[np.int64]
@@ -104,7 +105,7 @@ class Numbering:
 
 
 class _Origin(NamedTuple):
-    """Where a write's value is from: the row's two prompts, and the source position."""
+    """Where a write's value is from: the row's target, the prompt whose state is taken, and the position there."""
 
     target: int
     source: int
@@ -212,8 +213,9 @@ class Numberer:
         for i, (target, source, patches) in enumerate(work, start=first):
             for patch in patches:
                 if patch.site in sites:
+                    giver = target if patch.value == OWN else source
                     for position, taken in self._spots(patch, target, source):
-                        yield i, patch, position, _Origin(target, source, taken)
+                        yield i, patch, position, _Origin(target, giver, taken)
 
     def _constant(self, patch: Patch, origin: _Origin, numbers: Ints) -> Constant:
         if patch.value == "zero":
@@ -226,10 +228,10 @@ class Numberer:
 
     def _before(self, x: Ints, first: int, work: list, values: int, constants: _Interned) -> None:
         for i, patch, position, origin in self._sites(work, first, "resid_pre"):
-            if patch.value:
-                x[i, position] = values + constants.number(self._constant(patch, origin, x))
-            else:
+            if patch.copies:
                 x[i, position] = x[origin.source, origin.taken]
+            else:
+                x[i, position] = values + constants.number(self._constant(patch, origin, x))
 
     def _trie(self, x: Ints, values: int, constants: list[Constant]) -> Layer:
         """Give every (parent node, value) a number, position by position."""
@@ -269,23 +271,26 @@ class Numberer:
             token = edits.get((i, position)) or default(nodes[i, position])
             theirs = int(nodes[origin.source, origin.taken])
             if patch.site == "z":
-                node = -1 - z_constants.number(self._constant(patch, origin, nodes)) if patch.value else theirs
+                node = theirs if patch.copies else -1 - z_constants.number(self._constant(patch, origin, nodes))
                 token = token._replace(heads=self._with_heads(made, token.heads, patch.head, node, specs))
             elif patch.site == "attn_out":
-                if patch.value:
-                    token = token._replace(attention=attention.number(self._constant(patch, origin, nodes)))
-                else:
+                if patch.copies:
                     token = token._replace(heads=theirs, attention=-1)
+                else:
+                    token = token._replace(attention=attention.number(self._constant(patch, origin, nodes)))
             elif patch.site == "resid_mid":
-                if patch.value:
+                if patch.copies:
+                    token = default(theirs)
+                else:
                     # A run whose stream is the constant and to which attention adds nothing.
                     value = made.values + len(made.constants) + middles.number(self._constant(patch, origin, nodes))
                     token = Token(value, int(nodes[i, position]), attention.number(Constant()))
-                else:
-                    token = default(theirs)
+            elif patch.copies:
+                # A token that is theirs up to here adds by itself what theirs adds.
+                same = token._replace(mlp=-1) == default(theirs)
+                token = token._replace(mlp=-1 if same else theirs)
             else:
-                added = -2 - mlp.number(self._constant(patch, origin, nodes)) if patch.value else theirs
-                token = token._replace(mlp=added)
+                token = token._replace(mlp=-2 - mlp.number(self._constant(patch, origin, nodes)))
             edits[i, position] = token
         x = nodes.copy()
         tokens = _Interned(made.tokens)
@@ -296,10 +301,10 @@ class Numberer:
         constants: list[Constant] = []
         numbers = _Interned(constants)
         for i, patch, position, origin in self._sites(work, first, "resid_post"):
-            if patch.value:
-                x[i, position] = values + numbers.number(self._constant(patch, origin, nodes))
-            else:
+            if patch.copies:
                 x[i, position] = nodes[origin.source, origin.taken]
+            else:
+                x[i, position] = values + numbers.number(self._constant(patch, origin, nodes))
         return x, values, constants
 
     def _with_heads(self, made: Layer, heads: int, head: int | None, node: int, specs: _Interned) -> int:
@@ -308,7 +313,10 @@ class Numberer:
         if head is None:
             spec = Heads(node, ())
         else:
-            spec = spec._replace(others=tuple(sorted({**dict(spec.others), head: node}.items())))
+            others = {**dict(spec.others), head: node}
+            # Where every head is another's, nothing of the base is left, and any of them may stand in its place.
+            base = spec.base if len(others) < self.heads else min(others.values())
+            spec = Heads(base, tuple(sorted((h, other) for h, other in others.items() if other != base)))
         if not spec.others and spec.base >= 0:
             return spec.base
         return count + specs.number(spec)

@@ -8,6 +8,7 @@ The numbers are those of the whole model: the same code does the same arithmetic
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import wraps
@@ -25,6 +26,8 @@ from ivx.models.tensors import Files, Memory, Piece
 
 ALIGNED = 16
 """Weights begin at multiples of so many numbers, so that kernels find them as they find a whole model's."""
+GUESSED_RATE = 1e9
+"""Bytes in a second that a disk gives at least."""
 TILE = 8192
 """Tokens of the head that are read at once where all logits are asked for."""
 
@@ -62,6 +65,7 @@ class Stream:
         self._coming: list[Future | None] = [None, None]
         self._current, self._last = -1, -1
         self._finite: set[str] = set()
+        self._moved, self._seconds = 0, 0.0
         self._lock = RLock()
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="ivx-weights")
         self._copies: Any = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
@@ -83,6 +87,11 @@ class Stream:
     def size(self) -> int:
         """Bytes that a pass over all layers reads."""
         return sum(self.source.stored[name].size for name in set(self._names.values()))
+
+    @property
+    def rate(self) -> float:
+        """Bytes of weights that were made ready in a second so far; a guess before any was."""
+        return self._moved / self._seconds if self._seconds else GUESSED_RATE
 
     def hold(self, layer: int) -> None:
         """Have this block's weights on the device, until another block's are asked for; begin to fetch the next."""
@@ -140,9 +149,12 @@ class Stream:
 
     def _copy(self, layer: int, place: int) -> None:
         weights, _ = self._weights[layer]
+        began = time.perf_counter()
         for parameter, name, start in weights:
             found = self._known_finite(self.source.read(Piece(name)), name)
             self._places[place][start : start + parameter.numel()].view(parameter.shape).copy_(found)
+            self._moved += self.source.stored[name].size
+        self._seconds += time.perf_counter() - began
 
     def _known_finite(self, found: Tensor, name: str) -> Tensor:
         """Refuse numbers that are none, where a tensor is read for the first time."""

@@ -48,7 +48,7 @@ def run(
         made, prompts = plan_of(model, asked, part)
         over = peak_bytes(model, made, seams.way) / (memory_gb * 1e9)
         if len(part) > 1 and over > 1:
-            waiting += _pieces(part, math.ceil(over))[::-1]
+            waiting += pieces(part, math.ceil(over))[::-1]
             continue
         try:
             yield from pass_of(model, seams, asked, part, made, prompts, tables, beat)
@@ -56,7 +56,7 @@ def run(
             if len(part) == 1:
                 raise
             tables.clear()
-            waiting += _pieces(part, 2)[::-1]
+            waiting += pieces(part, 2)[::-1]
 
 
 def parts_of(model: Model, asked: Workload, way: Way) -> list[list[Item]]:
@@ -75,7 +75,7 @@ def parts_of(model: Model, asked: Workload, way: Way) -> list[list[Item]]:
     ]
 
 
-def _pieces(part: list[Item], count: int) -> list[list[Item]]:
+def pieces(part: list[Item], count: int) -> list[list[Item]]:
     """A part cut into about so many, between samples where there are several."""
     samples = list(dict.fromkeys(item.sample for item in part))
     if len(samples) == 1:

@@ -1,0 +1,108 @@
+"""Forecast: what a sweep will cost on this machine, told before it runs.
+
+The plan counts the states exactly. What the machine does in a second is measured on a product of the model's width,
+and on the weights that were streamed so far; the share of that which a sweep reaches was measured by `benchmarks`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ivx.engine.forward.device import way_of
+from ivx.engine.plan import run as by_plan
+from ivx.engine.plan.ends import ends_of
+from ivx.engine.workload import Workload
+from ivx.models.model import Model
+
+REACHED = 0.8
+"""Share of the speed of bare products that a sweep reaches."""
+TRIED_SECONDS = 0.2
+TRIED_ROWS = 1024
+
+_rates: dict[tuple[torch.device, torch.dtype, int, int], float] = {}
+"""Operations in a second, by device, dtype, width and number of threads."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a sweep costs.
+
+    Attributes:
+        rows, passes: rows of the table, and passes over the layers that they take.
+        flops: operations of its products.
+        read_bytes: what is read of weights that are streamed; 0 where they are in memory.
+        memory_bytes: the most that a pass holds beside the weights.
+        seconds: about how long it takes here.
+    """
+
+    rows: int
+    passes: int
+    flops: float
+    read_bytes: int
+    memory_bytes: float
+    seconds: float
+
+    def __add__(self, other: Forecast) -> Forecast:
+        """The cost of both, one after the other."""
+        return Forecast(
+            self.rows + other.rows,
+            self.passes + other.passes,
+            self.flops + other.flops,
+            self.read_bytes + other.read_bytes,
+            max(self.memory_bytes, other.memory_bytes),
+            self.seconds + other.seconds,
+        )
+
+
+def forecast(model: Model, asked: Workload, *, memory_gb: float) -> Forecast:
+    """What a sweep by plan will cost; only its first pass is planned, and the others are taken to be alike."""
+    way = way_of(model)
+    part = by_plan.parts_of(model, asked, way)[0]
+    while True:
+        made, prompts = by_plan.plan_of(model, asked, part)
+        over = by_plan.peak_bytes(model, made, way) / (memory_gb * 1e9)
+        if len(part) == 1 or over <= 1:
+            break
+        part = by_plan.pieces(part, math.ceil(over))[0]
+    weights = sum(p.numel() for p in model.blocks[0].parameters())
+    ends = sum(len(block.states) for block in ends_of(asked, part, made, prompts, rows=way.rows))
+    share = asked.rows / len(part)
+    flops = 2.0 * share * (weights * made.cost.tokens + model.width * model.vocabulary * ends)
+    passes = math.ceil(share)
+    read, waited = 0, 0.0
+    if model.stream is not None:
+        read = passes * model.stream.size
+        waited = passes * model.stream.size / model.stream.rate
+    seconds = max(flops / (REACHED * rate(model)), waited)
+    return Forecast(asked.rows, passes, flops, read, by_plan.peak_bytes(model, made, way), seconds)
+
+
+def total(costs: Sequence[Forecast]) -> Forecast:
+    """The cost of several sweeps, one after another."""
+    return sum(costs[1:], costs[0])
+
+
+def rate(model: Model) -> float:
+    """Operations in a second of a product of the model's width, tried once."""
+    key = (model.device, model.dtype, model.width, torch.get_num_threads())
+    if key not in _rates:
+        draw = torch.Generator().manual_seed(0)
+        states = torch.randn(TRIED_ROWS, model.width, generator=draw).to(model.device, model.dtype)
+        matrix = torch.randn(4 * model.width, model.width, generator=draw).to(model.device, model.dtype)
+        _known(states @ matrix.T)
+        count, began = 0, time.perf_counter()
+        while time.perf_counter() - began < TRIED_SECONDS:
+            _known(states @ matrix.T)
+            count += 1
+        _rates[key] = 8.0 * count * TRIED_ROWS * model.width**2 / (time.perf_counter() - began)
+    return _rates[key]
+
+
+def _known(found: torch.Tensor) -> float:
+    """Wait for a device's result."""
+    return float(found[0, 0])

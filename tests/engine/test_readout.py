@@ -191,7 +191,7 @@ def test_a_pass_is_as_large_as_its_budget(monkeypatch: pytest.MonkeyPatch) -> No
     way = replace(CPU, scores=0, logits=0, rows=16, chunk=64)
     passes = []
     own = by_plan.pass_of
-    monkeypatch.setattr(by_plan, "pass_of", lambda *given: passes.append(given[3]) or own(*given))
+    monkeypatch.setattr(by_plan, "pass_of", lambda *given: passes.append(given[3]) or own(*given))  # type: ignore[func-returns-value]
     found = rows(model, asked, way, memory_gb=by_plan.peak_bytes(model, made, way) / 2.5 / 1e9)
     assert 3 <= len(passes) <= 6  # about as many as the memory needs
     assert sum(batch.num_rows for batch in found) == sum(map(len, passes)) == work.rows

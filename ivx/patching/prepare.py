@@ -14,7 +14,7 @@ import transformers
 from ivx.engine.hooks.given import patched
 from ivx.engine.sweep import ENGINE_KEY, sweep
 from ivx.errors import IvxError
-from ivx.models.doctor import checkup
+from ivx.models.doctor import report_of
 from ivx.models.finite import cure, dtype_of
 from ivx.models.model import Model
 from ivx.patching.roles import Ids
@@ -69,7 +69,7 @@ def receipt_of(model: Model, request: BaseRequest, subject: str) -> dict[str, An
         "device": str(model.device),
         "engine": ENGINE,
         "versions": {"ivx": VERSION, "torch": torch.__version__, "transformers": transformers.__version__},
-        "checks": [asdict(check) for check in checkup(model).checks],
+        "checks": [asdict(check) for check in report_of(model).checks],
     }
 
 

@@ -127,9 +127,10 @@ class Steps(Generic[Q, R]):
     """What runs a model; the module that holds it loads torch.
 
     Attributes:
-        compute: runs a request on a loaded model: `(model, request, on_progress=, known=)`, and `given=` where the
-            analysis needs other runs. `known` are rows from an earlier start, which are not computed again where that
-            can be helped.
+        compute: runs a request on a loaded model: `(model, request, on_progress=, known=, beat=)`, and `given=` where
+            the analysis needs other runs. `known` are rows from an earlier start, which are not computed again where
+            that can be helped; `beat` is called where work goes on and there is nothing new to show, and what it raises
+            ends the work.
         replay: computes some rows of a result again, drawn by chance, by the slow and obvious way: `(model, found,
             rows=, seed=, beat=)`, and `given=`; returns names, stored values and new ones. `beat` is called before
             each row, and what it raises ends the work.
@@ -222,11 +223,12 @@ class Analysis(ABC, Generic[Q, R]):
         *,
         on_progress: Progress[R] | None = None,
         known: pa.Table | None = None,
+        beat: Callable[[], None] = lambda: None,
         given: Sequence[Result[Any]] = (),
     ) -> R:
-        """Run a request on a loaded model; `given` are the results of the runs that `needs` names."""
+        """Run a request on a loaded model, as `Steps` says; `given` are the results of the runs that `needs` names."""
         taken = {"given": given} if given else {}
-        return self.steps.compute(model, request, on_progress=on_progress, known=known, **taken)
+        return self.steps.compute(model, request, on_progress=on_progress, known=known, beat=beat, **taken)
 
     def replay(
         self,

@@ -37,7 +37,7 @@ class Unstored(LiveRequest):
         return cls(of.checkpoint, of, **of.loading)
 
     def answered(self, model: Model, store: Any, *, beat: Callable[[], None]) -> Any:
-        return analysis_of(self.of.kind).compute(model, self.of, on_progress=lambda *_: beat())
+        return analysis_of(self.of.kind).compute(model, self.of, on_progress=lambda *_: beat(), beat=beat)
 
 
 def stored(store: Store, request: BaseRequest) -> Any | None:
@@ -65,8 +65,17 @@ def result_of(run: Run) -> Any | None:
     return None if table is None else restored(asked, kept, table, receipt)
 
 
-def computed(store: Store, model: Model, request: BaseRequest, *, on_progress: Progress | None = None) -> Any:
+def computed(
+    store: Store,
+    model: Model,
+    request: BaseRequest,
+    *,
+    on_progress: Progress | None = None,
+    beat: Callable[[], None] = lambda: None,
+) -> Any:
     """Compute a request; rows are stored as they finish, and those stored by an earlier start are not computed again.
+
+    What `on_progress` or `beat` raises ends the work; `beat` is called where there is nothing new to show.
 
     Raises:
         Busy: another process is computing it.
@@ -93,7 +102,7 @@ def computed(store: Store, model: Model, request: BaseRequest, *, on_progress: P
                 on_progress(result, done, total)
 
         given = [needed(store, run_id) for run_id in analysis.needs(request)]
-        found = analysis.compute(model, request, on_progress=progress, known=known, given=given)
+        found = analysis.compute(model, request, on_progress=progress, known=known, beat=beat, given=given)
         keep(found)
         run.keep(CONTEXT, context(found))
         run.complete({**found.receipt, "resumed_rows": 0 if known is None else known.num_rows})

@@ -41,12 +41,13 @@ class View:
 class Job:
     """A request and its progress; every method may be called from any thread.
 
-    `sessions` wait for it; it is `wanted` where one of them wants it computed, not only looked up. `seconds` is its
-    device time so far, `number` its order of arrival, `born` its time of arrival; `not_before` belongs to the queue.
+    `sessions` wait for it; it is `wanted` where one of them wants it computed, not only looked up. An `idle` one is
+    done when nothing else waits. `seconds` is its device time so far, `number` its order of arrival, `born` its time of
+    arrival; `not_before` belongs to the queue.
     """
 
-    def __init__(self, request: Any, session: str = "") -> None:
-        self.request = request
+    def __init__(self, request: Any, session: str = "", *, idle: bool = False) -> None:
+        self.request, self.idle = request, idle
         self.sessions, self.wanted = {session}, False
         self._looked: dict[str, float] = {}
         self.number, self.seconds, self.not_before = next(_numbers), 0.0, 0.0
@@ -114,8 +115,7 @@ class Job:
 
     def enter(self, state: str) -> None:
         """Called by the worker: begin loading or running, or wait again; raises `Cancelled` where it was stopped."""
-        if self._stop.is_set():
-            raise Cancelled
+        self.beat()
         with self._lock:
             self._state, self._began, self._before = state, time.monotonic(), self._done
 
@@ -125,6 +125,10 @@ class Job:
             if not self._total:  # rows of an earlier start are no sign of speed
                 self._before = done
             self._result, self._done, self._total = result, done, total
+        self.beat()
+
+    def beat(self) -> None:
+        """Called by the worker now and then: raises `Cancelled` when it was stopped."""
         if self._stop.is_set():
             raise Cancelled
 

@@ -2,6 +2,7 @@
 
 What a job has spent is its own device time plus the recent device time of its session. The job that has spent least
 is next; so a small request passes a long one, and one session's thirty requests do not stand before another's first.
+Idle jobs are taken when no other waits.
 """
 
 from __future__ import annotations
@@ -40,12 +41,13 @@ class Queue:
         with self._changed:
             while True:
                 now = self._clock()
-                ready = [job for job in self._waiting if job.not_before <= now]
+                waiting = [job for job in self._waiting if not job.idle] or self._waiting
+                ready = [job for job in waiting if job.not_before <= now]
                 if ready:
                     first = min(ready, key=lambda job: (self._spent(job), job.number))
                     self._waiting.remove(first)
                     return first
-                soonest = min((job.not_before - now for job in self._waiting), default=None)
+                soonest = min((job.not_before - now for job in waiting), default=None)
                 self._changed.wait(soonest)
 
     def charge(self, job: Job, seconds: float) -> None:
@@ -59,14 +61,15 @@ class Queue:
         """Whether a waiting job has spent so much less that the running one steps back; `cost` is that of switching."""
         with self._changed:
             now, spent = self._clock(), self._spent(running)
-            ready = [job for job in self._waiting if job.not_before <= now]
+            ready = [job for job in self._waiting if job.not_before <= now and not job.idle]
             return any(self._spent(job) + max(QUANTUM, cost(job)) < spent for job in ready)
 
     def ahead(self, job: Job) -> int:
         """How many waiting jobs are taken before this one."""
         with self._changed:
-            mine = (self._spent(job), job.number)
-            return sum((self._spent(other), other.number) < mine for other in self._waiting if other is not job)
+            mine = (job.idle, self._spent(job), job.number)
+            others = [other for other in self._waiting if other is not job]
+            return sum((other.idle, self._spent(other), other.number) < mine for other in others)
 
     def _spent(self, job: Job) -> float:
         return job.seconds + min((self._lately(session) for session in job.sessions), default=0.0)

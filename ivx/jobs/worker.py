@@ -35,6 +35,8 @@ KEPT = 48
 RELOADS = 4
 """A job steps back for one on another model only if that has spent less by this many load times."""
 BUSY_SECONDS = 1.0
+SETTLED_SECONDS = 0.5
+"""How long a choice must stand before its checkpoint is read ahead: who goes through a list has none of them read."""
 WATCHED_SECONDS = 60.0
 """A session that has not looked for so long has closed its page; its job goes on."""
 SWITCH_SECONDS = 0.0003
@@ -66,15 +68,24 @@ class Worker:
         Without `compute` it is only looked up in the store, and stopped where it is not there.
         """
         with self._lock:
-            job = self._jobs.get(request)
-            if job is None or job.is_stopping or job.view().state in ("stopped", "failed", "refused"):
-                job = self._jobs[request] = Job(request, session)
+            job, idle = self._jobs.get(request), isinstance(request, Wake)
+            over = ("stopped", "failed", "refused", *(["done"] if idle else []))  # a model that was read may be gone
+            if job is None or job.is_stopping or job.view().state in over:
+                job = self._jobs[request] = Job(request, session, idle=idle)
                 self._asked.put(job)
+            if idle:
+                self._supersede(request, session)
             job.join(session)
             job.wanted |= compute
             self._jobs.move_to_end(request)
             self._forget()
             return job
+
+    def _supersede(self, newest: Asked, session: str) -> None:
+        """A session wants one checkpoint read ahead: that of its newest choice."""
+        for request, job in self._jobs.items():
+            if isinstance(request, Wake) and request != newest and session in job.sessions:
+                job.leave(session)
 
     def find(self, request: Asked) -> Job | None:
         """The job of this request, if it was ever submitted and is still remembered."""
@@ -119,7 +130,7 @@ class Worker:
                     job.end(Cancelled())
                     continue
             if not job.is_stopping:
-                self._queue.put(job)
+                self._queue.put(job, after=SETTLED_SECONDS if job.idle else 0.0)
                 job.miss()
 
     def _serve(self) -> None:
@@ -166,7 +177,7 @@ class Worker:
         model = self._loaded(job.request)
         job.enter("running")
         if isinstance(job.request, LiveRequest):
-            job.finish(job.request.answered(model, self.store, beat=lambda: job.progress(None, 0, 0)))
+            job.finish(job.request.answered(model, self.store, beat=job.beat))
             return
         began, rows = time.monotonic(), 0
 
@@ -180,7 +191,7 @@ class Worker:
                 if self._queue.is_due(job, cost=self._switching):
                     raise _SteppedBack
 
-        job.finish(computed(self.store, model, job.request, on_progress=progress))
+        job.finish(computed(self.store, model, job.request, on_progress=progress, beat=job.beat))
 
     def _switching(self, other: Job) -> float:
         """Seconds that switching to another job must be worth: 0 where it needs the loaded model."""
@@ -217,7 +228,11 @@ def _worker() -> Worker:
 
 @dataclass(frozen=True)
 class Wake(LiveRequest):
-    """Loads torch and a checkpoint ahead of time, so that the next request need not wait for them."""
+    """Loads torch and a checkpoint ahead of time, so that the next request need not wait for them.
+
+    It is done when no other job waits, and given up for the session's next one. What it fails at, the checkpoint's
+    first request tells.
+    """
 
     def answered(self, model: Model, store: Store, *, beat: Callable[[], None]) -> None:
         """Do nothing: the load was all."""

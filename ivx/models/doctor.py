@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +61,16 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """The report, ready for JSON."""
         return {**asdict(self), "passed": self.passed}
+
+
+_reports: WeakKeyDictionary[Model, Report] = WeakKeyDictionary()
+
+
+def report_of(model: Model) -> Report:
+    """The report of this model in memory: of the checks at load, or, where it was loaded without, of the first call."""
+    if model not in _reports:
+        _reports[model] = checkup(model)
+    return _reports[model]
 
 
 def checkup(model: Model) -> Report:

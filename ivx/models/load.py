@@ -145,7 +145,7 @@ def _ready(hf: PreTrainedModel, *, name: str) -> PreTrainedModel:
 
 
 def _proved(model: Model) -> Model:
-    failed = [check for check in doctor.checkup(model).checks if not check.passed and not doctor.is_partial(check)]
+    failed = [check for check in doctor.report_of(model).checks if not check.passed and not doctor.is_partial(check)]
     failed.sort(key=lambda check: check.name != doctor.FINITE)  # of numbers that are not finite, no other check is one
     if failed:
         raise UnsupportedArchitecture(

@@ -14,7 +14,7 @@ import transformers
 from ivx.engine.hooks.given import patched
 from ivx.engine.sweep import ENGINE_KEY, sweep
 from ivx.errors import IvxError
-from ivx.models.doctor import checkup
+from ivx.models.doctor import report_of
 from ivx.models.finite import cure, dtype_of
 from ivx.models.model import Model
 from ivx.patching.roles import Ids
@@ -69,7 +69,7 @@ def receipt_of(model: Model, request: BaseRequest, subject: str) -> dict[str, An
         "device": str(model.device),
         "engine": ENGINE,
         "versions": {"ivx": VERSION, "torch": torch.__version__, "transformers": transformers.__version__},
-        "checks": [asdict(check) for check in checkup(model).checks],
+        "checks": [asdict(check) for check in report_of(model).checks],
     }
 
 
@@ -86,7 +86,7 @@ def measured(receipt: dict[str, Any], table: pa.Table, *, began: float) -> dict[
     return found
 
 
-def run_told(model: Model, samples: Samples) -> tuple[pa.Table, str]:
+def run_told(model: Model, samples: Samples, *, beat: Callable[[], None] = lambda: None) -> tuple[pa.Table, str]:
     """The instructed runs, unpatched, and how the engine works on this model.
 
     Raises:
@@ -99,6 +99,7 @@ def run_told(model: Model, samples: Samples) -> tuple[pa.Table, str]:
         answer=[s.answer_id for s in samples.rows],
         contrast=[s.contrast_id for s in samples.rows],
         patches=[],
+        on_rows=lambda *_: beat(),
     )
     if undefined(found) == found.num_rows:
         raise IvxError(
@@ -108,7 +109,9 @@ def run_told(model: Model, samples: Samples) -> tuple[pa.Table, str]:
     return labelled(found, "told", ""), found.schema.metadata[ENGINE_KEY].decode()
 
 
-def defined(model: Model, prompts: Sequence[tuple[Sample, Ids]]) -> set[str]:
+def defined(
+    model: Model, prompts: Sequence[tuple[Sample, Ids]], *, beat: Callable[[], None] = lambda: None
+) -> set[str]:
     """The queries all of whose prompts have finite logits.
 
     Raises:
@@ -116,7 +119,8 @@ def defined(model: Model, prompts: Sequence[tuple[Sample, Ids]]) -> set[str]:
     """
     ids = [prompt for _, prompt in prompts]
     answers = [sample.answer_id for sample, _ in prompts]
-    there = sweep(model, source=ids, target=ids, answer=answers, patches=[])["logit"].is_valid().to_pylist()
+    found = sweep(model, source=ids, target=ids, answer=answers, patches=[], on_rows=lambda *_: beat())
+    there = found["logit"].is_valid().to_pylist()
     lost = {sample.query for (sample, _), known in zip(prompts, there, strict=True) if not known}
     kept = {sample.query for sample, _ in prompts} - lost
     if not kept:
@@ -126,7 +130,13 @@ def defined(model: Model, prompts: Sequence[tuple[Sample, Ids]]) -> set[str]:
     return kept
 
 
-def run_given(model: Model, rows: Sequence[Sample], patches: Sequence[tuple[str, Array | None]]) -> pa.Table:
+def run_given(
+    model: Model,
+    rows: Sequence[Sample],
+    patches: Sequence[tuple[str, Array | None]],
+    *,
+    beat: Callable[[], None] = lambda: None,
+) -> pa.Table:
     """Rows of the bare prompts with given vectors `[samples, width]` by address; patch by patch, then by sample."""
     return patched(
         model,
@@ -134,6 +144,7 @@ def run_given(model: Model, rows: Sequence[Sample], patches: Sequence[tuple[str,
         answer=[s.answer_id for s in rows],
         contrast=[s.contrast_id for s in rows],
         patches=[(address, None if v is None else torch.from_numpy(v).to(model.dtype)) for address, v in patches],
+        beat=beat,
     )
 
 

@@ -12,7 +12,7 @@ from streamlit.testing.v1.element_tree import Element
 
 from ivx.analyses.transplant.request import TransplantRequest
 from ivx.jobs import worker as workers
-from ivx.jobs.worker import worker
+from ivx.jobs.worker import Wake, worker
 from ivx.store.store import Store
 from ivx.ui.kit import progress, session
 from tests.support.browser import ROOT
@@ -81,3 +81,20 @@ def test_a_store_that_cannot_be_used_is_said_on_the_page(monkeypatch: pytest.Mon
     page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).switch_page("ivx/ui/pages/overview.py").run()
     told = [part.body for part in page.get("html") if isinstance(part, Element)]
     assert not page.exception and any("IVX_CACHE_GB is &#x27;ten&#x27;" in body for body in told)
+
+
+@pytest.mark.parametrize(("name", "loading"), [("lens", {}), ("pathways", {"dtype": "float32"})])
+def test_a_checkpoint_is_read_as_soon_as_it_is_chosen(
+    name: str, loading: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh = workers.Worker(Store())
+    monkeypatch.setattr(workers, "_worker", lambda: fresh)
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).switch_page(f"ivx/ui/pages/{name}.py").run()
+    assert not page.exception and fresh.find(Wake("tiny-sft", **loading)) is None, "a first page is not held up by it"
+    page.session_state["checkpoint"] = "tiny-dpo"
+    page.run()
+    ahead = fresh.find(Wake("tiny-dpo", **loading))
+    assert not page.exception and ahead is not None and ahead.wait(60) and ahead.view().state == "done"
+    page.run()
+    assert fresh.find(Wake("tiny-dpo", **loading)) is ahead, "once a choice"
+    assert ahead.sessions == {page.session_state[session.SESSION]}

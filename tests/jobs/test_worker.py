@@ -286,3 +286,50 @@ def test_a_model_is_gone_before_the_next_is_read(store: Store, monkeypatch: pyte
     monkeypatch.setattr("ivx.models.load.load", watched)
     patient(worker.submit(Wake("tiny-base"), session="a"))
     assert left == [True]
+
+
+def test_a_checkpoint_is_read_ahead_only_while_nothing_else_waits() -> None:
+    clock = Clock()
+    queue, ahead = Queue(clock), Job(Wake("tiny-sft"), "a", idle=True)
+    real, late = Job(SMALL, "a"), Job(LARGE, "b")
+    queue.put(ahead)
+    assert not queue.is_due(real, cost=lambda _: 0.0), "no job steps back for it"
+    queue.charge(real, 10 * QUANTUM)
+    assert not queue.is_due(real, cost=lambda _: 0.0)
+    queue.put(real)
+    assert queue.ahead(real) == 0 and queue.ahead(ahead) == 1
+    assert queue.take() is real
+    queue.put(late, after=0.05)
+    threading.Timer(0.2, lambda: setattr(clock, "now", clock.now + 1)).start()
+    assert queue.take() is late, "nor is it taken while a job waits for another process"
+    assert queue.take() is ahead
+
+
+def test_the_newest_choice_alone_is_read_ahead(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, loads = Worker(store), []
+    read = load
+
+    def counted(name: str, **how: Any) -> Model:
+        loads.append(name)
+        return read(name, **how)
+
+    monkeypatch.setattr("ivx.models.load.load", counted)
+    theirs = worker.submit(Wake("tiny-dpo"), session="b")
+    chosen = ("tiny-base", "tiny-dpo", "tiny-sft-period", "tiny-sft")
+    first, shared, third, newest = (worker.submit(Wake(name), session="a") for name in chosen)
+    patient(newest)
+    patient(theirs)
+    assert shared is theirs and first.view().state == third.view().state == "stopped"
+    assert sorted(loads) == ["tiny-dpo", "tiny-sft"]
+    patient(worker.submit(replace(SMALL, checkpoint="tiny-base"), session="b"))
+    patient(worker.submit(Wake("tiny-sft"), session="a"))
+    assert loads[2:] == ["tiny-base", "tiny-sft"], "what was read and is gone is read again"
+
+
+def test_a_checkpoint_that_cannot_be_read_ahead_is_refused_when_it_is_asked_for(store: Store) -> None:
+    worker = Worker(store)
+    ahead = worker.submit(Wake("no/such"), session="a")
+    assert ahead.wait(20) and ahead.view().state == "refused"
+    patient(worker.submit(SMALL, session="a"))
+    asked = worker.submit(replace(SMALL, checkpoint="no/such"), session="a")
+    assert asked.wait(20) and asked.view().state == "refused" and "no/such" in asked.view().message

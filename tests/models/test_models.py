@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,15 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, BertConfig
 
 import ivx
+from ivx.analyses.effects.request import EffectsRequest
 from ivx.errors import CheckpointError, MemoryRefused, UnsupportedArchitecture
 from ivx.models import paths
 from ivx.models.anatomy import ANATOMIES, Anatomy
-from ivx.models.doctor import FINITE, checkup, is_partial
+from ivx.models.doctor import FINITE, checkup, is_partial, report_of
 from ivx.models.load import load, wrap
 from ivx.models.model import Model
 from ivx.models.registry import EMBEDDED
+from ivx.patching.prepare import prepare
 from tests.support.checkpoints import configured
 from tests.support.random_models import ROUNDED_WITHIN, random_model
 
@@ -295,6 +298,19 @@ def test_half_precision_that_overflows_is_noticed_at_load_on_real_prompts(monkey
     hf.get_input_embeddings().weight.nan_to_num_(posinf=1.0)
     with pytest.raises(UnsupportedArchitecture, match="logits are finite on 0 of 2 prompts"):
         wrap(hf, model.tokenizer)
+
+
+def test_what_the_doctor_found_at_load_stands_in_every_receipt() -> None:
+    model, passes = load("tiny-sft", check=False), []
+    model.hf.register_forward_pre_hook(lambda *_: passes.append(1))
+    report = report_of(model)
+    assert len(passes) > 5 and report == checkup(model), "where it was loaded without, it is made when it is asked for"
+    for one in (model, load("tiny-sft")):
+        del passes[:]
+        one.hf.register_forward_pre_hook(lambda *_: passes.append(1))
+        _, receipt = prepare(one, EffectsRequest("tiny-sft", "animal/colour", samples=2))
+        assert not passes and receipt["checks"] == [asdict(check) for check in report.checks]
+    assert report_of(wrap(model.hf)).checks != report.checks, "a report is of one model: this one has no tokenizer"
 
 
 def test_a_config_with_a_bad_value_is_said_to_be_one(tmp_path: Path) -> None:

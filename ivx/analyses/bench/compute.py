@@ -120,7 +120,12 @@ class _Bench:
 
 
 def compute(
-    model: Model, request: BenchRequest, *, on_progress: Progress[Bench] | None = None, known: pa.Table | None = None
+    model: Model,
+    request: BenchRequest,
+    *,
+    on_progress: Progress[Bench] | None = None,
+    known: pa.Table | None = None,
+    beat: Callable[[], None] = lambda: None,
 ) -> Bench:
     """How often the first written token is the instruction's answer, by strength, with both controls.
 
@@ -146,11 +151,12 @@ def compute(
 
     nothing = result()
 
-    def beat() -> None:
+    def alive() -> None:
+        beat()
         if on_progress is not None:
             on_progress(nothing, 0, total)
 
-    run = _Bench(model, request, beat=beat)
+    run = _Bench(model, request, beat=alive)
     wordings = len(run.pair.task.instructions)
     receipt |= {"control": run.pair.control.name if run.pair.control else None, "samples": run.on.count(QUERIES)}
     asked = [(NONE, 0.0)] + [(role, strength) for role in run.roles for strength in STRENGTHS if strength > 0]
@@ -173,7 +179,7 @@ def compute(
                     }
                 )
     at = [0 if run.positions is None else run.positions[0]] * len(run.prompts)
-    met = capture(model, run.prompts, sites=(STREAM,), positions=at, beat=beat).states(STREAM, request.layer)
+    met = capture(model, run.prompts, sites=(STREAM,), positions=at, beat=alive).states(STREAM, request.layer)
     norms = {role: float(np.linalg.norm(vector)) for role, vector in run.vectors.items()}
     norms["states"] = float(np.linalg.norm(met, axis=1).mean())
     found = result()

@@ -10,9 +10,10 @@ again with each control (`ivx.patching.roles`).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -22,20 +23,23 @@ from ivx.analyses.base import Progress, Steps
 from ivx.analyses.effects.maps import map_of
 from ivx.analyses.effects.request import EffectsRequest
 from ivx.analyses.effects.result import Effects
-from ivx.engine.linear.estimate import estimate
+from ivx.engine.linear.estimate import estimate_groups
 from ivx.models.model import Model
 from ivx.patching.prepare import measured, opening, prepare, run_told
 from ivx.patching.replay import replay
 from ivx.patching.roles import Runs, denoising, disturbing
 from ivx.patching.sweeping import instruction_of, rows_in, sweep_rows
 from ivx.patching.table import ROWS
+from ivx.stats.intervals import Array
 from ivx.stats.metrics import find
 from ivx.tasks.samples import Sample, Samples
 
 ESTIMATED = ("contrast", "logit")
 """Metrics whose cells have an estimate until they are computed."""
-ESTIMATED_SAMPLES = 16
-"""Samples of an estimate, which only shades a cell: a few are enough."""
+ESTIMATED_SAMPLES = (4, 16)
+"""Samples of an estimate, which only shades a cell: a few are enough. It is shown from the first, then from all."""
+Shade = Callable[[dict[str, list[str]], Callable[[], None]], Iterator[dict[str, dict[str, float]]]]
+"""Takes the patches of each site, and a beat; yields the estimate of each, by metric, from more and more samples."""
 
 
 def compute(
@@ -44,6 +48,7 @@ def compute(
     *,
     on_progress: Progress[Effects] | None = None,
     known: pa.Table | None = None,
+    beat: Callable[[], None] = lambda: None,
 ) -> Effects:
     """Run a request on a loaded model; rows that are `known` from an earlier start are not computed again."""
     samples, receipt = prepare(model, request, with_neutral="neutral" in request.controls)
@@ -53,17 +58,18 @@ def compute(
         request=request, table=ROWS.empty_table(), samples=samples, maps=maps, layers=model.layers, receipt=receipt
     )
     shade = partial(_estimates, model, request, samples.rows) if request.direction == "denoise" else None
-    return filled(model, found, runs, shade, on_progress=on_progress, known=known)
+    return filled(model, found, runs, shade, on_progress=on_progress, known=known, beat=beat)
 
 
 def filled(
     model: Model,
     empty: Effects,
     runs: dict[str, tuple[Runs, ...]],
-    shade: Callable[[dict[str, list[str]]], dict[str, dict[str, float]]] | None = None,
+    shade: Shade | None = None,
     *,
     on_progress: Progress[Effects] | None,
     known: pa.Table | None,
+    beat: Callable[[], None],
 ) -> Effects:
     """A result with its rows, which `runs` make site by site; `shade` estimates its cells until they come."""
     began = time.perf_counter()
@@ -81,13 +87,14 @@ def filled(
         return replace(empty, table=table, receipt=receipt, estimates=estimates)
 
     if on_progress is not None:
+        for shades in [{}] if shade is None else shade(patches, beat):
+            estimates = shades
+            on_progress(result(), done, total)
         if shade is not None:
-            estimates = shade(patches)
             # What is likely to matter is computed first: a sweep of several passes takes its patches in this order.
             order = estimates["contrast"]
             patches = {site: sorted(found, key=lambda p: -abs(order[p])) for site, found in patches.items()}
-        on_progress(result(), done, total)
-    instructed, how["how"] = run_told(model, samples)
+    instructed, how["how"] = run_told(model, samples, beat=beat)
     finished = opening(instructed, known)
     for site, addresses in patches.items():
 
@@ -110,26 +117,37 @@ def prompts_of(request: EffectsRequest, samples: Samples, site: str) -> tuple[Ru
 
 
 def _estimates(
-    model: Model, request: EffectsRequest, rows: Sequence[Sample], patches: dict[str, list[str]]
-) -> dict[str, dict[str, float]]:
+    model: Model,
+    request: EffectsRequest,
+    rows: Sequence[Sample],
+    patches: dict[str, list[str]],
+    beat: Callable[[], None],
+) -> Iterator[dict[str, dict[str, float]]]:
     """Mean estimated effect of every address, by metric: what fills the maps until the exact cells come."""
-    found: dict[str, dict[str, float]] = {metric: {} for metric in ESTIMATED}
-    few = rows[:ESTIMATED_SAMPLES]
-    for site, addresses in patches.items():
-        table = estimate(
+    names = [address for addresses in patches.values() for address in addresses]
+    moved: dict[str, list[Array]] = {metric: [] for metric in ESTIMATED}
+    for first, end in pairwise((0, *ESTIMATED_SAMPLES)):
+        few = rows[first:end]
+        if not few:
+            return
+        table = estimate_groups(
             model,
-            source=[_source(site, request, s) for s in few],
+            [([_source(site, request, s) for s in few], addresses) for site, addresses in patches.items()],
             target=[s.target for s in few],
             answer=[s.answer_id for s in few],
             contrast=[s.contrast_id for s in few],
-            patches=addresses,
+            beat=beat,
         )
         columns = {name: table[name].to_numpy().reshape(-1, len(few)) for name in ("logit", "contrast")}
         for metric in ESTIMATED:
             level = find(metric).measure(columns)
-            moved = np.nan_to_num((level[1:] - level[0]).mean(axis=1), posinf=0.0, neginf=0.0)  # a shade, no result
-            found[metric].update(zip(addresses, moved.tolist(), strict=True))
-    return found
+            moved[metric].append(level[1:] - level[0])
+        yield {metric: dict(zip(names, shaded(moved[metric], axis=1).tolist(), strict=True)) for metric in ESTIMATED}
+
+
+def shaded(estimates: Sequence[Array], *, axis: int) -> Array:
+    """The mean over the samples of several estimates; 0 where it is not finite: a shade, no result."""
+    return np.nan_to_num(np.concatenate(estimates, axis=axis).mean(axis=axis), posinf=0.0, neginf=0.0)
 
 
 def _source(site: str, request: EffectsRequest, sample: Sample) -> Sequence[int]:

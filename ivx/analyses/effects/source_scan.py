@@ -8,6 +8,7 @@ alone (`aggregation`), which holds what the word says without its sentence.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import pyarrow as pa
@@ -29,7 +30,12 @@ LACKS = {"task": "task of other queries beside them", "aggregation": "marked tas
 
 
 def compute(
-    model: Model, request: ScanRequest, *, on_progress: Progress[Effects] | None = None, known: pa.Table | None = None
+    model: Model,
+    request: ScanRequest,
+    *,
+    on_progress: Progress[Effects] | None = None,
+    known: pa.Table | None = None,
+    beat: Callable[[], None] = lambda: None,
 ) -> Effects:
     """Run a request on a loaded model; rows that are `known` from an earlier start are not computed again."""
     samples, receipt = prepare(model, request)
@@ -40,7 +46,7 @@ def compute(
     found = Effects(
         request=request, table=ROWS.empty_table(), samples=samples, maps=maps, layers=model.layers, receipt=receipt
     )
-    return filled(model, found, runs, on_progress=on_progress, known=known)
+    return filled(model, found, runs, on_progress=on_progress, known=known, beat=beat)
 
 
 def columns_of(request: ScanRequest, samples: Samples) -> tuple[Column, ...]:

@@ -88,19 +88,20 @@ def compute(
     *,
     on_progress: Progress[Erasure] | None = None,
     known: pa.Table | None = None,
+    beat: Callable[[], None] = lambda: None,
 ) -> Erasure:
     """Run a request on a loaded model; layers that are `known` from an earlier start are not computed again."""
     began = time.perf_counter()
     samples, receipt = prepare(model, request)
     rows = samples.rows
-    learnt = _learnt(model, request, samples)
-    instructed, _ = run_told(model, samples)
+    learnt = _learnt(model, request, samples, beat=beat)
+    instructed, _ = run_told(model, samples, beat=beat)
     receipt["how"] = "hooks"
     receipt["warnings"] += list(learnt.warnings)
     bare = known is None or not known.filter((pc.field("role") == "effect") & (pc.field("patch") == "")).num_rows
     finished = opening(_labelled(instructed, "told", ""), known)
     if bare:
-        finished.append(_labelled(run_given(model, rows, [("", None)]), "effect", request.component))
+        finished.append(_labelled(run_given(model, rows, [("", None)], beat=beat), "effect", request.component))
 
     def result() -> Erasure:
         table = pa.concat_tables(finished)
@@ -110,7 +111,8 @@ def compute(
     for layer in range(model.layers):
         address = _address(request, samples, layer)
         if known is None or not known.filter(pc.field("patch") == address).num_rows:
-            finished += _rows(model, rows, address, learnt.vectors(layer))
+            beat()
+            finished += _rows(model, rows, address, learnt.vectors(layer), beat)
         if on_progress is not None:
             on_progress(result(), layer + 1, model.layers)
     return result()
@@ -206,10 +208,12 @@ def fold_of(family: str, examples: Examples, splits: Sequence[Split]) -> int:
     return next(i for i, split in enumerate(splits) if not own[split.train].any())
 
 
-def _rows(model: Model, rows: Sequence[Sample], address: str, vectors: dict[str, Array]) -> list[pa.Table]:
+def _rows(
+    model: Model, rows: Sequence[Sample], address: str, vectors: dict[str, Array], beat: Callable[[], None]
+) -> list[pa.Table]:
     """The rows of one layer by role, the whole vectors first."""
     whole, n = next(iter(vectors.values())), len(rows)
-    found = run_given(model, rows, [(address, values) for values in vectors.values()])
+    found = run_given(model, rows, [(address, values) for values in vectors.values()], beat=beat)
     lengths = np.linalg.norm(whole, axis=1)
     return [
         _labelled(

@@ -29,14 +29,19 @@ from ivx.stats import coalitions
 
 
 def compute(
-    model: Model, request: GameRequest, *, on_progress: Progress[Game] | None = None, known: pa.Table | None = None
+    model: Model,
+    request: GameRequest,
+    *,
+    on_progress: Progress[Game] | None = None,
+    known: pa.Table | None = None,
+    beat: Callable[[], None] = lambda: None,
 ) -> Game:
     """Run a request on a loaded model; a game is always computed as a whole: `known` is ignored."""
     began = time.perf_counter()
     samples, receipt = prepare(model, request)
     rows, n = samples.rows, len(samples.rows)
     position = int(column_at(columns_of(model, rows), request.position, rows).position)
-    instructed, _ = run_told(model, samples)
+    instructed, _ = run_told(model, samples, beat=beat)
     finished = [instructed]
     receipt["how"] = "hooks: keys and values of one token"
     sets, orders = played(request, layers=model.layers)
@@ -70,6 +75,7 @@ def compute(
                 contrast=[s.contrast_id for s in rows],
                 position=position,
                 coalitions=new,
+                beat=beat,
             ):
                 finished.append(labelled(pa.Table.from_batches([batch]), role, KEYS_VALUES))
                 done += batch.num_rows

@@ -7,13 +7,14 @@ sweep, with each sample's own source and with its controls'. Sets that equal a s
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ivx.analyses.base import Progress, Steps
-from ivx.analyses.effects.compute import ESTIMATED
+from ivx.analyses.effects.compute import ESTIMATED, shaded
 from ivx.analyses.interactions.deltas import add_rows, replay_added
 from ivx.analyses.interactions.players import Player, players_of, sets_with_equals
 from ivx.analyses.interactions.request import InteractionsRequest
@@ -25,10 +26,12 @@ from ivx.patching.replay import replay as replay_rows
 from ivx.patching.roles import Ids, Runs, denoising
 from ivx.patching.sweeping import instruction_of, rows_in, sweep_rows
 from ivx.patching.table import ROWS, Key
+from ivx.stats.intervals import Array
+from ivx.stats.metrics import find
 from ivx.tasks.samples import Sample, Samples
 
-ESTIMATED_SAMPLES = 8
-"""Samples of an estimate, which only shades a cell: a few are enough."""
+ESTIMATED_SAMPLES = (1, 8)
+"""Samples of an estimate, which only shades a cell: a few are enough. It is shown from the first, then from all."""
 ESTIMATED_PLAYERS = 64
 """Most players of an estimate, which takes a pass per player: with more it would take as long as it saves."""
 
@@ -39,6 +42,7 @@ def compute(
     *,
     on_progress: Progress[Interactions] | None = None,
     known: pa.Table | None = None,
+    beat: Callable[[], None] = lambda: None,
 ) -> Interactions:
     """Run a request on a loaded model; rows that are `known` from an earlier start are not computed again."""
     began = time.perf_counter()
@@ -70,11 +74,10 @@ def compute(
     total = rows_in(samples, runs, played)
     site = ",".join(request.sites)
     if on_progress is not None:
-        # What can be shown is shown first; the metrics that pages open with lead.
-        for metric in ESTIMATED:
-            estimates = {**estimates, metric: _estimates(model, request, samples.rows, players, sets[2], metric)}
+        for shades in _estimates(model, request, samples.rows, players, sets[2], beat):
+            estimates = shades
             on_progress(result(), done, total)
-    instructed, receipt["how"] = run_told(model, samples)
+    instructed, receipt["how"] = run_told(model, samples, beat=beat)
     finished = opening(instructed, known)
 
     def arrived(new: list[pa.Table], done: int, total: int) -> None:
@@ -84,7 +87,7 @@ def compute(
 
     if delta:
         receipt["how"] = "hooks: differences are added"
-        add_rows(model, request, samples, players, played, site, arrived)
+        add_rows(model, request, samples, players, played, site, arrived, beat=beat)
     else:
         sweep_rows(model, samples, runs, site, played, arrived, known=known)
     return result()
@@ -107,25 +110,34 @@ def _estimates(
     rows: Sequence[Sample],
     players: Sequence[Player],
     pairs: dict[str, tuple[int, ...]],
-    metric: str,
-) -> dict[str, float]:
-    """Mean estimated J of every pair; empty where there are too many players, or no estimate is defined."""
+    beat: Callable[[], None],
+) -> Iterator[dict[str, dict[str, float]]]:
+    """Mean estimated J of every pair, by metric, from more and more samples; none of any where there are too many
+    players, or no estimate is defined."""
     if len(players) > ESTIMATED_PLAYERS or "resid_mid" in request.sites or request.patch == "delta":
-        return {}
-    few = rows[:ESTIMATED_SAMPLES]
-    found = (
-        curvature(
+        yield {metric: {} for metric in ESTIMATED}
+        return
+    bent: dict[str, list[Array]] = {metric: [] for metric in ESTIMATED}
+    for first, end in pairwise((0, *ESTIMATED_SAMPLES)):
+        few = rows[first:end]
+        if not few:
+            return
+        told = curvature(
             model,
             source=[_source(request, s) for s in few],
             target=[s.target for s in few],
             answer=[s.answer_id for s in few],
-            contrast=[s.contrast_id for s in few] if metric == "contrast" else None,
+            contrast=[s.contrast_id for s in few],
             patches=[player.address for player in players],
+            beat=beat,
         )
-        .mean(dim=0)
-        .nan_to_num(posinf=0.0, neginf=0.0)
-    )  # a shade, no result
-    return {text: float(found[first, second]) for text, (first, second) in pairs.items()}
+        columns = {name: logit.numpy() for name, logit in told._asdict().items()}
+        found = {}
+        for metric in ESTIMATED:
+            bent[metric].append(find(metric).measure(columns))
+            mean = shaded(bent[metric], axis=0)
+            found[metric] = {text: float(mean[first, second]) for text, (first, second) in pairs.items()}
+        yield found
 
 
 def replay(

@@ -31,9 +31,11 @@ def add_rows(
     played: Sequence[str],
     site: str,
     arrived: Arrived,
+    *,
+    beat: Callable[[], None],
 ) -> None:
     """Run every set of players in every role; rows arrive labelled."""
-    moved = _differences(model, request, samples, players)
+    moved = _differences(model, request, samples, players, beat)
     sets = {"": (), **{text: parse(text) for text in played}}
     done, total = 0, len(moved) * len(sets) * len(samples.rows)
     for role, differences in moved.items():
@@ -54,7 +56,7 @@ def replay_added(
 ) -> tuple[list[Key], list[float], list[float]]:
     """Compute some rows again, one sample and one set at a time."""
     samples = found.samples
-    moved = _differences(model, found.request, samples, found.players)
+    moved = _differences(model, found.request, samples, found.players, beat)
     names: list[Key] = []
     before: list[float] = []
     now: list[float] = []
@@ -76,7 +78,11 @@ def replay_added(
 
 
 def _differences(
-    model: Model, request: InteractionsRequest, samples: Samples, players: Sequence[Player]
+    model: Model,
+    request: InteractionsRequest,
+    samples: Samples,
+    players: Sequence[Player],
+    beat: Callable[[], None],
 ) -> dict[str, list[Differences]]:
     """What each role adds, by sample and place: the state of its instruction less that of an idle sentence."""
     places = sorted({(player.site, player.layer) for player in players})
@@ -85,7 +91,8 @@ def _differences(
     if "task" in there:
         sources["control"] = samples.control
     states = {
-        role: states_of(model, [instruction_of(request, s) for s in rows], places) for role, rows in sources.items()
+        role: states_of(model, [instruction_of(request, s) for s in rows], places, beat=beat)
+        for role, rows in sources.items()
     }
     found: dict[str, list[Differences]] = {}
     for role in ("effect", *(role_of(name) for name in there if name == "task")):

@@ -38,7 +38,12 @@ WRITTEN = 12
 
 
 def compute(
-    model: Model, request: LensRequest, *, on_progress: Progress[Reading] | None = None, known: pa.Table | None = None
+    model: Model,
+    request: LensRequest,
+    *,
+    on_progress: Progress[Reading] | None = None,
+    known: pa.Table | None = None,
+    beat: Callable[[], None] = lambda: None,
 ) -> Reading:
     """Read a prompt with the logit lens, as it is or with a state of another one, and let the model go on with it.
 
@@ -63,18 +68,19 @@ def compute(
         unknown=0,
     )
 
-    def beat() -> None:
+    def alive() -> None:
+        beat()
         if on_progress is not None:
             on_progress(nothing, 0, model.layers)
 
     ids = _ids(model, request.prompt, "prompt", chat=request.chat)
-    beat()
+    alive()
     if request.source is None:
         lens = engine.lens(model, ids)
-        (written,) = generate(model, [ids], tokens=WRITTEN, beat=beat)
+        (written,) = generate(model, [ids], tokens=WRITTEN, beat=alive)
         found = _filled(model, nothing, lens)
     else:
-        found, written = _dropped(model, nothing, request.source, ids, beat)
+        found, written = _dropped(model, nothing, request.source, ids, alive)
     receipt = found.receipt | {"rows": found.table.num_rows, "seconds": round(time.perf_counter() - began, 3)}
     found = replace(found, text=_text(model, written), receipt=receipt)
     if on_progress is not None:

@@ -39,7 +39,7 @@ def of_heads(model: Model, samples: Sequence[Sample], ablation: str, *, seed: in
     same token of another sample of equal length, and leaves out samples without one.
     """
     places = [("z", layer) for layer in range(model.layers)]
-    states = [] if ablation == "zero" else states_of(model, [s.instructed for s in samples], places)
+    states = [] if ablation == "zero" else states_of(model, [s.instructed for s in samples], places, beat=beat)
     partner = _partners(samples, seed) if ablation == "resample" else {i: i for i in range(len(samples))}
     if not partner:
         return None

@@ -57,17 +57,18 @@ def compute(
     *,
     on_progress: Progress[Pathways] | None = None,
     known: pa.Table | None = None,
+    beat: Callable[[], None] = lambda: None,
 ) -> Pathways:
     """Run a request on a loaded model. Means need all samples, so `known` is ignored."""
     began = time.perf_counter()
     prove(model)
-    here, there, receipt = _samples(model, request)
+    here, there, receipt = _samples(model, request, beat)
     receipt["how"] = "surrogate: attention, norm scales and gates held"
     if softcap(model) is not None:
         receipt["warnings"].append(
             "this model caps its logits softly at the end; what is split is the logit before that"
         )
-    kinds = _kinds(model, request, here.rows, there)
+    kinds = _kinds(model, request, here.rows, there, beat)
     drawn = kinds[:2]
     done, total = 0, (len(kinds) + len(drawn)) * len(here.rows)
     table, found = SCHEMA.empty_table(), Findings({}, {}, (), (), (), SumError(1.0, 1.0, 0.0, ()))
@@ -85,26 +86,26 @@ def compute(
             receipt=told,
         )
 
-    def beat(runs: int) -> None:
+    def ran(runs: int) -> None:
         nonlocal done
         done += runs
         if on_progress is not None:
             on_progress(result(), done, total)
 
-    parts = {asked.name: attribute(model, asked, beat=beat) for asked in kinds}
-    worst = _fidelity(model, here.rows)
+    parts = {asked.name: attribute(model, asked, beat=ran) for asked in kinds}
+    worst = _fidelity(model, here.rows, beat)
     deviation = max(part.deviation for part in parts.values())
     slots = {name: part.alignment.slots for name, part in parts.items()}
     found = replace(found, slots=slots, fidelity=SumError(*worst, deviation, ()))
     table = pa.concat_tables([table_of(part, seed=request.seed) for part in parts.values()])
-    beat(0)
+    ran(0)
     for asked in drawn:
-        share = explained(model, asked, parts[asked.name], seed=request.seed, beat=beat)
+        share = explained(model, asked, parts[asked.name], seed=request.seed, beat=ran)
         found = replace(found, explained={**found.explained, asked.name: share})
     found = replace(found, overlaps=_overlaps(request, parts))
-    beat(0)
-    found = replace(found, curves=_curves(model, request, here.rows, parts["here"], beat))
-    traced, sums = _traced(model, request, here.rows, beat)
+    ran(0)
+    found = replace(found, curves=_curves(model, request, here.rows, parts["here"], lambda: ran(0)))
+    traced, sums = _traced(model, request, here.rows, lambda: ran(0))
     found = replace(found, traced=traced, fidelity=replace(found.fidelity, published=sums))
     return result()
 
@@ -113,17 +114,22 @@ def replay(
     model: Model, found: Pathways, *, rows: int, seed: int, beat: Callable[[], None]
 ) -> tuple[Sequence[Key], Sequence[float], Sequence[float]]:
     """Compute some samples' rows again: their names, the stored values, and the new ones."""
-    kinds = {asked.name: asked for asked in _kinds(model, found.request, found.samples.rows, found.there)}
+    kinds = {asked.name: asked for asked in _kinds(model, found.request, found.samples.rows, found.there, beat)}
     return replay_rows(model, found, kinds, rows=rows, seed=seed, beat=beat)
 
 
-def _fidelity(model: Model, rows: Sequence[Sample]) -> Reconstructed:
+def _fidelity(model: Model, rows: Sequence[Sample], beat: Callable[[], None]) -> Reconstructed:
     """The worst agreement of logits summed from parts with the model's own, over some samples."""
-    told = [reconstructed(model, sample.instructed) for sample in rows[:SUMMED]]
+    told = []
+    for sample in rows[:SUMMED]:
+        beat()
+        told.append(reconstructed(model, sample.instructed))
     return max(told, key=lambda f: max(1 - f.cosine, abs(f.ratio - 1)))
 
 
-def _samples(model: Model, request: PathwaysRequest) -> tuple[Samples, tuple[Sample, ...], dict[str, Any]]:
+def _samples(
+    model: Model, request: PathwaysRequest, beat: Callable[[], None]
+) -> tuple[Samples, tuple[Sample, ...], dict[str, Any]]:
     """The task's samples, the contrast task's of the same queries, and the receipt."""
     here, receipt = prepare(model, request)
     pair = catalogue.find(request.task, collection=model.collection, against=request.against)
@@ -133,7 +139,8 @@ def _samples(model: Model, request: PathwaysRequest) -> tuple[Samples, tuple[Sam
     other = _built(model, request, Pair(pair.contrast, pair.task, pair.control), samples=len(pair.queries))
     by_query = {sample.query: sample for sample in other.rows}
     rows = tuple(sample for sample in here.rows if sample.query in by_query)
-    kept = defined(model, [(s, ids) for s in rows for ids in (s.instructed, s.target, by_query[s.query].instructed)])
+    prompts = [(s, ids) for s in rows for ids in (s.instructed, s.target, by_query[s.query].instructed)]
+    kept = defined(model, prompts, beat=beat)
     if left := [sample.query for sample in rows if sample.query not in kept]:
         receipt["warnings"].append(f"left out, their logits are not finite in {dtype_of(model)}: {', '.join(left)}")
     rows = tuple(sample for sample in rows if sample.query in kept)
@@ -153,7 +160,13 @@ def _worded(task: Task, wording: int) -> Task:
     return replace(task, instructions=(task.instructions[wording],))
 
 
-def _kinds(model: Model, request: PathwaysRequest, here: Sequence[Sample], there: Sequence[Sample]) -> list[Batch]:
+def _kinds(
+    model: Model,
+    request: PathwaysRequest,
+    here: Sequence[Sample],
+    there: Sequence[Sample],
+    beat: Callable[[], None],
+) -> list[Batch]:
     """The kinds of runs: both instructions', and, where a vector is patched, the bare prompt's with and without it."""
 
     def asked(name: str, samples: Sequence[Sample], *, told: bool) -> Batch:
@@ -170,26 +183,24 @@ def _kinds(model: Model, request: PathwaysRequest, here: Sequence[Sample], there
         raise AddressError(f"patch layer {layer}: this checkpoint has layers 0 to {model.layers - 1}")
     position = int(column_at(columns_of(model, here), request.position, here).position)
     positions = [position % len(s.target) for s in here]
-    vectors = [
-        state["resid_post", layer][-1]
-        for state in states_of(model, [instruction_of(request, s) for s in here], [("resid_post", layer)])
-    ]
+    told = states_of(model, [instruction_of(request, s) for s in here], [("resid_post", layer)], beat=beat)
+    vectors = [states["resid_post", layer][-1] for states in told]
     bare = asked("bare", here, told=False)
     return [*kinds, bare, replace(bare, name="patched", patch=(layer, positions, vectors))]
 
 
 def _traced(
-    model: Model, request: PathwaysRequest, rows: Sequence[Sample], beat: Callable[[int], None]
+    model: Model, request: PathwaysRequest, rows: Sequence[Sample], beat: Callable[[], None]
 ) -> tuple[tuple[Traced, ...], tuple[Published, ...]]:
     traced, sums = [], []
     for item, sample in enumerate(rows[: request.traced] if request.paths else ()):
-        beat(0)
+        beat()
         run = Surrogate(model, [sample.instructed])
         contrast = sample.contrast_id if request.of == "contrast" else None
-        search = strongest(run, sample.answer_id, contrast, k=request.paths)
+        search = strongest(run, sample.answer_id, contrast, k=request.paths, beat=beat)
         traced.append(Traced(item, search.total, search.settled, search.paths))
         if request.published:
-            sums.append(published(run, sample.answer_id, seed=request.seed))
+            sums.append(published(run, sample.answer_id, seed=request.seed, beat=beat))
     return tuple(traced), tuple(sums)
 
 
@@ -210,21 +221,17 @@ def _overlaps(request: PathwaysRequest, parts: dict[str, Parts]) -> tuple[Overla
 
 
 def _curves(
-    model: Model, request: PathwaysRequest, rows: Sequence[Sample], parts: Parts, beat: Callable[[int], None]
+    model: Model, request: PathwaysRequest, rows: Sequence[Sample], parts: Parts, beat: Callable[[], None]
 ) -> tuple[Curve, ...]:
     """Circuits ranked on every other sample and tried on the rest."""
     if request.ablation == "none" or len(rows) < LEAST:
         return ()
     tried, ablation = rows[1::2], request.ablation
-
-    def alive() -> None:
-        beat(0)
-
     heads = parts.by_slot["heads"][::2].sum(-1).mean(axis=0)
-    units = [("heads", heads, of_heads(model, tried, ablation, seed=request.seed, beat=alive))]
+    units = [("heads", heads, of_heads(model, tried, ablation, seed=request.seed, beat=beat))]
     if request.edge_check:
         measure = of_edges(
-            model, tried, ablation, parts.alignment.keys[1::2], parts.pairs, seed=request.seed, beat=alive
+            model, tried, ablation, parts.alignment.keys[1::2], parts.pairs, seed=request.seed, beat=beat
         )
         units.append(("edges", parts.edges[::2].mean(axis=0), measure))
     curves = [

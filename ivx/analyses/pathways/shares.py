@@ -39,6 +39,7 @@ def explained(
     for batch, run in runs(model, asked):
         rows, numbers = torch.arange(len(batch)), [numbered(asked.alignment.keys[i], parts.pairs) for i in batch]
         for k, taken in enumerate(kept):
+            beat(0)
             along = [taken[int(half[i])][..., number] for i, number in zip(batch, numbers, strict=True)]
             logits = run.along(torch.from_numpy(np.stack(along))).double().cpu()
             found[k, batch] = logits[rows, [asked.answer[i] for i in batch]].numpy()

@@ -45,6 +45,7 @@ def compute(
     *,
     on_progress: Progress[Separability] | None = None,
     known: pa.Table | None = None,
+    beat: Callable[[], None] = lambda: None,
 ) -> Separability:
     """Run a request on a loaded model; places that are `known` from an earlier start are not probed again."""
     began = time.perf_counter()
@@ -81,7 +82,7 @@ def compute(
             on_progress(result(), done, len(places))
 
     progress()
-    captured = _captured(model, wordings, request, beat=progress)
+    captured = _captured(model, wordings, request, beat=beat)
     cache: dict[tuple[str, int], Scores] = {}
     for component, layer in places:
         if not _rows_of(finished[0], component, layer).num_rows:
@@ -153,7 +154,9 @@ def examples_of(tasks: Sequence[Task], wordings: Sequence[Wording], *, pairs: bo
     )
 
 
-def _captured(model: Model, wordings: Sequence[Wording], request: SeparabilityRequest, *, beat: Any) -> Captured:
+def _captured(
+    model: Model, wordings: Sequence[Wording], request: SeparabilityRequest, *, beat: Callable[[], None]
+) -> Captured:
     prompts = [wording.ids for wording in wordings]
     if size_of(model, request.components, len(prompts)) <= SMALL:
         return capture(model, prompts, sites=request.components, beat=beat)

@@ -36,6 +36,7 @@ def compute(
     given: Sequence[Result[Any]],
     on_progress: Progress[Transplant] | None = None,
     known: pa.Table | None = None,
+    beat: Callable[[], None] = lambda: None,
 ) -> Transplant:
     """Run a request on a loaded model; layers that are `known` from an earlier start are not computed again.
 
@@ -52,7 +53,7 @@ def compute(
     control = tuple(samples.control[k] for k in mine) if samples.control else ()
     samples = Samples(rows, control, samples.warnings)
     receipt |= {"how": "hooks", "samples": len(rows), "donor": taken.receipt["checkpoint"]}
-    own = capture(model, [instruction_of(request, sample) for sample in rows], sites=(site,)).sites[site]
+    own = capture(model, [instruction_of(request, sample) for sample in rows], sites=(site,), beat=beat).sites[site]
     own_norms = np.linalg.norm(own.astype(np.float64), axis=2)
     roles = ROLES if taken.samples.control else ROLES[:1]
     states = {role: taken.states(role)[:, theirs] for role in roles}
@@ -78,12 +79,13 @@ def compute(
 
     if not has(""):
         nothing = np.zeros(len(rows))
-        finished.append(_labelled(run_given(model, rows, [("", None)]), "effect", site, nothing, nothing))
+        bare = run_given(model, rows, [("", None)], beat=beat)
+        finished.append(_labelled(bare, "effect", site, nothing, nothing))
     where = position_of(request.position, rows)
     for layer in range(model.layers):
         address = f"{site}.{layer}@{where}~-1"
         if not has(address):
-            found = run_given(model, rows, [(address, states[role][layer]) for role in roles])
+            found = run_given(model, rows, [(address, states[role][layer]) for role in roles], beat=beat)
             for k, role in enumerate(roles):
                 norms = np.linalg.norm(states[role][layer], axis=1)
                 part = found.slice(k * len(rows), len(rows))

@@ -33,6 +33,7 @@ def compute(
     *,
     on_progress: Progress[Vectors] | None = None,
     known: pa.Table | None = None,
+    beat: Callable[[], None] = lambda: None,
 ) -> Vectors:
     """Run a request on a loaded model; rows that are `known` from an earlier start are kept as they are."""
     began = time.perf_counter()
@@ -42,7 +43,7 @@ def compute(
     total = model.layers * sum(map(len, told.values()))
     for role, rows in told.items():
         if rows and (known is None or not known.filter(pc.field("role") == role).num_rows):
-            finished.append(_rows(model, request, role, rows))
+            finished.append(_rows(model, request, role, rows, beat))
     table = pa.concat_tables(finished)
     receipt |= {"how": "hooks", "rows": table.num_rows, "seconds": round(time.perf_counter() - began, 3)}
     options = _options(model, request, samples.rows[0])
@@ -81,9 +82,12 @@ def replay(
     return names, [0.0] * len(names), apart
 
 
-def _rows(model: Model, request: VectorsRequest, role: str, rows: tuple[Sample, ...]) -> pa.Table:
+def _rows(
+    model: Model, request: VectorsRequest, role: str, rows: tuple[Sample, ...], beat: Callable[[], None]
+) -> pa.Table:
     site = request.component
-    states = capture(model, [instruction_of(request, sample) for sample in rows], sites=(site,)).sites[site]
+    prompts = [instruction_of(request, sample) for sample in rows]
+    states = capture(model, prompts, sites=(site,), beat=beat).sites[site]
     n, layers = len(rows), model.layers
     lengths = np.arange(layers * n + 1, dtype=np.int32) * model.width
     columns = [

@@ -27,12 +27,13 @@ def short_forms(proved: list[tuple[nn.Module, int]]) -> list[tuple[nn.Module, Fo
 def prove(blocks: list[nn.Module]) -> list[tuple[nn.Module, int]]:
     """The blocks' modules that a candidate reproduces on random states, and which candidate."""
     found = []
+    draw = torch.Generator().manual_seed(0)  # of its own: the caller's random numbers are not touched
     for module in (m for block in blocks for m in block.modules()):
         weight = next(module.parameters(), None)
         if weight is None or weight.dtype != torch.float32:
             continue
         for which, (form, width) in enumerate(_candidates(module)):
-            if agrees(module, form, torch.randn(3, width, device=weight.device)):
+            if agrees(module, form, torch.randn(3, width, generator=draw).to(weight.device)):
                 found.append((module, which))
                 break
     return found

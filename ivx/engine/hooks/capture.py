@@ -152,10 +152,13 @@ PlaceStates = list[dict[Place, Tensor]]
 """For each sample, its states `[tokens, width]` by place."""
 
 
-def states_of(model: Model, prompts: Prompts, places: list[Place]) -> PlaceStates:
-    """States of every prompt at some places."""
+def states_of(
+    model: Model, prompts: Prompts, places: list[Place], *, beat: Callable[[], None] = lambda: None
+) -> PlaceStates:
+    """States of every prompt at some places; `beat` is called before each pass, and what it raises ends the work."""
     found: PlaceStates = [{} for _ in prompts]
     for samples in by_length(prompts).values():
+        beat()
         ids = torch.tensor([prompts[i] for i in samples], device=model.device)
         with torch.inference_mode(), read(model, places) as seen:
             model.hf(input_ids=ids, use_cache=False, logits_to_keep=1)

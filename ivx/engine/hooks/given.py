@@ -6,7 +6,7 @@ many at a time as fit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 import torch
@@ -31,6 +31,7 @@ def patched(
     answer: Sequence[int],
     contrast: Sequence[int] | None = None,
     patches: Sequence[tuple[str, Tensor | None]],
+    beat: Callable[[], None] = lambda: None,
 ) -> pa.Table:
     """The rows of `ivx.sweep` where given vectors are patched in.
 
@@ -38,6 +39,7 @@ def patched(
         target, answer, contrast: token ids per sample, as in a sweep.
         patches: (address, vectors): one token of one site other than `z`, and what is written there
             `[samples, width]`; the empty address, with None, is the unpatched run.
+        beat: called before each pass; what it raises ends the work.
 
     Returns:
         One row per sample × patch, sorted by patch in the order given, then by sample. `kl_reference` is null.
@@ -69,6 +71,7 @@ def patched(
                 contrasts = None if asked.contrast is None else [asked.contrast[i] for i in part]
                 goals = readout.Goals([asked.answer[i] for i in part], contrasts, _logits(model, ids))
                 for k, (address, vectors) in enumerate(patches):
+                    beat()
                     writes = {}
                     if address and vectors is not None:
                         patch = asked.patches[address][0]

@@ -10,7 +10,7 @@ after the block it is set back to the target's. One row of a batch is one sample
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -45,6 +45,7 @@ def read_runs(
     contrast: Sequence[int],
     position: int,
     coalitions: Sequence[Sequence[int]],
+    beat: Callable[[], None] = lambda: None,
 ) -> Iterator[pa.RecordBatch]:
     """Rows of every sample under every coalition, as they finish, with the columns of `ivx.sweep`.
 
@@ -52,6 +53,7 @@ def read_runs(
         source, target: token ids per sample; states are taken from each source's last token.
         position: in the target, from its end when negative; a token must follow it.
         coalitions: the blocks of each coalition; the empty one is the unpatched run.
+        beat: called before each pass; what it raises ends the work.
 
     Raises:
         AddressError: a prompt without that position. IvxError: no token follows it.
@@ -59,14 +61,16 @@ def read_runs(
     places = sorted((site, layer) for site in ("resid_pre", "resid_post") for layer in range(model.layers))
     at = [_position(position, ids, sample) for sample, ids in enumerate(target)]
     with only_user(model):
-        sources, targets = states_of(model, source, places), states_of(model, target, places)
+        sources, targets = (states_of(model, prompts, places, beat=beat) for prompts in (source, target))
     memory_gb = FREE_SHARE * free_bytes(str(model.device)) / 1e9
     for length, samples in by_length(target).items():
+        beat()
         base = _logits(model, [Row(i, ()) for i in samples], target, sources, targets, at)
         goals = readout.Goals([answer[i] for i in samples], [contrast[i] for i in samples], base)
         rows = [Row(sample, tuple(blocks)) for sample in samples for blocks in coalitions]
         step = rows_within(model, length, memory_gb)
         for start in range(0, len(rows), step):
+            beat()
             part = rows[start : start + step]
             yield readout.batch(
                 _logits(model, part, target, sources, targets, at),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import NamedTuple
@@ -66,12 +66,14 @@ def strongest(
     k: int = 20,
     slack: float = SLACK,
     most: int = MOST,
+    beat: Callable[[], None] = lambda: None,
 ) -> Search:
     """The `k` strongest paths of a run of one prompt.
 
     Args:
         slack: the search goes on until no unopened sum is larger than this share of the k-th path; 0 opens everything.
         most: it ends, unsettled, after this many opened ends.
+        beat: called before some are opened; what it raises ends the work.
     """
     if len(surrogate.prompts) > 1:
         raise ValueError("one prompt at a time")
@@ -83,6 +85,7 @@ def strongest(
     search.add(value, layers, last, slope[0, last], None, ())
     opened = 0
     while search.ends and opened < most and -search.ends[0].size > search.floor:
+        beat()
         ends = [heapq.heappop(search.ends) for _ in range(min(TOGETHER, len(search.ends), most - opened))]
         opened += len(ends)
         search.open(ends)

@@ -9,6 +9,7 @@ are too many paths, some are drawn at random.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -25,8 +26,10 @@ LISTED = 512
 TOGETHER = 64
 
 
-def published(surrogate: Surrogate, answer: int, *, seed: int = 0) -> Published:
-    """The published path sums of a run of one prompt."""
+def published(
+    surrogate: Surrogate, answer: int, *, seed: int = 0, beat: Callable[[], None] = lambda: None
+) -> Published:
+    """The published path sums of a run of one prompt; `beat` is called now and then, and what it raises ends them."""
     model, run = surrogate.model, surrogate
     own = own_logits(model, run.prompts[0])
     with torch.no_grad():
@@ -34,12 +37,14 @@ def published(surrogate: Surrogate, answer: int, *, seed: int = 0) -> Published:
         states = run.inputs[0].detach()
         tokens, scale = states.shape[1], _ones(states)
         for layer in range(model.layers):
+            beat()
             ways = torch.nn.functional.one_hot(most[layer], tokens).sum(0).to(states)
             states, scale = _level(_step(run, layer, states, ways[None]), scale)
         everything = fidelity_of(_logits(run, states, scale)[0], own)
         routes, paths = _routes(run, most, seed)
         total, kept = torch.zeros_like(own, dtype=torch.float64), 0
         for start in range(0, len(routes), TOGETHER):
+            beat()
             logits = _logits(run, *_along(run, routes[start : start + TOGETHER]))
             counts = (logits > logits[:, answer, None]).sum(1) < RANK
             total, kept = total + logits[counts].sum(0), kept + int(counts.sum())

@@ -26,6 +26,8 @@ from ivx.vocabulary import position, source_token
 SITES_SHOWN = ("resid_post", "z")
 """Sites of the maps, unless others are asked for."""
 SAMPLES = {"effects": defaults.SAMPLES, "pairs": defaults.PAIR_SAMPLES, "game": defaults.GAME_SAMPLES, "traced": 40}
+CHOSEN = "ivx.chosen"
+"""The checkpoint that the session chose last."""
 TOKENS = tuple(str(i) for i in range(20))
 """Tokens that can be named by their number."""
 
@@ -105,8 +107,12 @@ def line_of(asked: Request) -> str:
 SHOWN_METRICS = ("contrast", "logit", "logprob", "followed", "kl")
 
 
-def checkpoint(place: DeltaGenerator) -> str:
-    """The checkpoint control: buttons while there are few, else a list."""
+def checkpoint(place: DeltaGenerator, *, exact: bool = False) -> str:
+    """The checkpoint control: buttons while there are few, else a list. A newly chosen one is read ahead.
+
+    Args:
+        exact: whether the page's requests ask for exact numbers (`checkpoints.loading`).
+    """
     names = checkpoints.checkpoints()
     address.hold("checkpoint", "tiny-sft" if "tiny-sft" in names else names[0], names)
     with place:
@@ -116,12 +122,17 @@ def checkpoint(place: DeltaGenerator) -> str:
             )
         else:
             chosen = st.selectbox("Checkpoint", names, key="checkpoint", format_func=short)
-    return str(chosen or names[0])
+    name = str(chosen or names[0])
+    # Not the one that a session begins with: reading torch would hold up its first page.
+    if st.session_state.setdefault(CHOSEN, name) != name:
+        st.session_state[CHOSEN] = name
+        session.wake(name, **checkpoints.loading(name, exact=exact))
+    return name
 
 
-def checkpoint_and_task(one: DeltaGenerator, two: DeltaGenerator) -> tuple[str, str]:
+def checkpoint_and_task(one: DeltaGenerator, two: DeltaGenerator, *, exact: bool = False) -> tuple[str, str]:
     """The checkpoint control in one place, the task control in another."""
-    name = checkpoint(one)
+    name = checkpoint(one, exact=exact)
     tasks = list(catalogue.tasks(checkpoints.collection_of(name)))
     tasks += [path for _, path in st.session_state.get(session.FILES, [])]
     address.hold("task", "animal/colour", tasks)

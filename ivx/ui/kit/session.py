@@ -12,7 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from ivx.jobs.compute import result_of
 from ivx.jobs.job import Job
-from ivx.jobs.worker import Asked, worker
+from ivx.jobs.worker import Asked, Wake, worker
 from ivx.request import BaseRequest
 from ivx.ui.kit import pieces
 from ivx.ui.kit.address import RUN, from_url
@@ -122,6 +122,11 @@ def tick(*, first: bool = False) -> float:
 def start(request: Asked) -> None:
     """Compute a request, or go on with it."""
     worker().submit(request, session=session())
+
+
+def wake(checkpoint: str, **loading: str) -> None:
+    """Read a checkpoint ahead of its first request; `loading` is what that will say of dtype and device."""
+    worker().submit(Wake(checkpoint, **loading), session=session())
 
 
 def leave(request: Asked) -> None:

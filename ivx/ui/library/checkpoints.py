@@ -12,7 +12,7 @@ from ivx.models.load import DTYPES, load
 from ivx.models.memory import WAYS
 from ivx.models.paths import within_roots
 from ivx.models.registry import PUBLIC, embedded
-from ivx.ui.kit import address, checkpoints, pieces
+from ivx.ui.kit import address, checkpoints, pieces, session
 
 WEIGHTS = (
     "Whole: in memory, as they are used. Compact: in memory in the dtype of their file, half as much. Stream: from "
@@ -90,4 +90,5 @@ def _open() -> None:
         return
     opened = [c for c in st.session_state.get(address.OTHERS, []) if c[0] != name.strip()]
     st.session_state[address.OTHERS] = [*opened, (name.strip(), dtype, device, weights)]
+    session.wake(name.strip(), **checkpoints.loading(name.strip()))
     st.success("Every check passed; it can be chosen on every page of this session.")

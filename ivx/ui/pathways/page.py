@@ -33,7 +33,7 @@ def controls() -> PathwaysRequest | None:
         session.run_strip("pathways", lambda asked: f"{asked.checkpoint} · {asked.task} · {asked.samples} samples")
         return None
     one, two, three, four, five = st.columns([1.3, 0.9, 0.7, 0.9, 0.55], gap="small", vertical_alignment="bottom")
-    checkpoint, task = choices.checkpoint_and_task(one, two)
+    checkpoint, task = choices.checkpoint_and_task(one, two, exact=True)
     address.hold("wording", "one", list(WORDINGS))
     wording = three.segmented_control(
         "Wordings",

@@ -20,7 +20,8 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from ivx.engine.forward.device import CPU, Way
 from ivx.engine.forward.fused import prove, short_forms
-from ivx.engine.forward.graphs import Failure, Own
+from ivx.engine.forward.graphs import Own
+from ivx.engine.forward.ragged import missing, tile_of
 from ivx.engine.forward.regions import Regions, at
 from ivx.models.model import Model
 
@@ -110,7 +111,9 @@ class Seams:
         self.own: dict[str, Callable[[int], Own]] = {BEFORE: self._projecting, AFTER: self._ending}
         self.regions = Regions(model.blocks, self.own, hold=model.hold) if way.compiled else None
         self.options: dict[int, dict[str, Any]] = {}
-        self.padded: Failure | None = None
+        self.padded = missing(model.device, model.dtype) if way.together else None
+        key_heads = getattr(model.hf.config, "num_key_value_heads", None) or model.heads
+        self.tile = tile_of(model.dtype, model.heads, key_heads)
 
     @property
     def kernels(self) -> str | None:

@@ -168,6 +168,18 @@ def test_weights_are_those_of_the_moment_of_a_call(seams: list[Seams]) -> None:
 
 
 @pytest.mark.usefixtures("uncompiled")
+def test_streamed_weights_go_through_the_same_graphs(seams: list[Seams]) -> None:
+    tables = []
+    for weights in ("stream", "compact", "whole"):
+        model = ivx.load("tiny-base", weights=weights)
+        tables.append(ivx.sweep(model, patches=patches(model), **SWEEP))
+        assert (seams[-1].kernels or "").startswith("kernels from cache")
+        assert apart(model) <= 1e-4
+    assert tables[0].equals(tables[2]) and tables[1].equals(tables[2])
+    assert len(regions._kernels) == 2
+
+
+@pytest.mark.usefixtures("uncompiled")
 def test_a_block_that_was_changed_is_traced_again(seams: list[Seams]) -> None:
     model = random_model("olmo2", dtype=torch.float32)
     assert apart(model) <= 1e-4
@@ -224,13 +236,15 @@ def test_a_cpu_makes_no_kernels() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
-def test_compiled_regions_equal_hooks_and_one_graph_serves_all_layers(kind: str, seams: list[Seams]) -> None:
+@pytest.mark.parametrize(("kind", "dtype"), [*((kind, torch.float32) for kind in KINDS), ("llama", torch.bfloat16)])
+def test_compiled_regions_equal_hooks_and_one_graph_serves_all_layers(
+    kind: str, dtype: torch.dtype, seams: list[Seams]
+) -> None:
     from torch._dynamo.utils import counters
 
     counters.clear()
-    model = random_model(kind, dtype=torch.float32)
-    assert apart(model) <= 1e-4
+    model = random_model(kind, dtype=dtype)
+    assert apart(model) <= (1e-4 if dtype == torch.float32 else 1)
     assert {name for name, _ in used(seams)} == {BEFORE, AFTER} and len(used(seams)) == 2 * model.layers
     assert all(part.failure is None and part.proved == {64} for part in used(seams).values())
     found = counters["inductor"]

@@ -22,7 +22,7 @@ of other sizes sum in another order, and compiled half precision rounds once, no
 AGREE_TF32 = 5e-3
 """The same for float32 where torch was told to multiply it in TF32."""
 
-PLACE = "TORCHINDUCTOR_CACHE_DIR"
+PLACE, TRITONS = "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"
 
 Own = Callable[..., tuple[Any, ...]]
 """A region by a block's own code: inputs `[1, tokens, …]`, outputs `[tokens, …]`, each token by itself. What is no
@@ -117,12 +117,13 @@ def compiled(graph: Graph) -> Kernel | Failure:
 
 
 def keep() -> None:
-    """Keep kernels under `cache/kernels` from here on, unless torch was told another place."""
+    """Keep kernels under `cache/kernels` from here on, unless torch or Triton was told another place."""
     from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
     # torch writes its default into the environment itself, so that value is nobody's choice.
     if os.environ.get(PLACE) in (None, default_cache_dir()):
         os.environ[PLACE] = str(cache() / "kernels")
+    os.environ.setdefault(TRITONS, str(cache() / "kernels" / "triton"))
 
 
 class _Whole(nn.Module):

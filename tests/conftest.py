@@ -10,6 +10,8 @@ import tempfile
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+if not any(os.path.exists(device) for device in ("/dev/nvidiactl", "/dev/kfd")):  # no GPU: its kernels are interpreted
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 os.environ["IVX_CACHE"] = tempfile.mkdtemp(prefix="ivx-store-")
 atexit.register(shutil.rmtree, os.environ["IVX_CACHE"], ignore_errors=True)
 

@@ -15,7 +15,6 @@ import torch
 
 import ivx
 from ivx.engine.address import SITES
-from ivx.engine.forward import seams
 from ivx.engine.forward.device import GPU, Way
 from ivx.engine.plan import run
 from ivx.engine.plan.proof import unfit
@@ -115,18 +114,6 @@ def test_micro_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_padded_and_together_as_on_a_gpu(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "way_of", lambda model: replace(GPU, chunk=32, smallest=8, scores=2000, compiled=False))
     assert apart(random_model(kind)) <= 1e-10
-
-
-@pytest.mark.slow
-def test_compiled_kernels_equal_hooks_and_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("IVX_CACHE", str(tmp_path))
-    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
-    monkeypatch.setattr(run, "way_of", lambda model: replace(GPU, chunk=256, smallest=32))
-    model = random_model("olmo2", dtype=torch.float32)
-    assert apart(model) <= 1e-4
-    names = [type(module).__name__ for module, _ in seams._compiled(model)]
-    assert names.count("Olmo2MLP") == model.layers and names.count("Olmo2RMSNorm") == 4 * model.layers
-    assert any((tmp_path / "kernels").iterdir())
 
 
 @pytest.mark.parametrize("kind", ["deepseek_v2", "deepseek_v3"])

@@ -53,7 +53,7 @@ def attend(
     if p:
         before = torch.matmul(flat, prefix[0].permute(1, 2, 0)).view(key_heads, chains, repeat, n, p)
         scores = torch.cat([before, scores], dim=-1)
-    hidden = _hidden(p + m, n, _window(module, options), query.device)
+    hidden = _hidden(p + m, n, window_of(module, options), query.device)
     weights = _weights(scores, hidden, options, softmax).to(query.dtype)
     after = weights[..., p:].reshape(key_heads, chains, repeat * n, m)
     z = torch.matmul(after, own[1].permute(2, 0, 1, 3)).view(key_heads, chains, repeat, n, -1)
@@ -85,7 +85,7 @@ def attend_together(
     """
     heads, key_heads, scale = query.shape[2], key.shape[2], options.get("scaling")
     at, seen = positions[..., None], torch.arange(key.shape[1], device=key.device)
-    window = _window(module, options)
+    window = window_of(module, options)
     hidden = seen > at if window is None else (seen > at) | (seen <= at - window)
     q, k, v = (x.transpose(1, 2) for x in (query, key, value))
     if not options.get("softcap") and options.get("s_aux") is None and softmax in (None, query.dtype):
@@ -117,11 +117,11 @@ def probabilities(
     q = query * (query.shape[-1] ** -0.5 if scale is None else scale)
     q = q.unflatten(1, (key_heads, -1)).transpose(0, 1)
     scores = torch.matmul(q, key.transpose(0, 1)[:, :, None].transpose(-1, -2))
-    weights = _weights(scores, _hidden(n, n, _window(module, options), query.device), options, softmax)
+    weights = _weights(scores, _hidden(n, n, window_of(module, options), query.device), options, softmax)
     return weights.to(query.dtype).transpose(0, 1).flatten(1, 2)
 
 
-def _window(module: nn.Module, options: dict[str, Any]) -> int | None:
+def window_of(module: nn.Module, options: dict[str, Any]) -> int | None:
     """The sliding window: tokens that a query sees, itself included; None for all of them.
 
     What the module passed counts, None too: a layer that sees everything may still know the others' window. Only an

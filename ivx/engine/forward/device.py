@@ -21,8 +21,9 @@ class Way:
             are shown when their pass is done.
         smallest: where set, token counts are padded to `chunk`, `chunk / 2`, … down to this many, so that kernels made
             for one sweep fit the next.
-        together: attention of all chains of a layer as one padded and masked product, instead of one per shape.
-        compiled: norms and MLPs are compiled, once for each of those token counts.
+        together: attention of all chains of a layer at once, instead of one product per shape: by a kernel for ragged
+            chains, or where that does not run, as one padded and masked product.
+        compiled: what a block does before and after attention is compiled, once for each of those token counts.
     """
 
     chunk: int

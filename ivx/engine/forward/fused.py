@@ -33,16 +33,16 @@ def prove(blocks: list[nn.Module]) -> list[tuple[nn.Module, int]]:
         if weight is None or weight.dtype != torch.float32:
             continue
         for which, (form, width) in enumerate(_candidates(module)):
-            if agrees(module, form, torch.randn(3, width, generator=draw).to(weight.device)):
+            if _agrees(module, form, torch.randn(3, width, generator=draw).to(weight.device)):
                 found.append((module, which))
                 break
     return found
 
 
-def agrees(module: nn.Module, form: Forward, states: Tensor, *, within: float = AGREE) -> bool:
+def _agrees(module: nn.Module, form: Forward, states: Tensor) -> bool:
     """Whether a form gives what the module's own code gives for these states."""
     own = module(states)
-    return float((form(states) - own).abs().max()) <= within * float(own.abs().max())
+    return float((form(states) - own).abs().max()) <= AGREE * float(own.abs().max())
 
 
 def _candidates(module: nn.Module) -> list[tuple[Forward, int]]:

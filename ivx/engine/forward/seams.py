@@ -9,20 +9,25 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from ivx.engine.forward.device import CPU, Way
-from ivx.engine.forward.fused import Forward, prove, short_forms
-from ivx.engine.forward.kernels import compiled_forms, kept
+from ivx.engine.forward.fused import prove, short_forms
+from ivx.engine.forward.graphs import Own
+from ivx.engine.forward.ragged import missing, tile_of
+from ivx.engine.forward.regions import Regions, at
 from ivx.models.model import Model
 
 NAME = "ivx_projections"
+BEFORE, AFTER = "before attention", "after attention"
+"""The two regions of a block."""
 
 
 class Projections(NamedTuple):
@@ -76,14 +81,14 @@ class Added(NamedTuple):
     """
 
     put: tuple[Tensor, Tensor] | None = None
-    see: Tensor | None = None
+    see: Tensor | slice | None = None
 
 
 NOTHING = Added()
+ALL = Added(see=slice(None))
 
 _known: WeakKeyDictionary[nn.Module, tuple[bool, list[tuple[nn.Module, int]]]] = WeakKeyDictionary()
 """What is found once for a model in memory: whether its blocks return tuples, and which modules have short forms."""
-_compiled_once: WeakKeyDictionary[nn.Module, list[tuple[nn.Module, Forward]]] = WeakKeyDictionary()
 
 
 class Seams:
@@ -101,8 +106,22 @@ class Seams:
         if model.hf not in _known:
             _known[model.hf] = (self._answers_in_tuples(), _proved(model))
         self.tuples, proved = _known[model.hf]
-        self.short = _compiled(model) if way.compiled else short_forms(proved)
+        self.short = [] if way.compiled else short_forms(proved)
         self.arguments = self._arguments(longest)
+        self.own: dict[str, Callable[[int], Own]] = {BEFORE: self._projecting, AFTER: self._ending}
+        self.regions = Regions(model.blocks, self.own, hold=model.hold) if way.compiled else None
+        self.options: dict[int, dict[str, Any]] = {}
+        self.padded = missing(model.device, model.dtype) if way.together else None
+        key_heads = getattr(model.hf.config, "num_key_value_heads", None) or model.heads
+        self.tile = tile_of(model.dtype, model.heads, key_heads)
+
+    @property
+    def kernels(self) -> str | None:
+        """What became of kernels made for a GPU in this sweep, a sentence without its full stop; None without any."""
+        told = [] if self.regions is None or self.regions.report is None else [self.regions.report]
+        if self.padded is not None:
+            told.append(f"attention is padded: {self.padded.why}")
+        return "; ".join(told) or None
 
     def _answers_in_tuples(self) -> bool:
         found: list[bool] = []
@@ -148,9 +167,8 @@ class Seams:
 
     @contextmanager
     def shortened(self) -> Iterator[None]:
-        """Norms and MLPs run in their short or compiled forms inside this context."""
-        compiled = kept() if self.way.compiled else nullcontext()
-        with compiled, replaced([module for module, _ in self.short], [form for _, form in self.short]):
+        """Norms and MLPs run in their short forms inside this context."""
+        with replaced([module for module, _ in self.short], [form for _, form in self.short]):
             yield
 
     @contextmanager
@@ -166,8 +184,30 @@ class Seams:
 
     def project(self, layer: int, states: Tensor, positions: Tensor) -> Projections:
         """Queries, keys and values of `states` `[m, width]` at these positions. Inside `switched`."""
-        named = {k: _at(v, positions) for k, v in self.arguments[layer].items()}
-        return reached(lambda: self.model.blocks[layer](states[None], **named))
+        given = [at(x, positions) for x in tree_leaves(self.arguments[layer]) if isinstance(x, Tensor)]
+        own = self._projecting(layer)
+        found = None if self.regions is None else self.regions(BEFORE, layer, states[None], *given)
+        if found is None:
+            return own(states[None], *given)
+        options = self.options.get(layer)
+        if options is None:
+            first = positions.new_zeros(1)
+            options = own(states[None, :1], *(at(x, first) for x in given)).options
+            if not any(isinstance(x, Tensor) for x in options.values()):
+                self.options[layer] = options
+        query, key, value = found
+        return Projections(query, key, value, options)
+
+    def _projecting(self, layer: int) -> Callable[..., Projections]:
+        """The layer's code before attention, as a function of states `[1, m, width]` and of its tensor arguments."""
+        leaves, shape = tree_flatten(self.arguments[layer])
+
+        def run(states: Tensor, *tensors: Tensor) -> Projections:
+            given = iter(tensors)
+            named = tree_unflatten([next(given) if isinstance(x, Tensor) else x for x in leaves], shape)
+            return reached(lambda: self.model.blocks[layer](states, **named))
+
+        return run
 
     def block(
         self, layer: int, states: Tensor, z: Tensor, *, attention: Added = NOTHING, mlp: Added = NOTHING
@@ -176,6 +216,21 @@ class Seams:
 
         Returns the output and, where asked for, what attention and MLP added to the stream at the seen tokens.
         """
+        if self.regions is not None and attention.put is None and mlp.put is None:
+            found = self.regions(AFTER, layer, states[None], z[None])
+            if found is not None:
+                output, *added = found
+                seen = (None if how.see is None else x[how.see] for x, how in zip(added, (attention, mlp), strict=True))
+                return output, *seen  # type: ignore[return-value]
+        return self._block(layer, states, z, attention, mlp)
+
+    def _ending(self, layer: int) -> Own:
+        """The layer's code after attention, as a function of states and heads' outputs `[1, m, …]`."""
+        return lambda states, z: self._block(layer, states[0], z[0], ALL, ALL)
+
+    def _block(
+        self, layer: int, states: Tensor, z: Tensor, attention: Added, mlp: Added
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         seen: dict[str, Tensor] = {}
 
         def attend(*_: Any, **__: Any) -> tuple[Tensor, None]:
@@ -195,7 +250,7 @@ class Seams:
             state = output if isinstance(output, Tensor) else output[0]
             flat = state.view(-1, state.shape[-1])
             if added.see is not None:
-                seen[name] = flat[added.see] * self.scale
+                seen[name] = flat[added.see] if self.scale == 1 else flat[added.see] * self.scale
             if added.put is not None:
                 rows, values = added.put
                 flat = flat.clone()
@@ -228,12 +283,6 @@ def _proved(model: Model) -> list[tuple[nn.Module, int]]:
     return found
 
 
-def _compiled(model: Model) -> list[tuple[nn.Module, Forward]]:
-    if model.hf not in _compiled_once:
-        _compiled_once[model.hf] = compiled_forms(model.blocks, width=model.width)
-    return _compiled_once[model.hf]
-
-
 def softmax_dtype(module: nn.Module, model: Model) -> torch.dtype | None:
     """float32 where the checkpoint's own attention rounds its softmax to it whatever the states' dtype; else None.
 
@@ -247,17 +296,6 @@ def softmax_dtype(module: nn.Module, model: Model) -> torch.dtype | None:
 
 _WITHOUT = ("attention_mask", "past_key_values", "past_key_value", "layer_past", "use_cache")
 """Arguments of blocks that are None for packed states: attention itself masks, and there is no cache."""
-
-
-def _at(value: Any, positions: Tensor) -> Any:
-    """Select these positions from an argument made for one whole prompt."""
-    if isinstance(value, tuple):
-        return tuple(_at(part, positions) for part in value)
-    if isinstance(value, Tensor) and value.ndim >= 2 and value.shape[0] == 1:
-        return value.index_select(1, positions)
-    if isinstance(value, Tensor) and value.ndim == 1:
-        return value.index_select(0, positions)
-    return value
 
 
 def reached(run: Callable[[], Any]) -> Any:

@@ -16,7 +16,9 @@ from torch import Tensor
 from ivx.engine.draws import drawn_rows
 from ivx.engine.forward.attention import KNOWN, attend, attend_together
 from ivx.engine.forward.device import Way
+from ivx.engine.forward.ragged import attend_ragged, unfit
 from ivx.engine.forward.seams import NOTHING, Added, Projections, Seams
+from ivx.engine.plan.chains import pack
 from ivx.engine.plan.plan import Plan, Step
 from ivx.engine.plan.schedule import Fixed, Indices, Ref, Schedule, Work, schedule
 from ivx.engine.plan.tables import Tables
@@ -34,7 +36,7 @@ def execute(
     Args:
         beat: called at every layer and chunk; what it raises ends the pass.
     """
-    found, pool = schedule(plan, prompts, seams.way)
+    found, pool = schedule(plan, prompts, seams.way, tile=seams.tile if seams.padded is None else None)
     return _Pass(plan, seams, pool.on(seams.model.device), tables, beat).run(found)
 
 
@@ -120,8 +122,10 @@ class _Pass:
         # One row more, for the padding of chains that are computed together.
         shape = (step.attended + 1, query.shape[1] * values.shape[2])
         z = self.tables.take("z", shape, values, most=most.attended + 1)
+        if work.ragged is not None:
+            self._ragged(step, [self.at(table) for table in work.ragged], query, key, values, z, how)
         if work.packed is not None:
-            self._together(work.packed, query, key, values, z, how)
+            self._together([self.at(table) for table in work.packed], query, key, values, z, how)
         for chain in work.chains:
             self._chain(chain, query, key, values, z, how)
         return z[: step.attended]
@@ -140,11 +144,21 @@ class _Pass:
             found = attend(query[asked[here]], shared, (key[own[here]], values[own[here]]), **how)
             z.index_copy_(0, out[here].reshape(-1), found.flatten(0, 1))
 
-    def _together(
-        self, packed: tuple[Ref, Ref, Ref, Ref], query: Tensor, key: Tensor, values: Tensor, z: Tensor, how: dict
+    def _ragged(
+        self, step: Step, tables: list[Tensor], query: Tensor, key: Tensor, values: Tensor, z: Tensor, how: dict
     ) -> None:
+        """Attention of all chains in one kernel; padded where it does not run."""
+        kind = {"tile": self.seams.tile, "module": how["module"], "options": how["options"]}
+        failure = unfit(query, key, values, **kind)
+        if failure is None:
+            attend_ragged(query, key, values, z, tables, **kind)
+            return
+        self.seams.padded = failure
+        packed = pack(step.chains, beyond=step.attended)
+        self._together([torch.from_numpy(x).to(z.device) for x in packed], query, key, values, z, how)
+
+    def _together(self, tables: list[Tensor], query: Tensor, key: Tensor, values: Tensor, z: Tensor, how: dict) -> None:
         """Attention of all chains, as many at once as `way.scores` allows, padded to the longest."""
-        tables = [self.at(table) for table in packed]
         (chains, m), n = tables[0].shape, tables[1].shape[1]
         most = max(1, self.way.scores // (query.shape[1] * n * m))
         for start in range(0, chains, most):

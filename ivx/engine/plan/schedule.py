@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ivx.engine.draws import Draw
 from ivx.engine.forward.device import Way
+from ivx.engine.forward.ragged import Tiles, tiled
 from ivx.engine.plan.chains import Chain, Packed, pack
 from ivx.engine.plan.numbering import Ints
 from ivx.engine.plan.plan import Made, Plan, Step
@@ -134,11 +135,12 @@ class Middles(NamedTuple):
 
 @dataclass(frozen=True)
 class Work:
-    """One layer: what `execute` does, in this order."""
+    """One layer: what `execute` does, in this order. Attention is in one of `chains`, `packed` and `ragged`."""
 
     projected: list[Projected]
     chains: list[tuple[Ref, Ref, Ref, Ref]]
     packed: tuple[Ref, Ref, Ref, Ref] | None
+    ragged: tuple[Ref, Ref, Ref, Ref] | None
     plain: list[Plain]
     kept: tuple[int, int]
     middles: Middles | None
@@ -158,14 +160,16 @@ class Schedule:
     layers: list[Work]
 
 
-def schedule(plan: Plan, prompts: Sequence[Sequence[int]], way: Way) -> tuple[Schedule, Pool]:
-    """Write out a plan for a device."""
+def schedule(
+    plan: Plan, prompts: Sequence[Sequence[int]], way: Way, *, tile: int | None = None
+) -> tuple[Schedule, Pool]:
+    """Write out a plan for a device; `tile` is the most queries of a tile where attention has a kernel of its own."""
     pool = Pool()
     after = [step.constants for step in plan.steps[1:]] + [plan.constants]
     found = Schedule(
         embedded=_embedded(pool, plan, prompts),
         constants=_filled(pool, plan.steps[0].constants),
-        layers=[_work(pool, step, constants, way) for step, constants in zip(plan.steps, after, strict=True)],
+        layers=[_work(pool, step, constants, way, tile) for step, constants in zip(plan.steps, after, strict=True)],
     )
     return found, pool
 
@@ -198,7 +202,7 @@ def _filled(pool: Pool, constants: Sequence[tuple[int, Made]]) -> tuple[Ref, Fix
     return pool.add([row for row, _ in constants]), _fixed(pool, [made for _, made in constants])
 
 
-def _work(pool: Pool, step: Step, after: Sequence[tuple[int, Made]], way: Way) -> Work:
+def _work(pool: Pool, step: Step, after: Sequence[tuple[int, Made]], way: Way, tile: int | None) -> Work:
     middles = [made for _, made in step.middles]
     # What attention and MLP add is kept for the tokens that constants are made of, or edited tokens take it from.
     kept = (
@@ -209,14 +213,15 @@ def _work(pool: Pool, step: Step, after: Sequence[tuple[int, Made]], way: Way) -
     def again(made: Made, rows: Ints) -> Made:
         return Made(np.searchsorted(rows, made.rows), made.draw)
 
-    inputs = _members(middles)
+    inputs, together = _members(middles), way.together and bool(step.chains)
     return Work(
         projected=[
             Projected(part, pool.rows(step.projected_value[part]), pool.rows(step.projected_position[part]))
             for part in _parts(len(step.projected_value), way)
         ],
         chains=[] if way.together else [_added(pool, chain) for chain in step.chains],
-        packed=_added(pool, pack(step.chains, beyond=step.attended)) if way.together and step.chains else None,
+        packed=_added(pool, pack(step.chains, beyond=step.attended)) if together and tile is None else None,
+        ragged=_added(pool, tiled(step.chains, tile)) if together and tile is not None else None,
         plain=[
             Plain(part, pool.rows(step.plain_value[part]), *(_seen(pool, rows, part) for rows in kept))
             for part in _parts(len(step.plain_value), way)
@@ -246,7 +251,7 @@ def _members(constants: Iterable[Made]) -> Ints:
     return np.unique(np.concatenate([np.zeros(0, np.int64), *(made.rows for made in constants)]))
 
 
-def _added(pool: Pool, chain: Chain | Packed) -> tuple[Ref, Ref, Ref, Ref]:
+def _added(pool: Pool, chain: Chain | Packed | Tiles) -> tuple[Ref, Ref, Ref, Ref]:
     first, second, third, fourth = (pool.add(table) for table in chain)
     return first, second, third, fourth
 

@@ -87,7 +87,8 @@ def filled(
             order = estimates["contrast"]
             patches = {site: sorted(found, key=lambda p: -abs(order[p])) for site, found in patches.items()}
         on_progress(result(), done, total)
-    instructed, how["how"] = run_told(model, samples)
+    instructed, made = run_told(model, samples)
+    how["how"] = str(made)
     finished = opening(instructed, known)
     for site, addresses in patches.items():
 
@@ -98,7 +99,8 @@ def filled(
             if on_progress is not None:
                 on_progress(result(), done, total)
 
-        sweep_rows(model, samples, runs[site], site, addresses, arrived, known=known)
+        made |= sweep_rows(model, samples, runs[site], site, addresses, arrived, known=known)
+        how["how"] = str(made)
     return result()
 
 

@@ -74,7 +74,8 @@ def compute(
         for metric in ESTIMATED:
             estimates = {**estimates, metric: _estimates(model, request, samples.rows, players, sets[2], metric)}
             on_progress(result(), done, total)
-    instructed, receipt["how"] = run_told(model, samples)
+    instructed, made = run_told(model, samples)
+    receipt["how"] = str(made)
     finished = opening(instructed, known)
 
     def arrived(new: list[pa.Table], done: int, total: int) -> None:
@@ -86,7 +87,8 @@ def compute(
         receipt["how"] = "hooks: differences are added"
         add_rows(model, request, samples, players, played, site, arrived)
     else:
-        sweep_rows(model, samples, runs, site, played, arrived, known=known)
+        made |= sweep_rows(model, samples, runs, site, played, arrived, known=known)
+        receipt["how"] = str(made)
     return result()
 
 

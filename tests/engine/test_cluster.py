@@ -164,6 +164,18 @@ def test_a_cancelled_run_goes_on_where_it_stopped(two: Model, tmp_path: Path) ->
 
 @pytest.mark.ray
 @needs_ray
+def test_actors_have_their_weights_as_they_are_had_here(two: Model) -> None:
+    few = {name: value[:6] for name, value in ASKED.items()}
+    streamed = ivx.load("tiny-sft", dtype="float64", weights="stream", ray="auto")
+    same(ivx.sweep(streamed, **few), ivx.sweep(replace(two, cluster=None), **few), "patch", "sample")
+    hired, whole = crew_of(streamed), crew_of(two)
+    assert hired.loaded_by(False).loading["weights"] == hired.loaded_by(True).loading["weights"] == "stream"
+    assert whole.loaded_by(False).loading["weights"] == "whole" and whole.loaded_by(True).loading["weights"] == "auto"
+    assert hired._bytes < whole._bytes
+
+
+@pytest.mark.ray
+@needs_ray
 def test_an_actor_refuses_other_weights(two: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = Path(two.source)
     shutil.copytree(own, tmp_path / "own")

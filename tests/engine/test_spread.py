@@ -88,6 +88,14 @@ def test_two_devices_make_the_rows_of_one(engine: str) -> None:
     assert found.schema.metadata[b"ivx.engine"] == str(how_of(found)).encode()
 
 
+def test_streamed_weights_visit_every_replica() -> None:
+    streamed = ivx.load("tiny-sft", dtype="float64", device="cpu,cpu", weights="stream")
+    assert all(model.stream is not None for model in (streamed, *streamed.replicas))
+    found = ivx.sweep(streamed, **ASKED)
+    same(found, alone())
+    assert str(how_of(found)) == "plan on 2 devices (cpu, cpu)"
+
+
 def test_one_sample_and_attention_of_another_kind() -> None:
     few = {name: value if name == "patches" else value[:1] for name, value in ASKED.items()}
     found = ivx.sweep(two(), **few, attention="eager")

@@ -23,7 +23,7 @@ COPY requirements.txt ./
 RUN if [ -n "$TORCH_INDEX" ]; then pip install --index-url "$TORCH_INDEX" "$(grep '^torch==' requirements.txt)"; fi \
  && pip install -r requirements.txt
 
-COPY pyproject.toml MANIFEST.in README.md LICENSE ./
+COPY pyproject.toml requirements-ray.txt MANIFEST.in README.md LICENSE ./
 COPY ivx ivx
 RUN pip install --no-deps . && rm -rf /src/*
 

@@ -5,7 +5,7 @@ VENV   ?= .venv
 PORT   ?= 8501
 BIN    := $(VENV)/bin
 
-.PHONY: run test test-slow test-gpu lint tiny bench clean
+.PHONY: run test test-slow test-gpu test-ray lint tiny bench clean
 
 run: $(VENV)/.installed
 	@echo "ivx: http://127.0.0.1:$(PORT)"
@@ -21,6 +21,9 @@ test-slow: $(VENV)/.installed-dev
 
 test-gpu: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m gpu
+
+test-ray: $(VENV)/.installed-dev $(VENV)/.installed-ray
+	$(BIN)/python -m pytest -m ray
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -41,6 +44,10 @@ $(VENV)/.installed: requirements.txt | $(VENV)/bin/python
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.installed-ray: requirements-ray.txt $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-ray.txt
 	@touch $@
 
 clean:

@@ -35,7 +35,7 @@ class BaseRequest(ABC):
         checkpoint: built-in name, hub id or directory.
         seed: seed of everything that is drawn at random.
         dtype: `auto`, `float32`, `float64`, `bfloat16` or `float16`.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`; several, as in `cuda:0,cuda:1`, share the samples.
         adapter: directory of a LoRA adapter that is merged at load.
         weights: how the weights are had: `auto`, `whole`, `compact` (in the dtype of their file) or `stream` (from
             disk); the numbers are equal.

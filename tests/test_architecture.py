@@ -34,7 +34,10 @@ ROOMS = [
     "cli",
 ]
 """Of the package, the lowest first: a room imports from those before it, and from itself."""
-ENGINE = ["address", "schema", "readout", "draws", "turns", "workload", "forward", "hooks", "linear", "plan", "sweep"]
+ENGINE = [
+    *("address", "schema", "readout", "draws", "turns", "how", "workload", "forward", "hooks", "linear", "plan"),
+    *("shard", "spread", "actor", "crew", "sweep"),
+]
 UI = (["kit"], ["overview", "lessons", "training"], ["pages"], ["signin"], ["frame"], ["serve", "entry"])
 """Groups of folders and modules: one imports from the groups before its own, not from its neighbours. Every other
 folder is a page's of its own, between the first group and the second."""

@@ -15,7 +15,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from ivx.analyses.base import Analysis
 from ivx.analyses.registry import ANALYSES
-from ivx.cli.output import bar, check_out, report
+from ivx.cli.output import add_ray, bar, check_out, report
 from ivx.numeral import integer
 from ivx.request import BaseRequest
 
@@ -35,6 +35,7 @@ def add(commands: Any) -> None:
             parser.add_argument(f"--{name.replace('_', '-')}", help=extra.help, **value)
         if analysis.measured:
             parser.add_argument("--metric", default="contrast", help="what the summary is read by (default: contrast)")
+        add_ray(parser)
         parser.add_argument("--out", type=Path, help="write the rows to FILE.parquet, .csv or .json")
         parser.add_argument("--json", action="store_true", help="print the summary as JSON")
         parser.set_defaults(run=_run, analysis=analysis)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ivx.cli.output import check_out, report
+from ivx.cli.output import add_ray, check_out, report
 from ivx.numeral import integer
 
 
@@ -34,8 +34,9 @@ def add(commands: Any) -> None:
     compare.add_argument("--seed", type=integer, default=0)
     compare.add_argument("--metric", default="contrast")
     compare.add_argument("--dtype", default="auto", help="auto, float32, float64, bfloat16 or float16")
-    compare.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    compare.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; several by commas")
     compare.add_argument("--weights", default="auto", help="auto, whole, compact or stream (default: auto)")
+    add_ray(compare)
     compare.add_argument("--out", type=Path, help="write every number to FILE.parquet, .csv or .json")
     compare.add_argument("--json", action="store_true", help="print the summary as JSON")
     compare.set_defaults(run=_compare)

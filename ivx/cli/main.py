@@ -11,8 +11,9 @@ import sys
 from collections.abc import Sequence
 
 from ivx.cli import arguments, compare, runs, tasks
-from ivx.cli.output import plain
+from ivx.cli.output import add_ray, plain
 from ivx.errors import IvxError
+from ivx.models.cluster import set_to
 from ivx.numeral import integer
 from ivx.version import VERSION
 
@@ -24,7 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")
     asked = _parser().parse_args(argv)
     try:
-        return int(asked.run(asked) or 0)
+        with set_to(getattr(asked, "ray", None)):
+            return int(asked.run(asked) or 0)
     except IvxError as error:
         print(f"ivx: {plain(str(error))}", file=sys.stderr)
         return 2
@@ -40,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         part.add(commands)
     app = commands.add_parser("app", help="serve the app to a browser on this machine")
     app.add_argument("--port", type=integer, default=8501)
+    add_ray(app)
     app.set_defaults(run=_app)
     return parser
 

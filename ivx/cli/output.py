@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,16 @@ class Written(Protocol):
 def plain(text: str) -> str:
     """Text on one line, without terminal control characters: it may come from an untrusted file."""
     return "".join(c if c.isprintable() else "�" for c in " ".join(text.split()))
+
+
+def add_ray(parser: argparse.ArgumentParser) -> None:
+    """The option of every command that computes, which is no part of what is asked."""
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="spread sweeps over a Ray cluster: auto (this machine's, or a new one), local (a new one) or host:port "
+        "(default: IVX_RAY)",
+    )
 
 
 def report(

@@ -1,27 +1,28 @@
 """`ivx.sweep`: every patch set applied to every sample, exactly.
 
-The planned engine (`by_plan`) computes every distinct state once, in one pass over the layers. Where an architecture
-does not fit its seams, or another attention kernel is asked for, plain hooks (`by_hooks`) do the same work, and the
-table's metadata says so.
+The planned engine (`engine.plan`) computes every distinct state once, in one pass over the layers. Where an
+architecture does not fit its seams, or another attention kernel is asked for, plain hooks (`engine.hooks`) do the same
+work, and the table's metadata says so. A model with replicas on other devices, or on a cluster, has its samples dealt
+out to them (`engine.spread`).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from ivx.engine.hooks import run as by_hooks
-from ivx.engine.plan import run as by_plan
-from ivx.engine.plan.proof import unfit
+from ivx.engine.crew import crew_of
+from ivx.engine.how import How
 from ivx.engine.schema import SCHEMA
-from ivx.engine.turns import FREE_SHARE, only_user
+from ivx.engine.shard import Alone, Replica, Terms
+from ivx.engine.spread import SHARDS, Spread
 from ivx.engine.workload import Places, Prompts, Workload, checked
 from ivx.errors import IvxError
-from ivx.models.memory import free_bytes
 from ivx.models.model import Model
 
 OnRows = Callable[[pa.RecordBatch, int, int], None]
@@ -31,7 +32,9 @@ finished rows it is also called with an empty batch, so that it may raise."""
 ATTENTION = ("auto", "eager", "sdpa")
 ENGINES = ("auto", "plan", "hooks")
 ENGINE_KEY = b"ivx.engine"
-"""Metadata key of a table: `plan`, or `hooks` and why."""
+"""Metadata key of a table: `plan`, or `hooks` and why; and on which devices or actors, where they are several."""
+HOW_KEY = b"ivx.how"
+"""Metadata key of the same, for `how_of`."""
 
 
 def sweep(
@@ -59,8 +62,8 @@ def sweep(
         reference: token ids per sample of a run to compare distributions with (column `kl_reference`).
         means: the states that `=mean` averages, (token ids, position) pairs by address; by default those that the
             address names in every target.
-        on_rows: streams finished rows; what it raises ends the sweep and leaves the model clean.
-        memory_gb: bound on the working set beside the weights (default: half of what is free).
+        on_rows: streams finished rows, in this thread; what it raises ends the sweep and leaves the model clean.
+        memory_gb: bound on the working set beside the weights, on each device (default: half of what is free).
         attention: `auto` leaves it to the engine; `eager` or `sdpa` runs by hooks under that kernel.
         engine: `auto` is `plan` where the architecture allows it, else `hooks`; either can be asked for.
 
@@ -86,66 +89,49 @@ def sweep(
     for name, value, known in (("attention", attention, ATTENTION), ("engine", engine, ENGINES)):
         if value not in known:
             raise IvxError(f"{name}={value!r} is not known: use one of {', '.join(known)}")
-    with only_user(model), _attention(model, attention), torch.inference_mode():
-        budget = memory_gb or FREE_SHARE * free_bytes(str(model.device)) / 1e9
-        why = _hooks_because(model, attention, engine)
-        found = list(_streamed(model, asked, on_rows, budget, planned=why is None))
-    table = _sorted(pa.Table.from_batches(found, schema=SCHEMA), asked)
-    return table.replace_schema_metadata({ENGINE_KEY: "plan" if why is None else f"hooks: {why}"})
-
-
-def _hooks_because(model: Model, attention: str, engine: str) -> str | None:
-    """Why hooks do this sweep; None where the plan does."""
-    if engine == "hooks":
-        return "asked for"
-    if attention != "auto":
-        return f"attention={attention}"
-    why = unfit(model)
-    if why is not None and engine == "plan":
-        raise IvxError(f"{model.name} cannot be swept by plan: {why}; leave the engine to auto")
-    return why
-
-
-def _streamed(
-    model: Model, asked: Workload, on_rows: OnRows | None, memory_gb: float, *, planned: bool
-) -> Iterator[pa.RecordBatch]:
-    done = 0
+    done, found = 0, []
     nothing = pa.RecordBatch.from_pylist([], schema=SCHEMA)
 
     def beat() -> None:
         if on_rows is not None:
             on_rows(nothing, done, asked.rows)
 
-    if planned:
-        batches = _mended(model, asked, by_plan.run(model, asked, memory_gb=memory_gb, beat=beat), memory_gb)
+    with _work(model, asked, Terms(attention, engine, memory_gb)) as work, closing(work.rows(beat)) as batches:
+        for batch in batches:
+            done += batch.num_rows
+            found.append(batch)
+            if on_rows is not None:
+                on_rows(batch, done, asked.rows)
+    table = _sorted(pa.Table.from_batches(found, schema=SCHEMA), asked)
+    return table.replace_schema_metadata({ENGINE_KEY: str(work.how).encode(), HOW_KEY: work.how.packed()})
+
+
+def how_of(table: pa.Table) -> How:
+    """How the rows of a sweep's table were made."""
+    return How.unpacked(table.schema.metadata[HOW_KEY])
+
+
+@contextmanager
+def _work(model: Model, asked: Workload, terms: Terms) -> Iterator[Alone | Spread]:
+    """Who does the sweep: the model by itself, it and its replicas on other devices, or a cluster's actors."""
+    samples, models = len(asked.target), (model, *model.replicas)
+    # Each shard computes all states that a mean is of, and reads streamed weights from the first to the last.
+    each = SHARDS if model.stream is None and not asked.means else 1
+    if model.cluster is not None:
+        with crew_of(model).hands(asked, terms) as hired:
+            yield Spread(hired, samples, each=each, cluster=True)
+    elif len(models) == 1:
+        yield Alone(Replica(model, asked, terms), samples)
     else:
-        batches = by_hooks.run(model, asked, memory_gb=memory_gb)
-    for batch in batches:
-        done += batch.num_rows
-        if on_rows is not None:
-            on_rows(batch, done, asked.rows)
-        yield batch
-
-
-def _mended(
-    model: Model, asked: Workload, batches: Iterator[pa.RecordBatch], memory_gb: float
-) -> Iterator[pa.RecordBatch]:
-    """The planned rows, those that are undefined computed again by hooks.
-
-    What prompts share the plan computes once, in the company of one of them, and under a mask 0 times NaN is NaN: so a
-    prompt whose states overflow would take others with it.
-    """
-    lost: set[tuple[int, str]] = set()
-    for batch in batches:
-        there = batch["logit"].is_valid()
-        if there.false_count:
-            gone = batch.filter(pc.invert(there))
-            lost.update(zip(gone["sample"].to_pylist(), gone["patch"].to_pylist(), strict=True))
-            batch = batch.filter(there)
-        if batch.num_rows:
-            yield batch
-    if lost:
-        yield from by_hooks.run(model, asked, memory_gb=memory_gb, only=lost)
+        beside, cores = Counter(one.device for one in models), torch.get_num_threads()
+        hands = [
+            Replica(one, asked, terms, name=f"{k} {one.device}", beside=beside[one.device])
+            for k, one in enumerate(models)
+        ]
+        try:
+            yield Spread(hands, samples, each=each)
+        finally:
+            torch.set_num_threads(cores)  # those of one device share its cores by a setting of the whole process
 
 
 def _sorted(table: pa.Table, asked: Workload) -> pa.Table:
@@ -153,16 +139,3 @@ def _sorted(table: pa.Table, asked: Workload) -> pa.Table:
     pairs = zip(table["patch"].to_pylist(), table["sample"].to_pylist(), strict=True)
     keys = [order[patch] * len(asked.target) + sample for patch, sample in pairs]
     return table.take(pc.sort_indices(pa.array(keys, pa.int64())))
-
-
-@contextmanager
-def _attention(model: Model, kind: str) -> Iterator[None]:
-    before = model.hf.config._attn_implementation
-    if kind in ("auto", before):
-        yield
-        return
-    model.hf.set_attn_implementation(kind)
-    try:
-        yield
-    finally:
-        model.hf.set_attn_implementation(before)

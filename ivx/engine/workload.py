@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ivx.engine.address import Patch, PatchSet, check, parse, spots
 from ivx.errors import AddressError, IvxError
@@ -34,6 +35,21 @@ class Workload:
     def rows(self) -> int:
         """Samples × patch sets, and the unpatched target of each sample."""
         return len(self.target) * (len(self.patches) + 1)
+
+    def of(self, samples: Sequence[int]) -> Workload:
+        """The same sweep of these samples alone, numbered from 0; a mean stays that of all it averages."""
+
+        def some(values: Sequence[Any] | None) -> Any:
+            return None if values is None else [values[i] for i in samples]
+
+        return replace(
+            self,
+            source=some(self.source),
+            target=some(self.target),
+            answer=some(self.answer),
+            contrast=some(self.contrast),
+            reference=some(self.reference),
+        )
 
 
 def checked(

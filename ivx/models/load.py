@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ivx.errors import CheckpointError, IvxError, UnsupportedArchitecture, bound
 from ivx.models import adapters, doctor, files, fingerprint, library, memory, rotary
 from ivx.models import weights as tensors
 from ivx.models.anatomy import anatomy_of, refuse_misfit
+from ivx.models.cluster import cluster_of
 from ivx.models.model import Model
 from ivx.models.registry import embedded
 from ivx.models.skeleton import streamed
@@ -30,26 +32,43 @@ def load(
     adapter: str | None = None,
     weights: str = "auto",
     check: bool = True,
+    ray: str | None = None,
 ) -> Model:
     """Load a checkpoint by built-in name, hub id (`org/name[@revision]`) or local directory.
 
     Args:
         dtype: that of the arithmetic: `auto` is float32, and float64 where the checkpoint is; or float32, float64,
             bfloat16, float16.
-        device: `auto` is the GPU where there is one; or `cpu`, `cuda`, `cuda:1` …
-        memory_gb: what weights and working set may take; by default what is free.
+        device: `auto` is the GPU where there is one; or `cpu`, `cuda`, `cuda:1` …; several, as in `cuda:0,cuda:1`, hold
+            a replica each and share the samples of a sweep.
+        memory_gb: what weights and working set may take, on each device; by default what is free.
         adapter: directory of a LoRA adapter (safetensors), merged into the weights; needs `peft`.
         weights: `whole`, in memory in the dtype of the arithmetic; `compact`, in memory in the dtype of their file,
             each block made ready when it is its turn; `stream`, the same from disk; the numbers are equal. `auto`
             takes the first that fits, and keeps half precision compact where whole would take half of the memory.
         check: prove the architecture's facts on this checkpoint before handing it out.
+        ray: a Ray cluster whose actors hold a replica each and compute sweeps: `auto` is this machine's or a new one,
+            `local` a new one, or its head's `host:port`; by default `IVX_RAY`, and none where that is not set.
 
     Raises:
         CheckpointError: it cannot be found, reached, trusted or read; MemoryRefused: it would not fit;
         UnsupportedArchitecture: a fact that patches rely on is unknown, or untrue here.
     """
+    loading: dict[str, Any] = {
+        "dtype": dtype,
+        "memory_gb": memory_gb,
+        "adapter": adapter,
+        "weights": weights,
+        "check": check,
+    }
+    cluster = cluster_of(ray, name, device=device, loading=loading)
+    model, *replicas = (_replica(name, device=one, **loading) for one in device.split(","))
+    return replace(model, replicas=tuple(replicas), cluster=cluster)
+
+
+def _replica(name: str, *, check: bool, **loading: Any) -> Model:
     with library.ALONE:
-        model = _load(name, dtype=dtype, device=device, memory_gb=memory_gb, adapter=adapter, weights=weights)
+        model = _load(name, **loading)
     return _proved(model) if check else model
 
 
@@ -161,7 +180,7 @@ def _device(device: str) -> str:
     try:
         kind = torch.device(device).type
     except RuntimeError as error:
-        raise IvxError(f"device {device!r} is not known: use auto, cpu, cuda or cuda:N") from error
+        raise IvxError(f"device {device!r} is not known: use auto, cpu, cuda or cuda:N; several by commas") from error
     if kind == "cuda" and not torch.cuda.is_available():
         raise IvxError(f"device {device!r} asks for a GPU and this machine has none that torch can use: use cpu")
     return device

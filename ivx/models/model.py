@@ -11,6 +11,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from ivx.models.anatomy import Anatomy
+from ivx.models.cluster import Cluster
 from ivx.models.stream import Stream
 
 
@@ -25,6 +26,8 @@ class Model:
         collection: the built-in tasks that fit it: `tiny`, `tiny-period` or `english`.
         stream: where the weights come from when they are needed; None where all are in memory as they are used.
         surplus: names of tensors in its file that it rightly has no use for, such as heads for further tokens.
+        replicas: the same weights on further devices, which share a sweep's samples with it.
+        cluster: a Ray cluster whose actors compute sweeps in its place.
     """
 
     name: str
@@ -36,6 +39,8 @@ class Model:
     collection: str = "english"
     surplus: tuple[str, ...] = ()
     stream: Stream | None = None
+    replicas: tuple[Model, ...] = ()
+    cluster: Cluster | None = None
 
     @property
     def identity(self) -> dict[str, str]:

@@ -84,6 +84,16 @@ class Stream:
         return "on disk" if isinstance(self.source, Files) else "in memory, in the dtype of their file"
 
     @property
+    def way(self) -> str:
+        """How weights are had, as `ivx.load` takes it."""
+        return "stream" if isinstance(self.source, Files) else "compact"
+
+    @property
+    def held(self) -> int:
+        """Bytes that are in memory throughout: both places for a block, and the weights where they stay there."""
+        return sum(place.nbytes for place in self._places) + (self.size if isinstance(self.source, Memory) else 0)
+
+    @property
     def size(self) -> int:
         """Bytes that a pass over all layers reads."""
         return sum(self.source.stored[name].size for name in set(self._names.values()))

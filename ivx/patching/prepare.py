@@ -12,7 +12,8 @@ import torch
 import transformers
 
 from ivx.engine.hooks.given import patched
-from ivx.engine.sweep import ENGINE_KEY, sweep
+from ivx.engine.how import How
+from ivx.engine.sweep import how_of, sweep
 from ivx.errors import IvxError
 from ivx.models.doctor import report_of
 from ivx.models.finite import cure, dtype_of
@@ -86,7 +87,7 @@ def measured(receipt: dict[str, Any], table: pa.Table, *, began: float) -> dict[
     return found
 
 
-def run_told(model: Model, samples: Samples, *, beat: Callable[[], None] = lambda: None) -> tuple[pa.Table, str]:
+def run_told(model: Model, samples: Samples, *, beat: Callable[[], None] = lambda: None) -> tuple[pa.Table, How]:
     """The instructed runs, unpatched, and how the engine works on this model.
 
     Raises:
@@ -106,7 +107,7 @@ def run_told(model: Model, samples: Samples, *, beat: Callable[[], None] = lambd
             f"the logits of {model.name} are not finite in {dtype_of(model)} on any of {found.num_rows} instructed "
             f"prompts: {cure(model)}"
         )
-    return labelled(found, "told", ""), found.schema.metadata[ENGINE_KEY].decode()
+    return labelled(found, "told", ""), how_of(found)
 
 
 def defined(

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ivx.engine.how import How
 from ivx.engine.schema import SCHEMA
-from ivx.engine.sweep import OnRows, sweep
+from ivx.engine.sweep import OnRows, how_of, sweep
 from ivx.errors import IvxError
 from ivx.models.model import Model
 from ivx.patching.prepare import Arrived
@@ -40,15 +41,17 @@ def sweep_rows(
     arrived: Arrived,
     *,
     known: pa.Table | None = None,
-) -> None:
+) -> How:
     """Sweep all runs; rows arrive labelled. Rows that are in `known` are not computed again, and do not arrive.
+
+    Returns how they were made, by nobody where all are known.
 
     Runs of equal addresses that lack the same rows are swept together: all of them in one sweep, unless it was cut
     short before, or positions are named and lie elsewhere in some.
     """
     has, total = _known(known, site), rows_in(samples, runs, patches)
     waiting: dict[tuple[str, tuple[tuple[str, str], ...]], list[tuple[Runs, int]]] = defaultdict(list)
-    done = 0
+    done, how = 0, How()
     for part in runs:
         names = ["", *part.named(patches)]
         done += sum(name in has[part.role, k] for name in names for k in range(len(samples.rows)))
@@ -73,7 +76,8 @@ def sweep_rows(
             done += sum(table.num_rows for table in found)
             arrived(found, done, total)
 
-        _sweep(model, samples, members, dict(named), on_rows)
+        how |= _sweep(model, samples, members, dict(named), on_rows)
+    return how
 
 
 def _rounds(named: list[tuple[str, str]]) -> list[tuple[tuple[str, str], ...]]:
@@ -89,9 +93,9 @@ def _rounds(named: list[tuple[str, str]]) -> list[tuple[tuple[str, str], ...]]:
 
 def _sweep(
     model: Model, samples: Samples, members: Sequence[tuple[Runs, int]], named: dict[str, str], on_rows: OnRows
-) -> None:
+) -> How:
     part = members[0][0]
-    sweep(
+    found = sweep(
         model,
         source=[runs.sources[k] for runs, k in members],
         target=[runs.targets[k] for runs, k in members],
@@ -102,6 +106,7 @@ def _sweep(
         means={address: part.averaged(name) for address, name in named.items() if "=mean" in address},
         on_rows=on_rows,
     )
+    return how_of(found)
 
 
 def _known(known: pa.Table | None, site: str) -> dict[tuple[str, int], set[str]]:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from ivx.jobs.worker import worker
+from ivx.models.cluster import named
 from ivx.ui.frame import SERVED
 
 ENTRY = Path(__file__).parent / "entry" / "app.py"
@@ -19,7 +20,12 @@ PAINTED_SECONDS = 2.0
 
 
 def serve(port: int) -> None:
-    """Serve the app on this machine alone, until it is interrupted; raises `IvxError` where it can have no store."""
+    """Serve the app on this machine alone, until it is interrupted.
+
+    Raises:
+        IvxError: it can have no store, or no cluster can be what `IVX_RAY` names.
+    """
+    named()
     worker()
     from streamlit.web import cli
 

@@ -54,13 +54,13 @@ def test_the_proof_sees_beyond_the_true_window(kind: str, monkeypatch: pytest.Mo
         assert proof.unfit(model) is None
     assert max(tokens for tokens, window, _ in seen if window == 40) > 40 and (3 in {window for _, window, _ in seen})
     # A plan that is right with narrow windows only is found out.
-    wide = attention._window
+    wide = attention.window_of
 
     def window(module: Any, options: Any) -> int | None:
         found = wide(module, options)
         return None if found is None or found > proof.SHORT else found
 
-    monkeypatch.setattr(attention, "_window", window)
+    monkeypatch.setattr(attention, "window_of", window)
     assert "differ from plain hooks" in str(proof.unfit(random_model(kind, **about)))
 
 
@@ -89,7 +89,7 @@ def test_a_deep_model_in_half_precision_is_swept_by_plan(kind: str, dtype: torch
 
 
 def test_a_wrong_plan_is_found_in_half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attention, "_window", lambda module, options: None)
+    monkeypatch.setattr(attention, "window_of", lambda module, options: None)
     why = str(proof.unfit(random_model("gemma3_text", dtype=torch.bfloat16, check=False, **DEEP)))
     assert "in float32, those of plain hooks by" in why
 

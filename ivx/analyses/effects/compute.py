@@ -94,7 +94,8 @@ def filled(
             # What is likely to matter is computed first: a sweep of several passes takes its patches in this order.
             order = estimates["contrast"]
             patches = {site: sorted(found, key=lambda p: -abs(order[p])) for site, found in patches.items()}
-    instructed, how["how"] = run_told(model, samples, beat=beat)
+    instructed, made = run_told(model, samples, beat=beat)
+    how["how"] = str(made)
     finished = opening(instructed, known)
     for site, addresses in patches.items():
 
@@ -105,7 +106,8 @@ def filled(
             if on_progress is not None:
                 on_progress(result(), done, total)
 
-        sweep_rows(model, samples, runs[site], site, addresses, arrived, known=known)
+        made |= sweep_rows(model, samples, runs[site], site, addresses, arrived, known=known)
+        how["how"] = str(made)
     return result()
 
 

@@ -77,7 +77,8 @@ def compute(
         for shades in _estimates(model, request, samples.rows, players, sets[2], beat):
             estimates = shades
             on_progress(result(), done, total)
-    instructed, receipt["how"] = run_told(model, samples, beat=beat)
+    instructed, made = run_told(model, samples, beat=beat)
+    receipt["how"] = str(made)
     finished = opening(instructed, known)
 
     def arrived(new: list[pa.Table], done: int, total: int) -> None:
@@ -89,7 +90,8 @@ def compute(
         receipt["how"] = "hooks: differences are added"
         add_rows(model, request, samples, players, played, site, arrived, beat=beat)
     else:
-        sweep_rows(model, samples, runs, site, played, arrived, known=known)
+        made |= sweep_rows(model, samples, runs, site, played, arrived, known=known)
+        receipt["how"] = str(made)
     return result()
 
 

@@ -21,7 +21,7 @@ from ivx.tasks.turn import turn_of
 if TYPE_CHECKING:
     from ivx.models.model import Model
 
-ENGINE = "plan-1"
+ENGINE = "plan-2"
 """Name and version of the way rows are computed; part of every run id."""
 
 

@@ -233,7 +233,7 @@ def test_estimates_of_own_values() -> None:
     a, b = "resid_post.1@1~-1", "resid_post.3@1=own"
     exact = by_row(ivx.sweep(model, patches=[a, b, f"{a},{b}"], **ASKED))
     told = by_row(estimate(model, patches=[a, b, f"{a},{b}"], **ASKED))
-    bent = curvature(model, patches=[a, b], **{**ASKED, "contrast": None}).answer
+    bent = curvature(model, patches=[a, b], **{**ASKED, "contrast": None}).logit
     for i in range(len(TARGET)):
         assert told[b, i]["logit"] == told["", i]["logit"] and told[f"{a},{b}", i]["logit"] == told[a, i]["logit"]
         assert told[a, i]["logit"] == pytest.approx(exact[a, i]["logit"], abs=1e-11)
@@ -262,7 +262,7 @@ def test_what_an_own_value_takes_from_a_small_patch(kind: str) -> None:
         for b in ("resid_post.1@2=own", "z.2.1@*=own", "mlp_out.1@2=own", "attn_out.2@4=own"):
             exact = by_row(ivx.sweep(model, patches=[a, b, f"{a},{b}"], **asked))
             told = by_row(estimate(model, patches=[a], **asked))
-            taken = float(curvature(model, patches=[a, b], **asked).answer[0, 0, 1])
+            taken = float(curvature(model, patches=[a, b], **asked).logit[0, 0, 1])
             lost = exact[f"{a},{b}", 0]["logit"] - exact[a, 0]["logit"]
             left = exact[f"{a},{b}", 0]["logit"] - exact["", 0]["logit"]
             first = told[a, 0]["logit"] - told["", 0]["logit"] + taken

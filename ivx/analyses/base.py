@@ -21,6 +21,7 @@ from ivx.request import BaseRequest
 if TYPE_CHECKING:
     import altair as alt
 
+    from ivx.engine.plan.forecast import Forecast
     from ivx.models.model import Model
     from ivx.patching.roles import Runs
     from ivx.tasks.samples import Samples
@@ -137,12 +138,14 @@ class Steps(Generic[Q, R]):
         replayed: what the replayed values are.
         prompts: from request, samples and site to the prompts behind the rows, role by role; None where rows are not
             patched prompts with an address.
+        cost: what a request will cost on a loaded model, told before it runs; None where that is not known.
     """
 
     compute: Callable[..., R]
     replay: Callable[..., tuple[Sequence[Key], Sequence[float], Sequence[float]]]
     replayed: str = "logit"
     prompts: Callable[[Q, Samples, str], tuple[Runs, ...]] | None = None
+    cost: Callable[[Model, Q], Forecast] | None = None
 
 
 @dataclass(frozen=True)

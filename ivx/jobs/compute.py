@@ -16,6 +16,7 @@ from ivx.store.run import Run
 from ivx.store.store import Store
 
 if TYPE_CHECKING:
+    from ivx.engine.plan.forecast import Forecast
     from ivx.models.model import Model
 
 Progress = Callable[[Any, int, int], None]
@@ -38,6 +39,22 @@ class Unstored(LiveRequest):
 
     def answered(self, model: Model, store: Any, *, beat: Callable[[], None]) -> Any:
         return analysis_of(self.of.kind).compute(model, self.of, on_progress=lambda *_: beat(), beat=beat)
+
+
+@dataclass(frozen=True)
+class Cost(LiveRequest):
+    """What a request will cost on the checkpoint that it names, told before it runs; None where that is not known."""
+
+    of: BaseRequest
+
+    @classmethod
+    def request(cls, of: BaseRequest) -> Cost:
+        """Wrap a request."""
+        return cls(of.checkpoint, of, **of.loading)
+
+    def answered(self, model: Model, store: Any, *, beat: Callable[[], None]) -> Forecast | None:
+        cost = analysis_of(self.of.kind).steps.cost
+        return None if cost is None else cost(model, self.of)
 
 
 def stored(store: Store, request: BaseRequest) -> Any | None:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ivx.engine.how import How
+from ivx.engine.plan.forecast import Forecast, total_of
 from ivx.engine.schema import SCHEMA
-from ivx.engine.sweep import OnRows, how_of, sweep
+from ivx.engine.sweep import forecast, how_of, sweep
 from ivx.errors import IvxError
 from ivx.models.model import Model
 from ivx.patching.prepare import Arrived
@@ -49,9 +51,37 @@ def sweep_rows(
     Runs of equal addresses that lack the same rows are swept together: all of them in one sweep, unless it was cut
     short before, or positions are named and lie elsewhere in some.
     """
-    has, total = _known(known, site), rows_in(samples, runs, patches)
+    total, how = rows_in(samples, runs, patches), How()
+    groups, done = _groups(samples, runs, patches, _known(known, site))
+    for named, members in groups:
+
+        def on_rows(
+            batch: pa.RecordBatch,
+            *_: int,
+            members: list[tuple[Runs, int]] = members,
+            names: dict[str, str] = named,  # noqa: B006
+        ) -> None:
+            nonlocal done
+            found = _labelled(pa.Table.from_batches([batch]), members, names, site) if batch.num_rows else []
+            done += sum(table.num_rows for table in found)
+            arrived(found, done, total)
+
+        how |= how_of(sweep(model, **_asked(samples, members, named), on_rows=on_rows))
+    return how
+
+
+def cost_of(model: Model, samples: Samples, runs: Sequence[Runs], patches: Sequence[str]) -> Forecast:
+    """What `sweep_rows` will cost, where nothing is known."""
+    groups, _ = _groups(samples, runs, patches, defaultdict(set))
+    return total_of([forecast(model, **_asked(samples, members, named)) for named, members in groups])
+
+
+def _groups(
+    samples: Samples, runs: Sequence[Runs], patches: Sequence[str], has: dict[tuple[str, int], set[str]]
+) -> tuple[list[tuple[dict[str, str], list[tuple[Runs, int]]]], int]:
+    """The sweeps: names by address, and the runs and samples of each; and how many rows are there already."""
     waiting: dict[tuple[str, tuple[tuple[str, str], ...]], list[tuple[Runs, int]]] = defaultdict(list)
-    done, how = 0, How()
+    done = 0
     for part in runs:
         names = ["", *part.named(patches)]
         done += sum(name in has[part.role, k] for name in names for k in range(len(samples.rows)))
@@ -63,21 +93,8 @@ def sweep_rows(
             for named in _rounds([(part.address(k, name), name) for name in lacking]):
                 waiting[apart, named].append((part, k))
     # A cell is done when its last role is: the fewest rows come first, so that cells finish along the longest sweep.
-    for (_, named), members in sorted(waiting.items(), key=lambda group: len(group[0][1]) * len(group[1])):
-
-        def on_rows(
-            batch: pa.RecordBatch,
-            *_: int,
-            members: list[tuple[Runs, int]] = members,
-            names: dict[str, str] = dict(named),  # noqa: B006
-        ) -> None:
-            nonlocal done
-            found = _labelled(pa.Table.from_batches([batch]), members, names, site) if batch.num_rows else []
-            done += sum(table.num_rows for table in found)
-            arrived(found, done, total)
-
-        how |= _sweep(model, samples, members, dict(named), on_rows)
-    return how
+    ordered = sorted(waiting.items(), key=lambda group: len(group[0][1]) * len(group[1]))
+    return [(dict(named), members) for (_, named), members in ordered], done
 
 
 def _rounds(named: list[tuple[str, str]]) -> list[tuple[tuple[str, str], ...]]:
@@ -91,22 +108,18 @@ def _rounds(named: list[tuple[str, str]]) -> list[tuple[tuple[str, str], ...]]:
     return [tuple(one.items()) for one in found]
 
 
-def _sweep(
-    model: Model, samples: Samples, members: Sequence[tuple[Runs, int]], named: dict[str, str], on_rows: OnRows
-) -> How:
+def _asked(samples: Samples, members: Sequence[tuple[Runs, int]], named: dict[str, str]) -> dict[str, Any]:
+    """What a sweep of these runs is told."""
     part = members[0][0]
-    found = sweep(
-        model,
-        source=[runs.sources[k] for runs, k in members],
-        target=[runs.targets[k] for runs, k in members],
-        reference=[runs.references[k] for runs, k in members],
-        answer=[samples.rows[k].answer_id for _, k in members],
-        contrast=[samples.rows[k].contrast_id for _, k in members],
-        patches=[address for address in named if address],
-        means={address: part.averaged(name) for address, name in named.items() if "=mean" in address},
-        on_rows=on_rows,
-    )
-    return how_of(found)
+    return {
+        "source": [runs.sources[k] for runs, k in members],
+        "target": [runs.targets[k] for runs, k in members],
+        "reference": [runs.references[k] for runs, k in members],
+        "answer": [samples.rows[k].answer_id for _, k in members],
+        "contrast": [samples.rows[k].contrast_id for _, k in members],
+        "patches": [address for address in named if address],
+        "means": {address: part.averaged(name) for address, name in named.items() if "=mean" in address},
+    }
 
 
 def _known(known: pa.Table | None, site: str) -> dict[tuple[str, int], set[str]]:

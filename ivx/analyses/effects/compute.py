@@ -24,7 +24,9 @@ from ivx.analyses.effects.maps import map_of
 from ivx.analyses.effects.request import EffectsRequest
 from ivx.analyses.effects.result import Effects
 from ivx.engine.linear.estimate import estimate_groups
+from ivx.engine.plan.forecast import Forecast, total_of
 from ivx.models.model import Model
+from ivx.patching import sweeping
 from ivx.patching.prepare import measured, opening, prepare, run_told
 from ivx.patching.replay import replay
 from ivx.patching.roles import Runs, denoising, disturbing
@@ -51,14 +53,20 @@ def compute(
     beat: Callable[[], None] = lambda: None,
 ) -> Effects:
     """Run a request on a loaded model; rows that are `known` from an earlier start are not computed again."""
-    samples, receipt = prepare(model, request, with_neutral="neutral" in request.controls)
-    maps = {site: map_of(site, model, request, samples) for site in request.sites}
+    found = _empty(model, request)
+    samples = found.samples
     runs = {site: prompts_of(request, samples, site) for site in request.sites}
-    found = Effects(
-        request=request, table=ROWS.empty_table(), samples=samples, maps=maps, layers=model.layers, receipt=receipt
-    )
     shade = partial(_estimates, model, request, samples.rows) if request.direction == "denoise" else None
     return filled(model, found, runs, shade, on_progress=on_progress, known=known, beat=beat)
+
+
+def _empty(model: Model, request: EffectsRequest) -> Effects:
+    """The result before any row."""
+    samples, receipt = prepare(model, request, with_neutral="neutral" in request.controls)
+    maps = {site: map_of(site, model, request, samples) for site in request.sites}
+    return Effects(
+        request=request, table=ROWS.empty_table(), samples=samples, maps=maps, layers=model.layers, receipt=receipt
+    )
 
 
 def filled(
@@ -111,6 +119,22 @@ def filled(
     return result()
 
 
+def cost_of(model: Model, request: EffectsRequest) -> Forecast:
+    """What a request will cost."""
+    empty = _empty(model, request)
+    return total_of(
+        [
+            sweeping.cost_of(
+                model,
+                empty.samples,
+                prompts_of(request, empty.samples, site),
+                [patch for _, _, patch in empty.places(site)],
+            )
+            for site in request.sites
+        ]
+    )
+
+
 def prompts_of(request: EffectsRequest, samples: Samples, site: str) -> tuple[Runs, ...]:
     """The prompts behind the rows of one site."""
     if request.direction == "denoise":
@@ -157,5 +181,5 @@ def _source(site: str, request: EffectsRequest, sample: Sample) -> Sequence[int]
 
 
 STEPS: Steps[EffectsRequest, Effects] = Steps(
-    compute=compute, replay=partial(replay, prompts=prompts_of), prompts=prompts_of
+    compute=compute, replay=partial(replay, prompts=prompts_of), prompts=prompts_of, cost=cost_of
 )

@@ -20,8 +20,11 @@ from ivx.analyses.interactions.players import Player, players_of, sets_with_equa
 from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.analyses.interactions.result import Interactions
 from ivx.engine.linear.curvature import curvature
+from ivx.engine.plan.forecast import Forecast
+from ivx.errors import IvxError
 from ivx.models.model import Model
-from ivx.patching.prepare import measured, opening, prepare, run_told
+from ivx.patching import sweeping
+from ivx.patching.prepare import measured, opening, prepare, run_told, samples_of
 from ivx.patching.replay import replay as replay_rows
 from ivx.patching.roles import Ids, Runs, denoising
 from ivx.patching.sweeping import instruction_of, rows_in, sweep_rows
@@ -95,6 +98,17 @@ def compute(
     return result()
 
 
+def cost_of(model: Model, request: InteractionsRequest) -> Forecast:
+    """What a request will cost; where differences are added, by hooks, that is not known."""
+    if request.patch == "delta":
+        raise IvxError("what added differences will cost is not known")
+    _, samples = samples_of(model, request, with_neutral="neutral" in request.controls)
+    players = players_of(model, request, samples.rows)
+    sets, equals = sets_with_equals(request, players, samples, layers=model.layers)
+    played = [text for found in sets.values() for text in found if text not in equals]
+    return sweeping.cost_of(model, samples, prompts_of(request, samples), played)
+
+
 def prompts_of(request: InteractionsRequest, samples: Samples, _: str = "") -> tuple[Runs, ...]:
     """The prompts behind the rows, at every site."""
     return denoising(samples, lambda sample: _source(request, sample), request.controls)
@@ -151,4 +165,6 @@ def replay(
     return replay_rows(model, found, prompts=prompts_of, rows=rows, seed=seed, beat=beat)
 
 
-STEPS: Steps[InteractionsRequest, Interactions] = Steps(compute=compute, replay=replay, prompts=prompts_of)
+STEPS: Steps[InteractionsRequest, Interactions] = Steps(
+    compute=compute, replay=replay, prompts=prompts_of, cost=cost_of
+)

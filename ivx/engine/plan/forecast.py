@@ -59,7 +59,7 @@ class Forecast:
         )
 
 
-def forecast(model: Model, asked: Workload, *, memory_gb: float) -> Forecast:
+def forecast_of(model: Model, asked: Workload, *, memory_gb: float) -> Forecast:
     """What a sweep by plan will cost; only its first pass is planned, and the others are taken to be alike."""
     way = way_of(model)
     part = by_plan.parts_of(model, asked, way)[0]
@@ -76,13 +76,13 @@ def forecast(model: Model, asked: Workload, *, memory_gb: float) -> Forecast:
     passes = math.ceil(share)
     read, waited = 0, 0.0
     if model.stream is not None:
-        read = passes * model.stream.size
+        read = passes * model.stream.size  # the head's tiles among it
         waited = passes * model.stream.size / model.stream.rate
     seconds = max(flops / (REACHED * rate(model)), waited)
     return Forecast(asked.rows, passes, flops, read, by_plan.peak_bytes(model, made, way), seconds)
 
 
-def total(costs: Sequence[Forecast]) -> Forecast:
+def total_of(costs: Sequence[Forecast]) -> Forecast:
     """The cost of several sweeps, one after another."""
     return sum(costs[1:], costs[0])
 

@@ -196,6 +196,7 @@ def _empty(request: Asked, p: Palette) -> None:
     with left:
         every = "every layer × source token" if isinstance(request, ScanRequest) else "every layer × position and head"
         st.write(f"{request.samples} samples, {every}, each with its {len(request.controls)} controls.")
+        progress.cost(request)
         if st.button("Run the maps", type="primary"):
             session.start(request)
             st.rerun()

@@ -150,6 +150,7 @@ def _frame(what: str, p: Palette) -> DeltaGenerator:
 def _empty(request: Request, p: Palette) -> None:
     with _frame("nothing asked yet", p):
         st.write(f"{request.samples} samples, every player alone and every pair of them, each with its control.")
+        progress.cost(request)
         if st.button("Run the pairs", type="primary"):
             session.start(request)
             st.rerun()

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from ivx.jobs.compute import Cost
 from ivx.jobs.job import View
 from ivx.jobs.worker import Asked
 from ivx.models.registry import embedded
 from ivx.request import Request
 from ivx.ui.kit import address, pieces, session
+
+if TYPE_CHECKING:
+    from ivx.engine.plan.forecast import Forecast
 
 YOUNG_SECONDS = 2.0
 """How long a job without results is polled often: its first may come at any moment."""
@@ -160,6 +164,34 @@ def status(now: View) -> str:
     """Rows done, and the time left."""
     left = "" if now.seconds_left is None else f" · {max(1, round(now.seconds_left))} s left"
     return f"{now.done:,} of {now.total:,} rows{left}"
+
+
+def cost(request: Request) -> None:
+    """Say what a request will cost, as soon as its checkpoint has been read."""
+    told = Cost.request(request)
+
+    def look() -> None:
+        job = session.job(told, compute=True)
+        now = None if job is None else job.view()
+        if now is not None and now.live:
+            st.caption(f"What it will cost: {waiting(told, now)} …")
+        elif now is not None and now.result is not None:
+            st.caption(cost_text(now.result))
+
+    job = session.job(told, compute=True)
+    st.fragment(look, run_every=session.tick(first=True) if job is not None and job.view().live else None)()
+
+
+def cost_text(found: Forecast) -> str:
+    """A forecast in a sentence."""
+    seconds = found.seconds
+    about = f"{max(1, round(seconds))} s" if seconds < 100 else f"{round(seconds / 60)} min"
+    passes = f"{found.passes} pass{'es' * (found.passes > 1)}"
+    streamed = f" that read {found.read_bytes / 1e9:.1f} GB of streamed weights" if found.read_bytes else ""
+    return (
+        f"About {about} on this machine: {found.rows:,} rows in {passes}{streamed}, "
+        f"{found.memory_bytes / 1e9:.1f} GB of memory beside the weights."
+    )
 
 
 def stopped(request: Request) -> None:

@@ -1,0 +1,65 @@
+"""What a sweep costs, told before it runs, against what it then does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+import ivx
+from ivx.analyses.registry import analysis_of
+from ivx.engine import sweep
+from ivx.engine.plan import run as by_plan
+from ivx.jobs.compute import Cost
+from ivx.ui.kit.progress import cost_text
+from tests.models.test_stream import saved
+from tests.support.random_models import random_model
+
+LARGE = {"hidden_size": 128, "intermediate_size": 384, "head_dim": 32, "vocab_size": 2000, "num_hidden_layers": 4}
+
+
+def asked(layers: int) -> dict[str, Any]:
+    draw = torch.Generator().manual_seed(0)
+    source, target = torch.randint(3, 90, (2, 6, 12), generator=draw).tolist()
+    singles = [f"resid_post.{i}@5" for i in range(layers)]
+    pairs = [f"{a},{b}" for k, a in enumerate(singles) for b in singles[k + 1 :]]
+    return {"source": source, "target": target, "answer": [7] * 6, "patches": singles + pairs}
+
+
+def test_the_products_of_a_sweep_are_those_told_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = random_model("llama", dtype=torch.float32, **LARGE)
+    told = asked(model.layers)
+    found = sweep.forecast(model, **told)
+    ivx.sweep(model, **told)  # what is found once for a model is no part of it
+    passes = []
+    own = by_plan.pass_of
+    monkeypatch.setattr(by_plan, "pass_of", lambda *given: passes.append(1) or own(*given))  # type: ignore[func-returns-value]
+    with FlopCounterMode(display=False) as counted:
+        table = ivx.sweep(model, engine="plan", **told)
+    assert found.rows == table.num_rows and found.passes == len(passes)
+    assert found.read_bytes == 0 and found.seconds > 0
+    assert found.flops == pytest.approx(counted.get_total_flops(), rel=0.15)
+
+
+def test_streamed_weights_are_counted_once_a_pass(tmp_path: Path) -> None:
+    model = ivx.load(str(saved("llama", tmp_path)), weights="stream")
+    assert model.stream is not None
+    found = sweep.forecast(model, **asked(model.layers))
+    assert found.passes == 1 and found.read_bytes == model.stream.size
+    every = sum(path.stat().st_size for path in tmp_path.glob("*.safetensors"))
+    assert 0.9 * every < found.read_bytes <= every
+
+
+@pytest.mark.parametrize("kind", ["effects", "interactions"])
+def test_a_request_tells_what_it_will_cost(kind: str) -> None:
+    analysis = analysis_of(kind)
+    model = ivx.load("tiny-sft")
+    request = analysis.request("tiny-sft", "animal/colour", samples=5)  # type: ignore[call-arg]
+    found = Cost.request(request).answered(model, None, beat=lambda: None)
+    assert found is not None
+    rows = analysis.compute(model, request).table
+    assert found.rows == sum(role != "told" for role in rows["role"].to_pylist())
+    assert "on this machine" in cost_text(found) and f"{found.rows:,} rows" in cost_text(found)

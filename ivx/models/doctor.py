@@ -16,12 +16,15 @@ from torch import Tensor, nn
 
 from ivx.models.finite import cure
 from ivx.models.model import Model
+from ivx.models.precision import HALF, error_of
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 5e-5, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 """Largest deviation allowed, relative to the largest value compared."""
 
 
 FINITE = "logits are finite"
+PRECISION = "half precision"
+"""Name of the check that a checkpoint in half-precision arithmetic has besides."""
 PROMPTS = (
     "Name the colour of the animal. Animal: crow. Answer:",
     "Give the comparative form of the adjective that follows. Adjective: happy. Answer:",
@@ -153,6 +156,7 @@ def checkup(model: Model) -> Report:
             ),
             _tokens(model),
             _finite(model),
+            *_half(model, ids),
         ),
     )
 
@@ -214,6 +218,20 @@ def _finite(model: Model) -> Check:
             lost += not bool(_logits(model, ids)[:, -1].isfinite().all())
     told = f"logits are finite on {len(PROMPTS) - lost} of {len(PROMPTS)} prompts"
     return Check(FINITE, not lost, lost / len(PROMPTS), 0.0, told + f", {cure(model)}" * bool(lost))
+
+
+def _half(model: Model, ids: Tensor) -> tuple[Check, ...]:
+    """What half-precision arithmetic costs: its error relative to the effects' spread; nothing to say in full."""
+    if model.dtype not in HALF:
+        return ()
+    found, dtype = error_of(model, ids), str(model.dtype).removeprefix("torch.")
+    if found is None:
+        return (Check(PRECISION, True, None, None, f"{dtype}: too large for a copy in float32, so not compared"),)
+    told = (
+        f"computed in {dtype}, effects differ from float32's by rms {found.rms:.2g} and up to {found.most:.2g} logits, "
+        f"where they spread by {found.spread:.2g}; dtype float32 has no such error"
+    )
+    return (Check(PRECISION, True, found.rms / max(found.spread, 1e-12), None, told),)
 
 
 @contextmanager

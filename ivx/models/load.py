@@ -16,10 +16,10 @@ from ivx.models import weights as tensors
 from ivx.models.anatomy import anatomy_of, refuse_misfit
 from ivx.models.cluster import cluster_of
 from ivx.models.model import Model
+from ivx.models.precision import HALF
 from ivx.models.registry import embedded
 from ivx.models.skeleton import streamed
 
-HALF = (torch.float16, torch.bfloat16)
 DTYPES = {name: getattr(torch, name) for name in ("float32", "float64", "bfloat16", "float16")}
 
 

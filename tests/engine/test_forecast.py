@@ -18,7 +18,13 @@ from ivx.ui.kit.progress import cost_text
 from tests.models.test_stream import saved
 from tests.support.random_models import random_model
 
-LARGE = {"hidden_size": 128, "intermediate_size": 384, "head_dim": 32, "vocab_size": 2000, "num_hidden_layers": 4}
+LARGE: dict[str, Any] = {
+    "hidden_size": 128,
+    "intermediate_size": 384,
+    "head_dim": 32,
+    "vocab_size": 2000,
+    "num_hidden_layers": 4,
+}
 
 
 def asked(layers: int) -> dict[str, Any]:
@@ -57,7 +63,8 @@ def test_streamed_weights_are_counted_once_a_pass(tmp_path: Path) -> None:
 def test_a_request_tells_what_it_will_cost(kind: str) -> None:
     analysis = analysis_of(kind)
     model = ivx.load("tiny-sft")
-    request = analysis.request("tiny-sft", "animal/colour", samples=5)  # type: ignore[call-arg]
+    kind_of: Any = analysis.request
+    request = kind_of("tiny-sft", "animal/colour", samples=5)
     found = Cost.request(request).answered(model, None, beat=lambda: None)
     assert found is not None
     rows = analysis.compute(model, request).table

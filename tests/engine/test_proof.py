@@ -14,6 +14,7 @@ import torch
 import ivx
 from ivx.engine.forward import attention
 from ivx.engine.plan import proof
+from ivx.models import precision
 from ivx.models.load import load, wrap
 from ivx.models.model import Model
 from tests.support.random_models import random_model
@@ -95,7 +96,7 @@ def test_a_wrong_plan_is_found_in_half_precision(monkeypatch: pytest.MonkeyPatch
 
 
 def test_without_room_for_a_copy_the_plan_is_compared_with_hooks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proof, "COPIED_BYTES", 0)
+    monkeypatch.setattr(precision, "COPIED_BYTES", 0)
     model = random_model("gemma3_text", dtype=torch.bfloat16, check=False)
     with passes(model) as seen:
         assert proof.unfit(model) is None

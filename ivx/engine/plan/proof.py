@@ -7,10 +7,8 @@ as each is off; there both are compared with the same rows in float32.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -25,11 +23,10 @@ from ivx.engine.hooks.run import captured, writes_of
 from ivx.engine.hooks.sites import write
 from ivx.engine.plan import run as by_plan
 from ivx.engine.plan.execute import Unsupported
-from ivx.engine.turns import FREE_SHARE
 from ivx.engine.workload import Workload, checked
 from ivx.models.doctor import TOLERANCE
-from ivx.models.memory import free_bytes
 from ivx.models.model import Model
+from ivx.models.precision import widened
 
 _known: WeakKeyDictionary[nn.Module, str | None] = WeakKeyDictionary()
 
@@ -42,8 +39,6 @@ WIDEST, COSTLY_FLOPS = 1024, 3e11
 """Widest sliding window that a prompt is made for, and on a CPU the most that its pass may cost, some five seconds. Of
 what is wider or costlier the short window tells: a key is seen by its distance, which is compared with the width, so
 that what is left out rightly at one width is so at another."""
-COPIED_BYTES = 2e9
-"""Weights in half precision of which a copy in float32 is made."""
 FAR, TRIES = 1.5, 4
 """How much further than hooks the plan may be from float32, on so many lots of prompts: on one it may be by chance."""
 
@@ -58,7 +53,7 @@ def unfit(model: Model) -> str | None:
 def _tried(model: Model) -> str | None:
     if _rope(model) in CHANGING_ROPE:
         return f"its rotary embedding ({_rope(model)}) changes with the prompt's length"
-    exact = _in_float32(model)
+    exact = widened(model)
     why = _differs(model, exact, partial(_short, model))
     window = getattr(model.hf.config, "sliding_window", None) or 0
     if why is None and window > SHORT:
@@ -127,15 +122,6 @@ def _by_hooks(model: Model, asked: Workload, rows: list[dict[str, Any]]) -> NDAr
             read = whole[[asked.answer[i], *row["top_ids"]]]
             found[i, row["patch"]] = torch.cat([read, whole.logsumexp(0)[None]]).numpy()
     return np.concatenate([found[row["sample"], row["patch"]] for row in rows])
-
-
-def _in_float32(model: Model) -> Model | None:
-    """The model with its weights in float32, where that says more than its own; None where it cannot be had, too."""
-    size = sum(p.numel() * p.itemsize for p in model.hf.parameters())
-    room = FREE_SHARE * free_bytes(str(model.device))
-    if model.dtype in (torch.float32, torch.float64) or size > COPIED_BYTES or 3 * size > room:
-        return None
-    return replace(model, hf=copy.deepcopy(model.hf).float())
 
 
 @contextmanager

@@ -217,8 +217,8 @@ def test_without_a_compiler_the_sweep_is_the_same_and_says_so(
     import torch._inductor.config as config
 
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(config.cpp, "cxx", ("no-such-compiler",))
-    assert apart(random_model("llama", dtype=torch.float32)) <= 1e-4
+    with config.patch({"cpp.cxx": ("no-such-compiler",)}):
+        assert apart(random_model("llama", dtype=torch.float32)) <= 1e-4
     told = seams[-1].kernels
     assert told is not None and told.startswith("not compiled: ") and "ompiler" in told
 
@@ -246,7 +246,8 @@ def test_compiled_regions_equal_hooks_and_one_graph_serves_all_layers(
     model = random_model(kind, dtype=dtype)
     assert apart(model) <= (1e-4 if dtype == torch.float32 else 1)
     assert {name for name, _ in used(seams)} == {BEFORE, AFTER} and len(used(seams)) == 2 * model.layers
-    assert all(part.failure is None and part.proved == {64} for part in used(seams).values())
+    assert [part.failure for part in used(seams).values() if part.failure is not None] == []
+    assert all(part.proved == {64} for part in used(seams).values())
     found = counters["inductor"]
     assert found["fxgraph_cache_miss"] + found["fxgraph_cache_hit"] == 2
 

@@ -144,25 +144,26 @@ def attend_ragged(
     size, window = blocks(query, key, value, tile), window_of(module, options)
     scale, cap, sinks = options.get("scaling"), options.get("softcap"), options.get("s_aux")
     exact = query.dtype != torch.float32 or torch.backends.cuda.matmul.fp32_precision != "tf32"
-    attention[len(tiles), heads // size.heads](
-        *(query, key, value, z, query if sinks is None else sinks, keys, queries, out, tiles),
-        *(query.stride(0), query.stride(1), key.stride(0), key.stride(1), value.stride(0), value.stride(1)),
-        *(z.stride(0), value_width),
-        *(width**-0.5 if scale is None else float(scale), float(cap or 0), window or 0),
-        REPEAT=heads // key_heads,
-        PACK=size.heads,
-        WIDTH=width,
-        VALUE=value_width,
-        BLOCK_M=size.rows,
-        BLOCK_N=size.keys,
-        BLOCK_D=size.width,
-        BLOCK_V=size.value,
-        CAPPED=bool(cap),
-        WINDOWED=window is not None,
-        SINKS=sinks is not None,
-        PRECISION="ieee" if exact else "tf32",
-        WIDE=INTERPRETED,
-    )
+    with torch.cuda.device_of(query):  # where Triton starts it
+        attention[len(tiles), heads // size.heads](
+            *(query, key, value, z, query if sinks is None else sinks, keys, queries, out, tiles),
+            *(query.stride(0), query.stride(1), key.stride(0), key.stride(1), value.stride(0), value.stride(1)),
+            *(z.stride(0), value_width),
+            *(width**-0.5 if scale is None else float(scale), float(cap or 0), window or 0),
+            REPEAT=heads // key_heads,
+            PACK=size.heads,
+            WIDTH=width,
+            VALUE=value_width,
+            BLOCK_M=size.rows,
+            BLOCK_N=size.keys,
+            BLOCK_D=size.width,
+            BLOCK_V=size.value,
+            CAPPED=bool(cap),
+            WINDOWED=window is not None,
+            SINKS=sinks is not None,
+            PRECISION="ieee" if exact else "tf32",
+            WIDE=INTERPRETED,
+        )
 
 
 _proved: dict[tuple[Any, ...], Failure | None] = {}

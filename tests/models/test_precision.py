@@ -27,7 +27,7 @@ def test_the_error_of_half_precision_is_that_of_its_effects(dtype: torch.dtype) 
             plain = of(input_ids=IDS[1:], use_cache=False).logits[0, -1].double()
             for block in blocks:
                 seen: list[torch.Tensor] = []
-                handle = block.register_forward_hook(lambda m, a, out, seen=seen: seen.append(out))  # type: ignore[misc]
+                handle = block.register_forward_hook(lambda m, a, out, seen=seen: seen.append(out))
                 of(input_ids=IDS[:1], use_cache=False)
                 handle.remove()
 

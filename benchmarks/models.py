@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+import os
+from pathlib import Path
 
-from ivx.models.load import wrap
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from ivx.models.load import load, wrap
 from ivx.models.model import Model
+from ivx.models.registry import EMBEDDED
 
 SHAPES = {
     "olmo2 16×512": ("olmo2", {"hidden_size": 512, "num_hidden_layers": 16, "intermediate_size": 2048}, 8, 8),
@@ -32,11 +36,16 @@ SHAPES = {
         1,
     ),
 }
+REAL = {"SmolLM2-135M": "IVX_SMOLLM2"}
+"""Shapes whose real weights are taken where this variable names their directory."""
 VOCABULARY = {"OLMo-2-1B": 100_352, "SmolLM2-135M": 49_152, "gemma-3-270m": 262_144}
 
 
 def random_checkpoint(name: str, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Model:
-    """A model of one of the shapes, with random weights from a fixed seed."""
+    """A model of one of the shapes, with random weights from a fixed seed, or its real ones where they are there."""
+    there = os.environ.get(REAL.get(name, ""), "")
+    if there:
+        return load(there, dtype=str(dtype).removeprefix("torch."), device=device, weights="whole")
     kind, sizes, heads, key_heads = SHAPES[name]
     settings = dict(sizes, vocab_size=VOCABULARY.get(name, 8192), pad_token_id=None, bos_token_id=None)
     if kind != "gpt2":
@@ -45,6 +54,14 @@ def random_checkpoint(name: str, *, dtype: torch.dtype = torch.float32, device: 
     with torch.device(device):
         hf = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **settings), dtype=dtype)
     return wrap(hf, name=name, check=False)
+
+
+def streamed(name: str, folder: Path) -> Model:
+    """The same model in bfloat16 on disk, its weights streamed, the arithmetic in float32."""
+    model = random_checkpoint(name)
+    model.hf.to(torch.bfloat16).save_pretrained(folder)  # type: ignore[arg-type]  # wrongly wrapped stub
+    AutoTokenizer.from_pretrained(EMBEDDED / "tiny-base").save_pretrained(folder)  # one is asked for; ids are given
+    return load(str(folder), weights="stream", check=False)
 
 
 def prompts(model: Model, *, samples: int, tokens: int) -> tuple[list[list[int]], list[list[int]]]:

@@ -26,15 +26,22 @@ class How:
         makers: every replica that made some.
         cluster: whether they are actors of a Ray cluster.
         died: how often an actor died whose samples were then given out again.
+        kernels: what became of kernels made for a GPU, on one that is used alone.
     """
 
     makers: frozenset[Maker] = frozenset()
     cluster: bool = False
     died: int = 0
+    kernels: frozenset[str] = frozenset()
 
     def __or__(self, other: How) -> How:
         """Of both together."""
-        return How(self.makers | other.makers, self.cluster or other.cluster, self.died + other.died)
+        return How(
+            self.makers | other.makers,
+            self.cluster or other.cluster,
+            self.died + other.died,
+            self.kernels | other.kernels,
+        )
 
     def __str__(self) -> str:
         """As a receipt says it, such as `plan`, or `hooks on 2 devices (cpu, cpu): asked for`."""
@@ -42,7 +49,8 @@ class How:
         planned = any(not maker.why for maker in self.makers)
         ways = " and ".join(["plan"] * planned + ["hooks"] * bool(whys))
         died = f"; {self.died} died, {'its' if self.died == 1 else 'their'} samples were given out again"
-        return f"{ways}{self._where()}{': ' * bool(whys)}{'; '.join(whys)}{died if self.died else ''}"
+        kernels = "".join(f", {told}" for told in sorted(self.kernels))
+        return f"{ways}{self._where()}{': ' * bool(whys)}{'; '.join(whys)}{died if self.died else ''}{kernels}"
 
     def _where(self) -> str:
         devices = sorted({maker.name: maker.device for maker in self.makers}.items())
@@ -56,10 +64,10 @@ class How:
 
     def packed(self) -> bytes:
         """As a table's metadata holds it."""
-        return json.dumps([sorted(self.makers), self.cluster, self.died]).encode()
+        return json.dumps([sorted(self.makers), self.cluster, self.died, sorted(self.kernels)]).encode()
 
     @classmethod
     def unpacked(cls, told: bytes) -> How:
         """Read what `packed` wrote."""
-        makers, cluster, died = json.loads(told)
-        return cls(frozenset(Maker(*maker) for maker in makers), cluster, died)
+        makers, cluster, died, kernels = json.loads(told)
+        return cls(frozenset(Maker(*maker) for maker in makers), cluster, died, frozenset(kernels))

@@ -43,11 +43,13 @@ class Replica:
     Attributes:
         name: its own among those that share the sweep.
         device: where it lies.
+        kernels: what became of kernels made for a GPU.
     """
 
     def __init__(self, model: Model, asked: Workload, terms: Terms, *, name: str = "", beside: int = 1) -> None:
         """`beside` counts the replicas on its device, which share memory and cores."""
         self.name, self.device = name, str(model.device)
+        self.kernels: set[str] = set()
         self._model, self._asked, self._terms, self._beside = model, asked, terms, beside
         self._cores = max(1, torch.get_num_threads() // beside)
 
@@ -64,7 +66,7 @@ class Replica:
             if hooks_because(self._model, self._terms):
                 batches = by_hooks.run(self._model, asked, memory_gb=budget)
             else:
-                planned = by_plan.run(self._model, asked, memory_gb=budget, beat=beat)
+                planned = by_plan.run(self._model, asked, memory_gb=budget, beat=beat, note=self.kernels.add)
                 batches = _mended(self._model, asked, planned, budget)
             for batch in batches:
                 yield _numbered(batch, samples)
@@ -93,6 +95,7 @@ class Alone:
         """The rows as they finish; `beat` is called between layers."""
         self.how = How(frozenset([Maker("", self._replica.device, self._replica.begin(beat))]))
         yield from self._replica.rows(range(self._samples), beat)
+        self.how |= How(kernels=frozenset(self._replica.kernels))
 
 
 def hooks_because(model: Model, terms: Terms) -> str:

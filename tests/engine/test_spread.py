@@ -230,3 +230,5 @@ def test_how_is_said_and_kept() -> None:
     assert str(cluster) == f"{told} again"
     assert How.unpacked(cluster.packed()) == cluster
     assert str(How(frozenset(Maker(str(k), "cpu") for k in range(9)))) == "plan on 9 devices"
+    kept = How(frozenset([plan]), kernels=frozenset(["kernels from cache"]))
+    assert str(kept) == "plan, kernels from cache" and How.unpacked(kept.packed()) == kept

@@ -33,11 +33,17 @@ Ids = tuple[int, ...]
 
 
 def run(
-    model: Model, asked: Workload, *, memory_gb: float, beat: Callable[[], None] = lambda: None, way: Way | None = None
+    model: Model,
+    asked: Workload,
+    *,
+    memory_gb: float,
+    beat: Callable[[], None] = lambda: None,
+    note: Callable[[str], None] = lambda told: None,
+    way: Way | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """The sweep's rows as they finish, sample by sample; `beat` is called at every layer and may raise to end it.
 
-    `way` is the device's own unless another is asked for.
+    `way` is the device's own unless another is asked for; `note` is told what became of kernels made for a GPU.
     """
     averaged = [ids for places in asked.means.values() for ids, _ in places]
     longest = max(map(len, (*asked.source, *asked.target, *(asked.reference or ()), *averaged)))
@@ -57,6 +63,8 @@ def run(
                 raise
             tables.clear()
             waiting += pieces(part, 2)[::-1]
+        if seams.kernels is not None:
+            note(seams.kernels)
 
 
 def parts_of(model: Model, asked: Workload, way: Way) -> list[list[Item]]:

@@ -133,7 +133,8 @@ def _in_float32(model: Model) -> Model | None:
     """The model with its weights in float32, where that says more than its own; None where it cannot be had, too."""
     size = sum(p.numel() * p.itemsize for p in model.hf.parameters())
     room = FREE_SHARE * free_bytes(str(model.device))
-    if model.dtype in (torch.float32, torch.float64) or size > COPIED_BYTES or 3 * size > room:
+    is_half = model.dtype not in (torch.float32, torch.float64)
+    if not is_half or model.stream is not None or size > COPIED_BYTES or 3 * size > room:
         return None
     return replace(model, hf=copy.deepcopy(model.hf).float())
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import ivx
+from ivx.engine.linear.curvature import curvature
 from ivx.engine.linear.estimate import estimate
 from ivx.errors import CheckpointError, IvxError, MemoryRefused, UnsupportedArchitecture
 from ivx.models import memory
@@ -90,6 +91,20 @@ def test_a_gradient_finds_the_weights_it_needs(tmp_path: Path) -> None:
         logits = model.hf(inputs_embeds=states, use_cache=False).logits
         grads.append(torch.autograd.grad(logits[0, -1, 3], states)[0])
     assert torch.allclose(grads[0], grads[1], atol=1e-5 * float(grads[0].abs().max()))
+
+
+def test_pairs_of_streamed_weights_have_no_estimate(tmp_path: Path) -> None:
+    """A second derivative needs the weights of all blocks; exact pairs do not."""
+    folder = str(saved("llama", tmp_path))
+    model = ivx.load(folder, weights="compact")
+    with pytest.raises(IvxError, match="needs them all at once: load it with weights='whole'"):
+        curvature(model, source=[[5, 6]], target=[[7, 8]], answer=[9], patches=["resid_post.0@0", "resid_post.1@1"])
+    seen: list[Any] = []
+    about: dict[str, Any] = {"samples": 2, "on_progress": lambda found, *_: seen.append(found)}
+    found = ivx.interactions(model, "adjective/antonym", **about)
+    whole = ivx.interactions(ivx.load(folder, weights="whole"), "adjective/antonym", **about)
+    assert found.estimates == {"contrast": {}, "logit": {}} and whole.estimates["contrast"]
+    assert np.allclose(found.table["logit"].to_numpy(), whole.table["logit"].to_numpy(), atol=1e-4)
 
 
 def test_pathways_are_refused_with_the_reason(tmp_path: Path) -> None:

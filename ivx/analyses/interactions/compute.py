@@ -128,9 +128,10 @@ def _estimates(
     pairs: dict[str, tuple[int, ...]],
     beat: Callable[[], None],
 ) -> Iterator[dict[str, dict[str, float]]]:
-    """Mean estimated J of every pair, by metric, from more and more samples; none of any where there are too many
+    """Mean estimated J of every pair, by metric, from more and more samples; of no pair where there are too many
     players, or no estimate is defined."""
-    if len(players) > ESTIMATED_PLAYERS or "resid_mid" in request.sites or request.patch == "delta":
+    undefined = "resid_mid" in request.sites or request.patch == "delta"
+    if undefined or len(players) > ESTIMATED_PLAYERS or model.stream is not None:
         yield {metric: {} for metric in ESTIMATED}
         return
     bent: dict[str, list[Array]] = {metric: [] for metric in ESTIMATED}

@@ -28,7 +28,7 @@ from ivx.engine.hooks.sites import Place, read
 from ivx.engine.linear.estimate import batches, goals_of, graph_of
 from ivx.engine.turns import only_user
 from ivx.engine.workload import Prompts, Workload, checked
-from ivx.errors import AddressError
+from ivx.errors import AddressError, IvxError
 from ivx.models.model import Model
 
 TOGETHER = 64
@@ -58,7 +58,15 @@ def curvature(
     Args:
         patches: single patches, each with a source or `=own`; otherwise as for `ivx.sweep`.
         beat: called before each pass; what it raises ends the work.
+
+    Raises:
+        IvxError: the weights are streamed; AddressError: patches of which no estimate is defined.
     """
+    if model.stream is not None:
+        raise IvxError(
+            f"the weights of {model.name} are streamed, and an estimate of pairs needs them all at once: load it with "
+            "weights='whole', --weights whole"
+        )
     asked = checked(
         model, source=source, target=target, answer=answer, patches=patches, contrast=contrast, reference=None
     )
@@ -70,12 +78,11 @@ def curvature(
         sources = states_of(model, asked.source, places, beat=beat)
         # The fused attention kernels have no second derivative.
         with sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
-            for samples in batches(asked.target):
+            for samples in batches(model, asked.target):
                 beat()
                 ids = torch.tensor([asked.target[i] for i in samples], device=model.device)
-                with read(model, places) as read_now:
+                with read(model, places) as seen:
                     logits = goals_of(asked, samples, graph_of(model, ids))
-                    seen = dict(read_now)
                 moves = [_move(model, asked, player, samples, sources, seen) for player in players]
                 for goal, logit in zip(found, logits, strict=True):
                     goal[samples] = _mixed(logit.sum(), players, moves, seen, beat)

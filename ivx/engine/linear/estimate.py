@@ -34,8 +34,9 @@ SCHEMA = pa.schema(
         ("estimate", pa.bool_()),
     ]
 )
-TOKENS = 64
-"""Tokens of one pass: more of them are hardly quicker each, and who stops an estimate waits for the end of a pass."""
+TOKENS, STREAMED_TOKENS = 64, 1024
+"""Tokens of one pass: more of them are hardly quicker each, and who stops an estimate waits for the end of a pass.
+Where weights are streamed, a pass waits for all of them."""
 
 Ids = tuple[int, ...]
 Group = tuple[Prompts, Sequence[str]]
@@ -140,10 +141,10 @@ def estimate_groups(
     )
 
 
-def batches(prompts: Prompts) -> Iterator[list[int]]:
-    """Samples whose prompts are of one length, as many at a time as make about `TOKENS` tokens."""
+def batches(model: Model, prompts: Prompts) -> Iterator[list[int]]:
+    """Samples whose prompts are of one length, as many at a time as go through the model in one pass."""
     for length, samples in by_length(prompts).items():
-        step = max(1, TOKENS // length)
+        step = max(1, (TOKENS if model.stream is None else STREAMED_TOKENS) // length)
         yield from (samples[first : first + step] for first in range(0, len(samples), step))
 
 
@@ -171,7 +172,7 @@ def _slopes(model: Model, asked: Workload, places: list[Place], beat: Callable[[
     # resid_mid is patched through what attention adds, so its gradient is that of attn_out.
     through = [("attn_out", layer) if site == "resid_mid" else (site, layer) for site, layer in places]
     tokens = 0
-    for samples in batches(asked.target):
+    for samples in batches(model, asked.target):
         beat()
         ids = torch.tensor([asked.target[i] for i in samples], device=model.device)
         with torch.enable_grad(), read(model, {*places, *through}) as read_now:
@@ -238,7 +239,7 @@ def _states(
     for place, ids, position in taken:
         rows[within[ids]].append((place, ids, position))
     found, prompts = {}, list(rows)
-    for samples in batches(prompts):
+    for samples in batches(model, prompts):
         beat()
         batch = torch.tensor([prompts[i] for i in samples], device=model.device)
         with torch.inference_mode(), read(model, {place for i in samples for place, _, _ in rows[prompts[i]]}) as seen:

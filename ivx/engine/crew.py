@@ -120,7 +120,7 @@ class _Member:
         if self.actor is not None:
             with suppress(self.crew.ray.exceptions.RayError):
                 self.crew.ray.kill(self.actor)
-        self.actor = None
+        self.actor, self.node = None, ""
 
 
 class Hired:
@@ -135,7 +135,8 @@ class Hired:
         """Wait for an actor that has the model; `Lost` where no node has room for it."""
         self._member.hire(self._needs)
         with self._answering():
-            self._member.node = self._answer(self._member.actor.here.remote(), beat, within=PLACE_SECONDS)
+            if not self._member.node:
+                self._member.node = self._answer(self._member.actor.here.remote(), beat, within=PLACE_SECONDS)
             self.device, why = self._answer(self._member.actor.begin.remote(self._task, self._terms), beat)
         return why
 
@@ -147,8 +148,7 @@ class Hired:
             try:
                 while True:
                     try:
-                        ready = self._until(rows, beat)
-                        yield self._ray.get(next(ready))
+                        yield self._ray.get(next(self._until(rows, beat)))
                     except StopIteration:
                         return
             except BaseException:

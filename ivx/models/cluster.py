@@ -82,7 +82,8 @@ def named() -> str:
 
 
 def _checked(address: str) -> str:
-    if address and find_spec("ray") is None:
+    found = find_spec("ray") if address else None
+    if address and (found is None or found.origin is None):  # a folder of that name is no package
         raise IvxError(
             f"a Ray cluster ({address}) is asked for and Ray is not installed: pip install ivx-explorer[ray]"
         )

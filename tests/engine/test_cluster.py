@@ -325,13 +325,19 @@ def run(*argv: str, cache: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_without_ray_it_says_how_to_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ray_it_says_how_to_have_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(IvxError, match=r"Ray is not installed: pip install ivx-explorer\[ray\]"):
         ivx.load("tiny-sft", ray="auto")
     monkeypatch.setenv(cluster.RAY, "auto")
     with pytest.raises(IvxError, match="Ray is not installed"):
         ivx.load("tiny-sft")
+    monkeypatch.delitem(sys.modules, "ray")
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    (tmp_path / "ray").mkdir()
+    with pytest.raises(IvxError, match="Ray is not installed"):
+        cluster.named()
+    monkeypatch.undo()
     assert ivx.load("tiny-sft", ray="").cluster is None
     monkeypatch.setenv(cluster.RAY, "")
     assert ivx.load("tiny-sft").cluster is None
@@ -349,7 +355,7 @@ def test_without_ray_it_says_how_to_have_it(monkeypatch: pytest.MonkeyPatch) -> 
     ],
 )
 def test_a_cluster_that_cannot_be(monkeypatch: pytest.MonkeyPatch, address: str, device: str, said: str) -> None:
-    monkeypatch.setattr(cluster, "find_spec", lambda name: name)
+    monkeypatch.setattr(cluster, "find_spec", lambda _: find_spec("json"))
     with pytest.raises(IvxError, match=said):
         cluster.cluster_of(address, "tiny-sft", device=device, loading={})
 

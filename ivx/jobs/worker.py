@@ -6,6 +6,7 @@ when it is its turn again.
 
 from __future__ import annotations
 
+import gc
 import queue
 import sys
 import threading
@@ -205,6 +206,7 @@ class Worker:
         if self._key != key or self._model is None:
             # The old model is let go before the new one is read: two never stand in memory together.
             self._model, self._key = None, None
+            gc.collect()  # one whose weights are streamed refers to itself
             began = time.monotonic()
             self._model = load(asked.checkpoint, **asked.loading)
             self._key, self._load_seconds = key, time.monotonic() - began

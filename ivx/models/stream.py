@@ -63,7 +63,7 @@ class Stream:
         self._places = [torch.empty(room, dtype=self.dtype, device=self.device) for _ in range(2)]
         self._held: list[int | None] = [None, None]
         self._coming: list[Future | None] = [None, None]
-        self._current, self._last = -1, -1
+        self._current = -1
         self._finite: set[str] = set()
         self._moved, self._seconds = 0, 0.0
         self._lock = RLock()
@@ -91,12 +91,15 @@ class Stream:
     @property
     def held(self) -> int:
         """Bytes that are in memory throughout: both places for a block, and the weights where they stay there."""
-        return sum(place.nbytes for place in self._places) + (self.size if isinstance(self.source, Memory) else 0)
+        return sum(place.nbytes for place in self._places) + (
+            self.source.size if isinstance(self.source, Memory) else 0
+        )
 
     @property
     def size(self) -> int:
-        """Bytes that a pass over all layers reads."""
-        return sum(self.source.stored[name].size for name in set(self._names.values()))
+        """Bytes that a pass over all layers reads: the blocks and the head; of the embeddings only rows are read."""
+        names = {weight.name for weights, _ in self._weights for weight in weights}
+        return sum(self.source.stored[name].size for name in names | {self._names[self.head.weight]})
 
     @property
     def rate(self) -> float:

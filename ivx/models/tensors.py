@@ -118,6 +118,11 @@ class Memory:
         self.stored = {name: files.stored[name] for name in names}
         self._held = {name: files.read(Piece(name)).to(device, copy=True) for name in sorted(names)}
 
+    @property
+    def size(self) -> int:
+        """Bytes of all."""
+        return sum(held.nbytes for held in self._held.values())
+
     def read(self, piece: Piece) -> Tensor:
         """A piece; it is not to be changed."""
         held = self._held[piece.name]

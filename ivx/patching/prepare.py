@@ -68,6 +68,7 @@ def receipt_of(model: Model, request: BaseRequest, subject: str) -> dict[str, An
         "task": subject,
         "dtype": dtype_of(model),
         "device": str(model.device),
+        **({} if model.stream is None else {"weights": f"weights {model.stream.where}"}),
         "engine": ENGINE,
         "versions": {"ivx": VERSION, "torch": torch.__version__, "transformers": transformers.__version__},
         "checks": [asdict(check) for check in report_of(model).checks],

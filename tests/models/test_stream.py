@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,15 @@ def test_blocks_are_fetched_once_a_pass_and_ahead(tmp_path: Path, monkeypatch: p
     ivx.sweep(model, engine="plan", **told)
     fetched = [name for name in read if name.endswith("mlp.up_proj.weight")]
     assert len(fetched) <= model.layers + 1  # the pass, and the first block for the next
+
+
+def test_a_model_that_is_let_go_gives_its_memory_back(tmp_path: Path) -> None:
+    model = ivx.load(str(saved("llama", tmp_path)), weights="compact")
+    ivx.sweep(model, **asked(model))
+    held = weakref.ref(model.stream)
+    del model
+    gc.collect()
+    assert held() is None
 
 
 def test_a_gradient_finds_the_weights_it_needs(tmp_path: Path) -> None:

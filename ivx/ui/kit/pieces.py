@@ -125,7 +125,7 @@ def trust(receipt: dict[str, Any], *, rows: str, more: Sequence[dict[str, Any]] 
     if receipt.get("imported"):
         ticks = f"<span><b>imported</b>, not computed here; its maker says:</span>{ticks}"
     run = f"<span>run <code>{escape(receipt['run'])}</code></span>" if "run" in receipt else ""
-    how = escape(", ".join(receipt[key] for key in ("dtype", "device", "how") if key in receipt))
+    how = escape(", ".join(receipt[key] for key in ("dtype", "device", "weights", "how") if key in receipt))
     st.html(f'<div class="ivx-trust">{ticks}<span>{how}</span><span>{escape(rows)}</span>{run}</div>')
 
 

@@ -66,14 +66,16 @@ class Report:
         return {**asdict(self), "passed": self.passed}
 
 
-_reports: WeakKeyDictionary[Model, Report] = WeakKeyDictionary()
+_reports: WeakKeyDictionary[nn.Module, tuple[tuple[Any, ...], Report]] = WeakKeyDictionary()
 
 
 def report_of(model: Model) -> Report:
     """The report of this model in memory: of the checks at load, or, where it was loaded without, of the first call."""
-    if model not in _reports:
-        _reports[model] = checkup(model)
-    return _reports[model]
+    about = (model.name, model.source, model.tokenizer)  # what a report tells beside the modules
+    known = _reports.get(model.hf)
+    if known is None or known[0] != about:
+        known = _reports[model.hf] = (about, checkup(model))
+    return known[1]
 
 
 def checkup(model: Model) -> Report:

@@ -10,6 +10,7 @@ again with each control (`ivx.patching.roles`).
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -152,8 +153,11 @@ def _estimates(
     """Mean estimated effect of every address, by metric: what fills the maps until the exact cells come."""
     names = [address for addresses in patches.values() for address in addresses]
     moved: dict[str, list[Array]] = {metric: [] for metric in ESTIMATED}
+    # Prompts of one length go through the model together: the first samples are of the commonest.
+    lengths = Counter(len(s.target) for s in rows[: ESTIMATED_SAMPLES[-1]])
+    alike = sorted(rows[: ESTIMATED_SAMPLES[-1]], key=lambda s: -lengths[len(s.target)])
     for first, end in pairwise((0, *ESTIMATED_SAMPLES)):
-        few = rows[first:end]
+        few = alike[first:end]
         if not few:
             return
         table = estimate_groups(

@@ -27,7 +27,7 @@ MAX_ROWS = 5_000_000
 MAX_GROUPS = 10_000
 MAX_BYTES = 1_000_000_000
 """Bytes of all columns, uncompressed."""
-MAX_TEXT = 400
+MAX_TEXT = 4_000
 """Characters in one cell; a patch set of several addresses is the longest there is."""
 MAX_LIST = 100
 """Values in one cell of a list column, unless its kind says otherwise."""

@@ -67,7 +67,7 @@ def test_everything_that_changes_a_number_is_in_the_run_id() -> None:
         "samples": 5, "seed": 1, "dtype": "float64", "device": "cpu", "adapter": "a", "sites": ("z",),
         "direction": "noise", "controls": ("task", "random"),
     }  # fmt: skip
-    named = {field.name for field in fields(EffectsRequest)} - {"checkpoint", "task"}
+    named = {field.name for field in fields(EffectsRequest)} - {"checkpoint", "task", *EffectsRequest.same}
     assert named == set(other), "a new field must change the run id, and be named here"
     ids = [replace(SMALL, **{name: value}).run_id("weights", "texts") for name, value in other.items()]
     ids += [
@@ -77,6 +77,7 @@ def test_everything_that_changes_a_number_is_in_the_run_id() -> None:
     ]
     ids.append(InteractionsRequest("tiny-sft", "animal/colour", samples=4).run_id("weights", "texts"))
     assert len({known, *ids}) == len(ids) + 1
+    assert replace(SMALL, weights="stream").run_id("weights", "texts") == known  # it changes no number
 
 
 def test_a_users_task_is_named_by_its_content(tmp_path: Path) -> None:

@@ -60,8 +60,8 @@ CHANGED = {
     "put": "1@1",
     "chat": True,
 }
-BY_FINGERPRINT = {"checkpoint": "elsewhere", "task": "other", "tasks": ("others",)}
-"""They enter a run's name by what they are, not by what they are called."""
+APART = {"checkpoint": "elsewhere", "task": "other", "tasks": ("others",), "weights": "stream"}
+"""They enter a run's name by what they are, not by what they are called; or not at all, for they change no number."""
 NEEDED: dict[str, Any] = {
     "task": "animal/colour",
     "tasks": ("all",),
@@ -83,10 +83,10 @@ def test_every_field_changes_the_run(kind: type[BaseRequest]) -> None:
     if kind is LensRequest:
         asked = replace(asked, source="the noun .", take="2@0", put="2@1")
     runs = {asked.run_id("a", "t"), asked.run_id("b", "t"), asked.run_id("a", "u")}
-    named = known - BY_FINGERPRINT.keys()
+    named = known - APART.keys()
     runs |= {replace(asked, **{name: changed[name]}).run_id("a", "t") for name in named}
     assert len(runs) == len(named) + 3
-    others = {name: other for name, other in BY_FINGERPRINT.items() if name in known}
+    others = {name: other for name, other in APART.items() if name in known}
     assert asked.run_id("a", "t") == replace(asked, **others).run_id("a", "t")
 
 

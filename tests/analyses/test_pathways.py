@@ -497,7 +497,7 @@ def test_batches_change_nothing(model: Model, monkeypatch: pytest.MonkeyPatch) -
     )
     whole = attribute(model, asked, beat=lambda n: None)
     monkeypatch.setattr("ivx.analyses.pathways.attribution.rows_within", lambda *_: 1)
-    assert attribute(model, asked, beat=lambda n: None).edges == pytest.approx(whole.edges, abs=1e-10)
+    assert attribute(model, asked, beat=lambda n: None).edges == pytest.approx(whole.edges, abs=1e-9)
 
 
 def test_what_is_next_to_nothing_has_no_shares() -> None:

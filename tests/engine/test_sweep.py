@@ -287,5 +287,5 @@ def test_prompts_far_beyond_the_sliding_window(kind: str) -> None:
 def test_the_proof_looks_beyond_a_window_of_any_width(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = random_model(kind, sliding_window=4096, num_hidden_layers=4)
     assert proof.unfit(model) is None and model.hf.config.sliding_window == 4096
-    monkeypatch.setattr(attention, "_window", lambda module, options: None)
+    monkeypatch.setattr(attention, "window_of", lambda module, options: None)
     assert "differ from plain hooks" in str(proof.unfit(random_model(kind, sliding_window=4096, num_hidden_layers=4)))

@@ -167,6 +167,7 @@ def test_weights_are_those_of_the_moment_of_a_call(seams: list[Seams]) -> None:
     assert all(used(seams)[key] is part for key, part in traces.items())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("uncompiled")
 def test_streamed_weights_go_through_the_same_graphs(seams: list[Seams]) -> None:
     tables = []
@@ -211,6 +212,7 @@ def test_a_kernel_that_fails_is_not_used(seams: list[Seams], monkeypatch: pytest
     assert told is not None and told.startswith("not compiled: no kernel image")
 
 
+@pytest.mark.slow
 def test_without_a_compiler_the_sweep_is_the_same_and_says_so(
     seams: list[Seams], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -31,6 +31,8 @@ SOURCE = [[5, 17, 33, 8], [9, 2, 40, 11, 77], [23, 4, 90]]
 TARGET = [[3, 60, 21, 90, 14], [7, 44, 13], [3, 60, 21, 8]]
 ANSWER, CONTRAST = [50, 51, 52], [60, 61, 62]
 ASKED: dict[str, Any] = {"source": SOURCE, "target": TARGET, "answer": ANSWER, "contrast": CONTRAST}
+QUICK = ("gemma2", "llama", "phi")
+"""Norms before and after, a window, blocks in parallel: the other architectures take a minute."""
 MODELS = {kind: random_model(kind) for kind in sorted(oracle.NAMES)}
 SITES = ["resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z"]
 
@@ -102,7 +104,9 @@ def same(table: pa.Table, one: str, other: str) -> bool:
     return bool(next(rows).equals(next(rows)))
 
 
-@pytest.mark.parametrize("kind", sorted(MODELS))
+@pytest.mark.parametrize(
+    "kind", [kind if kind in QUICK else pytest.param(kind, marks=pytest.mark.slow) for kind in sorted(MODELS)]
+)
 def test_own_equals_one_row_of_plain_hooks(kind: str) -> None:
     model = MODELS[kind]
     addresses = of(model, OWN + ERASED + BEHIND + MIXED)

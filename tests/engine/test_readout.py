@@ -241,7 +241,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter]:
 def test_a_pass_copies_and_waits_a_fixed_number_of_times(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the layers, rows and patches: one copy of all indices, one of what is read, one answer."""
     found = []
-    for layers, samples in ((2, 2), (6, 8)):
+    for layers, samples in ((2, 2), (4, 5)):
         model = random_model("llama", num_hidden_layers=layers)
         every = range(layers)
         patches = [f"{site}.{i}@{p}" for i in every for p in range(3) for site in ("resid_post", "attn_out", "mlp_out")]

@@ -199,6 +199,7 @@ def test_adjusted_p_are_under_the_false_discovery_rate() -> None:
     assert np.mean(shares) < 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [32, 128])
 def test_intervals_of_a_sampled_game_hold_the_index_they_name(count: int) -> None:
     """Twelve players; every sample plays the same game but for its own noise, so that the orders are what varies."""
@@ -241,6 +242,7 @@ def _whole(dividends: np.ndarray) -> np.ndarray:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "stronger"), [(20, 0.0), (20, 0.5), (40, None)])
 def test_a_map_that_is_read_from_rows_has_a_false_finding_in_5_of_100(n: int, stronger: float | None) -> None:
     """The same through a whole result: rows of a table, from which `cells` reads a map. None: nothing acts at all."""

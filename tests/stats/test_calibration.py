@@ -109,7 +109,7 @@ def test_where_nothing_beats_its_control_a_map_has_a_false_finding_in_5_of_100(n
     assert wrong / count <= 0.05 + band(0.05, count) / 2
 
 
-@pytest.mark.parametrize("n", [10, 40])
+@pytest.mark.parametrize("n", [10, pytest.param(40, marks=pytest.mark.slow)])
 def test_of_the_findings_at_most_5_in_100_are_none(n: int) -> None:
     """A quarter of the cells act, in each kind of noise; nothing acts in the control."""
     for name, draw in {**SYMMETRIC, **SKEWED}.items():

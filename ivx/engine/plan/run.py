@@ -96,6 +96,7 @@ def pieces(part: list[Item], count: int) -> list[list[Item]]:
 
 
 def _cut(things: list[Any], count: int) -> list[list[Any]]:
+    count = min(count, len(things))
     edges = [len(things) * k // count for k in range(count + 1)]
     return [things[a:b] for a, b in zip(edges, edges[1:], strict=False) if b > a]
 

@@ -145,7 +145,7 @@ class Steps(Generic[Q, R]):
     replay: Callable[..., tuple[Sequence[Key], Sequence[float], Sequence[float]]]
     replayed: str = "logit"
     prompts: Callable[[Q, Samples, str], tuple[Runs, ...]] | None = None
-    cost: Callable[[Model, Q], Forecast] | None = None
+    cost: Callable[[Model, Q], Forecast | None] = lambda model, request: None
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,11 @@ import torch
 
 from ivx.engine.crew import crew_of
 from ivx.engine.how import How
-from ivx.engine.plan.forecast import Forecast, forecast_of
 from ivx.engine.schema import SCHEMA
 from ivx.engine.shard import Alone, Replica, Terms
 from ivx.engine.spread import SHARDS, Spread
-from ivx.engine.turns import FREE_SHARE, only_user
 from ivx.engine.workload import Places, Prompts, Workload, checked
 from ivx.errors import IvxError
-from ivx.models.memory import free_bytes
 from ivx.models.model import Model
 
 OnRows = Callable[[pa.RecordBatch, int, int], None]
@@ -107,34 +104,6 @@ def sweep(
                 on_rows(batch, done, asked.rows)
     table = _sorted(pa.Table.from_batches(found, schema=SCHEMA), asked)
     return table.replace_schema_metadata({ENGINE_KEY: str(work.how).encode(), HOW_KEY: work.how.packed()})
-
-
-def forecast(
-    model: Model,
-    *,
-    source: Prompts,
-    target: Prompts,
-    answer: Sequence[int],
-    patches: Sequence[str],
-    contrast: Sequence[int] | None = None,
-    reference: Prompts | None = None,
-    means: Mapping[str, Places] | None = None,
-    memory_gb: float | None = None,
-) -> Forecast:
-    """What `sweep` with the same arguments will cost on this machine, by plan on one device; it runs nothing of it."""
-    asked = checked(
-        model,
-        source=source,
-        target=target,
-        answer=answer,
-        patches=patches,
-        contrast=contrast,
-        reference=reference,
-        means=means,
-    )
-    budget = memory_gb or FREE_SHARE * free_bytes(str(model.device)) / 1e9
-    with only_user(model):
-        return forecast_of(model, asked, memory_gb=budget)
 
 
 def how_of(table: pa.Table) -> How:

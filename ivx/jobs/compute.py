@@ -53,8 +53,7 @@ class Cost(LiveRequest):
         return cls(of.checkpoint, of, **of.loading)
 
     def answered(self, model: Model, store: Any, *, beat: Callable[[], None]) -> Forecast | None:
-        cost = analysis_of(self.of.kind).steps.cost
-        return None if cost is None else cost(model, self.of)
+        return analysis_of(self.of.kind).steps.cost(model, self.of)
 
 
 def stored(store: Store, request: BaseRequest) -> Any | None:

@@ -55,9 +55,7 @@ def streamed(
     visiting |= {hf.get_input_embeddings().weight, head.weight}
     place = torch.device(device)
     for tensor, parameter in hf.named_parameters():
-        if parameter in visiting:
-            parameter.data = torch.zeros((), dtype=dtype, device=place).expand(parameter.shape)
-        else:
+        if parameter not in visiting:
             parameter.data = files.read(Piece(found[tensor] or "")).to(place, dtype, copy=True)
     for module in hf.modules():
         for buffer, value in module._buffers.items():
@@ -66,7 +64,7 @@ def streamed(
         hf.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
     names = {parameter: found[tensor] or "" for tensor, parameter in hf.named_parameters() if parameter in visiting}
     source = files if on_disk else Memory(files, place, set(names.values()))
-    return hf, Stream(hf.eval().requires_grad_(False), blocks, source, names), left
+    return hf, Stream(hf.eval().requires_grad_(False), blocks, source, names, device=place), left
 
 
 def _found(hf: PreTrainedModel, files: Files) -> dict[str, str | None]:

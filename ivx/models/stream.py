@@ -27,7 +27,7 @@ from ivx.models.tensors import Files, Memory, Piece
 ALIGNED = 16
 """Weights begin at multiples of so many numbers, so that kernels find them as they find a whole model's."""
 GUESSED_RATE = 1e9
-"""Bytes in a second that a disk gives at least."""
+"""Bytes of weights in a second, before any were read."""
 TILE = 8192
 """Tokens of the head that are read at once where all logits are asked for."""
 
@@ -48,13 +48,18 @@ class Stream:
     """
 
     def __init__(
-        self, net: PreTrainedModel, blocks: list[nn.Module], source: Files | Memory, names: dict[nn.Parameter, str]
+        self,
+        net: PreTrainedModel,
+        blocks: list[nn.Module],
+        source: Files | Memory,
+        names: dict[nn.Parameter, str],
+        *,
+        device: torch.device,
     ) -> None:
         self.source = source
         self.embeddings: Any = net.get_input_embeddings()
         self.head: Any = net.get_output_embeddings()
-        first = next(net.parameters())
-        self.dtype, self.device = first.dtype, first.device
+        self.dtype, self.device = net.dtype, device
         self._names = names
         self._shapes = {parameter: parameter.shape for parameter in names}
         self._empty = torch.zeros((), dtype=self.dtype, device=self.device)

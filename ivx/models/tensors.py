@@ -75,11 +75,6 @@ class Files:
         }
         self._rooms = threading.local()
 
-    @property
-    def size(self) -> int:
-        """Bytes of all."""
-        return sum(stored.size for stored in self.stored.values())
-
     def read(self, piece: Piece) -> Tensor:
         """A piece; the next one that the same thread reads takes its memory."""
         stored = self.stored[piece.name]
@@ -146,6 +141,11 @@ def _in(path: Path, name: str) -> Iterator[tuple[str, Stored]]:
         for tensor, told in header.items():
             if tensor == "__metadata__":
                 continue
+            if told["dtype"] not in DTYPES:
+                raise CheckpointError(
+                    f"{name}: {tensor} is stored as {told['dtype']:.20}, which cannot be streamed: load it whole, or save "
+                    "it again in floating point"
+                )
             start, stop = told["data_offsets"]
             found = Stored(path, DTYPES[told["dtype"]], tuple(map(int, told["shape"])), 8 + size + start)
             if not 0 <= start <= stop <= length - 8 - size or found.size != stop - start:

@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ivx.engine.how import How
-from ivx.engine.plan.forecast import Forecast, total_of
+from ivx.engine.plan.forecast import Forecast, forecast, total_of
 from ivx.engine.schema import SCHEMA
-from ivx.engine.sweep import forecast, how_of, sweep
+from ivx.engine.sweep import how_of, sweep
+from ivx.engine.workload import checked
 from ivx.errors import IvxError
 from ivx.models.model import Model
 from ivx.patching.prepare import Arrived
@@ -73,7 +74,7 @@ def sweep_rows(
 def cost_of(model: Model, samples: Samples, runs: Sequence[Runs], patches: Sequence[str]) -> Forecast:
     """What `sweep_rows` will cost, where nothing is known."""
     groups, _ = _groups(samples, runs, patches, defaultdict(set))
-    return total_of([forecast(model, **_asked(samples, members, named)) for named, members in groups])
+    return total_of([forecast(model, checked(model, **_asked(samples, members, named))) for named, members in groups])
 
 
 def _groups(

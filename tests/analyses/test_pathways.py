@@ -497,6 +497,7 @@ def test_batches_change_nothing(model: Model, monkeypatch: pytest.MonkeyPatch) -
     )
     whole = attribute(model, asked, beat=lambda n: None)
     monkeypatch.setattr("ivx.analyses.pathways.attribution.rows_within", lambda *_: 1)
+    # Its norms are float32 inside float64: how these round is the machine's, by 2e-10 on one.
     assert attribute(model, asked, beat=lambda n: None).edges == pytest.approx(whole.edges, abs=1e-9)
 
 

@@ -11,8 +11,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import ivx
 from ivx.analyses.registry import analysis_of
-from ivx.engine import sweep
 from ivx.engine.plan import run as by_plan
+from ivx.engine.plan.forecast import forecast
+from ivx.engine.workload import checked
 from ivx.jobs.compute import Cost
 from ivx.ui.kit.progress import cost_text
 from tests.models.test_stream import saved
@@ -38,7 +39,7 @@ def asked(layers: int) -> dict[str, Any]:
 def test_the_products_of_a_sweep_are_those_told_before(monkeypatch: pytest.MonkeyPatch) -> None:
     model = random_model("llama", dtype=torch.float32, **LARGE)
     told = asked(model.layers)
-    found = sweep.forecast(model, **told)
+    found = forecast(model, checked(model, contrast=None, reference=None, **told))
     ivx.sweep(model, **told)  # what is found once for a model is no part of it
     passes = []
     own = by_plan.pass_of
@@ -53,7 +54,7 @@ def test_the_products_of_a_sweep_are_those_told_before(monkeypatch: pytest.Monke
 def test_streamed_weights_are_counted_once_a_pass(tmp_path: Path) -> None:
     model = ivx.load(str(saved("llama", tmp_path)), weights="stream")
     assert model.stream is not None
-    found = sweep.forecast(model, **asked(model.layers))
+    found = forecast(model, checked(model, contrast=None, reference=None, **asked(model.layers)))
     assert found.passes == 1 and found.read_bytes == model.stream.size
     read = [p.numel() for name, p in model.hf.named_parameters() if ".layers." in name or "lm_head" in name]
     assert found.read_bytes == 2 * sum(read)  # bfloat16; of the embeddings only some rows

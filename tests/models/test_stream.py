@@ -202,7 +202,13 @@ def test_a_broken_header_is_refused(tmp_path: Path) -> None:
     whole = path.read_bytes()
     size = int.from_bytes(whole[:8], "little")
     header = json.loads(whole[8 : 8 + size])
-    header["model.norm.weight"]["data_offsets"] = [0, 10**9]
+    told = dict(header["model.norm.weight"])
+    header["model.norm.weight"]["dtype"] = "F8_E4M3"
+    other = json.dumps(header).encode()
+    path.write_bytes(len(other).to_bytes(8, "little") + other + whole[8 + size :])
+    with pytest.raises(CheckpointError, match="model.norm.weight.*is stored as F8_E4M3"):
+        Files(tmp_path, name="it")
+    header["model.norm.weight"] = told | {"data_offsets": [0, 10**9]}
     broken = json.dumps(header).encode()
     for text in (whole[:100], len(broken).to_bytes(8, "little") + broken + whole[8 + size :], b"\xff" * 20):
         path.write_bytes(text)

@@ -21,7 +21,6 @@ from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.analyses.interactions.result import Interactions
 from ivx.engine.linear.curvature import curvature
 from ivx.engine.plan.forecast import Forecast
-from ivx.errors import IvxError
 from ivx.models.model import Model
 from ivx.patching import sweeping
 from ivx.patching.prepare import measured, opening, prepare, run_told, samples_of
@@ -98,10 +97,10 @@ def compute(
     return result()
 
 
-def cost_of(model: Model, request: InteractionsRequest) -> Forecast:
+def cost_of(model: Model, request: InteractionsRequest) -> Forecast | None:
     """What a request will cost; where differences are added, by hooks, that is not known."""
     if request.patch == "delta":
-        raise IvxError("what added differences will cost is not known")
+        return None
     _, samples = samples_of(model, request, with_neutral="neutral" in request.controls)
     players = players_of(model, request, samples.rows)
     sets, equals = sets_with_equals(request, players, samples, layers=model.layers)

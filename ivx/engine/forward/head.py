@@ -30,9 +30,8 @@ class Head:
     """The logits of residual states after the last block, `[rows, width]`, as `readout.Logits`."""
 
     def __init__(self, seams: Seams, states: Tensor) -> None:
-        model = self.model = seams.model
-        self.vocabulary, self.device = model.vocabulary, states.device
-        self.seams, self.states = seams, states
+        model = seams.model
+        self.seams, self.vocabulary, self.device = seams, model.vocabulary, states.device
         if model.hf not in _tiled:
             _tiled[model.hf] = _agrees(seams)
         # Where it cannot be had in tiles, all logits are made at once.

@@ -16,7 +16,9 @@ import torch
 from ivx.engine.forward.device import way_of
 from ivx.engine.plan import run as by_plan
 from ivx.engine.plan.ends import ends_of
+from ivx.engine.turns import FREE_SHARE, only_user
 from ivx.engine.workload import Workload
+from ivx.models.memory import free_bytes
 from ivx.models.model import Model
 
 REACHED = 0.8
@@ -59,8 +61,12 @@ class Forecast:
         )
 
 
-def forecast_of(model: Model, asked: Workload, *, memory_gb: float) -> Forecast:
-    """What a sweep by plan will cost; only its first pass is planned, and the others are taken to be alike."""
+def forecast(model: Model, asked: Workload, *, memory_gb: float | None = None) -> Forecast:
+    """What a sweep by plan on one device will cost; only its first pass is planned, the others are taken to be alike.
+
+    `memory_gb` is as in `ivx.sweep`. Nothing of the sweep is run.
+    """
+    memory_gb = memory_gb or FREE_SHARE * free_bytes(str(model.device)) / 1e9
     way = way_of(model)
     part = by_plan.parts_of(model, asked, way)[0]
     while True:
@@ -78,7 +84,8 @@ def forecast_of(model: Model, asked: Workload, *, memory_gb: float) -> Forecast:
     if model.stream is not None:
         read = passes * model.stream.size  # the head's tiles among it
         waited = passes * model.stream.size / model.stream.rate
-    seconds = max(flops / (REACHED * rate(model)), waited)
+    with only_user(model):
+        seconds = max(flops / (REACHED * rate(model)), waited)
     return Forecast(asked.rows, passes, flops, read, by_plan.peak_bytes(model, made, way), seconds)
 
 

@@ -143,8 +143,8 @@ def _in(path: Path, name: str) -> Iterator[tuple[str, Stored]]:
                 continue
             if told["dtype"] not in DTYPES:
                 raise CheckpointError(
-                    f"{name}: {tensor} is stored as {told['dtype']:.20}, which cannot be streamed: load it whole, or save "
-                    "it again in floating point"
+                    f"{name}: {tensor} is stored as {told['dtype']:.20}, which cannot be streamed: load it whole, or "
+                    "save it again in floating point"
                 )
             start, stop = told["data_offsets"]
             found = Stored(path, DTYPES[told["dtype"]], tuple(map(int, told["shape"])), 8 + size + start)

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
-import os
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -20,7 +16,7 @@ from ivx.engine.forward.seams import Seams
 from ivx.engine.plan import run
 from ivx.models.load import wrap
 from ivx.models.model import Model
-from tests.engine.test_kernels import SWEEP, patches
+from tests.engine.test_kernels import SWEEP, cold_and_warm, patches
 from tests.support.random_models import random_model
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")]
@@ -108,18 +104,7 @@ print(json.dumps({"told": [one.kernels for one in told], **counters["inductor"]}
 
 
 def test_a_second_process_starts_warm(tmp_path: Path) -> None:
-    environment = {k: v for k, v in os.environ.items() if k not in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")}
-    found = []
-    for _ in range(2):
-        ended = subprocess.run(
-            [sys.executable, "-c", SCRIPT],
-            env=environment | {"IVX_CACHE": str(tmp_path)},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        found.append(json.loads(ended.stdout.splitlines()[-1]))
-    cold, warm = found
+    cold, warm = cold_and_warm(SCRIPT, tmp_path)
     assert cold["fxgraph_cache_miss"] >= 2 and cold["told"][0].startswith("kernels made in ")
     assert "fxgraph_cache_miss" not in warm and warm["fxgraph_cache_hit"] == cold["fxgraph_cache_miss"]
     assert all(told.startswith("kernels from cache") for told in warm["told"])

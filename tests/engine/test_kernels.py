@@ -277,16 +277,25 @@ print(json.dumps({"told": [one.kernels for one in told], **counters["inductor"],
 """
 
 
-@pytest.mark.slow
-def test_a_second_process_starts_warm(tmp_path: Path) -> None:
-    environment = {k: v for k, v in os.environ.items() if k != "TORCHINDUCTOR_CACHE_DIR"} | {"IVX_CACHE": str(tmp_path)}
+def cold_and_warm(script: str, folder: Path) -> list[dict[str, Any]]:
+    """What two processes say, one after the other, that keep their kernels in a folder that was empty."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")}
     found = []
     for _ in range(2):
         ended = subprocess.run(
-            [sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=True
+            [sys.executable, "-c", script],
+            env=environment | {"IVX_CACHE": str(folder)},
+            capture_output=True,
+            text=True,
+            check=True,
         )
         found.append(json.loads(ended.stdout.splitlines()[-1]))
-    cold, warm = found
+    return found
+
+
+@pytest.mark.slow
+def test_a_second_process_starts_warm(tmp_path: Path) -> None:
+    cold, warm = cold_and_warm(SCRIPT, tmp_path)
     assert cold["fxgraph_cache_miss"] == 2 and cold["told"][0].startswith("kernels made in ")
     assert "fxgraph_cache_miss" not in warm and warm["fxgraph_cache_hit"] == 2
     assert warm["told"][0].startswith("kernels from cache") and warm["logit"] == cold["logit"]

@@ -103,7 +103,8 @@ def rate(model: Model) -> float:
         states = torch.randn(TRIED_ROWS, model.width, generator=draw).to(model.device, model.dtype)
         matrix = torch.randn(4 * model.width, model.width, generator=draw).to(model.device, model.dtype)
         _known(states @ matrix.T)
-        took, began = [], time.perf_counter()
+        took: list[float] = []
+        began = time.perf_counter()
         while len(took) < TRIED_LEAST or time.perf_counter() - began < TRIED_SECONDS:
             before = time.perf_counter()
             _known(states @ matrix.T)

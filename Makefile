@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 PORT   ?= 8501
+WORKERS ?= 2
 BIN    := $(VENV)/bin
 
 .PHONY: run test test-slow test-gpu test-ray lint tiny bench clean
@@ -14,7 +15,7 @@ run: $(VENV)/.installed
 test: $(VENV)/.installed-dev lint
 	@command -v chromium >/dev/null 2>&1 || [ -n "$$IVX_CHROMIUM" ] || { \
 	  echo "ivx: the browser tests need Chromium: 'apt-get install chromium', or set IVX_CHROMIUM to its path" >&2; exit 2; }
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow

@@ -16,7 +16,9 @@ from ivx.engine.address import SITES
 from ivx.errors import IvxError
 from ivx.numeral import index_of
 from ivx.tasks import catalogue
+from ivx.tasks.spelling import AUTO
 from ivx.tasks.turn import turn_of
+from ivx.tasks.way import Way
 
 if TYPE_CHECKING:
     from ivx.models.model import Model
@@ -43,6 +45,7 @@ class BaseRequest(ABC):
 
     kind: ClassVar[str] = ""
     since: ClassVar[tuple[str, ...]] = ()
+    """Fields of this class that came later: at their default they are in no run id, so that earlier ids stay theirs."""
     same: ClassVar[tuple[str, ...]] = ("weights",)
     """Fields that change no number: they are in no run id."""
     checkpoint: str
@@ -58,6 +61,11 @@ class BaseRequest(ABC):
         """What is told to `ivx.load` besides the name."""
         return loading_of(self)
 
+    @classmethod
+    def later(cls) -> frozenset[str]:
+        """The fields that came later, those of the classes above among them."""
+        return frozenset(name for above in cls.__mro__ for name in vars(above).get("since", ()))
+
     @abstractmethod
     def about(self, collection: str) -> str:
         """Fingerprint of the tasks that are asked about, on a checkpoint of that collection."""
@@ -67,6 +75,11 @@ class BaseRequest(ABC):
         """Whether prompts are put into the checkpoint's chat template."""
         return False
 
+    @property
+    def preamble(self) -> str:
+        """The system's turn in front of a prompt that is put into the chat template."""
+        return ""
+
     def subject(self, collection: str, tokenizer: Callable[[], Any]) -> str:
         """What is asked about, as it enters the run id: the tasks, and what a chat template writes around a prompt.
 
@@ -74,16 +87,16 @@ class BaseRequest(ABC):
             tokenizer: returns the checkpoint's; called only where prompts are put into its template.
         """
         told = self.about(collection)
-        return f"{told}-{turn_of(tokenizer()).fingerprint}" if self.chats else told
+        return f"{told}-{turn_of(tokenizer(), system=self.preamble).fingerprint}" if self.chats else told
 
     def run_id(self, checkpoint: str, task: str, *, engine: str = ENGINE) -> str:
         """Hash of all that changes a number, 12 hexadecimal digits; checkpoint and task enter by their fingerprints."""
         asked = {**asdict(self), "kind": self.kind, "checkpoint": checkpoint, "task": task, "engine": engine}
         for name in ("tasks", *self.same):
             asked.pop(name, None)
-        # Fields that came later are left out at their default, so that the ids of earlier runs stay theirs.
+        later = self.later()
         for field in fields(self):
-            if field.name in self.since and asked[field.name] == field.default:
+            if field.name in later and asked[field.name] == field.default:
                 del asked[field.name]
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -98,8 +111,15 @@ class InstructionRequest(BaseRequest):
         source_token: where the vector is taken from: `t_inst`, `keyword`, or an index into the instruction's tokens.
         target_format: format of the target prompt: `prompt`, `query`, `filler` or `chat`.
         samples: how many queries are asked.
+        template: a text with `{query}`, and `{instruction}`, `{demonstrations}`, `{field}` where they are wanted, that
+            stands in place of the task's own; `{query}` alone is needed.
+        system: the system's turn in front of a `chat` prompt.
+        demonstrations: how many solved queries show the task in the source run, in place of an instruction; 0 for none.
+        spelling: how the answer is written: `auto`, as the model prefers it, or `space`, `plain`, `capital`, `lower`,
+            `space-capital`, `space-lower`.
     """
 
+    since: ClassVar[tuple[str, ...]] = ("template", "system", "demonstrations", "spelling")
     source_words: ClassVar[tuple[str, ...]] = ("t_inst", "keyword")
     task: str
     _: KW_ONLY
@@ -107,14 +127,31 @@ class InstructionRequest(BaseRequest):
     source_token: str = "t_inst"
     target_format: str = "prompt"
     samples: int = 40
+    template: str = ""
+    system: str = ""
+    demonstrations: int = 0
+    spelling: str = AUTO
 
     def __post_init__(self) -> None:
         check_counts(self, samples=(1, 10_000))
         check_place("source_token", self.source_token, self.source_words)
+        if self.way.demonstrations and self.source_token in ("keyword", "all"):
+            raise IvxError(
+                "demonstrations have no task phrase: take the state of their last token (t_inst), or name an index"
+            )
+
+    @property
+    def way(self) -> Way:
+        """How the queries are asked; raises `TaskError` for one that cannot be."""
+        return Way(self.target_format, self.template, self.system, self.demonstrations, self.spelling)
 
     @property
     def chats(self) -> bool:
         return self.target_format == "chat"
+
+    @property
+    def preamble(self) -> str:
+        return self.system
 
     def about(self, collection: str) -> str:
         return catalogue.find(self.task, collection=collection, against=self.against).fingerprint

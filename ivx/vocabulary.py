@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ivx.tasks import telling
+
 
 class Control(NamedTuple):
     """A control: what is put in the vector's place, to see whether anything would have done the same.
@@ -84,11 +86,27 @@ CONTROL = {
         "word alone",
         "aggregation",
     ),
+    "counter": Control(
+        "the contrast task's states",
+        "the contrast task’s vector",
+        "the same in a run told the contrast task",
+        "contrast task",
+        "counter",
+    ),
+    "unpaired": Control(
+        "those of demonstrations whose answers are shuffled",
+        "shuffled answers’ vector",
+        "the same in a run shown shuffled answers",
+        "shuffled answers",
+        "unpaired",
+    ),
 }
 CONTROLS = ("task", "random", "neutral", "shuffled")
 """Controls of effects and interactions that are run by default where they apply."""
-OTHERS = ("task2", "task3")
+OTHERS = telling.OTHERS
 """Further other tasks as controls: an effect must beat each, so that the strongest counts."""
+BESIDE = ("counter", "unpaired")
+"""The contrast task, and demonstrations whose answers are shuffled, where the task is shown by demonstrations."""
 SCAN_CONTROLS = ("task", "random", "identity", "aggregation")
 """Controls of a source scan."""
 

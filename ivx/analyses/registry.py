@@ -71,7 +71,7 @@ def restored(asked: Json, context: Json, table: pa.Table, receipt: Json) -> Any:
     request = request_of(asked)
     saved = analysis_of(request.kind).saved
     if "others" in saved.context:  # runs were kept without them before there were any
-        context = {"others": []} | context
+        context = {"others": [], "counter": [], "unpaired": []} | context
     keys(context, "layers", *saved.context, what="context")
     return saved.read(request, context, table, receipt)
 
@@ -96,7 +96,7 @@ def request_of(asked: Any) -> BaseRequest:
     kind = named_by(asked).request
     told = asked["request"]
     if isinstance(told, dict):  # fields that a run made before them does not name have their default
-        later = {field.name: field.default for field in fields(kind) if field.name in (*kind.since, *kind.same)}
+        later = {field.name: field.default for field in fields(kind) if field.name in (*kind.later(), *kind.same)}
         told = later | told
     found = typed(kind, told, "request")
     for name in (field.name for field in fields(kind)):

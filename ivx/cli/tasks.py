@@ -41,6 +41,7 @@ def _tasks(asked: argparse.Namespace) -> None:
     from ivx.tasks import catalogue
     from ivx.tasks.preview import listing, preview
     from ivx.tasks.samples import build
+    from ivx.tasks.way import Way
 
     if asked.task is None:
         for collection in catalogue.COLLECTIONS:
@@ -48,7 +49,7 @@ def _tasks(asked: argparse.Namespace) -> None:
         return
     model = load(asked.checkpoint, check=False)
     pair = catalogue.find(asked.task, collection=model.collection, against=asked.against)
-    samples = build(pair, model.tokenizer, samples=asked.samples, target_format=asked.target_format)
+    samples = build(pair, model.tokenizer, samples=asked.samples, way=Way(asked.target_format))
     print(preview(pair, samples, model.tokenizer))
 
 

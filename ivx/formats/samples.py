@@ -7,7 +7,8 @@ from typing import Any
 
 from ivx.formats.checks import each, keys, maybe, refuse, span, text, token_id, whole
 from ivx.patching.positions import NAME, Column
-from ivx.tasks.samples import Sample, Samples
+from ivx.tasks.sample import Sample
+from ivx.tasks.samples import Samples
 from ivx.tasks.task import Instruction
 from ivx.vocabulary import OTHERS
 
@@ -18,7 +19,9 @@ MAX_NAME = 40
 MAX_COLUMNS = 10_000
 MAX_LAYERS = 1_000
 MAX_WARNINGS = 100
-SAMPLES = ("rows", "control", "neutral", "others", "warnings")
+BESIDE = ("control", "neutral", "counter", "unpaired")
+"""Fields of `Samples` that hold each sample told something else, or nothing."""
+SAMPLES = ("rows", *BESIDE, "others", "warnings")
 """Keys that `samples_written` writes."""
 
 
@@ -26,8 +29,7 @@ def samples_written(found: Samples) -> dict[str, Any]:
     """All samples of a result, with the warnings that came with them."""
     return {
         "rows": [sample_written(sample) for sample in found.rows],
-        "control": [sample_written(sample) for sample in found.control],
-        "neutral": [sample_written(sample) for sample in found.neutral],
+        **{name: [sample_written(sample) for sample in getattr(found, name)] for name in BESIDE},
         "others": [[sample_written(sample) for sample in other] for other in found.others],
         "warnings": list(found.warnings),
     }
@@ -36,8 +38,8 @@ def samples_written(found: Samples) -> dict[str, Any]:
 def samples_read(told: dict[str, Any]) -> Samples:
     """The samples that `samples_written` wrote; raises `IvxError`."""
     rows = tuple(each(told["rows"], "rows", sample_read, most=MAX_SAMPLES, least=1))
-    control, neutral = (tuple(each(told[k], k, sample_read, most=MAX_SAMPLES)) for k in ("control", "neutral"))
-    for name, found in (("control", control), ("neutral", neutral)):
+    beside = {name: tuple(each(told[name], name, sample_read, most=MAX_SAMPLES)) for name in BESIDE}
+    for name, found in beside.items():
         if found and len(found) != len(rows):
             refuse(name, f"no sample or {len(rows)}")
 
@@ -45,7 +47,8 @@ def samples_read(told: dict[str, Any]) -> Samples:
         return tuple(each(told, what, sample_read, most=len(rows), least=len(rows)))
 
     others = tuple(each(told["others"], "others", other, most=len(OTHERS)))
-    return Samples(rows, control, tuple(each(told["warnings"], "warnings", text, most=MAX_WARNINGS)), neutral, others)
+    warnings = tuple(each(told["warnings"], "warnings", text, most=MAX_WARNINGS))
+    return Samples(rows, warnings=warnings, others=others, **beside)
 
 
 def layers_read(told: dict[str, Any]) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ivx.engine.address import SOURCELESS, parse
 from ivx.errors import IvxError
-from ivx.tasks.samples import Sample
+from ivx.tasks.sample import Sample
 
 if TYPE_CHECKING:
     from ivx.models.model import Model
@@ -68,6 +68,11 @@ def position_of(position: str, rows: Sequence[Sample]) -> int:
 
 def told_places(sample: Sample) -> Places:
     """Places of the instructed prompt: the instruction's, the tokens up to the query, and the query's."""
+    if sample.instructed[: len(sample.source)] != sample.source:
+        raise IvxError(
+            "a run that demonstrations stand in has no instruction to disturb: put their states into the bare prompt "
+            "(direction denoise)"
+        )
     back = len(sample.target) - sample.query_span[0]
     if sample.instructed[-back:] != sample.target[-back:]:
         raise IvxError(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import pyarrow as pa
@@ -19,42 +19,43 @@ from ivx.models.doctor import report_of
 from ivx.models.finite import cure, dtype_of
 from ivx.models.model import Model
 from ivx.patching.roles import Ids
+from ivx.patching.spelling import Spelling, spelling_of
 from ivx.patching.table import labelled, undefined
 from ivx.request import ENGINE, BaseRequest, InstructionRequest
 from ivx.stats.intervals import Array
 from ivx.tasks import catalogue
-from ivx.tasks.samples import Sample, Samples, build
+from ivx.tasks.sample import Sample
+from ivx.tasks.samples import Samples, build
 from ivx.tasks.task import Pair
 from ivx.version import VERSION
-from ivx.vocabulary import OTHERS
 
 Arrived = Callable[[list[pa.Table], int, int], None]
 """Called with labelled rows as they finish, and how many of how many are done."""
 
 
-def samples_of(model: Model, request: InstructionRequest, *, with_neutral: bool = False) -> tuple[Pair, Samples]:
-    """The pair that a request is about, and its samples."""
+def samples_of(model: Model, request: InstructionRequest, *, more: Collection[str] = ()) -> tuple[Pair, Samples]:
+    """The pair that a request is about, and its samples, with those of its controls and of `more` controls."""
     pair = catalogue.find(request.task, collection=model.collection, against=request.against)
-    return pair, build(
-        pair,
-        model.tokenizer,
-        samples=request.samples,
-        target_format=request.target_format,
-        seed=request.seed,
-        with_neutral=with_neutral,
-        others=sum(name in OTHERS for name in getattr(request, "controls", ())),
-    )
+    way = replace(request.way, spelling=_spelling(model, pair, request).spelling)
+    controls = {*getattr(request, "controls", ()), *more}
+    return pair, build(pair, model.tokenizer, way=way, samples=request.samples, seed=request.seed, controls=controls)
 
 
-def prepare(model: Model, request: InstructionRequest, *, with_neutral: bool = False) -> tuple[Samples, dict[str, Any]]:
+def _spelling(model: Model, pair: Pair, request: InstructionRequest) -> Spelling:
+    return spelling_of(model, pair, request.way, samples=request.samples, seed=request.seed)
+
+
+def prepare(model: Model, request: InstructionRequest, *, more: Collection[str] = ()) -> tuple[Samples, dict[str, Any]]:
     """The samples of a request, and its receipt: what was asked, of what, and what was checked."""
-    pair, samples = samples_of(model, request, with_neutral=with_neutral)
+    pair, samples = samples_of(model, request, more=more)
+    spelling = _spelling(model, pair, request)
     return samples, {
         **receipt_of(model, request, request.subject(model.collection, lambda: model.tokenizer)),
         "contrast": pair.contrast.name,
         "control": pair.control.name if pair.control else None,
         "samples": len(samples.rows),
-        "warnings": list(samples.warnings),
+        **({"spelling": spelling.told} if spelling.shares else {}),
+        "warnings": [*samples.warnings, *filter(None, [spelling.sentence])],
     }
 
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from ivx.engine.address import ABLATIONS, OWN, RANDOM, parse, spots
 from ivx.errors import IvxError
 from ivx.patching.positions import Places, bare_places, placed, told_places
-from ivx.tasks.samples import Sample, Samples
-from ivx.vocabulary import CONTROL, OTHERS
+from ivx.tasks.sample import Sample
+from ivx.tasks.samples import Samples
+from ivx.vocabulary import BESIDE, CONTROL, OTHERS
 
 Ids = Sequence[int]
 
@@ -37,9 +38,10 @@ def is_real(control: str, *, direction: str) -> bool:
 
     Another sample's instruction is the same instruction in other words and should do the same: it shows that wording
     does not matter, and, for `z`, taken from the whole instructed prompt, whether it holds the sample's query as well.
+    Demonstrations whose answers are shuffled still show the answers' form.
     A random state disturbs a run no less than any other, so it is no control where a run is disturbed.
     """
-    return control != ("shuffled" if direction == "denoise" else "random")
+    return control not in (("shuffled", "unpaired") if direction == "denoise" else ("random", "unpaired"))
 
 
 def variant(role: str, patch: str) -> str:
@@ -101,6 +103,7 @@ def controls_there(controls: Sequence[str], samples: Samples) -> list[str]:
     """The controls that are available: a task may have no control task, and wordings may mark no task phrase."""
     lacking = {"task"} if not samples.control else set()
     lacking.update(OTHERS[len(samples.others) :])
+    lacking.update(name for name in BESIDE if not getattr(samples, name))
     if any(s.word is None for s in samples.rows):
         lacking.add("aggregation")
     return [name for name in controls if name not in lacking]
@@ -141,6 +144,7 @@ def _told_of(samples: Samples, controls: Sequence[str]) -> dict[str, tuple[Sampl
     rows = samples.rows
     every = dict(zip(OTHERS, samples.others, strict=False))
     every |= {"task": samples.control, "neutral": samples.neutral, "random": rows, "shuffled": rows}
+    every |= {"counter": samples.counter, "unpaired": samples.unpaired}
     return {"effect": rows} | {role_of(name): every[name] for name in controls_there(controls, samples)}
 
 

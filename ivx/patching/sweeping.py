@@ -24,7 +24,8 @@ from ivx.patching.prepare import Arrived
 from ivx.patching.roles import Ids, Runs
 from ivx.patching.table import labelled
 from ivx.request import InstructionRequest
-from ivx.tasks.samples import Sample, Samples
+from ivx.tasks.sample import Sample
+from ivx.tasks.samples import Samples
 
 
 def rows_in(samples: Samples, runs: Sequence[Runs], patches: Sequence[str]) -> int:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from ivx.errors import TaskError
+from ivx.tasks.spelling import AUTO, spelled, usual
 from ivx.tasks.turn import Turn, turn_of
 
 
@@ -14,13 +15,15 @@ class Encoder:
     """Encodes texts with one tokenizer: knows its leading special tokens, and which tokens hold which characters.
 
     With `whole`, texts hold their special tokens, as what a chat template wrote does, and none are put in front.
+    `system` is the system's turn in that template.
     """
 
-    def __init__(self, tokenizer: Any, *, whole: bool = False) -> None:
+    def __init__(self, tokenizer: Any, *, whole: bool = False, system: str = "") -> None:
         if tokenizer is None or not getattr(tokenizer, "is_fast", False):
             raise TaskError("tasks need the checkpoint's fast tokenizer (tokenizer.json), which tells where tokens lie")
         self.tokenizer = tokenizer
         self.whole = whole
+        self.system = system
         self._known: dict[str, tuple[tuple[int, ...], list[tuple[int, int]]]] = {}
 
     def ids(self, text: str) -> tuple[int, ...]:
@@ -62,14 +65,24 @@ class Encoder:
         alike = (a == b for a, b in zip(told["input_ids"][:count], written, strict=False))
         return next((i for i, same in enumerate(alike) if not same), min(count, len(written)))
 
-    def following(self, prompt: str, answer: str) -> tuple[int, ...]:
-        """The tokens of `answer` as the model would emit them after `prompt`, mostly with the space in front."""
-        space = "" if prompt[-1:].isspace() else " "  # a chat's turn may begin on a line of its own
-        before, after = self.ids(prompt), self.ids(f"{prompt}{space}{answer}")
+    def following(self, prompt: str, answer: str, *, spelling: str = AUTO) -> tuple[int, ...]:
+        """The tokens of `answer` as the model would emit them after `prompt`.
+
+        Args:
+            spelling: one of `ivx.tasks.spelling.SPELLINGS`; `auto` is the usual one, mostly with a space in front.
+
+        Raises:
+            TaskError: the first of them is not the answer's alone: it merges with the prompt, or is blank.
+        """
+        spelling = usual(prompt) if spelling == AUTO else spelling
+        before, after = self.ids(prompt), self.ids(prompt + spelled(answer, spelling))
         shared = next((i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), len(before))
         if shared < len(before) or len(after) == len(before):
             raise TaskError(f"the answer {answer!r} merges with the prompt's last token in this tokenizer")
-        return after[len(before) :]
+        found = after[len(before) :]
+        if not self.tokenizer.decode([found[0]]).strip():
+            raise TaskError(f"the first token of the answer {answer!r} is blank in this tokenizer")
+        return found
 
     def free(self, text: str, *, chat: bool, what: str, most: int) -> tuple[int, ...]:
         """Ids of a free text as a prompt; with `chat`, as a user's turn.
@@ -96,4 +109,4 @@ class Encoder:
     @cached_property
     def turn(self) -> Turn:
         """What the chat template writes around a user's text; raises `TaskError`."""
-        return turn_of(self.tokenizer)
+        return turn_of(self.tokenizer, system=self.system)

@@ -41,26 +41,29 @@ class Turn(NamedTuple):
         return hashlib.sha256("\0".join(self).encode()).hexdigest()[:16]
 
 
-def turn_of(tokenizer: Any) -> Turn:
-    """What the tokenizer's chat template writes around a user's text.
+def turn_of(tokenizer: Any, *, system: str = "") -> Turn:
+    """What the tokenizer's chat template writes around a user's text, behind a system's turn where there is one.
 
     Raises:
         TaskError: there is no template, it takes too long, writes too much, fails, or does not write a text as it is.
     """
     if not getattr(tokenizer, "chat_template", None):
         raise TaskError(f"this checkpoint's tokenizer has no chat template: {CURE}")
-    found = {_written(tokenizer, text) for text in TEXTS}
+    found = {_written(tokenizer, text, system) for text in TEXTS}
     if len(found) > 1:
         raise TaskError(f"this checkpoint's chat template writes other things around other texts: {CURE}")
     return found.pop()
 
 
-def _written(tokenizer: Any, text: str) -> Turn:
-    turn = [{"role": "user", "content": text}]
+def _written(tokenizer: Any, text: str, system: str) -> Turn:
+    turn = [{"role": "system", "content": system}] if system else []
+    turn.append({"role": "user", "content": text})
     with boundary(TaskError, "this checkpoint's chat template cannot write a user's turn", CURE), _deadline(SECONDS):
         whole = tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
     if not isinstance(whole, str) or whole.count(text) != 1:
         raise TaskError(f"this checkpoint's chat template does not write a user's turn as it stands: {CURE}")
+    if system and system not in whole:
+        raise TaskError("this checkpoint's chat template writes no system's turn: leave the system turn out")
     if len(whole) > MOST + len(text):
         raise TaskError(f"this checkpoint's chat template writes more than {MOST:,} characters: {CURE}")
     return Turn(*whole.split(text))

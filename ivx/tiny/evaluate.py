@@ -17,7 +17,8 @@ from ivx.engine.sweep import sweep
 from ivx.models.load import load
 from ivx.models.model import Model
 from ivx.tasks import catalogue
-from ivx.tasks.samples import Sample, build
+from ivx.tasks.sample import Sample
+from ivx.tasks.samples import build
 
 SAMPLES = 40
 """Samples per task; every figure is a mean over the tasks' means."""

@@ -19,7 +19,7 @@ from ivx.errors import Cancelled, IvxError
 from ivx.models.registry import EMBEDDED
 from ivx.stats.metrics import find
 from ivx.stats.published import published_p
-from ivx.tasks.samples import Sample
+from ivx.tasks.sample import Sample
 from tests.support import oracle
 from tests.support.random_models import random_model
 

@@ -41,7 +41,8 @@ from ivx.models.model import Model
 from ivx.models.registry import EMBEDDED
 from ivx.store.store import Store
 from ivx.tasks import catalogue
-from ivx.tasks.samples import Sample, build
+from ivx.tasks.sample import Sample
+from ivx.tasks.samples import build
 from tests.support.random_models import random_model
 
 pytestmark = pytest.mark.surrogate

@@ -22,7 +22,7 @@ from ivx.engine.address import Patch
 from ivx.engine.hooks.sites import read
 from ivx.errors import IvxError
 from ivx.tasks import catalogue
-from ivx.tasks.samples import Sample
+from ivx.tasks.sample import Sample
 from tests.support import oracle
 from tests.support.random_models import random_model
 from tests.support.tokenizers import tokenizer

@@ -28,7 +28,8 @@ from ivx.patching.roles import Runs, variant
 from ivx.stats.verdict import verdicts
 from ivx.store.store import Store
 from ivx.tasks import catalogue
-from ivx.tasks.samples import Sample, build
+from ivx.tasks.sample import Sample
+from ivx.tasks.samples import build
 from tests.support import oracle
 from tests.support.random_models import random_model
 from tests.support.tokenizers import tokenizer

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 import ivx
+from ivx.analyses.effects.request import ScanRequest
 from ivx.analyses.game.request import GameRequest
 from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.analyses.lens.request import LensRequest
+from ivx.analyses.pathways.request import PathwaysRequest
 from ivx.analyses.registry import ANALYSES
 from ivx.analyses.separability.request import SeparabilityRequest
 from ivx.errors import IvxError
@@ -20,8 +22,12 @@ CHANGED = {
     "against": "animal/colour",
     "position": "2",
     "source_token": "keyword",
-    "target_format": "chat",
+    "target_format": "prompt",
     "samples": 41,
+    "template": "{query} is",
+    "system": "Be brief.",
+    "demonstrations": 3,
+    "spelling": "plain",
     "seed": 1,
     "dtype": "float64",
     "device": "cpu",
@@ -82,8 +88,12 @@ def test_every_field_changes_the_run(kind: type[BaseRequest]) -> None:
         asked = replace(asked, sites=("mlp_out",))  # a site that layers and components both have
     if kind is LensRequest:
         asked = replace(asked, source="the noun .", take="2@0", put="2@1")
-    runs = {asked.run_id("a", "t"), asked.run_id("b", "t"), asked.run_id("a", "u")}
     named = known - APART.keys()
+    if "system" in known:
+        asked = replace(asked, target_format="chat")  # only there is a system's turn
+    if kind in (PathwaysRequest, ScanRequest):
+        named -= {"demonstrations"}  # which they refuse
+    runs = {asked.run_id("a", "t"), asked.run_id("b", "t"), asked.run_id("a", "u")}
     runs |= {replace(asked, **{name: changed[name]}).run_id("a", "t") for name in named}
     assert len(runs) == len(named) + 3
     others = {name: other for name, other in APART.items() if name in known}

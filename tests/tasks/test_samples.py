@@ -20,6 +20,7 @@ from ivx.tasks import catalogue
 from ivx.tasks.samples import build
 from ivx.tasks.task import Pair
 from ivx.tasks.turn import turn_of
+from ivx.tasks.way import Way
 from tests.support.tokenizers import decoded, tokenizer
 
 FACTS = {"crow": ("black", "yes"), "pig": ("pink", "no"), "bear": ("brown", "no"), "swan": ("white", "yes")}
@@ -95,7 +96,7 @@ def test_a_chat_template_that_cannot_write_a_turn_is_one_sentence(tmp_path: Path
     tok = tokenizer("gpt2")
     tok.chat_template = template
     with pytest.raises(TaskError, match="chat template .* leave .*out") as caught:
-        build(pair(tmp_path, FACTS), tok, target_format="chat")
+        build(pair(tmp_path, FACTS), tok, way=Way("chat"))
     assert "\n" not in str(caught.value)
 
 
@@ -105,7 +106,7 @@ def test_a_turn_on_a_line_of_its_own_begins_without_a_space(tmp_path: Path, endi
     tok.chat_template = "{% for m in messages %}user: {{ m.content }}\n{% endfor %}" + ending.replace(
         "\n", "{{ '\\n' }}"
     )
-    for sample in build(pair(tmp_path, FACTS), tok, target_format="chat").rows:
+    for sample in build(pair(tmp_path, FACTS), tok, way=Way("chat")).rows:
         assert (space + sample.answer).startswith(decoded(tok, sample.answer_id))
 
 
@@ -145,7 +146,7 @@ def test_front_tokens_of_a_template_are_not_doubled(tmp_path: Path) -> None:
     for front in ("<s>", "", "<s><s>"):
         tok = tokenizer("bos")
         tok.chat_template = front + "{% for m in messages %}user: {{ m.content }}\n{% endfor %}assistant:"
-        for sample in build(pair(tmp_path, FACTS), tok, target_format="chat").rows:
+        for sample in build(pair(tmp_path, FACTS), tok, way=Way("chat")).rows:
             turn = [{"role": "user", "content": f"Animal: {sample.query}. Answer:"}]
             wanted = tok.apply_chat_template(turn, add_generation_prompt=True, return_dict=False)
             assert list(sample.target) == wanted

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from ivx.errors import TaskError
 from ivx.tasks import catalogue, english, tiny
 from ivx.tasks.samples import build
+from ivx.tasks.way import Way
 from tests.support.tokenizers import decoded, tokenizer
 
 
@@ -34,7 +35,7 @@ def test_the_data_are_as_large_as_promised_and_consistent() -> None:
 
 @pytest.mark.parametrize("form", ["prompt", "query", "filler"])
 def test_positions_and_the_instruction_as_prefix(tok: PreTrainedTokenizerFast, form: str) -> None:
-    built = build(catalogue.find("animal/colour"), tok, samples=20, target_format=form)
+    built = build(catalogue.find("animal/colour"), tok, samples=20, way=Way(form))
     bos = 1 if tok("a")["input_ids"][0] == tok.bos_token_id else 0
     for s in built.rows:
         assert s.instructed[: len(s.source)] == s.source
@@ -44,8 +45,8 @@ def test_positions_and_the_instruction_as_prefix(tok: PreTrainedTokenizerFast, f
         assert phrase.endswith(decoded(tok, s.source[s.keyword]).strip())
         assert decoded(tok, s.target[slice(*s.query_span)]).strip() == s.query
         assert s.first == bos
-    assert built == build(catalogue.find("animal/colour"), tok, samples=20, target_format=form)
-    assert built != build(catalogue.find("animal/colour"), tok, samples=20, target_format=form, seed=1)
+    assert built == build(catalogue.find("animal/colour"), tok, samples=20, way=Way(form))
+    assert built != build(catalogue.find("animal/colour"), tok, samples=20, way=Way(form), seed=1)
 
 
 def test_the_answer_token_is_what_follows_the_prompt(tok: PreTrainedTokenizerFast) -> None:
@@ -60,9 +61,9 @@ def test_the_answer_token_is_what_follows_the_prompt(tok: PreTrainedTokenizerFas
 def test_chat_needs_a_template_and_uses_it() -> None:
     tok = tokenizer("gpt2")
     with pytest.raises(TaskError, match="no chat template"):
-        build(catalogue.find("animal/colour"), tok, target_format="chat")
+        build(catalogue.find("animal/colour"), tok, way=Way("chat"))
     tok.chat_template = "<s>{% for m in messages %}user: {{ m.content }}\n{% endfor %}assistant:"
-    s = build(catalogue.find("animal/colour"), tok, samples=3, target_format="chat").rows[0]
+    s = build(catalogue.find("animal/colour"), tok, samples=3, way=Way("chat")).rows[0]
     assert decoded(tok, s.target).endswith(f"user: Animal: {s.query}. Answer:\nassistant:")
     assert s.instructed[: len(s.source)] == s.source and decoded(tok, s.source).endswith(s.instruction.text)
     assert decoded(tok, s.target[slice(*s.query_span)]).strip() == s.query
@@ -71,7 +72,7 @@ def test_chat_needs_a_template_and_uses_it() -> None:
 def test_a_template_that_writes_the_first_token_gets_it_once() -> None:
     tok = tokenizer("bos")
     tok.chat_template = "<s>{% for m in messages %}user: {{ m.content }}\n{% endfor %}assistant:"
-    for s in build(catalogue.find("animal/colour"), tok, samples=3, target_format="chat").rows:
+    for s in build(catalogue.find("animal/colour"), tok, samples=3, way=Way("chat")).rows:
         for ids in (s.source, s.instructed, s.target):
             assert ids[0] == tok.bos_token_id and ids.count(tok.bos_token_id) == 1
         turn = [{"role": "user", "content": f"Animal: {s.query}. Answer:"}]

@@ -35,7 +35,8 @@ from ivx.patching.sweeping import instruction_of, rows_in, sweep_rows
 from ivx.patching.table import ROWS
 from ivx.stats.intervals import Array
 from ivx.stats.metrics import find
-from ivx.tasks.samples import Sample, Samples
+from ivx.tasks.sample import Sample
+from ivx.tasks.samples import Samples
 
 ESTIMATED = ("contrast", "logit")
 """Metrics whose cells have an estimate until they are computed."""
@@ -63,7 +64,7 @@ def compute(
 
 def _empty(model: Model, request: EffectsRequest) -> Effects:
     """The result before any row."""
-    samples, receipt = prepare(model, request, with_neutral="neutral" in request.controls)
+    samples, receipt = prepare(model, request)
     maps = {site: map_of(site, model, request, samples) for site in request.sites}
     return Effects(
         request=request, table=ROWS.empty_table(), samples=samples, maps=maps, layers=model.layers, receipt=receipt
@@ -181,7 +182,9 @@ def shaded(estimates: Sequence[Array], *, axis: int) -> Array:
 
 
 def _source(site: str, request: EffectsRequest, sample: Sample) -> Sequence[int]:
-    return sample.instructed if site == "z" else instruction_of(request, sample)
+    # Behind demonstrations the told run holds the query's own answer; their source run, a dummy's.
+    whole = site == "z" and not request.demonstrations
+    return sample.instructed if whole else instruction_of(request, sample)
 
 
 STEPS: Steps[EffectsRequest, Effects] = Steps(

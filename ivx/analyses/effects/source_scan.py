@@ -24,7 +24,8 @@ from ivx.patching.prepare import prepare
 from ivx.patching.replay import replay
 from ivx.patching.roles import WORD, Runs, controls_there
 from ivx.patching.table import ROWS
-from ivx.tasks.samples import Sample, Samples
+from ivx.tasks.sample import Sample
+from ivx.tasks.samples import Samples
 
 LACKS = {"task": "task of other queries beside them", "aggregation": "marked task phrase"}
 

@@ -30,7 +30,8 @@ from ivx.patching.sweeping import instruction_of
 from ivx.patching.table import Key, labelled, sampled
 from ivx.stats.intervals import Array
 from ivx.tasks import catalogue
-from ivx.tasks.samples import Sample, Samples
+from ivx.tasks.sample import Sample
+from ivx.tasks.samples import Samples
 from ivx.tasks.wordings import drawn
 
 RANK_FLOOR = 1e-6

@@ -30,7 +30,8 @@ from ivx.patching.sweeping import instruction_of, rows_in, sweep_rows
 from ivx.patching.table import ROWS, Key
 from ivx.stats.intervals import Array
 from ivx.stats.metrics import find
-from ivx.tasks.samples import Sample, Samples
+from ivx.tasks.sample import Sample
+from ivx.tasks.samples import Samples
 
 ESTIMATED_SAMPLES = (1, 8)
 """Samples of an estimate, which only shades a cell: a few are enough. It is shown from the first, then from all."""
@@ -49,7 +50,7 @@ def compute(
     """Run a request on a loaded model; rows that are `known` from an earlier start are not computed again."""
     began = time.perf_counter()
     delta = request.patch == "delta"
-    samples, receipt = prepare(model, request, with_neutral=delta or "neutral" in request.controls)
+    samples, receipt = prepare(model, request, more=("neutral",) if delta else ())
     players = players_of(model, request, samples.rows)
     sets, equals = sets_with_equals(request, players, samples, layers=model.layers)
     played = [text for found in sets.values() for text in found if text not in equals]
@@ -101,7 +102,7 @@ def cost_of(model: Model, request: InteractionsRequest) -> Forecast | None:
     """What a request will cost; where differences are added, by hooks, that is not known."""
     if request.patch == "delta":
         return None
-    _, samples = samples_of(model, request, with_neutral="neutral" in request.controls)
+    _, samples = samples_of(model, request)
     players = players_of(model, request, samples.rows)
     sets, equals = sets_with_equals(request, players, samples, layers=model.layers)
     played = [text for found in sets.values() for text in found if text not in equals]
@@ -114,8 +115,8 @@ def prompts_of(request: InteractionsRequest, samples: Samples, _: str = "") -> t
 
 
 def _source(request: InteractionsRequest, sample: Sample) -> Ids:
-    """The source: the instructed prompt for `z` at the last position, as in effect maps; else the instruction."""
-    run_told = request.position == "last" and "z" in request.sites
+    """The source: the instructed prompt for `z` at the last position, as in effect maps; else what is told."""
+    run_told = request.position == "last" and "z" in request.sites and not request.demonstrations
     return sample.instructed if run_told else instruction_of(request, sample)
 
 

@@ -12,7 +12,8 @@ from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.engine.address import parse
 from ivx.errors import IvxError
 from ivx.patching.positions import Column, column_at, columns_of
-from ivx.tasks.samples import Sample, Samples
+from ivx.tasks.sample import Sample
+from ivx.tasks.samples import Samples
 
 if TYPE_CHECKING:
     from ivx.models.model import Model

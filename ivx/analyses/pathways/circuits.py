@@ -21,7 +21,7 @@ from ivx.engine.linear.ablate import Fill, reads_of, with_edges, with_heads
 from ivx.engine.workload import by_length
 from ivx.models.model import Model
 from ivx.stats.intervals import Array
-from ivx.tasks.samples import Sample
+from ivx.tasks.sample import Sample
 
 ROWS = 128
 """Prompts in one pass."""

@@ -39,10 +39,12 @@ from ivx.models.finite import dtype_of
 from ivx.models.model import Model
 from ivx.patching.positions import column_at, columns_of
 from ivx.patching.prepare import defined, prepare
+from ivx.patching.spelling import spelling_of
 from ivx.patching.sweeping import instruction_of
 from ivx.patching.table import Key
 from ivx.tasks import catalogue
-from ivx.tasks.samples import Sample, Samples, build
+from ivx.tasks.sample import Sample
+from ivx.tasks.samples import Samples, build
 from ivx.tasks.task import Pair, Task
 
 LEAST = 4
@@ -149,7 +151,9 @@ def _samples(
 
 
 def _built(model: Model, request: PathwaysRequest, pair: Pair, *, samples: int) -> Samples:
-    return build(pair, model.tokenizer, samples=samples, target_format=request.target_format, seed=request.seed)
+    found = spelling_of(model, pair, request.way, samples=samples, seed=request.seed)
+    way = replace(request.way, spelling=found.spelling)
+    return build(pair, model.tokenizer, way=way, samples=samples, seed=request.seed)
 
 
 def _worded(task: Task, wording: int) -> Task:

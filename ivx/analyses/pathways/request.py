@@ -45,6 +45,8 @@ class PathwaysRequest(Request):
         check_word("ablation", self.ablation, ("mean", "zero", "resample", "none"))
         if self.target_format not in ("prompt", "chat"):
             raise IvxError("pathways need the whole prompt behind the query: use the target format prompt or chat")
+        if self.demonstrations:
+            raise IvxError("pathways compare runs of one length, told by an instruction: leave demonstrations out")
         check_counts(self, paths=(0, 1_000), traced=(0, 100))
 
     def beside(self, checkpoint: str) -> PathwaysRequest:

@@ -27,7 +27,8 @@ from ivx.charts.palette import LIGHT
 from ivx.engine.linear.records import Path, Published, by_heads
 from ivx.errors import IvxError
 from ivx.stats.intervals import Array, mean_interval
-from ivx.tasks.samples import Sample, Samples
+from ivx.tasks.sample import Sample
+from ivx.tasks.samples import Samples
 
 LISTED = 10
 """Most heads, edges and paths in a summary."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ivx.tasks.samples import Sample
+from ivx.tasks.sample import Sample
 
 SHARED = ("before", "query", "after")
 """Parts that the prompt has with and without an instruction."""

@@ -50,7 +50,7 @@ def texts(
     prompts_of = analysis_of(request.kind).steps.prompts
     if prompts_of is None:
         raise IvxError(f"{request.kind} patches no prompt by an address, so there is no patched text")
-    _, built = samples_of(model, request, with_neutral="neutral" in getattr(request, "controls", ()))
+    _, built = samples_of(model, request)
     if wrong := [k for k in samples if not 0 <= k < len(built.rows)]:
         raise IvxError(f"there is no sample {wrong[0]}: the request has {len(built.rows)}, counted from 0")
     every = prompts_of(request, built, patch.partition(".")[0])

@@ -24,7 +24,7 @@ from ivx.patching.sweeping import instruction_of
 from ivx.patching.table import Key, sampled
 from ivx.tasks import catalogue
 from ivx.tasks.encoder import Encoder
-from ivx.tasks.samples import Sample
+from ivx.tasks.sample import Sample
 
 
 def compute(

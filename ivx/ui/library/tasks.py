@@ -13,7 +13,9 @@ from ivx.errors import IvxError
 from ivx.models import files, library
 from ivx.tasks import catalogue
 from ivx.tasks.prompt import FORMATS
-from ivx.tasks.samples import Sample, build
+from ivx.tasks.sample import Sample
+from ivx.tasks.samples import build
+from ivx.tasks.way import Way
 from ivx.ui.kit import address, checkpoints, pieces, session
 
 SHOWN = 4
@@ -36,7 +38,7 @@ def show() -> None:
         folder = files.locate(checkpoint)
         tokenizer = library.tokenizer(folder, name=checkpoint)
         pair = catalogue.find(task, collection=checkpoints.collection_of(checkpoint))
-        samples = build(pair, tokenizer, samples=SHOWN, target_format=form)
+        samples = build(pair, tokenizer, samples=SHOWN, way=Way(form))
     except IvxError as error:
         pieces.refusal("This task cannot be shown", str(error), "Choose another task, checkpoint or target format.")
     else:

@@ -1,0 +1,42 @@
+"""Spellings of an answer: with a space in front or without, as it is given, capitalised, or in lower case.
+
+Which one a model writes depends on the model and on what stands before the answer, so it is found out
+(`ivx.patching.spelling`) and not assumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+AUTO = "auto"
+"""The spelling that the model itself prefers."""
+_CASES: dict[str, Callable[[str], str]] = {
+    "": str,
+    "capital": lambda text: text[:1].upper() + text[1:],
+    "lower": str.lower,
+}
+_SPELLED = {
+    "-".join(filter(None, (gap, case))) or "plain": (" " if gap else "", spelled)
+    for case, spelled in _CASES.items()
+    for gap in ("space", "")
+}
+SPELLINGS = tuple(_SPELLED)
+"""`space`, `plain`, `space-capital`, `capital`, `space-lower`, `lower`."""
+
+
+def spelled(answer: str, spelling: str) -> str:
+    """The answer in one of the `SPELLINGS`."""
+    gap, case = _SPELLED[spelling]
+    return gap + case(answer)
+
+
+def usual(prompt: str) -> str:
+    """The spelling that is expected behind a prompt, of a model that was not asked: a space, but for a new line."""
+    return "plain" if prompt[-1:].isspace() else "space"
+
+
+def words(spelling: str) -> str:
+    """A spelling in words."""
+    gap = "with a space in front" if spelling.startswith("space") else "without a space in front"
+    case = {"capital": ", capitalised", "lower": ", in lower case"}.get(spelling.rpartition("-")[2], "")
+    return gap + case

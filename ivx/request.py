@@ -135,6 +135,8 @@ class InstructionRequest(BaseRequest):
     def __post_init__(self) -> None:
         check_counts(self, samples=(1, 10_000))
         check_place("source_token", self.source_token, self.source_words)
+        if "unpaired" in getattr(self, "controls", ()) and not self.demonstrations:
+            raise IvxError("the control unpaired shuffles the answers of demonstrations: ask for some, or leave it out")
         if self.way.demonstrations and self.source_token in ("keyword", "all"):
             raise IvxError(
                 "demonstrations have no task phrase: take the state of their last token (t_inst), or name an index"

@@ -15,7 +15,7 @@ from ivx.errors import IvxError, TaskError
 from ivx.stats.intervals import clusters
 from ivx.tasks.encoder import Encoder
 from ivx.tasks.sample import Sample, Unfit, sampled
-from ivx.tasks.spelling import AUTO, usual, words
+from ivx.tasks.spelling import AUTO
 from ivx.tasks.task import Instruction, Pair, Task
 from ivx.tasks.telling import Tellings
 from ivx.tasks.way import Way
@@ -203,11 +203,9 @@ def _warnings(
     if echoed:
         found.append(f"{len(echoed)} answers begin with a token of their query, such as {echoed[0]}")
     bare = encoder.tokenizer(rows[0].answer, add_special_tokens=False)["input_ids"][0]
-    if bare != rows[0].answer_id:
+    if way.spelling == AUTO and bare != rows[0].answer_id:
         shown = encoder.tokenizer.convert_ids_to_tokens([rows[0].answer_id, bare])
-        prompt = way.bare(pair.task.template, field="", query=rows[0].query).text
-        spelling = usual(encoder.chat(prompt) if way.chats else prompt) if way.spelling == AUTO else way.spelling
-        found.append(f"answers are read {words(spelling)}: {shown[0]!r}, not {shown[1]!r}")
+        found.append(f"answers are read with their space in front: {shown[0]!r}, not {shown[1]!r}")
     return found
 
 

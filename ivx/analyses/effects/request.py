@@ -8,7 +8,7 @@ from typing import ClassVar
 from ivx.engine.address import ABLATIONS
 from ivx.errors import IvxError
 from ivx.request import Request, check_controls, check_sites, check_word
-from ivx.vocabulary import CONTROLS, DIRECTIONS, OTHERS, SCAN_CONTROLS
+from ivx.vocabulary import BESIDE, CONTROLS, DIRECTIONS, OTHERS, SCAN_CONTROLS
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class EffectsRequest(Request):
             `noise` by the bare prompt's states, `resample` by those of another sample told the same, `zero` and `mean`
             (over samples) by ablation.
         controls: what is patched in the states' place: `task`, another task's states; `random`, a vector of the same
-            norm; `neutral`, those of a sentence that asks for nothing; `shuffled`, another sample's
-            (`ivx.patching.roles`).
+            norm; `neutral`, those of a sentence that asks for nothing; `shuffled`, another sample's; `counter`, those of
+            the contrast task; `unpaired`, those of demonstrations with shuffled answers (`ivx.patching.roles`).
     """
 
     kind: ClassVar[str] = "effects"
@@ -38,7 +38,7 @@ class EffectsRequest(Request):
         super().__post_init__()
         check_sites(self.sites)
         check_word("direction", self.direction, DIRECTIONS)
-        check_controls(self.controls, (*CONTROLS, *OTHERS))
+        check_controls(self.controls, (*CONTROLS, *OTHERS, *BESIDE))
         whole = self.direction in ABLATIONS and self.position == "all" and "z" in self.sites
         if "shuffled" in self.controls and (whole or self.direction == "resample"):
             raise IvxError(

@@ -23,8 +23,9 @@ class EffectsRequest(Request):
             `noise` by the bare prompt's states, `resample` by those of another sample told the same, `zero` and `mean`
             (over samples) by ablation.
         controls: what is patched in the states' place: `task`, another task's states; `random`, a vector of the same
-            norm; `neutral`, those of a sentence that asks for nothing; `shuffled`, another sample's; `counter`, those of
-            the contrast task; `unpaired`, those of demonstrations with shuffled answers (`ivx.patching.roles`).
+            norm; `neutral`, those of a sentence that asks for nothing; `shuffled`, another sample's;
+            `counter`, those of the contrast task; `unpaired`, those of demonstrations with shuffled answers
+            (`ivx.patching.roles`).
     """
 
     kind: ClassVar[str] = "effects"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from ivx.analyses.effects.request import EffectsRequest
@@ -67,7 +66,7 @@ def act(checkpoint: str, task: str, *, source: str, **loading: Any) -> EffectsRe
 
 def apart(task: str) -> tuple[str, ...]:
     """The tasks that a probe tells apart: the whole collection, or both of a user's own file."""
-    return (task,) if Path(task).suffix.lower() in catalogue.FILES else ("all",)
+    return (task,) if catalogue.is_file(task) else ("all",)
 
 
 def controls_of(direction: str, sites: tuple[str, ...], position: str, *, alike: bool) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from ivx.analyses.effects.request import EffectsRequest
@@ -16,10 +16,13 @@ def add(commands: Any) -> None:
     """Add the commands to the parser of `ivx.cli.main`."""
     tasks = commands.add_parser("tasks", help="list tasks, or preview one with its tokens")
     tasks.add_argument("task", nargs="?", help="a task's name or a user's file")
-    tasks.add_argument("--checkpoint", default="tiny-sft", help="whose tokenizer and collection to use")
-    tasks.add_argument("--against", help="contrast task (default: the task's natural one)")
+    tasks.add_argument("--checkpoint", help="whose tokenizer and collection to use (default: tiny-sft; no file's)")
+    tasks.add_argument("--against", help="contrast task, or a file of its answers (default: the task's natural one)")
     tasks.add_argument("--samples", type=integer, default=2, help="how many are shown (default: 2)")
     tasks.add_argument("--target-format", default="prompt", help="prompt, query, filler or chat (default: prompt)")
+    tasks.add_argument(
+        "--demonstrations", type=integer, help="solved queries in the instruction's place (default: 0; 4 without one)"
+    )
     tasks.set_defaults(run=_tasks)
 
     told = help_of(EffectsRequest)
@@ -39,17 +42,23 @@ def add(commands: Any) -> None:
 def _tasks(asked: argparse.Namespace) -> None:
     from ivx.models.load import load
     from ivx.tasks import catalogue
-    from ivx.tasks.preview import listing, preview
+    from ivx.tasks.preview import described, listing, preview, way_of
     from ivx.tasks.samples import build
-    from ivx.tasks.way import Way
 
     if asked.task is None:
         for collection in catalogue.COLLECTIONS:
             print(f"{collection}\n{listing(catalogue.tasks(collection))}\n")
         return
-    model = load(asked.checkpoint, check=False)
+    if asked.checkpoint is None and catalogue.is_file(asked.task):
+        print(described(catalogue.find(asked.task, against=asked.against)))
+        print("  its prompts as a checkpoint's tokens: --checkpoint NAME")
+        return
+    model = load(asked.checkpoint or "tiny-sft", check=False)
     pair = catalogue.find(asked.task, collection=model.collection, against=asked.against)
-    samples = build(pair, model.tokenizer, samples=asked.samples, way=Way(asked.target_format))
+    way = way_of(pair, asked.target_format)
+    if asked.demonstrations is not None:
+        way = replace(way, demonstrations=asked.demonstrations)
+    samples = build(pair, model.tokenizer, samples=asked.samples, way=way)
     print(preview(pair, samples, model.tokenizer))
 
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from ivx.errors import TaskError
 from ivx.tasks import english, tiny
+from ivx.tasks.place import place_of
 from ivx.tasks.reader import read_pair
 from ivx.tasks.task import Pair, Task
 
-FILES = (".csv", ".jsonl", ".parquet")
-OTHER_FILES = (".json", ".tsv", ".txt", ".xlsx")
-"""Kinds of files that are not read: the reader says which are."""
 COLLECTIONS = ("tiny", "tiny-period", "english")
 
 
@@ -33,13 +30,17 @@ def find(name: str, *, collection: str = "english", against: str | None = None) 
     """The pair of a task and its contrast, by name or from a user's file.
 
     Args:
-        name: `animal/colour`, `collection:animal/colour`, or a path to a .csv, .jsonl or .parquet file.
-        against: the contrast task; by default the one that the task names.
+        name: `animal/colour`, `collection:animal/colour`, or a user's file, with what `ivx.tasks.place` tells of it.
+        against: the contrast task; by default the one that the task names. For a file of one task's answers another
+            file, of the same queries.
     """
-    if _is_file(name):
-        pair = read_pair(Path(name))
-        if against not in (None, pair.contrast.name):
-            raise TaskError(f"{name} holds its own contrast task: leave out against={against!r}")
+    if place := place_of(name):
+        other = place_of(against) if against else None
+        if other and place.against:
+            raise TaskError(f"{name} names its contrast: leave out against={against!r}")
+        pair = read_pair(replace(place, against=other) if other else place)
+        if other is None and against not in (None, pair.contrast.name):
+            raise TaskError(f"{name} has the contrast task {pair.contrast.name}: leave out against={against!r}")
         known = tasks("english")
         return replace(pair, control=_control(pair.task, known), others=_others(pair.task, known))
     prefix, colon, rest = name.rpartition(":")
@@ -56,8 +57,8 @@ def several(names: Sequence[str], *, collection: str = "english") -> tuple[Task,
     found: list[Task] = []
     for name in names:
         prefix, _, rest = name.rpartition(":")
-        if _is_file(name):
-            pair = read_pair(Path(name))
+        if place := place_of(name):
+            pair = read_pair(place)
             found += [pair.task, pair.contrast]
         elif rest == "all":
             found += tasks(prefix or collection).values()
@@ -66,9 +67,9 @@ def several(names: Sequence[str], *, collection: str = "english") -> tuple[Task,
     return tuple({(task.collection, task.name): task for task in found}.values())
 
 
-def _is_file(name: str) -> bool:
+def is_file(name: str) -> bool:
     """Whether a name means a user's file."""
-    return Path(name).suffix.lower() in (*FILES, *OTHER_FILES)
+    return place_of(name) is not None
 
 
 def _named(name: str, known: dict[str, Task]) -> Task:

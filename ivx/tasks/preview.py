@@ -7,6 +7,14 @@ from typing import Any
 from ivx.tasks.encoder import Encoder
 from ivx.tasks.samples import Samples
 from ivx.tasks.task import Pair, Task
+from ivx.tasks.way import Way
+
+FIRST = 5
+"""How many of a file's queries, wordings and left-out rows are told."""
+
+
+SHOWN = 4
+"""Demonstrations of a task that has no instruction."""
 
 
 def listing(tasks: dict[str, Task]) -> str:
@@ -17,6 +25,30 @@ def listing(tasks: dict[str, Task]) -> str:
         f"{len(task.instructions):4} wordings"
         for name, task in tasks.items()
     )
+
+
+def way_of(pair: Pair, form: str) -> Way:
+    """How a task is previewed: by an instruction, or where it has none by as many demonstrations as can be, up to 4."""
+    count = 0 if pair.task.instructions else min(SHOWN, max(1, len(pair.queries) - 2))
+    return Way(form, demonstrations=count)
+
+
+def described(pair: Pair) -> str:
+    """What a user's file holds: its first queries with both answers, its first wordings, what was left out and why."""
+    task = pair.task
+    lines = [
+        f"{task.name} against {pair.contrast.name}: {len(pair.queries)} queries, {len(task.instructions)} wordings",
+        *(
+            f"  {query!r:.100}: {task.answers[query]!r:.60} against {pair.contrast.answers[query]!r:.60}"
+            for query in pair.queries[:FIRST]
+        ),
+        *(f"  {wording.text!r:.100}" for wording in task.instructions[:FIRST]),
+        *(f"  note: {note}" for note in pair.notes),
+        *(f"  left out: {reason}" for reason in pair.left_out[:FIRST]),
+    ]
+    if len(pair.left_out) > FIRST:
+        lines.append(f"  left out: {len(pair.left_out) - FIRST} more rows")
+    return "\n".join(lines)
 
 
 def preview(pair: Pair, samples: Samples, tokenizer: Any) -> str:

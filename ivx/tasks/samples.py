@@ -95,7 +95,7 @@ def build(
     if way.chats:
         assert encoder.turn  # what no prompt can be put into is refused at once
     draw = random.Random(f"{pair.task.name} {seed}")
-    wordings, queries = _of_split(pair, split)
+    wordings, queries = _of_split(pair, split, way)
     draw.shuffle(queries)
     tellings = Tellings(pair, way, wordings, queries, draw=draw, seed=seed, controls=controls)
     made: list[_Made] = []
@@ -166,14 +166,19 @@ def _told(left: Mapping[str, str]) -> list[str]:
     return found
 
 
-def _of_split(pair: Pair, split: str) -> tuple[list[Instruction], list[str]]:
+def _of_split(pair: Pair, split: str, way: Way) -> tuple[list[Instruction], list[str]]:
     task = pair.task
     wordings, queries = list(task.instructions), list(pair.queries)
+    if not wordings and not way.demonstrations:
+        raise TaskError(
+            f"{task.name} holds no instruction: ask by demonstrations (demonstrations=8), or name a file of wordings "
+            "(FILE?wordings=WORDINGS)"
+        )
     if split != "all":
         held = split == "held-out"
         wordings = [w for w in wordings if (w.family in task.held_out) == held]
         queries = [q for q in queries if (q in task.unseen) == held]
-    if not wordings or not queries:
+    if not queries or not (wordings or way.demonstrations):
         raise TaskError(f"{task.name} has no {split} wordings or queries against {pair.contrast.name}")
     return wordings, queries
 
@@ -185,6 +190,7 @@ def _warnings(
     if len(rows) < wanted:
         found.append(f"{len(rows)} of the {wanted} samples asked for: the pair has no more queries")
     found += _told(left)
+    found += pair.notes
     if pair.left_out:
         more = f" and {len(pair.left_out) - 3} more" * (len(pair.left_out) > 3)
         count = "1 row" if len(pair.left_out) == 1 else f"{len(pair.left_out)} rows"

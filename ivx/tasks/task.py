@@ -73,7 +73,7 @@ class Pair:
     """A contrastive pair: the queries both tasks answer differently, and a task of other queries as control.
 
     `others` are further tasks of other queries, for further controls. `left_out` names the rows of a user's file that
-    ask nothing that can be measured, each with its reason.
+    ask nothing that can be measured, each with its reason; `notes` are sentences on how the file was read.
     """
 
     task: Task
@@ -81,6 +81,7 @@ class Pair:
     control: Task | None = field(default=None, compare=False)
     others: tuple[Task, ...] = field(default=(), compare=False)
     left_out: tuple[str, ...] = field(default=(), compare=False)
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -128,11 +128,7 @@ def written(folder: Path, content: str | bytes, name: str = "mine.csv") -> str:
         ('{"query": "crow \\ud83d", "answer": "b"}\n', "a.jsonl", "column 'query': half a character|is missing"),
         ("nonsense\n", "a.jsonl", "row 1: not a line of JSON"),
         ("[" * 100_000, "a.jsonl", "row 1: not a line of JSON"),
-        (
-            '[{"input": "hot", "output": "cold"}]',
-            "a.json",
-            "reads .csv, .jsonl and .parquet, .* query, answer, contrast",
-        ),
+        ('[{"input": "hot", "output": "cold"}]', "a.json", "holds 1 queries that can be asked: at least 2"),
         (GOOD, "a.xlsx", "reads .csv, .jsonl and .parquet"),
         (b"PAR1 not really PAR1", "a.parquet", "not readable as Parquet"),
     ],

@@ -12,13 +12,26 @@ import streamlit as st
 from ivx.errors import IvxError
 from ivx.models import files, library
 from ivx.tasks import catalogue
+from ivx.tasks.layouts import rephrasings
+from ivx.tasks.place import FILES, named
+from ivx.tasks.preview import way_of
 from ivx.tasks.prompt import FORMATS
 from ivx.tasks.sample import Sample
 from ivx.tasks.samples import build
-from ivx.tasks.way import Way
 from ivx.ui.kit import address, checkpoints, pieces, session
 
 SHOWN = 4
+COLUMNS = {
+    "query": "Column of the queries",
+    "answer": "Column of the answers",
+    "contrast": "Column of the contrast's answers",
+    "field": "What stands before a query",
+}
+FURTHER = (
+    ("against", "Contrast: a second file of the same queries", FILES),
+    ("wordings", "Wordings of the instruction, one a line", rephrasings.KINDS),
+    ("contrast_wordings", "Wordings of the contrast's instruction", rephrasings.KINDS),
+)
 
 
 def show() -> None:
@@ -38,7 +51,7 @@ def show() -> None:
         folder = files.locate(checkpoint)
         tokenizer = library.tokenizer(folder, name=checkpoint)
         pair = catalogue.find(task, collection=checkpoints.collection_of(checkpoint))
-        samples = build(pair, tokenizer, samples=SHOWN, way=Way(form))
+        samples = build(pair, tokenizer, samples=SHOWN, way=way_of(pair, form))
     except IvxError as error:
         pieces.refusal("This task cannot be shown", str(error), "Choose another task, checkpoint or target format.")
     else:
@@ -48,7 +61,7 @@ def show() -> None:
         )
         for sample in samples.rows:
             _line(sample, tokenizer.convert_ids_to_tokens)
-        for warning in samples.warnings[1:] if len(pair.queries) > SHOWN else samples.warnings:
+        for warning in samples.warnings[len(samples.rows) < SHOWN :]:
             pieces.note(warning)
     _upload()
 
@@ -70,28 +83,48 @@ def _line(sample: Sample, words) -> None:  # type: ignore[no-untyped-def]
 
 def _upload() -> None:
     pieces.head("Your own pair", "columns query, answer, contrast, instruction")
-    given = st.file_uploader("CSV, JSON lines or Parquet", type=["csv", "jsonl", "parquet"])
+    given = st.file_uploader("CSV, JSON, JSON lines or Parquet", type=[kind[1:] for kind in FILES])
+    parts, beside = _further()
     if given is None:
         return
-    path = _kept(given.name, given.getvalue())
+    name = named(_kept(given.name, given.getvalue()), **parts)
     try:
-        pair = catalogue.find(str(path))
+        pair = catalogue.find(name)
     except IvxError as error:
         pieces.refusal(
             "This file cannot be used", str(error), "Mend the row and column named above, then choose it again."
         )
         return
-    own = [(given.name, str(path))]
+    own = [(" / ".join([given.name, *beside]), name)]
     if st.session_state.get(session.FILES) != own:
         st.session_state[session.FILES] = own
         st.rerun()  # the pickers above were drawn without it
     st.success(
         f"{len(pair.queries)} queries and {len(pair.task.instructions)} wordings; choose it above or on Effects."
     )
+    for note in pair.notes:
+        pieces.note(note)
     for reason in pair.left_out[:SHOWN]:
         pieces.note(f"Left out: {reason}.")
     if len(pair.left_out) > SHOWN:
         pieces.note(f"Left out: {len(pair.left_out) - SHOWN} more rows.")
+
+
+def _further() -> tuple[dict[str, str], list[str]]:
+    """What a file's name alone does not tell, as `ivx.tasks.place` writes it, and the names of a contrast's file."""
+    parts: dict[str, str] = {}
+    beside: list[str] = []
+    with st.popover("Columns and further files"):
+        for role, label in COLUMNS.items():
+            parts[role] = st.text_input(label, key=f"ivx.own.{role}").strip()
+        for key, label, kinds in FURTHER:
+            file = st.file_uploader(label, type=[kind[1:] for kind in kinds], key=f"ivx.own.{key}")
+            if file is not None:
+                parts[key] = _kept(file.name, file.getvalue()).name
+                if key == "against":  # the columns of two files of one collection have the same names
+                    parts[key] = named(parts[key], query=parts["query"], answer=parts["answer"])
+                    beside.append(file.name)
+    return parts, beside
 
 
 @cache

@@ -54,7 +54,8 @@ def joined(first: Sheet, second: Sheet) -> Sheet:
     if "instruction" in second.columns:
         rows += _told(second, "contrast_instruction")
     only = len(set(answers) - met)
-    alone = (f"{only} queries of {second.name} are not in {first.name}",) if only else ()
+    many = "1 query" if only == 1 else f"{only} queries"
+    alone = (f"{many} of {second.name} left out: not in {first.name}",) if only else ()
     columns = {**first.columns, "contrast": second.columns["answer"]}
     return first._replace(rows=rows, columns=columns, left=tuple(left), notes=(*first.notes, *second.notes, *alone))
 

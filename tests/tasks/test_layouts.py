@@ -44,7 +44,7 @@ def test_two_function_vector_files_are_a_pair_of_the_queries_that_both_have() ->
     }
     assert pair.left_out == ("row 3, column 'input': 'early' is not in alike.json",)
     assert (pair.task.name, pair.contrast.name) == ("opposite/answer", "alike/answer")
-    assert "1 queries of alike.json are not in opposite.json" in pair.notes
+    assert "1 query of alike.json left out: not in opposite.json" in pair.notes
     assert pair == catalogue.find(str(FILES / "opposite.json?against=alike.json"))
     assert pair == catalogue.find(named(FILES / "opposite.json", against="alike.json"))
 

@@ -105,7 +105,7 @@ CONTROLS = ("task", "random", "neutral", "shuffled")
 """Controls of effects and interactions that are run by default where they apply."""
 OTHERS = telling.OTHERS
 """Further other tasks as controls: an effect must beat each, so that the strongest counts."""
-BESIDE = ("counter", "unpaired")
+SHOWN_CONTROLS = ("counter", "unpaired")
 """The contrast task, and demonstrations whose answers are shuffled, where the task is shown by demonstrations."""
 SCAN_CONTROLS = ("task", "random", "identity", "aggregation")
 """Controls of a source scan."""

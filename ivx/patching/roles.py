@@ -17,7 +17,7 @@ from ivx.errors import IvxError
 from ivx.patching.positions import Places, bare_places, placed, told_places
 from ivx.tasks.sample import Sample
 from ivx.tasks.samples import Samples
-from ivx.vocabulary import BESIDE, CONTROL, OTHERS
+from ivx.vocabulary import CONTROL, OTHERS, SHOWN_CONTROLS
 
 Ids = Sequence[int]
 
@@ -103,7 +103,7 @@ def controls_there(controls: Sequence[str], samples: Samples) -> list[str]:
     """The controls that are available: a task may have no control task, and wordings may mark no task phrase."""
     lacking = {"task"} if not samples.control else set()
     lacking.update(OTHERS[len(samples.others) :])
-    lacking.update(name for name in BESIDE if not getattr(samples, name))
+    lacking.update(name for name in SHOWN_CONTROLS if not getattr(samples, name))
     if any(s.word is None for s in samples.rows):
         lacking.add("aggregation")
     return [name for name in controls if name not in lacking]

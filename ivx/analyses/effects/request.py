@@ -8,7 +8,7 @@ from typing import ClassVar
 from ivx.engine.address import ABLATIONS
 from ivx.errors import IvxError
 from ivx.request import Request, check_controls, check_sites, check_word
-from ivx.vocabulary import BESIDE, CONTROLS, DIRECTIONS, OTHERS, SCAN_CONTROLS
+from ivx.vocabulary import CONTROLS, DIRECTIONS, OTHERS, SCAN_CONTROLS, SHOWN_CONTROLS
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class EffectsRequest(Request):
         super().__post_init__()
         check_sites(self.sites)
         check_word("direction", self.direction, DIRECTIONS)
-        check_controls(self.controls, (*CONTROLS, *OTHERS, *BESIDE))
+        check_controls(self.controls, (*CONTROLS, *OTHERS, *SHOWN_CONTROLS))
         whole = self.direction in ABLATIONS and self.position == "all" and "z" in self.sites
         if "shuffled" in self.controls and (whole or self.direction == "resample"):
             raise IvxError(

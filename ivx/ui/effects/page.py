@@ -18,10 +18,10 @@ from ivx.jobs.job import View
 from ivx.patching.cells import Cell
 from ivx.stats.metrics import METRICS, find
 from ivx.ui.effects import scan
-from ivx.ui.kit import address, checkpoints, choices, evidence, exports, maps, pieces, progress, session
-from ivx.ui.kit.choices import SAMPLES, SITES_SHOWN, TOKENS, chosen, form_and_samples, placed, popover, several
+from ivx.ui.kit import address, asking, checkpoints, choices, evidence, exports, maps, pieces, progress, session
+from ivx.ui.kit.choices import SAMPLES, SITES_SHOWN, TOKENS, chosen, placed, popover, several
 from ivx.ui.kit.readings import reading
-from ivx.vocabulary import DIRECTION, DIRECTIONS, OTHERS, POSITION, source_token
+from ivx.vocabulary import DIRECTION, DIRECTIONS, OTHERS, POSITION, SHOWN_CONTROLS, source_token
 
 SOURCES = {"t_inst": "T_inst", "keyword": "keyword", "all": "each"}
 Asked = EffectsRequest | ScanRequest
@@ -213,7 +213,7 @@ EFFECTS = {
     "position": "all",
     "token": "",
     "others": "1",
-    "format": "prompt",
+    **asking.INITIAL,
     "n": SAMPLES["effects"],
 }
 
@@ -227,14 +227,16 @@ def _fields(place: DeltaGenerator, task: str, *, source: str, checkpoint: str) -
         told = direction != "denoise"
         token = chosen("token", "Vector from", TAKEN, "", disabled=told, help="A token of the instruction by number.")
         more = chosen("others", "Other tasks as controls", BESIDE, "1", disabled=source == "all")
-        form, samples = form_and_samples("n", SAMPLES["effects"])
+        common = asking.asking("n", SAMPLES["effects"])
         if told:
             st.caption("The told run’s tokens align by what they are: T_inst, query, answer cue.")
     source = "t_inst" if told else token or source
-    common = {"target_format": form, "samples": samples, "source_token": source}
+    source = common["source_token"] = asking.taken(source, common)
     if source == "all":
         asked = tuple(site for site in sites if site != "z") or ("resid_post",)
         return common | {"sites": asked, "position": "first" if position == "all" else position}
     controls = glance.controls_of(direction, sites, position, alike=glance.is_alone(task, checkpoint))
     controls += OTHERS[: int(more) - 1]
+    if common["demonstrations"]:
+        controls += SHOWN_CONTROLS
     return common | {"direction": direction, "sites": sites, "position": position, "controls": controls}

@@ -18,8 +18,8 @@ from ivx.engine.address import SITES
 from ivx.jobs.job import View
 from ivx.request import Request
 from ivx.ui.interactions import card, maps
-from ivx.ui.kit import address, checkpoints, choices, exports, pieces, progress, session
-from ivx.ui.kit.choices import SAMPLES, SOURCE, chosen, form_and_samples, placed, popover, several
+from ivx.ui.kit import address, asking, checkpoints, choices, exports, pieces, progress, session
+from ivx.ui.kit.choices import SAMPLES, SOURCE, chosen, placed, popover, several
 from ivx.vocabulary import POSITION
 
 SHOW = {"j": "J", "both": "both", "gain": "gain"}
@@ -201,12 +201,12 @@ PAIRS = {
     "patch": "overwrite",
     "order": "2",
     "from": "t_inst",
-    "format": "prompt",
+    **asking.INITIAL,
     "pairs_n": SAMPLES["pairs"],
 }
 
 
-GAME = {"at": "first", "from": "t_inst", "format": "prompt", "game_n": SAMPLES["game"]}
+GAME = {"at": "first", "from": "t_inst", **asking.INITIAL, "game_n": SAMPLES["game"]}
 
 
 def _pair_fields(place: DeltaGenerator) -> dict[str, Any]:
@@ -222,9 +222,9 @@ def _pair_fields(place: DeltaGenerator) -> dict[str, Any]:
         order = chosen("order", "Sets", {"2": "pairs", "3": "pairs and triples"}, "2")
         token = chosen("from", "Vector from", SOURCE, "t_inst")
         choices.metric(st.container())
-        form, samples = form_and_samples("pairs_n", SAMPLES["pairs"])
+        way = asking.asking("pairs_n", SAMPLES["pairs"])
     asked = {"over": over, "sites": sites, "position": position, "order": int(order), "patch": patch}
-    return asked | {"source_token": token, "target_format": form, "samples": samples}
+    return asked | way | {"source_token": asking.taken(token, way)}
 
 
 def _game_fields(place: DeltaGenerator) -> dict[str, Any]:
@@ -233,5 +233,5 @@ def _game_fields(place: DeltaGenerator) -> dict[str, Any]:
         position = chosen("at", "Read at", placed("first", "query"), "first")
         token = chosen("from", "Vector from", SOURCE, "t_inst")
         choices.metric(st.container())
-        form, samples = form_and_samples("game_n", SAMPLES["game"])
-    return {"position": position, "source_token": token, "target_format": form, "samples": samples}
+        way = asking.asking("game_n", SAMPLES["game"])
+    return way | {"position": position, "source_token": asking.taken(token, way)}

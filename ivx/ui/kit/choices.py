@@ -19,7 +19,6 @@ from ivx.numeral import index_of
 from ivx.request import Request
 from ivx.stats.metrics import METRICS
 from ivx.tasks import catalogue
-from ivx.tasks.prompt import FORMATS
 from ivx.ui.kit import address, checkpoints, session
 from ivx.vocabulary import position, source_token
 
@@ -84,18 +83,11 @@ def placed(*names: str) -> dict[str, str]:
     return {name: position(name).label for name in (*names, *TOKENS)}
 
 
-def form_and_samples(key: str, default: int) -> tuple[str, int]:
-    """Target format and number of samples."""
-    left, right = st.columns(2, gap="small")
-    with left:
-        form = chosen("format", "Target format", {form: form for form in FORMATS}, "prompt")
-    with right:
-        return form, counted(key, "Samples", default, low=10, high=2_000)
-
-
 def line_of(asked: Request) -> str:
     """A request in a line."""
     source = source_token(asked.source_token).label
+    if asked.demonstrations:
+        source = f"the last token of {asked.demonstrations} demonstrations"
     sites = getattr(asked, "sites", ())
     named = f"{', '.join(sites)} · " if sites else ""
     return (

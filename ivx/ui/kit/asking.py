@@ -1,0 +1,85 @@
+"""The controls for a way of asking: what tells the task, in which prompt, and in which spelling the answer is read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from ivx.tasks.prompt import FORMATS
+from ivx.tasks.spelling import AUTO, SPELLINGS, words
+from ivx.tasks.way import MAX_TEMPLATE
+from ivx.ui.kit import address
+from ivx.ui.kit.choices import chosen, counted
+
+TOLD = {"0": "an instruction", "4": "4 demonstrations", "8": "8 demonstrations", "16": "16 demonstrations"}
+SPELLED = {AUTO: "as the model writes it"} | {name: words(name) for name in SPELLINGS}
+FORMS = {
+    "prompt": "prompt: the query and the answer cue",
+    "query": "query: the bare word",
+    "filler": "filler: a full stop and the word",
+    "chat": "chat: a user’s turn",
+}
+INITIAL = {"by": "0", "format": "prompt", "spelling": AUTO, "template": "", "system": ""}
+"""The choices at first, by the keys of their controls."""
+
+assert set(FORMS) == set(FORMATS)
+
+
+def asking(key: str, default: int) -> dict[str, Any]:
+    """Draw the controls, with that of the number of samples; returns the fields of a request."""
+    told = way()
+    return told | {"samples": counted(key, "Samples", default, low=10, high=2_000)}
+
+
+def taken(source: str, fields: dict[str, Any]) -> str:
+    """The source token of a request: demonstrations have no task phrase, and their last token is what is taken."""
+    return "t_inst" if fields["demonstrations"] and source in ("keyword", "all") else source
+
+
+def way(*, open: bool = False) -> dict[str, Any]:
+    """Draw the controls without a number of samples; `open` shows the texts that are folded elsewhere."""
+    left, right = st.columns(2, gap="small")
+    with left:
+        told = chosen(
+            "by",
+            "Task told by",
+            TOLD,
+            "0",
+            help="Demonstrations are solved queries; the vector is then the state of their last token, where the model "
+            "is about to answer a query of its own.",
+        )
+    with right:
+        form = chosen("format", "Target format", FORMS, "prompt")
+    spelling = chosen(
+        "spelling",
+        "Answer’s spelling",
+        SPELLED,
+        AUTO,
+        help="Which token counts as the answer. By default the spelling that the model gives the largest share when "
+        "told, on other queries than the measured ones.",
+    )
+    template = _text(
+        "template",
+        "Template of your own",
+        "{instruction} {demonstrations} {field}: {query}. Answer:",
+        open,
+        disabled=form in ("query", "filler"),
+    )
+    system = _text("system", "System’s turn", "You answer with one word.", open, disabled=form != "chat")
+    return {
+        "target_format": form,
+        "demonstrations": int(told),
+        "spelling": spelling,
+        "template": "" if form in ("query", "filler") else template,
+        "system": system if form == "chat" else "",
+    }
+
+
+def _text(key: str, label: str, placeholder: str, open: bool, **told: Any) -> str:
+    """A text of several lines."""
+    address.hold(key, "")
+    height = 100 if open else 68
+    return str(
+        st.text_area(label, key=key, placeholder=placeholder, height=height, max_chars=MAX_TEMPLATE, **told)
+    ).strip()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from ivx.analyses.effects.request import EffectsRequest
@@ -23,9 +23,12 @@ def add(commands: Any) -> None:
     tasks.add_argument(
         "--demonstrations", type=integer, help="solved queries in the instruction's place (default: 0; 4 without one)"
     )
+    told = help_of(EffectsRequest)
+    for name in ("template", "system"):
+        tasks.add_argument(f"--{name}", default="", help=told[name])
+    tasks.add_argument("--spelling", default="auto", help=told["spelling"])
     tasks.set_defaults(run=_tasks)
 
-    told = help_of(EffectsRequest)
     doctor = commands.add_parser("doctor", help="prove the facts that patches rely on, on one checkpoint")
     doctor.add_argument("checkpoint", help=told["checkpoint"])
     for name in ("dtype", "device", "weights"):
@@ -44,6 +47,7 @@ def _tasks(asked: argparse.Namespace) -> None:
     from ivx.tasks import catalogue
     from ivx.tasks.preview import described, listing, preview, way_of
     from ivx.tasks.samples import build
+    from ivx.tasks.way import Way
 
     if asked.task is None:
         for collection in catalogue.COLLECTIONS:
@@ -55,9 +59,9 @@ def _tasks(asked: argparse.Namespace) -> None:
         return
     model = load(asked.checkpoint or "tiny-sft", check=False)
     pair = catalogue.find(asked.task, collection=model.collection, against=asked.against)
-    way = way_of(pair, asked.target_format)
-    if asked.demonstrations is not None:
-        way = replace(way, demonstrations=asked.demonstrations)
+    way = way_of(
+        pair, Way(asked.target_format, asked.template, asked.system, asked.demonstrations or 0, asked.spelling)
+    )
     samples = build(pair, model.tokenizer, samples=asked.samples, way=way)
     print(preview(pair, samples, model.tokenizer))
 

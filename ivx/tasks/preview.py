@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ivx.tasks.encoder import Encoder
@@ -11,8 +12,6 @@ from ivx.tasks.way import Way
 
 FIRST = 5
 """How many of a file's queries, wordings and left-out rows are told."""
-
-
 SHOWN = 4
 """Demonstrations of a task that has no instruction."""
 
@@ -27,10 +26,11 @@ def listing(tasks: dict[str, Task]) -> str:
     )
 
 
-def way_of(pair: Pair, form: str) -> Way:
-    """How a task is previewed: by an instruction, or where it has none by as many demonstrations as can be, up to 4."""
-    count = 0 if pair.task.instructions else min(SHOWN, max(1, len(pair.queries) - 2))
-    return Way(form, demonstrations=count)
+def way_of(pair: Pair, way: Way) -> Way:
+    """How a task is previewed: as asked for, or where it has no instruction by as many demonstrations as can be."""
+    if pair.task.instructions or way.demonstrations:
+        return way
+    return replace(way, demonstrations=min(SHOWN, max(1, len(pair.queries) - 2)))
 
 
 def described(pair: Pair) -> str:

@@ -73,3 +73,38 @@ def test_columns_are_named_in_the_page_and_a_wrong_one_is_a_sentence() -> None:
     page.text_input(key="ivx.own.field").set_value("Animal & co")
     page.run()
     assert "4 queries and 0 wordings" in shown(page)
+
+
+def test_a_template_of_ones_own_is_shown_as_tokens_and_stands_in_the_address() -> None:
+    page = opened()
+    page.text_area(key="template").set_value("the {field} {query} is")
+    page.run()
+    told = shown(page)
+    assert all(f">{word}</span>" in told for word in ("the", "animal", "is")) and ">answer</span>" not in told
+    page.text_area(key="template").set_value("no place for a query")
+    page.run()
+    assert "the template holds no {query}" in shown(page)
+
+
+def test_demonstrations_are_shown_in_the_instructions_place() -> None:
+    page = opened()
+    page.selectbox(key="by").set_value("4")
+    page.run()
+    assert shown(page).count(">answer</span>") > 4 * 4
+
+
+def test_a_typed_task_is_used_and_refused_by_its_line() -> None:
+    page = opened()
+    page.text_area(key="own_facts").set_value("crow, black, yes\npig, pink, no\nswan, white")
+    page.run()
+    assert "line 3 of the queries has 2 parts" in shown(page)
+    page.text_area(key="own_facts").set_value("crow, black, yes\npig, pink, no\nswan, white, yes")
+    page.text_area(key="own_told").set_value("give its colour")
+    page.text_input(key="own_name").set_value("beast")
+    page.text_input(key="own_field").set_value("animal")
+    page.run()
+    next(one for one in page.button if one.label == "Use this task").click()
+    page.run()
+    told = shown(page)
+    assert "3 queries · 1 wordings · against " in told and ">give</span>" in told
+    assert ("beast.csv", page.session_state["task"]) in page.session_state[session.FILES]

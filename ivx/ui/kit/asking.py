@@ -8,7 +8,7 @@ import streamlit as st
 
 from ivx.tasks.prompt import FORMATS
 from ivx.tasks.spelling import AUTO, SPELLINGS, words
-from ivx.tasks.way import MAX_TEMPLATE
+from ivx.tasks.way import MAX_TEMPLATE, Way
 from ivx.ui.kit import address
 from ivx.ui.kit.choices import chosen, counted
 
@@ -35,6 +35,13 @@ def asking(key: str, default: int) -> dict[str, Any]:
 def taken(source: str, fields: dict[str, Any]) -> str:
     """The source token of a request: demonstrations have no task phrase, and their last token is what is taken."""
     return "t_inst" if fields["demonstrations"] and source in ("keyword", "all") else source
+
+
+def way_of(fields: dict[str, Any]) -> Way:
+    """The way of asking in a request's fields; raises `TaskError` for one that cannot be."""
+    return Way(
+        fields["target_format"], fields["template"], fields["system"], fields["demonstrations"], fields["spelling"]
+    )
 
 
 def way(*, open: bool = False) -> dict[str, Any]:

@@ -15,12 +15,16 @@ from ivx.tasks import catalogue
 from ivx.tasks.layouts import rephrasings
 from ivx.tasks.place import FILES, named
 from ivx.tasks.preview import way_of
-from ivx.tasks.prompt import FORMATS
 from ivx.tasks.sample import Sample
 from ivx.tasks.samples import build
-from ivx.ui.kit import address, checkpoints, pieces, session
+from ivx.ui.kit import address, asking, checkpoints, choices, pieces, session
+from ivx.ui.library import typed
 
 SHOWN = 4
+TASK = "ivx.tasks.next"
+"""The task that is to be shown in the next run: a control cannot be set after it was drawn."""
+UPLOADED = "ivx.tasks.uploaded"
+"""The task that was uploaded last."""
 COLUMNS = {
     "query": "Column of the queries",
     "answer": "Column of the answers",
@@ -35,25 +39,31 @@ FURTHER = (
 
 
 def show() -> None:
-    """Draw the prompts of a task as one checkpoint's tokens; below, the form for a user's own file."""
-    one, two, three = st.columns([1, 1, 1], gap="medium")
+    """Draw the prompts of a task as one checkpoint's tokens; below, the forms for a task of one's own."""
+    one, two = st.columns([1, 1], gap="medium")
     names = checkpoints.checkpoints()
     address.hold("checkpoint", "tiny-sft" if "tiny-sft" in names else names[0], names)
     checkpoint = str(one.selectbox("Checkpoint", names, key="checkpoint"))
     own = st.session_state.get(session.FILES, [])
     known = [*catalogue.tasks(checkpoints.collection_of(checkpoint)), *(path for _, path in own)]
+    if TASK in st.session_state:
+        st.session_state["task"] = st.session_state.pop(TASK)
     address.hold("task", "animal/colour", known)
     shown = {path: name for name, path in own}
     task = str(two.selectbox("Task", known, key="task", format_func=lambda t: shown.get(t, t)))
-    form = str(three.selectbox("Target format", FORMATS))
-    address.to_url(checkpoint=checkpoint, task=task)
+    with st.expander("How it is asked", expanded=bool(choices.parts_of(asking.INITIAL))):
+        told = asking.way(open=True)
+    address.to_url(checkpoint=checkpoint, task=task, **choices.parts_of(asking.INITIAL))
     try:
         folder = files.locate(checkpoint)
         tokenizer = library.tokenizer(folder, name=checkpoint)
         pair = catalogue.find(task, collection=checkpoints.collection_of(checkpoint))
-        samples = build(pair, tokenizer, samples=SHOWN, way=way_of(pair, form))
+        way = asking.way_of(told)
+        samples = build(pair, tokenizer, samples=SHOWN, way=way_of(pair, way))
     except IvxError as error:
-        pieces.refusal("This task cannot be shown", str(error), "Choose another task, checkpoint or target format.")
+        pieces.refusal(
+            "This task cannot be shown", str(error), "Choose another task or checkpoint, or ask it otherwise."
+        )
     else:
         pieces.head(
             "Prompts",
@@ -64,6 +74,7 @@ def show() -> None:
         for warning in samples.warnings[len(samples.rows) < SHOWN :]:
             pieces.note(warning)
     _upload()
+    typed.form(lambda file, content: _use(file, str(_kept(file, content)), chosen=True))
 
 
 def _line(sample: Sample, words) -> None:  # type: ignore[no-untyped-def]
@@ -95,10 +106,9 @@ def _upload() -> None:
             "This file cannot be used", str(error), "Mend the row and column named above, then choose it again."
         )
         return
-    own = [(" / ".join([given.name, *beside]), name)]
-    if st.session_state.get(session.FILES) != own:
-        st.session_state[session.FILES] = own
-        st.rerun()  # the pickers above were drawn without it
+    before = st.session_state.get(UPLOADED)
+    st.session_state[UPLOADED] = name
+    _use(" / ".join([given.name, *beside]), name, instead=before)
     st.success(
         f"{len(pair.queries)} queries and {len(pair.task.instructions)} wordings; choose it above or on Effects."
     )
@@ -108,6 +118,24 @@ def _upload() -> None:
         pieces.note(f"Left out: {reason}.")
     if len(pair.left_out) > SHOWN:
         pieces.note(f"Left out: {len(pair.left_out) - SHOWN} more rows.")
+
+
+def _use(shown: str, task: str, *, instead: str | None = None, chosen: bool = False) -> None:
+    """Let the pickers offer a task of one's own.
+
+    Args:
+        instead: a task that it takes the place of, as does one of its name.
+        chosen: whether it is shown at once.
+    """
+    known = st.session_state.get(session.FILES, [])
+    if chosen:
+        st.session_state[TASK] = task
+    if (shown, task) not in known:
+        others = [one for one in known if one[0] != shown and one[1] != instead]
+        st.session_state[session.FILES] = [*others, (shown, task)]
+    elif not chosen:
+        return
+    st.rerun()  # the pickers above were drawn without it
 
 
 def _further() -> tuple[dict[str, str], list[str]]:

@@ -27,7 +27,9 @@ def form(use: Callable[[str, bytes], None]) -> None:
     with one:
         name = st.text_input("Name", placeholder="bird", max_chars=40, key="own_name").strip()
         field = st.text_input("What stands before a query", placeholder="Animal", max_chars=40, key="own_field").strip()
-        wordings = _lines("Wordings of the instruction, one a line", "Name its colour.\nSay what colour it has.", "told")
+        wordings = _lines(
+            "Wordings of the instruction, one a line", "Name its colour.\nSay what colour it has.", "told"
+        )
         contrasts = _lines("Wordings of the contrast’s instruction", "Say whether it can fly, yes or no.", "contrast")
     with two:
         facts = st.text_area(
@@ -37,9 +39,7 @@ def form(use: Callable[[str, bytes], None]) -> None:
         pieces.note("Without wordings the task can be told by demonstrations alone: by its own solved queries.")
         return
     try:
-        pair = typed(
-            name or "own", _facts(facts), wordings=wordings, contrast_wordings=contrasts, **_field(field)
-        )
+        pair = typed(name or "own", _facts(facts), wordings=wordings, contrast_wordings=contrasts, **_field(field))
         text = text_of(pair)
     except IvxError as error:
         pieces.refusal("This task cannot be used yet", str(error), "Rows are counted with a header: yours begin at 2.")

@@ -61,8 +61,10 @@ def lede(request: Asked | None, metric: str) -> str:
     about = METRICS[metric].about
     if isinstance(asked, ScanRequest):
         return f"Each cell takes one of the instruction’s tokens and puts its state into the bare prompt: {about}."
+    shown = asked is not None and asked.demonstrations
     what = {
-        "denoise": "replaces one activation of the bare prompt by the instructed run’s",
+        "denoise": "replaces one activation of the bare prompt by "
+        + ("that at the end of a run of demonstrations" if shown else "the instructed run’s"),
         "noise": "replaces one activation of the instructed run by the bare prompt’s",
         "resample": "replaces one activation of the instructed run by another sample’s, told the same",
         "zero": "sets one activation of the instructed run to 0",

@@ -125,6 +125,8 @@ def prompts(result: Effects | Interactions, *, other: bool = False) -> None:
         return
     told = result.samples.control[0] if other and result.samples.control else sample
     taken, tag = taken_of(request.source_token, told.t_inst, told.keyword, len(told.source))
+    if request.demonstrations and request.source_token == "t_inst":
+        tag = "about to answer"
     at = "first" if request.position == "all" else request.position
     first = position_of(at, [sample]) % len(sample.target)
     pieces.chips(

@@ -58,8 +58,8 @@ def show() -> None:
         folder = files.locate(checkpoint)
         tokenizer = library.tokenizer(folder, name=checkpoint)
         pair = catalogue.find(task, collection=checkpoints.collection_of(checkpoint))
-        way = asking.way_of(told)
-        samples = build(pair, tokenizer, samples=SHOWN, way=way_of(pair, way))
+        way = way_of(pair, asking.way_of(told))
+        samples = build(pair, tokenizer, samples=SHOWN, way=way)
     except IvxError as error:
         pieces.refusal(
             "This task cannot be shown", str(error), "Choose another task or checkpoint, or ask it otherwise."
@@ -70,14 +70,14 @@ def show() -> None:
             f"{len(pair.queries)} queries · {len(pair.task.instructions)} wordings · against {pair.contrast.name}",
         )
         for sample in samples.rows:
-            _line(sample, tokenizer.convert_ids_to_tokens)
+            _line(sample, tokenizer.convert_ids_to_tokens, tag="about to answer" if way.demonstrations else "T_inst")
         for warning in samples.warnings[len(samples.rows) < SHOWN :]:
             pieces.note(warning)
     _upload()
     typed.form(lambda file, content: _use(file, str(_kept(file, content)), chosen=True))
 
 
-def _line(sample: Sample, words) -> None:  # type: ignore[no-untyped-def]
+def _line(sample: Sample, words, *, tag: str) -> None:  # type: ignore[no-untyped-def]
     def text(ids: tuple[int, ...]) -> list[str]:
         return [token.replace("Ġ", "␣").replace("▁", "␣") for token in words(list(ids))]
 
@@ -88,7 +88,7 @@ def _line(sample: Sample, words) -> None:  # type: ignore[no-untyped-def]
         sample.first,
         answer=sample.answer,
         contrast=sample.contrast,
-        tag="T_inst",
+        tag=tag,
     )
 
 

@@ -19,6 +19,7 @@ from ivx.tasks import catalogue
 from ivx.tasks.spelling import AUTO
 from ivx.tasks.turn import turn_of
 from ivx.tasks.way import Way
+from ivx.vocabulary import OTHERS
 
 if TYPE_CHECKING:
     from ivx.models.model import Model
@@ -156,7 +157,9 @@ class InstructionRequest(BaseRequest):
         return self.system
 
     def about(self, collection: str) -> str:
-        return catalogue.find(self.task, collection=collection, against=self.against).fingerprint
+        pair = catalogue.find(self.task, collection=collection, against=self.against)
+        others = sum(name in OTHERS for name in getattr(self, "controls", ()))
+        return pair.fingerprint_with(others) if others else pair.fingerprint
 
 
 @dataclass(frozen=True)

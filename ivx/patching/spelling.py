@@ -21,7 +21,7 @@ from ivx.models.model import Model
 from ivx.tasks.encoder import Encoder
 from ivx.tasks.sample import Sample
 from ivx.tasks.samples import build
-from ivx.tasks.spelling import AUTO, SPELLINGS, usual, words
+from ivx.tasks.spelling import AS_GIVEN, AUTO, SPELLINGS, usual, words
 from ivx.tasks.task import Pair
 from ivx.tasks.way import Way
 
@@ -79,7 +79,7 @@ def _found(model: Model, pair: Pair, way: Way, samples: int, seed: int) -> Spell
     prompts = [_prompt(pair, way, row, encoder) for row in tried]
     first = usual(prompts[0])
     options: dict[str, list[int | None]] = {}
-    for spelling in sorted(SPELLINGS, key=lambda name: name != first):
+    for spelling in sorted(AS_GIVEN if pair.cased else SPELLINGS, key=lambda name: name != first):
         ids = [_first(encoder, prompt, row.answer, spelling) for prompt, row in zip(prompts, tried, strict=True)]
         if ids not in options.values() and sum(one is None for one in ids) <= len(ids) // 4:
             options[spelling] = ids

@@ -15,7 +15,7 @@ from ivx.errors import IvxError, TaskError
 from ivx.stats.intervals import clusters
 from ivx.tasks.encoder import Encoder
 from ivx.tasks.sample import Sample, Unfit, sampled
-from ivx.tasks.spelling import AUTO
+from ivx.tasks.spelling import AS_GIVEN, AUTO
 from ivx.tasks.task import Instruction, Pair, Task
 from ivx.tasks.telling import Tellings
 from ivx.tasks.way import Way
@@ -91,6 +91,11 @@ def build(
     way = way or Way()
     if split not in SPLITS:
         raise TaskError(f"there is no split {split!r}: use one of {', '.join(SPLITS)}")
+    if pair.cased and way.spelling not in (AUTO, *AS_GIVEN):
+        raise TaskError(
+            f"{pair.task.name} against {pair.contrast.name} is about capitals, and the spelling {way.spelling} changes "
+            f"them: use {AUTO}, {' or '.join(AS_GIVEN)}"
+        )
     encoder = Encoder(tokenizer, whole=way.chats, system=way.system)
     if way.chats:
         assert encoder.turn  # what no prompt can be put into is refused at once

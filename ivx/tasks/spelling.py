@@ -22,6 +22,8 @@ _SPELLED = {
 }
 SPELLINGS = tuple(_SPELLED)
 """`space`, `plain`, `space-capital`, `capital`, `space-lower`, `lower`."""
+AS_GIVEN = ("space", "plain")
+"""Those that leave an answer's case as it is."""
 
 
 def spelled(answer: str, spelling: str) -> str:

@@ -86,8 +86,20 @@ class Pair:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over every text of its tasks, 16 hexadecimal digits: the same wherever a user's file lies."""
-        told = [None if task is None else _content(task) for task in (self.task, self.contrast, self.control)]
+        return self.fingerprint_with(0)
+
+    def fingerprint_with(self, others: int) -> str:
+        """The fingerprint with that of so many of `others`."""
+        every = (self.task, self.contrast, self.control, *self.others[:others])
+        told = [None if task is None else _content(task) for task in every]
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+    @cached_property
+    def cased(self) -> bool:
+        """Whether case tells the answers: in most queries it alone tells query, answer and contrast apart, or two of
+        them. Such answers are measured as they are given, and in no other case."""
+        told = [{query, self.task.answers[query], self.contrast.answers[query]} for query in self.queries]
+        return sum(len({text.casefold() for text in one}) < len(one) for one in told) * 2 > len(told)
 
     @property
     def queries(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from ivx.patching.prepare import samples_of
 from ivx.patching.spelling import TRIED, spelling_of
 from ivx.tasks import catalogue
 from ivx.tasks.samples import build
-from ivx.tasks.spelling import SPELLINGS, spelled
+from ivx.tasks.spelling import AS_GIVEN, SPELLINGS, spelled
 from ivx.tasks.way import Way
 from tests.support.tokenizers import tokenizer
 
@@ -67,6 +67,12 @@ def test_shares_are_those_of_plain_passes(model: Model, way: Way) -> None:
         assert share == pytest.approx(np.mean(told), abs=1e-12)
     assert found.spelling == max(found.shares, key=lambda name: found.shares[name])
     assert set(found.shares) <= set(SPELLINGS) and len(found.shares) > 1
+
+
+@pytest.mark.parametrize("way", [Way(), Way("chat")])
+def test_where_case_is_the_task_no_other_case_is_tried(model: Model, way: Way) -> None:
+    for name in ("word/capitalise", "word/first-letter", "word/upper"):
+        assert set(spelling_of(model, catalogue.find(name), way, **ASKED).shares) <= set(AS_GIVEN)
 
 
 def test_the_samples_are_read_in_the_spelling_that_was_found(model: Model) -> None:

@@ -10,23 +10,26 @@ from transformers import PreTrainedTokenizerFast
 from ivx.tasks import english
 
 
-def tokenizer(kind: str) -> PreTrainedTokenizerFast:
-    """A small real tokenizer: byte-level without BOS (GPT-2's kind), with BOS, or with Metaspace (Llama's kind)."""
+def tokenizer(kind: str, size: int = 900) -> PreTrainedTokenizerFast:
+    """A small real tokenizer: byte-level without BOS (GPT-2's kind), with BOS, or with Metaspace (Llama's kind).
+
+    With `size` 4,000 nearly every word is one token, as common words are to a real model.
+    """
     text = [w.text for t in english.tasks().values() for w in t.instructions]
-    text += [f"Animal: {q}. Answer: {a}" for t in english.tasks().values() for q, a in t.answers.items()]
+    text += [f"{t.field}: {q}. Answer: {a}" for t in english.tasks().values() for q, a in t.answers.items()]
     special = ["<s>", "</s>"]
     trainer: trainers.Trainer
     if kind == "metaspace":
         inner = Tokenizer(models.Unigram())
         inner.pre_tokenizer = pre_tokenizers.Metaspace()
         inner.decoder = decoders.Metaspace()
-        trainer = trainers.UnigramTrainer(vocab_size=900, special_tokens=["<unk>", *special], unk_token="<unk>")
+        trainer = trainers.UnigramTrainer(vocab_size=size, special_tokens=["<unk>", *special], unk_token="<unk>")
     else:
         inner = Tokenizer(models.BPE())
         inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         inner.decoder = decoders.ByteLevel()
         trainer = trainers.BpeTrainer(
-            vocab_size=900, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+            vocab_size=size, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
         )
     inner.train_from_iterator(text, trainer)
     if kind != "gpt2":

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from ivx.version import VERSION
 
 if TYPE_CHECKING:  # for editors and type checkers; at run time the registry says which analyses there are
+    from ivx.analyses.behaviour import behaviour as behaviour
+    from ivx.analyses.behaviour.result import Behaviour as Behaviour
     from ivx.analyses.bench import bench as bench
     from ivx.analyses.bench.result import Bench as Bench
     from ivx.analyses.compare.result import Comparison as Comparison

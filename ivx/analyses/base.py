@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 import pyarrow as pa
 
 from ivx.engine.schema import KEY
+from ivx.patching import gate
 from ivx.patching.table import Key
 from ivx.request import BaseRequest
 
@@ -71,11 +72,18 @@ class Result(ABC, Generic[Q_co]):
     def summary(self, metric: str = "contrast") -> Json:
         """The result in short, ready for JSON: the receipt, and the numbers that a reader looks for first."""
 
+    def printed(self, metric: str = "contrast") -> dict[str, Json]:
+        """The figures, each titled by what must be said first where the model does not do what it is told."""
+        from ivx.charts.figure import noted
+
+        said = gate.sentence(self.receipt)
+        return {name: noted(spec, said) for name, spec in self.figures(metric).items()}
+
     def chart(self, metric: str = "contrast") -> alt.HConcatChart:
         """All figures side by side; a notebook draws it, `.save` writes it."""
         from ivx.charts.figure import beside
 
-        return beside(list(self.figures(metric).values()))
+        return beside(list(self.printed(metric).values()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,16 +158,24 @@ class Steps(Generic[Q, R]):
 
 @dataclass(frozen=True)
 class Words(Generic[R]):
-    """What a result says.
+    """What a result says, behind what must be said first where the model does not do what it is told.
 
     Attributes:
-        text: a summary for a terminal.
-        caption: of result, name of a figure, and metric: what stands under the printed figure, so that it can be read
+        summed: of a summary: the text for a terminal.
+        under: of result, name of a figure, and metric: what stands under the printed figure, so that it can be read
             without this app; empty where nothing does.
     """
 
-    text: Callable[[Json], str]
-    caption: Callable[[R, str, str], str] = lambda found, figure, metric: ""
+    summed: Callable[[Json], str]
+    under: Callable[[R, str, str], str] = lambda found, figure, metric: ""
+
+    def text(self, summary: Json) -> str:
+        """A summary for a terminal."""
+        return "\n".join(filter(None, [gate.sentence(summary), self.summed(summary)]))
+
+    def caption(self, found: R, figure: str, metric: str) -> str:
+        """What stands under a printed figure; empty where nothing does."""
+        return " ".join(filter(None, [gate.sentence(found.receipt), self.under(found, figure, metric)]))
 
 
 class Extra(NamedTuple):

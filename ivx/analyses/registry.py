@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from ivx.analyses.base import Analysis, Json, Result
+from ivx.analyses.behaviour import BEHAVIOUR
 from ivx.analyses.bench import BENCH
 from ivx.analyses.effects import EFFECTS, SCAN
 from ivx.analyses.erasure import ERASURE
@@ -25,9 +26,11 @@ from ivx.analyses.transplant import TRANSPLANT
 from ivx.analyses.vectors import VECTORS
 from ivx.errors import IvxError
 from ivx.formats.checks import keys, refuse, text, typed, whole
+from ivx.patching.gate import with_following
 from ivx.request import BaseRequest
 
 ANALYSES: tuple[Analysis[Any, Any], ...] = (
+    BEHAVIOUR,
     EFFECTS,
     SCAN,
     INTERACTIONS,
@@ -73,7 +76,7 @@ def restored(asked: Json, context: Json, table: pa.Table, receipt: Json) -> Any:
     if "others" in saved.context:  # runs were kept without them before there were any
         context = {"others": [], "counter": [], "unpaired": []} | context
     keys(context, "layers", *saved.context, what="context")
-    return saved.read(request, context, table, receipt)
+    return saved.read(request, context, table, with_following(receipt, table))
 
 
 def checked(found: Any) -> Any:

@@ -1,7 +1,7 @@
 """Packing: a run as one zip, to keep, to send and to draw again.
 
 asked.json  context.json  receipt.json  rows.parquet     what is read again
-rows.csv  figure.ipynb  <figure>.vl.json .svg .png .txt  for people and their programs
+rows.csv  figure.ipynb  <figure>.vl.json .svg .png .txt note.txt  for people and their programs
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ivx.archive import members
 from ivx.archive.notebook import notebook
 from ivx.formats import parquet, pictures, sheet
 from ivx.formats.plain import json_text
+from ivx.patching import gate
 
 STAMP = (1980, 1, 1, 0, 0, 0)
 """Time of every member: equal runs make equal archives."""
@@ -44,13 +45,13 @@ def pack(
         captions: the figures' captions, by the same names; each becomes `.txt`.
         chart: what the notebook calls the result's `chart` with.
     """
-    told = dict(receipt)
+    told, note = dict(receipt), gate.sentence(receipt)
     content: dict[str, bytes | str] = {
         "asked.json": json.dumps(asked, indent=1),
         "receipt.json": json.dumps(told, indent=1),
         "context.json": json.dumps(context),
-        "rows.parquet": parquet.parquet(table, told),
-        "rows.csv": sheet.csv(table),
+        "rows.parquet": parquet.parquet(table, told, note=note),
+        "rows.csv": sheet.csv(table, note=note),
         "figure.ipynb": notebook(told["run"], chart=chart or {}),
     }
     for name, spec in figures.items():
@@ -58,6 +59,8 @@ def pack(
             raise ValueError(f"{name!r} cannot name a figure")
         content[f"{name}.vl.json"] = json_text(spec)
         content[f"{name}.svg"], content[f"{name}.png"] = pictures.svg(spec), pictures.png(spec)
+    if note:
+        content["note.txt"] = note
     content |= {f"{name}.txt": told for name, told in (captions or {}).items() if name in figures}
     sink = io.BytesIO()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -70,7 +73,7 @@ def pack(
 
 def of_result(found: Result[Any], *, metric: str = "contrast") -> bytes:
     """The archive of a result, its figures drawn under one metric."""
-    analysis, receipt, figures = analysis_of(found.request.kind), found.receipt, found.figures(metric)
+    analysis, receipt, figures = analysis_of(found.request.kind), found.receipt, found.printed(metric)
     return pack(
         asked={"kind": found.request.kind, **{name: receipt[name] for name in ("request", "checkpoint")}},
         receipt=receipt,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
+from textwrap import wrap
 from typing import Any, Protocol
 
 import altair as alt
@@ -13,6 +14,8 @@ from ivx.charts.heatmap import Tile, heatmap
 from ivx.charts.numbers import scale_of, signed
 from ivx.charts.palette import LIGHT
 
+WRAPPED = 60
+"""Least characters of a line of a note."""
 COLUMN = 70
 """Width of a printed map's column."""
 
@@ -88,6 +91,16 @@ def printed(spec: dict[str, Any], *, title: str, unit: str, width: int, marks: S
     told = {"text": title, "subtitle": subtitle, "anchor": "start", "subtitleColor": LIGHT.muted}
     whole = {**spec, "layer": [tiles, *spec["layer"][1:]], "width": width, "title": told}
     return {key: value for key, value in whole.items() if key != "params"}
+
+
+def noted(spec: dict[str, Any], note: str) -> dict[str, Any]:
+    """A printed figure with a note under its title, in lines of its width; the same figure where there is none."""
+    if not note:
+        return spec
+    told = spec["title"] if isinstance(spec["title"], dict) else {"text": spec["title"]}
+    under = told.get("subtitle", [])
+    lines = wrap(note, max(WRAPPED, spec["width"] // 6)) + ([under] if isinstance(under, str) else list(under))
+    return {**spec, "title": {**told, "subtitle": lines}}
 
 
 def beside(figures: Sequence[dict[str, Any]]) -> alt.HConcatChart:

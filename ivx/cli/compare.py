@@ -43,6 +43,7 @@ def add(commands: Any) -> None:
 
 
 def _compare(asked: argparse.Namespace) -> None:
+    from ivx.analyses.base import Words
     from ivx.jobs.compare import compare
     from ivx.stats.metrics import find
 
@@ -67,7 +68,7 @@ def _compare(asked: argparse.Namespace) -> None:
         on_progress=_bar if sys.stderr.isatty() else None,
         **told,
     )
-    report(found, found.summary(asked.metric), out=asked.out, as_json=asked.json, words=_text)
+    report(found, found.summary(asked.metric), out=asked.out, as_json=asked.json, words=Words(_text).text)
 
 
 def _bar(checkpoint: str, part: str, done: int, total: int) -> None:

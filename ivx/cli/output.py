@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from ivx.errors import IvxError
 from ivx.formats.plain import json_text
+from ivx.patching import gate
 
 WRITERS = (".parquet", ".csv", ".json")
 
@@ -51,7 +52,13 @@ def report(
     """Write the rows into the file that was named, and print the summary, in words or as JSON."""
     if out is not None:
         write(found, out)
-    print(json_text(summary, indent=1) if as_json else words(summary))
+    print(json_text({**noted(summary), **summary}, indent=1) if as_json else words(summary))
+
+
+def noted(receipt: dict[str, Any]) -> dict[str, str]:
+    """What must be said first of a result, by the name `note`; nothing where there is nothing to say."""
+    said = gate.sentence(receipt)
+    return {"note": said} if said else {}
 
 
 def check_out(path: Path | None) -> None:
@@ -69,12 +76,13 @@ def write(found: Written, path: Path) -> None:
     """Write the rows of a result; Parquet carries the receipt in its metadata."""
     from ivx.formats import parquet, sheet
 
+    told = noted(found.receipt)
     if path.suffix == ".parquet":
-        content = parquet.parquet(found.table, found.receipt)
+        content = parquet.parquet(found.table, found.receipt, **told)
     elif path.suffix == ".csv":
-        content = sheet.csv(found.table)
+        content = sheet.csv(found.table, **told)
     else:
-        content = json_text({"receipt": found.receipt, "rows": found.table.to_pylist()}).encode()
+        content = json_text({**told, "receipt": found.receipt, "rows": found.table.to_pylist()}).encode()
     save(content, path)
 
 

@@ -23,6 +23,7 @@ from ivx.formats.decode import Limits, Unfit, decode
 
 RECEIPT_KEY = b"ivx"
 """Metadata key of a file's receipt, as JSON."""
+NOTE_KEY = b"note"
 MAX_ROWS = 5_000_000
 MAX_GROUPS = 10_000
 MAX_BYTES = 1_000_000_000
@@ -35,10 +36,11 @@ MEMORY_BYTES = 4 * 2**30
 SECONDS = 60
 
 
-def parquet(table: pa.Table, receipt: dict[str, Any]) -> bytes:
-    """The table as a Parquet file that carries its receipt in its metadata."""
+def parquet(table: pa.Table, receipt: dict[str, Any], *, note: str = "") -> bytes:
+    """The table as a Parquet file that carries its receipt, and a note where there is one, in its metadata."""
     sink = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata({RECEIPT_KEY: json.dumps(receipt)}), sink)
+    told = {**({NOTE_KEY: note.encode()} if note else {}), RECEIPT_KEY: json.dumps(receipt)}
+    pq.write_table(table.replace_schema_metadata(told), sink)
     return sink.getvalue()
 
 

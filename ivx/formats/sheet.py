@@ -12,8 +12,10 @@ FORMULA = r"^[=+\-@\t\r]"
 """Start of a cell that a spreadsheet may run."""
 
 
-def csv(table: pa.Table) -> bytes:
+def csv(table: pa.Table, *, note: str = "") -> bytes:
     """The table as UTF-8 CSV with a header, without its list columns, which a cell cannot hold.
+
+    A note is a column of its own, the first, so that whoever sees a row sees it.
 
     A text that begins like a formula gets an apostrophe in front, which spreadsheets take for "this is text"; numbers
     stay numbers, negative ones too.
@@ -23,6 +25,8 @@ def csv(table: pa.Table) -> bytes:
         for field in table.schema
         if not pa.types.is_nested(field.type)
     }
+    if note:
+        columns = {"note": _guarded(pa.chunked_array([[note] * table.num_rows], pa.string())), **columns}
     sink = io.BytesIO()
     pv.write_csv(pa.table(columns), sink)
     return sink.getvalue()

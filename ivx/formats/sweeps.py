@@ -12,11 +12,12 @@ from ivx.engine.address import KEYS_VALUES
 from ivx.engine.schema import KEY
 from ivx.errors import AddressError
 from ivx.formats.checks import IDS, LARGEST, boolean, each, keys, maybe, number, refuse, text, whole
-from ivx.formats.samples import MAX_WARNINGS
+from ivx.formats.samples import MAX_SAMPLES, MAX_WARNINGS
 from ivx.numeral import index_of
 from ivx.patching.positions import check_named
 from ivx.patching.roles import ROLES
 from ivx.patching.table import NUMBERS
+from ivx.stats.following import Following
 from ivx.tasks.samples import Samples
 
 
@@ -104,6 +105,10 @@ def check_receipt(told: dict[str, Any], *, rows: int, samples: int) -> None:
     for name, count in {"rows": rows, "samples": samples}.items():
         whole(told.get(name), f"receipt, {name}", count, count)
     number(told.get("seconds"), "receipt, seconds")
+    if (counts := told.get("following")) is not None:
+        keys(counts, *Following._fields, what="receipt, following")
+        for name, count in counts.items():
+            whole(count, f"receipt, following, {name}", 0, MAX_SAMPLES)
 
 
 def _check(told: Any, what: str) -> None:

@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pyarrow as pa
 import torch
 import transformers
+from torch import nn
 
 from ivx.engine.hooks.given import patched
 from ivx.engine.how import How
@@ -18,6 +20,7 @@ from ivx.errors import IvxError
 from ivx.models.doctor import report_of
 from ivx.models.finite import cure, dtype_of
 from ivx.models.model import Model
+from ivx.patching import gate
 from ivx.patching.roles import Ids
 from ivx.patching.spelling import Spelling, spelling_of
 from ivx.patching.table import labelled, undefined
@@ -28,6 +31,8 @@ from ivx.tasks.sample import Sample
 from ivx.tasks.samples import Samples, build
 from ivx.tasks.task import Pair
 from ivx.version import VERSION
+
+_followed: WeakKeyDictionary[nn.Module, dict[Any, dict[str, Any]]] = WeakKeyDictionary()
 
 Arrived = Callable[[list[pa.Table], int, int], None]
 """Called with labelled rows as they finish, and how many of how many are done."""
@@ -54,9 +59,25 @@ def prepare(model: Model, request: InstructionRequest, *, more: Collection[str] 
         "contrast": pair.contrast.name,
         "control": pair.control.name if pair.control else None,
         "samples": len(samples.rows),
+        **following(model, samples.rows),
         **({"spelling": spelling.told} if spelling.shares else {}),
         "warnings": [*samples.warnings, *filter(None, [spelling.sentence])],
     }
+
+
+def following(model: Model, rows: Sequence[Sample]) -> dict[str, Any]:
+    """How many samples follow told and untold, by the first token, as a field of a receipt; found once for each model
+    in memory.
+
+    No field where the logits of none are finite.
+    """
+    known = _followed.setdefault(model.hf, {})
+    key = tuple((row.instructed, row.target, row.answer_id) for row in rows)
+    if key not in known:
+        prompts = [*(row.instructed for row in rows), *(row.target for row in rows)]
+        found = sweep(model, source=prompts, target=prompts, answer=[row.answer_id for row in rows] * 2, patches=[])
+        known[key] = gate.counted(found.slice(0, len(rows)), found.slice(len(rows)))
+    return known[key]
 
 
 def receipt_of(model: Model, request: BaseRequest, subject: str) -> dict[str, Any]:

@@ -67,6 +67,27 @@ def several(names: Sequence[str], *, collection: str = "english") -> tuple[Task,
     return tuple({(task.collection, task.name): task for task in found}.values())
 
 
+def pairs(names: Sequence[str], *, collection: str = "english") -> tuple[Pair, ...]:
+    """The pair of each of several tasks, as `several` takes them; a user's file holds two, one each way round.
+
+    Raises:
+        TaskError: there is no such task, or two different ones have the same name.
+    """
+    found: list[Pair] = []
+    for name in names:
+        if is_file(name):
+            pair = find(name)
+            found += [pair, replace(pair, task=pair.contrast, contrast=pair.task)]
+        else:
+            known = several([name], collection=collection)
+            found += [find(f"{task.collection}:{task.name}") for task in known]
+    once = tuple({pair.fingerprint: pair for pair in found}.values())
+    called = [pair.task.name for pair in once]
+    if twice := next((name for name in called if called.count(name) > 1), None):
+        raise TaskError(f"two tasks are called {twice}: ask for one of them at a time, or rename its file")
+    return once
+
+
 def is_file(name: str) -> bool:
     """Whether a name means a user's file."""
     return place_of(name) is not None

@@ -46,6 +46,7 @@ SMALL: dict[str, Any] = {
     "ablation": "none",
     "layer": 3,
     "texts": ("look at the limpet .", "animal : limpet ."),
+    "ways": ("prompt", "query"),
     "prompt": "animal : limpet . answer :",
     "source": "here is the new animal ; give its own colour",
     "take": "3@-1",

@@ -33,6 +33,7 @@ SMALL: dict[str, Any] = {
     "ablation": "mean",
     "layer": 3,
     "texts": ("look at the limpet .",),
+    "ways": ("prompt", "query"),
     "prompt": "animal : limpet . answer :",
     "source": "here is the new animal ; give its own colour",
     "take": "3@-1",

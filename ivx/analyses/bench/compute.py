@@ -40,7 +40,7 @@ from ivx.engine.hooks.capture import capture
 from ivx.engine.hooks.generate import Push, Written, generate
 from ivx.errors import IvxError, TaskError
 from ivx.models.model import Model
-from ivx.patching.prepare import receipt_of
+from ivx.patching.prepare import following, receipt_of
 from ivx.patching.table import Key, sampled
 from ivx.tasks import catalogue
 from ivx.tasks.encoder import Encoder
@@ -66,7 +66,7 @@ class _Bench:
         self.positions = None if request.place == "every" else (Encoder(model.tokenizer).leading,)
         self.pair = catalogue.find(request.task, collection=model.collection)
         encoder = Encoder(model.tokenizer)
-        rows = build(self.pair, model.tokenizer, samples=request.samples, seed=request.seed).rows
+        self.rows = rows = build(self.pair, model.tokenizer, samples=request.samples, seed=request.seed).rows
         free = [encoder.free(text, chat=False, what=f"free text {k + 1}", most=MOST) for k, text in enumerate(texts)]
         self.shown = [row.query for row in rows] + list(texts)
         told = self.pair.task
@@ -159,6 +159,7 @@ def compute(
     run = _Bench(model, request, beat=alive)
     wordings = len(run.pair.task.instructions)
     receipt |= {"control": run.pair.control.name if run.pair.control else None, "samples": run.on.count(QUERIES)}
+    receipt |= following(model, run.rows)
     asked = [(NONE, 0.0)] + [(role, strength) for role in run.roles for strength in STRENGTHS if strength > 0]
     total = len(asked) * len(run.prompts)
     decode = model.tokenizer.decode

@@ -19,6 +19,7 @@ from ivx.charts.numbers import scale_of
 from ivx.engine.address import STREAM
 from ivx.errors import IvxError
 from ivx.models.registry import steps
+from ivx.patching import gate
 from ivx.patching.cells import Cell
 from ivx.stats.metrics import find
 
@@ -118,6 +119,7 @@ class Comparison:
                 {"donor": donor, "receiver": receiver, "run": found.run_id}
                 for (donor, receiver), found in self.transplants.items()
             ],
+            "gates": [said for m in self.members if m.effects and (said := gate.sentence(m.effects.receipt))],
             "warnings": sorted({w for m in self.members if m.effects for w in m.effects.receipt["warnings"]}),
         }
 

@@ -38,7 +38,7 @@ from ivx.errors import AddressError, TaskError
 from ivx.models.finite import dtype_of
 from ivx.models.model import Model
 from ivx.patching.positions import column_at, columns_of
-from ivx.patching.prepare import defined, prepare
+from ivx.patching.prepare import defined, following, prepare
 from ivx.patching.spelling import spelling_of
 from ivx.patching.sweeping import instruction_of
 from ivx.patching.table import Key
@@ -138,6 +138,7 @@ def _samples(
     if request.wording is not None:
         pair = Pair(_worded(pair.task, request.wording), _worded(pair.contrast, request.wording), pair.control)
         here = _built(model, request, pair, samples=request.samples)
+        receipt |= following(model, here.rows)
     other = _built(model, request, Pair(pair.contrast, pair.task, pair.control), samples=len(pair.queries))
     by_query = {sample.query: sample for sample in other.rows}
     rows = tuple(sample for sample in here.rows if sample.query in by_query)

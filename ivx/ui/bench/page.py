@@ -21,6 +21,7 @@ from ivx.charts.palette import LIGHT, Palette
 from ivx.formats import sheet
 from ivx.jobs.job import View
 from ivx.models.registry import embedded
+from ivx.patching import gate
 from ivx.tasks import catalogue
 from ivx.ui.bench.readings import bench_reading
 from ivx.ui.kit import address, checkpoints, choices, exports, pieces, progress, session
@@ -289,7 +290,7 @@ def _legend(p: Palette) -> None:
 def _export(found: Bench, texts: Sequence[BenchText]) -> None:
     offered: list[exports.Offered] = [
         ("Zip: rows, figures, receipt, notebook", ".zip", partial(pack.of_result, found)),
-        ("CSV, all rows", ".csv", partial(sheet.csv, found.table)),
+        ("CSV, all rows", ".csv", partial(sheet.csv, found.table, note=gate.sentence(found.receipt))),
         ("JSON, curves and texts", ".json", partial(_json, found, texts)),
         *((f"SVG, {NAMES[on].lower()}", f"-{on}.svg", partial(_svg, on, found)) for on in found.figure_names),
     ]

@@ -14,6 +14,7 @@ from ivx.analyses.compare.result import Comparison
 from ivx.analyses.registry import analysis_of
 from ivx.archive import pack
 from ivx.formats import parquet, pictures, sheet
+from ivx.patching import gate
 from ivx.request import BaseRequest
 from ivx.ui.kit import pieces
 
@@ -45,11 +46,11 @@ def offer(result: Any, metric: str, *, beside: Mapping[str, dict[str, Any]] | No
     `beside` are figures of more than this result, by name: a Vega-Lite spec for print each.
     """
     with st.popover("Export", width="stretch"):
-        name = f"ivx-{result.run_id}"
+        name, note = f"ivx-{result.run_id}", gate.sentence(result.receipt)
         offered: list[Offered] = [
             ("Zip: rows, figures, receipt, notebook", ".zip", lambda: pack.of_result(result, metric=metric)),
-            ("Parquet, all rows", ".parquet", lambda: parquet.parquet(result.table, result.receipt)),
-            ("CSV, all rows", ".csv", lambda: sheet.csv(result.table)),
+            ("Parquet, all rows", ".parquet", lambda: parquet.parquet(result.table, result.receipt, note=note)),
+            ("CSV, all rows", ".csv", lambda: sheet.csv(result.table, note=note)),
         ]
         for part in result.figure_names:
             offered.append((f"SVG, {part}", f"-{part}.svg", partial(_drawn, result, part, metric, pictures.svg)))
@@ -68,10 +69,12 @@ def offer(result: Any, metric: str, *, beside: Mapping[str, dict[str, Any]] | No
 
 def offer_comparison(found: Comparison, metric: str) -> None:
     """The same for checkpoints side by side: every number with its interval, the maps, and how to get them again."""
+    receipt = found.receipt
+    note = gate.sentence(receipt)
     with st.popover("Export", width="stretch"):
         offered: list[Offered] = [
-            ("Parquet, every number", ".parquet", lambda: parquet.parquet(found.tidy(metric), found.receipt)),
-            ("CSV, every number", ".csv", lambda: sheet.csv(found.tidy(metric))),
+            ("Parquet, every number", ".parquet", lambda: parquet.parquet(found.tidy(metric), receipt, note=note)),
+            ("CSV, every number", ".csv", lambda: sheet.csv(found.tidy(metric), note=note)),
         ]
         if all(member.effects is not None for member in found.members):
             offered.append(("SVG, maps and differences", ".svg", lambda: pictures.svg(found.figure(metric))))
@@ -139,4 +142,4 @@ def _options(request: BaseRequest) -> dict[str, Any]:
 
 
 def _drawn(result: Any, part: str, metric: str, draw: Callable[[dict[str, Any]], str | bytes]) -> str | bytes:
-    return draw(result.figures(metric)[part])
+    return draw(result.printed(metric)[part])

@@ -1,0 +1,61 @@
+"""The gate: what is said first of a result whose instruction the model does not follow.
+
+A map of such a run is exact, and shows how the preference between two answers moves, not what the model does. So every
+page, card, caption, text and export of it begins with one sentence. Following is counted on the run's own samples, by
+the first token: the answer's is the likeliest of all. Nothing here loads torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ivx.patching.table import numbers
+from ivx.stats.following import Following
+from ivx.stats.metrics import find
+
+FIELD = "following"
+"""The field of a receipt that holds how many samples follow told, untold, in both or in neither."""
+
+
+def sentence(receipt: Mapping[str, Any]) -> str:
+    """What is said first of a run; empty where the instruction is followed, or where there is none.
+
+    Args:
+        receipt: a result's, or a summary, which begins with it.
+    """
+    if "gates" in receipt:  # of several checkpoints side by side
+        return " ".join(receipt["gates"])
+    told = receipt.get(FIELD)
+    if told is None:
+        return ""
+    return Following(**told).sentence(receipt["checkpoint"]["name"], receipt["request"]["task"])
+
+
+def counted(told: pa.Table, bare: pa.Table) -> dict[str, Any]:
+    """The receipt's field, of the unpatched rows of both runs, sample by sample; no field where none is defined."""
+    hits = [find("followed").measure(numbers(rows)) for rows in (told, bare)]
+    there = [(one == 1.0, other == 1.0) for one, other in zip(*hits, strict=True) if one == one and other == other]
+    return {FIELD: Following.counted(*zip(*there, strict=True))._asdict()} if there else {}
+
+
+def with_following(receipt: dict[str, Any], table: pa.Table) -> dict[str, Any]:
+    """The receipt of a result, its count taken from its rows where it was made before there was one."""
+    told_otherwise = receipt["request"].get("direction", "denoise") != "denoise"
+    if FIELD in receipt or told_otherwise or not {"role", "patch", "rank", "sample"} <= set(table.column_names):
+        return receipt
+    unpatched = table.filter(pc.field("patch") == "")
+    told, bare = (_by_sample(unpatched.filter(pc.field("role") == role)) for role in ("told", "effect"))
+    if not told.num_rows or not told["sample"].equals(bare["sample"]):
+        return receipt
+    return {**receipt, **counted(told, bare)}
+
+
+def _by_sample(table: pa.Table) -> pa.Table:
+    """The rows of the first site alone, by sample: all sites begin with the same runs."""
+    if table.num_rows:
+        table = table.filter(pc.field("site") == table["site"][0])
+    return table.sort_by("sample").combine_chunks()

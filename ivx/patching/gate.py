@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -35,17 +36,26 @@ def sentence(receipt: Mapping[str, Any]) -> str:
     return Following(**told).sentence(receipt["checkpoint"]["name"], receipt["request"]["task"])
 
 
-def counted(told: pa.Table, bare: pa.Table) -> dict[str, Any]:
-    """The receipt's field, of the unpatched rows of both runs, sample by sample; no field where none is defined."""
-    hits = [find("followed").measure(numbers(rows)) for rows in (told, bare)]
-    there = [(one == 1.0, other == 1.0) for one, other in zip(*hits, strict=True) if one == one and other == other]
+def short(receipt: Mapping[str, Any]) -> str:
+    """The same in short, for what stands on a page below the whole sentence."""
+    told = receipt.get(FIELD)
+    return "" if told is None else Following(**told).short()
+
+
+def counted(told: pa.Table, *bare: pa.Table) -> dict[str, Any]:
+    """The receipt's field, of the unpatched rows of told and bare runs, sample by sample; no field where none is
+    defined. Of several bare runs one that follows is enough."""
+    hits = np.stack([find("followed").measure(numbers(rows)) for rows in (told, *bare)])
+    hits = hits[:, np.isfinite(hits).all(axis=0)] == 1.0
+    there = list(zip(hits[0].tolist(), hits[1:].any(axis=0).tolist(), strict=True))
     return {FIELD: Following.counted(*zip(*there, strict=True))._asdict()} if there else {}
 
 
 def with_following(receipt: dict[str, Any], table: pa.Table) -> dict[str, Any]:
     """The receipt of a result, its count taken from its rows where it was made before there was one."""
-    told_otherwise = receipt["request"].get("direction", "denoise") != "denoise"
-    if FIELD in receipt or told_otherwise or not {"role", "patch", "rank", "sample"} <= set(table.column_names):
+    asked = receipt["request"]
+    other = asked.get("direction", "denoise") != "denoise" or asked.get("target_format") in ("query", "filler")
+    if FIELD in receipt or other or not {"role", "patch", "rank", "sample"} <= set(table.column_names):
         return receipt
     unpatched = table.filter(pc.field("patch") == "")
     told, bare = (_by_sample(unpatched.filter(pc.field("role") == role)) for role in ("told", "effect"))

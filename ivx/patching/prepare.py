@@ -27,9 +27,11 @@ from ivx.patching.table import labelled, undefined
 from ivx.request import ENGINE, BaseRequest, InstructionRequest
 from ivx.stats.intervals import Array
 from ivx.tasks import catalogue
+from ivx.tasks.encoder import Encoder
 from ivx.tasks.sample import Sample
 from ivx.tasks.samples import Samples, build
 from ivx.tasks.task import Pair
+from ivx.tasks.way import Way
 from ivx.version import VERSION
 
 _followed: WeakKeyDictionary[nn.Module, dict[Any, dict[str, Any]]] = WeakKeyDictionary()
@@ -59,25 +61,39 @@ def prepare(model: Model, request: InstructionRequest, *, more: Collection[str] 
         "contrast": pair.contrast.name,
         "control": pair.control.name if pair.control else None,
         "samples": len(samples.rows),
-        **following(model, samples.rows),
+        **following(model, samples.rows, cued=_cued(model, pair, request, samples.rows)),
         **({"spelling": spelling.told} if spelling.shares else {}),
         "warnings": [*samples.warnings, *filter(None, [spelling.sentence])],
     }
 
 
-def following(model: Model, rows: Sequence[Sample]) -> dict[str, Any]:
+def following(model: Model, rows: Sequence[Sample], *, cued: Sequence[Ids] = ()) -> dict[str, Any]:
     """How many samples follow told and untold, by the first token, as a field of a receipt; found once for each model
     in memory.
 
     No field where the logits of none are finite.
+
+    Args:
+        cued: the told prompts without their instructions, where the bare ones lack more than that: who follows in
+            either does so untold.
     """
     known = _followed.setdefault(model.hf, {})
-    key = tuple((row.instructed, row.target, row.answer_id) for row in rows)
+    runs = [[row.instructed for row in rows], [row.target for row in rows], *([cued] if cued else [])]
+    answers = [row.answer_id for row in rows]
+    key = tuple(zip(*runs, answers, strict=True))
     if key not in known:
-        prompts = [*(row.instructed for row in rows), *(row.target for row in rows)]
-        found = sweep(model, source=prompts, target=prompts, answer=[row.answer_id for row in rows] * 2, patches=[])
-        known[key] = gate.counted(found.slice(0, len(rows)), found.slice(len(rows)))
+        prompts = [ids for run in runs for ids in run]
+        found = sweep(model, source=prompts, target=prompts, answer=answers * len(runs), patches=[])
+        known[key] = gate.counted(*(found.slice(k * len(rows), len(rows)) for k in range(len(runs))))
     return known[key]
+
+
+def _cued(model: Model, pair: Pair, request: InstructionRequest, rows: Sequence[Sample]) -> list[Ids]:
+    """The told prompts without their instructions, where these are not the bare ones."""
+    if request.target_format not in ("query", "filler"):
+        return []
+    encoder, task = Encoder(model.tokenizer), pair.task
+    return [encoder.ids(Way().bare(task.template, field=task.field_of(s.query), query=s.query).text) for s in rows]
 
 
 def receipt_of(model: Model, request: BaseRequest, subject: str) -> dict[str, Any]:

@@ -85,6 +85,13 @@ class Following(NamedTuple):
             "preference moves, not the behaviour."
         )
 
+    def short(self) -> str:
+        """The same where the whole sentence stands above; empty where the instruction is followed."""
+        if self.follows or not self.n:
+            return ""
+        told, bare = percent(self.told.value), percent(self.bare.value)
+        return f"Not followed (told {told}, untold {bare}): the preference, not the behaviour."
+
 
 def percent(share: float) -> str:
     """A share as whole per cents."""

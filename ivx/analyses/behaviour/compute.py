@@ -199,7 +199,7 @@ def _text(model: Model, one: Written) -> str:
 
 
 def _decoded(model: Model, ids: Sequence[int]) -> str:
-    return str(model.tokenizer.decode(list(ids)))
+    return str(model.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
 
 
 def _slowly(model: Model, prompt: Sequence[int], *, tokens: int, beat: Callable[[], None]) -> Written:

@@ -17,6 +17,8 @@ from ivx.tasks.way import MOST_SHOWN, Way
 OWN, SHOWN = "template", "demonstrations"
 """Ways that ask by the user's own template, and by solved queries in the instruction's place."""
 WAYS = ("prompt", "query", "filler", "chat", SHOWN, OWN)
+SHORT = ("query", "filler")
+"""Ways whose told prompt is that of `prompt`: untold they lack its cue, too, so that they are held against it."""
 MOST_TOKENS = 64
 
 
@@ -27,7 +29,8 @@ class BehaviourRequest(BaseRequest):
     Attributes:
         tasks: tasks to ask: names, `all`, or users' files, each of which holds both tasks of a pair.
         ways: ways of asking: `prompt`, `query`, `filler`, `chat`, `demonstrations` and, where a template is given,
-            `template`. Told, the first three are one prompt; untold they differ.
+            `template`. Told, the first three are one prompt; untold `query` and `filler` lack its cue, too, so that
+            they come with `prompt` and are followed only where that is.
         template: a text with `{query}`, and `{instruction}` or `{demonstrations}`, and `{field}` where they are wanted,
             as a further way of asking.
         system: the system's turn in front of a `chat` prompt.
@@ -67,7 +70,7 @@ class BehaviourRequest(BaseRequest):
     @property
     def every(self) -> tuple[str, ...]:
         """The ways that are asked, in their order; a template is one of them, whether or not it is named."""
-        named = {*self.ways, *([OWN] if self.template else [])}
+        named = {*self.ways, *([OWN] if self.template else []), *(["prompt"] if set(SHORT) & set(self.ways) else [])}
         return tuple(way for way in WAYS if way in named)
 
     def way(self, name: str) -> Way:

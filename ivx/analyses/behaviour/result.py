@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ivx.analyses.base import Result
-from ivx.analyses.behaviour.request import BehaviourRequest
+from ivx.analyses.behaviour.request import SHORT, BehaviourRequest
 from ivx.errors import IvxError
 from ivx.stats.following import Following, Share
 from ivx.tasks.written import opening
@@ -87,17 +87,17 @@ class Wrote:
 
 @dataclass(frozen=True)
 class BehaviourCell:
-    """One task in one way of asking, told and untold; nothing was written where it was refused."""
+    """One task in one way of asking, told and untold.
+
+    `follows` says whether the instruction is followed: more do so told than untold, and more than a floor, beyond
+    chance; by `query` and `filler` also more than the told prompt does without its instruction alone.
+    """
 
     asking: Asking
     told: Wrote
     bare: Wrote
     following: Following
-
-    @property
-    def follows(self) -> bool:
-        """Whether the instruction is followed: more do so told than untold, and more than a floor, beyond chance."""
-        return self.following.follows
+    follows: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,12 +119,15 @@ class Behaviour(Result[BehaviourRequest]):
     @cached_property
     def cells(self) -> dict[tuple[str, str], BehaviourCell]:
         """Every finished cell by task and way."""
-        found = {}
+        found: dict[tuple[str, str], BehaviourCell] = {}
         for asking in self.asked:
             told, bare = (self.texts(asking.task, asking.way, told=told) for told in (True, False))
             if asking.samples and told.num_rows == bare.num_rows == asking.samples:
                 hits = [rows["followed"].to_pylist() for rows in (told, bare)]
-                cell = BehaviourCell(asking, _wrote(told), _wrote(bare), Following.counted(*hits))
+                following = Following.counted(*hits)
+                whole = found.get((asking.task, "prompt")) if asking.way in SHORT else None
+                follows = following.follows and (asking.way not in SHORT or (whole is not None and whole.follows))
+                cell = BehaviourCell(asking, _wrote(told), _wrote(bare), following, follows)
                 found[asking.task, asking.way] = cell
         return found
 

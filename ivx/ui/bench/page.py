@@ -162,6 +162,8 @@ def _panels(
         waiting: the notes in place of missing curves and of missing texts.
         typed: draws the field of the free texts, where they can be changed.
     """
+    if found is not None:
+        pieces.distrust(found.receipt)
     columns = st.columns(COLUMNS, gap="medium")
     for column, on in zip(columns, (QUERIES, FREE), strict=False):
         with column:
@@ -169,7 +171,7 @@ def _panels(
             what = f"n = {points[0].n}, {SHARE[on]}" if points else waiting[0] or "no text was given"
             pieces.head(NAMES[on], what)
             _curve(on, points, alpha, p)
-            pieces.reading(bench_reading(points, alpha, on=on))
+            pieces.reading(bench_reading(points, alpha, on=on), {} if found is None else found.receipt)
             if on == FREE:
                 typed()
             elif found is not None:

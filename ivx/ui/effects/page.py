@@ -150,7 +150,7 @@ def _panels(
             against = result.controlled(site, metric)
             said = reading(cells, result.maps[site], metric=metric, against=against, direction=direction)
             if now.state == "done":
-                pieces.reading(said + own)
+                pieces.reading(said + own, result.receipt)
             elif site == first:
                 under()
 

@@ -51,7 +51,7 @@ def panels(
             maps.cells_map(result, site, cells, scale, chosen, p, bold=None, labels=labels)
             if now.state == "done":
                 said = reading(cells, result.maps[site], metric=metric, against=against)
-                pieces.reading(f"{said} {_ends(result, site, cells)}")
+                pieces.reading(f"{said} {_ends(result, site, cells)}", result.receipt)
             elif not i:
                 under()
         if not alone and not now.live:
@@ -70,7 +70,7 @@ def panels(
                 told=f"What each token does fed alone, {site}",
             )
             if now.state == "done":
-                pieces.reading(_compared(cells, against))
+                pieces.reading(_compared(cells, against), result.receipt)
 
 
 def shortened(label: str) -> str:

@@ -76,7 +76,8 @@ def _of_pair(
         beside += f'<div class="soft" title="{PAPER}">The paper’s own test: p {shown_p(paper)}, at any data.</div>'
     levels = [result.level("followed", patch=patch) or 0.0 for patch in ("", cell.patch)]
     st.html(
-        f'<div class="ivx-card{" open" * texts}" data-testid="ivx-card">{top(f"{names[0]} and {names[1]}", cell.patch)}'
+        f'<div class="ivx-card{" open" * texts}" data-testid="ivx-card">'
+        f"{top(f'{names[0]} and {names[1]}', cell.patch, result.receipt)}"
         f'{pieces.signed_bars(values)}<div style="margin-top:8px">{said}</div>{beside}'
         f'<div class="soft" style="margin-top:6px">{evidence.counted(cell.n, cell.undefined)}, '
         f"{cell.same_sign:.0%} same sign · followed "
@@ -95,7 +96,7 @@ def _of_game(result: Game, pair: Pair, metric: str, p: Palette) -> None:
     if found.control is not None and found.control_low is not None and found.control_high is not None:
         beside.append((CONTROL, found.control, found.control_low, found.control_high, p.muted))
     st.html(
-        f'<div class="ivx-card" data-testid="ivx-card">{top(f"Layers {pair.low} and {pair.high}", "")}'
+        f'<div class="ivx-card" data-testid="ivx-card">{top(f"Layers {pair.low} and {pair.high}", "", result.receipt)}'
         f'<div class="row"><span class="big" style="color:{colour}">{signed(found.value, 2)}</span><span class="soft">'
         f"{escape(find(metric).unit)}, {said_of(found, controlled=found.control is not None)} · "
         f"95% CI {interval(found.low, found.high)} · "
@@ -152,7 +153,8 @@ def show(result: Interactions, metric: str) -> None:
     free = len(cells) - len(ran)
     pieces.reading(
         f"<b>{len(found)} of {len(ran)}</b> triples interact beyond their pairs and beyond the controls.{top}"
-        + (f" {free} more follow from smaller sets and were not run." if free else "")
+        + (f" {free} more follow from smaller sets and were not run." if free else ""),
+        result.receipt,
     )
     st.dataframe(
         [

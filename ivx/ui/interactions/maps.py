@@ -129,7 +129,7 @@ def together(
         )
         if isinstance(result, Interactions) and not all(cell.degenerate for cell in result.cells(metric)):
             said += f" {_split(result, metric)}"
-        pieces.reading(said)
+        pieces.reading(said, result.receipt)
         for note in notes_of(result, metric):
             pieces.note(f"{note}.")
     pending = any(pair.state == "estimate" for pair in laid.pairs)

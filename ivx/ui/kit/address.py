@@ -45,6 +45,12 @@ def to_url(**parts: Any) -> None:
         st.query_params.from_dict(wanted)
 
 
+def to_view(**parts: Any) -> str:
+    """The address of this page with these parts; empty ones are left out."""
+    wanted = {key: str(value) for key, value in parts.items() if value not in (None, "")}
+    return f"{str(st.context.url or '').partition('?')[0]}?{urlencode(wanted, safe='@~*=,/')}"
+
+
 def link(result: Any, **parts: Any) -> str:
     """An address that shows this view in any session.
 
@@ -55,5 +61,4 @@ def link(result: Any, **parts: Any) -> str:
     if st.session_state.get(RUN) or not given:
         kept = {key: parts[key] for key in parts if key in ("metric", "show", "cell", "pair")}
         parts = {RUN: result.run_id, **kept}
-    wanted = {key: str(value) for key, value in parts.items() if value not in (None, "")}
-    return f"{str(st.context.url or '').partition('?')[0]}?{urlencode(wanted, safe='@~*=,/')}"
+    return to_view(**parts)

@@ -56,7 +56,7 @@ def card(result: Effects, cell: Cell, metric: str, *, live: bool, link: str, p: 
     written = follows(result, detail, live=live)
     st.html(
         f'<div class="ivx-card{" open" * written}" data-testid="ivx-card">'
-        f"{top(f'Layer {cell.layer}, {head}', cell.patch)}"
+        f"{top(f'Layer {cell.layer}, {head}', cell.patch, result.receipt)}"
         f'<div class="row"><span class="big" style="color:{colour}">{signed(cell.value, 2)}</span>'
         f'<span class="soft">{escape(unit)}, {said} · 95% CI {interval(cell.low, cell.high)} · '
         f"adjusted p {shown_p(cell.p)} · "
@@ -76,8 +76,11 @@ def _where(result: Effects) -> str:
     return "source token" if result.request.kind == "scan" else "token"
 
 
-def top(name: str, patch: str) -> str:
-    return f'<div class="top"><b>{escape(name)}</b><code class="soft">{escape(patch)}</code></div>'
+def top(name: str, patch: str, receipt: Mapping[str, Any]) -> str:
+    """The head of a card on a result: what must be said first, then what it is about and its address."""
+    said = pieces.first(receipt)
+    first = f'<div style="margin-bottom:6px">{said}</div>' if said else ""
+    return f'{first}<div class="top"><b>{escape(name)}</b><code class="soft">{escape(patch)}</code></div>'
 
 
 def _unbeaten(cell: Cell, against: Mapping[str, Against], metric: str, direction: str) -> str:

@@ -14,6 +14,7 @@ import streamlit as st
 
 from ivx.charts.numbers import signed
 from ivx.charts.palette import Palette, palette
+from ivx.patching import gate
 from ivx.stats.metrics import PRIMARY, find
 
 HALF_PRECISION = "half precision"
@@ -47,9 +48,18 @@ def head(name: str, what: str, *, href: str = "", more: str = "") -> None:
     )
 
 
-def reading(text: str) -> None:
-    """One or two sentences under a panel; ivx's own text, may hold <b>, with everything else escaped by its maker."""
-    st.html(f'<div class="ivx-reading">{text}</div>')
+def reading(text: str, receipt: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """One or two sentences under a panel; ivx's own text, may hold <b>, with everything else escaped by its maker.
+
+    `receipt` is that of the result that they are about: where its instruction is not followed, they begin with that.
+    """
+    st.html(f'<div class="ivx-reading">{first(receipt) if text else ""}{text}</div>')
+
+
+def first(receipt: Mapping[str, Any]) -> str:
+    """What a sentence or a card on a result begins with where its instruction is not followed, as HTML; else empty."""
+    said = gate.short(receipt)
+    return f"<b>{escape(said)}</b> " if said else ""
 
 
 def note(text: str) -> None:
@@ -129,11 +139,18 @@ def trust(receipt: dict[str, Any], *, rows: str, more: Sequence[dict[str, Any]] 
     st.html(f'<div class="ivx-trust">{ticks}<span>{how}</span><span>{escape(rows)}</span>{run}</div>')
 
 
-def distrust(receipt: dict[str, Any]) -> None:
-    """Show each failed check as a bar over the page, and what half precision costs."""
-    for check in receipt["checks"]:
-        if not check["passed"] or check["name"] == HALF_PRECISION:
-            st.html(f'<div class="ivx-bar">{escape(check["name"])}: {escape(check["detail"])}</div>')
+def distrust(*receipts: Mapping[str, Any]) -> None:
+    """Bars over the page, each once: every failed check, what half precision costs, and that the instruction is not
+    followed."""
+    bars = {"ivx-bar": list[str](), "ivx-gate": list[str]()}
+    for receipt in receipts:
+        for check in receipt["checks"]:
+            if not check["passed"] or check["name"] == HALF_PRECISION:
+                bars["ivx-bar"].append(f"{check['name']}: {check['detail']}")
+        bars["ivx-gate"].append(gate.sentence(receipt))
+    for kind, told in bars.items():
+        for said in filter(None, dict.fromkeys(told)):
+            st.html(f'<div class="{kind}" data-testid="{kind}">{escape(said)}</div>')
 
 
 def refusal(heading: str, message: str, todo: str) -> None:

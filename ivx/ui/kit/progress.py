@@ -12,7 +12,7 @@ from ivx.jobs.compute import Cost
 from ivx.jobs.job import View
 from ivx.jobs.worker import Asked
 from ivx.models.registry import embedded
-from ivx.request import Request
+from ivx.request import BaseRequest
 from ivx.ui.kit import address, pieces, session
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ YOUNG_SECONDS = 2.0
 """How long a job without results is polled often: its first may come at any moment."""
 
 
-def follow(request: Request, *, draw: Callable[[View], None], empty: Callable[[], None]) -> None:
+def follow(request: BaseRequest, *, draw: Callable[[View], None], empty: Callable[[], None]) -> None:
     """Draw a request's job as it goes on: begun at once on an embedded checkpoint, on a click on any other."""
 
     def look(views: Mapping[str, View | None]) -> None:
@@ -38,7 +38,7 @@ def follow(request: Request, *, draw: Callable[[View], None], empty: Callable[[]
 
 
 def follow_or_open(
-    request: Request | None,
+    request: BaseRequest | None,
     kinds: Sequence[str],
     *,
     draw: Callable[[Any, View], None],
@@ -59,7 +59,7 @@ def follow_or_open(
             draw(found.request, View("done", rows, rows, None, found, "", "", stored=True))
             address.to_url(run=found.run_id, **view(None))
         return
-    asked: Request = request
+    asked: BaseRequest = request
 
     def drawn(now: View) -> None:
         draw(asked, now)
@@ -122,7 +122,7 @@ def waiting_for(now: View, turn: str = "waiting for its turn") -> str:
     )
 
 
-def running(request: Request, now: View) -> None:
+def running(request: BaseRequest, now: View) -> None:
     """A progress bar, and a button to stop the job."""
     pieces.progress(now.done, now.total)
     if st.button("Stop, keep what is done", key="stop"):
@@ -152,7 +152,7 @@ def running_several(requests: Mapping[str, Asked], views: Mapping[str, View | No
             st.rerun()
 
 
-def under(request: Request, now: View) -> None:
+def under(request: BaseRequest, now: View) -> None:
     """Draw under an incomplete chart, in place of its reading: the progress, or a button to go on."""
     if now.live:
         running(request, now)
@@ -166,7 +166,7 @@ def status(now: View) -> str:
     return f"{now.done:,} of {now.total:,} rows{left}"
 
 
-def cost(request: Request) -> None:
+def cost(request: BaseRequest) -> None:
     """Say what a request will cost, as soon as its checkpoint has been read."""
     told = Cost.request(request)
 
@@ -194,7 +194,7 @@ def cost_text(found: Forecast) -> str:
     )
 
 
-def stopped(request: Request) -> None:
+def stopped(request: BaseRequest) -> None:
     """Say that it was stopped, and offer to go on."""
     st.caption("Stopped; what was done is kept, and a new start goes on from there.")
     if st.button("Go on"):

@@ -40,8 +40,7 @@ def _draw(shown: Story, views: Views, p: Palette) -> None:
     found = {name: now.result for name, now in views.items() if now is not None and now.state == "done"}
     truth = None if at == len(shown.steps) else _truth(shown.steps[at], (shown.key, at), found)
     _strip(shown, at)
-    for result in found.values():
-        pieces.distrust(result.receipt)
+    pieces.distrust(*(result.receipt for result in found.values()))
     if at == len(shown.steps):
         _score(shown, found)
     else:

@@ -49,9 +49,9 @@ def _draw(asked: Mapping[str, BaseRequest], views: Views, metric: str, p: Palett
     found = found_of(effects, separability, game, metric)
     layer = _layer(found)
     pieces.title("Where does the instruction live?", _lede(found, asked["effects"].checkpoint))
-    for result in (found.effects, found.separability, found.game):
-        if result is not None:
-            pieces.distrust(result.receipt)
+    # A game of the same samples says the same of following.
+    results = (found.effects or found.game, found.separability)
+    pieces.distrust(*(result.receipt for result in results if result is not None))
     absent = [asked[name] for name, now in views.items() if now is None]
     if absent:
         _offer(absent, every=len(absent) == len(asked))
@@ -69,7 +69,7 @@ def _draw(asked: Mapping[str, BaseRequest], views: Views, metric: str, p: Palett
             pick = partial(_pick, key)
             st.vega_lite_chart(panel.chart, key=key, theme=None, width="stretch", on_select=pick, selection_mode="cell")
             if panel.reading:
-                pieces.reading(panel.reading)
+                pieces.reading(panel.reading, {} if now is None or now.result is None else now.result.receipt)
     pending = "estimate" in {cell.state for cell in found.cells} | {pair.state for pair in found.pairs}
     unit = f"{find(metric).unit}, effect and interaction on one scale"
     pieces.legend(p, found.scale, unit, pending=pending)
@@ -116,7 +116,8 @@ def _lede(found: StoredRuns, checkpoint: str) -> str:
     intro = "The state of the instruction’s last token, T_inst, is copied into a prompt that has no instruction."
     known = embedded(checkpoint)
     trained = " This family was trained to have such a vector; its twin was not." if known else ""
-    return f"{intro} {panels.at_a_glance(checkpoint, found.cells, found.probed, found.pairs)}{trained}"
+    first = "" if found.effects is None else pieces.first(found.effects.receipt)
+    return f"{first}{intro} {panels.at_a_glance(checkpoint, found.cells, found.probed, found.pairs)}{trained}"
 
 
 def _offer(absent: Sequence[BaseRequest], *, every: bool) -> None:

@@ -57,7 +57,7 @@ def circuit(result: Pathways, now: View, p: Palette) -> None:
     text = f"Faithfulness of {len(sizes)} circuits of {curve.unit} beside random sets"
     chart = faithfulness_chart(sizes, unit=curve.unit, palette=p, alt_text=text)
     st.vega_lite_chart(chart, theme=None, width="stretch")
-    pieces.reading(circuit_reading(curve))
+    pieces.reading(circuit_reading(curve), result.receipt)
 
 
 def opened(request: PathwaysRequest, result: Pathways, p: Palette) -> None:
@@ -136,7 +136,7 @@ def _patched(request: PathwaysRequest, result: Pathways, p: Palette) -> None:
             with place:
                 pieces.head(name, f"{now.result.total(drawing.run):+.1f}")
                 flows.picture(now.result, drawing, p, first=drawing.run == "bare")
-        pieces.reading(patched_reading(now.result))
+        pieces.reading(patched_reading(now.result), now.result.receipt)
 
     if found is not None:
         draw(View("done", 1, 1, None, found, "", "", stored=True))

@@ -36,13 +36,13 @@ def show(result: Pathways, now: View, p: Palette) -> None:
             told = progress.status(now) if waits else measured(result, drawing)
             pieces.head(name_of_task(result, drawing.run), told)
             picture(result, drawing, p, first=drawing.run == "here", chosen=chosen if side == drawing.run else "")
-            pieces.reading(flow_reading(result, drawing))
+            pieces.reading(flow_reading(result, drawing), result.receipt)
     legend, slider = st.columns(COLUMNS, gap="medium", vertical_alignment="center")
     with legend:
         _legend(p, n)
     with slider:
         _slider(result, sizes, n)
-        pieces.reading(shared_reading(drawn, n))
+        pieces.reading(shared_reading(drawn, n), result.receipt)
     left, right = st.columns(COLUMNS, gap="medium")
     card.show(result, drawn, side, chosen, p, places=(left, right))
 

@@ -110,7 +110,7 @@ def _draw(request: PathwaysRequest, now: View, p: Palette, *, run: str = "") -> 
         pieces.head("Overlap", "by layer")
         flows.overlap_panel(result.overlap() if result.found.overlaps else None, result, p)
         if result.found.overlaps:
-            pieces.reading(overlap_reading(result))
+            pieces.reading(overlap_reading(result), result.receipt)
         if now.live:
             progress.running(request, now)
         if now.state == "stopped":

@@ -83,8 +83,7 @@ def _draw(asked: Comparing, requests: dict, views: Views, p: Palette) -> None:
     pieces.title(QUESTIONS["effects"], _lede(asked, there, maps, where))
     if not there:  # before a page of empty panels
         stages.trouble(views, requests)
-    for effects in there.values():
-        pieces.distrust(effects.receipt)
+    pieces.distrust(*(effects.receipt for effects in there.values()))
     places = [place for row in stages.rows_of(len(asked.names)) for place in row]
     for k, (name, place) in enumerate(zip(asked.names, places, strict=True)):
         with place:
@@ -104,7 +103,10 @@ def _draw(asked: Comparing, requests: dict, views: Views, p: Palette) -> None:
                 continue
             cells = differences.get(step[1], [])
             _map(there.get(step[1]), cells, scale, where, p, name=f"difference-{step[1]}", first=place is places[1])
-            pieces.reading(difference_reading(cells, there[step[1]].maps[STREAM]) if cells else "")
+            pieces.reading(
+                difference_reading(cells, there[step[1]].maps[STREAM]) if cells else "",
+                there[step[1]].receipt if step[1] in there else {},
+            )
     curves.draw(asked, views, where, p)
     if there:
         stages.trouble(views, requests)

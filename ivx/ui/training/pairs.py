@@ -46,6 +46,7 @@ def draw(asked: Comparing, requests: dict, views: Views, p: Palette) -> None:
     scale = scale_of([pair.value for pair in every if pair.state != "zero"])
     chosen = _chosen(maps)
     pieces.title("When do layers begin to act together?", _lede(maps))
+    pieces.distrust(*(result.receipt for result in there.values()))
     if not there:  # before a page of empty panels
         stages.trouble(views, requests)
     places = [place for row in stages.rows_of(len(asked.names)) for place in row]
@@ -63,7 +64,8 @@ def draw(asked: Comparing, requests: dict, views: Views, p: Palette) -> None:
                     what="J",
                     n=len(there[name].samples.rows),
                     controlled=bool(there[name].controls),
-                )
+                ),
+                there[name].receipt if name in there else {},
             )
     pending = any(pair.state == "estimate" for pair in every)
     pieces.legend(p, scale, find(asked.metric).unit, pending=pending, ends=("less", "more than the sum"), glyphs=GLYPHS)

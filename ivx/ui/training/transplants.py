@@ -93,6 +93,7 @@ def _draw(
     where = _chosen(maps, donors)
     layers = next(iter(vectors.values())).layers
     pieces.title(QUESTION, _lede(donors, maps, where))
+    pieces.distrust(*(result.receipt for result in vectors.values()))
     places = [place for row in stages.rows_of(len(donors)) for place in row]
     for k, (receiver, place) in enumerate(zip(donors, places, strict=True)):
         with place:

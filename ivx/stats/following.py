@@ -28,7 +28,7 @@ class Share(NamedTuple):
     @property
     def told(self) -> str:
         """The share and its interval in words."""
-        return f"{percent(self.value)} [{100 * self.low:.0f}, {100 * self.high:.0f}]"
+        return f"{100 * self.value:.0f}% [{100 * self.low:.0f}, {100 * self.high:.0f}]"
 
 
 class Following(NamedTuple):

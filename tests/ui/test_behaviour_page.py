@@ -27,7 +27,7 @@ def test_the_matrix_its_texts_and_its_link(browser: Browser, app: str) -> None:
     cell(page, "animal/colour by query")
     expect(card).to_contain_text("animal/colour by query", timeout=PATIENCE)
     expect(card).to_contain_text("100%")
-    expect(card).to_contain_text("untold 0 %")
+    expect(card).to_contain_text("untold 0%")
     page.wait_for_url("**cell=animal%2Fcolour~query*", timeout=PATIENCE)
     other = opened(browser, page.url)
     expect(other.locator(CARD).first).to_contain_text("animal/colour by query", timeout=2 * PATIENCE)

@@ -19,9 +19,9 @@ RUN useradd --create-home --uid 1000 ivx
 WORKDIR /src
 
 # The dependencies first: they change less often than the code.
-COPY requirements.txt ./
+COPY requirements.txt requirements-gguf.txt ./
 RUN if [ -n "$TORCH_INDEX" ]; then pip install --index-url "$TORCH_INDEX" "$(grep '^torch==' requirements.txt)"; fi \
- && pip install -r requirements.txt
+ && pip install -r requirements.txt -r requirements-gguf.txt
 
 COPY pyproject.toml requirements-ray.txt MANIFEST.in README.md LICENSE ./
 COPY ivx ivx

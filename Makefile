@@ -6,7 +6,7 @@ PORT   ?= 8501
 WORKERS ?= 2
 BIN    := $(VENV)/bin
 
-.PHONY: run test test-slow test-gpu test-ray lint tiny bench clean
+.PHONY: run test test-slow test-gpu test-ray real lint tiny bench clean
 
 run: $(VENV)/.installed
 	@echo "ivx: http://127.0.0.1:$(PORT)"
@@ -26,6 +26,9 @@ test-gpu: $(VENV)/.installed-dev
 test-ray: $(VENV)/.installed-dev $(VENV)/.installed-ray
 	$(BIN)/python -m pytest -m ray
 
+real: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m real
+
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -39,8 +42,8 @@ bench: $(VENV)/.installed
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: requirements.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+$(VENV)/.installed: requirements.txt requirements-gguf.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-gguf.txt
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed

@@ -38,9 +38,10 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time the registry say
     from ivx.models.load import load as load
     from ivx.models.load import wrap as wrap
     from ivx.models.model import Model as Model
+    from ivx.models.wheels import get as get
 
 __version__ = VERSION
-_OTHERS = ("Comparison", "IvxError", "Model", "compare", "load", "read", "sweep", "wrap")
+_OTHERS = ("Comparison", "IvxError", "Model", "compare", "get", "load", "read", "sweep", "wrap")
 """Public names that are no analysis."""
 
 
@@ -52,6 +53,8 @@ def __getattr__(name: str) -> Any:
             return _public()
         case "load" | "wrap":
             from ivx.models import load as module
+        case "get":
+            from ivx.models import wheels as module
         case "sweep":
             from ivx.engine import sweep as module
         case "compare":

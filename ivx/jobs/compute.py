@@ -158,7 +158,8 @@ def _tokenizer(checkpoint: str) -> Any:
 def _fingerprint(store: Store, checkpoint: str) -> str:
     """Fingerprint of a checkpoint's files, cached in the store until they change: hashing gigabytes takes time."""
     folder = files.locate(checkpoint)
-    seen = [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in sorted(folder.iterdir()) if p.is_file()]
+    within = [folder] if folder.is_file() else sorted(folder.iterdir())
+    seen = [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in within if p.is_file()]
     key = f"fingerprint/{folder.resolve()}"
     match store.get(key):
         case {"seen": before, "fingerprint": str(found)} if before == seen:

@@ -47,7 +47,7 @@ class Cluster:
 
     Attributes:
         address: `auto`, `local` or `host:port`.
-        checkpoint: what its actors load; a directory by its whole path, which every node must have.
+        checkpoint: what its actors load; a directory or file by its whole path, which every node must have.
         device: `auto`, `cpu` or `cuda`.
         loading: further arguments of `ivx.load`.
     """
@@ -69,7 +69,7 @@ def cluster_of(address: str | None, checkpoint: str, *, device: str, loading: Ma
         return None
     if device not in ("auto", "cpu", "cuda"):
         raise IvxError(f"device {device!r} names devices of one machine: on a Ray cluster, use auto, cpu or cuda")
-    if embedded(checkpoint) is None and Path(checkpoint).expanduser().is_dir():
+    if embedded(checkpoint) is None and Path(checkpoint).expanduser().exists():
         checkpoint = str(Path(checkpoint).expanduser().resolve())
     adapter = loading.get("adapter")
     whole = {} if adapter is None else {"adapter": str(Path(adapter).expanduser().resolve())}

@@ -55,6 +55,7 @@ class Report:
     dtype: str
     device: str
     checks: tuple[Check, ...]
+    quantisation: str | None = None
 
     @property
     def passed(self) -> bool:
@@ -112,6 +113,7 @@ def checkup(model: Model) -> Report:
         model_type=model.hf.config.model_type,
         dtype=str(model.dtype).removeprefix("torch."),
         device=str(model.device),
+        quantisation=model.quantisation,
         checks=(
             Check("weights are whole", True, None, None, _weights(model)),
             measured(
@@ -170,7 +172,8 @@ def is_partial(check: Check) -> bool:
 
 def report_text(report: Report) -> str:
     """The report as lines for a terminal."""
-    lines = [f"{report.checkpoint} ({report.model_type}, {report.dtype}, {report.device})"]
+    about = ", ".join(filter(None, (report.model_type, report.quantisation, report.dtype, report.device)))
+    lines = [f"{report.checkpoint} ({about})"]
     for check in report.checks:
         mark = "passed" if check.passed else "FAILED"
         size = "" if check.deviation is None else f" ({check.deviation:.0e} of {check.tolerance:.0e} allowed)"
@@ -193,7 +196,10 @@ def _weights(model: Model) -> str:
     if model.source == "memory":
         return "they were given in memory, and all are finite"
     unused = ", ".join(model.surplus[:3]) + f" and {len(model.surplus) - 3} more" * (len(model.surplus) > 3)
-    return "every tensor came from its file, and all are finite" + f"; its file also holds {unused}" * bool(unused)
+    return (
+        f"every tensor came from its file{f' ({model.quantisation})' * bool(model.quantisation)}, and all are finite"
+        + f"; its file also holds {unused}" * bool(unused)
+    )
 
 
 def _tokens(model: Model) -> Check:

@@ -21,7 +21,8 @@ from huggingface_hub.errors import (
 from safetensors import SafetensorError, safe_open
 
 from ivx.errors import CheckpointError
-from ivx.models.registry import CHECKPOINTS, embedded
+from ivx.models import gguf, origin, paths
+from ivx.models.registry import CHECKPOINTS, FETCHED, embedded, is_fetched
 
 WANTED = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "vocab.txt", "merges.txt"]
 """What is fetched from the hub: nothing that would have to be unpickled."""
@@ -30,20 +31,32 @@ HUB_TIMEOUT = 5.0
 
 
 def locate(name: str) -> Path:
-    """The directory of a built-in name, a local path, or a hub id (`org/name[@revision]`, fetched or cached)."""
+    """The directory of a built-in name, a local path, or a hub id (`org/name[@revision]`, fetched or cached).
+
+    A local path may also be a GGUF file, or a directory that holds one and no safetensors: then it is that file.
+    """
     known = embedded(name)
     if known is not None:
         assert known.path is not None
         if not known.path.is_dir():
             raise CheckpointError(f"{name} is not in {known.path.parent}: make it with `python -m ivx.tiny`")
         return known.path
+    if is_fetched(name):
+        folder = paths.fetched(name)
+        if not (folder / origin.NAME).is_file():
+            raise CheckpointError(f"{name} is not on this machine yet: fetch it with `python -m ivx get {name}`")
+        return folder
     folder = Path(name).expanduser()
     if folder.is_dir():
+        return gguf.only_in(folder, name=name) or folder
+    if gguf.is_one(folder):
         return folder
     if folder.exists():
-        raise CheckpointError(f"{name} is a file, not a checkpoint: give the directory that holds its config.json")
+        raise CheckpointError(
+            f"{name} is a file, not a checkpoint: give the directory that holds its config.json, or a GGUF file (.gguf)"
+        )
     if name.startswith((".", "/", "~")) or name.count("/") != 1 or "\\" in name:
-        near = difflib.get_close_matches(name, [c.name for c in CHECKPOINTS], n=1)
+        near = difflib.get_close_matches(name, [c.name for c in (*CHECKPOINTS, *FETCHED)], n=1)
         hint = f"did you mean {near[0]}?" if near else "built in are " + ", ".join(c.name for c in CHECKPOINTS)
         raise CheckpointError(f"there is no checkpoint or directory {name!r}: {hint}")
     return _from_hub(name)

@@ -16,8 +16,14 @@ _SHARED = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_to
 
 
 def of_directory(folder: Path) -> str:
-    """SHA-256 over the weights, the config and the tokenizer of a checkpoint's directory, 16 hexadecimal digits."""
+    """SHA-256 over the weights, the config and the tokenizer of a checkpoint, 16 hexadecimal digits.
+
+    They lie in a directory, or all in one GGUF file.
+    """
     digest = hashlib.sha256()
+    if folder.is_file():
+        with folder.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
     names = sorted(path.name for path in folder.glob("*.safetensors")) + list(_SHARED)
     if not (folder / "tokenizer.json").is_file():
         names += _OLDER

@@ -7,18 +7,39 @@ once get tensors of each other's dtype. While it imports its parts it hands out 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ivx.errors import CheckpointError, boundary
+from ivx.models import dequantised, gguf
 
 ALONE = threading.RLock()
 """Held by whoever imports transformers, or reads with it."""
 
 
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Without its progress bars."""
+    from transformers.utils import logging
+
+    noisy = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if noisy:
+            logging.enable_progress_bar()
+
+
 def tokenizer(folder: Path, *, name: str) -> Any:
-    """The tokenizer in a checkpoint's directory; raises `CheckpointError` where none can be read."""
+    """The tokenizer in a checkpoint's directory or GGUF file; raises `CheckpointError` where none can be read."""
     told = f"{name}: {folder} has no tokenizer that can be read"
+    if gguf.is_one(folder):
+        gguf.header_of(folder, name=name)
+        with ALONE, boundary(CheckpointError, told, "use the checkpoint that it was made from"):
+            return dequantised.tokenizer_of(folder)
     with ALONE, boundary(CheckpointError, told, "copy tokenizer.json beside the weights"):
         from transformers import AutoTokenizer
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, PreTrainedModel
-from transformers.utils import logging
 
 from ivx.errors import CheckpointError, IvxError, UnsupportedArchitecture, boundary
-from ivx.models import adapters, doctor, files, fingerprint, library, memory, rotary
+from ivx.models import adapters, dequantised, doctor, files, fingerprint, gguf, library, memory, rotary
 from ivx.models import weights as tensors
 from ivx.models.anatomy import anatomy_of, refuse_misfit
 from ivx.models.cluster import cluster_of
 from ivx.models.model import Model
+from ivx.models.origin import origin_of
 from ivx.models.precision import HALF
 from ivx.models.registry import embedded
 from ivx.models.skeleton import streamed
@@ -34,7 +34,7 @@ def load(
     check: bool = True,
     ray: str | None = None,
 ) -> Model:
-    """Load a checkpoint by built-in name, hub id (`org/name[@revision]`) or local directory.
+    """Load a checkpoint by name, hub id (`org/name[@revision]`), local directory or GGUF file.
 
     Args:
         dtype: that of the arithmetic: `auto` is float32, and float64 where the checkpoint is; or float32, float64,
@@ -45,7 +45,8 @@ def load(
         adapter: directory of a LoRA adapter (safetensors), merged into the weights; needs `peft`.
         weights: `whole`, in memory in the dtype of the arithmetic; `compact`, in memory in the dtype of their file,
             each block made ready when it is its turn; `stream`, the same from disk; the numbers are equal. `auto`
-            takes the first that fits, and keeps half precision compact where whole would take half of the memory.
+            takes the first that fits, and keeps half precision compact where whole would take half of the memory. A
+            GGUF file is dequantised when it is read, so that it is always whole.
         check: prove the architecture's facts on this checkpoint before handing it out.
         ray: a Ray cluster whose actors hold a replica each and compute sweeps: `auto` is this machine's or a new one,
             `local` a new one, or its head's `host:port`; by default `IVX_RAY`, and none where that is not set.
@@ -89,22 +90,33 @@ def _load(name: str, *, dtype: str, device: str, memory_gb: float | None, adapte
                 "checkpoint, and this directory as its adapter"
             ) from error
         return _load(base, dtype=dtype, device=device, memory_gb=memory_gb, adapter=str(folder), weights=weights)
-    config = _config(folder, name=name)
+    packed = gguf.is_one(folder)
+    if packed and weights in ("compact", "stream"):
+        raise IvxError(
+            f"{name} is a GGUF file, whose blocks are dequantised when it is read: use weights='whole' with it, not "
+            f"{weights!r}"
+        )
+    config = dequantised.config_of(folder, name=name) if packed else _config(folder, name=name)
     anatomy_of(config)
     known = embedded(name)
     wanted = _dtype(dtype, config, small=known is not None)
-    files.check_weights(folder, name=name)
+    if not packed:
+        files.check_weights(folder, name=name)
     with boundary(CheckpointError, f"{name}: no model can be built from its config.json", "copy it again"):
         size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
         found = memory.estimate(config, dtype=wanted, device=place, file_bytes=size)
-    if weights == "auto":
+    if packed:
+        chosen = "whole"
+    elif weights == "auto":
         half = getattr(config, "dtype", None) in HALF and wanted not in HALF
         chosen = "whole" if adapter is not None else memory.choose(found, memory_gb=memory_gb, is_half=half)
     else:
         chosen = weights
     memory.refuse_what_cannot_fit(found, dtype=wanted, device=place, memory_gb=memory_gb, weights=chosen)
     stream = None
-    if chosen == "whole":
+    if packed:
+        hf, surplus = _read_packed(folder, config, name=name, dtype=wanted, parameters=found.parameters)
+    elif chosen == "whole":
         hf, surplus = _read(folder, name=name, dtype=wanted)
     else:
         on_disk = chosen == "stream"
@@ -123,6 +135,7 @@ def _load(name: str, *, dtype: str, device: str, memory_gb: float | None, adapte
         collection=known.collection if known else "english",
         surplus=surplus,
         stream=stream,
+        quantisation=_quantisation(folder, name=name),
     )
 
 
@@ -197,20 +210,34 @@ def _dtype(dtype: str, config: Any, *, small: bool) -> torch.dtype:
 
 def _read(folder: Path, *, name: str, dtype: torch.dtype) -> tuple[PreTrainedModel, tuple[str, ...]]:
     """The model, and the names of tensors in its file that it rightly has no use for."""
-    noisy = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        with boundary(CheckpointError, f"{name}: the weights in {folder} cannot be read", "copy them again"):
-            read: Any = AutoModelForCausalLM.from_pretrained(
-                folder,
-                dtype=dtype,
-                trust_remote_code=False,
-                use_safetensors=True,
-                local_files_only=True,
-                output_loading_info=True,
-            )  # a pair, which the library's types do not know
-            hf, loading = read
-    finally:
-        if noisy:
-            logging.enable_progress_bar()
+    with (
+        library.quietly(),
+        boundary(CheckpointError, f"{name}: the weights in {folder} cannot be read", "copy them again"),
+    ):
+        read: Any = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+        )  # a pair, which the library's types do not know
+        hf, loading = read
     return hf, tensors.refuse_strangers(loading, files.tensors(folder), config=hf.config, name=name)
+
+
+def _read_packed(
+    path: Path, config: Any, *, name: str, dtype: torch.dtype, parameters: int
+) -> tuple[PreTrainedModel, tuple[str, ...]]:
+    """As `_read`, of a GGUF file."""
+    with library.quietly():
+        hf, loading = dequantised.model_of(path, config, name=name, dtype=dtype, parameters=parameters)
+    return hf, tensors.refuse_strangers(loading, (), config=hf.config, name=name)
+
+
+def _quantisation(place: Path, *, name: str) -> str | None:
+    """How the weights were kept before they were dequantised; None where nothing says that they were."""
+    if gguf.is_one(place):
+        return gguf.header_of(place, name=name).quantisation
+    told = origin_of(place)
+    return told.quantisation if told else None

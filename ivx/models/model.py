@@ -23,6 +23,8 @@ class Model:
         name: as it was asked for.
         source: the directory or hub id that the weights came from, or "memory".
         fingerprint: hash of weights and tokenizer; the same weights have the same one wherever they lie.
+        quantisation: how its weights were kept before they were dequantised, such as "Q4_1, dequantised"; None where
+            they were not.
         collection: the built-in tasks that fit it: `tiny`, `tiny-period` or `english`.
         stream: where the weights come from when they are needed; None where all are in memory as they are used.
         surplus: names of tensors in its file that it rightly has no use for, such as heads for further tokens.
@@ -39,13 +41,15 @@ class Model:
     collection: str = "english"
     surplus: tuple[str, ...] = ()
     stream: Stream | None = None
+    quantisation: str | None = None
     replicas: tuple[Model, ...] = ()
     cluster: Cluster | None = None
 
     @property
     def identity(self) -> dict[str, str]:
         """What a receipt says of the checkpoint."""
-        return {"name": self.name, "fingerprint": self.fingerprint, "source": self.source}
+        found = {"name": self.name, "fingerprint": self.fingerprint, "source": self.source}
+        return found | ({} if self.quantisation is None else {"quantisation": self.quantisation})
 
     @cached_property
     def blocks(self) -> list[nn.Module]:

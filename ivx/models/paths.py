@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from ivx.errors import CheckpointError
-from ivx.models.registry import embedded
+from ivx.models.registry import embedded, is_fetched
 
 ROOTS = "IVX_ROOTS"
 """Directories under which the app opens checkpoints, separated as in PATH; the working directory by default."""
@@ -33,8 +33,14 @@ def cache() -> Path:
     return Path(os.environ.get(CACHE) or own).expanduser().resolve()
 
 
+def fetched(name: str) -> Path:
+    """Where a checkpoint that is fetched by name lies."""
+    return cache() / "checkpoints" / name
+
+
 def within_roots(name: str) -> str:
-    """The name, if it is built in, a hub id, or a directory that lies, links followed, under an allowed root."""
+    """The name, if it is built in, fetched by name, a hub id, or a directory or file under an allowed root, links
+    followed."""
     # Before anything resolves it: on some systems a look at a share already sends the user's credentials there.
     if "://" in name or name.startswith(("\\\\", "//")):
         raise CheckpointError(
@@ -42,7 +48,7 @@ def within_roots(name: str) -> str:
         )
     try:
         looks_like_path = name.startswith((".", "/", "~", "\\")) or "\\" in name or name.count("/") != 1
-        if embedded(name) is not None or not (looks_like_path or Path(name).exists()):
+        if embedded(name) is not None or is_fetched(name) or not (looks_like_path or Path(name).exists()):
             return name
         place = Path(name).expanduser().resolve()
     except (OSError, ValueError, RuntimeError) as error:  # a NUL, a name too long, a loop of links, nobody's home

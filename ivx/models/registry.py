@@ -1,4 +1,5 @@
-"""Which checkpoints exist: the embedded family, which is always here, and public families by their hub ids."""
+"""Which checkpoints exist: the embedded family, which is always here; real ones that are fetched by name; and public
+families by their hub ids."""
 
 from __future__ import annotations
 
@@ -66,6 +67,17 @@ PUBLIC = (
 """Families of the paper and their successors; loading one needs the hub or a local copy."""
 
 
+FETCHED = (
+    Checkpoint(
+        "smollm2",
+        "SmolLM2",
+        "instruct",
+        "SmolLM2-135M-Instruct, 30 layers, Apache-2.0; Q4_1, dequantised; fetched by `ivx get smollm2` (93 MB)",
+    ),
+)
+"""Real checkpoints that are fetched by name, and lie in the cache from then on."""
+
+
 def embedded(name: str) -> Checkpoint | None:
     """The embedded checkpoint of that name, if there is one."""
     return next((checkpoint for checkpoint in CHECKPOINTS if checkpoint.name == name), None)
@@ -78,6 +90,11 @@ STAGES = ("base", "SFT", "DPO")
 def known(name: str) -> Checkpoint | None:
     """The checkpoint of that name, embedded or public."""
     return next((checkpoint for checkpoint in (*CHECKPOINTS, *PUBLIC) if checkpoint.name == name), None)
+
+
+def is_fetched(name: str) -> bool:
+    """Whether a checkpoint of that name is fetched by it."""
+    return any(checkpoint.name == name for checkpoint in FETCHED)
 
 
 def families() -> dict[str, tuple[str, ...]]:

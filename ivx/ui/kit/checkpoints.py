@@ -10,15 +10,15 @@ from typing import Any
 import streamlit as st
 from tokenizers import Tokenizer
 
-from ivx.models import files, library
-from ivx.models.registry import CHECKPOINTS, embedded
+from ivx.models import files, gguf, library, wheels
+from ivx.models.registry import CHECKPOINTS, FETCHED, embedded, is_fetched
 from ivx.ui.kit.address import OTHERS
 
 
 def token_of(result: Any) -> Callable[[int], str]:
     """A function from token id to text. An imported run's checkpoint name is untrusted, so it is not looked up."""
     name = result.request.checkpoint
-    if result.receipt.get("imported") and embedded(name) is None:
+    if result.receipt.get("imported") and embedded(name) is None and not (is_fetched(name) and wheels.is_here(name)):
         return lambda i: f"#{i}"
     return _token(name)
 
@@ -41,6 +41,8 @@ def _shown(token: object) -> str:
 def has_chat_template(checkpoint: str) -> bool:
     """Whether a checkpoint's tokenizer can put a text into a chat turn; from its files alone."""
     folder = files.locate(checkpoint)
+    if gguf.is_one(folder):
+        return bool(gguf.header_of(folder, name=checkpoint).keys.get("tokenizer.chat_template"))
     if any((folder / name).is_file() for name in ("chat_template.jinja", "chat_template.json")):
         return True
     told = folder / "tokenizer_config.json"
@@ -50,13 +52,18 @@ def has_chat_template(checkpoint: str) -> bool:
 @cache
 def layers_of(checkpoint: str) -> int:
     """How many layers a checkpoint has, from its config alone."""
-    told = files.read_config(files.locate(checkpoint), name=checkpoint)
+    folder = files.locate(checkpoint)
+    if gguf.is_one(folder):
+        header = gguf.header_of(folder, name=checkpoint)
+        return int(header.keys[f"{header.architecture}.block_count"])
+    told = files.read_config(folder, name=checkpoint)
     return int(next(told[name] for name in ("num_hidden_layers", "n_layer", "num_layers") if name in told))
 
 
 def checkpoints() -> list[str]:
-    """The checkpoints to choose from: embedded, and those this session has opened."""
+    """The checkpoints to choose from: embedded, fetched, and those this session has opened."""
     found = [c.name for c in CHECKPOINTS if c.path is not None and c.path.is_dir()]
+    found += [c.name for c in FETCHED if wheels.is_here(c.name)]
     return found + [name for name, *_ in st.session_state.get(OTHERS, []) if name not in found]
 
 

@@ -135,7 +135,8 @@ def trust(receipt: dict[str, Any], *, rows: str, more: Sequence[dict[str, Any]] 
     if receipt.get("imported"):
         ticks = f"<span><b>imported</b>, not computed here; its maker says:</span>{ticks}"
     run = f"<span>run <code>{escape(receipt['run'])}</code></span>" if "run" in receipt else ""
-    how = escape(", ".join(receipt[key] for key in ("dtype", "device", "weights", "how") if key in receipt))
+    told = {"quantisation": receipt.get("checkpoint", {}).get("quantisation")} | receipt
+    how = escape(", ".join(told[key] for key in ("quantisation", "dtype", "device", "weights", "how") if told.get(key)))
     st.html(f'<div class="ivx-trust">{ticks}<span>{how}</span><span>{escape(rows)}</span>{run}</div>')
 
 

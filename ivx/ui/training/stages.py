@@ -21,7 +21,7 @@ from ivx.charts.lines import colours_of
 from ivx.charts.numbers import signed
 from ivx.charts.palette import Palette
 from ivx.jobs.job import View
-from ivx.models.registry import families, known, steps
+from ivx.models.registry import embedded, families, known, steps
 from ivx.patching.cells import Cell
 from ivx.request import BaseRequest
 from ivx.stats.verdict import Verdict
@@ -92,7 +92,7 @@ def chosen_names(place: DeltaGenerator) -> tuple[str, ...]:
     choices = [*there, OWN]
     named = [name for name in st.query_params.get("checkpoints", "").split(",") if name in here]
     if "picked" not in st.session_state:
-        st.session_state["picked"] = named[:MOST] or list(here[:MOST])
+        st.session_state["picked"] = named[:MOST] or [name for name in here if embedded(name)][:MOST]
     st.session_state["picked"] = st.session_state["picked"]  # like `address.hold`, for a list
     address.hold("family", OWN if named else choices[0], choices)
     family = str(
@@ -290,7 +290,8 @@ def foot(
     rows = sum(result.table.num_rows for result in found)
     n = len(found[0].samples.rows)
     runs = " ".join(result.run_id for result in found[:MOST])
-    receipt = {**found[0].receipt, "checks": list(worst.values()), "run": runs}
+    quantised = {told for result in found if (told := result.receipt["checkpoint"].get("quantisation"))}
+    receipt = {**found[0].receipt, "checks": list(worst.values()), "run": runs, "quantisation": "; ".join(quantised)}
     strip, export = st.columns([6, 1], gap="medium", vertical_alignment="bottom")
     with strip:
         pieces.trust(receipt, rows=f"n = {n} · {len(found)} {what} · {rows:,} rows")

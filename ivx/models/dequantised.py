@@ -6,6 +6,7 @@ would be another model without a word, and is refused.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,12 @@ from typing import Any
 
 from ivx.errors import CheckpointError, UnsupportedArchitecture, boundary
 from ivx.models.gguf import header_of
+
+_AS_GPT2 = ("default", "gpt-2", "jais", "mpt", "olmo", "phi-2", "trillion")
+"""Ways to split a text, by llama.cpp's names, that are GPT-2's: transformers' own where it knows no other."""
+_BY_DIGIT = ("codeshell", "command-r", "exaone", "minerva-7b", "refact", "smollm", "starcoder")
+"""The same with every digit by itself, which is no other where no token joins one to anything."""
+_JOINED = re.compile(r"(?:Ġ|\d)\d", re.ASCII)
 
 
 def config_of(path: Path, *, name: str) -> Any:
@@ -74,14 +81,35 @@ def model_of(path: Path, config: Any, *, name: str, dtype: Any, parameters: int)
     return hf, loading
 
 
-def tokenizer_of(path: Path) -> Any:
-    """The tokenizer that the file describes, with its chat template; raises what transformers does."""
+def tokenizer_of(path: Path, *, name: str) -> Any:
+    """The tokenizer that the file describes, with its chat template.
+
+    Raises:
+        CheckpointError: the file is broken, or splits text in a way that transformers does not know; and what
+        transformers raises.
+    """
+    keys = header_of(path, name=name).keys
     with _alone() as nowhere:
         from transformers import AutoTokenizer
 
-        return AutoTokenizer.from_pretrained(
+        found = AutoTokenizer.from_pretrained(
             nowhere, gguf_file=str(path.resolve()), trust_remote_code=False, local_files_only=True
         )
+    if keys.get("tokenizer.ggml.model") == "gpt2" and not _splits(keys.get("tokenizer.ggml.pre", "default"), found):
+        raise CheckpointError(
+            f"{name}: {path} splits text as {str(keys['tokenizer.ggml.pre']):.40}, which transformers does not know, "
+            "so that its tokens would be others: use the checkpoint that it was made from"
+        )
+    return found
+
+
+def _splits(way: str, tokenizer: Any) -> bool:
+    """Whether transformers' tokenizer splits a text in that way before merges apply."""
+    from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
+
+    if way in GGUF_PRE_TOKENIZER_SPLITS or way in _AS_GPT2:
+        return True
+    return way in _BY_DIGIT and not any(map(_JOINED.search, tokenizer.get_vocab()))
 
 
 @contextmanager

@@ -101,7 +101,7 @@ def header_of(path: Path, *, name: str) -> Header:
 def require(name: str) -> None:
     """Refuse a GGUF file where the packages that read it are not installed."""
     if any(find_spec(package) is None for package in NEEDED):
-        raise CheckpointError(f"{name} is a GGUF file, and the packages that read it are not here: pip install {EXTRA}")
+        raise CheckpointError(f"{name}: the packages that read a GGUF file are not here: pip install {EXTRA}")
 
 
 class _Reader:

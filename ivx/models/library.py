@@ -37,9 +37,8 @@ def tokenizer(folder: Path, *, name: str) -> Any:
     """The tokenizer in a checkpoint's directory or GGUF file; raises `CheckpointError` where none can be read."""
     told = f"{name}: {folder} has no tokenizer that can be read"
     if gguf.is_one(folder):
-        gguf.header_of(folder, name=name)
         with ALONE, boundary(CheckpointError, told, "use the checkpoint that it was made from"):
-            return dequantised.tokenizer_of(folder)
+            return dequantised.tokenizer_of(folder, name=name)
     with ALONE, boundary(CheckpointError, told, "copy tokenizer.json beside the weights"):
         from transformers import AutoTokenizer
 

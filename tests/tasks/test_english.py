@@ -171,3 +171,12 @@ def test_case_is_told_apart_in_a_file_of_ones_own(tmp_path: Path, rows: str, cas
     lines = ["query,answer,contrast,instruction", f"{first},Do it.", *(f"{row}," for row in rest)]
     (tmp_path / "mine.csv").write_text("\n".join(lines))
     assert catalogue.find(str(tmp_path / "mine.csv")).cased == cased
+
+
+def test_the_document_tells_every_task() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| `(\w+/[\w-]+)` \| (.+?): (.+?) \| `(.+?)` \| (\d+) \|$", text, re.M)
+    assert [name for name, *_ in told] == list(TASKS)
+    for name, query, answer, against, count in told:
+        task = TASKS[name]
+        assert (task.answers[query], task.contrast, str(len(task.answers))) == (answer, against, count)

@@ -11,20 +11,17 @@ from ivx.analyses.behaviour.result import Behaviour, BehaviourCell, Wrote
 from ivx.charts.palette import Palette
 from ivx.charts.ways import RECOMMENDED
 from ivx.tasks import spelling
-from ivx.tasks.prompt import FORMATS
+from ivx.tasks.way import Way
 from ivx.ui.behaviour.readings import verdict
-from ivx.ui.kit import exports, pieces
-
-FORMAT, FIELD = "format", "target_format"
-"""The target format: key of its widget on every page that has one, and field of every request."""
+from ivx.ui.kit import asking, exports, pieces
 
 
 def card(result: Behaviour, task: str, way: str, *, link: str, p: Palette) -> None:
     """Draw the card of a cell."""
-    asking = result.asking(task, way)
+    asked = result.asking(task, way)
     cell = result.cells.get((task, way))
     if cell is None:
-        said = asking.refused or "not asked yet"
+        said = asked.refused or "not asked yet"
         pieces.refusal(f"{task} by {way}", said, "Choose another way of asking, or mend that.")
         return
     told = cell.told.followed
@@ -34,14 +31,14 @@ def card(result: Behaviour, task: str, way: str, *, link: str, p: Palette) -> No
         '<div class="ivx-card open" data-testid="ivx-card">'
         f'<div class="top"><b>{escape(task)} by {way}</b><span class="soft">{best}</span></div>'
         f'<div class="row"><span class="big" style="color:{colour}">{told.value:.0%}</span>'
-        f'<span class="soft">{escape(verdict(cell))} · n = {asking.samples}</span></div>'
-        f"{_numbers(cell)}{_instead('Told, it writes instead', cell.told, asking.samples, p)}"
-        f"{_instead('Untold, it writes', cell.bare, asking.samples, p)}</div>"
+        f'<span class="soft">{escape(verdict(cell))} · n = {asked.samples}</span></div>'
+        f"{_numbers(cell)}{_instead('Told, it writes instead', cell.told, asked.samples, p)}"
+        f"{_instead('Untold, it writes', cell.bare, asked.samples, p)}</div>"
     )
     _texts(result, task, way)
     _onward(result, task, way, link=link)
-    pieces.note(f"The answer is read {spelling.words(asking.spelling)}.")
-    for note in asking.notes:
+    pieces.note(f"The answer is read {spelling.words(asked.spelling)}.")
+    for note in asked.notes:
         pieces.note(note)
 
 
@@ -88,12 +85,16 @@ def _texts(result: Behaviour, task: str, way: str) -> None:
 def _onward(result: Behaviour, task: str, way: str, *, link: str) -> None:
     """Take this way along to the maps, a link to this cell, and the Python that asks for it again."""
     one, two, three = st.columns([1.5, 0.7, 0.8], gap="small")
-    if way in FORMATS and result.request.tasks == ("all",):
-        if one.button("Ask so on every page", type="secondary", help="Sets the target format of all maps to this way."):
-            st.session_state[FORMAT] = way
-            st.rerun()
-        told = urlencode({"checkpoint": result.request.checkpoint, "task": task, FORMAT: way})
-        one.html(f'<a href="/effects?{told}" target="_self">Effects, asked so ›</a>')
+    told = asking.chosen_by(result.request.way(way))
+    one.button(
+        "Ask so on every page",
+        help="Sets how the task is asked on all pages of maps.",
+        on_click=lambda: st.session_state.update(asking.INITIAL | told),  # before controls of these keys are drawn
+    )
+    if result.request.tasks == ("all",):
+        at = {"position": "last"} if "by" in told else {}
+        view = urlencode({"checkpoint": result.request.checkpoint, "task": task, **told, **at})
+        one.html(f'<a href="/effects?{view}" target="_self">Effects, asked so ›</a>')
     with two.popover("Link", type="tertiary"):
         st.caption("This cell, in any session of this server.")
         st.code(link, language=None, wrap_lines=True)
@@ -104,8 +105,7 @@ def _onward(result: Behaviour, task: str, way: str, *, link: str) -> None:
 def python(result: Behaviour, task: str, way: str) -> str:
     """Python that asks for one cell again, and the fields by which every analysis asks in its way."""
     of = result.request.way(way)
-    told = {FIELD: of.form, "template": of.template, "system": of.system, "demonstrations": of.demonstrations}
-    usual = {FIELD: "prompt", "template": "", "system": "", "demonstrations": 0}
+    told, usual = asking.fields_of(of), asking.fields_of(Way())
     fields = "".join(f", {name}={value!r}" for name, value in told.items() if value != usual[name])
     position = ', position="last"' if of.demonstrations else ""
     return (

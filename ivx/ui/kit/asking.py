@@ -6,9 +6,10 @@ from typing import Any
 
 import streamlit as st
 
+from ivx.numeral import index_of
 from ivx.tasks.prompt import FORMATS
 from ivx.tasks.spelling import AUTO, SPELLINGS, words
-from ivx.tasks.way import MAX_TEMPLATE, Way
+from ivx.tasks.way import MAX_TEMPLATE, MOST_SHOWN, Way
 from ivx.ui.kit import address
 from ivx.ui.kit.choices import chosen, counted
 
@@ -44,6 +45,29 @@ def way_of(fields: dict[str, Any]) -> Way:
     )
 
 
+def fields_of(way: Way) -> dict[str, Any]:
+    """The request's fields that mean a way of asking; `way_of` is the inverse."""
+    return {
+        "target_format": way.form,
+        "template": way.template,
+        "system": way.system,
+        "demonstrations": way.demonstrations,
+        "spelling": way.spelling,
+    }
+
+
+def chosen_by(way: Way) -> dict[str, str]:
+    """What the controls must be set to, to ask in this way: values by key, where they differ from `INITIAL`."""
+    told = {
+        "by": str(way.demonstrations),
+        "format": way.form,
+        "spelling": way.spelling,
+        "template": way.template,
+        "system": way.system,
+    }
+    return {key: value for key, value in told.items() if value != INITIAL[key]}
+
+
 def way(*, open: bool = False) -> dict[str, Any]:
     """Draw the controls without a number of samples; `open` shows the texts that are folded elsewhere."""
     left, right = st.columns(2, gap="small")
@@ -51,7 +75,7 @@ def way(*, open: bool = False) -> dict[str, Any]:
         told = chosen(
             "by",
             "Task told by",
-            TOLD,
+            _told(),
             "0",
             help="Demonstrations are solved queries; the vector is then the state of their last token, where the model "
             "is about to answer a query of its own.",
@@ -81,6 +105,12 @@ def way(*, open: bool = False) -> dict[str, Any]:
         "template": "" if form in ("query", "filler") else template,
         "system": system if form == "chat" else "",
     }
+
+
+def _told() -> dict[str, str]:
+    """What a task can be told by; another number of demonstrations than the usual ones may have been asked for."""
+    count = index_of(address.from_url("by", "0"), below=MOST_SHOWN + 1)
+    return TOLD | ({str(count): f"{count} demonstrations"} if count else {})
 
 
 def _text(key: str, label: str, placeholder: str, open: bool, **told: Any) -> str:

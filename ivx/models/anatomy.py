@@ -110,6 +110,20 @@ ANATOMIES: dict[str, Anatomy] = {
     "vaultgemma": _PRE_NORM,
 }
 
+WRAPPERS = frozenset(
+    {
+        *("gemma3", "got_ocr2", "idefics2", "idefics3", "internvl", "janus", "lighton_ocr", "llava", "llava_next"),
+        *("llava_next_video", "llava_onevision", "mistral3", "ovis2", "qwen2_5_vl", "qwen2_vl", "qwen3_vl", "smolvlm"),
+        *("video_llama_3", "video_llava", "vipllava"),
+    }
+)
+"""Wrappers (`model_type`) of a text model and others whose logits on text alone are those of their text part by itself.
+
+Others do more to a text: PaliGemma reads a prompt in both directions, Aya Vision gives its logits another scale."""
+ALIKE = {"qwen2_vl_text": "qwen2", "qwen2_5_vl_text": "qwen2", "qwen3_vl_text": "qwen3"}
+"""Text parts that have no class of their own, and the architecture that they are on text: the axes of their rotary
+embedding, which differ in an image, are one there."""
+
 
 def refuse_misfit(hf: Any, facts: Anatomy, *, name: str) -> None:
     """Refuse a model that has no module where the facts say; raises `UnsupportedArchitecture` naming it."""

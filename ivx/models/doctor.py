@@ -197,7 +197,8 @@ def _weights(model: Model) -> str:
         return "they were given in memory, and all are finite"
     unused = ", ".join(model.surplus[:3]) + f" and {len(model.surplus) - 3} more" * (len(model.surplus) > 3)
     return (
-        f"every tensor came from its file{f' ({model.quantisation})' * bool(model.quantisation)}, and all are finite"
+        "every tensor came from its file, and all are finite"
+        + "".join(f"; {told}" for told in (model.part, model.quantisation) if told)
         + f"; its file also holds {unused}" * bool(unused)
     )
 

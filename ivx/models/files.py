@@ -22,6 +22,8 @@ from safetensors import SafetensorError, safe_open
 
 from ivx.errors import CheckpointError
 from ivx.models import gguf, origin, paths
+from ivx.models.anatomy import WRAPPERS
+from ivx.models.quantisation import refuse_unreadable
 from ivx.models.registry import CHECKPOINTS, FETCHED, embedded, is_fetched
 
 WANTED = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "vocab.txt", "merges.txt"]
@@ -107,7 +109,7 @@ def _hub_answers() -> bool:
 
 
 def read_config(folder: Path, *, name: str) -> dict:
-    """The checkpoint's config.json; refuses what is not a causal LM in floating point."""
+    """The checkpoint's config.json; refuses what holds no causal LM whose weights can be made floating point."""
     path = folder / "config.json"
     if not path.is_file():
         raise CheckpointError(f"{name}: {folder} has no config.json, so it is not a checkpoint directory")
@@ -120,21 +122,18 @@ def read_config(folder: Path, *, name: str) -> dict:
     kinds = config.get("architectures") or ["CausalLM"]
     if not isinstance(kinds, list) or not all(isinstance(kind, str) for kind in kinds):
         raise CheckpointError(f"{name}: architectures in {path} is not a list of names: copy it again")
-    if not any("CausalLM" in kind or "LMHead" in kind for kind in kinds):
+    holds_one = config["model_type"] in WRAPPERS and kinds[0].endswith("ForConditionalGeneration")
+    if not holds_one and not any("CausalLM" in kind or "LMHead" in kind for kind in kinds):
         wrapper = "ForConditionalGeneration" in kinds[0] or "text_config" in config
         raise CheckpointError(
-            f"{name} is a {kinds[0]}, a wrapper of a text model and others (images, audio): ivx reads text models "
-            "alone, so save its language model by itself"
+            f"{name} is a {kinds[0]}, a wrapper of a text model and others (images, audio), of which ivx does not know "
+            f"that its text part is a model of its own (known: {', '.join(sorted(WRAPPERS))}): save that by itself"
             if wrapper
             else f"{name} is a {kinds[0]}, not a causal language model: ivx reads next-token logits"
         )
-    quantised = config.get("quantization_config")
-    if quantised:
-        method = quantised.get("quant_method") if isinstance(quantised, dict) else None
-        raise CheckpointError(
-            f"{name}: its weights are quantised ({method or 'by a method that is not named'}), and ivx reads "
-            "weights in floating point: use the checkpoint it was made from, or dequantise it and save it again"
-        )
+    inner = config.get("text_config")
+    for told in (config, inner if isinstance(inner, dict) else {}):
+        refuse_unreadable(told, name=name)
     return config
 
 
@@ -161,11 +160,6 @@ def check_weights(folder: Path, *, name: str) -> None:
             _names(shard)
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{name}: {shard} is broken ({error}): copy it again") from error
-
-
-def tensors(folder: Path) -> frozenset[str]:
-    """The names of all tensors in a checkpoint's files."""
-    return frozenset(tensor for shard in folder.glob("*.safetensors") for tensor in _names(shard))
 
 
 def _names(shard: Path) -> list[str]:

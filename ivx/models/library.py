@@ -21,16 +21,27 @@ ALONE = threading.RLock()
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Without its progress bars."""
+    """Without its progress bars, and without its own account of tensors, which ivx judges."""
     from transformers.utils import logging
 
-    noisy = logging.is_progress_bar_enabled()
+    noisy, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
+        logging.set_verbosity(verbosity)
         if noisy:
             logging.enable_progress_bar()
+
+
+def layers(folder: Path) -> int:
+    """How many layers a checkpoint's text model has where config.json leaves that to the architecture's default."""
+    with ALONE:
+        from transformers import AutoConfig
+
+        found = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        return int(found.get_text_config(decoder=True).num_hidden_layers)
 
 
 def tokenizer(folder: Path, *, name: str) -> Any:

@@ -10,7 +10,19 @@ import torch
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from ivx.errors import CheckpointError, IvxError, UnsupportedArchitecture, boundary
-from ivx.models import adapters, dequantised, doctor, files, fingerprint, gguf, library, memory, rotary
+from ivx.models import (
+    adapters,
+    dequantised,
+    doctor,
+    files,
+    fingerprint,
+    gguf,
+    headers,
+    library,
+    memory,
+    quantisation,
+    rotary,
+)
 from ivx.models import weights as tensors
 from ivx.models.anatomy import anatomy_of, refuse_misfit
 from ivx.models.cluster import cluster_of
@@ -19,6 +31,7 @@ from ivx.models.origin import origin_of
 from ivx.models.precision import HALF
 from ivx.models.registry import embedded
 from ivx.models.skeleton import streamed
+from ivx.models.wrapper import Part, refuse_own_head, text_part
 
 DTYPES = {name: getattr(torch, name) for name in ("float32", "float64", "bfloat16", "float16")}
 
@@ -90,26 +103,28 @@ def _load(name: str, *, dtype: str, device: str, memory_gb: float | None, adapte
                 "checkpoint, and this directory as its adapter"
             ) from error
         return _load(base, dtype=dtype, device=device, memory_gb=memory_gb, adapter=str(folder), weights=weights)
-    packed = gguf.is_one(folder)
+    part, held = _packed(folder, name=name) if gguf.is_one(folder) else _described(folder, name=name)
+    config = part.config
+    anatomy_of(config)
+    known = embedded(name)
+    wanted = _dtype(dtype, config, small=known is not None)
+    packed, quantised = gguf.is_one(folder), quantisation.method_of(config)
     if packed and weights in ("compact", "stream"):
         raise IvxError(
             f"{name} is a GGUF file, whose blocks are dequantised when it is read: use weights='whole' with it, not "
             f"{weights!r}"
         )
-    config = dequantised.config_of(folder, name=name) if packed else _config(folder, name=name)
-    anatomy_of(config)
-    known = embedded(name)
-    wanted = _dtype(dtype, config, small=known is not None)
-    if not packed:
-        files.check_weights(folder, name=name)
+    if quantised and weights in ("compact", "stream"):
+        raise IvxError(f"{name}: quantised weights are dequantised whole: use weights='whole', not {weights!r}")
     with boundary(CheckpointError, f"{name}: no model can be built from its config.json", "copy it again"):
-        size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+        size = sum(there.size for there in held.values())
         found = memory.estimate(config, dtype=wanted, device=place, file_bytes=size)
     if packed:
         chosen = "whole"
     elif weights == "auto":
         half = getattr(config, "dtype", None) in HALF and wanted not in HALF
-        chosen = "whole" if adapter is not None else memory.choose(found, memory_gb=memory_gb, is_half=half)
+        is_whole = adapter is not None or bool(quantised)
+        chosen = "whole" if is_whole else memory.choose(found, memory_gb=memory_gb, is_half=half)
     else:
         chosen = weights
     memory.refuse_what_cannot_fit(found, dtype=wanted, device=place, memory_gb=memory_gb, weights=chosen)
@@ -117,10 +132,11 @@ def _load(name: str, *, dtype: str, device: str, memory_gb: float | None, adapte
     if packed:
         hf, surplus = _read_packed(folder, config, name=name, dtype=wanted, parameters=found.parameters)
     elif chosen == "whole":
-        hf, surplus = _read(folder, name=name, dtype=wanted)
+        hf, surplus = _read(part, folder, name=name, dtype=wanted)
     else:
         on_disk = chosen == "stream"
-        hf, stream, surplus = streamed(config, folder, name=name, dtype=wanted, device=place, on_disk=on_disk)
+        hf, stream, surplus = streamed(part, folder, name=name, dtype=wanted, device=place, on_disk=on_disk)
+    refuse_own_head(hf, part, name=name)
     identity = fingerprint.of_directory(folder)
     if adapter is not None:
         hf = adapters.merged(hf, Path(adapter))
@@ -134,8 +150,9 @@ def _load(name: str, *, dtype: str, device: str, memory_gb: float | None, adapte
         source=str(folder),
         collection=known.collection if known else "english",
         surplus=surplus,
+        part=part.form or None,
+        quantisation=_quantisation(folder, config, name=name),
         stream=stream,
-        quantisation=_quantisation(folder, name=name),
     )
 
 
@@ -151,10 +168,27 @@ def wrap(hf_model: PreTrainedModel, tokenizer: Any = None, *, name: str = "in-me
     return _proved(model) if check else model
 
 
-def _config(folder: Path, *, name: str) -> Any:
+def _packed(path: Path, *, name: str) -> tuple[Part, dict[str, headers.Held]]:
+    """As `_described`, of a GGUF file, whose blocks have no size of their own in memory."""
+    return Part(dequantised.config_of(path, name=name)), {}
+
+
+def _described(folder: Path, *, name: str) -> tuple[Part, dict[str, headers.Held]]:
+    """The part of a checkpoint that is loaded, and its tensors as the files' headers tell of them."""
+    raw, config = _config(folder, name=name)
+    files.check_weights(folder, name=name)
+    held = headers.tensors(folder)
+    part = text_part(config, raw, held, name=name)
+    own = {tensor: there for tensor, there in held.items() if part.own(tensor) is not None}
+    quantisation.refuse_unscaled(part.config, own, name=name)
+    return part, own
+
+
+def _config(folder: Path, *, name: str) -> tuple[dict[str, Any], Any]:
+    """What config.json says, and what transformers makes of it."""
     raw = files.read_config(folder, name=name)
     try:
-        return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        return raw, AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except Exception as error:  # a config raises whatever its class does
         if "auto_map" in raw:
             raise CheckpointError(
@@ -170,6 +204,7 @@ def _config(folder: Path, *, name: str) -> Any:
 
 
 def _ready(hf: PreTrainedModel, *, name: str) -> PreTrainedModel:
+    quantisation.refuse_in_memory(hf, name=name)
     tensors.refuse_non_finite(hf, name=name)
     refuse_misfit(hf, anatomy_of(hf.config), name=name)
     rotary.forget_prompts(hf)
@@ -208,14 +243,19 @@ def _dtype(dtype: str, config: Any, *, small: bool) -> torch.dtype:
     return DTYPES[dtype]
 
 
-def _read(folder: Path, *, name: str, dtype: torch.dtype) -> tuple[PreTrainedModel, tuple[str, ...]]:
+def _read(part: Part, folder: Path, *, name: str, dtype: torch.dtype) -> tuple[PreTrainedModel, tuple[str, ...]]:
     """The model, and the names of tensors in its file that it rightly has no use for."""
+    method = quantisation.method_of(part.config)
+    config = quantisation.asked_in_full(part.config)
+    cure = f"copy them again, or bring the package of {method} up to date" if method else "copy them again"
     with (
-        library.quietly(),
-        boundary(CheckpointError, f"{name}: the weights in {folder} cannot be read", "copy them again"),
+        library.quietly(),  # what it would tell of tensors is judged below
+        boundary(CheckpointError, f"{name}: the weights in {folder} cannot be read", cure),
     ):
         read: Any = AutoModelForCausalLM.from_pretrained(
             folder,
+            config=config,
+            key_mapping=part.renamed or None,
             dtype=dtype,
             trust_remote_code=False,
             use_safetensors=True,
@@ -223,7 +263,15 @@ def _read(folder: Path, *, name: str, dtype: torch.dtype) -> tuple[PreTrainedMod
             output_loading_info=True,
         )  # a pair, which the library's types do not know
         hf, loading = read
-    return hf, tensors.refuse_strangers(loading, files.tensors(folder), config=hf.config, name=name)
+        if method:
+            with torch.device("meta"):
+                plain = AutoModelForCausalLM.from_config(hf.config, dtype=dtype)
+            hf = quantisation.in_full(hf, plain, method=method, dtype=dtype, name=name)
+    held = {tensor: part.own(tensor) for tensor in headers.tensors(folder)}
+    others = {tensor for tensor, own in held.items() if own is None}
+    loading["unexpected_keys"] = set(loading["unexpected_keys"]) - others
+    mine = [own for own in held.values() if own is not None]
+    return hf, tensors.refuse_strangers(loading, mine, config=hf.config, name=name)
 
 
 def _read_packed(
@@ -235,9 +283,9 @@ def _read_packed(
     return hf, tensors.refuse_strangers(loading, (), config=hf.config, name=name)
 
 
-def _quantisation(place: Path, *, name: str) -> str | None:
+def _quantisation(place: Path, config: Any, *, name: str) -> str | None:
     """How the weights were kept before they were dequantised; None where nothing says that they were."""
     if gguf.is_one(place):
         return gguf.header_of(place, name=name).quantisation
-    told = origin_of(place)
-    return told.quantisation if told else None
+    origin = origin_of(place)
+    return quantisation.told(config) or (origin.quantisation if origin else None)

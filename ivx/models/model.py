@@ -23,9 +23,10 @@ class Model:
         name: as it was asked for.
         source: the directory or hub id that the weights came from, or "memory".
         fingerprint: hash of weights and tokenizer; the same weights have the same one wherever they lie.
-        quantisation: how its weights were kept before they were dequantised, such as "Q4_1, dequantised"; None where
-            they were not.
         collection: the built-in tasks that fit it: `tiny`, `tiny-period` or `english`.
+        part: what of the checkpoint was taken, such as "text part of Gemma3ForConditionalGeneration"; None where all.
+        quantisation: how its weights were kept before they were dequantised, such as "fp8, dequantised"; None where
+            they were not.
         stream: where the weights come from when they are needed; None where all are in memory as they are used.
         surplus: names of tensors in its file that it rightly has no use for, such as heads for further tokens.
         replicas: the same weights on further devices, which share a sweep's samples with it.
@@ -40,16 +41,18 @@ class Model:
     source: str = "memory"
     collection: str = "english"
     surplus: tuple[str, ...] = ()
-    stream: Stream | None = None
+    part: str | None = None
     quantisation: str | None = None
+    stream: Stream | None = None
     replicas: tuple[Model, ...] = ()
     cluster: Cluster | None = None
 
     @property
     def identity(self) -> dict[str, str]:
         """What a receipt says of the checkpoint."""
-        found = {"name": self.name, "fingerprint": self.fingerprint, "source": self.source}
-        return found | ({} if self.quantisation is None else {"quantisation": self.quantisation})
+        told = {"name": self.name, "fingerprint": self.fingerprint, "source": self.source}
+        more = {"part": self.part, "quantisation": self.quantisation}
+        return told | {key: value for key, value in more.items() if value is not None}
 
     @cached_property
     def blocks(self) -> list[nn.Module]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -15,13 +14,14 @@ from ivx.models import weights
 from ivx.models.anatomy import anatomy_of, refuse_misfit
 from ivx.models.stream import Stream
 from ivx.models.tensors import Files, Memory, Piece
+from ivx.models.wrapper import Part
 
 _RENAMED = {"lm_head.weight": "embed_out.weight"}
 """Older names of the same tensor, as transformers reads them: those of GPT-NeoX."""
 
 
 def streamed(
-    config: Any, folder: Path, *, name: str, dtype: torch.dtype, device: str, on_disk: bool
+    part: Part, folder: Path, *, name: str, dtype: torch.dtype, device: str, on_disk: bool
 ) -> tuple[PreTrainedModel, Stream, tuple[str, ...]]:
     """A model whose weights are streamed from its files, or from memory; and the tensors it rightly has no use for.
 
@@ -29,7 +29,7 @@ def streamed(
         CheckpointError: a tensor is missing, or one is left over that should have had a place.
         UnsupportedArchitecture: its files hold its weights in another form than its modules, or its head is no matrix.
     """
-    files = Files(folder, name=name)
+    config, files = part.config, Files(folder, name=name, own=part.own)
     # Memory that is never written is never given: a skeleton of any size costs nothing.
     with no_init_weights(), boundary(CheckpointError, f"{name}: no model can be built from its config.json", "copy it"):
         hf = AutoModelForCausalLM.from_config(config, dtype=dtype)

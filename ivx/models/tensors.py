@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,12 +66,16 @@ class Piece(NamedTuple):
 
 
 class Files:
-    """The tensors of a directory, by name."""
+    """The tensors of a directory, by name.
 
-    def __init__(self, folder: Path, *, name: str) -> None:
+    Args:
+        own: a tensor's name as it is meant here, by its name in the files; None where it is of no concern.
+    """
+
+    def __init__(self, folder: Path, *, name: str, own: Callable[[str], str | None] = str) -> None:
         self._open: dict[Path, int] = {}
         self.stored = {
-            tensor: where for path in sorted(folder.glob("*.safetensors")) for tensor, where in _in(path, name)
+            tensor: where for path in sorted(folder.glob("*.safetensors")) for tensor, where in _in(path, name, own)
         }
         self._rooms = threading.local()
 
@@ -129,7 +133,7 @@ class Memory:
         return held.index_select(0, torch.tensor(which, device=held.device))
 
 
-def _in(path: Path, name: str) -> Iterator[tuple[str, Stored]]:
+def _in(path: Path, name: str, own: Callable[[str], str | None]) -> Iterator[tuple[str, Stored]]:
     """The tensors of one file; raises `CheckpointError` where its header does not fit its length."""
     length = path.stat().st_size
     try:
@@ -139,7 +143,8 @@ def _in(path: Path, name: str) -> Iterator[tuple[str, Stored]]:
                 raise ValueError("its header is longer than the file")
             header: dict[str, Any] = json.loads(file.read(size))
         for tensor, told in header.items():
-            if tensor == "__metadata__":
+            here = None if tensor == "__metadata__" else own(tensor)
+            if here is None:
                 continue
             if told["dtype"] not in DTYPES:
                 raise CheckpointError(
@@ -150,6 +155,6 @@ def _in(path: Path, name: str) -> Iterator[tuple[str, Stored]]:
             found = Stored(path, DTYPES[told["dtype"]], tuple(map(int, told["shape"])), 8 + size + start)
             if not 0 <= start <= stop <= length - 8 - size or found.size != stop - start:
                 raise ValueError(f"{tensor} lies outside the file")
-            yield tensor, found
+            yield here, found
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{name}: {path} is broken ({error}): copy it again") from error

@@ -57,7 +57,9 @@ def layers_of(checkpoint: str) -> int:
         header = gguf.header_of(folder, name=checkpoint)
         return int(header.keys[f"{header.architecture}.block_count"])
     told = files.read_config(folder, name=checkpoint)
-    return int(next(told[name] for name in ("num_hidden_layers", "n_layer", "num_layers") if name in told))
+    told |= told.get("text_config") or {}
+    found = next((told[name] for name in ("num_hidden_layers", "n_layer", "num_layers") if name in told), None)
+    return int(found or library.layers(folder))
 
 
 def checkpoints() -> list[str]:

@@ -1,0 +1,28 @@
+"""The headers of a checkpoint's files: which tensors they hold, read without their numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Held(NamedTuple):
+    """What a file's header says of a tensor: its dtype by the format's name, its shape, and its bytes."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    size: int
+
+
+def tensors(folder: Path) -> dict[str, Held]:
+    """All tensors in a checkpoint's files, by name; for files that `check_weights` has passed."""
+    found = {}
+    for shard in sorted(folder.glob("*.safetensors")):
+        with shard.open("rb") as file:  # by hand: the format's own library does not tell how large a tensor is
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        for tensor, told in header.items():
+            if tensor != "__metadata__":
+                start, stop = told["data_offsets"]
+                found[tensor] = Held(told["dtype"], tuple(told["shape"]), stop - start)
+    return found

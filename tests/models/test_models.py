@@ -306,11 +306,12 @@ def test_what_the_doctor_found_at_load_stands_in_every_receipt(monkeypatch: pyte
     report = report_of(model)
     assert len(passes) > 5 and report == checkup(model), "where it was loaded without, it is made when it is asked for"
     another = load("tiny-sft")
+    with monkeypatch.context() as held:
+        held.setattr("ivx.models.doctor.checkup", lambda *_: pytest.fail("it was made before"))
+        for one in (model, another):
+            _, receipt = prepare(one, EffectsRequest("tiny-sft", "animal/colour", samples=2))
+            assert receipt["checks"] == [asdict(check) for check in report.checks]
     assert report_of(wrap(model.hf)).checks != report.checks, "a report is of one model: this one has no tokenizer"
-    monkeypatch.setattr("ivx.models.doctor.checkup", lambda *_, **__: pytest.fail("it was made before"))
-    for one in (model, another):
-        _, receipt = prepare(one, EffectsRequest("tiny-sft", "animal/colour", samples=2))
-        assert receipt["checks"] == [asdict(check) for check in report.checks]
 
 
 def test_a_config_with_a_bad_value_is_said_to_be_one(tmp_path: Path) -> None:

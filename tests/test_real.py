@@ -16,8 +16,10 @@ import ivx
 from ivx.errors import CheckpointError
 from ivx.models import wheels
 from ivx.models.doctor import report_of
+from ivx.patching.table import numbers, rows_of
+from ivx.stats.metrics import find
 from ivx.tasks.facts import facts
-from tests.support import oracle
+from tests.support import gemma, oracle
 
 pytestmark = pytest.mark.real
 
@@ -49,6 +51,12 @@ def packed(model: ivx.Model, tmp_path_factory: pytest.TempPathFactory) -> ivx.Mo
     """The GGUF file that it was made from."""
     file = fetched(lambda: wheels.packed(NAME, tmp_path_factory.mktemp("packed")))
     return ivx.load(str(file), check=False)
+
+
+@pytest.fixture(scope="module")
+def another(tmp_path_factory: pytest.TempPathFactory) -> ivx.Model:
+    """gemma-3-270m, another architecture of another maker."""
+    return ivx.load(str(gemma.fetched(tmp_path_factory.mktemp("gemma"))))
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +96,11 @@ def test_its_tables_are_those_of_the_file_it_was_made_from(model: ivx.Model, pac
 
 
 def test_thirty_cells_are_those_of_plain_hooks(model: ivx.Model, verbs: str) -> None:
-    found = ivx.effects(model, verbs, sites=SITES, position="last", samples=2, controls=("task",))
+    check_cells(model, ivx.effects(model, verbs, sites=SITES, position="last", samples=2, controls=("task",)))
+
+
+def check_cells(model: ivx.Model, found: ivx.Effects) -> None:
+    """Thirty of its rows, drawn by chance, equal plain hooks."""
     rows = [row for row in found.table.to_pylist() if row["role"] == "effect" and row["patch"]]
     samples = found.samples.rows
     for row in random.Random(0).sample(rows, 30):
@@ -138,12 +150,62 @@ def test_every_cell_of_a_map_is_that_of_hooks(model: ivx.Model, verbs: str) -> N
         assert all(abs(row[name] - other[name]) <= TOLERANCE for name in ("logit", "contrast")), row["patch"]
 
 
-@pytest.mark.slow
-def test_eight_demonstrations_leave_a_vector_at_two_thirds_of_the_depth(model: ivx.Model, verbs: str) -> None:
-    found = ivx.effects(
-        model, verbs, demonstrations=8, sites=("resid_post",), position="last", samples=16, controls=("task",)
+BOTH = (("verb/past", "verb/ing"), ("verb/ing", "verb/past"))
+
+
+def acts(model: ivx.Model, task: str, *, samples: int) -> ivx.Effects:
+    """What eight demonstrations leave in their last token, put on the bare prompt's last token."""
+    controls = ("task", "counter", "unpaired")
+    return ivx.effects(
+        model, task, demonstrations=8, sites=("resid_post",), position="last", samples=samples, controls=controls
     )
-    followed = {cell.layer: cell.value for cell in found.cells("resid_post", "followed")}
-    moved = {cell.layer: cell.value for cell in found.cells("resid_post", "contrast")}
-    assert max(followed, key=lambda layer: followed[layer]) == 20 and followed[20] >= 0.75 and moved[20] > 5
-    assert all(followed[layer] <= 0.1 for layer in (0, 12, 16, 24, 28))
+
+
+def by_half(found: ivx.Effects, layer: int, *, role: str = "effect") -> list[tuple[float, float, float]]:
+    """Of both halves of the queries: shares that follow bare and patched at a layer, and the mean effect in logits."""
+    told = []
+    bare, patched = (
+        rows_of(found.table, role=which, site="resid_post", patch=patch)
+        for which, patch in (("effect", ""), (role, f"resid_post.{layer}@-1~-1"))
+    )
+    n = bare.num_rows
+    for start, end in ((0, n // 2), (n // 2, n)):
+        before, after = (numbers(rows.slice(start, end - start)) for rows in (bare, patched))
+        follows = [float((each["rank"] == 1).mean()) for each in (before, after)]
+        told.append((*follows, float(find("contrast").effect(after, before).mean())))
+    return told
+
+
+def check_shape(found: ivx.Effects, peak: int, *, least: float) -> None:
+    """One layer makes both halves follow where the bare prompt does not; the contrast task's vector does the other."""
+    moved = {cell.layer: cell.value for cell in found.cells("resid_post", "followed")}
+    assert max(moved, key=lambda layer: moved[layer]) == peak
+    for (bare, patched, effect), (_, other, against) in zip(
+        by_half(found, peak), by_half(found, peak, role="counter"), strict=True
+    ):
+        assert bare == 0 and patched >= least and effect > 3, (bare, patched, effect)
+        assert other <= 0.05 and against < -3, (other, against)
+    assert all(moved[layer] <= 0.1 for layer in range(peak - 4)), "before it there is nothing"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("task", "contrast"), BOTH)
+def test_eight_demonstrations_leave_a_vector_at_two_thirds_of_the_depth(
+    model: ivx.Model, task: str, contrast: str
+) -> None:
+    found = acts(model, task, samples=64)
+    assert found.receipt["contrast"] == contrast
+    check_shape(found, 20, least=0.75)
+
+
+@pytest.mark.slow
+def test_thirty_cells_of_demonstrations_are_those_of_plain_hooks(model: ivx.Model) -> None:
+    check_cells(model, acts(model, "verb/past", samples=3))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("task", "contrast"), BOTH)
+def test_another_makers_model_says_the_same(another: ivx.Model, task: str, contrast: str) -> None:
+    found = acts(another, task, samples=48)
+    assert (another.layers, found.receipt["contrast"]) == (18, contrast)
+    check_shape(found, 11, least=0.7)

@@ -45,6 +45,8 @@ def test_what_is_not_followed_is_said_first_on_page_card_caption_and_csv(browser
     expect(page.get_by_text("Export", exact=True)).to_be_visible(timeout=2 * PATIENCE)
     expect(page.locator(CARD).first).to_contain_text("Not followed (told ", timeout=PATIENCE)
     expect(page.locator(".ivx-reading").first).to_contain_text("Not followed (told ")
+    # Once the card's texts are there the page is drawn anew, which would take a click along.
+    expect(page.locator("[data-testid='ivx-text'] code").first).to_be_visible(timeout=2 * PATIENCE)
     page.get_by_text("Export", exact=True).click()
     expect(page.get_by_text(said).nth(1)).to_be_visible(timeout=PATIENCE)
     with page.expect_download() as download:

@@ -65,11 +65,15 @@ def test_everything_that_changes_a_number_is_in_the_run_id() -> None:
     other: dict[str, Any] = {
         "against": "animal/can-fly", "position": "first", "source_token": "keyword", "target_format": "query",
         "samples": 5, "seed": 1, "dtype": "float64", "device": "cpu", "adapter": "a", "sites": ("z",),
-        "direction": "noise", "controls": ("task", "random"),
+        "direction": "noise", "controls": ("task", "random"), "template": "{query} is", "demonstrations": 3,
+        "spelling": "plain",
     }  # fmt: skip
+    chat = replace(SMALL, target_format="chat")  # only there is a system's turn
+    system = replace(chat, system="Be brief.")
     named = {field.name for field in fields(EffectsRequest)} - {"checkpoint", "task", *EffectsRequest.same}
-    assert named == set(other), "a new field must change the run id, and be named here"
+    assert named == {*other, "system"}, "a new field must change the run id, and be named here"
     ids = [replace(SMALL, **{name: value}).run_id("weights", "texts") for name, value in other.items()]
+    ids += [one.run_id("weights", "texts") for one in (chat, system)]
     ids += [
         SMALL.run_id("other", "texts"),
         SMALL.run_id("weights", "other"),

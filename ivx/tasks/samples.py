@@ -73,6 +73,7 @@ def build(
     pair: Pair,
     tokenizer: Any,
     *,
+    target_format: str = "prompt",
     way: Way | None = None,
     samples: int = 50,
     seed: int = 0,
@@ -85,10 +86,11 @@ def build(
     token, a word is unknown to the tokenizer, or it merges with what stands around it.
 
     Args:
-        way: how the queries are asked; by default by an instruction in the task's own template.
+        target_format: how the queries are asked where nothing else is to be said of it.
+        way: how they are asked; by default by an instruction in the task's own template.
         controls: which of `ivx.vocabulary.CONTROL` samples are made for; those of another task are made always.
     """
-    way = way or Way()
+    way = way or Way(target_format)
     if split not in SPLITS:
         raise TaskError(f"there is no split {split!r}: use one of {', '.join(SPLITS)}")
     if pair.cased and way.spelling not in (AUTO, *AS_GIVEN):

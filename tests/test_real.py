@@ -171,8 +171,8 @@ def by_half(found: ivx.Effects, layer: int, *, role: str = "effect") -> list[tup
     n = bare.num_rows
     for start, end in ((0, n // 2), (n // 2, n)):
         before, after = (numbers(rows.slice(start, end - start)) for rows in (bare, patched))
-        follows = [float((each["rank"] == 1).mean()) for each in (before, after)]
-        told.append((*follows, float(find("contrast").effect(after, before).mean())))
+        alone, moved = (float((each["rank"] == 1).mean()) for each in (before, after))
+        told.append((alone, moved, float(find("contrast").effect(after, before).mean())))
     return told
 
 

@@ -42,7 +42,9 @@ def form(use: Callable[[str, bytes], None]) -> None:
         pair = typed(name or "own", _facts(facts), wordings=wordings, contrast_wordings=contrasts, **_field(field))
         text = text_of(pair)
     except IvxError as error:
-        pieces.refusal("This task cannot be used yet", str(error), "Lines count from 1; rows, as in a file with a header, from 2.")
+        pieces.refusal(
+            "This task cannot be used yet", str(error), "Lines count from 1; rows, as in a file with a header, from 2."
+        )
         return
     _offer(pair, f"{name or 'own'}.csv", text.encode("utf-8"), use)
 

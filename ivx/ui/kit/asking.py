@@ -16,9 +16,9 @@ from ivx.ui.kit.choices import chosen, counted
 TOLD = {"0": "an instruction", "4": "4 demonstrations", "8": "8 demonstrations", "16": "16 demonstrations"}
 SPELLED = {AUTO: "as the model writes it"} | {name: words(name) for name in SPELLINGS}
 FORMS = {
-    "prompt": "prompt: the query and the answer cue",
+    "prompt": "prompt: query and cue",
     "query": "query: the bare word",
-    "filler": "filler: a full stop and the word",
+    "filler": "filler: a stop and word",
     "chat": "chat: a user’s turn",
 }
 INITIAL = {"by": "0", "format": "prompt", "spelling": AUTO, "template": "", "system": ""}

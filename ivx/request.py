@@ -19,7 +19,7 @@ from ivx.tasks import catalogue
 from ivx.tasks.spelling import AUTO
 from ivx.tasks.turn import turn_of
 from ivx.tasks.way import Way
-from ivx.vocabulary import OTHERS
+from ivx.vocabulary import OTHERS, POSITION_WORDS, SOURCE_WORDS
 
 if TYPE_CHECKING:
     from ivx.models.model import Model
@@ -109,7 +109,8 @@ class InstructionRequest(BaseRequest):
     Attributes:
         task: the instruction, such as `animal/colour`, or a user's file.
         against: the task whose answer is the contrast; by default the task's natural one.
-        source_token: where the vector is taken from: `t_inst`, `keyword`, or an index into the instruction's tokens.
+        source_token: where the vector is taken from: `t_inst`, `keyword`, `before` (the keyword), `first`, or an index
+            into the instruction's tokens.
         target_format: format of the target prompt: `prompt`, `query`, `filler` or `chat`.
         samples: how many queries are asked.
         template: a text with `{query}`, and `{instruction}`, `{demonstrations}`, `{field}` where they are wanted, that
@@ -121,7 +122,7 @@ class InstructionRequest(BaseRequest):
     """
 
     since: ClassVar[tuple[str, ...]] = ("template", "system", "demonstrations", "spelling")
-    source_words: ClassVar[tuple[str, ...]] = ("t_inst", "keyword")
+    source_words: ClassVar[tuple[str, ...]] = SOURCE_WORDS
     task: str
     _: KW_ONLY
     against: str | None = None
@@ -138,7 +139,7 @@ class InstructionRequest(BaseRequest):
         check_place("source_token", self.source_token, self.source_words)
         if "unpaired" in getattr(self, "controls", ()) and not self.demonstrations:
             raise IvxError("the control unpaired shuffles the answers of demonstrations: ask for some, or leave it out")
-        if self.way.demonstrations and self.source_token in ("keyword", "all"):
+        if self.way.demonstrations and self.source_token in ("keyword", "before", "all"):
             raise IvxError(
                 "demonstrations have no task phrase: take the state of their last token (t_inst), or name an index"
             )
@@ -167,10 +168,12 @@ class Request(InstructionRequest):
     """The fields of a request that patches.
 
     Attributes:
-        position: where the bare prompt is patched: `first`, `query` (its first token), `last` or an index.
+        position: where the bare prompt is patched: `first`, `field` (the last token before the query), `query` (its
+            first token), `mark` (the first token behind it), `cue` (the last token of the cue word), `last` or an
+            index.
     """
 
-    position_words: ClassVar[tuple[str, ...]] = ("first", "query", "last")
+    position_words: ClassVar[tuple[str, ...]] = POSITION_WORDS
     _: KW_ONLY
     position: str = "first"
 

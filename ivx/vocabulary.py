@@ -147,16 +147,25 @@ class Token(NamedTuple):
 SOURCE_TOKEN = {
     "t_inst": Token("T_inst", "the instruction's last token"),
     "keyword": Token("keyword", "the last token of the words that name the task"),
+    "before": Token("before the keyword", "the token before the last of the words that name the task"),
+    "first": Token("first token", "the instruction's first token"),
     "all": Token("each token", "each of the instruction's tokens"),
 }
 """Where in the instruction a state is taken from."""
+SOURCE_WORDS = tuple(name for name in SOURCE_TOKEN if name != "all")
+"""Source tokens that are named by what they are."""
 POSITION = {
     "all": Token("every token", "each position"),
     "first": Token("first token", "the first token"),
+    "field": Token("last token before the query", "the last token before the query"),
     "query": Token("the query’s first token", "the query's first token"),
-    "last": Token("last token, the answer cue", "the last token"),
+    "mark": Token("first token behind the query", "the first token behind the query"),
+    "cue": Token("the cue word", "the last token of the cue word"),
+    "last": Token("last token, where the answer follows", "the last token"),
 }
 """Where in the target prompt a state is put."""
+POSITION_WORDS = tuple(name for name in POSITION if name != "all")
+"""Positions that are named by what they are."""
 
 
 def source_token(name: str) -> Token:

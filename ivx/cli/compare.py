@@ -9,6 +9,7 @@ from typing import Any
 
 from ivx.cli.output import add_ray, check_out, report
 from ivx.numeral import integer
+from ivx.vocabulary import POSITION_WORDS, SOURCE_WORDS
 
 
 def add(commands: Any) -> None:
@@ -24,8 +25,12 @@ def add(commands: Any) -> None:
     )
     compare.add_argument("--transplant", action="store_true", help="patch each one's vectors into each")
     compare.add_argument("--matched", action="store_true", help="give them the norm of the receiver's own vectors")
-    compare.add_argument("--source-token", default="t_inst", help="t_inst, keyword or an index (default: t_inst)")
-    compare.add_argument("--position", default="first", help="of pairs and transplants: first, query, last or an index")
+    compare.add_argument(
+        "--source-token", default="t_inst", help=f"{', '.join(SOURCE_WORDS)} or an index (default: t_inst)"
+    )
+    compare.add_argument(
+        "--position", default="first", help=f"of pairs and transplants: {', '.join(POSITION_WORDS)} or an index"
+    )
     compare.add_argument("--target-format", default="prompt", help="prompt, query, filler or chat")
     compare.add_argument("--samples", type=integer, default=40)
     compare.add_argument("--pair-samples", type=integer, default=100, help="of the interactions (default: 100)")

@@ -61,7 +61,7 @@ def sample_written(sample: Sample) -> dict[str, Any]:
     return {
         **{
             name: getattr(sample, name)
-            for name in ("query", "answer", "contrast", "t_inst", "keyword", "word", "first")
+            for name in ("query", "answer", "contrast", "t_inst", "keyword", "word", "first", "cue")
         },
         **{name: list(getattr(sample, name)) for name in ("source", "instructed", "target", "query_span")},
         "instruction": [words.text, words.family, None if phrase is None else list(phrase)],
@@ -71,6 +71,8 @@ def sample_written(sample: Sample) -> dict[str, Any]:
 
 
 def sample_read(told: Any, what: str) -> Sample:
+    if isinstance(told, dict):  # runs were kept without it before it had a name
+        told = {"cue": None} | told
     keys(told, *(field.name for field in fields(Sample)), what=what)
     source, instructed, target = (
         tuple(each(told[name], f"{what}, {name}", token_id, most=MAX_TOKENS, least=1))
@@ -91,6 +93,7 @@ def sample_read(told: Any, what: str) -> Sample:
         query_span=span(told["query_span"], f"{what}, query_span", len(target)),
         answer_id=token_id(told["answer_id"], f"{what}, answer_id"),
         contrast_id=token_id(told["contrast_id"], f"{what}, contrast_id"),
+        cue=maybe(told["cue"], f"{what}, cue", lambda v, w: whole(v, w, 0, len(target) - 1)),
     )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ivx.engine.address import SOURCELESS, parse
 from ivx.errors import IvxError
 from ivx.tasks.sample import Sample
+from ivx.vocabulary import POSITION_WORDS, SOURCE_WORDS
 
 if TYPE_CHECKING:
     from ivx.models.model import Model
@@ -56,11 +57,74 @@ def check_named(patch: str) -> None:
     parse(_NAMED.sub("0", patch))
 
 
+def taken(source_token: str, sample: Sample) -> int:
+    """The number of a source token (`ivx.vocabulary.SOURCE_WORDS`, or an index) in a sample's source, from the start.
+
+    Raises:
+        IvxError: the source has no such token.
+    """
+    if source_token == "t_inst":
+        return sample.t_inst
+    if source_token == "first":
+        return min(sample.first, sample.t_inst)
+    if source_token in ("keyword", "before"):
+        if sample.keyword is None:
+            raise IvxError("this task's wordings do not mark a task phrase, so there is no keyword: use t_inst")
+        if source_token == "before" and sample.keyword <= sample.first:
+            raise IvxError(
+                f"the instruction {sample.instruction.text!r} begins with its keyword, so no token stands before it: "
+                "use keyword"
+            )
+        return sample.keyword - (source_token == "before")
+    index, length = int(source_token), len(sample.source)
+    if not -length <= index < length:
+        raise IvxError(f"source token {index}: the instruction {sample.instruction.text!r} has {length} tokens")
+    return index % length
+
+
+def target_roles(sample: Sample) -> dict[str, int]:
+    """The positions that have a name (`ivx.vocabulary.POSITION_WORDS`) and that a sample's bare prompt has, by name.
+
+    Those before the query's end count from the start and those behind it from the end, so that prompts share them.
+    Several names may mean one token: `mark` and `last` in "Word: apple.", `first` and `field` in ": apple .".
+    """
+    begin, end = sample.query_span
+    length = len(sample.target)
+    found = {"first": sample.first}
+    if begin > sample.first:
+        found["field"] = begin - 1
+    found["query"] = begin
+    if end < length:
+        found["mark"] = end - length
+    if sample.cue is not None and sample.cue >= end:
+        found["cue"] = sample.cue - length
+    return found | {"last": -1}
+
+
+LACKS = {
+    "field": "no token stands before their queries",
+    "mark": "no token stands behind their queries",
+    "cue": "no word stands behind their queries",
+}
+"""Why a bare prompt may have no such token."""
+
+
 def position_of(position: str, rows: Sequence[Sample]) -> int:
-    """The number of `first`, `last` (from the end), `query` (its first token) or an index in all bare prompts."""
-    if position not in ("first", "last", "query"):
+    """The number that a position (`ivx.vocabulary.POSITION_WORDS`, or an index) has in all bare prompts: from the
+    start, or from the end for what stands behind the query.
+
+    Raises:
+        IvxError: the prompts have no such token, or not at one number.
+    """
+    if position not in POSITION_WORDS:
         return int(position)
-    found = {{"first": s.first, "last": -1, "query": s.query_span[0]}[position] for s in rows}
+    every = [target_roles(s) for s in rows]
+    if any(position not in roles for roles in every):
+        raise IvxError(
+            f"these bare prompts have no {position}: {LACKS[position]}; choose another position, such as "
+            f"{', '.join(every[0])}"
+        )
+    found = {roles[position] for roles in every}
     if len(found) > 1:
         raise IvxError(f"the {position} token of these samples' prompts is not at one position: name an index")
     return found.pop()
@@ -154,6 +218,8 @@ def source_places(sample: Sample) -> Places:
     length = len(sample.source)
     ends = {"t_inst": sample.t_inst} | ({} if sample.keyword is None else {"keyword": sample.keyword})
     found = {"start": sample.first - length}
+    if sample.keyword is not None and sample.keyword > sample.first:
+        found["before"] = sample.keyword - 1 - length
     for name, end in ends.items():
         found[name] = end - length
         found |= {f"{name}-{j}": end - j - length for j in range(1, end - sample.first)}
@@ -176,13 +242,14 @@ def source_columns(rows: Sequence[Sample], token: str = "all") -> tuple[Column, 
         names += [f"t_inst-{j}" for j in range(min(behind) - 1, 0, -1)] + ["t_inst"]
     if all(p["start"] == p[end] for p in places):
         names.remove("start")
-    if token == "keyword" and not marked:
-        raise IvxError("this task's wordings do not mark a task phrase, so there is no keyword: use t_inst")
-    if token in ("t_inst", "keyword"):
-        names = [token]
+    if token in SOURCE_WORDS:
+        for sample in rows:
+            taken(token, sample)
+        names = ["start" if token == "first" else token]
     elif token != "all":
         return (Column(f"token {token}", int(token), True),)
-    labels = {"start": "first", "t_inst": "keyword = T_inst" if marked and behind == {0} else "T_inst"}
+    last = "keyword = T_inst" if marked and behind == {0} else "T_inst"
+    labels = {"start": "first", "before": "keyword−1", "t_inst": last}
     return tuple(
         Column(labels.get(name, name.replace("t_inst", "T_inst").replace("-", "−")), numbered(name, places), True)
         for name in names
@@ -190,12 +257,19 @@ def source_columns(rows: Sequence[Sample], token: str = "all") -> tuple[Column, 
 
 
 def column_at(every: Sequence[Column], position: str, rows: Sequence[Sample]) -> Column:
-    """The column that `first`, `last`, `query` or an index names; last counts from the end."""
+    """The column that a position (`ivx.vocabulary.POSITION_WORDS`, or an index) names; last counts from the end."""
     if position == "last":
         return every[-1]._replace(position=-1)
-    if position == "query":
-        return next(column for column in every if column.label.startswith(QUERY))
     wanted = position_of(position, rows)
+    if position in ("query", "field"):  # told prompts count them from the end, or by name
+        query = next(k for k, column in enumerate(every) if column.label.startswith(QUERY))
+        if position == "query":
+            return every[query]
+        at = every[query].position
+        beside = ("query-1", at - 1 if isinstance(at, int) else at)
+        if query and every[query - 1].position in beside:
+            return every[query - 1]
+        raise IvxError("the told prompts of these samples do not share the token before the query: choose another one")
     return next((column for column in every if column.position == wanted), Column(f"token {wanted}", wanted))
 
 

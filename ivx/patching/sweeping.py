@@ -18,8 +18,8 @@ from ivx.engine.plan.forecast import Forecast, forecast, total_of
 from ivx.engine.schema import SCHEMA
 from ivx.engine.sweep import how_of, sweep
 from ivx.engine.workload import checked
-from ivx.errors import IvxError
 from ivx.models.model import Model
+from ivx.patching.positions import taken
 from ivx.patching.prepare import Arrived
 from ivx.patching.roles import Ids, Runs
 from ivx.patching.table import labelled
@@ -136,20 +136,7 @@ def _known(known: pa.Table | None, site: str) -> dict[tuple[str, int], set[str]]
 
 def instruction_of(request: InstructionRequest, sample: Sample) -> Ids:
     """The instruction, cut after the token that is taken: by causality its last state is the same."""
-    return sample.source[: _taken(request, sample) + 1]
-
-
-def _taken(request: InstructionRequest, sample: Sample) -> int:
-    if request.source_token == "t_inst":
-        return sample.t_inst
-    if request.source_token == "keyword":
-        if sample.keyword is None:
-            raise IvxError("this task's wordings do not mark a task phrase, so there is no keyword: use t_inst")
-        return sample.keyword
-    index, length = int(request.source_token), len(sample.source)
-    if not -length <= index < length:
-        raise IvxError(f"source token {index}: the instruction {sample.instruction.text!r} has {length} tokens")
-    return index % length
+    return sample.source[: taken(request.source_token, sample) + 1]
 
 
 def _labelled(table: pa.Table, members: Sequence[tuple[Runs, int]], names: dict[str, str], site: str) -> list[pa.Table]:

@@ -14,13 +14,17 @@ FORMATS = ("prompt", "query", "filler", "chat")
 PARTS = ("instruction", "demonstrations", "field", "query")
 """What a pattern can hold in braces."""
 _PART = re.compile(rf"\{{({'|'.join(PARTS)})\}}(\s*)")
+_WORD = re.compile(r"[^\W_]+")
 
 Span = tuple[int, int]
 """Characters, the end exclusive."""
 
 
 class Rendering(NamedTuple):
-    """A prompt's text, and where each of its parts lies, for the parts that it has."""
+    """A prompt's text, and where each of its parts lies, for the parts that it has.
+
+    `cue` is the last word behind the query.
+    """
 
     text: str
     spans: Mapping[str, Span]
@@ -46,7 +50,9 @@ def rendered(pattern: str, parts: Mapping[str, str]) -> Rendering:
         at = found.end()
     # At the end of a pattern there are no blanks behind a part, and those in front of it go.
     ends = at == len(pattern) and at > 0 and not value
-    return Rendering(text.rstrip() if ends else text + pattern[at:], spans)
+    text = text.rstrip() if ends else text + pattern[at:]
+    words = list(_WORD.finditer(text, spans["query"][1])) if "query" in spans else []
+    return Rendering(text, spans | {"cue": words[-1].span()} if words else spans)
 
 
 def completed(pattern: str) -> str:

@@ -25,6 +25,7 @@ class Sample:
         target: ids of the bare prompt (TO); `first` is its first token after leading special tokens, `query_span`
             the tokens of the query (end exclusive).
         answer_id, contrast_id: first token of each answer as it would follow the bare prompt.
+        cue: last token of the last word behind the query of the bare prompt, where there is one.
     """
 
     instruction: Instruction
@@ -41,6 +42,7 @@ class Sample:
     answer_id: int
     contrast_id: int
     word: int | None = None
+    cue: int | None = None
 
 
 class Telling(NamedTuple):
@@ -103,6 +105,7 @@ def sampled(pair: Pair, telling: Telling, *, query: str, way: Way, encoder: Enco
         answer_id=answer_id,
         contrast_id=contrast_id,
         word=word,
+        cue=encoder.span(bare.text, *bare.spans["cue"])[1] - 1 if "cue" in bare.spans else None,
     )
 
 

@@ -37,7 +37,7 @@ def drawn(
     Args:
         each: wordings per task; fewer where some task has fewer.
         families: the least number of paraphrase families that a task's wordings must come from.
-        position: `t_inst`, `keyword` or an index into the instruction's tokens.
+        position: `t_inst`, `keyword`, `before` (the keyword), `first` or an index into the instruction's tokens.
 
     Raises:
         TaskError: fewer than 2 tasks, 10 wordings or `families` families; one wording that stands for two tasks.
@@ -88,10 +88,14 @@ def _cut(task: str, instruction: Instruction, encoder: Encoder, position: str) -
     text, ids = instruction.text, encoder.ids(instruction.text)
     if position == "t_inst":
         end = len(ids)
-    elif position == "keyword":
+    elif position == "first":
+        end = min(encoder.leading + 1, len(ids))
+    elif position in ("keyword", "before"):
         if instruction.phrase is None:
             raise TaskError(f"the wordings of {task} do not mark a task phrase, so there is no keyword: use t_inst")
-        end = encoder.span(text, *instruction.phrase)[1]
+        end = encoder.span(text, *instruction.phrase)[1] - (position == "before")
+        if end <= encoder.leading:
+            raise TaskError(f"the instruction {text!r:.100} begins with its keyword: no token stands before it")
     else:
         index = int(position)
         if not -len(ids) <= index < len(ids):

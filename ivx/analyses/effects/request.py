@@ -8,7 +8,15 @@ from typing import ClassVar
 from ivx.engine.address import ABLATIONS
 from ivx.errors import IvxError
 from ivx.request import Request, check_controls, check_sites, check_word
-from ivx.vocabulary import CONTROLS, DIRECTIONS, OTHERS, SCAN_CONTROLS, SHOWN_CONTROLS
+from ivx.vocabulary import (
+    CONTROLS,
+    DIRECTIONS,
+    OTHERS,
+    POSITION_WORDS,
+    SCAN_CONTROLS,
+    SHOWN_CONTROLS,
+    SOURCE_WORDS,
+)
 
 
 @dataclass(frozen=True)
@@ -18,7 +26,9 @@ class EffectsRequest(Request):
     Attributes:
         sites: sites to patch: residual, attn_out and mlp_out give a layer × position map; `z` a layer × head map at the
             answer, which the command line makes only when it is named.
-        position: where to patch: `all`, `first`, `query` (its first token), `last` or an index into the target prompt.
+        position: where to patch: `all`, or one token: `first`, `field` (the last before the query), `query` (its
+            first), `mark` (the first behind it), `cue` (the last of the cue word), `last` or an index into the target
+            prompt.
         direction: `denoise` puts the instruction's states into the bare prompt. The others disturb the instructed run:
             `noise` by the bare prompt's states, `resample` by those of another sample told the same, `zero` and `mean`
             (over samples) by ablation.
@@ -29,7 +39,7 @@ class EffectsRequest(Request):
     """
 
     kind: ClassVar[str] = "effects"
-    position_words: ClassVar[tuple[str, ...]] = ("all", "first", "query", "last")
+    position_words: ClassVar[tuple[str, ...]] = ("all", *POSITION_WORDS)
     position: str = "all"
     sites: tuple[str, ...] = field(default=("resid_post", "z"), metadata={"command": ("resid_post",)})
     direction: str = "denoise"
@@ -53,7 +63,8 @@ class ScanRequest(Request):
     """Where in the instruction a vector must be taken from, to act at one position of the bare prompt.
 
     Attributes:
-        source_token: instruction token that the vector is taken from: `all`, `t_inst`, `keyword` or an index.
+        source_token: instruction token that the vector is taken from: `all`, `t_inst`, `keyword`, `before` (the
+            keyword), `first` or an index.
         sites: residual sites, `attn_out` or `mlp_out`; each gives a layer × source token map.
         controls: what is patched in the vector's place: `task` and `random` as for effects; `identity`, the state of
             that token fed alone; `aggregation`, the state of the task phrase's last word fed alone.
@@ -61,7 +72,7 @@ class ScanRequest(Request):
 
     kind: ClassVar[str] = "scan"
     direction: ClassVar[str] = "denoise"
-    source_words: ClassVar[tuple[str, ...]] = ("all", "t_inst", "keyword")
+    source_words: ClassVar[tuple[str, ...]] = ("all", *SOURCE_WORDS)
     source_token: str = "all"
     sites: tuple[str, ...] = ("resid_post",)
     controls: tuple[str, ...] = ("task", "identity", "aggregation")

@@ -8,7 +8,7 @@ from typing import ClassVar
 from ivx.engine.address import SITES
 from ivx.errors import IvxError
 from ivx.request import Request, check_controls, check_sites, check_word
-from ivx.vocabulary import CONTROLS, OTHERS
+from ivx.vocabulary import CONTROLS, OTHERS, POSITION_WORDS
 
 OVER = ("layers", "heads", "components", "positions")
 """What the players of an interaction may be."""
@@ -30,8 +30,9 @@ class InteractionsRequest(Request):
         sites: sites that the players write; the players of several sites are in one game.
         over: what the players are: `layers` of the sites, `heads` (sites: z), `components` (sites: attn_out, mlp_out),
             or the `positions` of one layer, layer by layer.
-        position: where to patch: `first`, `query`, `last` or an index into the target prompt; `all` where players are
-            positions.
+        position: where to patch: `first`, `field` (the last token before the query), `query` (its first), `mark` (the
+            first behind it), `cue` (the last of the cue word), `last` or an index into the target prompt; `all` where
+            players are positions.
         order: size of the largest sets: 2 for pairs; 3 for triples and their pairs.
         controls: what is patched at both places instead, as for effects; a finding's J must beat the control's J.
         patch: `overwrite` puts the vector in the state's place; `delta` adds its difference from an idle sentence's,
@@ -40,7 +41,7 @@ class InteractionsRequest(Request):
 
     kind: ClassVar[str] = "interactions"
     since: ClassVar[tuple[str, ...]] = ("patch",)
-    position_words: ClassVar[tuple[str, ...]] = ("first", "query", "last", "all")
+    position_words: ClassVar[tuple[str, ...]] = (*POSITION_WORDS, "all")
     sites: tuple[str, ...] = ("resid_post",)
     over: str = "layers"
     order: int = 2

@@ -9,6 +9,7 @@ from ivx.errors import IvxError
 from ivx.request import BaseRequest, check_counts, check_place, check_sites
 from ivx.tasks import catalogue
 from ivx.tasks.task import fingerprint
+from ivx.vocabulary import SOURCE_WORDS
 
 PROJECTIONS = ("pca", "lda", "umap")
 
@@ -20,7 +21,8 @@ class SeparabilityRequest(BaseRequest):
     Attributes:
         tasks: tasks to tell apart: names, `all`, or users' files, each of which holds both tasks of a pair.
         components: sites whose states are probed, in every layer.
-        position: token of each wording whose state is probed: `t_inst`, `keyword` or an index.
+        position: token of each wording whose state is probed: `t_inst`, `keyword`, `before` (the keyword), `first` or
+            an index.
         pairs: probe each task against its contrast task only, instead of all tasks at once.
         wordings: number of wordings per task.
         folds: parts that the paraphrase families are split into, each of which is held out once.
@@ -41,7 +43,7 @@ class SeparabilityRequest(BaseRequest):
 
     def __post_init__(self) -> None:
         check_sites(self.components)
-        check_place("position", self.position, ("t_inst", "keyword"))
+        check_place("position", self.position, SOURCE_WORDS)
         if not self.tasks:
             raise IvxError("no task is named: use all, or names of tasks")
         if wrong := [kind for kind in self.projections if kind not in PROJECTIONS]:

@@ -18,6 +18,7 @@ from ivx.stats.verdict import Against
 from ivx.ui.kit import maps, pieces, progress
 from ivx.ui.kit.evidence import interval
 from ivx.ui.kit.readings import SAID, reading
+from ivx.vocabulary import position
 
 ALONE = {"identity": "the token", "aggregation": "the last word"}
 
@@ -81,9 +82,7 @@ def shortened(label: str) -> str:
 
 
 def _place(result: Effects) -> str:
-    return {"first": "first token", "query": "query", "last": "last token"}.get(
-        result.request.position, f"token {result.request.position}"
-    )
+    return position(result.request.position).label
 
 
 def _alone(

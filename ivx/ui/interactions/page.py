@@ -20,7 +20,7 @@ from ivx.request import Request
 from ivx.ui.interactions import card, maps
 from ivx.ui.kit import address, asking, checkpoints, choices, exports, pieces, progress, session
 from ivx.ui.kit.choices import SAMPLES, SOURCE, chosen, placed, popover, several
-from ivx.vocabulary import POSITION
+from ivx.vocabulary import POSITION, POSITION_WORDS, position
 
 SHOW = {"j": "J", "both": "both", "gain": "gain"}
 GAMES = {"read": "keys, values", "stream": "stream"}
@@ -180,13 +180,8 @@ def lede(request: Request | None) -> str:
             "Later tokens read one token’s keys and values from the instructed run at some layers: how much more "
             "do two layers give in company than each alone, averaged over all companies?"
         )
-    position = getattr(asked, "position", "first")
-    where = {
-        "all": "",
-        "first": ", at the first token",
-        "query": ", at the query’s first token",
-        "last": ", at the last token",
-    }.get(position, f", at token {position}")
+    put = getattr(asked, "position", "first")
+    where = "" if put == "all" else f", at {position(put).caption}"
     return f"J(a, b) = effect of patching both − the sum of the effects of the two alone{where}."
 
 
@@ -215,23 +210,23 @@ def _pair_fields(place: DeltaGenerator) -> dict[str, Any]:
         over = chosen("over", "Players", PLAYED, "layers", on_change=lambda: st.session_state.pop("among", None))
         allowed = PLAYERS.get(over, SITES)
         sites = several("among", "Sites", allowed, allowed if over in PLAYERS else ("resid_post",))
-        places = {"all": POSITION["all"].label} if over == "positions" else placed("first", "query", "last")
-        position = chosen("at", "Patched at", places, next(iter(places)))
+        places = {"all": POSITION["all"].label} if over == "positions" else placed(*POSITION_WORDS)
+        put = chosen("at", "Patched at", places, next(iter(places)))
         ways = WAYS if over != "heads" and "z" not in sites else {"overwrite": WAYS["overwrite"]}
         patch = chosen("patch", "A patch", ways, "overwrite")
         order = chosen("order", "Sets", {"2": "pairs", "3": "pairs and triples"}, "2")
         token = chosen("from", "Vector from", SOURCE, "t_inst")
         choices.metric(st.container())
         way = asking.asking("pairs_n", SAMPLES["pairs"])
-    asked = {"over": over, "sites": sites, "position": position, "order": int(order), "patch": patch}
+    asked = {"over": over, "sites": sites, "position": put, "order": int(order), "patch": patch}
     return asked | way | {"source_token": asking.taken(token, way)}
 
 
 def _game_fields(place: DeltaGenerator) -> dict[str, Any]:
     """Fields of a game's request other than checkpoint and task."""
     with popover(place, GAME):
-        position = chosen("at", "Read at", placed("first", "query"), "first")
+        read = chosen("at", "Read at", placed(*GameRequest.position_words), "first")
         token = chosen("from", "Vector from", SOURCE, "t_inst")
         choices.metric(st.container())
         way = asking.asking("game_n", SAMPLES["game"])
-    return way | {"position": position, "source_token": asking.taken(token, way)}
+    return way | {"position": read, "source_token": asking.taken(token, way)}

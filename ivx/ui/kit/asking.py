@@ -35,7 +35,7 @@ def asking(key: str, default: int) -> dict[str, Any]:
 
 def taken(source: str, fields: dict[str, Any]) -> str:
     """The source token of a request: demonstrations have no task phrase, and their last token is what is taken."""
-    return "t_inst" if fields["demonstrations"] and source in ("keyword", "all") else source
+    return "t_inst" if fields["demonstrations"] and source in ("keyword", "before", "all") else source
 
 
 def way_of(fields: dict[str, Any]) -> Way:

@@ -20,7 +20,7 @@ from ivx.request import Request
 from ivx.stats.metrics import METRICS
 from ivx.tasks import catalogue
 from ivx.ui.kit import address, checkpoints, session
-from ivx.vocabulary import position, source_token
+from ivx.vocabulary import SOURCE_WORDS, position, source_token
 
 SITES_SHOWN = ("resid_post", "z")
 """Sites of the maps, unless others are asked for."""
@@ -75,7 +75,7 @@ def counted(key: str, label: str, default: int, *, low: int, high: int) -> int:
     return int(st.number_input(label, low, high, key=key, step=10))
 
 
-SOURCE = {name: source_token(name).label for name in ("t_inst", "keyword", *TOKENS)}
+SOURCE = {name: source_token(name).label for name in (*SOURCE_WORDS, *TOKENS)}
 
 
 def placed(*names: str) -> dict[str, str]:

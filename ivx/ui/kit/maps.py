@@ -13,8 +13,9 @@ from ivx.charts.figure import tile
 from ivx.charts.heatmap import Tile, heatmap
 from ivx.charts.palette import Palette
 from ivx.patching.cells import Cell
-from ivx.patching.positions import position_of
+from ivx.patching.positions import position_of, taken
 from ivx.ui.kit import address, checkpoints, pieces
+from ivx.vocabulary import source_token
 
 COLUMNS = [1, 1, 1.05]
 CROWDED = 16
@@ -124,26 +125,18 @@ def prompts(result: Effects | Interactions, *, other: bool = False) -> None:
         )
         return
     told = result.samples.control[0] if other and result.samples.control else sample
-    taken, tag = taken_of(request.source_token, told.t_inst, told.keyword, len(told.source))
+    whole = request.source_token == "all"
+    tag = "each token in turn" if whole else source_token(request.source_token).label
     if request.demonstrations and request.source_token == "t_inst":
         tag = "about to answer"
     at = "first" if request.position == "all" else request.position
     first = position_of(at, [sample]) % len(sample.target)
     pieces.chips(
         [token(i) for i in told.source],
-        taken,
+        -1 if whole else taken(request.source_token, told),
         [token(i) for i in sample.target],
         first,
         answer=sample.answer,
         contrast=sample.contrast,
         tag=tag,
     )
-
-
-def taken_of(source_token: str, t_inst: int, keyword: int | None, length: int) -> tuple[int, str]:
-    """Number of the token that the vector is taken from, and what it is called."""
-    if source_token == "all":
-        return -1, "each token in turn"
-    if source_token == "keyword":
-        return (t_inst if keyword is None else keyword), "keyword"
-    return (t_inst, "T_inst") if source_token == "t_inst" else (int(source_token) % length, f"token {source_token}")

@@ -112,6 +112,18 @@ def test_company_and_memory_change_no_text() -> None:
     assert [w.ids for w in whole] == [w.ids for w in narrow]
 
 
+@pytest.mark.parametrize("kind", [*KINDS, "cohere2", "gpt_oss"])
+def test_prompts_of_other_lengths_beside_it_change_nothing(kind: str) -> None:
+    model = MODELS.get(kind) or random_model(kind)
+    pushed = Push("resid_post", 1, torch.linspace(-1, 1, model.width, dtype=torch.float64))
+    for pushes in ([], [pushed]):
+        together = generate(model, PROMPTS, tokens=TOKENS, pushes=pushes)
+        for prompt, one in zip(PROMPTS, together, strict=True):
+            (alone,) = generate(model, [prompt], tokens=TOKENS, pushes=pushes)
+            assert one.ids == alone.ids and one.ended == alone.ended
+            assert one.probabilities == pytest.approx(alone.probabilities, abs=1e-12)
+
+
 def test_no_hook_stays_whatever_happens() -> None:
     model: ivx.Model = MODELS["olmo2"]
 

@@ -1,8 +1,8 @@
 """Generation: greedy decoding while states of the prompt are patched, or moved by a vector.
 
 Patches apply while the prompt is read; what they change stays in the key-value cache, which later tokens read. A `Push`
-moves states by a vector, at some tokens of the prompt or at every token, generated ones too. Prompts of one length go
-through the model together, so nothing is padded.
+moves states by a vector, at some tokens of the prompt or at every token, generated ones too. Prompts of one length are
+read together, so nothing is padded there; then all are continued together (`ivx.engine.hooks.begun`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -17,10 +18,11 @@ from torch import Tensor
 
 from ivx.engine import readout
 from ivx.engine.address import SITES, Patch, check, resolve
+from ivx.engine.hooks.begun import Begun, together
 from ivx.engine.hooks.run import captured, means_of, rows_within, writes_of
 from ivx.engine.hooks.sites import Place, Visit, Writes, visited, write
 from ivx.engine.turns import FREE_SHARE, only_user
-from ivx.engine.workload import Places, Prompts, by_length, checked
+from ivx.engine.workload import Places, Prompts, checked
 from ivx.errors import IvxError
 from ivx.models.finite import finite
 from ivx.models.memory import free_bytes
@@ -109,14 +111,19 @@ def generate(
     found: dict[int, Written] = {}
     with only_user(model), torch.inference_mode():
         states, averages = captured(model, asked, [patch_set]), means_of(model, asked)
-        for length, rows in by_length(asked.target).items():
-            step = rows_within(model, length + tokens, budget)
-            for part in (rows[i : i + step] for i in range(0, len(rows), step)):
-                ids = torch.tensor([asked.target[i] for i in part], device=model.device)
+        order = sorted(range(len(asked.target)), key=lambda i: len(asked.target[i]))
+        step = rows_within(model, max(map(len, asked.target)) + tokens, budget)
+        for some in (order[i : i + step] for i in range(0, len(order), step)):
+            beat()
+            begun = []
+            for length, group in groupby(some, key=lambda i: len(asked.target[i])):
+                part = list(group)
                 writes = writes_of(model, asked, [(i, patch_set) for i in part], states, averages)
-                visits = [_visits(push, part, length) for push in moved]
-                lasting = [_visits(push, part, length) for push in moved if push.positions is None]
-                found.update(zip(part, _continued(model, ids, tokens, writes, visits, lasting, beat), strict=True))
+                ids = torch.tensor([asked.target[i] for i in part], device=model.device)
+                begun.append(_begun(model, part, ids, writes, [_visits(push, part, length) for push in moved]))
+            for one in together(begun):
+                lasting = [_visits(push, one.rows, 0) for push in moved if push.positions is None]
+                found.update(zip(one.rows, _continued(model, one, tokens, lasting, beat), strict=True))
     return tuple(found[i] for i in range(len(asked.target)))
 
 
@@ -163,38 +170,41 @@ def _checked(model: Model, push: Push, prompts: Prompts) -> Push:
     return Push(push.site, push.layer, vector, strength.tolist(), push.positions, push.way)
 
 
+def _begun(
+    model: Model, rows: Sequence[int], ids: Tensor, writes: dict[Place, Writes], visits: Sequence[dict[Place, Visit]]
+) -> Begun:
+    """Read prompts of one length `[rows, tokens]`, patched and then pushed."""
+    with ExitStack() as hooks:
+        hooks.enter_context(write(model, writes))
+        # A push sees what the patches, and the pushes before it, have left.
+        for some in visits:
+            hooks.enter_context(visited(model, some))
+        output = model.hf(input_ids=ids, use_cache=True, logits_to_keep=1)
+    return Begun(tuple(rows), (ids.shape[1],) * len(rows), output.logits[:, -1], output.past_key_values)
+
+
 def _continued(
-    model: Model,
-    ids: Tensor,
-    tokens: int,
-    writes: dict[Place, Writes],
-    first: Sequence[dict[Place, Visit]],
-    then: Sequence[dict[Place, Visit]],
-    beat: Callable[[], None],
+    model: Model, begun: Begun, tokens: int, lasting: Sequence[dict[Place, Visit]], beat: Callable[[], None]
 ) -> list[Written]:
-    """Decode after prompts of one length `[rows, tokens]`; `first` visits their states, `then` generated tokens'."""
+    """Decode after prompts that were read; `lasting` visits the states of generated tokens."""
     stop = ends(model)
-    new: list[list[tuple[int, float]]] = [[] for _ in ids]
-    ended = [False] * len(ids)
-    cache: Any = None
-    for step in range(tokens):
+    new: list[list[tuple[int, float]]] = [[] for _ in begun.rows]
+    ended = [False] * len(begun.rows)
+    logits = begun.logits
+    for step in range(1, tokens + 1):
         beat()
-        with ExitStack() as hooks:
-            hooks.enter_context(write(model, {} if step else writes))
-            # A push sees what the patches, and the pushes before it, have left.
-            for visits in then if step else first:
-                hooks.enter_context(visited(model, visits))
-            output = model.hf(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        cache = output.past_key_values
-        finite(output.logits[:, -1].logsumexp(dim=1), model, what="logits")
-        shares, best = readout.log_probabilities(output.logits[:, -1]).max(dim=1)
+        finite(logits.logsumexp(dim=1), model, what="logits")
+        shares, best = readout.log_probabilities(logits).max(dim=1)
         for row, (token, share) in enumerate(zip(best.tolist(), shares.exp().tolist(), strict=True)):
             ended[row] = ended[row] or token in stop
             if not ended[row]:
                 new[row].append((token, share))
-        if all(ended):
+        if all(ended) or step == tokens:
             break
-        ids = best[:, None]
+        with ExitStack() as hooks:
+            for some in lasting:
+                hooks.enter_context(visited(model, some))
+            logits = begun.next_logits(model, best[:, None], step)
     return [
         Written(tuple(token for token, _ in row), tuple(share for _, share in row), over)
         for row, over in zip(new, ended, strict=True)

@@ -131,5 +131,5 @@ def test_the_querys_token_is_named_or_numbered() -> None:
     for run in (ivx.effects, ivx.interactions):
         named, numbered = (run(model, "animal/colour", position=at, **asked) for at in ("query", "2"))
         assert named.table.equals(numbered.table) and named.run_id != numbered.run_id
-    with pytest.raises(IvxError, match="first, query or an index"):
+    with pytest.raises(IvxError, match="first, field, query, mark, cue or an index"):
         GameRequest("tiny-sft", "animal/colour", position="last")

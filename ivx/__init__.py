@@ -25,6 +25,8 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time the registry say
     from ivx.analyses.lens.result import Reading as Reading
     from ivx.analyses.pathways import pathways as pathways
     from ivx.analyses.pathways.result import Pathways as Pathways
+    from ivx.analyses.place import place as place
+    from ivx.analyses.place.result import Place as Place
     from ivx.analyses.separability import separability as separability
     from ivx.analyses.separability.result import Separability as Separability
     from ivx.analyses.transplant import transplant as transplant

@@ -123,6 +123,8 @@ class InstructionRequest(BaseRequest):
 
     since: ClassVar[tuple[str, ...]] = ("template", "system", "demonstrations", "spelling")
     source_words: ClassVar[tuple[str, ...]] = SOURCE_WORDS
+    phrased: ClassVar[tuple[str, ...]] = ("keyword", "before", "all")
+    """Source tokens that demonstrations do not have."""
     task: str
     _: KW_ONLY
     against: str | None = None
@@ -139,7 +141,7 @@ class InstructionRequest(BaseRequest):
         check_place("source_token", self.source_token, self.source_words)
         if "unpaired" in getattr(self, "controls", ()) and not self.demonstrations:
             raise IvxError("the control unpaired shuffles the answers of demonstrations: ask for some, or leave it out")
-        if self.way.demonstrations and self.source_token in ("keyword", "before", "all"):
+        if self.way.demonstrations and self.source_token in self.phrased:
             raise IvxError(
                 "demonstrations have no task phrase: take the state of their last token (t_inst), or name an index"
             )

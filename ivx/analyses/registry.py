@@ -21,6 +21,7 @@ from ivx.analyses.game import GAME
 from ivx.analyses.interactions import INTERACTIONS
 from ivx.analyses.lens import LENS
 from ivx.analyses.pathways import PATHWAYS
+from ivx.analyses.place import PLACE
 from ivx.analyses.separability import SEPARABILITY
 from ivx.analyses.transplant import TRANSPLANT
 from ivx.analyses.vectors import VECTORS
@@ -31,6 +32,7 @@ from ivx.request import BaseRequest
 
 ANALYSES: tuple[Analysis[Any, Any], ...] = (
     BEHAVIOUR,
+    PLACE,
     EFFECTS,
     SCAN,
     INTERACTIONS,

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+import numpy as np
+from scipy import stats
+
 from ivx.stats.flips import least_p
-from ivx.stats.intervals import ALPHA
+from ivx.stats.intervals import ALPHA, Array
 
 
 def unable(samples: int, *, cells: int) -> str:
@@ -29,3 +32,17 @@ def room(bounds: Iterable[float]) -> float:
         bounds: lower and upper ends.
     """
     return max((abs(end) for end in bounds if math.isfinite(end)), default=0.0)
+
+
+def least_effect(values: Array) -> float:
+    """The smallest mean that samples which spread like these would have told from 0 in one cell of so many; NaN where
+    nothing is known of their spread.
+
+    Args:
+        values: `[cells, samples]`; of the cells' spreads the median counts.
+    """
+    cells, n = values.shape
+    if n < 2:
+        return math.nan
+    error = float(np.nanmedian(np.nanstd(values, axis=1, ddof=1))) / math.sqrt(n)
+    return error * float(stats.t.ppf(1 - ALPHA / (2 * cells), n - 1))

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ivx.engine.address import SITES
 from ivx.errors import IvxError
 from ivx.numeral import index_of
+from ivx.stats.metrics import find
 from ivx.tasks import catalogue
-from ivx.tasks.spelling import AUTO
+from ivx.tasks.spelling import AUTO, SUM
 from ivx.tasks.turn import turn_of
 from ivx.tasks.way import Way
 from ivx.vocabulary import OTHERS, POSITION_WORDS, SOURCE_WORDS
@@ -117,8 +118,8 @@ class InstructionRequest(BaseRequest):
             stands in place of the task's own; `{query}` alone is needed.
         system: the system's turn in front of a `chat` prompt.
         demonstrations: how many solved queries show the task in the source run, in place of an instruction; 0 for none.
-        spelling: how the answer is written: `auto`, as the model prefers it, or `space`, `plain`, `capital`, `lower`,
-            `space-capital`, `space-lower`.
+        spelling: how the answer is written: `auto`, as the model prefers it, `space`, `plain`, `capital`, `lower`,
+            `space-capital`, `space-lower`, or `sum`, the sum of the probabilities of all of them.
     """
 
     since: ClassVar[tuple[str, ...]] = ("template", "system", "demonstrations", "spelling")
@@ -154,6 +155,15 @@ class InstructionRequest(BaseRequest):
     @property
     def chats(self) -> bool:
         return self.target_format == "chat"
+
+    @property
+    def sums(self) -> bool:
+        """Whether an answer's logit is the log of several tokens' summed exponentials."""
+        return self.spelling == SUM
+
+    def bends(self, metric: str) -> bool:
+        """Whether a metric is not linear in logits: by itself, or because an answer is several tokens."""
+        return self.sums or not find(metric).linear
 
     @property
     def preamble(self) -> str:

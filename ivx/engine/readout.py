@@ -3,6 +3,9 @@
 Kept per row: the answer's and the contrast's logit, the log of the summed exponentials, the answer's rank over the
 whole vocabulary, the top tokens, and the divergences from the unpatched and the reference run. They are gathered over
 tiles of the vocabulary, so that no more logits are in memory than a tile has, whatever the vocabulary.
+
+An answer of several tokens, one for each of its spellings, has the log of their summed exponentials for a logit, so
+that its probability is the sum of theirs, and the rank of its likeliest token.
 """
 
 from __future__ import annotations
@@ -28,6 +31,11 @@ SPAN = 32
 """The tokens whose highest logit is looked at first, when the highest of a tile are sought."""
 _NUMBERS = 6
 """Numbers of a row before its top tokens."""
+_NONE = -1
+"""Stands in the place of a token where another answer has more of them."""
+
+Answer = int | Sequence[int]
+"""One token id, or several, any of which is the answer."""
 
 
 class Logits(Protocol):
@@ -61,8 +69,8 @@ class Group(NamedTuple):
 
     start: int
     stop: int
-    answer: int
-    contrast: int | None
+    answer: Answer
+    contrast: Answer | None
     reference: bool
 
 
@@ -70,14 +78,24 @@ class Group(NamedTuple):
 class Goals:
     """What is read from the logits at each sample's last token, by hooks.
 
-    `answer` and `contrast` are token ids by sample; `target` and `reference` hold the logits `[samples, vocabulary]` of
-    the unpatched and of the reference run, None where there is none to compare with.
+    `answer` and `contrast` are token ids by sample, one or several; `target` and `reference` hold the logits
+    `[samples, vocabulary]` of the unpatched and of the reference run, None where there is none to compare with.
     """
 
-    answer: Sequence[int]
-    contrast: Sequence[int] | None
+    answer: Sequence[Answer]
+    contrast: Sequence[Answer] | None
     target: Tensor
     reference: Tensor | None = None
+
+
+def ids_of(answer: Answer) -> tuple[int, ...]:
+    """The distinct token ids of an answer."""
+    return (int(answer),) if isinstance(answer, (int, np.integer)) else tuple(dict.fromkeys(map(int, answer)))
+
+
+def score(logits: Tensor) -> Tensor:
+    """The logit of an answer of which these are its tokens' `[tokens, …]`."""
+    return logits[0] if len(logits) == 1 else _wide(logits).logsumexp(dim=0)
 
 
 def log_probabilities(logits: Tensor) -> Tensor:
@@ -96,8 +114,8 @@ def batch(logits: Tensor, *, goals: Goals, of: Sequence[int], samples: list[int]
         parts += [*beside, logits[rows]]
         places[rows] = start + len(beside) + np.arange(len(rows))
         stop = start + len(beside) + len(rows)
-        contrast = None if goals.contrast is None else int(goals.contrast[sample])
-        groups.append(Group(start, stop, int(goals.answer[sample]), contrast, goals.reference is not None))
+        contrast = None if goals.contrast is None else goals.contrast[sample]
+        groups.append(Group(start, stop, goals.answer[sample], contrast, goals.reference is not None))
         start = stop
     found = numbers(Whole(torch.cat(parts)), groups, columns=logits.shape[1])
     return table(found.cpu().numpy()[places], samples=samples, patches=patches)
@@ -134,18 +152,20 @@ class _Sums:
     def __init__(self, logits: Logits, groups: Sequence[Group], *, skip: bool) -> None:
         self.groups, self.skip, device = groups, skip, logits.device
         sizes = [group.stop - group.start for group in groups]
-        asked = np.array([[g.answer, g.answer if g.contrast is None else g.contrast] for g in groups], dtype=np.int64)
-        tokens, which = np.unique(asked[:, 0], return_inverse=True)
-        by_row = np.concatenate([np.repeat(x, sizes) for x in (which, asked[:, 0], asked[:, 1])])
-        told = torch.from_numpy(np.concatenate([tokens, by_row])).to(device)  # the one copy to the device
-        which_of, answer, contrast = told[len(tokens) :].view(3, -1)
-        self.asked = answer, contrast
+        answers = _aligned([g.answer for g in groups])
+        contrasts = _aligned([g.answer if g.contrast is None else g.contrast for g in groups])
+        self.spellings, rows = len(answers), sum(sizes)
+        tokens, which = np.unique(np.where(answers == _NONE, answers[0], answers), return_inverse=True)
+        by_row = np.repeat(np.concatenate([which.reshape(answers.shape), answers, contrasts]), sizes, axis=1)
+        told = torch.from_numpy(np.concatenate([tokens, by_row.ravel()])).to(device)  # the one copy to the device
+        by_row_of = told[len(tokens) :].view(-1, rows)
+        self.asked = by_row_of[self.spellings :]
         # The answer's logit is needed before its tile comes, to count what lies above.
-        self.bar = _wide(logits.at(told[: len(tokens)])).gather(1, which_of[:, None])
-        rows = len(answer)
+        known = _wide(logits.at(told[: len(tokens)])).gather(1, by_row_of[: self.spellings].T)
+        self.bar = known if self.spellings == 1 else known.amax(dim=1, keepdim=True)
         self.peak = self.bar.new_full((rows,), -torch.inf)
         self.above, self.total, *self.apart = torch.zeros(4, rows, dtype=torch.float64, device=device)
-        self.own = self.bar.new_full((2, rows), torch.nan)
+        self.own = self.bar.new_full(self.asked.shape, torch.nan)
         most = min(TOP, logits.vocabulary)
         self.top = self.bar.new_full((rows, most), -torch.inf)
         self.top_ids = torch.zeros(rows, most, dtype=torch.int64, device=device)
@@ -171,11 +191,11 @@ class _Sums:
 
     def _goals(self, start: int, z: Tensor) -> None:
         """Keep the logits of answer and contrast where the tile has them; an answer is not above itself."""
-        for own, token in zip(self.own, self.asked, strict=True):
+        for k, (own, token) in enumerate(zip(self.own, self.asked, strict=True)):
             at = (token - start).clamp(0, z.shape[1] - 1)
             here, value = at == token - start, z.gather(1, at[:, None]).squeeze(1)
             own.copy_(torch.where(here, value, own))
-            if token is self.asked[0]:
+            if k < self.spellings:
                 self.above -= (here & (value > self.bar.squeeze(1))).double()
 
     def _top(self, start: int, z: Tensor, highest: Tensor) -> None:
@@ -199,16 +219,29 @@ class _Sums:
         """The numbers of every row."""
         normaliser = self.peak.double() + self.total.log()
         found = torch.full((len(normaliser), _NUMBERS), torch.nan, dtype=torch.float64, device=normaliser.device)
-        found[:, 0], found[:, 2], found[:, 3] = self.own[0], normaliser, 1 + self.above
+        answer, contrast = self._scores(slice(self.spellings)), self._scores(slice(self.spellings, None))
+        found[:, 0], found[:, 2], found[:, 3] = answer, normaliser, 1 + self.above
         for group in self.groups:
             rows = slice(group.start, group.stop)
             if group.contrast is not None:
-                found[rows, 1] = self.own[1, rows].double()
+                found[rows, 1] = contrast[rows].double()
             for base in range(1 + group.reference):
                 at = group.start + base
                 kl = self.apart[base][rows] / self.total[at] + (normaliser[rows] - normaliser[at])
                 found[rows, 4 + base] = kl.clamp(min=0)
         return torch.cat([found, self.top_ids.double(), self.top.double()], dim=1)
+
+    def _scores(self, part: slice) -> Tensor:
+        """The logits of the rows' answers, or of their contrasts."""
+        own = self.own[part]
+        return own[0] if len(own) == 1 else score(torch.where(self.asked[part] == _NONE, -torch.inf, own).double())
+
+
+def _aligned(answers: Sequence[Answer]) -> NDArray[np.int64]:
+    """Token ids `[tokens, answers]` of answers that have some of them or all."""
+    ids = [ids_of(answer) for answer in answers]
+    most = max(map(len, ids))
+    return np.array([[*own, *[_NONE] * (most - len(own))] for own in ids], dtype=np.int64).T
 
 
 def _highest(z: Tensor, most: int) -> tuple[Tensor, Tensor]:

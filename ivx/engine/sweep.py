@@ -18,6 +18,7 @@ import torch
 
 from ivx.engine.crew import crew_of
 from ivx.engine.how import How
+from ivx.engine.readout import Answer
 from ivx.engine.schema import SCHEMA
 from ivx.engine.shard import Alone, Replica, Terms
 from ivx.engine.spread import SHARDS, Spread
@@ -42,9 +43,9 @@ def sweep(
     *,
     source: Prompts,
     target: Prompts,
-    answer: Sequence[int],
+    answer: Sequence[Answer],
     patches: Sequence[str],
-    contrast: Sequence[int] | None = None,
+    contrast: Sequence[Answer] | None = None,
     reference: Prompts | None = None,
     means: Mapping[str, Places] | None = None,
     on_rows: OnRows | None = None,
@@ -56,7 +57,8 @@ def sweep(
 
     Args:
         source, target: token ids per sample, ragged is fine; states are taken from the source run.
-        answer, contrast: one token id per sample.
+        answer, contrast: per sample one token id, or those of an answer's spellings: then its logit is the log of
+            their summed exponentials, and its rank that of the likeliest.
         patches: addresses (`ivx.engine.address`); sets are joined by commas. A patch without `~` takes the same
             position of the source.
         reference: token ids per sample of a run to compare distributions with (column `kl_reference`).

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ivx.engine.address import Patch, PatchSet, check, parse, spots
+from ivx.engine.readout import Answer, ids_of
 from ivx.errors import AddressError, IvxError
 from ivx.models.model import Model
 
@@ -20,14 +21,15 @@ Places = Sequence[tuple[Sequence[int], int]]
 class Workload:
     """One sweep: token ids per sample, and the patch sets by the text that names them in the table.
 
-    `means` holds the states that each `=mean` patch averages; their positions count from the start.
+    An answer, or a contrast, is the distinct ids of its tokens. `means` holds the states that each `=mean` patch
+    averages; their positions count from the start.
     """
 
     source: Prompts
     target: Prompts
-    answer: Sequence[int]
+    answer: Sequence[tuple[int, ...]]
     patches: dict[str, PatchSet]
-    contrast: Sequence[int] | None = None
+    contrast: Sequence[tuple[int, ...]] | None = None
     reference: Prompts | None = None
     means: dict[Patch, Places] = field(default_factory=dict)
 
@@ -57,16 +59,18 @@ def checked(
     *,
     source: Prompts,
     target: Prompts,
-    answer: Sequence[int],
+    answer: Sequence[Answer],
     patches: Sequence[str],
-    contrast: Sequence[int] | None,
+    contrast: Sequence[Answer] | None,
     reference: Prompts | None,
     means: Mapping[str, Places] | None = None,
 ) -> Workload:
     """Read the patches and refuse what this model or these samples do not have (`AddressError`, `IvxError`)."""
-    lists = {"source": source, "target": target, "answer": [[a] for a in answer]}
-    if contrast is not None:
-        lists["contrast"] = [[c] for c in contrast]
+    answers = [ids_of(one) for one in answer]
+    contrasts = None if contrast is None else [ids_of(one) for one in contrast]
+    lists: dict[str, Prompts] = {"source": source, "target": target, "answer": answers}
+    if contrasts is not None:
+        lists["contrast"] = contrasts
     if reference is not None:
         lists["reference"] = reference
     if len({len(prompts) for prompts in lists.values()}) > 1 or not len(target):
@@ -94,9 +98,9 @@ def checked(
     return Workload(
         source=runs[0],
         target=runs[1],
-        answer=[int(a) for a in answer],
+        answer=answers,
         patches=wanted,
-        contrast=None if contrast is None else [int(c) for c in contrast],
+        contrast=contrasts,
         reference=None if reference is None else runs[2],
         means=averaged,
     )

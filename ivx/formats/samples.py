@@ -19,6 +19,9 @@ MAX_NAME = 40
 MAX_COLUMNS = 10_000
 MAX_LAYERS = 1_000
 MAX_WARNINGS = 100
+MAX_SPELLINGS = 100
+SUMMED = ("answer_ids", "contrast_ids")
+"""Fields of `Sample` that are kept only where spellings are summed."""
 BESIDE = ("control", "neutral", "counter", "unpaired")
 """Fields of `Samples` that hold each sample told something else, or nothing."""
 SAMPLES = ("rows", *BESIDE, "others", "warnings")
@@ -67,13 +70,17 @@ def sample_written(sample: Sample) -> dict[str, Any]:
         "instruction": [words.text, words.family, None if phrase is None else list(phrase)],
         "answer_id": sample.answer_id,
         "contrast_id": sample.contrast_id,
+        **{name: list(getattr(sample, name)) for name in SUMMED if getattr(sample, name)},
     }
 
 
 def sample_read(told: Any, what: str) -> Sample:
-    if isinstance(told, dict):  # runs were kept without it before it had a name
-        told = {"cue": None} | told
+    if isinstance(told, dict):  # runs were kept without a cue before it had a name
+        told = {"cue": None, **{name: [] for name in SUMMED}} | told
     keys(told, *(field.name for field in fields(Sample)), what=what)
+    answer_ids, contrast_ids = (
+        tuple(each(told[name], f"{what}, {name}", token_id, most=MAX_SPELLINGS)) for name in SUMMED
+    )
     source, instructed, target = (
         tuple(each(told[name], f"{what}, {name}", token_id, most=MAX_TOKENS, least=1))
         for name in ("source", "instructed", "target")
@@ -94,6 +101,8 @@ def sample_read(told: Any, what: str) -> Sample:
         answer_id=token_id(told["answer_id"], f"{what}, answer_id"),
         contrast_id=token_id(told["contrast_id"], f"{what}, contrast_id"),
         cue=maybe(told["cue"], f"{what}, cue", lambda v, w: whole(v, w, 0, len(target) - 1)),
+        answer_ids=answer_ids,
+        contrast_ids=contrast_ids,
     )
 
 

@@ -79,7 +79,7 @@ def following(model: Model, rows: Sequence[Sample], *, cued: Sequence[Ids] = ())
     """
     known = _followed.setdefault(model.hf, {})
     runs = [[row.instructed for row in rows], [row.target for row in rows], *([cued] if cued else [])]
-    answers = [row.answer_id for row in rows]
+    answers = [row.answer_tokens for row in rows]
     key = tuple(zip(*runs, answers, strict=True))
     if key not in known:
         prompts = [ids for run in runs for ids in run]
@@ -136,8 +136,8 @@ def run_told(model: Model, samples: Samples, *, beat: Callable[[], None] = lambd
         model,
         source=[s.source for s in samples.rows],
         target=[s.instructed for s in samples.rows],
-        answer=[s.answer_id for s in samples.rows],
-        contrast=[s.contrast_id for s in samples.rows],
+        answer=[s.answer_tokens for s in samples.rows],
+        contrast=[s.contrast_tokens for s in samples.rows],
         patches=[],
         on_rows=lambda *_: beat(),
     )
@@ -158,7 +158,7 @@ def defined(
         IvxError: there are none.
     """
     ids = [prompt for _, prompt in prompts]
-    answers = [sample.answer_id for sample, _ in prompts]
+    answers = [sample.answer_tokens for sample, _ in prompts]
     found = sweep(model, source=ids, target=ids, answer=answers, patches=[], on_rows=lambda *_: beat())
     there = found["logit"].is_valid().to_pylist()
     lost = {sample.query for (sample, _), known in zip(prompts, there, strict=True) if not known}
@@ -181,8 +181,8 @@ def run_given(
     return patched(
         model,
         target=[s.target for s in rows],
-        answer=[s.answer_id for s in rows],
-        contrast=[s.contrast_id for s in rows],
+        answer=[s.answer_tokens for s in rows],
+        contrast=[s.contrast_tokens for s in rows],
         patches=[(address, None if v is None else torch.from_numpy(v).to(model.dtype)) for address, v in patches],
         beat=beat,
     )

@@ -40,7 +40,7 @@ def replay(
             model,
             source=[runs.sources[k]],
             target=[runs.targets[k]],
-            answer=[samples.rows[k].answer_id],
+            answer=[samples.rows[k].answer_tokens],
             patches=[address] if address else [],
             means={address: runs.averaged(patch)} if "=mean" in address else None,
             engine="hooks",

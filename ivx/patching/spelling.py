@@ -16,12 +16,12 @@ import numpy as np
 from torch import nn
 
 from ivx.engine.sweep import sweep
-from ivx.errors import IvxError, TaskError
+from ivx.errors import IvxError
 from ivx.models.model import Model
 from ivx.tasks.encoder import Encoder
 from ivx.tasks.sample import Sample
 from ivx.tasks.samples import build
-from ivx.tasks.spelling import AS_GIVEN, AUTO, SPELLINGS, usual, words
+from ivx.tasks.spelling import SPELLINGS, SUM, summed, usual, words
 from ivx.tasks.task import Pair
 from ivx.tasks.way import Way
 
@@ -33,7 +33,7 @@ _known: WeakKeyDictionary[nn.Module, dict[Any, Spelling]] = WeakKeyDictionary()
 
 @dataclass(frozen=True)
 class Spelling:
-    """A spelling, and how it was found.
+    """A spelling, or the sum of all, and how it was found.
 
     Attributes:
         shares: mean probability of each spelling's first token after the told prompt, by spelling; empty where there
@@ -56,14 +56,19 @@ class Spelling:
         others = [f"{share:.0%} {words(name)}" for name, share in self.shares.items() if name != self.spelling]
         if not others:
             return ""
-        of = "told runs of other queries" if self.apart else "told runs of these queries"
-        said = f"answers are read {words(self.spelling)}: {self.shares[self.spelling]:.0%} of what comes next in {of}"
-        return f"{said}, against {', '.join(others)}"
+        if self.spelling == SUM:
+            return f"answers are read {words(SUM)}: {', '.join(others)} of what comes next in {self._of}"
+        own = f"{self.shares[self.spelling]:.0%} of what comes next in {self._of}"
+        return f"answers are read {words(self.spelling)}: {own}, against {', '.join(others)}"
+
+    @property
+    def _of(self) -> str:
+        return "told runs of other queries" if self.apart else "told runs of these queries"
 
 
 def spelling_of(model: Model, pair: Pair, way: Way, *, samples: int, seed: int) -> Spelling:
     """The spelling of a pair's answers in a way of asking; found once for each model in memory."""
-    if way.spelling != AUTO:
+    if way.spelling in SPELLINGS:
         return Spelling(way.spelling, {})
     known = _known.setdefault(model.hf, {})
     key = (pair.fingerprint, way, samples, seed)
@@ -79,10 +84,14 @@ def _found(model: Model, pair: Pair, way: Way, samples: int, seed: int) -> Spell
     prompts = [_prompt(pair, way, row, encoder) for row in tried]
     first = usual(prompts[0])
     options: dict[str, list[int | None]] = {}
-    for spelling in sorted(AS_GIVEN if pair.cased else SPELLINGS, key=lambda name: name != first):
-        ids = [_first(encoder, prompt, row.answer, spelling) for prompt, row in zip(prompts, tried, strict=True)]
-        if ids not in options.values() and sum(one is None for one in ids) <= len(ids) // 4:
+    # One that is chosen must be there of nearly all answers; in a sum each adds what it has.
+    lacking = len(tried) - 1 if way.spelling == SUM else len(tried) // 4
+    for spelling in sorted(summed(cased=pair.cased), key=lambda name: name != first):
+        ids = [encoder.first(prompt, row.answer, spelling=spelling) for prompt, row in zip(prompts, tried, strict=True)]
+        if ids not in options.values() and sum(one is None for one in ids) <= lacking:
             options[spelling] = ids
+    if way.spelling == SUM:
+        return Spelling(SUM, {name: _share(model, tried, ids) for name, ids in options.items()}, len(rows) > samples)
     if len(options) < 2:
         return Spelling(next(iter(options), first), {})
     shares = {spelling: _share(model, tried, ids) for spelling, ids in options.items()}
@@ -92,15 +101,6 @@ def _found(model: Model, pair: Pair, way: Way, samples: int, seed: int) -> Spell
 def _prompt(pair: Pair, way: Way, row: Sample, encoder: Encoder) -> str:
     bare = way.bare(pair.task.template, field=pair.task.field_of(row.query), query=row.query).text
     return encoder.chat(bare) if way.chats else bare
-
-
-def _first(encoder: Encoder, prompt: str, answer: str, spelling: str) -> int | None:
-    """The first token of an answer in this spelling; None where it has none of its own."""
-    try:
-        token = encoder.following(prompt, answer, spelling=spelling)[0]
-    except TaskError:
-        return None
-    return None if encoder.unknown([token]) else token
 
 
 def _share(model: Model, rows: tuple[Sample, ...], ids: list[int | None]) -> float:

@@ -117,8 +117,8 @@ def _asked(samples: Samples, members: Sequence[tuple[Runs, int]], named: dict[st
         "source": [runs.sources[k] for runs, k in members],
         "target": [runs.targets[k] for runs, k in members],
         "reference": [runs.references[k] for runs, k in members],
-        "answer": [samples.rows[k].answer_id for _, k in members],
-        "contrast": [samples.rows[k].contrast_id for _, k in members],
+        "answer": [samples.rows[k].answer_tokens for _, k in members],
+        "contrast": [samples.rows[k].contrast_tokens for _, k in members],
         "patches": [address for address in named if address],
         "means": {address: part.averaged(name) for address, name in named.items() if "=mean" in address},
     }

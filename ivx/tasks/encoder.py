@@ -84,6 +84,20 @@ class Encoder:
             raise TaskError(f"the first token of the answer {answer!r} is blank in this tokenizer")
         return found
 
+    def first(self, prompt: str, answer: str, *, spelling: str) -> int | None:
+        """The first token of an answer in this spelling; None where it has none of its own, or an unknown one."""
+        try:
+            token = self.following(prompt, answer, spelling=spelling)[0]
+        except TaskError:
+            return None
+        return None if self.unknown([token]) else token
+
+    def firsts(self, prompt: str, answer: str, *, spellings: Sequence[str]) -> tuple[int, ...]:
+        """The distinct first tokens of an answer in these spellings, the usual one's first."""
+        ordered = sorted(spellings, key=lambda name: name != usual(prompt))
+        found = (self.first(prompt, answer, spelling=name) for name in ordered)
+        return tuple(dict.fromkeys(token for token in found if token is not None))
+
     def free(self, text: str, *, chat: bool, what: str, most: int) -> tuple[int, ...]:
         """Ids of a free text as a prompt; with `chat`, as a user's turn.
 

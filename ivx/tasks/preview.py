@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -63,13 +64,20 @@ def preview(pair: Pair, samples: Samples, tokenizer: Any) -> str:
         source[s.t_inst] = f"[{source[s.t_inst]}]"
         target = [repr(word)[1:-1] for word in words(list(s.target))]
         target[s.first] = f"({target[s.first]})"
-        bare = [encoder.tokenizer(text, add_special_tokens=False)["input_ids"][0] for text in (s.answer, s.contrast)]
         lines += [
             f"  I   {' '.join(source)}",
             f"  IT  {' '.join(repr(word)[1:-1] for word in words(list(s.instructed)))}",
             f"  TO  {' '.join(target)}",
-            f"      answer {s.answer!r}: token {s.answer_id} ({bare[0]} without the space); "
-            f"contrast {s.contrast!r}: token {s.contrast_id} ({bare[1]} without the space)",
+            f"      answer {s.answer!r}: {_tokens(encoder, s.answer, s.answer_id, s.answer_ids)}; "
+            f"contrast {s.contrast!r}: {_tokens(encoder, s.contrast, s.contrast_id, s.contrast_ids)}",
         ]
     lines.append("  [T_inst]  {keyword}  (first patched token)")
     return "\n".join([*lines, *(f"  note: {warning}" for warning in samples.warnings)])
+
+
+def _tokens(encoder: Encoder, answer: str, token: int, several: Sequence[int]) -> str:
+    """The token that an answer is read by, or those that are summed."""
+    if several:
+        words = encoder.tokenizer.convert_ids_to_tokens(list(several))
+        return f"sum of tokens {', '.join(f'{i} {word!r}' for i, word in zip(several, words, strict=True))}"
+    return f"token {token} ({encoder.tokenizer(answer, add_special_tokens=False)['input_ids'][0]} without the space)"

@@ -8,8 +8,12 @@ from typing import NamedTuple
 from ivx.errors import TaskError
 from ivx.tasks.encoder import Encoder
 from ivx.tasks.prompt import Rendering
+from ivx.tasks.spelling import SUM, summed
 from ivx.tasks.task import Instruction, Pair, Task
 from ivx.tasks.way import Way
+
+Ids = tuple[int, ...]
+MERGED = "an answer merges with the prompt's last token, or its first token is blank"
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class Sample:
             the tokens of the query (end exclusive).
         answer_id, contrast_id: first token of each answer as it would follow the bare prompt.
         cue: last token of the last word behind the query of the bare prompt, where there is one.
+        answer_ids, contrast_ids: where spellings are summed, the first tokens of all of them; empty elsewhere.
     """
 
     instruction: Instruction
@@ -43,6 +48,18 @@ class Sample:
     contrast_id: int
     word: int | None = None
     cue: int | None = None
+    answer_ids: tuple[int, ...] = ()
+    contrast_ids: tuple[int, ...] = ()
+
+    @property
+    def answer_tokens(self) -> tuple[int, ...]:
+        """The tokens any of which is the answer."""
+        return self.answer_ids or (self.answer_id,)
+
+    @property
+    def contrast_tokens(self) -> tuple[int, ...]:
+        """The tokens any of which is the contrast."""
+        return self.contrast_ids or (self.contrast_id,)
 
 
 class Telling(NamedTuple):
@@ -80,16 +97,9 @@ def sampled(pair: Pair, telling: Telling, *, query: str, way: Way, encoder: Enco
     if encoder.unknown(encoder.ids(query)):
         raise Unfit("the tokenizer does not know a word of theirs")
     answer, contrast = pair.task.answers[query], pair.contrast.answers[query]
-    try:
-        answer_id, contrast_id = (
-            encoder.following(bare.text, option, spelling=way.spelling)[0] for option in (answer, contrast)
-        )
-    except TaskError as error:
-        raise Unfit("an answer merges with the prompt's last token, or its first token is blank") from error
-    if encoder.unknown((answer_id, contrast_id)):
-        raise Unfit("the tokenizer does not know a word of their answers")
-    if answer_id == contrast_id:
-        raise Unfit("both of their answers begin with the same token")
+    read = _summed if way.spelling == SUM else _one
+    answer_ids, contrast_ids = read(pair, bare.text, (answer, contrast), way, encoder)
+    several = way.spelling == SUM
     return Sample(
         instruction=telling.wording,
         query=query,
@@ -102,11 +112,38 @@ def sampled(pair: Pair, telling: Telling, *, query: str, way: Way, encoder: Enco
         target=target,
         first=min(encoder.leading, len(target) - 1),
         query_span=encoder.span(bare.text, *bare.spans["query"]),
-        answer_id=answer_id,
-        contrast_id=contrast_id,
+        answer_id=answer_ids[0],
+        contrast_id=contrast_ids[0],
         word=word,
         cue=encoder.span(bare.text, *bare.spans["cue"])[1] - 1 if "cue" in bare.spans else None,
+        answer_ids=answer_ids if several else (),
+        contrast_ids=contrast_ids if several else (),
     )
+
+
+def _one(pair: Pair, prompt: str, options: tuple[str, str], way: Way, encoder: Encoder) -> tuple[Ids, Ids]:
+    """The first token of each of two answers in the way's spelling."""
+    try:
+        answer, contrast = (encoder.following(prompt, option, spelling=way.spelling)[0] for option in options)
+    except TaskError as error:
+        raise Unfit(MERGED) from error
+    if encoder.unknown((answer, contrast)):
+        raise Unfit("the tokenizer does not know a word of their answers")
+    if answer == contrast:
+        raise Unfit("both of their answers begin with the same token")
+    return (answer,), (contrast,)
+
+
+def _summed(pair: Pair, prompt: str, options: tuple[str, str], way: Way, encoder: Encoder) -> tuple[Ids, Ids]:
+    """The first tokens of each of two answers in all spellings, without those that may begin either."""
+    spellings = summed(cased=pair.cased)
+    answer, contrast = (encoder.firsts(prompt, option, spellings=spellings) for option in options)
+    if not answer or not contrast:
+        raise Unfit(MERGED)
+    own, other = (tuple(i for i in one if i not in two) for one, two in ((answer, contrast), (contrast, answer)))
+    if not own or not other:
+        raise Unfit("every token that an answer of theirs begins with may begin the other")
+    return own, other
 
 
 def _framed(prompt: Rendering, encoder: Encoder) -> Rendering:

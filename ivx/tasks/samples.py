@@ -15,7 +15,7 @@ from ivx.errors import IvxError, TaskError
 from ivx.stats.intervals import clusters
 from ivx.tasks.encoder import Encoder
 from ivx.tasks.sample import Sample, Unfit, sampled
-from ivx.tasks.spelling import AS_GIVEN, AUTO
+from ivx.tasks.spelling import AS_GIVEN, AUTO, SUM
 from ivx.tasks.task import Instruction, Pair, Task
 from ivx.tasks.telling import Tellings
 from ivx.tasks.way import Way
@@ -93,10 +93,10 @@ def build(
     way = way or Way(target_format)
     if split not in SPLITS:
         raise TaskError(f"there is no split {split!r}: use one of {', '.join(SPLITS)}")
-    if pair.cased and way.spelling not in (AUTO, *AS_GIVEN):
+    if pair.cased and way.spelling not in (AUTO, *AS_GIVEN, SUM):
         raise TaskError(
             f"{pair.task.name} against {pair.contrast.name} is about capitals, and the spelling {way.spelling} changes "
-            f"them: use {AUTO}, {' or '.join(AS_GIVEN)}"
+            f"them: use {AUTO}, {', '.join(AS_GIVEN)} or {SUM}"
         )
     encoder = Encoder(tokenizer, whole=way.chats, system=way.system)
     if way.chats:
@@ -204,15 +204,16 @@ def _warnings(
         found.append(f"{count} of the file left out: {'; '.join(pair.left_out[:3])}{more}")
     firsts: dict[int, set[str]] = {}
     for row in rows:
-        firsts.setdefault(row.answer_id, set()).add(row.answer)
-        firsts.setdefault(row.contrast_id, set()).add(row.contrast)
+        for option, ids in ((row.answer, row.answer_tokens), (row.contrast, row.contrast_tokens)):
+            for token in ids:
+                firsts.setdefault(token, set()).add(option)
     shared = [sorted(options) for options in firsts.values() if len(options) > 1]
     if shared:
         found.append(
             f"{len(shared)} answer tokens stand for more than one answer, such as {' and '.join(shared[0][:2])}: "
             "their first tokens are equal"
         )
-    echoed = [row.query for row in rows if row.answer_id in row.target[slice(*row.query_span)]]
+    echoed = [row.query for row in rows if {*row.answer_tokens} & {*row.target[slice(*row.query_span)]}]
     if echoed:
         found.append(f"{len(echoed)} answers begin with a token of their query, such as {echoed[0]}")
     bare = encoder.tokenizer(rows[0].answer, add_special_tokens=False)["input_ids"][0]

@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 AUTO = "auto"
 """The spelling that the model itself prefers."""
+SUM = "sum"
+"""All of them: an answer's probability is the sum of its spellings'."""
 _CASES: dict[str, Callable[[str], str]] = {
     "": str,
     "capital": lambda text: text[:1].upper() + text[1:],
@@ -32,6 +34,16 @@ def spelled(answer: str, spelling: str) -> str:
     return gap + case(answer)
 
 
+def cases(answer: str, spelling: str) -> tuple[str, ...]:
+    """The answer in the case of a spelling; of their sum, in every one."""
+    return tuple(case(answer) for case in _CASES.values()) if spelling == SUM else (spelled(answer, spelling),)
+
+
+def summed(*, cased: bool) -> tuple[str, ...]:
+    """The spellings that are summed over; where case is what the answers are about, those that leave it as it is."""
+    return AS_GIVEN if cased else SPELLINGS
+
+
 def usual(prompt: str) -> str:
     """The spelling that is expected behind a prompt, of a model that was not asked: a space, but for a new line."""
     return "plain" if prompt[-1:].isspace() else "space"
@@ -39,6 +51,8 @@ def usual(prompt: str) -> str:
 
 def words(spelling: str) -> str:
     """A spelling in words."""
+    if spelling == SUM:
+        return "as a sum over spellings"
     gap = "with a space in front" if spelling.startswith("space") else "without a space in front"
     case = {"capital": ", capitalised", "lower": ", in lower case"}.get(spelling.rpartition("-")[2], "")
     return gap + case

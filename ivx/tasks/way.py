@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ivx.errors import TaskError
 from ivx.tasks.prompt import FORMATS, Rendering, Template, completed, rendered
-from ivx.tasks.spelling import AUTO, SPELLINGS
+from ivx.tasks.spelling import AUTO, SPELLINGS, SUM
 
 MOST_SHOWN = 64
 """Most demonstrations."""
@@ -24,7 +24,7 @@ class Way:
             place of the task's own; empty for that one.
         system: the system's turn before a user's, in a chat template; empty for none.
         demonstrations: how many solved queries stand in the instruction's place; 0 for an instruction.
-        spelling: `auto` or one of `ivx.tasks.spelling.SPELLINGS`.
+        spelling: `auto`, one of `ivx.tasks.spelling.SPELLINGS`, or `sum` for all of them.
     """
 
     form: str = "prompt"
@@ -36,8 +36,8 @@ class Way:
     def __post_init__(self) -> None:
         if self.form not in FORMATS:
             raise TaskError(f"there is no target format {self.form!r}: use one of {', '.join(FORMATS)}")
-        if self.spelling not in (AUTO, *SPELLINGS):
-            raise TaskError(f"there is no spelling {self.spelling!r}: use one of {', '.join((AUTO, *SPELLINGS))}")
+        if self.spelling not in (known := (AUTO, *SPELLINGS, SUM)):
+            raise TaskError(f"there is no spelling {self.spelling!r}: use one of {', '.join(known)}")
         if not 0 <= self.demonstrations <= MOST_SHOWN:
             raise TaskError(f"demonstrations is {self.demonstrations}: choose 0 to {MOST_SHOWN}")
         for name, text in (("template", self.template), ("system turn", self.system)):

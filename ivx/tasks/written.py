@@ -9,20 +9,21 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Collection
 
-from ivx.tasks.spelling import spelled
+from ivx.tasks.spelling import cases
 
 _JOINTS = "-'’‐‑"  # noqa: RUF001  (hyphens and apostrophes as they are written)
 
 
 def forms(answer: str, spelling: str, *, other: Collection[str] = ()) -> tuple[str, ...]:
-    """How an answer may be written: as it is given, and in the case of a spelling.
+    """How an answer may be written: as it is given, and in the case of a spelling, or of all where they are summed.
 
     Args:
         other: texts that are no answer, such as the query and the contrast: where case alone tells the answer from one
             of them, it is the answer in its own case only.
     """
-    own, respelled = _composed(answer).strip(), _composed(spelled(answer, spelling)).strip()
-    return (own,) if respelled in {own, *(_composed(text).strip() for text in other)} else (own, respelled)
+    taken = {_composed(text).strip() for text in other}
+    respelled = (_composed(one).strip() for one in cases(answer, spelling))
+    return tuple(dict.fromkeys([_composed(answer).strip(), *(one for one in respelled if one not in taken)]))
 
 
 def begins(text: str, form: str, *, ended: bool = True) -> bool:

@@ -27,6 +27,7 @@ from ivx.patching.table import Key, sampled
 from ivx.tasks import catalogue
 from ivx.tasks.sample import Sample
 from ivx.tasks.samples import Samples, build
+from ivx.tasks.spelling import AS_GIVEN, SUM
 from ivx.tasks.task import Pair
 from ivx.tasks.written import begins, forms, option_of
 
@@ -156,8 +157,8 @@ def _rows(
         model,
         source=prompts,
         target=prompts,
-        answer=[sample.answer_id for sample in samples.rows],
-        contrast=[sample.contrast_id for sample in samples.rows],
+        answer=[sample.answer_tokens for sample in samples.rows],
+        contrast=[sample.contrast_tokens for sample in samples.rows],
         patches=[],
         on_rows=lambda *_: beat(),
     )
@@ -177,12 +178,17 @@ def _rows(
                 "prompt": _decoded(model, ids)[-LONGEST["prompt"] :],
                 "wrote": text,
                 "ended": ended,
-                **_judged(text, sample, pair, asking.spelling, ended=ended),
+                **_judged(text, sample, pair, _case(pair, asking.spelling), ended=ended),
                 "preferred": numbers["logit"][k] > numbers["contrast"][k],
                 "rank": numbers["rank"][k],
             }
         )
     return found
+
+
+def _case(pair: Pair, spelling: str) -> str:
+    """The spelling in whose case an answer may be written: where case is what it is about, in its own alone."""
+    return AS_GIVEN[0] if pair.cased and spelling == SUM else spelling
 
 
 def _judged(text: str, sample: Sample, pair: Pair, spelling: str, *, ended: bool) -> dict[str, Any]:

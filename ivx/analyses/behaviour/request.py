@@ -35,8 +35,8 @@ class BehaviourRequest(BaseRequest):
             as a further way of asking.
         system: the system's turn in front of a `chat` prompt.
         demonstrations: how many solved queries show the task in the way `demonstrations`.
-        spelling: how the answer is written: `auto`, as the model prefers it in each way, or `space`, `plain`,
-            `capital`, `lower`, `space-capital`, `space-lower`.
+        spelling: how the answer is written: `auto`, as the model prefers it in each way, `space`, `plain`, `capital`,
+            `lower`, `space-capital`, `space-lower`, or `sum`, the sum of the probabilities of all of them.
         samples: how many queries of each task are asked.
         tokens: how many tokens are written after each prompt.
     """

@@ -165,8 +165,8 @@ def _estimates(
             model,
             [([_source(site, request, s) for s in few], addresses) for site, addresses in patches.items()],
             target=[s.target for s in few],
-            answer=[s.answer_id for s in few],
-            contrast=[s.contrast_id for s in few],
+            answer=[s.answer_tokens for s in few],
+            contrast=[s.contrast_tokens for s in few],
             beat=beat,
         )
         columns = {name: table[name].to_numpy().reshape(-1, len(few)) for name in ("logit", "contrast")}

@@ -143,8 +143,8 @@ def _estimates(
             model,
             source=[_source(request, s) for s in few],
             target=[s.target for s in few],
-            answer=[s.answer_id for s in few],
-            contrast=[s.contrast_id for s in few],
+            answer=[s.answer_tokens for s in few],
+            contrast=[s.contrast_tokens for s in few],
             patches=[player.address for player in players],
             beat=beat,
         )

@@ -42,8 +42,8 @@ def add_rows(
         for batch in added(
             model,
             target=[s.target for s in samples.rows],
-            answer=[s.answer_id for s in samples.rows],
-            contrast=[s.contrast_id for s in samples.rows],
+            answer=[s.answer_tokens for s in samples.rows],
+            contrast=[s.contrast_tokens for s in samples.rows],
             sets=sets,
             differences=differences,
         ):
@@ -66,8 +66,8 @@ def replay_added(
         (batch,) = added(
             model,
             target=[sample.target],
-            answer=[sample.answer_id],
-            contrast=[sample.contrast_id],
+            answer=[sample.answer_tokens],
+            contrast=[sample.contrast_tokens],
             sets={patch: parse(patch) if patch else ()},
             differences=[moved[row["role"]][k]],
         )

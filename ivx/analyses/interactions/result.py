@@ -119,7 +119,7 @@ class Interactions(Result[InteractionsRequest]):
         told = []
         if self.request.overwrites:
             told.append(OVERWRITTEN)
-        if not find(metric).linear:
+        if self.request.bends(metric):
             told.append(BENT.format(find(metric).label))
         return told
 
@@ -199,7 +199,7 @@ class Interactions(Result[InteractionsRequest]):
 
         def told(cell: PairCell | TripleCell) -> dict[str, Any]:
             controls = {name: of._asdict() for name, of in against.get(cell.patch, {}).items()}
-            bent = {"removable": cell.removable} if isinstance(cell, PairCell) and not find(metric).linear else {}
+            bent = {"removable": cell.removable} if isinstance(cell, PairCell) and self.request.bends(metric) else {}
             return asdict(cell) | {"controls": controls, **bent}
 
         return {

@@ -47,6 +47,11 @@ class PathwaysRequest(Request):
             raise IvxError("pathways need the whole prompt behind the query: use the target format prompt or chat")
         if self.demonstrations:
             raise IvxError("pathways compare runs of one length, told by an instruction: leave demonstrations out")
+        if self.sums:
+            raise IvxError(
+                "pathways split the logit of one token, and a sum over spellings is none: choose the spelling auto, or "
+                "name one"
+            )
         check_counts(self, paths=(0, 1_000), traced=(0, 100))
 
     def beside(self, checkpoint: str) -> PathwaysRequest:

@@ -25,6 +25,7 @@ from ivx.patching.table import Key, sampled
 from ivx.tasks import catalogue
 from ivx.tasks.encoder import Encoder
 from ivx.tasks.sample import Sample
+from ivx.tasks.spelling import summed
 
 
 def compute(
@@ -103,13 +104,17 @@ def _rows(
 
 def _options(model: Model, request: VectorsRequest, sample: Sample) -> tuple[int, ...]:
     """First tokens of the task's answers, as the model would emit them after the bare prompt."""
-    task = catalogue.find(request.task, collection=model.collection, against=request.against).task
+    pair = catalogue.find(request.task, collection=model.collection, against=request.against)
+    task = pair.task
     encoder = Encoder(model.tokenizer)
     bare = task.template.target(field=task.field_of(sample.query), query=sample.query, form="prompt")
-    found = set()
+    found: set[int] = set()
     for answer in task.options:
         try:
-            found.add(encoder.following(bare, answer)[0])
+            if request.sums:
+                found.update(encoder.firsts(bare, answer, spellings=summed(cased=pair.cased)))
+            else:
+                found.add(encoder.following(bare, answer)[0])
         except TaskError:  # no sample can have it as its answer
             continue
     return tuple(sorted(found))

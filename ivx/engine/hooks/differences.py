@@ -17,6 +17,7 @@ from ivx.engine import readout
 from ivx.engine.address import PatchSet, resolve
 from ivx.engine.hooks.run import rows_within
 from ivx.engine.hooks.sites import Place, Visit, visited
+from ivx.engine.readout import Answer
 from ivx.engine.turns import FREE_SHARE, only_user
 from ivx.engine.workload import Prompts, by_length
 from ivx.errors import IvxError
@@ -31,8 +32,8 @@ def added(
     model: Model,
     *,
     target: Prompts,
-    answer: Sequence[int],
-    contrast: Sequence[int],
+    answer: Sequence[Answer],
+    contrast: Sequence[Answer],
     sets: Mapping[str, PatchSet],
     differences: Sequence[Differences],
 ) -> Iterator[pa.RecordBatch]:

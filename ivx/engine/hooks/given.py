@@ -16,6 +16,7 @@ from ivx.engine import readout
 from ivx.engine.address import spots
 from ivx.engine.hooks.run import rows_within
 from ivx.engine.hooks.sites import Writes, write
+from ivx.engine.readout import Answer
 from ivx.engine.schema import SCHEMA
 from ivx.engine.turns import FREE_SHARE, only_user
 from ivx.engine.workload import Prompts, by_length, checked
@@ -28,8 +29,8 @@ def patched(
     model: Model,
     *,
     target: Prompts,
-    answer: Sequence[int],
-    contrast: Sequence[int] | None = None,
+    answer: Sequence[Answer],
+    contrast: Sequence[Answer] | None = None,
     patches: Sequence[tuple[str, Tensor | None]],
     beat: Callable[[], None] = lambda: None,
 ) -> pa.Table:

@@ -22,6 +22,7 @@ from ivx.engine.address import KEYS_VALUES, Patch, coalition, resolve
 from ivx.engine.hooks.capture import PlaceStates, states_of
 from ivx.engine.hooks.run import rows_within
 from ivx.engine.hooks.sites import Writes, write
+from ivx.engine.readout import Answer
 from ivx.engine.turns import FREE_SHARE, only_user
 from ivx.engine.workload import Prompts, by_length
 from ivx.errors import IvxError
@@ -41,8 +42,8 @@ def read_runs(
     *,
     source: Prompts,
     target: Prompts,
-    answer: Sequence[int],
-    contrast: Sequence[int],
+    answer: Sequence[Answer],
+    contrast: Sequence[Answer],
     position: int,
     coalitions: Sequence[Sequence[int]],
     beat: Callable[[], None] = lambda: None,

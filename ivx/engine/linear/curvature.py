@@ -26,6 +26,7 @@ from ivx.engine.address import OWN, Patch, spots
 from ivx.engine.hooks.capture import PlaceStates, states_of
 from ivx.engine.hooks.sites import Place, read
 from ivx.engine.linear.estimate import batches, goals_of, graph_of
+from ivx.engine.readout import Answer
 from ivx.engine.turns import only_user
 from ivx.engine.workload import Prompts, Workload, checked
 from ivx.errors import AddressError, IvxError
@@ -48,9 +49,9 @@ def curvature(
     *,
     source: Prompts,
     target: Prompts,
-    answer: Sequence[int],
+    answer: Sequence[Answer],
     patches: Sequence[str],
-    contrast: Sequence[int] | None = None,
+    contrast: Sequence[Answer] | None = None,
     beat: Callable[[], None] = lambda: None,
 ) -> Curvature:
     """Second-order estimate of every pair's interaction on the answer's logit, and on the contrast's.

@@ -21,6 +21,7 @@ from torch import Tensor
 from ivx.engine.address import OWN, RANDOM, Patch, PatchSet, spots
 from ivx.engine.draws import Draw, draw_of, drawn
 from ivx.engine.hooks.sites import Place, read
+from ivx.engine.readout import Answer, score
 from ivx.engine.turns import only_user
 from ivx.engine.workload import Prompts, Workload, by_length, checked
 from ivx.models.model import Model
@@ -84,9 +85,9 @@ def estimate(
     *,
     source: Prompts,
     target: Prompts,
-    answer: Sequence[int],
+    answer: Sequence[Answer],
     patches: Sequence[str],
-    contrast: Sequence[int] | None = None,
+    contrast: Sequence[Answer] | None = None,
     beat: Callable[[], None] = lambda: None,
 ) -> pa.Table:
     """Estimate what `ivx.sweep` would compute with the same arguments.
@@ -106,8 +107,8 @@ def estimate_groups(
     groups: Sequence[Group],
     *,
     target: Prompts,
-    answer: Sequence[int],
-    contrast: Sequence[int] | None = None,
+    answer: Sequence[Answer],
+    contrast: Sequence[Answer] | None = None,
     beat: Callable[[], None] = lambda: None,
 ) -> pa.Table:
     """`estimate` of several groups of patches, each with its own sources, from the same passes of the target runs.
@@ -159,9 +160,14 @@ def graph_of(model: Model, ids: Tensor) -> Tensor:
 
 def goals_of(asked: Workload, samples: Sequence[int], logits: Tensor) -> list[Tensor]:
     """The answers' logits, and the contrasts' where there are any, of some samples' `[samples, vocabulary]`."""
-    rows = range(len(samples))
-    named = [tokens for tokens in (asked.answer, asked.contrast) if tokens is not None]
-    return [logits[rows, [tokens[i] for i in samples]] for tokens in named]
+    named = [[ids[i] for i in samples] for ids in (asked.answer, asked.contrast) if ids is not None]
+    return [_read(logits, answers) for answers in named]
+
+
+def _read(logits: Tensor, answers: Sequence[tuple[int, ...]]) -> Tensor:
+    if all(len(ids) == 1 for ids in answers):
+        return logits[range(len(answers)), [ids[0] for ids in answers]]
+    return torch.stack([score(row[list(ids)]) for row, ids in zip(_wide(logits), answers, strict=True)])
 
 
 def _slopes(model: Model, asked: Workload, places: list[Place], beat: Callable[[], None]) -> _Slopes:

@@ -136,7 +136,7 @@ def _by_hooks(model: Model, asked: Workload, rows: list[dict[str, Any]]) -> NDAr
         with write(model, writes_of(model, asked, [(i, sets[row["patch"]]) for row in mine], states, {})):
             logits = model.hf(input_ids=batch, use_cache=False, logits_to_keep=1).logits[:, -1].double().cpu()
         for row, whole in zip(mine, logits, strict=True):
-            read = whole[[asked.answer[i], *row["top_ids"]]]
+            read = whole[[*asked.answer[i], *row["top_ids"]]]
             found[i, row["patch"]] = torch.cat([read, whole.logsumexp(0)[None]]).numpy()
     return np.concatenate([found[row["sample"], row["patch"]] for row in rows])
 

@@ -55,7 +55,7 @@ def _of_pair(
     named = [(names[0], one), (names[1], two), ("sum", one + two), ("both", both)]
     values = [(name, v, p.faint if name == "sum" else p.diverging[6 if v >= 0 else 2]) for name, v in named]
     strict = " It beats the sum and the better of the two." if cell.strict else ""
-    bent = "" if find(metric).linear or cell.removable is None else BENT[cell.removable]
+    bent = "" if not result.request.bends(metric) or cell.removable is None else BENT[cell.removable]
     harmful = " Both push the answer away when alone." if cell.signs == "--" else ""
     if cell.degenerate:
         said = f"Degenerate: {escape(cell.degenerate)}; J is what the two alone leave, and was not run."

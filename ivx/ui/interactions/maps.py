@@ -141,7 +141,8 @@ def notes_of(result: Interactions | Game, metric: str) -> list[str]:
     """What the map's numbers hold beside an interaction, and how settled a sampled map is."""
     if isinstance(result, Interactions):
         return result.notes(metric)
-    told = [] if find(metric).linear else [BENT.format(find(metric).label.capitalize()).partition(":")[0]]
+    bent = BENT.format(find(metric).label.capitalize()).partition(":")[0]
+    told = [bent] if result.request.bends(metric) else []
     settled = result.halves(metric)
     if settled is not None and result.orders is not None:
         told.append(

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
 
 from ivx.numeral import index_of
 from ivx.tasks.prompt import FORMATS
-from ivx.tasks.spelling import AUTO, SPELLINGS, words
+from ivx.tasks.sample import Sample
+from ivx.tasks.spelling import AUTO, SPELLINGS, SUM, words
 from ivx.tasks.way import MAX_TEMPLATE, MOST_SHOWN, Way
 from ivx.ui.kit import address
 from ivx.ui.kit.choices import chosen, counted
 
 TOLD = {"0": "an instruction", "4": "4 demonstrations", "8": "8 demonstrations", "16": "16 demonstrations"}
-SPELLED = {AUTO: "as the model writes it"} | {name: words(name) for name in SPELLINGS}
+SPELLED = {AUTO: "as the model writes it", SUM: "sum over spellings"} | {name: words(name) for name in SPELLINGS}
 FORMS = {
     "prompt": "prompt: query and cue",
     "query": "query: the bare word",
@@ -56,6 +58,15 @@ def fields_of(way: Way) -> dict[str, Any]:
     }
 
 
+def read_by(sample: Sample, text: Callable[[int], str]) -> dict[str, str]:
+    """A sample's answer and contrast as they are shown: of a sum over spellings with its tokens and their ids."""
+    shown = {"answer": (sample.answer, sample.answer_ids), "contrast": (sample.contrast, sample.contrast_ids)}
+    return {
+        name: f"{word} (sum of {', '.join(f'{text(i)} {i}' for i in ids)})" if ids else word
+        for name, (word, ids) in shown.items()
+    }
+
+
 def chosen_by(way: Way) -> dict[str, str]:
     """What the controls must be set to, to ask in this way: values by key, where they differ from `INITIAL`."""
     told = {
@@ -88,7 +99,8 @@ def way(*, open: bool = False) -> dict[str, Any]:
         SPELLED,
         AUTO,
         help="Which token counts as the answer. By default the spelling that the model gives the largest share when "
-        "told, on other queries than the measured ones.",
+        "told, on other queries than the measured ones. The sum adds the probabilities of all spellings’ first tokens, "
+        "without those that may begin the contrast, too; the answer is followed where any of them is the likeliest.",
     )
     template = _text(
         "template",

@@ -15,6 +15,7 @@ from ivx.charts.palette import Palette
 from ivx.patching.cells import Cell
 from ivx.patching.positions import position_of, taken
 from ivx.ui.kit import address, checkpoints, pieces
+from ivx.ui.kit.asking import read_by
 from ivx.vocabulary import source_token
 
 COLUMNS = [1, 1, 1.05]
@@ -117,8 +118,7 @@ def prompts(result: Effects | Interactions, *, other: bool = False) -> None:
             -1,
             [token(i) for i in sample.instructed],
             sample.t_inst,
-            answer=sample.answer,
-            contrast=sample.contrast,
+            **read_by(sample, token),
             tag={"zero": "set to 0", "mean": "set to its mean", "resample": "another sample’s"}.get(
                 request.direction, ""
             ),
@@ -136,7 +136,6 @@ def prompts(result: Effects | Interactions, *, other: bool = False) -> None:
         -1 if whole else taken(request.source_token, told),
         [token(i) for i in sample.target],
         first,
-        answer=sample.answer,
-        contrast=sample.contrast,
+        **read_by(sample, token),
         tag=tag,
     )

@@ -86,8 +86,7 @@ def _line(sample: Sample, words, *, tag: str) -> None:  # type: ignore[no-untype
         sample.t_inst,
         text(sample.target),
         sample.first,
-        answer=sample.answer,
-        contrast=sample.contrast,
+        **asking.read_by(sample, lambda token: text((token,))[0]),
         tag=tag,
     )
 

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 from ivx.errors import TaskError
 from ivx.tasks.assembly import assembled, joined, told_by
-from ivx.tasks.layouts.bigbench import bigbench_sheet
+from ivx.tasks.layouts.bigbench import bigbench_sheet, exported_sheet, is_exported
 from ivx.tasks.layouts.columns import ANSWERS, PAIR, REQUIRED
 from ivx.tasks.layouts.rephrasings import rephrasings
 from ivx.tasks.layouts.sheet import Sheet, check_file, text_of
-from ivx.tasks.layouts.table import Object, csv_sheet, items, json_of, json_sheet, lines, parquet_sheet
+from ivx.tasks.layouts.table import (
+    Object,
+    Record,
+    csv_sheet,
+    items,
+    json_of,
+    json_sheet,
+    lines,
+    parquet_names,
+    parquet_rows,
+    parquet_sheet,
+)
 from ivx.tasks.place import FILES, Place
 from ivx.tasks.task import Pair
 
@@ -48,12 +61,23 @@ def _sheet(place: Place, *, needed: tuple[str, ...]) -> Sheet:
     if kind == ".csv":
         return csv_sheet(path, given, needed=needed)
     if kind == ".parquet":
+        if not given and is_exported(parquet_names(path)):
+            return exported_sheet(path, parquet_rows(path))
         return parquet_sheet(path, given, needed=needed)
     if kind == ".jsonl":
-        return json_sheet(path, lines(path), given, needed=needed)
+        return _of_records(path, lines(path), given, needed=needed)
     told = json_of(text_of(path), where=path.name, what="JSON")
     if isinstance(told, list) and not isinstance(told, Object):
-        return json_sheet(path, items(path, told), given, needed=needed)
+        return _of_records(path, items(path, told), given, needed=needed)
     if given:
         raise TaskError(f"{path.name}: a BIG-bench task has no columns to choose: leave out {next(iter(given))}=")
     return bigbench_sheet(path, told)
+
+
+def _of_records(path: Path, records: Iterator[Record], given: Mapping[str, str], *, needed: tuple[str, ...]) -> Sheet:
+    """The sheet of JSON objects; the first one's names tell whether it is an exported BIG-bench task."""
+    first = next(records, None)
+    every = records if first is None else chain([first], records)
+    if first is not None and not given and is_exported([name for name, _ in first[1]]):
+        return exported_sheet(path, every)
+    return json_sheet(path, every, given, needed=needed)

@@ -129,6 +129,35 @@ def _check_text(value: Any, *, where: str) -> None:
         raise TaskError(f"{where}: text was expected, not {value!r:.60}: write it as text")
 
 
+def parquet_rows(path: Path) -> Iterator[Record]:
+    """The rows of a Parquet file as objects, lists in their cells among them."""
+    try:
+        for number, row in enumerate(_whole_rows(pq.ParquetFile(path)), start=1):
+            if number > MAX_ROWS:
+                raise TaskError(f"{path.name} has more than {MAX_ROWS:,} rows: keep a sample")
+            yield number, Object(row.items())
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _whole_rows(file: pq.ParquetFile) -> Iterator[dict[str, Any]]:
+    for batch in file.iter_batches(batch_size=1024):
+        yield from batch.to_pylist()
+
+
+def parquet_names(path: Path) -> list[str]:
+    """The columns of a Parquet file."""
+    try:
+        return list(pq.read_schema(path).names)
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> TaskError:
+    first = str(error).splitlines()[0]
+    return TaskError(f"{path.name}: not readable as Parquet ({first}): write it again")
+
+
 def parquet_sheet(path: Path, given: Mapping[str, str], *, needed: tuple[str, ...]) -> Sheet:
     """The sheet of a Parquet file."""
     try:
@@ -142,8 +171,7 @@ def parquet_sheet(path: Path, given: Mapping[str, str], *, needed: tuple[str, ..
                 raise TaskError(f"{path.name}, column {name!r}: text was expected, not {kind}: write its cells as text")
         return Sheet(path.name, bounded(path.name, _batches(file, columns), columns), columns)
     except (pa.ArrowException, OSError) as error:
-        first = str(error).splitlines()[0]
-        raise TaskError(f"{path.name}: not readable as Parquet ({first}): write it again") from error
+        raise _unreadable(path, error) from error
 
 
 def _batches(file: pq.ParquetFile, columns: Mapping[str, str]) -> Iterator[Row]:

@@ -127,7 +127,14 @@ def _load(name: str, *, dtype: str, device: str, memory_gb: float | None, adapte
         chosen = "whole" if is_whole else memory.choose(found, memory_gb=memory_gb, is_half=half)
     else:
         chosen = weights
-    memory.refuse_what_cannot_fit(found, dtype=wanted, device=place, memory_gb=memory_gb, weights=chosen)
+    memory.refuse_what_cannot_fit(
+        found,
+        dtype=wanted,
+        device=place,
+        memory_gb=memory_gb,
+        weights=chosen,
+        only_whole=packed or bool(quantised) or adapter is not None,
+    )
     stream = None
     if packed:
         hf, surplus = _read_packed(folder, config, name=name, dtype=wanted, parameters=found.parameters)

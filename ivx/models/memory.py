@@ -15,6 +15,8 @@ from ivx.models.anatomy import anatomy_of
 WAYS = ("whole", "compact", "stream")
 """How weights are had: in memory as they are used; in memory in the dtype of their file, a block at a time as it is
 used; or on disk, a block at a time."""
+WHOLE_ALONE = "choose a smaller dtype"
+"""What can be done for weights that are had whole or not at all: quantised ones, and those with a merged adapter."""
 _ELSE = {
     "whole": "have its weights streamed (weights='stream'), choose a smaller dtype",
     "compact": "have its weights streamed (weights='stream')",
@@ -82,9 +84,19 @@ def choose(found: Estimate, *, memory_gb: float | None, is_half: bool) -> str:
 
 
 def refuse_what_cannot_fit(
-    found: Estimate, *, dtype: torch.dtype, device: str, memory_gb: float | None, weights: str = "whole"
+    found: Estimate,
+    *,
+    dtype: torch.dtype,
+    device: str,
+    memory_gb: float | None,
+    weights: str = "whole",
+    only_whole: bool = False,
 ) -> None:
-    """Raise `MemoryRefused` with the numbers and the knobs when the estimate is above the limit."""
+    """Raise `MemoryRefused` with the numbers and the knobs when the estimate is above the limit.
+
+    Args:
+        only_whole: whether these weights can be had in no other way than whole.
+    """
     limit = found.free_gb if memory_gb is None else memory_gb
     if found.needed(weights) <= limit:
         return
@@ -93,5 +105,5 @@ def refuse_what_cannot_fit(
         f"{found.parameters / 1e9:.2f} billion parameters in {str(dtype).removeprefix('torch.')} need about "
         f"{found.needed(weights):.1f} GB on {device}"
         f"{'' if weights == 'whole' else f' even with weights={weights!r}'}, {limit:.1f} GB are {whose}: "
-        f"{_ELSE[weights]}, another device or a smaller checkpoint, or free memory"
+        f"{WHOLE_ALONE if only_whole else _ELSE[weights]}, another device or a smaller checkpoint, or free memory"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Sequence
 
+from ivx.errors import TaskError
 from ivx.tasks import demonstrations
 from ivx.tasks.sample import Telling
 from ivx.tasks.task import Instruction, Pair, Task, neutral
@@ -37,6 +38,12 @@ class Tellings:
     ) -> None:
         self.pair, self.way, self.seed, self.controls = pair, way, seed, controls
         self._wordings, self._queries, self._draw = wordings, queries, draw
+        # A file of one column of wordings tells both tasks by the same ones: that is no control.
+        if "counter" in controls and not way.demonstrations and pair.contrast.instructions == pair.task.instructions:
+            raise TaskError(
+                f"the control counter tells the contrast task, and {pair.contrast.name} has no wordings of its own: "
+                "give them in a column contrast_instruction, ask by demonstrations, or leave this control out"
+            )
         self.others = pair.others[: sum(name in OTHERS for name in controls)]
 
     def of(self, query: str) -> dict[str, Telling]:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 import ivx
-from ivx.errors import CheckpointError, IvxError
+from ivx.errors import CheckpointError, IvxError, MemoryRefused
 from ivx.models.doctor import checkup, report_text
 from tests.support.checkpoints import configured
 from tests.support.random_models import random_model
@@ -202,6 +202,14 @@ def test_quantised_weights_are_not_streamed(weights: str, tmp_path: Path) -> Non
     quantised(tmp_path, *WAYS["fp8 by block"])
     with pytest.raises(IvxError, match="quantised weights are dequantised whole: use weights='whole'"):
         ivx.load(str(tmp_path), weights=weights)
+
+
+def test_where_memory_lacks_nothing_is_advised_that_quantised_weights_cannot_do(tmp_path: Path) -> None:
+    plain(tmp_path)
+    quantised(tmp_path, *WAYS["fp8 by block"])
+    with pytest.raises(MemoryRefused, match="choose a smaller dtype, another device") as refused:
+        ivx.load(str(tmp_path), memory_gb=0.5)
+    assert "stream" not in str(refused.value)
 
 
 def test_a_weight_without_its_scale_is_refused(tmp_path: Path) -> None:

@@ -154,3 +154,20 @@ def test_front_tokens_of_a_template_are_not_doubled(tmp_path: Path) -> None:
             wanted = tok.apply_chat_template(turn, add_generation_prompt=True, return_dict=False)
             assert list(sample.target) == wanted
             assert sample.first == bool(front)
+
+
+def test_a_contrast_without_wordings_of_its_own_is_no_control(tmp_path: Path) -> None:
+    """Told the task's own wordings, the control would be the task itself."""
+    path = tmp_path / "mine.csv"
+    path.write_text("query,answer,contrast,instruction\n" + "".join(f"q{k},a{k},b{k},say it\n" for k in range(6)))
+    pair, spaced = catalogue.find(str(path)), tokenizer("gpt2")
+    assert pair.contrast.instructions == pair.task.instructions
+    with pytest.raises(TaskError, match=r"mine/contrast has no wordings of its own: .* contrast_instruction"):
+        build(pair, spaced, samples=2, controls=("counter",))
+    shown = build(pair, spaced, way=Way(demonstrations=2), samples=2, controls=("counter",))
+    assert len(shown.counter) == 2
+    path.write_text(
+        "query,answer,contrast,instruction,contrast_instruction\n"
+        + "".join(f"q{k},a{k},b{k},say it,say that\n" for k in range(6))
+    )
+    assert len(build(catalogue.find(str(path)), spaced, samples=2, controls=("counter",)).counter) == 2

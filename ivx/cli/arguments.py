@@ -7,14 +7,14 @@ import argparse
 import inspect
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from ivx.analyses.base import Analysis
-from ivx.analyses.registry import ANALYSES
+from ivx.analyses.registry import ANALYSES, analysis_of
 from ivx.cli.output import add_ray, bar, check_out, report
 from ivx.numeral import integer
 from ivx.request import BaseRequest
@@ -27,9 +27,7 @@ def add(commands: Any) -> None:
     """Add a command for every analysis to a parser's subcommands."""
     for analysis in ANALYSES:
         parser = commands.add_parser(analysis.kind, help=analysis.title, description=f"{analysis.title}.")
-        told, hints = help_of(analysis.request), get_type_hints(analysis.request)
-        for field in sorted(fields(analysis.request), key=_rank):
-            _option(parser, field, hints[field.name], told.get(field.name, ""))
+        options(parser, analysis.request, [field.name for field in sorted(fields(analysis.request), key=_rank)])
         for name, extra in analysis.extras.items():
             value: dict[str, Any] = {"metavar": extra.metavar} if extra.metavar else {"action": "store_true"}
             parser.add_argument(f"--{name.replace('_', '-')}", help=extra.help, **value)
@@ -39,6 +37,14 @@ def add(commands: Any) -> None:
         parser.add_argument("--out", type=Path, help="write the rows to FILE.parquet, .csv or .json")
         parser.add_argument("--json", action="store_true", help="print the summary as JSON")
         parser.set_defaults(run=_run, analysis=analysis)
+
+
+def options(parser: argparse.ArgumentParser, kind: type[BaseRequest], names: Sequence[str]) -> None:
+    """Add options for some fields of a request, in this order."""
+    told, hints = help_of(kind), get_type_hints(kind)
+    every = {field.name: field for field in fields(kind)}
+    for name in names:
+        _option(parser, every[name], hints[name], told.get(name, ""))
 
 
 def help_of(kind: type[BaseRequest]) -> dict[str, str]:
@@ -109,11 +115,17 @@ def _run(asked: argparse.Namespace) -> None:
         if field.metadata.get("repeated"):
             setattr(asked, field.name, tuple(getattr(asked, field.name)))
 
+    def loaded(request: BaseRequest) -> Any:
+        model = load(request.checkpoint, **request.loading)
+        if sys.stderr.isatty() and (cost := analysis_of(request.kind).steps.cost(model, request)) is not None:
+            print(cost.told, file=sys.stderr)
+        return model
+
     def answer(request: BaseRequest) -> Any:
         return answered(
             Store(),
             request,
-            load=lambda: load(request.checkpoint, **request.loading),
+            load=lambda: loaded(request),
             on_progress=bar if sys.stderr.isatty() else None,
         )
 

@@ -10,12 +10,14 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import ivx
+from ivx.analyses.behaviour import BEHAVIOUR
+from ivx.analyses.behaviour.request import BehaviourRequest
 from ivx.analyses.registry import analysis_of
+from ivx.engine.hooks.generate import generate
 from ivx.engine.plan import run as by_plan
-from ivx.engine.plan.forecast import forecast
+from ivx.engine.plan.forecast import forecast, of_texts
 from ivx.engine.workload import checked
 from ivx.jobs.compute import Cost
-from ivx.ui.kit.progress import cost_text
 from tests.models.test_stream import saved
 from tests.support.random_models import random_model
 
@@ -51,6 +53,34 @@ def test_the_products_of_a_sweep_are_those_told_before(monkeypatch: pytest.Monke
     assert found.flops == pytest.approx(counted.get_total_flops(), rel=0.15)
 
 
+def test_the_products_of_texts_are_those_told_before() -> None:
+    model = random_model("llama", dtype=torch.float32, **LARGE)
+    draw = torch.Generator().manual_seed(0)
+    prompts = [tuple(torch.randint(3, 90, (length,), generator=draw).tolist()) for length in (9, 9, 12, 12, 12)]
+    found = of_texts(model, prompts, tokens=6, rows=5)
+    plain = {"source": prompts, "target": prompts, "answer": [7] * 5, "patches": []}
+    ivx.sweep(model, **plain)
+    with FlopCounterMode(display=False) as counted:
+        written = generate(model, prompts, tokens=6)
+        ivx.sweep(model, **plain)
+    assert not any(text.ended for text in written), "else fewer are written than were told"
+    assert found.flops == pytest.approx(counted.get_total_flops(), rel=0.2)
+    assert found.passes == 2 * (1 + 6) and found.rows == 5 and found.seconds > 0 and found.memory_bytes > 0
+    twice = of_texts(model, prompts * 2, tokens=6, rows=10)
+    assert twice.flops == pytest.approx(2 * found.flops) and twice.passes == found.passes
+
+
+def test_behaviour_tells_its_cost_and_leaves_out_what_is_refused() -> None:
+    model = ivx.load("tiny-sft")
+    request = BehaviourRequest("tiny-sft", ("animal/colour",), ways=("prompt", "query", "chat"), samples=6, tokens=4)
+    told = BEHAVIOUR.steps.cost(model, request)
+    found = BEHAVIOUR.compute(model, request)
+    assert told is not None and told.rows == found.table.num_rows == 24
+    longer = BEHAVIOUR.steps.cost(model, BehaviourRequest("tiny-sft", ("animal/colour",), samples=6, tokens=40))
+    assert longer is not None and longer.flops > 2 * told.flops
+    assert BEHAVIOUR.steps.cost(model, BehaviourRequest("tiny-sft", ("animal/colour",), ways=("chat",))) is None
+
+
 def test_streamed_weights_are_counted_once_a_pass(tmp_path: Path) -> None:
     model = ivx.load(str(saved("llama", tmp_path)), weights="stream")
     assert model.stream is not None
@@ -70,4 +100,4 @@ def test_a_request_tells_what_it_will_cost(kind: str) -> None:
     assert found is not None
     rows = analysis.compute(model, request).table
     assert found.rows == sum(role != "told" for role in rows["role"].to_pylist())
-    assert "on this machine" in cost_text(found) and f"{found.rows:,} rows" in cost_text(found)
+    assert "on this machine" in found.told and f"{found.rows:,} rows" in found.told

@@ -18,6 +18,7 @@ from ivx.analyses.base import Progress, Steps
 from ivx.analyses.behaviour.request import BehaviourRequest
 from ivx.analyses.behaviour.result import KEY, TABLE, Asking, Behaviour
 from ivx.engine.hooks.generate import Written, ends, generate
+from ivx.engine.plan.forecast import Forecast, of_texts, total_of
 from ivx.engine.sweep import sweep
 from ivx.errors import IvxError
 from ivx.models.model import Model
@@ -93,6 +94,26 @@ def compute(
     if not any(asking.samples for asking in asked):
         raise IvxError(asked[0].refused)
     return result()
+
+
+def cost_of(model: Model, request: BehaviourRequest) -> Forecast | None:
+    """What a request will cost at most, spelling tried apart; None where nothing can be asked."""
+    costs = []
+    for pair in catalogue.pairs(request.tasks, collection=model.collection):
+        prompts: dict[tuple[int, ...], None] = {}
+        rows = 0
+        for way in request.every:
+            try:
+                found = build(
+                    pair, model.tokenizer, way=request.way(way), samples=request.samples, seed=request.seed
+                ).rows
+            except IvxError:  # refused in this way, and named in the result
+                continue
+            rows += 2 * len(found)
+            prompts |= dict.fromkeys(ids for sample in found for ids in (sample.instructed, sample.target))
+        if prompts:
+            costs.append(of_texts(model, list(prompts), tokens=request.tokens, rows=rows))
+    return total_of(costs) if costs else None
 
 
 def replay(
@@ -233,4 +254,6 @@ def _warnings(asked: Sequence[Asking]) -> list[str]:
     return found[:50]
 
 
-STEPS: Steps[BehaviourRequest, Behaviour] = Steps(compute=compute, replay=replay, replayed="characters of text")
+STEPS: Steps[BehaviourRequest, Behaviour] = Steps(
+    compute=compute, replay=replay, replayed="characters of text", cost=cost_of
+)

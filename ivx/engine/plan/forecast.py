@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import torch
 
 from ivx.engine.forward.device import way_of
+from ivx.engine.hooks.run import rows_within
 from ivx.engine.plan import run as by_plan
 from ivx.engine.plan.ends import ends_of
 from ivx.engine.turns import FREE_SHARE, only_user
-from ivx.engine.workload import Workload
+from ivx.engine.workload import Prompts, Workload, by_length
 from ivx.models.memory import free_bytes
 from ivx.models.model import Model
 
@@ -27,8 +28,8 @@ TRIED_SECONDS, TRIED_LEAST = 0.2, 3
 TRIED_ROWS = 512
 """Of the products that are tried the fastest counts: the others were disturbed."""
 
-_rates: dict[tuple[torch.device, torch.dtype, int, int], float] = {}
-"""Operations in a second, by device, dtype, width and number of threads."""
+_rates: dict[tuple[torch.device, torch.dtype, int, int, int], float] = {}
+"""Operations in a second, by device, dtype, width, number of threads, and rows."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,18 @@ class Forecast:
     read_bytes: int
     memory_bytes: float
     seconds: float
+
+    @property
+    def told(self) -> str:
+        """It in a sentence."""
+        seconds = self.seconds
+        about = f"{max(1, round(seconds))} s" if seconds < 100 else f"{round(seconds / 60)} min"
+        passes = f"{self.passes:,} pass{'es' * (self.passes > 1)}"
+        streamed = f" that read {self.read_bytes / 1e9:.1f} GB of streamed weights" if self.read_bytes else ""
+        return (
+            f"About {about} on this machine: {self.rows:,} rows in {passes}{streamed}, "
+            f"{self.memory_bytes / 1e9:.1f} GB of memory beside the weights."
+        )
 
     def __add__(self, other: Forecast) -> Forecast:
         """The cost of both, one after the other."""
@@ -90,17 +103,51 @@ def forecast(model: Model, asked: Workload, *, memory_gb: float | None = None) -
     return Forecast(asked.rows, passes, flops, read, by_plan.peak_bytes(model, made, way), seconds)
 
 
+def of_texts(model: Model, prompts: Prompts, *, tokens: int, rows: int, memory_gb: float | None = None) -> Forecast:
+    """What it costs at most to write a text after each of these prompts, and to read each prompt once more.
+
+    Prompts of one length go together, a pass for their prompt and one for each further token (`hooks.generate`); such a
+    pass has few rows, so that its speed is tried on as few.
+
+    Args:
+        tokens: of each text, where none ends before.
+        rows: rows of the table that comes of it.
+        memory_gb: as in `generate`.
+    """
+    budget = (memory_gb or FREE_SHARE * free_bytes(str(model.device)) / 1e9) / (1 + model.layers / 8)
+    weights = sum(p.numel() for p in model.blocks[0].parameters()) * model.layers
+    head = model.width * model.vocabulary
+    kept = 2 * model.layers * model.heads * model.head_dim * model.dtype.itemsize
+    flops, seconds, passes, memory = 0.0, 0.0, 0, 0
+    with only_user(model):
+        for length, numbers in by_length(prompts).items():
+            step = rows_within(model, length + tokens, budget)
+            for count in (len(numbers[i : i + step]) for i in range(0, len(numbers), step)):
+                whole = 2.0 * count * (2 * weights * length + 2 * head)
+                each = 2.0 * count * (weights + head)
+                flops += whole + (tokens - 1) * each
+                seconds += whole / (REACHED * rate(model)) + (tokens - 1) * each / (REACHED * rate(model, rows=count))
+                passes += 1 + tokens
+                memory = max(memory, count * ((length + tokens) * kept + model.vocabulary * model.dtype.itemsize))
+    read = 0
+    if model.stream is not None:
+        read = passes * model.stream.size
+        seconds = max(seconds, read / model.stream.rate)
+    return Forecast(rows, passes, flops, read, memory, seconds)
+
+
 def total_of(costs: Sequence[Forecast]) -> Forecast:
     """The cost of several sweeps, one after another."""
     return sum(costs[1:], costs[0])
 
 
-def rate(model: Model) -> float:
-    """Operations in a second of a product of the model's width, tried once."""
-    key = (model.device, model.dtype, model.width, torch.get_num_threads())
+def rate(model: Model, *, rows: int = TRIED_ROWS) -> float:
+    """Operations in a second of a product of so many rows and the model's width, tried once for each power of two."""
+    rows = min(TRIED_ROWS, 1 << (rows - 1).bit_length())
+    key = (model.device, model.dtype, model.width, torch.get_num_threads(), rows)
     if key not in _rates:
         draw = torch.Generator().manual_seed(0)
-        states = torch.randn(TRIED_ROWS, model.width, generator=draw).to(model.device, model.dtype)
+        states = torch.randn(rows, model.width, generator=draw).to(model.device, model.dtype)
         matrix = torch.randn(4 * model.width, model.width, generator=draw).to(model.device, model.dtype)
         _known(states @ matrix.T)
         took: list[float] = []
@@ -109,7 +156,7 @@ def rate(model: Model) -> float:
             before = time.perf_counter()
             _known(states @ matrix.T)
             took.append(time.perf_counter() - before)
-        _rates[key] = 8.0 * TRIED_ROWS * model.width**2 / min(took)
+        _rates[key] = 8.0 * rows * model.width**2 / min(took)
     return _rates[key]
 
 

@@ -16,7 +16,7 @@ from ivx.request import BaseRequest
 from ivx.ui.kit import address, pieces, session
 
 if TYPE_CHECKING:
-    from ivx.engine.plan.forecast import Forecast
+    pass
 
 YOUNG_SECONDS = 2.0
 """How long a job without results is polled often: its first may come at any moment."""
@@ -176,22 +176,10 @@ def cost(request: BaseRequest) -> None:
         if now is not None and now.live:
             st.caption(f"What it will cost: {waiting(told, now)} …")
         elif now is not None and now.result is not None:
-            st.caption(cost_text(now.result))
+            st.caption(now.result.told)
 
     job = session.job(told, compute=True)
     st.fragment(look, run_every=session.tick(first=True) if job is not None and job.view().live else None)()
-
-
-def cost_text(found: Forecast) -> str:
-    """A forecast in a sentence."""
-    seconds = found.seconds
-    about = f"{max(1, round(seconds))} s" if seconds < 100 else f"{round(seconds / 60)} min"
-    passes = f"{found.passes} pass{'es' * (found.passes > 1)}"
-    streamed = f" that read {found.read_bytes / 1e9:.1f} GB of streamed weights" if found.read_bytes else ""
-    return (
-        f"About {about} on this machine: {found.rows:,} rows in {passes}{streamed}, "
-        f"{found.memory_bytes / 1e9:.1f} GB of memory beside the weights."
-    )
 
 
 def stopped(request: BaseRequest) -> None:

@@ -25,6 +25,8 @@ from ivx.vocabulary import OTHERS, POSITION_WORDS, SOURCE_WORDS
 if TYPE_CHECKING:
     from ivx.models.model import Model
 
+WAY = ("target_format", "template", "system", "demonstrations", "spelling")
+"""The fields of a request that mean a way of asking."""
 ENGINE = "plan-2"
 """Name and version of the way rows are computed; part of every run id."""
 
@@ -150,7 +152,7 @@ class InstructionRequest(BaseRequest):
     @property
     def way(self) -> Way:
         """How the queries are asked; raises `TaskError` for one that cannot be."""
-        return Way(self.target_format, self.template, self.system, self.demonstrations, self.spelling)
+        return Way(*(getattr(self, name) for name in WAY))
 
     @property
     def chats(self) -> bool:

@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ivx.cli.arguments import options
 from ivx.cli.output import add_ray, check_out, report
 from ivx.numeral import integer
+from ivx.request import WAY, InstructionRequest
 from ivx.vocabulary import POSITION_WORDS, SOURCE_WORDS
 
 
@@ -31,7 +33,7 @@ def add(commands: Any) -> None:
     compare.add_argument(
         "--position", default="first", help=f"of pairs and transplants: {', '.join(POSITION_WORDS)} or an index"
     )
-    compare.add_argument("--target-format", default="prompt", help="prompt, query, filler or chat")
+    options(compare, InstructionRequest, WAY)
     compare.add_argument("--samples", type=integer, default=40)
     compare.add_argument("--pair-samples", type=integer, default=100, help="of the interactions (default: 100)")
     compare.add_argument("--tasks", default="all", help="tasks that probes tell apart (default: all)")
@@ -57,7 +59,7 @@ def _compare(asked: argparse.Namespace) -> None:
     names = tuple(filter(None, asked.checkpoints.split(",")))
     told = {
         name: getattr(asked, name)
-        for name in ("against", "source_token", "position", "target_format", "samples", "pair_samples", "wordings")
+        for name in ("against", "source_token", "position", "samples", "pair_samples", "wordings", *WAY)
     }
     found = compare(
         names,

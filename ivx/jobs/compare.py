@@ -23,6 +23,7 @@ from ivx.models.model import Model
 from ivx.models.registry import families
 from ivx.request import BaseRequest
 from ivx.store.store import Store
+from ivx.tasks.spelling import AUTO
 
 Progress = Callable[[str, str, int, int], None]
 """Called with a checkpoint, the part it is at, and how many of how many rows of that are done."""
@@ -36,6 +37,10 @@ def compare(
     source_token: str = "t_inst",
     position: str = "first",
     target_format: str = "prompt",
+    template: str = "",
+    system: str = "",
+    demonstrations: int = 0,
+    spelling: str = AUTO,
     samples: int = defaults.SAMPLES,
     pair_samples: int = defaults.PAIR_SAMPLES,
     tasks: Sequence[str] = ("all",),
@@ -72,6 +77,10 @@ def compare(
         source_token=source_token,
         position=position,
         target_format=target_format,
+        template=template,
+        system=system,
+        demonstrations=demonstrations,
+        spelling=spelling,
         samples=samples,
         pair_samples=pair_samples,
         tasks=names_of(tasks),

@@ -20,6 +20,13 @@ from ivx.stats.metrics import find
 
 FIELD = "following"
 """The field of a receipt that holds how many samples follow told, untold, in both or in neither."""
+ASKED = "asked"
+"""The field of a receipt that names the task that is followed or not, where that is not the request's."""
+SHOWN = {
+    "separability": "what is shown is which wording was read, not what the model does with it",
+    "lens": "what is shown is what the layers read, not the behaviour",
+}
+"""What a result shows where the instruction is not followed, by its kind; of all others how the preference moves."""
 
 
 def sentence(receipt: Mapping[str, Any]) -> str:
@@ -33,7 +40,8 @@ def sentence(receipt: Mapping[str, Any]) -> str:
     told = receipt.get(FIELD)
     if told is None:
         return ""
-    return Following(**told).sentence(receipt["checkpoint"]["name"], receipt["request"]["task"])
+    task = receipt.get(ASKED) or receipt["request"]["task"]
+    return Following(**told).sentence(receipt["checkpoint"]["name"], task, shown=SHOWN.get(receipt.get("kind", ""), ""))
 
 
 def short(receipt: Mapping[str, Any]) -> str:

@@ -88,6 +88,17 @@ def following(model: Model, rows: Sequence[Sample], *, cued: Sequence[Ids] = ())
     return known[key]
 
 
+def asked_of(model: Model, pair: Pair, way: Way, *, samples: int, seed: int) -> tuple[dict[str, Any], list[str]]:
+    """How many samples of a task follow told and untold, as fields of the receipt of an analysis that has no samples of
+    its own; and a sentence where that cannot be counted."""
+    try:
+        spelling = spelling_of(model, pair, way, samples=samples, seed=seed).spelling
+        rows = build(pair, model.tokenizer, way=replace(way, spelling=spelling), samples=samples, seed=seed).rows
+    except IvxError as error:
+        return {}, [f"whether {pair.task.name} is followed could not be counted: {error}"]
+    return following(model, rows) | {gate.ASKED: pair.task.name}, []
+
+
 def _cued(model: Model, pair: Pair, request: InstructionRequest, rows: Sequence[Sample]) -> list[Ids]:
     """The told prompts without their instructions, where these are not the bare ones."""
     if request.target_format not in ("query", "filler"):

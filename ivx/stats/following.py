@@ -74,15 +74,19 @@ class Following(NamedTuple):
         """Whether more do so told than untold, and more than a floor, beyond chance."""
         return self.n > 0 and self.difference.low > 0 and self.told.low > FLOOR
 
-    def sentence(self, checkpoint: str, task: str) -> str:
-        """What must be said before anything is said of the instruction; empty where it is followed."""
+    def sentence(self, checkpoint: str, task: str, *, shown: str = "") -> str:
+        """What must be said before anything is said of the instruction; empty where it is followed.
+
+        Args:
+            shown: what a result shows all the same; by default, how the preference moves.
+        """
         if self.follows or not self.n:
             return ""
         unsure = self.told.value > max(self.bare.value, FLOOR)
         return (
             f"{checkpoint} {'is not shown to' if unsure else 'does not'} follow {task} when asked like this (told "
-            f"{percent(self.told.value)}, untold {percent(self.bare.value)}, n = {self.n}): what is shown is how the "
-            "preference moves, not the behaviour."
+            f"{percent(self.told.value)}, untold {percent(self.bare.value)}, n = {self.n}): "
+            f"{shown or 'what is shown is how the preference moves, not the behaviour'}."
         )
 
     def short(self) -> str:

@@ -327,3 +327,38 @@ def test_lines_of_checkpoints_are_told_apart() -> None:
     spec = lines([Line("SFT", "#123456", dots)], layers=3, palette=LIGHT, domain=(0, 1), marked=1)
     assert [row["told"] for row in spec["datasets"][LINES]][1] == "SFT, L1: 10% [0%, 20%]"
     assert spec["params"][0]["value"] == [1]
+
+
+WAY: dict[str, Any] = {"demonstrations": 4, "template": "{demonstrations} {field} : {query} . answer :"}
+
+
+def test_every_part_that_asks_is_asked_in_the_way_that_is_named() -> None:
+    asked = Compared(TASK, spelling="space", **WAY)
+    for name in ("effects", "interactions", "vectors"):
+        part: Any = asked.part(name, SFT)
+        assert part.way == asked.way and part.way.demonstrations == 4
+    assert asked.transplant(SFT, "0" * 12).way == asked.way
+    assert asked.part("effects", SFT).controls[-2:] == ("counter", "unpaired")  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"template": "no place"}, "holds no {query}"),
+        ({"system": "Be brief."}, "system turn belongs to a chat template"),
+        ({"demonstrations": 65}, "demonstrations is 65"),
+        ({"demonstrations": 4, "source_token": "keyword"}, "demonstrations have no task phrase"),
+        ({"spelling": "odd"}, "no spelling 'odd'"),
+        ({"target_format": "letter"}, "no target format 'letter'"),
+    ],
+)
+def test_a_way_that_cannot_be_is_refused_before_anything_is_read(changed: dict[str, Any], told: str) -> None:
+    with pytest.raises(IvxError, match=told):
+        ivx.compare(["no/such", "nor/this"], TASK, **changed)
+
+
+def test_the_command_asks_in_a_way(capsys: pytest.CaptureFixture[str]) -> None:
+    told = ["--checkpoints", f"{BASE},{SFT}", "--task", TASK, "--samples", "4", "--parts", "effects", "--json"]
+    assert main(["compare", *told, "--demonstrations", "4", "--template", WAY["template"], "--spelling", "space"]) == 0
+    asked = json.loads(capsys.readouterr().out)["request"]
+    assert {name: asked[name] for name in WAY} == WAY and asked["spelling"] == "space"

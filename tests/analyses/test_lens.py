@@ -8,12 +8,15 @@ import torch
 from transformers import AutoTokenizer
 
 import ivx
+from ivx.analyses.lens import LENS
+from ivx.analyses.lens.request import LensRequest
 from ivx.analyses.lens.request import place_of as place
 from ivx.engine.address import Spot
 from ivx.engine.hooks.generate import generate
 from ivx.engine.hooks.lens import TOP, cone, drop, lens
 from ivx.errors import AddressError, TaskError
 from ivx.models.load import load
+from ivx.patching import gate
 from ivx.tasks.encoder import Encoder
 from tests.support import oracle
 from tests.support.random_models import random_model
@@ -125,3 +128,19 @@ def test_a_chat_turn_is_the_templates_own() -> None:
     turn = [{"role": "user", "content": "the animal"}]
     wanted = tokenizer.apply_chat_template(turn, add_generation_prompt=True, return_dict=False)
     assert Encoder(tokenizer).free("the animal", chat=True, what="prompt", most=48) == tuple(wanted)
+
+
+def test_texts_that_ask_a_task_say_first_whether_it_is_followed() -> None:
+    prompt, task = "animal : limpet . answer :", "animal/colour"
+    free, asked = (ivx.lens("tiny-base", prompt, task=name) for name in ("", task))
+    assert gate.sentence(free.receipt) == "" and free.run_id != asked.run_id
+    assert free.table.equals(asked.table)
+    said = gate.sentence(asked.receipt)
+    assert said.startswith("tiny-base does not follow animal/colour") and "what the layers read" in said
+    assert LENS.words.text(asked.summary()).startswith(said)
+    assert gate.sentence(ivx.lens("tiny-sft", prompt, task=task).receipt) == ""
+
+
+def test_a_lens_without_a_task_keeps_its_id() -> None:
+    asked = LensRequest("tiny-sft", "animal : limpet . answer :")
+    assert asked.run_id("0" * 16, asked.about("tiny")) == "5bceef64edcb"

@@ -23,7 +23,7 @@ from transformers import AutoTokenizer
 
 import ivx
 from ivx.analyses.registry import context, restored
-from ivx.analyses.separability import probes, projection
+from ivx.analyses.separability import SEPARABILITY, probes, projection
 from ivx.analyses.separability.coordinates import coordinates
 from ivx.analyses.separability.probes import NotConverged, bag_of_words, probe
 from ivx.analyses.separability.request import SeparabilityRequest
@@ -32,9 +32,11 @@ from ivx.analyses.separability.splits import Examples, Split
 from ivx.cli.main import main
 from ivx.engine.hooks.capture import capture
 from ivx.errors import AddressError, Cancelled, IvxError, TaskError
+from ivx.formats import sheet
 from ivx.jobs.compute import computed, stored
 from ivx.jobs.replay import ReplayRequest, replay
 from ivx.models.registry import EMBEDDED
+from ivx.patching import gate
 from ivx.stats.intervals import repeated_interval
 from ivx.store.store import Store
 from tests.support import oracle
@@ -477,7 +479,9 @@ def test_too_little_is_refused(model: ivx.models.model.Model, tmp_path: Path) ->
 
     found = ivx.separability(model, file("mine.csv", *rows), folds=3, repeats=1)
     assert found.tasks == ("mine/answer", "mine/contrast") and len(found.wordings) == 24
-    assert found.receipt["warnings"] == ["12 of the 60 wordings asked for: some task has no more"]
+    few, uncounted = found.receipt["warnings"]
+    assert few == "12 of the 60 wordings asked for: some task has no more"
+    assert uncounted.startswith("whether mine/answer is followed could not be counted: mine/answer: no query is left")
     with pytest.raises(TaskError, match="few/answer has 9 wordings: separability needs at least 2 tasks of 10"):
         ivx.separability(model, file("few.csv", *rows[:9]))
     with pytest.raises(TaskError, match="come from 5 paraphrase families, and 6 folds need as many"):
@@ -523,3 +527,22 @@ def test_decodable_is_not_causal_on_the_embedded_family(capsys: pytest.CaptureFi
     assert "bag of words" in text and f"run {sft['run']}" in text and "L7" in text
     assert main([*argv, "--tasks", "animal/colour"]) == 2
     assert "at least 2 tasks" in capsys.readouterr().err
+
+
+def test_a_pair_says_first_whether_its_task_is_followed() -> None:
+    """Counted told and untold as by every run of an instruction; of more tasks none speaks for the others."""
+    base, taught = ivx.load("tiny-base"), ivx.load("tiny-sft")
+    asked: dict[str, Any] = {"wordings": 10, "folds": 2, "repeats": 1, "projections": ()}
+    pair = ("animal/colour", "animal/can-fly")
+    found = ivx.separability(base, pair, **asked)
+    effects = ivx.effects("tiny-base", pair[0], sites=("resid_post",), samples=40, controls=())
+    assert found.receipt["following"] == effects.receipt["following"] and found.receipt["asked"] == pair[0]
+    said = gate.sentence(found.receipt)
+    assert said.startswith("tiny-base does not follow animal/colour") and "which wording was read" in said
+    text = SEPARABILITY.words.text(found.summary())
+    assert text.startswith(said) and sheet.csv(found.table, note=said).decode().startswith('"note"')
+    follows = ivx.separability(taught, pair, **asked)
+    assert gate.sentence(follows.receipt) == "" and follows.receipt["following"]["told_only"] > 10
+    several = ivx.separability(taught, (*pair, "verb/past"), **asked)
+    assert "following" not in several.receipt
+    assert "which of these 3 tasks the model follows is not counted here" in SEPARABILITY.words.text(several.summary())

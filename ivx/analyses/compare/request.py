@@ -11,7 +11,10 @@ from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.analyses.separability.request import SeparabilityRequest
 from ivx.analyses.transplant.request import TransplantRequest
 from ivx.analyses.vectors.request import VectorsRequest
-from ivx.request import BaseRequest
+from ivx.request import WAY, BaseRequest
+from ivx.tasks.spelling import AUTO
+from ivx.tasks.way import Way
+from ivx.vocabulary import SHOWN_CONTROLS
 
 PARTS = ("effects", "separability", "interactions", "vectors")
 """What is measured of each checkpoint, every part a run of its own."""
@@ -24,7 +27,8 @@ class Compared:
     """What every checkpoint of a comparison is asked; by default what all pages ask first, to share runs.
 
     Attributes:
-        task, against, source_token, target_format, samples, seed: as in the requests.
+        task, against, source_token, target_format, samples, template, system, demonstrations, spelling, seed: as in
+            the requests.
         position: where vectors are patched, alone, in pairs, and when they are transplanted.
         pair_samples: samples of the interactions, which need more.
         tasks: tasks that the probes tell apart.
@@ -42,6 +46,18 @@ class Compared:
     tasks: tuple[str, ...] = ("all",)
     wordings: int = defaults.WORDINGS
     seed: int = 0
+    template: str = ""
+    system: str = ""
+    demonstrations: int = 0
+    spelling: str = AUTO
+
+    def __post_init__(self) -> None:
+        self.part("vectors", "any")  # refused as its parts would be, before a checkpoint is read
+
+    @property
+    def way(self) -> Way:
+        """How every checkpoint is asked."""
+        return Way(*(getattr(self, name) for name in WAY))
 
     def part(self, name: str, checkpoint: str, **loading: Any) -> BaseRequest:
         """The request of one part on one checkpoint; `loading` are dtype, device and adapter."""
@@ -50,12 +66,13 @@ class Compared:
             probed = {"wordings": self.wordings, "repeats": defaults.REPEATS, "seed": self.seed}
             return SeparabilityRequest(checkpoint, tasks, **probed, **loading)  # type: ignore[arg-type]
         asked: dict[str, Any] = {
-            name: getattr(self, name) for name in ("against", "source_token", "target_format", "samples", "seed")
+            name: getattr(self, name) for name in ("against", "source_token", "samples", "seed", *WAY)
         }
         if name == "effects":
             sites = EffectsRequest.sites
             alike = defaults.is_alone(self.task, checkpoint)
             controls = defaults.controls_of("denoise", sites, "all", alike=alike)
+            controls += SHOWN_CONTROLS if self.demonstrations else ()
             return EffectsRequest(checkpoint, self.task, sites=sites, controls=controls, **asked, **loading)
         if name == "vectors":
             return VectorsRequest(checkpoint, self.task, **asked, **loading)
@@ -72,8 +89,8 @@ class Compared:
             against=self.against,
             source_token=self.source_token,
             position=self.position,
-            target_format=self.target_format,
             samples=self.samples,
             seed=self.seed,
+            **{name: getattr(self, name) for name in WAY},
             **loading,
         )

@@ -29,12 +29,16 @@ from ivx.engine.turns import only_user
 from ivx.models.doctor import TOLERANCE
 from ivx.models.model import Model
 from ivx.patching.positions import shown
-from ivx.patching.prepare import receipt_of
+from ivx.patching.prepare import asked_of, receipt_of
 from ivx.patching.table import Key, sampled
+from ivx.tasks import catalogue
 from ivx.tasks.encoder import Encoder
+from ivx.tasks.way import Way
 
 Edits = dict[tuple[str, int], Writes]
 WRITTEN = 12
+SAMPLES = 40
+"""Queries of the task that are asked told and untold, where the texts ask one."""
 
 
 def compute(
@@ -57,6 +61,11 @@ def compute(
         "samples": 1,
         "warnings": [],
     }
+    if request.task:
+        pair = catalogue.find(request.task, collection=model.collection)
+        way = Way("chat" if request.chat else "prompt")
+        asked, uncounted = asked_of(model, pair, way, samples=SAMPLES, seed=request.seed)
+        receipt |= asked | {"warnings": uncounted}
     nothing = Reading(
         request=request,
         table=TABLE.empty_table(),

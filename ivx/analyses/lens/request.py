@@ -9,6 +9,7 @@ from typing import ClassVar
 from ivx.engine.address import Spot
 from ivx.errors import IvxError
 from ivx.request import BaseRequest
+from ivx.tasks import catalogue
 
 _SPOT = re.compile(r"(\d{1,4})@(-?\d{1,5})", re.ASCII)
 
@@ -23,15 +24,18 @@ class LensRequest(BaseRequest):
         take: place in the source that the state is taken from, as `layer@token`; the token may be negative.
         put: place in the prompt that the state is put at, as `layer@token`.
         chat: put each text into the checkpoint's chat template, as a user's turn.
+        task: the task that the texts ask, if they ask one: whether it is followed is counted and said first.
     """
 
     kind: ClassVar[str] = "lens"
+    since: ClassVar[tuple[str, ...]] = ("task",)
     prompt: str
     _: KW_ONLY
     source: str | None = None
     take: str = ""
     put: str = ""
     chat: bool = False
+    task: str = ""
 
     @property
     def chats(self) -> bool:
@@ -49,7 +53,7 @@ class LensRequest(BaseRequest):
         return _spot("take", self.take), _spot("put", self.put)
 
     def about(self, collection: str) -> str:
-        return "free text"
+        return f"free text {catalogue.find(self.task, collection=collection).fingerprint}" if self.task else "free text"
 
 
 def _spot(name: str, text: str) -> Spot:

@@ -27,12 +27,15 @@ from ivx.engine.hooks.capture import Captured, Matrix, capture, capture_singly, 
 from ivx.errors import IvxError
 from ivx.models import paths
 from ivx.models.model import Model
-from ivx.patching.prepare import receipt_of
+from ivx.patching.prepare import asked_of, receipt_of
 from ivx.stats.intervals import Array, repeated_interval
 from ivx.tasks import catalogue
 from ivx.tasks.task import Task, fingerprint
+from ivx.tasks.way import Way
 from ivx.tasks.wordings import Wording, drawn
 
+SAMPLES = 40
+"""Queries of the task that are asked told and untold, where a single pair is told apart."""
 SMALL = 500_000_000
 """Most bytes of states that are held in memory; more are kept in files while they are probed."""
 BOUNDS = {"selectivity": (-1.0, 1.0), "margin": (-np.inf, np.inf)}
@@ -57,7 +60,9 @@ def compute(
     halves = examples.splits(folds=2, repeats=1, seed=request.seed)[0]
     receipt = receipt_of(model, request, fingerprint(tasks))
     receipt["versions"]["scikit-learn"] = sklearn.__version__
-    receipt |= {"how": "hooks", "samples": len(wordings), "warnings": list(warnings), "chance": examples.chance}
+    asked, uncounted = _followed(model, request)
+    warnings = [*warnings, *uncounted]
+    receipt |= {"how": "hooks", "samples": len(wordings), "warnings": warnings, "chance": examples.chance, **asked}
     reads = tuple(Read(w.task, w.text, w.family, w.token) for w in wordings)
     finished = [TABLE.empty_table() if known is None else known]
 
@@ -134,6 +139,15 @@ def _drawn(model: Model, request: SeparabilityRequest) -> tuple[tuple[Task, ...]
         seed=request.seed,
     )
     return tasks, wordings, warnings
+
+
+def _followed(model: Model, request: SeparabilityRequest) -> tuple[dict[str, Any], list[str]]:
+    """Whether the first task is followed, where a task and its contrast alone are told apart; of more tasks each has
+    its own answer, which `behaviour` gives."""
+    pairs = catalogue.pairs(request.tasks, collection=model.collection)
+    if len(pairs) != 2 or pairs[0].contrast.name != pairs[1].task.name:
+        return {}, []
+    return asked_of(model, pairs[0], Way(), samples=SAMPLES, seed=request.seed)
 
 
 def examples_of(tasks: Sequence[Task], wordings: Sequence[Wording], *, pairs: bool = False) -> Examples:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ivx.analyses.base import Words
+from ivx.patching import gate
+
+UNCOUNTED = "which of these {} tasks the model follows is not counted here: behaviour tells that, task by task"
 
 
 def text_of(summary: dict[str, Any]) -> str:
@@ -30,7 +33,10 @@ def text_of(summary: dict[str, Any]) -> str:
             f"{cell['component']:14}{layer:>5}{cell['accuracy']:10.1%}  [{_span(cell, 'accuracy')}]"
             f"{cell['control']:9.0%}{cell['selectivity']:13.0%}  [{_span(cell, 'selectivity')}]  {more}"
         )
-    return "\n".join([*lines, *(f"note: {warning}" for warning in summary["warnings"])])
+    warnings = list(summary["warnings"])
+    if gate.FIELD not in summary and len(summary["tasks"]) > 2:
+        warnings.append(UNCOUNTED.format(len(summary["tasks"])))
+    return "\n".join([*lines, *(f"note: {warning}" for warning in warnings)])
 
 
 def _span(cell: dict[str, Any], name: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from ivx.analyses.effects.request import EffectsRequest
@@ -14,7 +16,7 @@ from ivx.errors import IvxError
 from ivx.models.registry import embedded
 from ivx.request import BaseRequest
 from ivx.tasks import catalogue
-from ivx.vocabulary import CONTROLS
+from ivx.vocabulary import CONTROLS, SHOWN_CONTROLS
 
 COMPONENTS = (STREAM, "attn_out", "mlp_out")
 SAMPLES, PAIR_SAMPLES, GAME_SAMPLES = 40, 100, 20
@@ -28,11 +30,12 @@ SUBJECTS = ((FIRST[0], "t_inst"), (TWIN, "t_inst"), (TWIN, "keyword"))
 """(checkpoint, source token) whose states are probed and patched, those that teach most side by side."""
 
 
-def effects(checkpoint: str, task: str, **loading: Any) -> EffectsRequest:
+def effects(checkpoint: str, task: str, **more: Any) -> EffectsRequest:
     """The layer × position and layer × head maps, with every control that applies."""
     sites = (STREAM, "z")
     controls = controls_of("denoise", sites, "all", alike=is_alone(task, checkpoint))
-    return EffectsRequest(checkpoint, task, sites=sites, samples=SAMPLES, controls=controls, **loading)
+    controls += SHOWN_CONTROLS if more.get("demonstrations") else ()
+    return EffectsRequest(checkpoint, task, sites=sites, samples=SAMPLES, controls=controls, **more)
 
 
 def interactions(checkpoint: str, task: str, **loading: Any) -> InteractionsRequest:
@@ -40,9 +43,9 @@ def interactions(checkpoint: str, task: str, **loading: Any) -> InteractionsRequ
     return InteractionsRequest(checkpoint, task, sites=(STREAM,), samples=PAIR_SAMPLES, **loading)
 
 
-def game(checkpoint: str, task: str, **loading: Any) -> GameRequest:
+def game(checkpoint: str, task: str, **more: Any) -> GameRequest:
     """The clean game of all layers at the first token."""
-    return GameRequest(checkpoint, task, samples=GAME_SAMPLES, **loading)
+    return GameRequest(checkpoint, task, samples=GAME_SAMPLES, **more)
 
 
 def separability(checkpoint: str, task: str, **loading: Any) -> SeparabilityRequest:
@@ -57,10 +60,11 @@ def read(checkpoint: str, task: str, component: str, *, source: str, **loading: 
     return replace(separability(checkpoint, task, **loading), components=(component,), position=source)
 
 
-def act(checkpoint: str, task: str, *, source: str, **loading: Any) -> EffectsRequest:
-    """The effects of the same states, patched at the first token of the bare prompt."""
+def act(checkpoint: str, task: str, *, source: str, **more: Any) -> EffectsRequest:
+    """The effects of the same states, patched at the first token of the bare prompt; `more` are a way of asking, and
+    dtype and device."""
     return EffectsRequest(
-        checkpoint, task, sites=COMPONENTS, position="first", source_token=source, samples=SAMPLES, **loading
+        checkpoint, task, sites=COMPONENTS, position="first", source_token=source, samples=SAMPLES, **more
     )
 
 
@@ -86,10 +90,17 @@ def is_alone(task: str, checkpoint: str) -> bool:
     return len(pair.task.instructions) < 2
 
 
-def glance(checkpoint: str, task: str, **loading: Any) -> dict[str, BaseRequest]:
-    """The three default requests by kind; `loading` is dtype, device and adapter where they are not the default."""
+def glance(
+    checkpoint: str, task: str, *, way: Mapping[str, Any] = MappingProxyType({}), **loading: Any
+) -> dict[str, BaseRequest]:
+    """The three default requests by kind.
+
+    Args:
+        way: the fields that mean a way of asking, for those that ask.
+        loading: dtype, device and adapter where they are not the default.
+    """
     return {
-        "effects": effects(checkpoint, task, **loading),
+        "effects": effects(checkpoint, task, **way, **loading),
         "separability": separability(checkpoint, task, **loading),
-        "game": game(checkpoint, task, **loading),
+        "game": game(checkpoint, task, **way, **loading),
     }

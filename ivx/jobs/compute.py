@@ -67,7 +67,7 @@ def stored(store: Store, request: BaseRequest) -> Any | None:
     known = registry.embedded(request.checkpoint)
     collection = known.collection if known else "english"
     subject = request.subject(collection, lambda: _tokenizer(request.checkpoint))
-    run_id = request.run_id(_fingerprint(store, request.checkpoint), subject)
+    run_id = request.run_id(fingerprint_of(store, request.checkpoint), subject)
     run = store.find(run_id) or adopted(store, run_id)
     return None if run is None else result_of(run)
 
@@ -155,7 +155,7 @@ def _tokenizer(checkpoint: str) -> Any:
     return library.tokenizer(files.locate(checkpoint), name=checkpoint)
 
 
-def _fingerprint(store: Store, checkpoint: str) -> str:
+def fingerprint_of(store: Store, checkpoint: str) -> str:
     """Fingerprint of a checkpoint's files, cached in the store until they change: hashing gigabytes takes time."""
     folder = files.locate(checkpoint)
     within = [folder] if folder.is_file() else sorted(folder.iterdir())

@@ -34,7 +34,10 @@ LIMIT_GB = 10.0
 NOTED = 30.0
 """Seconds within which a further use of a run is not recorded."""
 
-_GONE = ".gone"
+MOST_NOTED = 20_000
+"""Most runs whose kinds are kept in the index."""
+
+_GONE, _KINDS = ".gone", "kinds"
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,15 @@ class Store:
         """Every run, the last used first."""
         found = [self._entry(run) for run in self._ids()]
         return sorted((entry for entry in found if entry.bytes), key=lambda entry: entry.used, reverse=True)
+
+    def of_kind(self, kind: str) -> list[Run]:
+        """The runs of a kind, complete or not; what kind each is of is read once, and then known from the index."""
+        noted = self._index.get(_KINDS)
+        known = noted if isinstance(noted, dict) else {}
+        found = {run: known.get(run) or str(self._run(run).asked.get("kind", "")) for run in self._ids()}
+        if found != known and len(found) <= MOST_NOTED:
+            self._index.put(_KINDS, found)
+        return [self._run(run) for run, of in found.items() if of == kind]
 
     def delete(self, run: str) -> None:
         """Remove a run; raises `IvxError` where there is none, or it is being computed."""

@@ -19,7 +19,7 @@ frame, when a session's first request names one.
 """
 STYLE = Path(__file__).with_name("style.css")
 LOGO = Path(__file__).with_name("logo.svg")
-KEPT = ("checkpoint", "task", "metric", "format")
+KEPT = ("checkpoint", "task", "metric", "by", "format", "spelling", "template", "system", "asked")
 """Keys of widgets whose choice outlives a page that does not have them: Streamlit would drop it."""
 SERVED = threading.Event()
 """Set once a guest's first page was drawn."""

@@ -14,6 +14,7 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
 from streamlit.testing.v1 import AppTest
 
 from ivx.analyses.separability.result import Estimate, ProbeCell
+from ivx.tasks.way import Way
 from ivx.ui.separability.card import read_and_act
 from ivx.ui.separability.subject import COLOURS, Subject, beside_at_first, others, stages
 from tests.support.browser import CARD, PATIENCE, opened, outside
@@ -46,7 +47,7 @@ def test_what_teaches_most_stands_beside_and_is_asked_for_last() -> None:
             subject = Subject(name, source)
             beside = beside_at_first(subject)
             assert len(beside) < len(COLOURS) and set(beside) <= set(others(subject)) and subject not in beside
-            first, *rest = stages([subject, *beside], "animal/colour", "attn_out", apart="all")
+            first, *rest = stages([subject, *beside], "animal/colour", "attn_out", apart="all", way=Way())
             assert {request.checkpoint for request in first.values()} == {name}
             assert len({request for stage in (first, *rest) for request in stage.values()}) == 4 * (1 + len(beside))
     assert beside_at_first(Subject("org/model", "t_inst")) == []

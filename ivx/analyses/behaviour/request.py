@@ -17,6 +17,8 @@ from ivx.tasks.way import MOST_SHOWN, Way
 OWN, SHOWN = "template", "demonstrations"
 """Ways that ask by the user's own template, and by solved queries in the instruction's place."""
 WAYS = ("prompt", "query", "filler", "chat", SHOWN, OWN)
+DEFAULT = "prompt"
+"""The way in which every page asks unless another is named, or follows more."""
 SHORT = ("query", "filler")
 """Ways whose told prompt is that of `prompt`: untold they lack its cue, too, so that they are held against it."""
 MOST_TOKENS = 64

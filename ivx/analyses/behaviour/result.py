@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ivx.analyses.base import Result
-from ivx.analyses.behaviour.request import SHORT, BehaviourRequest
+from ivx.analyses.behaviour.request import DEFAULT, SHORT, BehaviourRequest
 from ivx.errors import IvxError
 from ivx.stats.following import Following, Share
 from ivx.tasks.written import opening
@@ -144,13 +144,28 @@ class Behaviour(Result[BehaviourRequest]):
         return self.table.filter(chosen).sort_by("sample")
 
     def recommended(self, task: str) -> str | None:
-        """The way in which a task is followed most surely: the highest lower end among those in which it is.
+        """The way to ask a task in: the default one, unless another is followed more beyond chance.
 
-        Of ways that are alike in this the first one counts. None where the task is followed in no way.
+        Where the default is not followed, or another one more by a paired interval above 0, it is the one of those with
+        the highest lower end; of ways that are alike in this the first counts. None where the task is followed in no
+        way.
         """
-        mine = [cell for (name, _), cell in self.cells.items() if name == task and cell.follows]
-        best = max(mine, key=lambda cell: cell.told.followed.low, default=None)
-        return None if best is None else best.asking.way
+        mine = {way: cell for (name, way), cell in self.cells.items() if name == task and cell.follows}
+        if DEFAULT in mine:
+            more = {way: cell for way, cell in mine.items() if self._gained(task, way).low > 0}
+            mine = more or {DEFAULT: mine[DEFAULT]}
+        return max(mine, key=lambda way: mine[way].told.followed.low, default=None)
+
+    def _gained(self, task: str, way: str) -> Share:
+        """How many more follow in a way than in the default one when told, over the queries that both were asked."""
+        usual, other = (
+            dict(zip(rows["query"].to_pylist(), rows["followed"].to_pylist(), strict=True))
+            for rows in (self.texts(task, name, told=True) for name in (DEFAULT, way))
+        )
+        both = [query for query in usual if query in other]
+        if not both:
+            return Share(0.0, -1.0, 1.0)
+        return Following.counted([other[query] for query in both], [usual[query] for query in both]).difference
 
     @property
     def figure_names(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from ivx.charts.ways import RECOMMENDED
 from ivx.tasks import spelling
 from ivx.tasks.way import Way
 from ivx.ui.behaviour.readings import verdict
-from ivx.ui.kit import asking, exports, pieces
+from ivx.ui.kit import asking, exports, following, pieces
 
 
 def card(result: Behaviour, task: str, way: str, *, link: str, p: Palette) -> None:
@@ -89,7 +89,7 @@ def _onward(result: Behaviour, task: str, way: str, *, link: str) -> None:
     one.button(
         "Ask so on every page",
         help="Sets how the task is asked on all pages of maps.",
-        on_click=lambda: st.session_state.update(asking.INITIAL | told),  # before controls of these keys are drawn
+        on_click=lambda: following.choose(asking.INITIAL | told),
     )
     if result.request.tasks == ("all",):
         at = {"position": "last"} if "by" in told else {}

@@ -185,7 +185,8 @@ def _legend(p: Palette) -> None:
         '<div class="ivx-legend">'
         f'<span>follows, 0<span class="ramp" style="background:{ramp}"></span>100%</span>'
         f'<span><span class="box" style="background:{p.nothing}"></span>does not: told no more than untold, or not '
-        f"above {FLOOR:.0%} for certain</span><span>{RECOMMENDED} recommended: the highest lower end</span></div>"
+        f"above {FLOOR:.0%} for certain</span><span>{RECOMMENDED} recommended: "
+        "prompt, or what is followed more</span></div>"
     )
 
 
@@ -204,6 +205,7 @@ def _empty(request: BehaviourRequest, p: Palette) -> None:
             f"{request.samples} queries of each task in {len(request.every)} ways, told and untold: a text of at most "
             f"{request.tokens} tokens each. Texts of equal prompts are written once."
         )
+        progress.cost(request)
         if st.button("Ask", type="primary"):
             session.start(request)
             st.rerun()

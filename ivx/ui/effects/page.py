@@ -18,7 +18,19 @@ from ivx.jobs.job import View
 from ivx.patching.cells import Cell
 from ivx.stats.metrics import METRICS, find
 from ivx.ui.effects import scan
-from ivx.ui.kit import address, asking, checkpoints, choices, evidence, exports, maps, pieces, progress, session
+from ivx.ui.kit import (
+    address,
+    asking,
+    checkpoints,
+    choices,
+    evidence,
+    exports,
+    following,
+    maps,
+    pieces,
+    progress,
+    session,
+)
 from ivx.ui.kit.choices import SAMPLES, SITES_SHOWN, TOKENS, chosen, placed, popover, several
 from ivx.ui.kit.readings import reading
 from ivx.vocabulary import DIRECTION, DIRECTIONS, OTHERS, POSITION, SHOWN_CONTROLS, source_token
@@ -34,6 +46,7 @@ def controls() -> tuple[Asked | None, str]:
         return None, choices.metric(session.run_strip(KINDS, choices.line_of))
     one, two, three, four, five = st.columns([1.42, 0.86, 0.66, 1.12, 0.52], gap="small", vertical_alignment="bottom")
     checkpoint, task = choices.checkpoint_and_task(one, two)
+    following.follow(task, checkpoint)
     metric = choices.metric(three)
     told = address.from_url("direction", "denoise", DIRECTIONS) != "denoise"
     address.hold("source", "t_inst", list(SOURCES))
@@ -83,6 +96,8 @@ def show(request: Asked | None, metric: str, p: Palette) -> None:
         told = {"metric": metric} if asked is None else _parts(asked, metric)
         return told | {"cell": address.from_url("cell", "")}
 
+    if request is not None:
+        following.said()
     progress.follow_or_open(request, KINDS, draw=draw, empty=lambda asked: _empty(asked, p), view=view)
 
 
@@ -216,6 +231,7 @@ EFFECTS = {
     "token": "",
     "others": "1",
     **asking.INITIAL,
+    **asking.PLAIN,
     "n": SAMPLES["effects"],
 }
 

@@ -18,7 +18,7 @@ from ivx.engine.address import SITES
 from ivx.jobs.job import View
 from ivx.request import Request
 from ivx.ui.interactions import card, maps
-from ivx.ui.kit import address, asking, checkpoints, choices, exports, pieces, progress, session
+from ivx.ui.kit import address, asking, checkpoints, choices, exports, following, pieces, progress, session
 from ivx.ui.kit.choices import SAMPLES, SOURCE, chosen, placed, popover, several
 from ivx.vocabulary import POSITION, POSITION_WORDS, position
 
@@ -42,6 +42,7 @@ def controls() -> tuple[Request | None, str, str]:
         return None, "j" if session.stored_run("game") is not None else _show(place), choices.metric_now()
     one, two, three, four, five = st.columns([1.42, 0.86, 0.9, 1.04, 0.52], gap="small", vertical_alignment="bottom")
     checkpoint, task = choices.checkpoint_and_task(one, two)
+    following.follow(task, checkpoint)
     address.hold("game", _first(), list(GAMES))
     game = four.segmented_control(
         "Game",
@@ -92,6 +93,8 @@ def show(request: Request | None, what: str, metric: str, p: Palette) -> None:
         told = {"show": what, "metric": metric} if asked is None else _parts(asked, what, metric)
         return told | {"pair": address.from_url("pair", "")}
 
+    if request is not None:
+        following.said()
     progress.follow_or_open(request, KINDS, draw=draw, empty=lambda asked: _empty(asked, p), view=view)
 
 
@@ -197,11 +200,12 @@ PAIRS = {
     "order": "2",
     "from": "t_inst",
     **asking.INITIAL,
+    **asking.PLAIN,
     "pairs_n": SAMPLES["pairs"],
 }
 
 
-GAME = {"at": "first", "from": "t_inst", **asking.INITIAL, "game_n": SAMPLES["game"]}
+GAME = {"at": "first", "from": "t_inst", **asking.INITIAL, **asking.PLAIN, "game_n": SAMPLES["game"]}
 
 
 def _pair_fields(place: DeltaGenerator) -> dict[str, Any]:

@@ -7,7 +7,9 @@ from typing import Any
 
 import streamlit as st
 
+from ivx.errors import TaskError
 from ivx.numeral import index_of
+from ivx.request import WAY
 from ivx.tasks.prompt import FORMATS
 from ivx.tasks.sample import Sample
 from ivx.tasks.spelling import AUTO, SPELLINGS, SUM, words
@@ -25,6 +27,8 @@ FORMS = {
 }
 INITIAL = {"by": "0", "format": "prompt", "spelling": AUTO, "template": "", "system": ""}
 """The choices at first, by the keys of their controls."""
+PLAIN = {"asked": ""}
+"""Beside them in an address: `plain` where these choices are asked for in place of a recommended way."""
 
 assert set(FORMS) == set(FORMATS)
 
@@ -42,20 +46,12 @@ def taken(source: str, fields: dict[str, Any]) -> str:
 
 def way_of(fields: dict[str, Any]) -> Way:
     """The way of asking in a request's fields; raises `TaskError` for one that cannot be."""
-    return Way(
-        fields["target_format"], fields["template"], fields["system"], fields["demonstrations"], fields["spelling"]
-    )
+    return Way(*(fields[name] for name in WAY))
 
 
 def fields_of(way: Way) -> dict[str, Any]:
     """The request's fields that mean a way of asking; `way_of` is the inverse."""
-    return {
-        "target_format": way.form,
-        "template": way.template,
-        "system": way.system,
-        "demonstrations": way.demonstrations,
-        "spelling": way.spelling,
-    }
+    return dict(zip(WAY, (way.form, way.template, way.system, way.demonstrations, way.spelling), strict=True))
 
 
 def read_by(sample: Sample, text: Callable[[int], str]) -> dict[str, str]:
@@ -79,20 +75,49 @@ def chosen_by(way: Way) -> dict[str, str]:
     return {key: value for key, value in told.items() if value != INITIAL[key]}
 
 
-def way(*, open: bool = False) -> dict[str, Any]:
-    """Draw the controls without a number of samples; `open` shows the texts that are folded elsewhere."""
+def said(way: Way) -> str:
+    """A way of asking in words."""
+    told = [
+        f"{way.demonstrations} demonstrations" if way.demonstrations else "an instruction",
+        "" if way.form == "prompt" else FORMS[way.form],
+        "a template of one’s own" if way.template else "",
+        "with a system’s turn" if way.system else "",
+        "" if way.spelling == AUTO else f"answers {SPELLED[way.spelling]}",
+    ]
+    return ", ".join(filter(None, told))
+
+
+def told_by_instruction(way: Way) -> Way:
+    """A way of asking for a page that only instructions are told on: without the demonstrations of one that has some,
+    and so without the template that was made for them."""
+    return Way(spelling=way.spelling) if way.demonstrations else way
+
+
+def held() -> Way:
+    """The way that the session's controls or the address name, drawn or not; the default where that cannot be."""
+    now = {key: address.from_url(key, first) for key, first in INITIAL.items()}
+    count = index_of(now["by"], below=MOST_SHOWN + 1) or 0
+    own = now["format"] not in ("query", "filler")
+    system = now["system"].strip() if now["format"] == "chat" else ""
+    try:
+        return Way(now["format"], now["template"].strip() if own else "", system, count, now["spelling"])
+    except TaskError:
+        return Way()
+
+
+def way(*, open: bool = False, instructed: bool = False) -> dict[str, Any]:
+    """Draw the controls without a number of samples.
+
+    Args:
+        open: show the texts that are folded elsewhere.
+        instructed: leave out what only demonstrations or a bare word can ask, for a page of whole instructed prompts.
+    """
     left, right = st.columns(2, gap="small")
     with left:
-        told = chosen(
-            "by",
-            "Task told by",
-            _told(),
-            "0",
-            help="Demonstrations are solved queries; the vector is then the state of their last token, where the model "
-            "is about to answer a query of its own.",
-        )
+        told = "0" if instructed else _chosen_told()
     with right:
-        form = chosen("format", "Target format", FORMS, "prompt")
+        forms = {name: text for name, text in FORMS.items() if not instructed or name in ("prompt", "chat")}
+        form = chosen("format", "Target format", forms, "prompt")
     spelling = chosen(
         "spelling",
         "Answer’s spelling",
@@ -117,6 +142,17 @@ def way(*, open: bool = False) -> dict[str, Any]:
         "template": "" if form in ("query", "filler") else template,
         "system": system if form == "chat" else "",
     }
+
+
+def _chosen_told() -> str:
+    return chosen(
+        "by",
+        "Task told by",
+        _told(),
+        "0",
+        help="Demonstrations are solved queries; the vector is then the state of their last token, where the model is "
+        "about to answer a query of its own.",
+    )
 
 
 def _told() -> dict[str, str]:

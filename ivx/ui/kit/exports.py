@@ -81,9 +81,16 @@ def offer_comparison(found: Comparison, metric: str) -> None:
         buttons(f"ivx-{'-'.join(found.names)[:60]}", offered)
         names, task = ",".join(found.names), found.asked.task
         grafts = (", transplant=True", " --transplant") if found.transplants else ("", "")
-        code = f"import ivx\nfound = ivx.compare({list(found.names)!r}, {task!r}{grafts[0]})\nfound.table"
+        asked = {
+            field.name: value
+            for field in fields(found.asked)
+            if (value := getattr(found.asked, field.name)) != field.default and field.name != "task"
+        }
+        told = "".join(f", {name}={value!r}" for name, value in asked.items())
+        code = f"import ivx\nfound = ivx.compare({list(found.names)!r}, {task!r}{told}{grafts[0]})\nfound.table"
         st.code(code, language="python", wrap_lines=True)
-        shell = f"python -m ivx compare --checkpoints {names} --task {task}{grafts[1]} --metric {metric}"
+        flags = "".join(f" --{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in asked.items())
+        shell = f"python -m ivx compare --checkpoints {names} --task {task}{flags}{grafts[1]} --metric {metric}"
         st.code(shell, language="bash", wrap_lines=True)
 
 

@@ -11,10 +11,12 @@ import vl_convert
 from streamlit.delta_generator import DeltaGenerator
 
 from ivx.analyses.lens.result import LensCell, Reading
+from ivx.charts.figure import noted
 from ivx.charts.frame import CROWDED
 from ivx.charts.lens import SHADES, lens_grid
 from ivx.charts.palette import LIGHT, Palette
 from ivx.engine.address import Spot
+from ivx.patching import gate
 
 
 def columns(tokens: Sequence[int]) -> list[DeltaGenerator]:
@@ -72,11 +74,14 @@ def legend(p: Palette) -> None:
 
 
 def as_json(readings: Mapping[str, Reading]) -> str:
-    """Every grid with its tokens, texts and receipt."""
-    return json.dumps({name: reading.summary() for name, reading in readings.items()}, ensure_ascii=False, indent=1)
+    """Every grid with its tokens, texts and receipt, behind what must be said first."""
+    said = next((told for reading in readings.values() if (told := gate.sentence(reading.receipt))), "")
+    told = {name: reading.summary() for name, reading in readings.items()}
+    return json.dumps(({"note": said} if said else {}) | told, ensure_ascii=False, indent=1)
 
 
 def as_svg(name: str, reading: Reading, spot: Spot, target: Reading) -> str:
     """One grid as it would be printed."""
     spec = spec_of(name, reading, tokens=reading.tokens, layers=reading.layers, spot=spot, target=target, palette=LIGHT)
-    return str(vl_convert.vegalite_to_svg({**spec, "width": 70 * len(reading.tokens)}, allowed_base_urls=[]))
+    said = noted({"title": "", **spec, "width": 70 * len(reading.tokens)}, gate.sentence(reading.receipt))
+    return str(vl_convert.vegalite_to_svg(said, allowed_base_urls=[]))

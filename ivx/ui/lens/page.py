@@ -20,13 +20,17 @@ from ivx.jobs.compute import Unstored
 from ivx.jobs.job import View
 from ivx.models.registry import embedded
 from ivx.numeral import index_of
+from ivx.patching import gate
 from ivx.tasks import catalogue
-from ivx.ui.kit import checkpoints, choices, exports, pieces, progress, session
+from ivx.tasks.way import Way
+from ivx.ui.kit import asking, checkpoints, choices, exports, following, pieces, progress, session
 from ivx.ui.kit.address import from_url, hold, to_url
 from ivx.ui.lens import grids
 
 TASK, QUERY = "animal/colour", "limpet"
 """What the first view asks, wherever a collection has it."""
+FIRST, CHATS = "ivx.lens-first", "ivx.lens-chats"
+"""The session's default prompts, and whether its way of asking is a chat."""
 BLANK = ("",) * 6
 CAVEAT = "Early layers are not calibrated: nothing trained them to be read with the last layer’s norm and unembedding."
 
@@ -39,6 +43,7 @@ class Prompts:
     source: str
     target: str
     chat: bool
+    task: str
 
     def requests(self) -> dict[str, Unstored]:
         """Requests for both prompts' readings."""
@@ -50,15 +55,19 @@ class Prompts:
 
     def _request(self, prompt: str, **drop: Any) -> Unstored:
         loading: dict[str, Any] = checkpoints.loading(self.checkpoint)
-        return Unstored.request(LensRequest(self.checkpoint, prompt, chat=self.chat, **drop, **loading))
+        return Unstored.request(LensRequest(self.checkpoint, prompt, chat=self.chat, task=self.task, **drop, **loading))
 
 
 def controls() -> Prompts:
     """Draw the controls: checkpoint, both prompts, and whether they stand in a chat turn."""
     one, two, three, four = st.columns([1.35, 1.3, 0.95, 0.72], gap="medium", vertical_alignment="bottom")
     checkpoint = choices.checkpoint(one)
-    own = _defaults(checkpoints.collection_of(checkpoint))
-    known = [_defaults(collection) for collection in catalogue.COLLECTIONS]
+    following.follow(TASK, checkpoint)
+    way = asks(asking.held())
+    own = _defaults(checkpoints.collection_of(checkpoint), way)
+    known = [_defaults(collection, Way()) for collection in catalogue.COLLECTIONS]
+    known.append(st.session_state.get(FIRST, own))
+    st.session_state[FIRST] = own
     for k, key in enumerate(("source_prompt", "target_prompt")):
         # An untouched default gives way to the default of the checkpoint's own tasks.
         if from_url(key, own[k]) in [pair[k] for pair in known]:
@@ -67,7 +76,11 @@ def controls() -> Prompts:
     source = two.text_input("Source prompt, a state is taken from it", key="source_prompt", max_chars=2_000)
     target = three.text_input("Target prompt, it is put there", key="target_prompt", max_chars=2_000)
     able = checkpoints.has_chat_template(checkpoint)
-    hold("chat", "off", ("off", "on"))
+    told = "on" if way.chats and able else "off"
+    if st.session_state.get(CHATS, "off") != told:  # the way of asking has changed
+        st.session_state["chat"] = told
+    st.session_state[CHATS] = told
+    hold("chat", told, ("off", "on"))
     chat = four.segmented_control(
         "Chat template" if able else "No chat template",
         ["off", "on"],
@@ -76,21 +89,32 @@ def controls() -> Prompts:
         disabled=not able,
         width="stretch",
     )
-    return Prompts(checkpoint, source, target, able and chat == "on")
+    # Free texts ask no task that is known; the first ones do, and whether it is followed is then said first.
+    task = TASK if (source, target) == own and not way.template else ""
+    return Prompts(checkpoint, source, target, able and chat == "on", task)
+
+
+def asks(way: Way) -> Way:
+    """What the page makes of a way of asking: free texts of few tokens, alone or in a user's turn."""
+    told = asking.told_by_instruction(way)
+    return Way("chat" if told.chats else "prompt", told.template)
 
 
 @st.cache_data(show_spinner=False)
-def _defaults(collection: str) -> tuple[str, str]:
-    """Default prompts: an instruction, and the bare prompt of one of its queries."""
+def _defaults(collection: str, way: Way) -> tuple[str, str]:
+    """Default prompts: a told one up to the end of its instruction, and the bare one of a query."""
     task = catalogue.find(TASK, collection=collection).task
     query = QUERY if QUERY in task.answers else next(iter(task.answers))
-    return task.instructions[0].text, task.template.target(field=task.field_of(query), query=query, form="prompt")
+    asked: dict[str, str] = {"field": task.field_of(query), "query": query}
+    told = way.told(task.template, instruction=task.instructions[0].text, **asked)
+    return told.text[: told.spans["instruction"][1]], way.bare(task.template, **asked).text
 
 
 def show(prompts: Prompts, p: Palette) -> None:
     """Draw both grids, and the patched one as soon as both its cells are known."""
     for key in ("take", "put"):  # kept from the link before the address bar is written
         from_url(key, "")
+    following.said(asks=asks, why="this page reads short free texts")
     requests: dict[str, Any] = dict(prompts.requests())
     readings = {name: _answer(request) for name, request in requests.items()}
     spots = _spots(readings["source"], readings["target"])
@@ -102,6 +126,7 @@ def show(prompts: Prompts, p: Palette) -> None:
         source_prompt=prompts.source,
         target_prompt=prompts.target,
         chat="on" if prompts.chat else "",
+        **choices.parts_of(asking.INITIAL | asking.PLAIN),
         take=st.session_state["take"] if spots is None else grids.named(spots[0]),
         put=st.session_state["put"] if spots is None else grids.named(spots[1]),
     )
@@ -142,6 +167,7 @@ def _draw(
     source, target, patched = (found.get(name) for name in ("source", "target", "patched"))
     if _spots(source, target) not in (spots, None):
         st.rerun()  # only this fragment sees a click, which needs another patched run
+    pieces.distrust(*(reading.receipt for reading in (patched or target,) if reading is not None))
     take, put = spots or (None, None)
     widths = [len(reading.tokens) if reading is not None else len(BLANK) for reading in (source, target, target)]
     columns = grids.columns(widths)
@@ -171,7 +197,6 @@ def _draw(
     shown = patched or target
     trust, keys, export = st.columns([5, 1, 1], gap="medium", vertical_alignment="bottom")
     with trust:
-        pieces.distrust(shown.receipt)
         pieces.trust(shown.receipt, rows=f"{len(source.tokens)} and {len(target.tokens)} tokens")
     if take is not None and put is not None:
         with keys:
@@ -216,7 +241,8 @@ def _texts(source: Reading, target: Reading, patched: Reading | None) -> None:
             f"Writes {_quoted(patched.text)}, unpatched {_quoted(target.text)}; with a random vector of the same "
             f"norm {_quoted(patched.control)}."
         )
-    pieces.note(sentence(target, patched) + " " + CAVEAT)
+    said = gate.short(patched.receipt)
+    pieces.note(" ".join(filter(None, [said, sentence(target, patched), CAVEAT])))
 
 
 def sentence(target: Reading, patched: Reading) -> str:
@@ -252,13 +278,17 @@ def _by_keyboard(source: Reading, target: Reading, take: Spot, put: Spot) -> Non
                 st.number_input(f"{label}: {part}", 0, most - 1, key=f"{key}-{part}", on_change=typed)
 
 
+def _csv(reading: Reading) -> bytes:
+    return sheet.csv(reading.table, note=gate.sentence(reading.receipt))
+
+
 def _export(prompts: Prompts, readings: Mapping[str, Reading | None], take: Spot, put: Spot) -> None:
     """Grids as zip, CSV, SVG and JSON, and the code that computes them again."""
     there = {name: reading for name, reading in readings.items() if reading is not None}
     target = there["target"]
     offered: list[exports.Offered] = [
         *((f"Zip, {name}", f"-{name}.zip", partial(pack.of_result, reading)) for name, reading in there.items()),
-        *((f"CSV, {name}", f"-{name}.csv", partial(sheet.csv, reading.table)) for name, reading in there.items()),
+        *((f"CSV, {name}", f"-{name}.csv", partial(_csv, reading)) for name, reading in there.items()),
         ("JSON, all grids and texts", ".json", partial(grids.as_json, there)),
         *(
             (

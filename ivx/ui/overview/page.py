@@ -17,7 +17,7 @@ from ivx.models.registry import embedded
 from ivx.numeral import index_of
 from ivx.request import BaseRequest
 from ivx.stats.metrics import find
-from ivx.ui.kit import address, checkpoints, choices, exports, pieces, progress, session
+from ivx.ui.kit import address, asking, checkpoints, choices, exports, following, pieces, progress, session
 from ivx.ui.overview import panels
 from ivx.ui.overview.panels import StoredRuns, found_of, panels_of
 
@@ -33,11 +33,13 @@ def show(p: Palette) -> None:
     one, two, three, _ = st.columns([1.35, 1.1, 0.9, 0.9], gap="medium", vertical_alignment="bottom")
     checkpoint, task = choices.checkpoint_and_task(one, two)
     metric = choices.metric(three)
-    asked = glance(checkpoint, task, **checkpoints.loading(checkpoint))
+    following.follow(task, checkpoint)
+    asked = glance(checkpoint, task, way=asking.fields_of(asking.held()), **checkpoints.loading(checkpoint))
 
     def draw(views: Views) -> None:
         _draw(asked, views, metric, p)
-        address.to_url(checkpoint=checkpoint, task=task, metric=metric, layer=address.from_url("layer", ""))
+        view = {"checkpoint": checkpoint, "task": task, "metric": metric, "layer": address.from_url("layer", "")}
+        address.to_url(**view, **choices.parts_of(asking.INITIAL | asking.PLAIN))
 
     progress.follow_several(asked, draw=draw)
 
@@ -51,6 +53,7 @@ def _draw(asked: Mapping[str, BaseRequest], views: Views, metric: str, p: Palett
     pieces.title("Where does the instruction live?", _lede(found, asked["effects"].checkpoint))
     # A game of the same samples says the same of following.
     results = (found.effects or found.game, found.separability)
+    following.said()
     pieces.distrust(*(result.receipt for result in results if result is not None))
     absent = [asked[name] for name, now in views.items() if now is None]
     if absent:
@@ -81,7 +84,8 @@ def _draw(asked: Mapping[str, BaseRequest], views: Views, metric: str, p: Palett
 def _page(name: str, asked: Mapping[str, BaseRequest], metric: str) -> str:
     """Address of the page that a panel is drawn from, with the same view."""
     one = asked["effects"]
-    return f"/{analysis_of(name).page}?" + urlencode({"checkpoint": one.checkpoint, "task": one.task, "metric": metric})  # type: ignore[attr-defined]
+    view = {"checkpoint": one.checkpoint, "task": one.task, "metric": metric}  # type: ignore[attr-defined]
+    return f"/{analysis_of(name).page}?" + urlencode(view | choices.parts_of(asking.INITIAL | asking.PLAIN))
 
 
 def _layer(found: StoredRuns) -> int | None:

@@ -12,7 +12,7 @@ from ivx.analyses.pathways.result import Pathways
 from ivx.charts.flow import flow
 from ivx.charts.palette import Palette
 from ivx.jobs.job import View
-from ivx.ui.kit import address, checkpoints, choices, exports, pieces, progress, session
+from ivx.ui.kit import address, asking, checkpoints, choices, exports, following, pieces, progress, session
 from ivx.ui.kit.choices import SAMPLES, chosen, counted, popover
 from ivx.ui.pathways import beside, checks, flows
 from ivx.ui.pathways.readings import overlap_reading
@@ -34,6 +34,7 @@ def controls() -> PathwaysRequest | None:
         return None
     one, two, three, four, five = st.columns([1.3, 0.9, 0.7, 0.9, 0.55], gap="small", vertical_alignment="bottom")
     checkpoint, task = choices.checkpoint_and_task(one, two, exact=True)
+    following.follow(task, checkpoint)
     address.hold("wording", "one", list(WORDINGS))
     wording = three.segmented_control(
         "Wordings",
@@ -74,6 +75,7 @@ def show(request: PathwaysRequest | None, p: Palette) -> None:
             st.fragment(_stored)(found, p)
         return
     _to_url(request)
+    following.said(asks=asking.told_by_instruction, why="pathways are told by an instruction")
     progress.follow(request, draw=lambda now: _draw(request, now, p), empty=lambda: _empty(request, p))
 
 
@@ -177,7 +179,7 @@ def _blanks(names: tuple[str, str], told: str, p: Palette) -> DeltaGenerator:
     return right
 
 
-CIRCUITS = {"unit": "heads", "others": "mean", "traced_n": SAMPLES["traced"]}
+CIRCUITS = {"unit": "heads", "others": "mean", "traced_n": SAMPLES["traced"], **asking.INITIAL, **asking.PLAIN}
 
 
 UNITS = {"heads": "heads", "edges": "edges"}
@@ -187,9 +189,11 @@ ABLATED = {"mean": "their mean over samples", "zero": "nothing", "resample": "an
 
 
 def _circuit_fields(place: DeltaGenerator) -> dict[str, Any]:
-    """Fields of a pathways request about the circuits that are tried in the real model."""
+    """Fields of a pathways request about the circuits that are tried in the real model, and the way of asking."""
     with popover(place, CIRCUITS):
         unit = chosen("unit", "Circuits of", UNITS, "heads", help="Tried in the real model, beside random ones.")
         ablation = chosen("others", "In the place of the others", ABLATED, "mean")
         samples = counted("traced_n", "Samples", SAMPLES["traced"], low=10, high=400)
-    return {"edge_check": unit == "edges", "ablation": ablation, "samples": samples}
+        asking.way(instructed=True)
+    way = asking.fields_of(asking.told_by_instruction(asking.held()))
+    return way | {"edge_check": unit == "edges", "ablation": ablation, "samples": samples}

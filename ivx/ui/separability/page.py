@@ -10,7 +10,7 @@ from ivx.analyses.effects.result import Effects
 from ivx.analyses.separability.result import Separability
 from ivx.charts.palette import Palette
 from ivx.request import BaseRequest
-from ivx.ui.kit import address, choices, pieces, progress, session
+from ivx.ui.kit import address, asking, choices, following, pieces, progress, session
 from ivx.ui.separability import panels, stored, wordings
 from ivx.ui.separability.card import card
 from ivx.ui.separability.panels import AGAIN, Views
@@ -46,6 +46,7 @@ def controls() -> Queries | None:
         return None
     one, two, three, four = st.columns([1.32, 0.9, 1.12, 0.85], gap="medium", vertical_alignment="bottom")
     checkpoint, task = choices.checkpoint_and_task(one, two)
+    following.follow(task, checkpoint)
     address.hold("component", "resid_post", list(COMPONENTS))
     component = three.segmented_control(
         "Component",
@@ -66,7 +67,8 @@ def controls() -> Queries | None:
     )
     subject = Subject(checkpoint, str(source or "t_inst"))
     apart = address.from_url("apart", "all", list(APART))
-    return Queries((subject, *_beside(subject)), task, str(component or "resid_post"), apart)
+    way = asking.told_by_instruction(asking.held())
+    return Queries((subject, *_beside(subject)), task, str(component or "resid_post"), apart, way)
 
 
 def _beside(subject: Subject) -> list[Subject]:
@@ -87,10 +89,11 @@ def show(asked: Queries | None, p: Palette) -> None:
         elif erased is not None:
             stored.show_erased(erased, p)
         return
-    wanted = stages(list(asked.subjects), asked.task, asked.component, apart=asked.apart)
+    wanted = stages(list(asked.subjects), asked.task, asked.component, apart=asked.apart, way=asked.way)
     requests = due(wanted)
-    every = {**requests, ERASURE: asked.main.erase(asked.task, asked.component)}
+    every = {**requests, ERASURE: asked.main.erase(asked.task, asked.component, asked.way)}
     _to_url(asked)
+    following.said(asks=asking.told_by_instruction, why="what is read and patched here is the state of an instruction")
 
     def draw(views: Views) -> None:
         if st.session_state.pop(AGAIN, False) or due(wanted).keys() > requests.keys():
@@ -110,6 +113,7 @@ def _to_url(asked: Queries) -> None:
         apart="" if asked.apart == "all" else asked.apart,
         beside="" if st.session_state["beside"] == "first" else st.session_state["beside"] or "none",
         layer=address.from_url("layer", ""),
+        **choices.parts_of(asking.INITIAL | asking.PLAIN),
         **wordings.address(),
     )
 
@@ -129,8 +133,8 @@ def _draw(asked: Queries, requests: Mapping[str, BaseRequest], views: Views, p: 
     layer = panels.layer_of(asked.component, read, cells)
     layers = read.layers if read is not None else effects.layers if effects is not None else 8
     row = 30 if layers <= 16 else 12
-    if read is not None:
-        pieces.distrust(read.receipt)
+    # Probes tell many tasks apart; whether the one that is shown is followed, its effects know.
+    pieces.distrust(*(one.receipt for one in (read, effects) if one is not None))
     left, middle, right = st.columns(TOP, gap="medium")
     with left:
         panels.probes_panel(asked, requests, views, read, layer, p, layers=layers, row=row)
@@ -154,7 +158,7 @@ def _draw(asked: Queries, requests: Mapping[str, BaseRequest], views: Views, p: 
         wordings.probe_panel(read, asked.component, layer, asked.task, p)
     with right:
         acting = cells.get(asked.component, [])
-        card(asked.main.erase(asked.task, asked.component), read, acting, layer, views[ERASURE], p)
+        card(asked.main.erase(asked.task, asked.component, asked.way), read, acting, layer, views[ERASURE], p)
     figures = {"read against act": panels.headline_print(asked, places)}
     stored.foot(read, live=now.live, beside=figures)
 

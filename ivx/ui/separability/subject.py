@@ -11,7 +11,9 @@ from ivx.analyses.separability.request import SeparabilityRequest
 from ivx.charts.palette import Palette
 from ivx.models.registry import CHECKPOINTS, embedded
 from ivx.request import BaseRequest
+from ivx.tasks.way import Way
 from ivx.ui.kit import checkpoints, choices, session
+from ivx.ui.kit.asking import fields_of
 
 COMPONENTS = dict(zip(defaults.COMPONENTS, ("stream", "attention", "MLP"), strict=True))
 SOURCES = {"t_inst": "T_inst", "keyword": "keyword"}
@@ -45,11 +47,12 @@ class Subject:
         )
         return replace(found, pairs=apart == "pairs")
 
-    def act(self, task: str) -> EffectsRequest:
+    def act(self, task: str, way: Way) -> EffectsRequest:
         """Request for what the same states do at the first token of the bare prompt."""
-        return defaults.act(self.checkpoint, task, source=self.source, **checkpoints.loading(self.checkpoint))
+        loading = checkpoints.loading(self.checkpoint)
+        return defaults.act(self.checkpoint, task, source=self.source, **fields_of(way), **loading)
 
-    def erase(self, task: str, component: str) -> ErasureRequest:
+    def erase(self, task: str, component: str, way: Way) -> ErasureRequest:
         """Request for what they do without the part that tells tasks apart."""
         return ErasureRequest(
             self.checkpoint,
@@ -59,6 +62,7 @@ class Subject:
             tasks=defaults.apart(task),
             wordings=defaults.WORDINGS,
             samples=defaults.SAMPLES,
+            **fields_of(way),
             **checkpoints.loading(self.checkpoint),  # type: ignore[arg-type]
         )
 
@@ -71,6 +75,7 @@ class Queries:
     task: str
     component: str
     apart: str
+    way: Way
 
     @property
     def main(self) -> Subject:
@@ -105,14 +110,15 @@ def coloured(subjects: list[Subject], p: Palette) -> list[tuple[str, str]]:
     return [(subject.name, getattr(p, colour)) for subject, colour in zip(subjects, COLOURS, strict=False)]
 
 
-def stages(subjects: list[Subject], task: str, component: str, *, apart: str) -> list[dict[str, BaseRequest]]:
+def stages(subjects: list[Subject], task: str, component: str, *, apart: str, way: Way) -> list[dict[str, BaseRequest]]:
     """The requests in order: for the main subject, for those beside it, then for the other components."""
     first, *beside = subjects
     found: list[dict[str, BaseRequest]] = [
-        {acts(first): first.act(task), reads(first, component): first.read(task, component, apart=apart)}
+        {acts(first): first.act(task, way), reads(first, component): first.read(task, component, apart=apart)}
     ]
     for other in beside:
-        found.append({acts(other): other.act(task), reads(other, component): other.read(task, component, apart=apart)})
+        probed = other.read(task, component, apart=apart)
+        found.append({acts(other): other.act(task, way), reads(other, component): probed})
     for subject in subjects:
         rest = [c for c in COMPONENTS if c != component]
         found.append({reads(subject, c): subject.read(task, c, apart=apart) for c in rest})

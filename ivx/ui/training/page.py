@@ -18,7 +18,7 @@ from ivx.engine.address import STREAM
 from ivx.errors import IvxError
 from ivx.patching.cells import Cell
 from ivx.stats.metrics import METRICS
-from ivx.ui.kit import address, choices, pieces, progress
+from ivx.ui.kit import address, asking, choices, following, pieces, progress
 from ivx.ui.kit.evidence import shown_p
 from ivx.ui.kit.readings import said_of
 from ivx.ui.training import curves, pairs, stages, transplants
@@ -38,15 +38,18 @@ Where = tuple[int, int] | None
 
 def controls() -> Comparing:
     """Draw the controls: family, task, metric, and what is shown."""
-    one, two, three, four = st.columns([1.25, 1.0, 0.7, 1.2], gap="medium", vertical_alignment="bottom")
+    one, two, three, four, five = st.columns([1.2, 0.95, 0.65, 1.2, 0.5], gap="small", vertical_alignment="bottom")
     address.hold("show", "effects", list(SHOW))
     show = four.segmented_control(
         "Show", list(SHOW), key="show", format_func=lambda s: SHOW[s], required=True, width="stretch"
     )
     names = stages.chosen_names(one)
     task = stages.chosen_task(two, names)
+    following.follow(task, *names)
     metric = choices.metric(three)
-    return Comparing(names, Compared(task), metric, str(show or "effects"))
+    with choices.popover(five, asking.INITIAL | asking.PLAIN):
+        told = asking.way()
+    return Comparing(names, Compared(task, **told), metric, str(show or "effects"))
 
 
 def show(asked: Comparing, p: Palette) -> None:
@@ -55,6 +58,7 @@ def show(asked: Comparing, p: Palette) -> None:
         pieces.title(QUESTIONS[asked.show], "Two to six checkpoints are compared, the earliest first.")
         pieces.refusal("Nothing to compare yet", f"{len(asked.names)} chosen.", "Choose two checkpoints or more above.")
         return
+    following.said()
     if asked.show == "pairs":
         requests = asked.requests("interactions")
         progress.follow_several(requests, draw=lambda views: pairs.draw(asked, requests, views, p))

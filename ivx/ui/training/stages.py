@@ -26,8 +26,8 @@ from ivx.patching.cells import Cell
 from ivx.request import BaseRequest
 from ivx.stats.verdict import Verdict
 from ivx.tasks import catalogue
-from ivx.ui.kit import address, checkpoints, exports, pieces, progress, session
-from ivx.ui.kit.choices import task_name
+from ivx.ui.kit import address, asking, checkpoints, exports, pieces, progress, session
+from ivx.ui.kit.choices import parts_of, task_name
 
 OWN = "own choice"
 ROW = 24
@@ -155,6 +155,7 @@ def to_url(asked: Comparing) -> None:
         metric=asked.metric,
         show=asked.show,
         length=st.session_state.get("length", "") if asked.show == "transplant" else "",
+        **parts_of(asking.INITIAL | asking.PLAIN),
         **{marks[asked.show]: st.session_state.get(marks[asked.show], "")},
     )
 

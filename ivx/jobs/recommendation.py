@@ -1,0 +1,88 @@
+"""Recommendation: how a task is best asked of a checkpoint, as the newest stored run of behaviour found.
+
+Looked up from the store's index alone, whenever a page opens: no weights, no tokenizer, and of a run's rows only at the
+first time. A run that was imported, or of an adapter, or that did not ask by the default way, recommends nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ivx.analyses.behaviour.request import DEFAULT, BehaviourRequest
+from ivx.analyses.behaviour.result import Behaviour
+from ivx.errors import IvxError
+from ivx.jobs.compute import fingerprint_of, result_of
+from ivx.models import registry
+from ivx.store.run import Run
+from ivx.store.store import Store
+from ivx.tasks import catalogue
+from ivx.tasks.way import Way
+
+
+class Recommended(NamedTuple):
+    """How to ask a task, and the run of behaviour that says so; `Way()` where no other one is better."""
+
+    way: Way
+    run: str
+
+
+def recommended(store: Store, checkpoint: str, task: str) -> Recommended | None:
+    """How the newest run of behaviour would ask this task of this checkpoint; None where none asked it.
+
+    Checkpoints are the same that have the same weights, and tasks that have the same texts, whatever they are called.
+    """
+    runs = store.of_kind(BehaviourRequest.kind)
+    if not runs:
+        return None
+    try:
+        fingerprint = fingerprint_of(store, checkpoint)
+        pair = catalogue.find(task, collection=_collection(checkpoint)).fingerprint
+    except IvxError:  # the page's own request is refused for it, with its reason
+        return None
+    told = {run.id: _noted(store, run) for run in runs}
+    mine = {
+        run: one for run, one in told.items() if one.get("checkpoint") == fingerprint and pair in one.get("ways", {})
+    }
+    newest = max(mine, key=lambda run: mine[run]["created"], default=None)
+    return None if newest is None else Recommended(Way(**mine[newest]["ways"][pair]), newest)
+
+
+def _noted(store: Store, run: Run) -> dict[str, Any]:
+    """What a run recommends, by fingerprints of pairs; empty where it recommends nothing, or is not complete."""
+    key = f"ways/{run.id}"
+    known = store.get(key)
+    if isinstance(known, dict):
+        return known
+    if run.asked.get("imported"):
+        return {}
+    found = result_of(run)
+    if found is None:
+        return {}
+    told = _told(found, run)
+    store.put(key, told)
+    return told
+
+
+def _told(found: Behaviour, run: Run) -> dict[str, Any]:
+    request = found.request
+    if request.adapter is not None or DEFAULT not in found.ways:
+        return {}
+    collection = _collection(request.checkpoint)
+    try:
+        pairs = catalogue.pairs(request.tasks, collection=collection)
+        same = str(found.receipt["task"]).startswith(request.about(collection))
+    except IvxError:  # a user's file that is there no more
+        return {}
+    if not same:  # it has changed since, and is another task
+        return {}
+    ways = {}
+    for pair in pairs:
+        best = found.recommended(pair.task.name)
+        way = Way() if best in (None, DEFAULT) else request.way(best)
+        ways[pair.fingerprint] = {name: getattr(way, name) for name in Way.__dataclass_fields__}
+    return {"checkpoint": found.receipt["checkpoint"]["fingerprint"], "created": run.created, "ways": ways}
+
+
+def _collection(checkpoint: str) -> str:
+    known = registry.embedded(checkpoint)
+    return known.collection if known else "english"

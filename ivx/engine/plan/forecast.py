@@ -18,7 +18,7 @@ from ivx.engine.hooks.run import rows_within
 from ivx.engine.plan import run as by_plan
 from ivx.engine.plan.ends import ends_of
 from ivx.engine.turns import FREE_SHARE, only_user
-from ivx.engine.workload import Prompts, Workload, by_length
+from ivx.engine.workload import Prompts, Workload
 from ivx.models.memory import free_bytes
 from ivx.models.model import Model
 
@@ -106,8 +106,8 @@ def forecast(model: Model, asked: Workload, *, memory_gb: float | None = None) -
 def of_texts(model: Model, prompts: Prompts, *, tokens: int, rows: int, memory_gb: float | None = None) -> Forecast:
     """What it costs at most to write a text after each of these prompts, and to read each prompt once more.
 
-    Prompts of one length go together, a pass for their prompt and one for each further token (`hooks.generate`); such a
-    pass has few rows, so that its speed is tried on as few.
+    Prompts of one length are begun together, and all lengths go on together, a pass for each further token
+    (`hooks.generate`); such a pass has few rows, so that its speed is tried on as few.
 
     Args:
         tokens: of each text, where none ends before.
@@ -119,16 +119,19 @@ def of_texts(model: Model, prompts: Prompts, *, tokens: int, rows: int, memory_g
     head = model.width * model.vocabulary
     kept = 2 * model.layers * model.heads * model.head_dim * model.dtype.itemsize
     flops, seconds, passes, memory = 0.0, 0.0, 0, 0
+    ordered = sorted(map(len, prompts))
+    step = rows_within(model, ordered[-1] + tokens, budget)
     with only_user(model):
-        for length, numbers in by_length(prompts).items():
-            step = rows_within(model, length + tokens, budget)
-            for count in (len(numbers[i : i + step]) for i in range(0, len(numbers), step)):
-                whole = 2.0 * count * (2 * weights * length + 2 * head)
-                each = 2.0 * count * (weights + head)
-                flops += whole + (tokens - 1) * each
-                seconds += whole / (REACHED * rate(model)) + (tokens - 1) * each / (REACHED * rate(model, rows=count))
-                passes += 1 + tokens
-                memory = max(memory, count * ((length + tokens) * kept + model.vocabulary * model.dtype.itemsize))
+        for lengths in (ordered[i : i + step] for i in range(0, len(ordered), step)):
+            whole = 2.0 * (2 * weights * sum(lengths) + 2 * head * len(lengths))
+            each = 2.0 * (weights + head) * len(lengths)
+            flops += whole + (tokens - 1) * each
+            seconds += whole / (REACHED * rate(model)) + (tokens - 1) * each / (
+                REACHED * rate(model, rows=len(lengths))
+            )
+            passes += 2 * len(set(lengths)) + tokens - 1
+            reach = sum(lengths) + tokens * len(lengths)
+            memory = max(memory, reach * kept + len(lengths) * model.vocabulary * model.dtype.itemsize)
     read = 0
     if model.stream is not None:
         read = passes * model.stream.size

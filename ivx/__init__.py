@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time the registry say
     from ivx.analyses.effects.result import Effects as Effects
     from ivx.analyses.erasure import erasure as erasure
     from ivx.analyses.erasure.result import Erasure as Erasure
+    from ivx.analyses.function import function as function
+    from ivx.analyses.function.result import FunctionVectors as FunctionVectors
     from ivx.analyses.game import game as game
     from ivx.analyses.game.result import Game as Game
     from ivx.analyses.interactions import interactions as interactions

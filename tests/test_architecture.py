@@ -46,6 +46,7 @@ BUILDS_ON = {
     "game": {"effects"},
     "erasure": {"separability"},
     "transplant": {"vectors"},
+    "function": {"vectors"},
     "bench": {"lens"},
 }
 """Which analyses build on others; those not named here build on none."""

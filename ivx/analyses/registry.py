@@ -17,6 +17,7 @@ from ivx.analyses.behaviour import BEHAVIOUR
 from ivx.analyses.bench import BENCH
 from ivx.analyses.effects import EFFECTS, SCAN
 from ivx.analyses.erasure import ERASURE
+from ivx.analyses.function import FUNCTION
 from ivx.analyses.game import GAME
 from ivx.analyses.interactions import INTERACTIONS
 from ivx.analyses.lens import LENS
@@ -42,6 +43,7 @@ ANALYSES: tuple[Analysis[Any, Any], ...] = (
     PATHWAYS,
     VECTORS,
     TRANSPLANT,
+    FUNCTION,
     LENS,
     BENCH,
 )

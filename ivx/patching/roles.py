@@ -66,7 +66,8 @@ class Runs:
     """The prompts behind the rows of one role, sample by sample.
 
     `places` gives the named positions in each target and source, where they are not numbers; `takes` is the one
-    source position whose patches these runs are for, empty for all.
+    source position whose patches these runs are for, empty for all. `means` are the prompts that a `=mean` patch
+    averages over, where these are not the targets.
     """
 
     role: str
@@ -75,6 +76,7 @@ class Runs:
     references: Sequence[Ids]
     places: Sequence[tuple[Places, Places]] = ()
     takes: str = ""
+    means: Sequence[Ids] = ()
 
     def runs(self, patch: str) -> bool:
         """Whether these are the runs of a patch: of all patches, or of those that take one source token."""
@@ -89,10 +91,10 @@ class Runs:
         return placed(patch, *self.places[sample]) if patch and self.places else patch
 
     def averaged(self, patch: str) -> list[tuple[Ids, int]]:
-        """The states whose mean a `=mean` patch writes: the addressed ones of every sample's target."""
+        """The states whose mean a `=mean` patch writes: the addressed ones of every sample's target, or of `means`."""
         return [
             (ids, position)
-            for k, (ids, source) in enumerate(zip(self.targets, self.sources, strict=True))
+            for k, (ids, source) in enumerate(zip(self.means or self.targets, self.sources, strict=True))
             for part in parse(self.address(k, patch))
             if part.value == "mean"
             for position, _ in spots(part, sample=k, target=ids, source=source)

@@ -75,6 +75,8 @@ NEEDED: dict[str, Any] = {
     "tasks": ("all",),
     "vectors": "ba9876543210",
     "layer": 2,
+    "heads": 5,
+    "ranking": "contrast",
     "prompt": "the animal .",
 }
 """What a request cannot do without."""

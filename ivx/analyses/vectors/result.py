@@ -90,18 +90,10 @@ class Vectors(Result[VectorsRequest]):
         """
         check_shapes({before.request.checkpoint: before.shape, self.request.checkpoint: self.shape})
         mine, theirs = paired(self.samples, before.samples)
-        a, b = self.states()[:, mine], before.states()[:, theirs]
-        whole = _cosines(a, b)
-        low, high = mean_interval(whole, seed=self.request.seed)
-        beside: list[list[float | None]] = [[None] * self.layers] * 4
+        other = None
         if self.samples.control and before.samples.control:
-            u, v = self.states("control")[:, mine], before.states("control")[:, theirs]
-            own = _cosines(a - u.mean(axis=1, keepdims=True), b - v.mean(axis=1, keepdims=True))
-            bounds = mean_interval(own, seed=self.request.seed)
-            beside = [told.tolist() for told in (_cosines(b, u).mean(axis=1), own.mean(axis=1), *bounds)]
-        norms = [np.linalg.norm(some, axis=2).mean(axis=1).tolist() for some in (a, b)]
-        columns = [whole.mean(axis=1).tolist(), low.tolist(), high.tolist(), *beside, *norms, [len(mine)] * self.layers]
-        return [Alike(*layer) for layer in zip(range(self.layers), *columns, strict=True)]
+            other = self.states("control")[:, mine], before.states("control")[:, theirs]
+        return alike(self.states()[:, mine], before.states()[:, theirs], other=other, seed=self.request.seed)
 
     @property
     def figure_names(self) -> tuple[str, ...]:
@@ -135,6 +127,27 @@ class Vectors(Result[VectorsRequest]):
             flat = pc.list_flatten(rows["state"]).to_numpy().reshape(rows.num_rows, self.width)
             found[role] = flat[order].reshape(self.layers, n, self.width).astype(np.float64)
         return found
+
+
+def alike(a: Array, b: Array, *, other: tuple[Array, Array] | None, seed: int) -> list[Alike]:
+    """How alike two kinds of vectors are, layer by layer; `b` are the earlier ones.
+
+    Args:
+        a, b: `[layers, samples, width]`, paired.
+        other: the same two of another task; None where there is none.
+    """
+    whole = _cosines(a, b)
+    low, high = mean_interval(whole, seed=seed)
+    layers, n = whole.shape
+    beside: list[list[float | None]] = [[None] * layers] * 4
+    if other is not None:
+        u, v = other
+        own = _cosines(a - u.mean(axis=1, keepdims=True), b - v.mean(axis=1, keepdims=True))
+        bounds = mean_interval(own, seed=seed)
+        beside = [told.tolist() for told in (_cosines(b, u).mean(axis=1), own.mean(axis=1), *bounds)]
+    norms = [np.linalg.norm(some, axis=2).mean(axis=1).tolist() for some in (a, b)]
+    columns = [whole.mean(axis=1).tolist(), low.tolist(), high.tolist(), *beside, *norms, [n] * layers]
+    return [Alike(*layer) for layer in zip(range(layers), *columns, strict=True)]
 
 
 def _cosines(a: Array, b: Array) -> Array:

@@ -96,7 +96,7 @@ def _found(model: Model) -> Parts:
         for name, module in owner.named_children():
             place.setdefault(module, model.layers)
             if type(module).__name__.endswith(("Norm", "Norm1d")) or isinstance(module, nn.LayerNorm):
-                parts.norms[module] = _form(f"{name} of {type(owner).__name__}", module, model)
+                parts.norms[module] = form_of(f"{name} of {type(owner).__name__}", module, model)
             elif type(module).__module__ in ("transformers.activations", "torch.nn.modules.activation"):
                 gated = any("gate" in other for other, _ in owner.named_children())
                 (parts.gates if gated else parts.inner).append(module)
@@ -105,8 +105,12 @@ def _found(model: Model) -> Parts:
     return parts
 
 
-def _form(name: str, module: nn.Module, model: Model) -> Norm:
-    """A norm's form, found on random states: one scale per token must be all that is not linear in it."""
+def form_of(name: str, module: nn.Module, model: Model) -> Norm:
+    """A norm's form, found on random states: one scale per token must be all that is not linear in it.
+
+    Raises:
+        UnsupportedArchitecture: it is more than that.
+    """
     shape = getattr(module, "normalized_shape", None)
     width = shape[-1] if shape is not None else next((p.shape[-1] for p in module.parameters()), model.width)
     draw = torch.Generator().manual_seed(0)
@@ -126,7 +130,7 @@ def _form(name: str, module: nn.Module, model: Model) -> Norm:
                 return Norm(bias, scale[0] if centred else None)
     raise UnsupportedArchitecture(
         f"{model.name}: the norm {name} is more than one scale a token, so holding its scale does not make it linear; "
-        "pathways need RMS or layer norms"
+        "pathways and shares of heads need RMS or layer norms"
     )
 
 
@@ -144,7 +148,7 @@ def frozen(model: Model, held: Held, constants: Sequence[Tensor], attend: Attend
     forms: list[Forward] = []
     for norm, form in parts.norms.items():
         modules.append(norm)
-        forms.append(_norm(norm, form, held, constants[parts.place[norm]]))
+        forms.append(held_norm(norm, form, held, constants[parts.place[norm]]))
     for module, gated in [(m, True) for m in parts.gates] + [(m, False) for m in parts.inner]:
         modules.append(module)
         forms.append(_activation(module, held, gated=gated))
@@ -220,7 +224,9 @@ def uncapped(model: Model) -> Iterator[None]:
         model.hf.config.final_logit_softcapping = cap
 
 
-def _norm(module: nn.Module, form: Norm, held: Held, constant: Tensor) -> Forward:
+def held_norm(module: nn.Module, form: Norm, held: Held, constant: Tensor | float) -> Forward:
+    """A norm with its scale held at that of the first states it meets `[batch, tokens, width]`; its bias is multiplied
+    by `constant`."""
     own = module.forward
 
     def forward(states: Tensor) -> Tensor:

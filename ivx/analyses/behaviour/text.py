@@ -43,8 +43,8 @@ def caption(found: Behaviour, figure: str, metric: str) -> str:
         f"{receipt['checkpoint']['name']}, n = {found.request.samples} queries a cell. Share whose greedy text (at "
         f"most {found.request.tokens} tokens) begins with the whole answer when told, with Wilson's 95 % interval; "
         "below it the share when not told. Orange: followed, the paired difference's interval (Newcombe) lies above 0 "
-        f"and the told share's above {FLOOR:.0%}; grey: not; ◆: the recommended way, prompt unless another is followed more. ivx run "
-        f"{receipt['run']} ({receipt['dtype']})."
+        f"and the told share's above {FLOOR:.0%}; grey: not; ◆: the recommended way, prompt unless another is followed "
+        f"more. ivx run {receipt['run']} ({receipt['dtype']})."
     )
 
 

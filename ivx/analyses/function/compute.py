@@ -228,33 +228,26 @@ def _added(
     Args:
         only: the one address that is run; empty for the unpatched run.
     """
-    has = (
-        set()
-        if known is None
-        else {tuple(row.values()) for row in known.select(["role", "patch", "sample"]).to_pylist()}
-    )
+    named = [] if known is None else known.select(["role", "patch", "sample"]).to_pylist()
+    has = {tuple(row.values()) for row in named}
     for role, vector in moved.items():
         wanted = [only] if only is not None else [*([""] if role == "effect" else []), *map(written, range(layers))]
-        for address in wanted:
-            lacking = [k for k in range(len(rows)) if (role, address, k) not in has]
-            if not lacking:
-                continue
-            differences: list[Differences] = [{} for _ in rows]
-            if address:
-                layer = layer_of(address)
-                differences = [{(STREAM, layer): torch.from_numpy(vector(layer, k))} for k in range(len(rows))]
-            for batch in added(
-                model,
-                target=[rows[k].target for k in lacking],
-                answer=[rows[k].answer_id for k in lacking],
-                contrast=[rows[k].contrast_id for k in lacking],
-                sets={address: parse(address) if address else ()},
-                differences=[differences[k] for k in lacking],
-            ):
-                table = pa.Table.from_batches([batch])
-                numbers = [lacking[k] for k in table["sample"].to_pylist()]
-                at = table.schema.get_field_index("sample")
-                yield role, table.set_column(at, "sample", pa.array(numbers, pa.int32()))
+        lacking = [p for p in wanted if any((role, p, k) not in has for k in range(len(rows)))]
+        places = [layer_of(address) for address in lacking if address]
+        differences: list[Differences] = [
+            {(STREAM, layer): torch.from_numpy(vector(layer, k)) for layer in places} for k in range(len(rows))
+        ]
+        for batch in added(
+            model,
+            target=[s.target for s in rows],
+            answer=[s.answer_id for s in rows],
+            contrast=[s.contrast_id for s in rows],
+            sets={address: parse(address) if address else () for address in lacking},
+            differences=differences,
+        ):
+            table = pa.Table.from_batches([batch])
+            places_of = zip(table["patch"].to_pylist(), table["sample"].to_pylist(), strict=True)
+            yield role, table.filter(pa.array([(role, *place) not in has for place in places_of]))
 
 
 def _shifted(table: pa.Table, by: int) -> pa.Table:

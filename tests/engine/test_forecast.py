@@ -58,7 +58,7 @@ def test_the_products_of_texts_are_those_told_before() -> None:
     draw = torch.Generator().manual_seed(0)
     prompts = [tuple(torch.randint(3, 90, (length,), generator=draw).tolist()) for length in (9, 9, 12, 12, 12)]
     found = of_texts(model, prompts, tokens=6, rows=5)
-    plain = {"source": prompts, "target": prompts, "answer": [7] * 5, "patches": []}
+    plain: dict[str, Any] = {"source": prompts, "target": prompts, "answer": [7] * 5, "patches": []}
     ivx.sweep(model, **plain)
     with FlopCounterMode(display=False) as counted:
         written = generate(model, prompts, tokens=6)

@@ -61,8 +61,13 @@ def compute(
     receipt = receipt_of(model, request, fingerprint(tasks))
     receipt["versions"]["scikit-learn"] = sklearn.__version__
     asked, uncounted = _followed(model, request)
-    warnings = [*warnings, *uncounted]
-    receipt |= {"how": "hooks", "samples": len(wordings), "warnings": warnings, "chance": examples.chance, **asked}
+    receipt |= {
+        "how": "hooks",
+        "samples": len(wordings),
+        "warnings": [*warnings, *uncounted],
+        "chance": examples.chance,
+        **asked,
+    }
     reads = tuple(Read(w.task, w.text, w.family, w.token) for w in wordings)
     finished = [TABLE.empty_table() if known is None else known]
 

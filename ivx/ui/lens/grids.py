@@ -76,8 +76,8 @@ def legend(p: Palette) -> None:
 def as_json(readings: Mapping[str, Reading]) -> str:
     """Every grid with its tokens, texts and receipt, behind what must be said first."""
     said = next((told for reading in readings.values() if (told := gate.sentence(reading.receipt))), "")
-    told = {name: reading.summary() for name, reading in readings.items()}
-    return json.dumps(({"note": said} if said else {}) | told, ensure_ascii=False, indent=1)
+    grids = {name: reading.summary() for name, reading in readings.items()}
+    return json.dumps({**({"note": said} if said else {}), **grids}, ensure_ascii=False, indent=1)
 
 
 def as_svg(name: str, reading: Reading, spot: Spot, target: Reading) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 _DIGITS = 9
+MOST = 10_000
+"""Most numbers of one span."""
 
 
 def index_of(text: str, *, below: int | None = None) -> int | None:
@@ -12,6 +14,18 @@ def index_of(text: str, *, below: int | None = None) -> int | None:
         return None
     number = int(text)
     return number if below is None or number < below else None
+
+
+def spans(text: str) -> tuple[int, ...]:
+    """The numbers that `3`, `10-13` or `3,10-13` write, lowest first, each once; raises `ValueError` for other text."""
+    found: set[int] = set()
+    for part in text.split(","):
+        low, _, high = part.partition("-")
+        ends = index_of(low), index_of(high if "-" in part else low)
+        if ends[0] is None or ends[1] is None or not ends[0] <= ends[1] < ends[0] + MOST:
+            raise ValueError(text)
+        found.update(range(ends[0], ends[1] + 1))
+    return tuple(sorted(found))
 
 
 def integer(text: str) -> int:

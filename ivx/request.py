@@ -38,7 +38,7 @@ class BaseRequest(ABC):
     The text of each attribute, here and in the requests of all analyses, is also its help on the command line.
 
     Attributes:
-        checkpoint: built-in name, hub id or directory.
+        checkpoint: built-in name, hub id or directory; `checkpoint+adapter` with a LoRA adapter merged into it.
         seed: seed of everything that is drawn at random.
         dtype: `auto`, `float32`, `float64`, `bfloat16` or `float16`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`; several, as in `cuda:0,cuda:1`, share the samples.

@@ -13,6 +13,7 @@ from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.analyses.separability.request import SeparabilityRequest
 from ivx.engine.address import ABLATIONS, STREAM
 from ivx.errors import IvxError
+from ivx.models.paths import parts
 from ivx.models.registry import embedded
 from ivx.request import BaseRequest
 from ivx.tasks import catalogue
@@ -82,7 +83,7 @@ def controls_of(direction: str, sites: tuple[str, ...], position: str, *, alike:
 
 def is_alone(task: str, checkpoint: str) -> bool:
     """Whether a task has only one wording, so that the control `shuffled` has no other to take."""
-    known = embedded(checkpoint)
+    known = embedded(parts(checkpoint)[0])
     try:
         pair = catalogue.find(task, collection=known.collection if known else "english")
     except IvxError:  # the request is refused for it, with its reason

@@ -11,6 +11,7 @@ from ivx.errors import IvxError
 from ivx.jobs.shipped import CONTEXT, adopted
 from ivx.models import files, library, registry
 from ivx.models.fingerprint import of_directory
+from ivx.models.paths import parts
 from ivx.request import BaseRequest, LiveRequest
 from ivx.store.run import Run
 from ivx.store.store import Store
@@ -62,7 +63,8 @@ def stored(store: Store, request: BaseRequest) -> Any | None:
     Raises:
         IvxError: the checkpoint or the task cannot be found.
     """
-    if request.adapter is not None:  # merged weights have no fingerprint before they are merged
+    if request.adapter is not None or parts(request.checkpoint)[1] is not None:
+        # Merged weights have no fingerprint before they are merged.
         return None
     known = registry.embedded(request.checkpoint)
     collection = known.collection if known else "english"

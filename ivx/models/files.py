@@ -36,7 +36,9 @@ def locate(name: str) -> Path:
     """The directory of a built-in name, a local path, or a hub id (`org/name[@revision]`, fetched or cached).
 
     A local path may also be a GGUF file, or a directory that holds one and no safetensors: then it is that file.
+    Of a checkpoint with an adapter (`checkpoint+adapter`) it is the checkpoint's.
     """
+    name, _ = paths.parts(name)
     known = embedded(name)
     if known is not None:
         assert known.path is not None

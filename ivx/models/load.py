@@ -28,6 +28,7 @@ from ivx.models.anatomy import anatomy_of, refuse_misfit
 from ivx.models.cluster import cluster_of
 from ivx.models.model import Model
 from ivx.models.origin import origin_of
+from ivx.models.paths import parts
 from ivx.models.precision import HALF
 from ivx.models.registry import embedded
 from ivx.models.skeleton import streamed
@@ -49,6 +50,8 @@ def load(
 ) -> Model:
     """Load a checkpoint by name, hub id (`org/name[@revision]`), local directory or GGUF file.
 
+    `checkpoint+adapter` is one of these with an adapter merged into it, under a name that tells it from the checkpoint.
+
     Args:
         dtype: that of the arithmetic: `auto` is float32, and float64 where the checkpoint is; or float32, float64,
             bfloat16, float16.
@@ -68,6 +71,10 @@ def load(
         CheckpointError: it cannot be found, reached, trusted or read; MemoryRefused: it would not fit;
         UnsupportedArchitecture: a fact that patches rely on is unknown, or untrue here.
     """
+    base, own = parts(name)
+    if own is not None and adapter is not None:
+        raise IvxError(f"{name} names an adapter already: leave out {adapter!r}, or merge it into the weights first")
+    adapter = adapter if own is None else own
     loading: dict[str, Any] = {
         "dtype": dtype,
         "memory_gb": memory_gb,
@@ -75,9 +82,9 @@ def load(
         "weights": weights,
         "check": check,
     }
-    cluster = cluster_of(ray, name, device=device, loading=loading)
-    model, *replicas = (_replica(name, device=one, **loading) for one in device.split(","))
-    return replace(model, replicas=tuple(replicas), cluster=cluster)
+    cluster = cluster_of(ray, base, device=device, loading=loading)
+    model, *replicas = (_replica(base, device=one, **loading) for one in device.split(","))
+    return replace(model, name=name, replicas=tuple(replicas), cluster=cluster)
 
 
 def _replica(name: str, *, check: bool, **loading: Any) -> Model:

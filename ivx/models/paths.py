@@ -38,9 +38,25 @@ def fetched(name: str) -> Path:
     return cache() / "checkpoints" / name
 
 
+def parts(name: str) -> tuple[str, str | None]:
+    """The checkpoint and the adapter that `checkpoint+adapter` means; None where no adapter is named.
+
+    The adapter is a directory; a file or directory whose own name has a plus in it is a checkpoint.
+    """
+    base, plus, adapter = name.rpartition("+")
+    try:
+        whole = not (base and plus and adapter) or Path(name).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):
+        whole = True
+    return (name, None) if whole else (base, adapter)
+
+
 def within_roots(name: str) -> str:
     """The name, if it is built in, fetched by name, a hub id, or a directory or file under an allowed root, links
-    followed."""
+    followed. Of a checkpoint with an adapter, both must be."""
+    base, adapter = parts(name)
+    if adapter is not None:
+        return f"{within_roots(base)}+{within_roots(adapter)}"
     # Before anything resolves it: on some systems a look at a share already sends the user's credentials there.
     if "://" in name or name.startswith(("\\\\", "//")):
         raise CheckpointError(

@@ -47,6 +47,7 @@ def compute(
     taken = _vectors(given)
     donor, site = taken.request.checkpoint, taken.request.component
     check_shapes({f"{donor} (donor)": taken.shape, model.name: (model.layers, model.width)})
+    layers = request.layers_of(model.layers)
     samples, receipt = prepare(model, request)
     mine, theirs = paired(samples, taken.samples)
     rows = tuple(samples.rows[k] for k in mine)
@@ -82,7 +83,7 @@ def compute(
         bare = run_given(model, rows, [("", None)], beat=beat)
         finished.append(_labelled(bare, "effect", site, nothing, nothing))
     where = position_of(request.position, rows)
-    for layer in range(model.layers):
+    for done, layer in enumerate(layers, 1):
         address = f"{site}.{layer}@{where}~-1"
         if not has(address):
             found = run_given(model, rows, [(address, states[role][layer]) for role in roles], beat=beat)
@@ -91,7 +92,7 @@ def compute(
                 part = found.slice(k * len(rows), len(rows))
                 finished.append(_labelled(part, role, site, norms, own_norms[layer]))
         if on_progress is not None:
-            on_progress(result(), layer + 1, model.layers)
+            on_progress(result(), done, len(layers))
     return result()
 
 

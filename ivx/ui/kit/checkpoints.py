@@ -11,6 +11,7 @@ import streamlit as st
 from tokenizers import Tokenizer
 
 from ivx.models import files, gguf, library, wheels
+from ivx.models.paths import parts
 from ivx.models.registry import CHECKPOINTS, FETCHED, embedded, is_fetched
 from ivx.ui.kit.address import OTHERS
 
@@ -71,7 +72,7 @@ def checkpoints() -> list[str]:
 
 def collection_of(name: str) -> str:
     """The task collection that fits a checkpoint."""
-    known = embedded(name)
+    known = embedded(parts(name)[0])
     return known.collection if known else "english"
 
 

@@ -99,21 +99,23 @@ def _open() -> None:
         name = st.text_input(
             "Hub id, directory or GGUF file", placeholder="org/name@revision", help=f"Such as {public}."
         )
+        adapter = st.text_input("With an adapter", placeholder="its directory", help="LoRA, merged when it is read.")
         one, two, three = st.columns(3)
         dtype = str(one.selectbox("dtype", ["auto", *DTYPES], help="Of the arithmetic: auto is float32."))
         device = str(two.selectbox("Device", ["auto", "cpu", "cuda"]))
         weights = str(three.selectbox("Weights", ["auto", *WAYS], help=WEIGHTS))
         if not st.form_submit_button("Check and open", type="primary"):
             return
+    name = f"{name.strip()}+{adapter.strip()}" if adapter.strip() else name.strip()
     try:
-        report = _report(name.strip(), dtype, device, weights)
+        report = _report(name, dtype, device, weights)
     except IvxError as error:
         pieces.refusal("This checkpoint is refused", str(error), "Mend what is named above, or choose another one.")
         return
     if not report.passed:
         _checks(report)
         return
-    opened = [c for c in st.session_state.get(address.OTHERS, []) if c[0] != name.strip()]
-    st.session_state[address.OTHERS] = [*opened, (name.strip(), dtype, device, weights)]
-    session.wake(name.strip(), **checkpoints.loading(name.strip()))
+    opened = [c for c in st.session_state.get(address.OTHERS, []) if c[0] != name]
+    st.session_state[address.OTHERS] = [*opened, (name, dtype, device, weights)]
+    session.wake(name, **checkpoints.loading(name))
     st.success("Every check passed; it can be chosen on every page of this session.")

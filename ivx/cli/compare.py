@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ivx.cli.arguments import options
-from ivx.cli.output import add_ray, check_out, report
+from ivx.cli.output import add_ray, bar_of_part, check_out, report
 from ivx.numeral import integer
 from ivx.request import WAY, InstructionRequest
 from ivx.vocabulary import POSITION_WORDS, SOURCE_WORDS
@@ -72,15 +72,10 @@ def _compare(asked: argparse.Namespace) -> None:
         dtype=asked.dtype,
         device=asked.device,
         weights=asked.weights,
-        on_progress=_bar if sys.stderr.isatty() else None,
+        on_progress=bar_of_part if sys.stderr.isatty() else None,
         **told,
     )
     report(found, found.summary(asked.metric), out=asked.out, as_json=asked.json, words=Words(_text).text)
-
-
-def _bar(checkpoint: str, part: str, done: int, total: int) -> None:
-    """Progress on one line of standard error."""
-    print(f"\r\033[K{checkpoint}, {part}: {done} of {total}", end="\n" if done == total else "", file=sys.stderr)
 
 
 def _text(summary: dict[str, Any]) -> str:

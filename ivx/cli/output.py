@@ -72,6 +72,11 @@ def bar(_: object, done: int, total: int) -> None:
     print(f"\r{done} of {total} rows", end="\n" if done == total else "", file=sys.stderr)
 
 
+def bar_of_part(checkpoint: str, part: str, done: int, total: int) -> None:
+    """The same of one part of one checkpoint."""
+    print(f"\r\033[K{checkpoint}, {part}: {done} of {total}", end="\n" if done == total else "", file=sys.stderr)
+
+
 def write(found: Written, path: Path) -> None:
     """Write the rows of a result; Parquet carries the receipt in its metadata."""
     from ivx.formats import parquet, sheet

@@ -7,7 +7,8 @@ some part of it is missing, and let go before the next one is.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ivx.analyses import defaults
@@ -88,40 +89,13 @@ def compare(
         seed=seed,
     )
     members = chosen(checkpoints)
-    names = [member if isinstance(member, str) else member.name for member in members]
-    if len(set(names)) < len(names):
-        raise IvxError(f"checkpoints {', '.join(names)}: name each once")
+    names = names_in(members)
     if strange := [part for part in parts if part not in PARTS]:
         raise IvxError(f"there is no part {', '.join(strange)}: the parts are {', '.join(PARTS)}")
     wanted = [part for part in PARTS if part in parts or part == "effects" or (part == "vectors" and transplant)]
     loading: dict[str, Any]
     store, loading = store or Store(), {"dtype": dtype, "device": device, "weights": weights}
-
-    def results(member: Model | str, requests: dict[str, BaseRequest]) -> dict[str, Any]:
-        """The results of one checkpoint's requests; it is loaded at the first that is not stored."""
-        model = None if isinstance(member, str) else member
-        name = member if isinstance(member, str) else member.name
-
-        def loaded() -> Model:
-            nonlocal model
-            model = model or load(name, **loading)
-            return model
-
-        found = {}
-        for part, request in requests.items():
-
-            def progress(_: Any, done: int, total: int, part: str = part) -> None:
-                if on_progress is not None:
-                    on_progress(name, part, done, total)
-
-            if isinstance(member, str):
-                found[part] = answered(store, request, load=loaded, on_progress=progress)
-            else:
-                found[part] = computed(store, member, request, on_progress=progress)
-        model = None
-        gc.collect()  # modules refer to each other in cycles, and the next one needs the room
-        return found
-
+    results = partial(results_of, store=store, loading=loading, on_progress=on_progress)
     measured = tuple(
         Member(name, **results(member, {part: subject.part(part, name, **loading) for part in wanted}))
         for name, member in zip(names, members, strict=True)
@@ -140,6 +114,39 @@ def compare(
     return Comparison(subject, measured, transplants)
 
 
+def results_of(
+    member: Model | str,
+    requests: Mapping[str, BaseRequest],
+    *,
+    store: Store,
+    loading: Mapping[str, Any],
+    on_progress: Progress | None,
+) -> dict[str, Any]:
+    """The results of one checkpoint's requests; it is loaded at the first that is not stored, and then let go."""
+    model = None if isinstance(member, str) else member
+    name = member if isinstance(member, str) else member.name
+
+    def loaded() -> Model:
+        nonlocal model
+        model = model or load(name, **loading)
+        return model
+
+    found = {}
+    for part, request in requests.items():
+
+        def progress(_: Any, done: int, total: int, part: str = part) -> None:
+            if on_progress is not None:
+                on_progress(name, part, done, total)
+
+        if isinstance(member, str):
+            found[part] = answered(store, request, load=loaded, on_progress=progress)
+        else:
+            found[part] = computed(store, member, request, on_progress=progress)
+    model = None
+    gc.collect()  # modules refer to each other in cycles, and the next one needs the room
+    return found
+
+
 def chosen(checkpoints: Sequence[Model | str] | str) -> list[Model | str]:
     """The chosen checkpoints: those of a family that is named alone, or those named."""
     named: list[Model | str] = [checkpoints] if isinstance(checkpoints, str) else list(checkpoints)
@@ -149,3 +156,11 @@ def chosen(checkpoints: Sequence[Model | str] | str) -> list[Model | str]:
         known = ", ".join(families())
         raise IvxError(f"{len(named)} checkpoints: compare {FEWEST} to {MOST}, or name a family ({known})")
     return named
+
+
+def names_in(members: Sequence[Model | str]) -> list[str]:
+    """Their names; raises `IvxError` where one is named twice."""
+    names = [member if isinstance(member, str) else member.name for member in members]
+    if len(set(names)) < len(names):
+        raise IvxError(f"checkpoints {', '.join(names)}: name each once")
+    return names

@@ -11,6 +11,7 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time the registry say
     from ivx.analyses.behaviour.result import Behaviour as Behaviour
     from ivx.analyses.bench import bench as bench
     from ivx.analyses.bench.result import Bench as Bench
+    from ivx.analyses.compare.exchange import Exchange as Exchange
     from ivx.analyses.compare.result import Comparison as Comparison
     from ivx.analyses.effects import effects as effects
     from ivx.analyses.effects import scan as scan
@@ -39,13 +40,14 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time the registry say
     from ivx.engine.sweep import sweep as sweep
     from ivx.errors import IvxError as IvxError
     from ivx.jobs.compare import compare as compare
+    from ivx.jobs.exchange import exchange as exchange
     from ivx.models.load import load as load
     from ivx.models.load import wrap as wrap
     from ivx.models.model import Model as Model
     from ivx.models.wheels import get as get
 
 __version__ = VERSION
-_OTHERS = ("Comparison", "IvxError", "Model", "compare", "get", "load", "read", "sweep", "wrap")
+_OTHERS = ("Comparison", "Exchange", "IvxError", "Model", "compare", "exchange", "get", "load", "read", "sweep", "wrap")
 """Public names that are no analysis."""
 
 
@@ -63,12 +65,16 @@ def __getattr__(name: str) -> Any:
             from ivx.engine import sweep as module
         case "compare":
             from ivx.jobs import compare as module
+        case "exchange":
+            from ivx.jobs import exchange as module
         case "read":
             from ivx.archive import unpack as module
         case "Model":
             from ivx.models import model as module
         case "Comparison":
             from ivx.analyses.compare import result as module
+        case "Exchange":
+            from ivx.analyses.compare import exchange as module
         case "IvxError":
             from ivx import errors as module
         case _:

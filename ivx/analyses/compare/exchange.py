@@ -106,6 +106,7 @@ class Exchange:
         """Every vector in every checkpoint, task by task and row by row."""
         keys = [(task, donor, receiver) for task in self.tasks for donor in self.names for receiver in self.names]
         values, control = (self._stacked(keys, metric, role) for role in ROLES)
+        assert values is not None, "every transplant has the donor's own vector"
         view = find(metric)
         judged = verdicts(
             values, control, floor=view.floor, shares=view.shares, groups=self._groups, seed=self._first.request.seed
@@ -134,7 +135,7 @@ class Exchange:
     def receipt(self) -> dict[str, Any]:
         """What was asked, and the run of every transplant."""
         request = self._first.request
-        asked = ("source_token", "position", "target_format", "samples", "spelling", "seed", "matched")
+        asked = ("source_token", "position", "target_format", "samples", "spelling", "seed", "matched", "layers")
         gates = [said for found in self.transplants.values() if (said := gate.sentence(found.receipt))]
         return {
             "kind": "exchange",

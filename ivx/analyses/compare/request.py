@@ -79,13 +79,16 @@ class Compared:
         asked |= {"samples": self.pair_samples, "position": self.position}
         return InteractionsRequest(checkpoint, self.task, **asked, **loading)
 
-    def transplant(self, checkpoint: str, vectors: str, *, matched: bool = False, **loading: Any) -> TransplantRequest:
+    def transplant(
+        self, checkpoint: str, vectors: str, *, matched: bool = False, layers: str = "", **loading: Any
+    ) -> TransplantRequest:
         """The request to patch the vectors of a run into a checkpoint."""
         return TransplantRequest(
             checkpoint,
             self.task,
             vectors=vectors,
             matched=matched,
+            layers=layers,
             against=self.against,
             source_token=self.source_token,
             position=self.position,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ivx.charts.numbers import signed
@@ -69,7 +70,7 @@ def shown(part: Verdict) -> str:
 def text_of(summary: dict[str, Any]) -> str:
     """A matrix for every task, and under it what every step taught."""
     asked, names = summary["request"], summary["request"]["checkpoints"]
-    layers = _listed(summary["layers"])
+    layers = listed(summary["layers"])
     lines = [
         f"{asked['source_token']} → {asked['position']}, layer{'s' * (len(summary['layers']) > 1)} {layers}, "
         f"{summary['metric']}; a row is whose vector, a column in which model; share followed behind"
@@ -92,7 +93,7 @@ def _cell(cell: dict[str, Any]) -> str:
     return f"{cell['value']:+.2f} [{cell['low']:+.2f}, {cell['high']:+.2f}]{weak} {100 * cell['followed'][0]:4.0f} %"
 
 
-def _listed(layers: list[int]) -> str:
+def listed(layers: Sequence[int]) -> str:
     """Layers as they are asked for: runs of neighbours by their ends."""
     runs: list[list[int]] = []
     for layer in layers:

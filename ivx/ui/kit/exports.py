@@ -10,7 +10,9 @@ from typing import Any
 
 import streamlit as st
 
+from ivx.analyses.compare.exchange import Exchange
 from ivx.analyses.compare.result import Comparison
+from ivx.analyses.compare.text import short
 from ivx.analyses.registry import analysis_of
 from ivx.archive import pack
 from ivx.formats import parquet, pictures, sheet
@@ -92,6 +94,27 @@ def offer_comparison(found: Comparison, metric: str) -> None:
         flags = "".join(f" --{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in asked.items())
         shell = f"python -m ivx compare --checkpoints {names} --task {task}{flags}{grafts[1]} --metric {metric}"
         st.code(shell, language="bash", wrap_lines=True)
+
+
+def offer_exchange(found: Exchange, metric: str) -> None:
+    """The same for the vectors of checkpoints in each of them."""
+    receipt = found.receipt
+    note, request = gate.sentence(receipt), receipt["request"]
+    with st.popover("Export", width="stretch"):
+        offered: list[Offered] = [
+            ("Parquet, every number", ".parquet", lambda: parquet.parquet(found.tidy(metric), receipt, note=note)),
+            ("CSV, every number", ".csv", lambda: sheet.csv(found.tidy(metric), note=note)),
+            ("SVG, the matrices", ".svg", lambda: pictures.svg(found.chart(metric).to_dict())),
+        ]
+        buttons(f"ivx-{'-'.join(map(short, found.names))[:60]}", offered)
+        names = ("source_token", "position", "layers", "samples", "target_format", "spelling")
+        given = {name: request[name] for name in names if request[name] not in ("", "auto", "prompt")}
+        told = "".join(f", {name}={value!r}" for name, value in given.items())
+        code = f"import ivx\nfound = ivx.exchange({list(found.names)!r}, {list(found.tasks)!r}{told})\nfound.table"
+        st.code(code, language="python", wrap_lines=True)
+        options = {"checkpoints": ",".join(found.names), "tasks": ",".join(found.tasks), **given, "metric": metric}
+        flags = " ".join(f"--{name.replace('_', '-')}={shlex.quote(str(value))}" for name, value in options.items())
+        st.code(f"python -m ivx exchange {flags}", language="bash", wrap_lines=True)
 
 
 def offer_several(results: Sequence[Any], metric: str) -> None:

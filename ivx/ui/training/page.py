@@ -21,15 +21,17 @@ from ivx.stats.metrics import METRICS
 from ivx.ui.kit import address, asking, choices, following, pieces, progress
 from ivx.ui.kit.evidence import shown_p
 from ivx.ui.kit.readings import said_of
-from ivx.ui.training import curves, pairs, stages, transplants
+from ivx.ui.training import curves, exchange, pairs, stages, transplants
+from ivx.ui.training.place import PLACED, chosen_place
 from ivx.ui.training.readings import difference_reading
 from ivx.ui.training.stages import ROW, Comparing, Row, Views, difference, key, stage
 
-SHOW = {"effects": "effects", "pairs": "pairs", "transplant": "transplant"}
+SHOW = {"effects": "effects", "pairs": "pairs", "transplant": "transplant", "exchange": "vector or reader"}
 QUESTIONS = {
     "effects": "When does the instruction vector become causal?",
     "pairs": "When do layers begin to act together?",
-    "transplant": "Whose vector moves whom?",
+    "transplant": transplants.QUESTION,
+    "exchange": exchange.QUESTION,
 }
 Maps = dict[str, list[Cell]]
 Where = tuple[int, int] | None
@@ -49,7 +51,9 @@ def controls() -> Comparing:
     metric = choices.metric(three)
     with choices.popover(five, asking.INITIAL | asking.PLAIN):
         told = asking.way()
-    return Comparing(names, Compared(task, **told), metric, str(show or "effects"))
+    view = str(show or "effects")
+    at = chosen_place(view) if view in PLACED else {}
+    return Comparing(names, Compared(task, **told, **at), metric, view)
 
 
 def show(asked: Comparing, p: Palette) -> None:
@@ -64,6 +68,8 @@ def show(asked: Comparing, p: Palette) -> None:
         progress.follow_several(requests, draw=lambda views: pairs.draw(asked, requests, views, p))
     elif asked.show == "transplant":
         transplants.show(asked, p)
+    elif asked.show == "exchange":
+        exchange.show(asked, p)
     else:
         requests = asked.requests("effects", "vectors", "separability")
         progress.follow_several(requests, draw=lambda views: _draw(asked, requests, views, p))

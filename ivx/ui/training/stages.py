@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from types import MappingProxyType
@@ -113,15 +113,27 @@ def chosen_names(place: DeltaGenerator) -> tuple[str, ...]:
 
 def chosen_task(place: DeltaGenerator, names: Sequence[str]) -> str:
     """A task that every checkpoint has."""
-    every = [list(catalogue.tasks(checkpoints.collection_of(name))) for name in names]
-    tasks = [task for task in (every[0] if every else ()) if all(task in others for others in every)]
-    tasks += [path for _, path in st.session_state.get(session.FILES, [])]
+    tasks = tasks_of(names)
     address.hold("task", "animal/colour", tasks)
     return str(place.selectbox("Task (answer / contrast)", tasks, key="task", format_func=task_name))
 
 
+def done(request: BaseRequest) -> Any | None:
+    """The result of a request that is looked up, and not begun; None while there is none."""
+    job = session.job(request, compute=False)
+    now = None if job is None else job.view()
+    return now.result if now is not None and now.state == "done" else None
+
+
 def _named(name: str) -> str:
     return f"{name} ({stage(name)})" if known(name) else name
+
+
+def tasks_of(names: Sequence[str]) -> list[str]:
+    """The tasks that every checkpoint has, and the user's own."""
+    every = [list(catalogue.tasks(checkpoints.collection_of(name))) for name in names]
+    tasks = [task for task in (every[0] if every else ()) if all(task in others for others in every)]
+    return tasks + [path for _, path in st.session_state.get(session.FILES, [])]
 
 
 def rows_of(count: int) -> Iterator[list[DeltaGenerator]]:
@@ -144,16 +156,17 @@ def line_legend(asked: Comparing, p: Palette, *more: tuple[str, str]) -> None:
     st.html(f'<div class="ivx-legend ivx-lines">{drawn}</div>')
 
 
-def to_url(asked: Comparing) -> None:
-    """Write the whole view into the address bar."""
+def to_url(asked: Comparing, **more: str) -> None:
+    """Write the whole view into the address bar; `more` is what one view alone has."""
     own = address.from_url("family", "") == OWN
-    marks = {"effects": "cell", "pairs": "pair", "transplant": "graft"}
+    marks = {"effects": "cell", "pairs": "pair", "transplant": "graft", "exchange": "layers"}
     address.to_url(
         family="" if own else address.from_url("family", ""),
         checkpoints=",".join(asked.names) if own else "",
         task=asked.subject.task,
         metric=asked.metric,
         show=asked.show,
+        **more,
         length=st.session_state.get("length", "") if asked.show == "transplant" else "",
         **parts_of(asking.INITIAL | asking.PLAIN),
         **{marks[asked.show]: st.session_state.get(marks[asked.show], "")},
@@ -278,8 +291,10 @@ def foot(
     members: Sequence[Member],
     views: Views,
     grafts: Mapping[tuple[str, str], Transplant] = MappingProxyType({}),
+    offer: Callable[[], None] | None = None,
 ) -> None:
-    """The trust strip: checks that every checkpoint passed, how many rows stand behind the page; and the export."""
+    """The trust strip: checks that every checkpoint passed, how many rows stand behind the page; and the export,
+    by default of the comparison."""
     if not found:
         return
     worst: dict[str, Any] = {}
@@ -298,4 +313,7 @@ def foot(
         pieces.trust(receipt, rows=f"n = {n} · {len(found)} {what} · {rows:,} rows")
     if not any(now is not None and now.live for now in views.values()):
         with export:
-            exports.offer_comparison(Comparison(asked.subject, tuple(members), grafts), asked.metric)
+            if offer is None:
+                exports.offer_comparison(Comparison(asked.subject, tuple(members), grafts), asked.metric)
+            else:
+                offer()

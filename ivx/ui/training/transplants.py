@@ -21,10 +21,12 @@ from ivx.numeral import index_of
 from ivx.patching.cells import Cell
 from ivx.request import BaseRequest
 from ivx.stats.metrics import METRICS
-from ivx.ui.kit import address, checkpoints, pieces, progress, session
+from ivx.ui.kit import address, checkpoints, pieces, progress
 from ivx.ui.training import stages
+from ivx.ui.training.place import in_url
 from ivx.ui.training.readings import graft_reading
 from ivx.ui.training.stages import ROW, Comparing, Row, Views, key, stage
+from ivx.vocabulary import position
 
 LENGTHS = {"own": "the donor’s", "matched": "the receiver’s"}
 HASH: dict[str | type[Any], Callable[[Any], Any]] = {Transplant: lambda r: (r.run_id, r.table.num_rows)}
@@ -34,7 +36,7 @@ QUESTION = "Whose vector moves whom?"
 def show(asked: Comparing, p: Palette) -> None:
     """Compute every checkpoint's vectors, then draw what each one's do in each."""
     requests = asked.requests("vectors")
-    found = {name: _vectors(requests[key("vectors", name)]) for name in asked.names}
+    found = {name: stages.done(requests[key("vectors", name)]) for name in asked.names}
     if any(one is None for one in found.values()):
         progress.follow_several(requests, draw=lambda views: _waiting(asked, requests, views, p))
         return
@@ -54,12 +56,6 @@ def show(asked: Comparing, p: Palette) -> None:
         for donor in asked.names
     }
     progress.follow_several(grafts, draw=lambda views: _draw(asked, vectors, grafts, views, p))
-
-
-def _vectors(request: BaseRequest) -> Vectors | None:
-    job = session.job(request, compute=False)
-    now = None if job is None else job.view()
-    return now.result if now is not None and now.state == "done" else None
 
 
 def _waiting(asked: Comparing, requests: dict[str, BaseRequest], views: Views, p: Palette) -> None:
@@ -92,13 +88,17 @@ def _draw(
     scale = scale_of([cell.value for cell in every if cell.state != "zero"])
     where = _chosen(maps, donors)
     layers = next(iter(vectors.values())).layers
-    pieces.title(QUESTION, _lede(donors, maps, where))
+    pieces.title(QUESTION, _lede(donors, maps, where, at=position(asked.subject.position).caption))
     pieces.distrust(*(result.receipt for result in vectors.values()))
     places = [place for row in stages.rows_of(len(donors)) for place in row]
     for k, (receiver, place) in enumerate(zip(donors, places, strict=True)):
         with place:
             live = [now for donor in donors if (now := views[key(donor, receiver)]) is not None and now.live]
-            what = f"{len(donors) - len(live)} of {len(donors)} donors done" if live else "layer × donor, first token"
+            what = (
+                f"{len(donors) - len(live)} of {len(donors)} donors done"
+                if live
+                else f"layer × donor, {position(asked.subject.position).label}"
+            )
             pieces.head(f"Into {stage(receiver)}", what)
             labels = [stage(donor) for donor in donors]
             _map(maps[receiver], labels, layers, scale, where, p, name=receiver, first=k == 0, own=k, picked=donors)
@@ -136,7 +136,7 @@ def _draw(
         if (result := stages.result(views, donor, receiver)) is not None
     }
     stages.foot(asked, results, "transplants", members, views, grafts)
-    stages.to_url(asked)
+    stages.to_url(asked, **in_url(asked))
 
 
 @st.cache_data(max_entries=200, show_spinner=False, hash_funcs=HASH)
@@ -155,10 +155,8 @@ def _chosen(maps: dict[str, list[Cell]], donors: list[str]) -> tuple[int, int] |
     return None if best is None else (best.layer, best.column)
 
 
-def _lede(donors: list[str], maps: dict[str, list[Cell]], where: tuple[int, int] | None) -> str:
-    what = (
-        "A column is a donor: its instruction vector is written at the first token of another checkpoint’s bare prompt."
-    )
+def _lede(donors: list[str], maps: dict[str, list[Cell]], where: tuple[int, int] | None, *, at: str) -> str:
+    what = f"A column is a donor: its instruction vector is written at {at} of another checkpoint’s bare prompt."
     if where is None:
         return what
     told = []

@@ -1,0 +1,178 @@
+"""The view of the 2 × 2: whose vector does what in which model, and which of the two post-training taught."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from html import escape
+
+import streamlit as st
+
+from ivx.analyses.compare.exchange import Change, Crossed, Exchange, Key
+from ivx.analyses.compare.text import listed, says, short
+from ivx.analyses.transplant.result import Transplant
+from ivx.analyses.vectors.result import Vectors, check_shapes
+from ivx.charts.exchange import exchange_chart
+from ivx.charts.numbers import scale_of
+from ivx.charts.palette import Palette
+from ivx.errors import IvxError
+from ivx.request import BaseRequest
+from ivx.stats.metrics import METRICS
+from ivx.ui.kit import checkpoints, exports, pieces, progress
+from ivx.ui.kit.choices import task_name
+from ivx.ui.training import stages
+from ivx.ui.training.place import chosen_layers, chosen_tasks, in_url
+from ivx.ui.training.stages import Comparing, Row, Views, done, key, stage
+from ivx.vocabulary import position, source_token
+
+QUESTION = "Did post-training teach the vector, or its readers?"
+PARTS = {"readers": "its readers", "vector": "the vector", "interaction": "interaction"}
+COMMON = (
+    "Readers: the same vectors, in the later model (mean of both rows). Vector: the later vectors, in the same models "
+    "(mean of both columns). The two add up to what was gained; the interaction is f11 − f10 − f01 + f00. Logits of "
+    "two checkpoints have no common scale, and a sharper one reads anything more strongly; the share followed has one."
+)
+
+
+def show(asked: Comparing, p: Palette) -> None:
+    """Compute every checkpoint's vectors, then what each one's do in each, task by task."""
+    tasks = chosen_tasks(asked)
+    wanted = {task: replace(asked, subject=replace(asked.subject, task=task)) for task in tasks}
+    requests: dict[str, BaseRequest] = {
+        key(task, name): one.requests("vectors")[key("vectors", name)]
+        for name in asked.names
+        for task, one in wanted.items()
+    }
+    vectors: dict[str, dict[str, Vectors]] = {task: {} for task in tasks}
+    for task in tasks:
+        for name in asked.names:
+            found = done(requests[key(task, name)])
+            if found is not None:
+                vectors[task][name] = found
+    if any(len(found) < len(asked.names) for found in vectors.values()):
+        progress.follow_several(requests, draw=lambda views: _waiting(requests, views))
+        return
+    try:
+        check_shapes({name: one.shape for name, one in vectors[tasks[0]].items()})
+    except IvxError as error:
+        pieces.title(QUESTION, "A vector fits only a checkpoint of its own shape.")
+        pieces.refusal("These checkpoints take no vectors from each other", str(error), "Choose one family above.")
+        return
+    layers = chosen_layers()
+    grafts: dict[str, BaseRequest] = {
+        key(f"{task}:{donor}", receiver): wanted[task].subject.transplant(
+            receiver, vectors[task][donor].run_id, matched=False, layers=layers, **checkpoints.loading(receiver)
+        )
+        for receiver in asked.names
+        for task in tasks
+        for donor in asked.names
+    }
+    progress.follow_several(grafts, draw=lambda views: _draw(asked, vectors, grafts, views, p))
+
+
+def _waiting(requests: dict[str, BaseRequest], views: Views) -> None:
+    if all(now is not None and now.state == "done" for now in views.values()):
+        st.rerun()  # the last of them ended after `show` had looked
+    pieces.title(QUESTION, "The vectors of every checkpoint are taken first, one checkpoint after another.")
+    stages.stop(views, requests)
+    stages.trouble(views, requests)
+
+
+def _draw(
+    asked: Comparing,
+    vectors: Mapping[str, Mapping[str, Vectors]],
+    requests: dict[str, BaseRequest],
+    views: Views,
+    p: Palette,
+) -> None:
+    there: dict[Key, Transplant] = {}
+    for task in vectors:
+        whole = {
+            (task, donor, receiver): now.result
+            for donor in asked.names
+            for receiver in asked.names
+            if (now := views[key(f"{task}:{donor}", receiver)]) is not None and now.state == "done"
+        }
+        if len(whole) == len(asked.names) ** 2:
+            there |= whole
+    tasks = tuple(task for task in vectors if any(task == named for named, *_ in there))
+    source, put = source_token(asked.subject.source_token).caption, position(asked.subject.position).caption
+    lede = f"The state of {escape(source)}, written at {escape(put)} of the bare prompt"
+    offer = None
+    if not tasks:
+        pieces.title(QUESTION, f"{lede}: every checkpoint’s vectors in every checkpoint.")
+    else:
+        found = Exchange(asked.names, tasks, there)
+        offer = partial(exports.offer_exchange, found, asked.metric)
+        try:
+            cells, changes = _cells(found, asked.metric), _changes(found, asked.metric)
+        except IvxError as error:
+            pieces.title(QUESTION, f"{lede}.")
+            pieces.refusal("These checkpoints cannot be set side by side", str(error), "Choose other ones above.")
+            return
+        many = len(found.averaged) > 1
+        pieces.title(QUESTION, f"{lede}, layer{'s' * many} {listed(found.averaged)}{', averaged' * many}.")
+        pieces.distrust(*(one.receipt for task in tasks for one in vectors[task].values()))
+        scale = scale_of([cell.effect.value for cell in cells])
+        for k, task in enumerate(tasks):
+            _task(asked, found, task, cells, changes, scale, p, first=k == 0)
+        pieces.legend(p, scale, METRICS[asked.metric].unit)
+        pieces.note(COMMON)
+    stages.stop(views, requests)
+    stages.trouble(views, requests)
+    stages.foot(asked, list(there.values()), "transplants", [], views, offer=offer)
+    stages.to_url(asked, **in_url(asked))
+
+
+def _cells(found: Exchange, metric: str) -> list[Crossed]:
+    return _judged(found, tuple(one.run_id for one in found.transplants.values()), metric)[0]
+
+
+def _changes(found: Exchange, metric: str) -> list[Change]:
+    return _judged(found, tuple(one.run_id for one in found.transplants.values()), metric)[1]
+
+
+@st.cache_data(max_entries=50, show_spinner=False)
+def _judged(_found: Exchange, runs: tuple[str, ...], metric: str) -> tuple[list[Crossed], list[Change]]:
+    """Cells and changes of the transplants of these runs."""
+    return _found.cells(metric), _found.changes(metric)
+
+
+def _task(
+    asked: Comparing,
+    found: Exchange,
+    task: str,
+    cells: list[Crossed],
+    changes: list[Change],
+    scale: float,
+    p: Palette,
+    *,
+    first: bool,
+) -> None:
+    """One task's matrix, and beside it what each step taught."""
+    mine = [change for change in changes if change.task == task]
+    n = mine[0].n if mine else 0
+    left, right = st.columns([1, 1.15], gap="medium")
+    with left:
+        pieces.head(task_name(task), f"row: whose vector, column: in which model, n = {n}")
+        chart = exchange_chart(
+            found.squares(task, cells),
+            names=[stage(name) for name in asked.names],
+            scale=scale,
+            palette=p,
+            alt_text=f"{task}: vectors of {', '.join(map(short, asked.names))} in each of them",
+        )
+        st.vega_lite_chart(chart, theme=None, width="stretch")
+    with right:
+        for change in mine:
+            step = f"{stage(change.before)} → {stage(change.after)}"
+            pieces.head(step, "95% intervals", more=COMMON if first else "")
+            stages.table([_row(name, change, p) for name in PARTS])
+            pieces.reading(escape(says(change, asked.metric)))
+
+
+def _row(name: str, change: Change, p: Palette) -> Row:
+    part = getattr(change.parts, name)
+    colour = p.muted if part.state != "ok" else p.orange if part.value > 0 else p.blue
+    return Row.of(PARTS[name], part, colour)

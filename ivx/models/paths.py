@@ -43,25 +43,28 @@ def parts(name: str) -> tuple[str, str | None]:
 
     The adapter is a directory; a file or directory whose own name has a plus in it is a checkpoint.
     """
-    base, plus, adapter = name.rpartition("+")
+    cuts = [k for k, letter in enumerate(name) if letter == "+" and 0 < k < len(name) - 1]
     try:
-        whole = not (base and plus and adapter) or Path(name).expanduser().exists()
-    except (OSError, ValueError, RuntimeError):
-        whole = True
-    return (name, None) if whole else (base, adapter)
+        if not cuts or Path(name).expanduser().exists():
+            return name, None
+        there = [k for k in cuts if Path(name[k + 1 :]).expanduser().is_dir()]
+    except (OSError, ValueError, RuntimeError):  # what it is, is said where it is read
+        return name, None
+    cut = (there or cuts)[0]
+    return name[:cut], name[cut + 1 :]
 
 
 def within_roots(name: str) -> str:
     """The name, if it is built in, fetched by name, a hub id, or a directory or file under an allowed root, links
     followed. Of a checkpoint with an adapter, both must be."""
-    base, adapter = parts(name)
-    if adapter is not None:
-        return f"{within_roots(base)}+{within_roots(adapter)}"
     # Before anything resolves it: on some systems a look at a share already sends the user's credentials there.
-    if "://" in name or name.startswith(("\\\\", "//")):
+    if "://" in name or any(part.startswith(("\\\\", "//")) for part in name.split("+")):
         raise CheckpointError(
             f"{name[:100]!r} is a share or an address of the net: give a hub id, or a directory of this disk"
         )
+    base, adapter = parts(name)
+    if adapter is not None:
+        return f"{within_roots(base)}+{within_roots(adapter)}"
     try:
         looks_like_path = name.startswith((".", "/", "~", "\\")) or "\\" in name or name.count("/") != 1
         if embedded(name) is not None or is_fetched(name) or not (looks_like_path or Path(name).exists()):

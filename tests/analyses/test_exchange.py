@@ -164,6 +164,8 @@ def test_a_directory_with_a_plus_in_its_name_is_a_checkpoint(tmp_path: Path, mon
     assert within_roots(f"{BASE}+{whole}") == f"{BASE}+{whole}"
     with pytest.raises(IvxError, match="does not lie under a directory the app may read"):
         within_roots(f"{BASE}+/etc")
+    with pytest.raises(IvxError, match="is a share or an address of the net"):
+        within_roots(f"{BASE}+//host/share")
 
 
 @pytest.mark.parametrize("layers", ["8", "2-9", "x", "3-1", "-1", "2,,3", "1-", "2-2-2"])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from html import escape
+from itertools import product
 
 import streamlit as st
 
@@ -59,15 +60,19 @@ def show(asked: Comparing, p: Palette) -> None:
         pieces.title(QUESTION, "A vector fits only a checkpoint of its own shape.")
         pieces.refusal("These checkpoints take no vectors from each other", str(error), "Choose one family above.")
         return
-    layers = chosen_layers()
-    grafts: dict[str, BaseRequest] = {
-        key(f"{task}:{donor}", receiver): wanted[task].subject.transplant(
-            receiver, vectors[task][donor].run_id, matched=False, layers=layers, **checkpoints.loading(receiver)
-        )
-        for receiver in asked.names
-        for task in tasks
-        for donor in asked.names
-    }
+    layers, there = chosen_layers(), next(iter(vectors[tasks[0]].values())).layers
+    grafts: dict[str, BaseRequest] = {}
+    try:
+        for receiver, task, donor in product(asked.names, tasks, asked.names):
+            request = wanted[task].subject.transplant(
+                receiver, vectors[task][donor].run_id, matched=False, layers=layers, **checkpoints.loading(receiver)
+            )
+            request.layers_of(there)
+            grafts[key(f"{task}:{donor}", receiver)] = request
+    except IvxError as error:
+        pieces.title(QUESTION, "Effects of several layers are averaged, query by query.")
+        pieces.refusal("There are no such layers", str(error), "Name others above, or leave the field empty for all.")
+        return
     progress.follow_several(grafts, draw=lambda views: _draw(asked, vectors, grafts, views, p))
 
 
@@ -155,7 +160,7 @@ def _task(
     n = mine[0].n if mine else 0
     left, right = st.columns([1, 1.15], gap="medium")
     with left:
-        pieces.head(task_name(task), f"row: whose vector, column: in which model, n = {n}")
+        pieces.head(task_name(task), f"n = {n}")
         chart = exchange_chart(
             found.squares(task, cells),
             names=[stage(name) for name in asked.names],

@@ -40,7 +40,7 @@ Where = tuple[int, int] | None
 
 def controls() -> Comparing:
     """Draw the controls: family, task, metric, and what is shown."""
-    one, two, three, four, five = st.columns([1.2, 0.95, 0.65, 1.2, 0.5], gap="small", vertical_alignment="bottom")
+    one, two, three, four, five = st.columns([1.0, 0.85, 0.6, 1.65, 0.5], gap="small", vertical_alignment="bottom")
     address.hold("show", "effects", list(SHOW))
     show = four.segmented_control(
         "Show", list(SHOW), key="show", format_func=lambda s: SHOW[s], required=True, width="stretch"

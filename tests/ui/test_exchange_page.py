@@ -1,0 +1,62 @@
+"""The view *vector or reader*: what it says is what the library finds, and its place stands in the address."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from streamlit.testing.v1 import AppTest
+
+import ivx
+from ivx.analyses.compare.text import says
+from ivx.charts.numbers import signed
+
+TASKS = ["animal/colour", "animal/can-fly"]
+VIEW = {"checkpoints": "tiny-base,tiny-sft", "task": TASKS[0], "show": "exchange", "more": TASKS[1]}
+PLACE = {"from": "keyword", "at": "mark", "layers": "1-2"}
+
+
+def training() -> None:
+    from ivx.charts.palette import LIGHT
+    from ivx.ui.training import page
+
+    page.show(page.controls(), LIGHT)
+
+
+def shown(page: AppTest) -> str:
+    return re.sub(r"<[^>]+>", " ", " ".join(part.proto.body for part in page.get("html")))
+
+
+def finished(page: AppTest, *, seconds: float = 300) -> str:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        page.run()
+        assert not page.exception
+        if "8 transplants" in (text := shown(page)):  # in the strip under what is done
+            return text
+        time.sleep(0.3)
+    raise AssertionError(shown(page))
+
+
+def test_the_page_says_what_the_library_finds_for_each_task() -> None:
+    page = AppTest.from_function(training, default_timeout=120)
+    page.query_params.update({**VIEW, **PLACE})
+    text = finished(page)
+    found = ivx.exchange(["tiny-base", "tiny-sft"], TASKS, source_token="keyword", position="mark", layers="1-2")
+    for change in found.changes():
+        assert says(change) in text
+        assert signed(change.parts.interaction.value, 2) in text
+    assert "written at the first token behind the query of the bare prompt, layers 1-2, averaged" in text
+    assert all(page.query_params[name] == [value] for name, value in (VIEW | PLACE).items())
+
+
+def test_layers_that_are_none_are_refused_in_words() -> None:
+    page = AppTest.from_function(training, default_timeout=120)
+    page.query_params.update({**VIEW, **PLACE, "more": "", "layers": "40"})
+    until = time.monotonic() + 200
+    while "which has 0 to 7" not in shown(page.run()) and time.monotonic() < until:
+        assert not page.exception
+        time.sleep(0.3)
+    assert "layers '40' are none of this checkpoint, which has 0 to 7: name one" in shown(page).replace("&#x27;", "'")
+    page.text_input(key="layers").set_value("x").run()
+    assert not page.exception and "There are no such layers" in shown(page)

@@ -23,6 +23,7 @@ from ivx.errors import IvxError
 from ivx.models.registry import steps
 from ivx.patching import gate
 from ivx.patching.table import by_patch
+from ivx.request import WAY
 from ivx.stats.following import Share
 from ivx.stats.intervals import Array, Ints
 from ivx.stats.metrics import find
@@ -135,7 +136,7 @@ class Exchange:
     def receipt(self) -> dict[str, Any]:
         """What was asked, and the run of every transplant."""
         request = self._first.request
-        asked = ("source_token", "position", "target_format", "samples", "spelling", "seed", "matched", "layers")
+        asked = ("source_token", "position", "samples", "against", *WAY, "seed", "matched", "layers")
         gates = [said for found in self.transplants.values() if (said := gate.sentence(found.receipt))]
         return {
             "kind": "exchange",

@@ -17,7 +17,7 @@ from ivx.analyses.registry import analysis_of
 from ivx.archive import pack
 from ivx.formats import parquet, pictures, sheet
 from ivx.patching import gate
-from ivx.request import BaseRequest
+from ivx.request import WAY, BaseRequest
 from ivx.ui.kit import pieces
 
 Offered = tuple[str, str, Callable[[], str | bytes]]
@@ -107,8 +107,9 @@ def offer_exchange(found: Exchange, metric: str) -> None:
             ("SVG, the matrices", ".svg", lambda: pictures.svg(found.chart(metric).to_dict())),
         ]
         buttons(f"ivx-{'-'.join(map(short, found.names))[:60]}", offered)
-        names = ("source_token", "position", "layers", "samples", "target_format", "spelling")
-        given = {name: request[name] for name in names if request[name] not in ("", "auto", "prompt")}
+        usual = {**dict.fromkeys(WAY, ""), "spelling": "auto", "target_format": "prompt", "demonstrations": 0}
+        names = ("source_token", "position", "layers", "samples", *WAY)
+        given = {name: request[name] for name in names if request[name] != usual.get(name, "")}
         told = "".join(f", {name}={value!r}" for name, value in given.items())
         code = f"import ivx\nfound = ivx.exchange({list(found.names)!r}, {list(found.tasks)!r}{told})\nfound.table"
         st.code(code, language="python", wrap_lines=True)

@@ -220,7 +220,7 @@ def test_each_sentence_says_what_its_parts_show(found: Exchange) -> None:
         for name, (value, state) in states.items():
             part = getattr(parts, name)._replace(value=value, low=value - 1, high=value + 1, state=state)
             parts = parts._replace(**{name: part})
-        return says(change._replace(parts=parts))
+        return says(parts)
 
     told = said(readers=(5, "ok"), vector=(0.2, "zero"), interaction=(0.1, "zero"))
     assert "taught the readers +5.00 [+4.00, +6.00]" in told

@@ -44,7 +44,7 @@ def test_the_page_says_what_the_library_finds_for_each_task() -> None:
     text = finished(page)
     found = ivx.exchange(["tiny-base", "tiny-sft"], TASKS, source_token="keyword", position="mark", layers="1-2")
     for change in found.changes():
-        assert says(change) in text
+        assert says(change.parts) in text
         assert signed(change.parts.interaction.value, 2) in text
     assert "written at the first token behind the query of the bare prompt, layers 1-2, averaged" in text
     assert dict(page.query_params).items() >= (VIEW | PLACE).items()

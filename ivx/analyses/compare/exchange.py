@@ -176,7 +176,7 @@ class Exchange:
         changes = [
             {
                 **{"task": change.task, "before": change.before, "after": change.after},
-                **{"taught": change.parts.taught, "says": says(change, metric)},
+                **{"taught": change.parts.taught, "says": says(change.parts, metric)},
                 **{name: getattr(change.parts, name).plain() for name in PARTS},
                 "n": change.n,
             }

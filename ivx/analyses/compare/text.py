@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ivx.charts.numbers import signed
 from ivx.stats.metrics import find
+from ivx.stats.two_by_two import TwoByTwo
 from ivx.stats.verdict import Verdict
-
-if TYPE_CHECKING:
-    from ivx.analyses.compare.exchange import Change
 
 PARTS = {"readers": "the readers", "vector": "the vector"}
 
@@ -20,9 +18,8 @@ def short(name: str) -> str:
     return name.rstrip("/").rpartition("/")[2]
 
 
-def says(change: Change, metric: str = "contrast") -> str:
+def says(parts: TwoByTwo, metric: str = "contrast") -> str:
     """What post-training taught, and how the two parts stand together."""
-    parts = change.parts
     told = {name: f"{PARTS[name]} {shown(getattr(parts, name))}" for name in PARTS}
     moved = {name: verdict.value for name in PARTS if (verdict := getattr(parts, name)).state == "ok"}
     up, down = [n for n, value in moved.items() if value > 0], [n for n, value in moved.items() if value < 0]
@@ -42,7 +39,7 @@ def says(change: Change, metric: str = "contrast") -> str:
     return f"{taught} {_together(parts.interaction, metric)}"
 
 
-def _open(parts: Any, names: list[str]) -> str:
+def _open(parts: TwoByTwo, names: list[str]) -> str:
     """What is not shown of these parts, and how much of each is not ruled out."""
     said = []
     for name in names:

@@ -174,7 +174,7 @@ def _task(
             step = f"{stage(change.before)} → {stage(change.after)}"
             pieces.head(step, "95% intervals", more=COMMON if first else "")
             stages.table([_row(name, change, p) for name in PARTS])
-            pieces.reading(escape(says(change, asked.metric)))
+            pieces.reading(escape(says(change.parts, asked.metric)))
 
 
 def _row(name: str, change: Change, p: Palette) -> Row:

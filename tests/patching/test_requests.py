@@ -9,6 +9,7 @@ import pytest
 
 import ivx
 from ivx.analyses.effects.request import ScanRequest
+from ivx.analyses.function.request import FunctionRequest
 from ivx.analyses.game.request import GameRequest
 from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.analyses.lens.request import LensRequest
@@ -56,6 +57,8 @@ CHANGED = {
     "published": True,
     "vectors": "0123456789ab",
     "matched": True,
+    "heads": 5,
+    "ranking": "contrast",
     "layer": 3,
     "place": "every",
     "way": "patch",
@@ -75,8 +78,6 @@ NEEDED: dict[str, Any] = {
     "tasks": ("all",),
     "vectors": "ba9876543210",
     "layer": 2,
-    "heads": 5,
-    "ranking": "contrast",
     "prompt": "the animal .",
 }
 """What a request cannot do without."""
@@ -88,6 +89,8 @@ def test_every_field_changes_the_run(kind: type[BaseRequest]) -> None:
     known = {field.name for field in fields(kind)}
     asked: Any = kind("tiny-sft", **{name: value for name, value in NEEDED.items() if name in known})
     changed = CHANGED | ({"position": "keyword"} if kind is SeparabilityRequest else {})
+    if kind is FunctionRequest:
+        changed |= {"source_token": "1"}  # demonstrations mark no phrase
     if kind is InteractionsRequest:
         asked = replace(asked, sites=("mlp_out",))  # a site that layers and components both have
     if kind is LensRequest:

@@ -41,13 +41,27 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time the registry say
     from ivx.errors import IvxError as IvxError
     from ivx.jobs.compare import compare as compare
     from ivx.jobs.exchange import exchange as exchange
+    from ivx.jobs.place import place_of as place_of
     from ivx.models.load import load as load
     from ivx.models.load import wrap as wrap
     from ivx.models.model import Model as Model
     from ivx.models.wheels import get as get
 
 __version__ = VERSION
-_OTHERS = ("Comparison", "Exchange", "IvxError", "Model", "compare", "exchange", "get", "load", "read", "sweep", "wrap")
+_OTHERS = (
+    "Comparison",
+    "Exchange",
+    "IvxError",
+    "Model",
+    "compare",
+    "exchange",
+    "get",
+    "load",
+    "place_of",
+    "read",
+    "sweep",
+    "wrap",
+)
 """Public names that are no analysis."""
 
 
@@ -63,6 +77,8 @@ def __getattr__(name: str) -> Any:
             from ivx.models import wheels as module
         case "sweep":
             from ivx.engine import sweep as module
+        case "place_of":
+            from ivx.jobs import place as module
         case "compare":
             from ivx.jobs import compare as module
         case "exchange":

@@ -1,9 +1,10 @@
 """Place: where an instruction's vector acts, searched for coarse to fine; and which blocks and heads read it there.
 
 Each stage follows from the rows of those before it. Every pair of tokens is tried in some layers, on the choosing
-samples; the three best pairs in all layers, on the same samples; the best of these again in all layers, and the others
-in their best one, on the samples that chose nothing. Last the readers: the vector is put at its place and the token
-given its own value back some blocks later, so that only those between have read it.
+samples; the three best pairs in all layers, on the same samples; the best of these again in all layers, and the others,
+as well as the best pair of each source token, in their best one, on the samples that chose nothing. Last the readers:
+the vector is put at its place and the token given its own value back some blocks later, so that only those between have
+read it.
 """
 
 from __future__ import annotations
@@ -46,7 +47,6 @@ from ivx.tasks.samples import Samples
 
 MOST_COLUMNS = 16
 """Most tokens of a bare prompt that are tried: those nearest the query."""
-ASKED = ("effect",)
 
 
 def compute(
@@ -97,19 +97,18 @@ def _stages(result: Callable[[], Place]) -> Iterator[list[Sweep]]:
     """The sweeps of each stage, which the rows so far decide."""
     found = result()
     parts, request = found.parts, found.request
-    chosen = tuple(role_of(name) for name in there(CHOOSING, found.samples))
-    confirmed = ("effect", *(role_of(name) for name in there(CONFIRMING, found.samples)))
-    pairs = [Pair(source, k) for source in found.sources for k in range(len(found.columns))]
+    chosen, refined = (tuple(map(role_of, there(names, found.samples))) for names in (CHOOSING, CONFIRMING))
+    confirmed = ("effect", *refined)
 
     def cells(some: Sequence[Pair], layers: Sequence[int]) -> list[str]:
         return [patch_of(layer, found.columns[pair.column], pair.source) for pair in some for layer in layers]
 
-    def tried(patches: list[str]) -> list[Sweep]:
-        return [(parts.choosing, ASKED, patches), (parts.controlled, chosen, patches)]
+    def tried(patches: list[str], controls: tuple[str, ...]) -> list[Sweep]:
+        return [(parts.choosing, ("effect",), patches), (parts.controlled, controls, patches)]
 
     coarse = range(0, found.layers, request.every)
-    yield tried(cells(pairs, coarse))
-    yield tried(cells([panel.pair for panel in result().best], range(found.layers)))
+    yield tried(cells(found.pairs, coarse), chosen)
+    yield tried(cells([panel.pair for panel in result().best], range(found.layers)), refined)
     yield [(parts.confirming, confirmed, [patch for _, _, patch in result().confirming])]
     if request.readers != "none":
         roles = ("effect", role_of(there(CHOOSING, found.samples)[0]))
@@ -129,7 +128,7 @@ def _expected(found: Place) -> list[int]:
     return [
         pairs * coarse * each,
         min(KEPT, pairs) * (layers - coarse) * each,
-        (layers + KEPT - 1) * (controls + 2) * len(parts.confirming),
+        (layers + KEPT + 2) * (controls + 2) * len(parts.confirming),
         2 * blocks * len(parts.confirming),
         2 * heads * len(parts.confirming),
     ]
@@ -228,7 +227,7 @@ def cost_of(model: Model, request: PlaceRequest) -> Forecast:
     ]
     line = [patch_of(layer, middle, empty.sources[0]) for layer in range(model.layers)]
     asked: list[Sweep] = [
-        (parts.choosing, ASKED, coarse),
+        (parts.choosing, ("effect",), coarse),
         (parts.controlled, tuple(controls[:-1]), coarse),
         (parts.confirming, ("effect", *controls), line),
     ]

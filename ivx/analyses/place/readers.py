@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -22,7 +21,8 @@ STEP = 0.05
 """Of the whole effect: a smaller step names no reading block, and a smaller share no reading head."""
 
 
-class Step(NamedTuple):
+@dataclass(frozen=True)
+class Step:
     """A block of the reader curve, or a head: what is read so far with its interval and the control's, and its own step
     with interval, p and state (`ivx.stats.verdict`). Of a head both are its share."""
 

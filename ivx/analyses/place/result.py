@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -54,6 +55,7 @@ class Found:
         cells: the verdict on every layer, adjusted over all that was confirmed.
         beyond: mean effect beyond the strongest control at the best layer.
         followed, told, untold: share of the confirming samples that follow: patched, told, and neither.
+        silent: source tokens none of whose best cells is beyond its controls.
         kind: `place`; `preference`, where the answer is preferred and the model does not follow even when told; or
             `none`.
     """
@@ -64,6 +66,7 @@ class Found:
     followed: float
     told: float
     untold: float
+    silent: tuple[str, ...]
     kind: str
 
     @property
@@ -97,39 +100,58 @@ class Place(Result[PlaceRequest]):
 
     def panels(self, metric: str = PRIMARY) -> list[Panel]:
         """Every pair of tokens in the layers that are done, source by source."""
+        return self._panels(metric, range(self.layers), self.pairs, alone=True)
+
+    def _panels(self, metric: str, layers: Sequence[int], pairs: Sequence[Pair], *, alone: bool) -> list[Panel]:
         reading, followed = self._reading(metric), self._reading("followed")
-        controls = search.there(CHOOSING, self.samples)
-        pairs = [Pair(source, k) for source in self.sources for k in range(len(self.columns))]
-        found = (
-            search.panel(reading, followed, pair, self.columns, layers=self.layers, parts=self.parts, controls=controls)
-            for pair in pairs
-        )
+        asked: dict[str, Any] = {
+            "layers": layers,
+            "parts": self.parts,
+            "controls": search.there(CHOOSING, self.samples),
+            "alone": alone,
+        }
+        found = (search.panel(reading, followed, pair, self.columns, **asked) for pair in pairs)
         return [panel for panel in found if panel is not None]
 
+    @property
+    def pairs(self) -> list[Pair]:
+        """Every pair of tokens that is tried."""
+        return [Pair(source, k) for source in self.sources for k in range(len(self.columns))]
+
     @cached_property
-    def _chosen(self) -> list[Panel]:
-        return self.panels()
+    def _coarse(self) -> list[Panel]:
+        """The coarse search alone: what is refined must not depend on where an earlier start was stopped."""
+        return self._panels(PRIMARY, range(0, self.layers, self.request.every), self.pairs, alone=False)
 
     @property
     def sinks(self) -> tuple[int, ...]:
         """Columns where a control moves the answer as the vector does."""
-        return search.sinks(self._chosen)
+        return search.sinks(self._coarse)
 
-    @property
+    @cached_property
+    def _able(self) -> list[Panel]:
+        return search.ranked(self._coarse, away=self.sinks)
+
+    @cached_property
     def best(self) -> list[Panel]:
-        """The pairs that are refined, the best first; those that are refined already stay the ones."""
-        every = search.ranked(self._chosen)
-        whole = [panel for panel in every if len(panel.layers) == self.layers]
-        return (whole if whole and self.request.every > 1 else every)[:KEPT]
+        """The pairs that are refined, the best first: by the coarse search until all layers of all of them are done."""
+        coarse = self._able[:KEPT]
+        refined = self._panels(PRIMARY, range(self.layers), [panel.pair for panel in coarse], alone=True)
+        if any(len(panel.layers) < self.layers for panel in refined):
+            return coarse
+        return search.ranked(refined, away=()) or coarse
 
     @property
     def confirming(self) -> list[tuple[Pair, int, str]]:
-        """(pair, layer, patch) of what is confirmed: the best pair in all layers, the others in their best."""
+        """(pair, layer, patch) of what is confirmed: the best pair in all layers, the others and the best of every
+        other source token in their best."""
         if not self.best:
             return []
         first, *others = self.best
         cells = [(first.pair, layer) for layer in range(self.layers)]
+        others += [next((p for p in self._able if p.pair.source == source), first) for source in self.sources]
         cells += [(panel.pair, panel.layer) for panel in others]
+        cells = list(dict.fromkeys(cells))
         return [(pair, layer, self._patch(pair, layer)) for pair, layer in cells]
 
     @property
@@ -201,7 +223,10 @@ class Place(Result[PlaceRequest]):
         if kind == "place" and not self.follows:
             kind = "preference"
         followed, told, untold = shares
-        return Found(at, tuple(own), own[layer].value - strongest, followed, told, untold, kind)
+        acting = {pair.source for (pair, *_), verdict in zip(cells, judged, strict=True)
+                  if verdict.state == "ok" and verdict.value > 0}  # fmt: skip
+        silent = tuple(name for name in self.sources if name not in acting)
+        return Found(at, tuple(own), own[layer].value - strongest, followed, told, untold, silent, kind)
 
     @property
     def follows(self) -> bool:
@@ -216,7 +241,7 @@ class Place(Result[PlaceRequest]):
         values = [reading.effect("effect", patch, part) for _, _, patch in found]
         if not values:  # nothing was worth confirming: what the choosing samples could have shown
             part = self.parts.choosing
-            pairs = [(panel.pair, panel.layer) for panel in self._chosen]
+            pairs = [(panel.pair, panel.layer) for panel in self._coarse]
             values = [reading.effect("effect", self._patch(*cell), part) for cell in pairs]
         return least_effect(np.stack(values)) if values else float("nan")
 
@@ -306,7 +331,7 @@ class Place(Result[PlaceRequest]):
             },
             "least": self.least,
             "sinks": [search.offset_name(self.columns[k], row) for k in self.sinks],
-            "silent": [name for name in self.sources if not self._acts(name)],
+            "silent": [] if found is None else list(found.silent),
             "pairs": [
                 {
                     "source": panel.pair.source,
@@ -322,16 +347,6 @@ class Place(Result[PlaceRequest]):
             ],
             "readers": None if readers is None else asdict(readers) | {"blocks": list(readers.blocks)},
         }  # fmt: skip
-
-    def _acts(self, source: str) -> bool:
-        """Whether a source token's vector does anything beyond its controls where the place is looked for."""
-        best = max((p.score for p in search.ranked(self._chosen)), default=0.0)
-        own = max((p.score for p in search.ranked(self._chosen) if p.pair.source == source), default=0.0)
-        return own > 0 and own >= LEAST_SOURCE * best
-
-
-LEAST_SOURCE = 0.2
-"""Of the best score: a source token whose own best is less carries nothing."""
 
 
 def _reach(cells: list[Verdict], layer: int) -> tuple[int, int]:

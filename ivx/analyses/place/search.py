@@ -32,7 +32,8 @@ LEAST_SINK = 0.25
 NEAR = 0.9
 """The readers' layer is the first from which to the best one the effect stays above this share of the best's."""
 CHOOSING, CONFIRMING = ("task", "random"), ("task", "random", "identity")
-"""Controls while the place is chosen, and when it is confirmed."""
+"""Controls of the coarse search, and of what is refined and confirmed. The first two tell a sink; the token fed alone
+tells whether more than the token itself acts."""
 
 
 class Parts(NamedTuple):
@@ -53,13 +54,15 @@ class Pair(NamedTuple):
 class Panel(NamedTuple):
     """What one pair does in the layers that are tried, on the choosing samples: means in the metric's unit.
 
-    `control` is the strongest control's, and `followed` the share that follows where the score is best.
+    `control` is the strongest control's, `another` that of another task's and of random vectors alone, and `followed`
+    the share that follows where the score is best.
     """
 
     pair: Pair
     layers: tuple[int, ...]
     effect: tuple[float, ...]
     control: tuple[float, ...]
+    another: tuple[float, ...]
     followed: float
 
     @property
@@ -223,13 +226,19 @@ def panel(
     pair: Pair,
     columns: Sequence[Column],
     *,
-    layers: int,
+    layers: Sequence[int],
     parts: Parts,
     controls: Sequence[str],
+    alone: bool,
 ) -> Panel | None:
-    """One pair on the choosing samples, in the layers that are done; None while there are none."""
+    """One pair on the choosing samples, in those of the layers that are done; None while there are none.
+
+    Args:
+        controls: those of the coarse search.
+        alone: whether the token fed alone counts as well, where it was run.
+    """
     column, done = columns[pair.column], []
-    for layer in range(layers):
+    for layer in layers:
         patch = patch_of(layer, column, pair.source)
         if reading.has("effect", patch, parts.choosing) and all(
             reading.has(*named(name, patch), parts.controlled) for name in controls
@@ -238,10 +247,14 @@ def panel(
     if not done:
         return None
     effect = [_mean(reading.effect("effect", patch, parts.choosing)) for _, patch in done]
-    control = [
+    another = [
         max(_mean(reading.effect(*named(name, patch), parts.controlled)) for name in controls) for _, patch in done
     ]
-    found = Panel(pair, tuple(layer for layer, _ in done), tuple(effect), tuple(control), 0.0)
+    control = another
+    if alone:
+        own = [_mean(reading.effect(*named("identity", patch), parts.controlled)) for _, patch in done]
+        control = np.fmax(another, own).tolist()
+    found = Panel(pair, tuple(layer for layer, _ in done), tuple(effect), tuple(control), tuple(another), 0.0)
     return found._replace(followed=_mean(followed.level("effect", done[found.best][1], parts.choosing)))
 
 
@@ -251,21 +264,20 @@ def _mean(values: Array) -> float:
 
 
 def sinks(panels: Sequence[Panel]) -> tuple[int, ...]:
-    """The columns where what is put there hardly counts: where the best effect is largest beyond its control, that
-    control, another task's or a random vector of equal norm, moves the answer by half as much or more."""
+    """The columns where what is put there hardly counts: where the effect is largest beyond another task's vector and
+    random ones of equal norm, these move the answer by half as much or more."""
     largest = max((max(np.nan_to_num(p.effect), default=0.0) for p in panels), default=0.0)
     found = []
     for column in dict.fromkeys(p.pair.column for p in panels):
-        best = max((p for p in panels if p.pair.column == column), key=lambda p: p.score)
-        effect, control = best.effect[best.best], best.control[best.best]
+        cells = [cell for p in panels if p.pair.column == column for cell in zip(p.effect, p.another, strict=True)]
+        effect, control = max(cells, key=lambda cell: np.nan_to_num(cell[0] - max(0.0, cell[1]), nan=-np.inf))
         if control >= max(SINK * effect, LEAST_SINK * largest) and largest > 0:
             found.append(column)
     return tuple(found)
 
 
-def ranked(panels: Sequence[Panel]) -> list[Panel]:
+def ranked(panels: Sequence[Panel], *, away: Sequence[int]) -> list[Panel]:
     """The panels that may hold the place, the best first: those of no sink whose effect is beyond its control."""
-    away = sinks(panels)
     able = [p for p in panels if p.pair.column not in away and p.score > 0]
     return sorted(able, key=lambda p: -p.score)
 

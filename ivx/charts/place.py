@@ -116,15 +116,15 @@ def _drawn(
     across: tuple[float, float], up: tuple[float, float], rows: int, p: Palette, alt_text: str
 ) -> dict[str, Any]:
     pick = alt.selection_point(name="pair", fields=["source", "column"], on="click", empty=False, clear=False)
-    x = alt.X("x:Q", scale=alt.Scale(domain=list(across), nice=False, zero=False), axis=None)
-    y = alt.Y("y:Q", scale=alt.Scale(domain=list(up), nice=False, zero=False), axis=None)
+    x_scale, y_scale = (alt.Scale(domain=list(ends), nice=False, zero=False) for ends in (across, up))
+    x, y = alt.X("x:Q", scale=x_scale, axis=None), alt.Y("y:Q", scale=y_scale, axis=None)
 
     def of(name: str) -> alt.Chart:
         return alt.Chart(alt.NamedData(name=name)).encode(x=x, y=y)
 
     box = of(STRIPS).encode(x2="x2:Q", y2="y2:Q", tooltip=alt.Tooltip("told:N", title=" "))
     frame = box.mark_rect(fill=p.background, stroke=p.line, strokeWidth=1, cursor="pointer").add_params(pick)
-    zero = of(STRIPS).mark_rule(color=p.line).encode(y=alt.Y("zero:Q"), x2="x2:Q")
+    zero = of(STRIPS).mark_rule(color=p.line).encode(y=alt.Y("zero:Q", scale=y_scale, axis=None), x2="x2:Q")
     bars = (
         of(BARS)
         .mark_rect(cursor="pointer")
@@ -144,7 +144,7 @@ def _drawn(
         of(STRIPS)
         .mark_text(align="right", baseline="top", fontSize=11, dx=-4, dy=4)
         .encode(
-            x=alt.X("x2:Q"),
+            x=alt.X("x2:Q", scale=x_scale, axis=None),
             text="text:N",
             color=alt.when(alt.datum.strong).then(alt.value(p.ink)).otherwise(alt.value(p.muted)),
         )

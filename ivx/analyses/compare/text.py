@@ -76,10 +76,10 @@ def text_of(summary: dict[str, Any]) -> str:
     for task in asked["tasks"]:
         mine = {(c["vector_of"], c["checkpoint"]): c for c in summary["cells"] if c["task"] == task}
         n = next(iter(mine.values()))["n"]
-        lines.append(f"\n{f'{task}, n = {n}':{wide + 14}}" + "".join(f"{short(name):>32}" for name in names))
+        lines.append(f"\n{f'{task}, n = {n}':{wide + 14}}" + "".join(f"{short(name):>36}" for name in names))
         for donor in names:
             cells = [mine[donor, receiver] for receiver in names]
-            lines.append(f"  {short(donor):{wide + 12}}" + "".join(f"{_cell(cell):>32}" for cell in cells))
+            lines.append(f"  {short(donor):{wide + 12}}" + "".join(f"{_cell(cell):>36}" for cell in cells))
         for change in (c for c in summary["changes"] if c["task"] == task):
             lines.append(f"  {short(change['before'])} → {short(change['after'])}: {change['says']}")
     return "\n".join([*lines, *(f"note: {warning}" for warning in summary["warnings"])])

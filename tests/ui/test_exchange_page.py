@@ -12,7 +12,7 @@ from ivx.analyses.compare.text import says
 from ivx.charts.numbers import signed
 
 TASKS = ["animal/colour", "animal/can-fly"]
-VIEW = {"checkpoints": "tiny-base,tiny-sft", "task": TASKS[0], "show": "exchange", "more": TASKS[1]}
+VIEW = {"checkpoints": "tiny-base,tiny-sft", "task": TASKS[0], "show": "exchange", "also": TASKS[1]}
 PLACE = {"from": "keyword", "at": "mark", "layers": "1-2"}
 
 
@@ -52,7 +52,7 @@ def test_the_page_says_what_the_library_finds_for_each_task() -> None:
 
 def test_layers_that_are_none_are_refused_in_words() -> None:
     page = AppTest.from_function(training, default_timeout=120)
-    page.query_params.update({**VIEW, **PLACE, "more": "", "layers": "40"})
+    page.query_params.update({**VIEW, **PLACE, "also": "", "layers": "40"})
     until = time.monotonic() + 200
     while "which has 0 to 7" not in shown(page.run()) and time.monotonic() < until:
         assert not page.exception

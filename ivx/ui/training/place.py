@@ -32,10 +32,10 @@ def chosen_place(show: str) -> dict[str, Any]:
 def chosen_tasks(asked: Comparing) -> tuple[str, ...]:
     """The page's task, and further ones that are shown and judged beside it."""
     others = [task for task in stages.tasks_of(asked.names) if task != asked.subject.task]
-    if "more" not in st.session_state:
-        st.session_state["more"] = st.query_params.get("more", "").split(",")
-    st.session_state["more"] = [task for task in st.session_state["more"] if task in others]
-    more = st.multiselect("Beside it, further tasks", others, key="more", format_func=task_name)
+    if "also" not in st.session_state:
+        st.session_state["also"] = st.query_params.get("also", "").split(",")
+    st.session_state["also"] = [task for task in st.session_state["also"] if task in others]
+    more = st.multiselect("Beside it, further tasks", others, key="also", format_func=task_name)
     return (asked.subject.task, *more)
 
 
@@ -47,4 +47,4 @@ def chosen_layers() -> str:
 def in_url(asked: Comparing) -> dict[str, str]:
     """What the address bar says of the place."""
     found = {"from": asked.subject.source_token, "at": asked.subject.position}
-    return found | {"more": ",".join(st.session_state.get("more", []))} if asked.show == "exchange" else found
+    return found | {"also": ",".join(st.session_state.get("also", []))} if asked.show == "exchange" else found

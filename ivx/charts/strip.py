@@ -28,17 +28,28 @@ class Bar(NamedTuple):
 
 
 def strip(
-    bars: Sequence[Bar], *, layers: int, palette: Palette, row: int = 42, marked: Sequence[int] = (), alt_text: str = ""
+    bars: Sequence[Bar],
+    *,
+    layers: int,
+    palette: Palette,
+    row: int = 42,
+    names: Sequence[str] = (),
+    marked: Sequence[int] = (),
+    alt_text: str = "",
 ) -> dict[str, Any]:
-    """The Vega-Lite spec of a strip; `marked` layers have bold labels and a band of ink behind them."""
+    """The Vega-Lite spec of a strip; `marked` layers have bold labels and a band of ink behind them.
+
+    `names` are what its rows are called where they are not layers.
+    """
+    called = names or [f"L{layer}" for layer in range(layers)]
     values = [
         {"layer": bar.layer, "value": bar.value, "low": bar.low, "high": bar.high,
-         "told": f"L{bar.layer} alone: {signed(bar.value, 2)} [{signed(bar.low, 2)}, {signed(bar.high, 2)}]",
+         "told": f"{called[bar.layer]} alone: {signed(bar.value, 2)} [{signed(bar.low, 2)}, {signed(bar.high, 2)}]",
          "kind": "none" if not bar.found else "toward" if bar.value > 0 else "away"}
         for bar in bars if math.isfinite(bar.value)
     ]  # fmt: skip
     reach = scale_of([end for bar in bars for end in (bar.low, bar.high)])
-    frame = _frame(layers, reach, palette, row, alt_text)
+    frame = _frame(layers, reach, palette, row, tuple(names), alt_text)
     return {
         **frame,
         "params": [{"name": MARKED, "value": list(marked)}],
@@ -47,14 +58,14 @@ def strip(
 
 
 @lru_cache(maxsize=64)
-def _frame(layers: int, reach: float, p: Palette, row: int, alt_text: str) -> dict[str, Any]:
+def _frame(layers: int, reach: float, p: Palette, row: int, names: tuple[str, ...], alt_text: str) -> dict[str, Any]:
     """All of a strip but its data and what is marked."""
     test = f"indexof({MARKED}, datum.value) >= 0"
     y = alt.Y(
         "layer:O",
         scale=alt.Scale(domain=list(range(layers))[::-1]),
         title=None,
-        axis=layer_axis(p, layers, strong=test),
+        axis=layer_axis(p, layers, strong=test, names=names),
     )
     x = alt.X(
         "value:Q",

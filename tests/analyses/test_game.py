@@ -13,8 +13,7 @@ from torch import nn
 from transformers import AutoTokenizer
 
 import ivx
-from ivx.analyses import game, interactions
-from ivx.analyses.game.result import DOUBLINGS, SETTLED
+from ivx.analyses import interactions
 from ivx.engine.address import parse
 from ivx.errors import IvxError
 from ivx.models.model import Model
@@ -98,24 +97,6 @@ def test_on_a_linear_model_nothing_interacts() -> None:
     one_block = [cell for cell in heads.cells() if cell.first.split(".")[1] == cell.second.split(".")[1]]
     assert len(one_block) == 18 and max(abs(cell.j) for cell in one_block) < 1e-12
     assert max(abs(cell.value) for cell in heads.singles()) > 0.1
-
-
-def test_many_blocks_are_sampled() -> None:
-    model = random_model("llama", tokenizer=TOKENIZER, num_hidden_layers=11, check=False)
-    found = ivx.game(model, TASK, samples=2, permutations=4)
-    assert found.orders is not None and found.orders.shape[1] == 11 and len(found.sets) < 2**11
-    told, count = found.summary()["orders"], len(found.orders)
-    assert told["count"] == count and count in (8, 16, 32), "doubled until the halves agree, or thrice"
-    assert told["halves"] >= SETTLED or count == 4 * 2**DOUBLINGS
-    again = game.GAME.saved.read(found.request, game.GAME.saved.write(found) | {"layers": 11}, found.table, {})
-    assert again.orders is not None and np.array_equal(again.orders, found.orders)
-    assert all(v.high - v.low > 0 for v in found.interactions().values())
-    assert sum(v.value for v in found.shapley()) == pytest.approx(found.values()[:, -1].mean())
-    assert all(i < j for i, j in found.interactions())
-    linear = ivx.game(linear_model(11), TASK, samples=2, permutations=4)
-    assert linear.halves() is not None and max(abs(v.value) for v in linear.interactions().values()) < 1e-9
-    with pytest.raises(IvxError, match="use shapley or interactions"):
-        found.dividends()
 
 
 def test_a_token_that_nothing_follows_is_refused() -> None:

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from ivx.analyses.base import Result
+from ivx.analyses.game.players import EXACT, Blocks, Players, name, partitions, told
 from ivx.analyses.game.request import GameRequest
 from ivx.charts.numbers import signed
-from ivx.charts.pairs import Laid, Pair, layers_laid, pair_figure
+from ivx.charts.pairs import Laid, Pair, pair_figure
 from ivx.engine.address import KEYS_VALUES, coalition
 from ivx.errors import IvxError
 from ivx.patching.table import by_patch
@@ -24,35 +25,42 @@ from ivx.stats.metrics import find
 from ivx.stats.verdict import Verdict, verdicts
 from ivx.tasks.samples import Samples
 
-EXACT = 10
-"""Most blocks for which every coalition is run."""
-
-
 DOUBLINGS = 3
 """How often the number of orders is doubled at most, until their halves agree."""
 SETTLED = 0.7
 """Correlation of the maps from two halves of the orders from which on no more are drawn."""
 
 
-def played(request: GameRequest, *, layers: int, doublings: int = 0) -> tuple[coalitions.Sets, coalitions.Sets | None]:
+def played(
+    request: GameRequest, *, players: Players, doublings: int = 0
+) -> tuple[coalitions.Sets, coalitions.Sets | None]:
     """The coalitions that are run, and the sampled orders they come from; None where every one is run.
 
     Orders that were drawn stay the first ones when their number is doubled.
     """
-    if layers <= EXACT:
-        return np.arange(2**layers), None
-    orders = coalitions.orders(layers, request.permutations * 2**doublings, seed=request.seed)
+    if len(players) <= EXACT:
+        return np.arange(2 ** len(players)), None
+    orders = coalitions.orders(len(players), request.permutations * 2**doublings, seed=request.seed)
     return coalitions.sets_along(orders), orders
+
+
+def blocks_of(sets: coalitions.Sets, players: Players) -> list[Blocks]:
+    """The blocks of each coalition."""
+    chosen = coalitions.members_of(sets, players=len(players))
+    return [tuple(i for k in members for i in players[k]) for members in chosen]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Game(Result[GameRequest]):
-    """A result: one row per sample × coalition × role. Players are blocks, numbered from 0.
+    """A result: one row per sample × coalition × role. Players are numbered from 0, the earliest blocks first.
 
-    `sets` holds the coalitions as bit masks of blocks; `orders`, the sampled orders, is None where every one is run.
+    `players` are the blocks; beyond `EXACT` of them groups of adjacent ones and the blocks of opened groups, none
+    before the first partition is played. `sets` holds the coalitions as bit masks of players; `orders`, the sampled
+    orders, is None where every one is run.
     """
 
     samples: Samples
+    players: Players
     sets: coalitions.Sets
     orders: coalitions.Sets | None
     position: int
@@ -61,20 +69,20 @@ class Game(Result[GameRequest]):
         """Effect of every coalition, `[samples, coalitions]` in the order of `sets`; needs a finished game."""
         view = find(metric)
         found = by_patch(self.table, role=role, site=KEYS_VALUES, samples=len(self.samples.rows))
-        names = [coalition(blocks, self.position) for blocks in self._members]
+        names = [coalition(blocks, self.position) for blocks in blocks_of(self.sets, self.players)]
         return np.stack([view.effect(found[name], found[""]) for name in names], axis=1)
 
     def shapley(self, metric: str = "contrast") -> list[Verdict]:
-        """The Shapley value of each block, judged against the control's."""
+        """The Shapley value of each player, judged against the control's."""
         return self._judged(metric, self._shapley, lambda orders: orders[0])
 
     def interactions(self, metric: str = "contrast") -> dict[tuple[int, int], Verdict]:
-        """The Shapley interaction index of each pair of blocks (earlier, later), judged against the control's.
+        """The Shapley interaction index of each pair of players (earlier, later), judged against the control's.
 
         Where orders are sampled, an interval is for new samples and new orders; pairs that are neighbours in fewer than
         two of them have none, and are left out.
         """
-        pairs = [(i, j) for j in range(self.layers) for i in range(j)]
+        pairs = [(i, j) for j in range(len(self.players)) for i in range(j)]
         if self.orders is not None:
             met = Counter(frozenset(pair) for order in self.orders[::2].tolist() for pair in pairwise(order))
             pairs = [pair for pair in pairs if met[frozenset(pair)] > 1]
@@ -100,19 +108,35 @@ class Game(Result[GameRequest]):
         return partial(self._at, values[np.isfinite(values).all(axis=1)].mean(axis=0))
 
     def pair_map(self, metric: str = "contrast") -> dict[tuple[int, int], Verdict]:
-        """J = f(ij) − f(i) − f(j) of each pair of blocks, judged against the control's. Needs every coalition."""
-        first, second = np.array([(i, j) for j in range(self.layers) for i in range(j)]).T
+        """J = f(ij) − f(i) − f(j) of each pair of players, judged against the control's. Needs every coalition."""
+        first, second = np.array([(i, j) for j in range(len(self.players)) for i in range(j)]).T
         judged = self._judged(metric, lambda values: coalitions.pair_map(self._whole(values))[:, first, second])
         return dict(zip(zip(first.tolist(), second.tolist(), strict=True), judged, strict=True))
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the players are called."""
+        return tuple(map(name, self.players))
+
     def laid(self, metric: str = "contrast") -> Laid:
-        """The pairs of blocks with their Shapley interaction, on a map."""
-        found = []
+        """The pairs of players with their Shapley interaction, on a map."""
+        names, found = self.names, []
         for (low, high), v in self.interactions(metric).items():
-            told = f"L{low}, L{high}: {signed(v.value, 2)} [{signed(v.low, 2)}, {signed(v.high, 2)}]"
-            name = f"L{low} with L{high}"
-            found.append(Pair(low, high, f"{low},{high}", v.value, v.state, "", told, name, high, low))
-        return layers_laid(found, self.layers)
+            told = f"{names[low]}, {names[high]}: {signed(v.value, 2)} [{signed(v.low, 2)}, {signed(v.high, 2)}]"
+            pair = f"{names[low]} with {names[high]}"
+            found.append(Pair(low, high, f"{low},{high}", v.value, v.state, "", told, pair, high, low))
+        return Laid(tuple(found), names, names[:-1], layers=len(names) == self.layers)
+
+    def note(self) -> str:
+        """What the players are where some are groups, and why some of these were opened; else empty."""
+        said = told(self.players)
+        *_, groups = partitions(self.layers)
+        inside = [name(group) for group in groups if len(group) > 1 and group not in self.players]
+        if not said or len(self.players) < len(groups):
+            return said
+        if not inside:
+            return said
+        return f"{said}, since {', '.join(inside)} did most; they were chosen on these samples"
 
     @property
     def figure_names(self) -> tuple[str, ...]:
@@ -132,9 +156,18 @@ class Game(Result[GameRequest]):
             "metric": metric,
             "additivity": self.additivity(metric),
             "orders": self._told_orders(metric),
-            "blocks": [{"layer": i, **verdict.plain()} for i, verdict in enumerate(self.shapley(metric))],
+            "players": self.note(),
+            "blocks": [
+                {"layer": player[0], "name": name(player), **verdict.plain()}
+                for player, verdict in zip(self.players, self.shapley(metric), strict=True)
+            ],
             "pairs": [
-                {"first": first, "second": second, **verdict.plain()}
+                {
+                    "first": self.players[first][0],
+                    "second": self.players[second][0],
+                    "names": [self.names[first], self.names[second]],
+                    **verdict.plain(),
+                }
                 for (first, second), verdict in self.interactions(metric).items()
             ],
         }
@@ -152,16 +185,16 @@ class Game(Result[GameRequest]):
 
     def additivity(self, metric: str = "contrast") -> float:
         """R² of each sample's best additive model over the coalitions that were run; 1 is linear."""
-        return coalitions.additivity(self._members, self.values(metric), players=self.layers)
+        return coalitions.additivity(self._members, self.values(metric), players=len(self.players))
 
     @property
     def _members(self) -> list[tuple[int, ...]]:
-        return coalitions.members_of(self.sets, players=self.layers)
+        return coalitions.members_of(self.sets, players=len(self.players))
 
     def _whole(self, values: Array) -> Array:
         if self.orders is not None:
             raise IvxError(
-                f"with {self.layers} blocks coalitions are sampled, up to {EXACT} all are run: use shapley or "
+                f"with {len(self.players)} players coalitions are sampled, up to {EXACT} all are run: use shapley or "
                 "interactions, which hold of samples"
             )
         return values

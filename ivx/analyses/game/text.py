@@ -21,13 +21,14 @@ def text_of(summary: dict[str, Any]) -> str:
         f"{summary['metric']}, run {summary['run']}",
         f"blocks that let later tokens read {position(request['position']).caption} from the instructed run; "
         f"additive models explain {summary['additivity']:.0%}",
+        *filter(None, [summary["players"]]),
         *_orders(summary["orders"]),
         f"{'block':12}{'Shapley':>8}  95 % interval     adj. p  {'control':>8}  state",
     ]
-    lines += [_line(f"L{block['layer']}", block) for block in summary["blocks"]]
+    lines += [_line(block["name"], block) for block in summary["blocks"]]
     lines.append(f"{'pair':12}{'index':>8}  (the {MOST} largest of {len(summary['pairs'])})")
     largest = sorted(summary["pairs"], key=lambda pair: -abs(pair["value"]))[:MOST]
-    lines += [_line(f"L{pair['first']}, L{pair['second']}", pair) for pair in largest]
+    lines += [_line(", ".join(pair["names"]), pair) for pair in largest]
     return "\n".join([*lines, *(f"note: {warning}" for warning in summary["warnings"])])
 
 
@@ -54,6 +55,8 @@ def caption(found: Game, figure: str, metric: str) -> str:
         "Shapley interaction of two layers in the game where later tokens read the keys and values of "
         f"{position(found.request.position).caption} from the instructed run."
     )
+    if said := found.note():
+        shown += f" Here {said}."
     against = CONTROL["task"].caption if found.samples.control else ""
     return map_caption(found, metric, shown=shown, cell="pair", value="mean interaction, on the", against=against)
 

@@ -107,10 +107,14 @@ def _execute(
 
 
 def rows_within(model: Model, length: int, memory_gb: float) -> int:
-    """How many rows fit in a batch, by a block's live activations, its attention scores and the read-out's logits."""
+    """How many rows fit in a batch."""
+    return max(1, min(256, int(memory_gb * 1e9 / bytes_per_row(model, length))))
+
+
+def bytes_per_row(model: Model, length: int) -> int:
+    """What a row of a batch holds: a block's live activations, its attention scores and the read-out's logits."""
     size = model.dtype.itemsize
-    per_row = length * (16 * model.width + model.heads * length) * size + 3 * model.vocabulary * max(size, 4)
-    return max(1, min(256, int(memory_gb * 1e9 / per_row)))
+    return length * (16 * model.width + model.heads * length) * size + 3 * model.vocabulary * max(size, 4)
 
 
 def means_of(model: Model, asked: Workload) -> dict[Patch, Tensor]:

@@ -90,13 +90,14 @@ def _of_pair(
 def _of_game(result: Game, pair: Pair, metric: str, p: Palette) -> None:
     found = result.interactions(metric)[pair.low, pair.high]
     alone = result.shapley(metric)
-    rows = [(f"layer {i}", alone[i].value, alone[i].low, alone[i].high, p.muted) for i in (pair.low, pair.high)]
+    rows = [(result.names[i], alone[i].value, alone[i].low, alone[i].high, p.muted) for i in (pair.low, pair.high)]
     colour = p.muted if found.state != "ok" else p.orange if found.value > 0 else p.blue
+    both = f"{result.names[pair.low]} and {result.names[pair.high]}"
     beside = [("together", found.value, found.low, found.high, colour)]
     if found.control is not None and found.control_low is not None and found.control_high is not None:
         beside.append((CONTROL, found.control, found.control_low, found.control_high, p.muted))
     st.html(
-        f'<div class="ivx-card" data-testid="ivx-card">{top(f"Layers {pair.low} and {pair.high}", "", result.receipt)}'
+        f'<div class="ivx-card" data-testid="ivx-card">{top(both, "", result.receipt)}'
         f'<div class="row"><span class="big" style="color:{colour}">{signed(found.value, 2)}</span><span class="soft">'
         f"{escape(find(metric).unit)}, {said_of(found, controlled=found.control is not None)} · "
         f"95% CI {interval(found.low, found.high)} · "

@@ -66,7 +66,8 @@ def alone(result: Interactions | Game, metric: str, laid: Laid, chosen: Pair | N
     else:
         bars = [Bar(c.layer, c.value, c.low, c.high, c.state != "zero") for c in result.singles(metric)]
     told = "Effect of each layer alone"
-    chart = strip(bars, layers=result.layers, palette=p, row=laid.height, marked=marked, alt_text=told)
+    names = () if laid.layers else laid.rows
+    chart = strip(bars, layers=len(laid.rows), palette=p, row=laid.height, names=names, marked=marked, alt_text=told)
     st.vega_lite_chart(chart, theme=None, width="stretch")
 
 
@@ -142,12 +143,12 @@ def notes_of(result: Interactions | Game, metric: str) -> list[str]:
     if isinstance(result, Interactions):
         return result.notes(metric)
     bent = BENT.format(find(metric).label.capitalize()).partition(":")[0]
-    told = [bent] if result.request.bends(metric) else []
+    told = [*filter(None, [result.note()]), *([bent] if result.request.bends(metric) else [])]
     settled = result.halves(metric)
     if settled is not None and result.orders is not None:
         told.append(
-            f"{len(result.orders)} random orders of the layers: maps from their two halves correlate {settled[0]:.2f}, "
-            f"and the map from half of them with the one from twice as many {settled[1]:.2f}"
+            f"{len(result.orders)} random orders of the players: maps from their two halves correlate "
+            f"{settled[0]:.2f}, and the map from half of them with the one from twice as many {settled[1]:.2f}"
         )
     return told
 

@@ -107,7 +107,7 @@ def _parts(request: Request, what: str, metric: str) -> dict[str, str]:
 
 def _draw(request: Request, what: str, metric: str, now: View, p: Palette) -> None:
     result = now.result
-    if result is None or (isinstance(result, Game) and now.live):
+    if result is None or (isinstance(result, Game) and not result.players):  # nothing can be shown of a part of a game
         _waiting(request, now, p)
         return
     pieces.distrust(result.receipt)

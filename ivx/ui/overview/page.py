@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from urllib.parse import urlencode
 
@@ -46,7 +46,7 @@ def show(p: Palette) -> None:
 
 def _draw(asked: Mapping[str, BaseRequest], views: Views, metric: str, p: Palette) -> None:
     effects, separability, game = (None if now is None else now.result for now in map(views.get, PANELS))
-    if views["game"] is not None and views["game"].live:
+    if game is not None and not game.players:
         game = None  # its values are of whole games: nothing can be shown of a part
     found = found_of(effects, separability, game, metric)
     layer = _layer(found)
@@ -69,7 +69,7 @@ def _draw(asked: Mapping[str, BaseRequest], views: Views, metric: str, p: Palett
                 pieces.refusal("This cannot be shown", now.message, "Choose another checkpoint or task above.")
                 continue
             key = f"overview-{panel.key}"
-            pick = partial(_pick, key)
+            pick = partial(_pick, key, found.layer_of if name == "game" else int)
             st.vega_lite_chart(panel.chart, key=key, theme=None, width="stretch", on_select=pick, selection_mode="cell")
             if panel.reading:
                 pieces.reading(panel.reading, {} if now is None or now.result is None else now.result.receipt)
@@ -94,11 +94,11 @@ def _layer(found: StoredRuns) -> int | None:
     return found.strongest if asked is None else asked
 
 
-def _pick(key: str) -> None:
-    """A click anywhere in a row selects its layer in every panel."""
+def _pick(key: str, layer_of: Callable[[int], int]) -> None:
+    """A click anywhere in a row selects its layer, or its group's first, in every panel."""
     points = st.session_state[key]["selection"].get("cell") or []
     if points:
-        st.session_state["layer"] = str(int(points[0]["layer"]))
+        st.session_state["layer"] = str(layer_of(int(points[0]["layer"])))
 
 
 def _measured(name: str, request: BaseRequest, now: View | None) -> str:

@@ -63,7 +63,16 @@ class StoredRuns:
         if cells:
             return max(cells, key=lambda cell: abs(cell.value)).layer
         pairs = [pair for pair in self.pairs if pair.state == "ok"]
-        return max(pairs, key=lambda pair: abs(pair.value)).high if pairs else None
+        return self.layer_of(max(pairs, key=lambda pair: abs(pair.value)).high) if pairs else None
+
+    def layer_of(self, player: int) -> int:
+        """The first layer of a player of the game: the layer itself, or a group's."""
+        return player if self.game is None else self.game.players[player][0]
+
+    def player_of(self, layer: int | None) -> int | None:
+        """The player of the game that a layer is, or is in."""
+        players = () if self.game is None else self.game.players
+        return next((k for k, player in enumerate(players) if layer is not None and layer in player), layer)
 
     @property
     def scale(self) -> float:
@@ -157,10 +166,12 @@ def _probes(found: StoredRuns, layer: int | None, p: Palette) -> Panel:
 
 
 def _pairs(found: StoredRuns, layer: int | None, p: Palette) -> Panel:
-    inside = [pair for pair in found.pairs if pair.high == layer and pair.state not in ("estimate", "degenerate")]
+    player = found.player_of(layer)
+    inside = [pair for pair in found.pairs if pair.high == player and pair.state not in ("estimate", "degenerate")]
     top = max(inside, key=lambda pair: (pair.state == "ok", abs(pair.value)), default=None)
     laid = found.laid if found.pairs else layers_laid([], found.layers)
-    chart = pair_map(laid, scale=found.scale, palette=p, chosen=top, row=found.row)
+    row = found.row * found.layers // len(laid.rows)  # as high as the panels beside it
+    chart = pair_map(laid, scale=found.scale, palette=p, chosen=top, row=row)
     if found.game is None:
         return Panel("pairs", chart, "")
     n, controlled = len(found.game.samples.rows), bool(found.game.samples.control)
@@ -195,7 +206,7 @@ def at_a_glance(checkpoint: str, cells: Sequence[Cell], probed: Sequence[ProbeCe
         found = [pair for pair in pairs if pair.state == "ok"]
         top_pair = max(found, key=lambda pair: abs(pair.value), default=None)
         told.append(
-            f"is least additive in <b>layers {top_pair.low} and {top_pair.high}</b>"
+            f"is least additive in <b>layers {top_pair.name.replace(' with ', ' and ').replace('L', '')}</b>"
             if top_pair
             else "shows <b>no interaction</b> beyond its control"
         )

@@ -6,6 +6,7 @@ stored already are not computed again.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -26,6 +27,23 @@ from ivx.patching.table import labelled
 from ivx.request import InstructionRequest
 from ivx.tasks.sample import Sample
 from ivx.tasks.samples import Samples
+
+Group = tuple[dict[str, str], list[tuple[Runs, int]]]
+"""A sweep: names by address, and the runs and samples."""
+DEEP = 12
+"""Layers beyond which every second one is swept first, so that a picture of all depths comes early."""
+_LAYER = re.compile(r"(?:^|,)[a-z_]+\.(\d+)")
+
+
+def coarse_to_fine(patches: Sequence[str], *, layers: int) -> list[list[str]]:
+    """The patches in the parts that are swept one after another, in their order: on a deep model first those that are
+    at every second layer alone."""
+    if layers <= DEEP:
+        return [list(patches)]
+    parts: tuple[list[str], list[str]] = [], []
+    for patch in patches:
+        parts[any(int(layer) % 2 for layer in _LAYER.findall(patch))].append(patch)
+    return [part for part in parts if part] or [[]]
 
 
 def rows_in(samples: Samples, runs: Sequence[Runs], patches: Sequence[str]) -> int:
@@ -51,11 +69,11 @@ def sweep_rows(
     Returns how they were made, by nobody where all are known.
 
     Runs of equal addresses that lack the same rows are swept together: all of them in one sweep, unless it was cut
-    short before, or positions are named and lie elsewhere in some.
+    short before, or positions are named and lie elsewhere in some. A deep model's every second layer comes first.
     """
-    total, how = rows_in(samples, runs, patches), How()
-    groups, done = _groups(samples, runs, patches, _known(known, site))
-    for named, members in groups:
+    total, how, has = rows_in(samples, runs, patches), How(), _known(known, site)
+    done = _done(samples, runs, patches, has)
+    for named, members in _parts(model, samples, runs, patches, has):
 
         def on_rows(
             batch: pa.RecordBatch,
@@ -74,19 +92,35 @@ def sweep_rows(
 
 def cost_of(model: Model, samples: Samples, runs: Sequence[Runs], patches: Sequence[str]) -> Forecast:
     """What `sweep_rows` will cost, where nothing is known."""
-    groups, _ = _groups(samples, runs, patches, defaultdict(set))
-    return total_of([forecast(model, checked(model, **_asked(samples, members, named))) for named, members in groups])
+    parts = _parts(model, samples, runs, patches, defaultdict(set))
+    return total_of([forecast(model, checked(model, **_asked(samples, members, named))) for named, members in parts])
+
+
+def _parts(
+    model: Model, samples: Samples, runs: Sequence[Runs], patches: Sequence[str], has: dict[tuple[str, int], set[str]]
+) -> list[Group]:
+    """The sweeps in their order; `has` is told what they will add."""
+    parts = coarse_to_fine(patches, layers=model.layers)
+    return [group for part in parts for group in _groups(samples, runs, part, has)]
+
+
+def _done(samples: Samples, runs: Sequence[Runs], patches: Sequence[str], has: dict[tuple[str, int], set[str]]) -> int:
+    """How many rows are there already."""
+    return sum(
+        name in has[part.role, k]
+        for part in runs
+        for name in ["", *part.named(patches)]
+        for k in range(len(samples.rows))
+    )
 
 
 def _groups(
     samples: Samples, runs: Sequence[Runs], patches: Sequence[str], has: dict[tuple[str, int], set[str]]
-) -> tuple[list[tuple[dict[str, str], list[tuple[Runs, int]]]], int]:
-    """The sweeps: names by address, and the runs and samples of each; and how many rows are there already."""
+) -> list[Group]:
+    """The sweeps of one part."""
     waiting: dict[tuple[str, tuple[tuple[str, str], ...]], list[tuple[Runs, int]]] = defaultdict(list)
-    done = 0
     for part in runs:
         names = ["", *part.named(patches)]
-        done += sum(name in has[part.role, k] for name in names for k in range(len(samples.rows)))
         # A mean is over the role's own runs, so those are swept apart.
         apart = part.role if any("=mean" in name for name in names) else ""
         for k in range(len(samples.rows)):
@@ -96,7 +130,7 @@ def _groups(
                 waiting[apart, named].append((part, k))
     # A cell is done when its last role is: the fewest rows come first, so that cells finish along the longest sweep.
     ordered = sorted(waiting.items(), key=lambda group: len(group[0][1]) * len(group[1]))
-    return [(dict(named), members) for (_, named), members in ordered], done
+    return [(dict(named), members) for (_, named), members in ordered]
 
 
 def _rounds(named: list[tuple[str, str]]) -> list[tuple[tuple[str, str], ...]]:

@@ -31,7 +31,7 @@ from ivx.patching import sweeping
 from ivx.patching.prepare import measured, opening, prepare, run_told
 from ivx.patching.replay import replay
 from ivx.patching.roles import Runs, denoising, disturbing
-from ivx.patching.sweeping import instruction_of, rows_in, sweep_rows
+from ivx.patching.sweeping import coarse_to_fine, instruction_of, rows_in, sweep_rows
 from ivx.patching.table import ROWS
 from ivx.stats.intervals import Array
 from ivx.stats.metrics import find
@@ -107,7 +107,12 @@ def filled(
     instructed, made = run_told(model, samples, beat=beat)
     how["how"] = str(made)
     finished = opening(instructed, known)
-    for site, addresses in patches.items():
+    parts = [
+        (k, site, part)
+        for site, addresses in patches.items()
+        for k, part in enumerate(coarse_to_fine(addresses, layers=empty.layers))
+    ]
+    for _, site, addresses in sorted(parts, key=lambda part: part[0]):  # all maps coarse, then all of them fine
 
         def arrived(new: list[pa.Table], *_: int) -> None:
             nonlocal done
@@ -116,7 +121,7 @@ def filled(
             if on_progress is not None:
                 on_progress(result(), done, total)
 
-        made |= sweep_rows(model, samples, runs[site], site, addresses, arrived, known=known)
+        made |= sweep_rows(model, samples, runs[site], site, addresses, arrived, known=pa.concat_tables(finished))
         how["how"] = str(made)
     return result()
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import altair as alt
 
-from ivx.charts.frame import CROWDED, framed, layer_axis, listed, spec_of
+from ivx.charts.frame import framed, labelled, layer_axis, listed, spec_of
 from ivx.charts.palette import Palette
 
 RIBBONS, STAYS, NAMES = "ribbons", "stays", "names"
@@ -22,6 +22,8 @@ WIDEST = 12.0
 """Pixels of the widest ribbon."""
 DENSE = 30
 """Columns beyond which only those that a ribbon touches have a label and a line."""
+TIGHT = 18
+"""Columns beyond which labels stand upright: aslant they would lie over each other."""
 TOP, BOTTOM = 0.75, 1.35
 """Room over the last layer for the name of T_inst, and under the first, in layers."""
 KINDS = ("shared", "toward", "away")
@@ -140,19 +142,19 @@ def _frame(
 ) -> dict[str, Any]:
     """All of a flow but its data and labelled columns. Building it takes a hundred times as long as filling it."""
     p, n = palette, len(labels)
-    dense = n > DENSE
+    upright = n > TIGHT
     across = alt.Scale(domain=[-0.6, n - 0.4], nice=False, zero=False)
     up = level_scale(layers)
     names = listed(labels)
-    labelled = f"indexof({SHOWN}, datum.value) >= 0"
+    named = f"indexof({SHOWN}, datum.value) >= 0"
     x_axis = alt.Axis(
         values=list(range(n)),
-        labelExpr=f"{labelled} ? {names}[datum.value] : ''",
-        labelAngle=-90 if dense else -38,
+        labelExpr=f"{named} ? {names}[datum.value] : ''",
+        labelAngle=-90 if upright else -38,
         labelAlign="right",
-        labelBaseline="middle" if dense else "top",
+        labelBaseline="middle" if upright else "top",
         labelFont="Source Code Pro, monospace",
-        labelFontSize=9.5 if dense else 11,
+        labelFontSize=9.5 if upright else 11,
         labelColor=p.muted,
         labelLimit=72,
         labelOverlap=False,
@@ -160,7 +162,7 @@ def _frame(
         minExtent=LABELS,
         maxExtent=LABELS,
         grid=True,
-        gridColor={"condition": {"test": labelled, "value": p.line}, "value": p.background},
+        gridColor={"condition": {"test": named, "value": p.line}, "value": p.background},
         gridOpacity=0.7,
         title=None,
     )
@@ -256,8 +258,7 @@ def level_scale(layers: int) -> alt.Scale:
 def level_axis(p: Palette, layers: int) -> alt.Axis:
     """The axis of layers, with the embeddings under them."""
     axis = layer_axis(p, layers, strong="false")
-    step = 4 if layers > CROWDED else 1
     axis["labelExpr"] = "datum.value < 0 ? 'emb' : 'L' + datum.value"
-    axis["values"] = [-1, *range(0, layers, step)]
+    axis["values"] = [-1, *labelled(layers)]
     axis["grid"] = False
     return axis

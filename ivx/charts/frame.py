@@ -12,7 +12,17 @@ import pandas  # noqa: F401  (Altair uses it as soon as any thread has begun to 
 from ivx.charts.palette import Palette
 
 CROWDED = 16
-"""Layers beyond which cells hold no numbers and every fourth layer is labelled."""
+"""Layers beyond which cells hold no numbers and not every one is labelled."""
+STEPS = (1, 2, 5, 10, 20, 50)
+"""Every so many layers one is labelled, the first step by which no more than `CROWDED` are."""
+LEAST = 9
+"""Pixels that a row has at least."""
+
+
+def labelled(layers: int) -> list[int]:
+    """The layers that have a label."""
+    step = next(step for step in STEPS if -(-layers // step) <= CROWDED or step == STEPS[-1])
+    return list(range(0, layers, step))
 
 
 CHECKED = False
@@ -62,13 +72,12 @@ def spec_of(chart: Chart) -> dict[str, Any]:
 def layer_axis(p: Palette, layers: int, *, strong: str, names: Sequence[str] = ()) -> alt.Axis:
     """Layers upward, labelled `L3` or as they are named; bold where the Vega expression `strong` holds."""
     room = max(26, 8 + round(6.2 * max(map(len, names), default=0)))
-    step = (4 if layers > CROWDED else 1) if not names else -(-layers // CROWDED)
     return alt.Axis(
         labelExpr=f"{listed(names)}[datum.value]" if names else "'L' + datum.value",
         labelFontSize=11.5,
         labelColor={"condition": {"test": strong, "value": p.ink}, "value": p.muted},
         labelFontWeight={"condition": {"test": strong, "value": 700}, "value": 400},
-        values=list(range(0, layers, step)),
+        values=labelled(layers),
         minExtent=room,
         maxExtent=room,
         labelPadding=6,

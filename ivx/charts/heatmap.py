@@ -214,7 +214,8 @@ def column_axis(p: Palette, labels: Sequence[str], bold: int | None, mono: bool)
         labelColor={"condition": {"test": test, "value": p.ink}, "value": p.muted},
         labelFontWeight={"condition": {"test": test, "value": 700}, "value": 400},
         labelOverlap=True,
-        labelLimit=90,
+        # A long token is cut to its column, not into the next one's; where columns are narrow some are left out.
+        labelLimit=alt.ExprRef("max(bandwidth('x') - 1, 24)"),
         minExtent=22,
         maxExtent=22,
         labelPadding=7,

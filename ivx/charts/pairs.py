@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ivx.charts.figure import printed
-from ivx.charts.frame import CROWDED
+from ivx.charts.frame import CROWDED, LEAST
 from ivx.charts.heatmap import Tile, heatmap
 from ivx.charts.numbers import scale_of
 from ivx.charts.palette import LIGHT, Palette
@@ -52,7 +52,7 @@ class Laid:
     @property
     def height(self) -> int:
         """Pixels of a row."""
-        return 50 if len(self.rows) <= 12 else max(6, MAP_HEIGHT // len(self.rows))
+        return 50 if len(self.rows) <= 12 else max(LEAST, MAP_HEIGHT // len(self.rows))
 
 
 def pair_map(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ivx.engine.address import SOURCELESS, parse
 from ivx.errors import IvxError
+from ivx.tasks.label import label_of
 from ivx.tasks.sample import Sample
 from ivx.vocabulary import POSITION_WORDS, SOURCE_WORDS
 
@@ -210,7 +211,7 @@ def _token_at(rows: Sequence[Sample], positions: Sequence[int]) -> int | None:
 
 def shown(model: Model, token: int) -> str:
     """A token as it stands on an axis."""
-    return model.tokenizer.decode([token]).strip() or "␣"
+    return label_of(model.tokenizer.convert_ids_to_tokens(token))
 
 
 def source_places(sample: Sample) -> Places:

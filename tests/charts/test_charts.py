@@ -10,9 +10,11 @@ import vl_convert
 from ivx.analyses.lens.result import LensCell
 from ivx.charts import frame
 from ivx.charts.bench import strength_curve
+from ivx.charts.frame import CROWDED, LEAST, labelled
 from ivx.charts.heatmap import Tile, heatmap
 from ivx.charts.lens import lens_grid
 from ivx.charts.numbers import scale_of, signed
+from ivx.charts.pairs import layers_laid
 from ivx.charts.palette import DARK, LIGHT, Palette
 from ivx.charts.scatter import Dot, scatter
 from ivx.charts.strip import Bar, strip
@@ -65,3 +67,15 @@ def test_charts_that_only_pages_draw_obey_the_schema(palette: Palette) -> None:
         strip([Bar(0, 1.0, 0.5, 1.5, True)], layers=2, palette=palette, marked=[0]),
     ):
         assert "<svg" in vl_convert.vegalite_to_svg({**spec, "width": 200})
+
+
+@pytest.mark.parametrize(("layers", "step"), [(1, 1), (16, 1), (17, 2), (30, 2), (32, 2), (48, 5), (80, 5), (126, 10)])
+def test_layer_axes_thin_out_and_rows_stay_readable(layers: int, step: int) -> None:
+    assert labelled(layers) == list(range(0, layers, step)) and len(labelled(layers)) <= CROWDED
+    assert layers_laid([], layers).height >= LEAST
+    assert step * layers_laid([], layers).height >= 12, "labels of 11.5 px do not touch"
+
+
+def test_long_tokens_are_cut_to_their_column() -> None:
+    axis = heatmap([], ["␣untranslatable"] * 25, layers=30, scale=1, palette=LIGHT)["layer"][0]["encoding"]["x"]["axis"]
+    assert "bandwidth" in axis["labelLimit"]["expr"] and axis["labelOverlap"] is True

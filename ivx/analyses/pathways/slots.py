@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ivx.tasks.label import label_of
 from ivx.tasks.sample import Sample
 
 SHARED = ("before", "query", "after")
@@ -76,7 +77,7 @@ class Alignment:
         for key in sorted(met, key=lambda key: (0, read[key], 0) if key in read else (1, *_order(key))):
             shown = key
             if len(met[key]) == 1 and tokenizer is not None:
-                shown = str(tokenizer.decode(list(met[key]))).strip() or key  # type: ignore[attr-defined]
+                shown = label_of(tokenizer.convert_ids_to_tokens(next(iter(met[key]))))  # type: ignore[attr-defined]
             slots.append(Slot(key, shown))
         return cls(tuple(slots), keys)
 

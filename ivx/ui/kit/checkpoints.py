@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from ivx.models import files, gguf, library, wheels
 from ivx.models.paths import parts
 from ivx.models.registry import CHECKPOINTS, FETCHED, embedded, is_fetched
+from ivx.tasks.label import label_of
 from ivx.ui.kit.address import OTHERS
 
 
@@ -29,13 +30,9 @@ def _token(checkpoint: str) -> Callable[[int], str]:
     folder = files.locate(checkpoint)
     if (folder / "tokenizer.json").is_file():  # read without transformers, so that a stored run is drawn at once
         fast = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        return lambda i: _shown(fast.id_to_token(i))
+        return lambda i: label_of(fast.id_to_token(i))
     slow = library.tokenizer(folder, name=checkpoint)
-    return lambda i: _shown(slow.convert_ids_to_tokens(i))
-
-
-def _shown(token: object) -> str:
-    return str(token).replace("Ġ", "␣").replace("▁", "␣")
+    return lambda i: label_of(slow.convert_ids_to_tokens(i))
 
 
 @cache

@@ -12,6 +12,7 @@ import streamlit as st
 from ivx.errors import IvxError
 from ivx.models import files, library
 from ivx.tasks import catalogue
+from ivx.tasks.label import label_of
 from ivx.tasks.layouts import rephrasings
 from ivx.tasks.place import FILES, named
 from ivx.tasks.preview import way_of
@@ -79,7 +80,7 @@ def show() -> None:
 
 def _line(sample: Sample, words, *, tag: str) -> None:  # type: ignore[no-untyped-def]
     def text(ids: tuple[int, ...]) -> list[str]:
-        return [token.replace("Ġ", "␣").replace("▁", "␣") for token in words(list(ids))]
+        return [label_of(token) for token in words(list(ids))]
 
     pieces.chips(
         text(sample.source),

@@ -60,6 +60,11 @@ class Result(ABC, Generic[Q_co]):
         return str(self.receipt["run"])
 
     @property
+    def work(self) -> tuple[float, float] | None:
+        """How much of how much work is done, where a row's share of it is known; None where rows take alike."""
+        return None
+
+    @property
     @abstractmethod
     def figure_names(self) -> tuple[str, ...]:
         """The names of `figures`, known without drawing anything."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ivx.errors import Cancelled, IvxError
+from ivx.jobs.pace import Pace
 
 LIVE = ("queued", "loading", "running")
 _numbers = itertools.count()
@@ -56,7 +57,7 @@ class Job:
         self._stop = threading.Event()
         self._ended, self._sought = threading.Event(), threading.Event()
         self._state, self._done, self._total = "queued", 0, 0
-        self._began, self._before = time.monotonic(), 0
+        self._pace = Pace()
         self._result: Any = None
         self._stored = False
         self._message = self._trace = ""
@@ -66,10 +67,8 @@ class Job:
         with self._lock:
             if session is not None:
                 self._looked[session] = time.monotonic()
-            left, state = None, self._state
-            fresh = self._done - self._before
-            if state == "running" and fresh > 0:
-                left = (time.monotonic() - self._began) / fresh * (self._total - self._done)
+            state = self._state
+            left = self._pace.left(time.monotonic()) if state == "running" else None
             if session is not None and session not in self.sessions and state in LIVE:
                 state = "stopped"
             done, total = self._done, self._total
@@ -117,14 +116,14 @@ class Job:
         """Called by the worker: begin loading or running, or wait again; raises `Cancelled` where it was stopped."""
         self.beat()
         with self._lock:
-            self._state, self._began, self._before = state, time.monotonic(), self._done
+            self._state, self._pace = state, Pace()
 
     def progress(self, result: Any, done: int, total: int) -> None:
         """Called by the worker: rows so far; raises `Cancelled` when it was stopped."""
+        work = getattr(result, "work", None) or (done, total)
         with self._lock:
-            if not self._total:  # rows of an earlier start are no sign of speed
-                self._before = done
             self._result, self._done, self._total = result, done, total
+            self._pace.told(time.monotonic(), *work)
         self.beat()
 
     def beat(self) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ivx.analyses.base import Result
@@ -18,6 +19,7 @@ from ivx.patching.cells import Cell
 from ivx.patching.positions import Column, position_of
 from ivx.patching.roles import controls_there, is_real, role_of, variant
 from ivx.patching.table import by_patch, detail, level, numbers, rows_of
+from ivx.patching.work import work_of
 from ivx.stats.metrics import Columns, find
 from ivx.stats.verdict import Against, Verdict, verdicts
 from ivx.tasks.samples import Samples
@@ -72,6 +74,25 @@ class Effects(Result[EffectsRequest | ScanRequest]):
         return [
             (layer, column, self.address(site, layer, column)) for layer in range(self.layers) for column in columns
         ]
+
+    @property
+    def work(self) -> tuple[float, float]:
+        """How much of how much work is done (`ivx.patching.work`): deep layers and late tokens take less of it."""
+        length = max(len(s.target) for s in self.samples.rows)
+        takes = partial(work_of, layers=self.layers, length=length)
+        roles = ["effect", *map(role_of, self.controls)]
+        total = 0.0
+        for site in self.maps:
+            patches = [patch for _, _, patch in self.places(site)]
+            for role in roles:
+                total += sum(map(takes, {"", *(variant(role, patch) for patch in patches)}))
+        rows = self.table.filter(pc.field("role") != "told")
+        counts = rows.group_by("patch").aggregate([([], "count_all")])
+        done = sum(
+            takes(patch) * many
+            for patch, many in zip(counts["patch"].to_pylist(), counts["count_all"].to_pylist(), strict=True)
+        )
+        return done, total * len(self.samples.rows)
 
     @cached_property
     def _read(self) -> dict[str, dict[str, dict[tuple[int, int, str], Verdict]]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ivx.engine.address import SITES
 from ivx.errors import IvxError
-from ivx.numeral import index_of
+from ivx.numeral import index_of, spans
 from ivx.stats.metrics import find
 from ivx.tasks import catalogue
 from ivx.tasks.spelling import AUTO, SUM
@@ -207,6 +207,16 @@ def check_counts(request: BaseRequest, **bounds: tuple[int, int]) -> None:
         value = getattr(request, name)
         if not least <= value <= most:
             raise IvxError(f"{name} is {value}: choose {least} to {most:,}")
+
+
+def check_spans(request: BaseRequest, *names: str) -> None:
+    """Refuse fields that are neither empty nor a list of numbers."""
+    for name in names:
+        value = getattr(request, name)
+        try:
+            spans(value or "0")
+        except ValueError:
+            raise IvxError(f"{name} {value!r} is no list of numbers: write 4-17 or 0,3,8-11, or leave it out") from None
 
 
 def check_word(name: str, value: str, words: tuple[str, ...]) -> None:

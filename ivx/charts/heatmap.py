@@ -105,7 +105,7 @@ def heatmap(
                     "hatch": strong and tile.state == "control",
                     "deep": share < palette.flip[0] or share > palette.flip[1],
                     "glyph": ("×" if tile.state == UNDEFINED else tile.glyph) if roomy else "",
-                    "told": tile.told or ("not computed yet" if tile.state == "empty" else ""),
+                    "told": tile.told or ("not computed" if tile.state == "empty" else ""),
                     "selected": (layer, column) == selected,
                 }
             )
@@ -210,12 +210,12 @@ def column_axis(p: Palette, labels: Sequence[str], bold: int | None, mono: bool)
         labelAngle=0,
         labelExpr=f"{listed(labels)}[datum.value]",
         labelFont="Source Code Pro, monospace" if mono else "Source Sans, sans-serif",
-        labelFontSize=alt.ExprRef("clamp(bandwidth('x') / 4, 9, 11.5)"),
+        labelFontSize=alt.ExprRef("clamp(bandwidth('x') / 4.4, 9, 11.5)"),
         labelColor={"condition": {"test": test, "value": p.ink}, "value": p.muted},
         labelFontWeight={"condition": {"test": test, "value": 700}, "value": 400},
         labelOverlap=True,
         # A long token is cut to its column, not into the next one's; where columns are narrow some are left out.
-        labelLimit=alt.ExprRef("max(bandwidth('x') - 1, 24)"),
+        labelLimit=alt.ExprRef("max(bandwidth('x'), 24)"),
         minExtent=22,
         maxExtent=22,
         labelPadding=7,

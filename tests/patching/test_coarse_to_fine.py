@@ -8,10 +8,12 @@ import pyarrow as pa
 import pytest
 from transformers import AutoTokenizer
 
+import ivx
 from ivx.analyses.effects import EFFECTS, SCAN
+from ivx.analyses.effects.request import EffectsRequest
 from ivx.analyses.interactions import INTERACTIONS
 from ivx.engine.schema import KEY
-from ivx.errors import Cancelled
+from ivx.errors import Cancelled, IvxError
 from ivx.models.registry import EMBEDDED
 from ivx.patching import sweeping
 from ivx.patching.sweeping import coarse_to_fine
@@ -85,3 +87,41 @@ def test_what_was_cut_short_goes_on(name: str, after: int) -> None:
     found = analysis.compute(model, request, known=known)
     whole = analysis.compute(model, request)
     assert found.table.group_by(list(KEY)).aggregate([]).num_rows == found.table.num_rows == whole.table.num_rows
+
+
+def test_layers_and_heads_that_are_asked_for_are_run_alone() -> None:
+    model = random_model("llama", tokenizer=TOKENIZER, num_hidden_layers=13, check=False)
+    fields: dict[str, Any] = {"samples": 3, "sites": ("resid_post", "z")}
+    whole = ivx.effects(model, TASK, **fields)
+    part = ivx.effects(model, TASK, **fields, layers="3-5,12", heads="1,3")
+    assert part.run_id != whole.run_id and not whole.part and "layers 3-5,12 and heads 1,3" in part.part
+    assert [column.position for column in part.maps["z"]] == [1, 3]
+    for site in part.maps:
+        cells = {cell.patch: cell for cell in part.cells(site)}
+        assert {cell.layer for cell in cells.values()} == {3, 4, 5, 12}
+        before = {cell.patch: cell for cell in whole.cells(site)}
+        assert all(cell.value == pytest.approx(before[patch].value, abs=1e-9) for patch, cell in cells.items())
+    # p is adjusted over what was run: the family is these cells, as if there were no others.
+    assert part.table.num_rows == 3 * (1 + 2 * sum(1 + len(part.places(site)) for site in part.maps))
+    told = EFFECTS.words.text(part.summary())
+    assert part.part in told and "adjusted over these cells alone" in told
+    assert isinstance(part.request, EffectsRequest)
+    kept = EFFECTS.saved.read(part.request, EFFECTS.saved.write(part) | {"layers": 13}, part.table, part.receipt)
+    assert kept.cells("z") == part.cells("z")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"layers": "5-4"}, "no list of numbers"),
+        ({"layers": "all"}, "no list of numbers"),
+        ({"heads": "1,"}, "no list of numbers"),
+        ({"layers": "3,13"}, "layers 0 to 12"),
+        ({"heads": "4"}, "heads 0 to 3"),
+        ({"heads": "1", "sites": ("resid_post",)}, "heads are those of the site z"),
+    ],
+)
+def test_layers_that_are_not_there_are_refused(fields: dict[str, Any], said: str) -> None:
+    model = random_model("llama", tokenizer=TOKENIZER, num_hidden_layers=13, check=False)
+    with pytest.raises(IvxError, match=said):
+        ivx.effects(model, TASK, samples=2, **fields)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import ivx
-from ivx.analyses.effects.request import ScanRequest
+from ivx.analyses.effects.request import EffectsRequest, ScanRequest
 from ivx.analyses.function.request import FunctionRequest
 from ivx.analyses.game.request import GameRequest
 from ivx.analyses.interactions.request import InteractionsRequest
@@ -29,6 +29,7 @@ CHANGED = {
     "system": "Be brief.",
     "demonstrations": 3,
     "spelling": "plain",
+    "layers": "0,4-17",
     "seed": 1,
     "dtype": "float64",
     "device": "cpu",
@@ -87,10 +88,13 @@ KINDS = [analysis.request for analysis in ANALYSES]
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_field_changes_the_run(kind: type[BaseRequest]) -> None:
     known = {field.name for field in fields(kind)}
-    asked: Any = kind("tiny-sft", **{name: value for name, value in NEEDED.items() if name in known})
+    needed = NEEDED | ({"heads": ""} if kind is EffectsRequest else {})
+    asked: Any = kind("tiny-sft", **{name: value for name, value in needed.items() if name in known})
     changed = CHANGED | ({"position": "keyword"} if kind is SeparabilityRequest else {})
     if kind is FunctionRequest:
         changed |= {"source_token": "1"}  # demonstrations mark no phrase
+    if kind is EffectsRequest:
+        changed |= {"heads": "1"}
     if kind is InteractionsRequest:
         asked = replace(asked, sites=("mlp_out",))  # a site that layers and components both have
     if kind is LensRequest:

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ivx.analyses.base import Progress, Steps
-from ivx.analyses.effects.maps import map_of
+from ivx.analyses.effects.maps import map_of, within
 from ivx.analyses.effects.request import EffectsRequest
 from ivx.analyses.effects.result import Effects
 from ivx.engine.linear.estimate import estimate_groups
@@ -65,6 +65,7 @@ def compute(
 def _empty(model: Model, request: EffectsRequest) -> Effects:
     """The result before any row."""
     samples, receipt = prepare(model, request)
+    within("layers", request.layers, model.layers)
     maps = {site: map_of(site, model, request, samples) for site in request.sites}
     return Effects(
         request=request, table=ROWS.empty_table(), samples=samples, maps=maps, layers=model.layers, receipt=receipt

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from ivx.analyses.effects.request import EffectsRequest, ScanRequest
 from ivx.engine.address import ABLATIONS
+from ivx.errors import IvxError
+from ivx.numeral import spans
 from ivx.patching.positions import Column as Column
 from ivx.patching.positions import column_at, columns_of, told_columns
 from ivx.tasks.samples import Samples
@@ -35,10 +37,21 @@ def address_of(request: EffectsRequest | ScanRequest, site: str, layer: int, col
     return f"{where}={request.direction}" if ablated else where
 
 
+def within(name: str, told: str, count: int) -> tuple[int, ...]:
+    """The layers or heads that are asked for, of so many; all where none are named. Raises `IvxError`."""
+    if not told:
+        return tuple(range(count))
+    found = spans(told)
+    if found[-1] >= count:
+        raise IvxError(f"{name} {told}: this model has {name} 0 to {count - 1}")
+    return found
+
+
 def map_of(site: str, model: Model, request: EffectsRequest, samples: Samples) -> tuple[Column, ...]:
     """The columns of one site's map: heads for `z`, else the positions asked for."""
     if site == "z":
-        return tuple(Column(f"h{head}", head) for head in range(model.heads))
+        heads = within("heads", request.heads, model.heads)
+        return tuple(Column(f"h{head}", head) for head in heads)
     rows = samples.rows
     if request.direction == "denoise":
         every = columns_of(model, rows)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from ivx.engine.address import ABLATIONS
 from ivx.errors import IvxError
-from ivx.request import Request, check_controls, check_sites, check_word
+from ivx.request import Request, check_controls, check_sites, check_spans, check_word
 from ivx.vocabulary import (
     CONTROLS,
     DIRECTIONS,
@@ -36,7 +36,11 @@ class EffectsRequest(Request):
             norm; `neutral`, those of a sentence that asks for nothing; `shuffled`, another sample's;
             `counter`, those of the contrast task; `unpaired`, those of demonstrations with shuffled answers
             (`ivx.patching.roles`).
+        layers, heads: which of them are patched, such as 4-17 or 0,3,8-11; by default all. P values are adjusted over
+            what is run alone.
     """
+
+    since: ClassVar[tuple[str, ...]] = ("layers", "heads")
 
     kind: ClassVar[str] = "effects"
     position_words: ClassVar[tuple[str, ...]] = ("all", *POSITION_WORDS)
@@ -44,12 +48,17 @@ class EffectsRequest(Request):
     sites: tuple[str, ...] = field(default=("resid_post", "z"), metadata={"command": ("resid_post",)})
     direction: str = "denoise"
     controls: tuple[str, ...] = ("task",)
+    layers: str = ""
+    heads: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_sites(self.sites)
         check_word("direction", self.direction, DIRECTIONS)
         check_controls(self.controls, (*CONTROLS, *OTHERS, *SHOWN_CONTROLS))
+        check_spans(self, "layers", "heads")
+        if self.heads and "z" not in self.sites:
+            raise IvxError("heads are those of the site z: ask for it, or leave them out")
         whole = self.direction in ABLATIONS and self.position == "all" and "z" in self.sites
         if "shuffled" in self.controls and (whole or self.direction == "resample"):
             raise IvxError(

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ivx.analyses.base import Result
-from ivx.analyses.effects.maps import address_of
+from ivx.analyses.effects.maps import address_of, within
 from ivx.analyses.effects.request import EffectsRequest, ScanRequest
 from ivx.errors import IvxError
 from ivx.patching.cells import Cell
@@ -70,10 +70,17 @@ class Effects(Result[EffectsRequest | ScanRequest]):
 
     def places(self, site: str) -> list[tuple[int, int, str]]:
         """(layer, column, patch) of every cell."""
-        columns = range(len(self.maps[site]))
-        return [
-            (layer, column, self.address(site, layer, column)) for layer in range(self.layers) for column in columns
-        ]
+        columns, layers = range(len(self.maps[site])), within("layers", self._asked("layers"), self.layers)
+        return [(layer, column, self.address(site, layer, column)) for layer in layers for column in columns]
+
+    def _asked(self, name: str) -> str:
+        return str(getattr(self.request, name, ""))
+
+    @property
+    def part(self) -> str:
+        """What part of the model was run, in a sentence; empty for all of it."""
+        named = " and ".join(f"{name} {told}" for name in ("layers", "heads") if (told := self._asked(name)))
+        return f"only {named} were run, of {self.layers} layers: p is adjusted over these cells alone" if named else ""
 
     @property
     def work(self) -> tuple[float, float]:
@@ -176,7 +183,7 @@ class Effects(Result[EffectsRequest | ScanRequest]):
             name: {"unpatched": self.level(name), "told": self.level(name, role="told")}
             for name in ("followed", "preference")
         }
-        about = {"metric": metric, "population": self.samples.population, "levels": levels}
+        about = {"metric": metric, "part": self.part, "population": self.samples.population, "levels": levels}
         return {**self.receipt, **about, "cells": cells}
 
     def level(self, metric: str, *, role: str = "effect", site: str | None = None, patch: str = "") -> float | None:

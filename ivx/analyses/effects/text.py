@@ -31,7 +31,9 @@ def text_of(summary: dict[str, Any]) -> str:
             f"{cell['patch']:28}{cell['label']:>16}{cell['value']:+9.2f}  [{cell['low']:+.2f}, {cell['high']:+.2f}]"
             f"{controls}  {cell['state']:8}{share(cell['followed']):>8}"
         )
-    notes = [f"note: {warning}" for warning in (*summary["warnings"], summary["population"])]
+    notes = [
+        f"note: {warning}" for warning in filter(None, (*summary["warnings"], summary["part"], summary["population"]))
+    ]
     if lacking := unable(summary["samples"], cells=len(summary["cells"])):
         notes.append(f"note: {lacking}")
     return "\n".join([*lines, *notes])

@@ -31,7 +31,7 @@ from ivx.ui.kit import (
     progress,
     session,
 )
-from ivx.ui.kit.choices import SAMPLES, SITES_SHOWN, TOKENS, chosen, placed, popover, several
+from ivx.ui.kit.choices import SAMPLES, SITES_SHOWN, TOKENS, chosen, listed, placed, popover, several
 from ivx.ui.kit.readings import reading
 from ivx.vocabulary import DIRECTION, DIRECTIONS, OTHERS, POSITION, SHOWN_CONTROLS, source_token
 
@@ -166,6 +166,8 @@ def _panels(
             said = reading(cells, result.maps[site], metric=metric, against=against, direction=direction)
             if now.state == "done":
                 pieces.reading(said + own, result.receipt)
+                if result.part and site == first:
+                    pieces.note(f"{result.part[0].upper()}{result.part[1:]}.")
             elif site == first:
                 under()
 
@@ -230,6 +232,8 @@ EFFECTS = {
     "position": "all",
     "token": "",
     "others": "1",
+    "layers": "",
+    "heads": "",
     **asking.INITIAL,
     **asking.PLAIN,
     "n": SAMPLES["effects"],
@@ -246,6 +250,8 @@ def _fields(place: DeltaGenerator, task: str, *, source: str, checkpoint: str) -
         token = chosen("token", "Vector from", TAKEN, "", disabled=told, help="A token of the instruction by number.")
         more = chosen("others", "Other tasks as controls", BESIDE, "1", disabled=source == "all")
         common = asking.asking("n", SAMPLES["effects"])
+        layers = listed("layers", "Layers", "All, or such as 4-17 or 0,3,8-11.")
+        heads = listed("heads", "Heads", "All, or such as 0,3.") if "z" in sites else ""
         if told:
             st.caption("The told run’s tokens align by what they are: T_inst, query, answer cue.")
     source = "t_inst" if told else token or source
@@ -257,4 +263,11 @@ def _fields(place: DeltaGenerator, task: str, *, source: str, checkpoint: str) -
     controls += OTHERS[: int(more) - 1]
     if common["demonstrations"]:
         controls += SHOWN_CONTROLS
-    return common | {"direction": direction, "sites": sites, "position": position, "controls": controls}
+    return (
+        common
+        | {"direction": direction, "sites": sites, "position": position, "controls": controls}
+        | {
+            "layers": layers,
+            "heads": heads,
+        }
+    )

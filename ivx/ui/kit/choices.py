@@ -7,7 +7,7 @@ every run: the browser creates a popover's widgets only when it is opened, and t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import streamlit as st
@@ -15,7 +15,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from ivx.analyses import defaults
 from ivx.models.registry import embedded
-from ivx.numeral import index_of
+from ivx.numeral import index_of, spans
 from ivx.request import Request
 from ivx.stats.metrics import METRICS
 from ivx.tasks import catalogue
@@ -64,6 +64,20 @@ def several(key: str, label: str, allowed: tuple[str, ...], default: tuple[str, 
     st.session_state[key] = [name for name in allowed if name in st.session_state[key]] or list(default)
     picked = st.pills(label, allowed, key=key, selection_mode="multi")
     return tuple(name for name in allowed if name in picked) or default
+
+
+def listed(key: str, label: str, told: str) -> str:
+    """A field for a list of numbers such as 4-17; empty for all. What is no list is told, and counts as empty."""
+    if key not in st.session_state:
+        st.session_state[key] = st.query_params.get(key, "")
+    st.session_state[key] = st.session_state[key]
+    text = str(st.text_input(label, key=key, placeholder="all", help=told)).strip()
+    with suppress(ValueError):
+        if text:
+            spans(text)
+        return text
+    st.caption(f"{label}: write numbers as 4-17 or 0,3,8-11.")
+    return ""
 
 
 def counted(key: str, label: str, default: int, *, low: int, high: int) -> int:

@@ -5,8 +5,8 @@ Nothing is computed, and nothing here loads torch.
 
 from __future__ import annotations
 
+from ivx.analyses.place.found import At
 from ivx.analyses.place.request import PlaceRequest
-from ivx.analyses.place.result import At
 from ivx.errors import IvxError
 from ivx.jobs.compute import result_of, stored
 from ivx.store.store import Store

@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from ivx.analyses.place import search
-from ivx.analyses.place.result import Place
+from ivx.analyses.place.found import Found
+from ivx.analyses.place.readers import Readers
+from ivx.analyses.place.request import PlaceRequest
+from ivx.analyses.place.search import Pair, Panel
 from ivx.charts.palette import LIGHT, Palette
 from ivx.charts.place import Bar, Strip, place_chart, printed
 from ivx.charts.readers import Read, printed_curve, reader_curve
+from ivx.patching.positions import Column
 from ivx.stats.following import percent
 from ivx.stats.metrics import find
+from ivx.tasks.samples import Samples
 
 
-def strips(found: Place, metric: str) -> list[Strip]:
+class Searched(Protocol):
+    """What is drawn: the result of a search."""
+
+    @property
+    def request(self) -> PlaceRequest: ...
+    @property
+    def layers(self) -> int: ...
+    @property
+    def samples(self) -> Samples: ...
+    @property
+    def sources(self) -> tuple[str, ...]: ...
+    @property
+    def columns(self) -> tuple[Column, ...]: ...
+    @property
+    def best(self) -> Sequence[Panel]: ...
+    @property
+    def sinks(self) -> tuple[int, ...]: ...
+    def panels(self, metric: str) -> list[Panel]: ...
+    def found(self, metric: str = ...) -> Found | None: ...
+    def readers(self, metric: str) -> Readers | None: ...
+    def label(self, pair: Pair) -> str: ...
+
+
+def strips(found: Searched, metric: str) -> list[Strip]:
     """Every pair of tokens as a strip: its bars, the strongest control behind, and the share that follows."""
     best = found.best[0].pair if found.best and found.found() is not None else None
     named = {source: search.source_label(source, found.samples.rows) for source in found.sources}
@@ -38,7 +67,7 @@ def strips(found: Place, metric: str) -> list[Strip]:
     return drawn
 
 
-def chart(found: Place, metric: str, palette: Palette) -> dict[str, Any]:
+def chart(found: Searched, metric: str, palette: Palette) -> dict[str, Any]:
     """The search, a Vega-Lite spec with a selection `pair` of fields `source` and `column`."""
     named = [(source, search.source_label(source, found.samples.rows)) for source in found.sources]
     row = found.samples.rows[0]
@@ -49,7 +78,7 @@ def chart(found: Place, metric: str, palette: Palette) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def curve(found: Place, metric: str, palette: Palette) -> dict[str, Any] | None:
+def curve(found: Searched, metric: str, palette: Palette) -> dict[str, Any] | None:
     """The reader curve, a Vega-Lite spec with a selection `step` of field `block`; None where there is none."""
     readers = found.readers(metric)
     if readers is None:
@@ -59,7 +88,7 @@ def curve(found: Place, metric: str, palette: Palette) -> dict[str, Any] | None:
     return reader_curve(dots, layer=readers.layer, whole=readers.whole, unit=find(metric).unit, palette=palette)
 
 
-def figures(found: Place, metric: str) -> dict[str, dict[str, Any]]:
+def figures(found: Searched, metric: str) -> dict[str, dict[str, Any]]:
     """Both as they would be printed."""
     at, view = found.found(metric), find(metric)
     told = "no place was found"

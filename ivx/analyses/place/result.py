@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ivx.analyses.base import Result
-from ivx.analyses.place import search
+from ivx.analyses.place import drawing, search
+from ivx.analyses.place.found import At, Found, reach, share
 from ivx.analyses.place.readers import Readers, readers_of
 from ivx.analyses.place.request import PlaceRequest
 from ivx.analyses.place.search import CHOOSING, CONFIRMING, KEPT, Pair, Panel, Parts, Reading, named, patch_of
@@ -19,60 +20,8 @@ from ivx.patching.positions import Column
 from ivx.stats.following import Following
 from ivx.stats.metrics import PRIMARY, find
 from ivx.stats.power import least_effect
-from ivx.stats.verdict import Verdict, verdicts
+from ivx.stats.verdict import verdicts
 from ivx.tasks.samples import Samples
-
-HALF = 0.5
-"""A place reaches over the layers whose effect stays above this share of the best layer's."""
-
-
-class At(NamedTuple):
-    """A place as other requests take it.
-
-    Attributes:
-        source_token, position: fields of a request.
-        layer: the best layer; `first` to `last` are those whose effect stays within half of its.
-    """
-
-    source_token: str
-    position: str
-    layer: int
-    first: int
-    last: int
-
-    @property
-    def fields(self) -> dict[str, str]:
-        """What a request made at the place has in these fields."""
-        return {"source_token": self.source_token, "position": self.position}
-
-
-@dataclass(frozen=True)
-class Found:
-    """What the confirming samples say of the pair that the others chose.
-
-    Attributes:
-        at: the pair and its layers.
-        cells: the verdict on every layer, adjusted over all that was confirmed.
-        beyond: mean effect beyond the strongest control at the best layer.
-        followed, told, untold: share of the confirming samples that follow: patched, told, and neither.
-        silent: source tokens none of whose best cells is beyond its controls.
-        kind: `place`; `preference`, where the answer is preferred and the model does not follow even when told; or
-            `none`.
-    """
-
-    at: At
-    cells: tuple[Verdict, ...]
-    beyond: float
-    followed: float
-    told: float
-    untold: float
-    silent: tuple[str, ...]
-    kind: str
-
-    @property
-    def best(self) -> Verdict:
-        """The verdict on the best layer."""
-        return self.cells[self.at.layer]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,12 +159,12 @@ class Place(Result[PlaceRequest]):
             others=others,
         )
         own, pair, layer = judged[: self.layers], self.best[0].pair, self.best[0].layer
-        first, last = _reach(own, layer)
+        first, last = reach(own, layer)
         column = self.columns[pair.column]
         at = At(pair.source, search.position_name(column, self.samples.rows[0]), layer, first, last)
         following = self._reading("followed")
         shares = [
-            _share(following.level(role, patch, part))
+            share(following.level(role, patch, part))
             for role, patch in (("effect", self._patch(pair, layer)), ("told", ""), ("effect", ""))
         ]
         strongest = max([0.0, *(against.mean for against in own[layer].against.values())])
@@ -305,9 +254,7 @@ class Place(Result[PlaceRequest]):
 
     def figures(self, metric: str = PRIMARY) -> dict[str, dict[str, Any]]:
         """The search as it would be printed, and the reader curve, Vega-Lite specs by name."""
-        from ivx.analyses.place.drawing import figures
-
-        return figures(self, metric)
+        return drawing.figures(self, metric)
 
     def summary(self, metric: str = PRIMARY) -> dict[str, Any]:
         """The receipt, what was found, every pair that was tried, and the readers."""
@@ -347,19 +294,3 @@ class Place(Result[PlaceRequest]):
             ],
             "readers": None if readers is None else asdict(readers) | {"blocks": list(readers.blocks)},
         }  # fmt: skip
-
-
-def _reach(cells: list[Verdict], layer: int) -> tuple[int, int]:
-    """The layers around the best whose effect stays within half of its."""
-    least = HALF * cells[layer].value
-    first = last = layer
-    while first and cells[first - 1].value >= least:
-        first -= 1
-    while last + 1 < len(cells) and cells[last + 1].value >= least:
-        last += 1
-    return first, last
-
-
-def _share(values: Any) -> float:
-    there = values[np.isfinite(values)]
-    return float(there.mean()) if len(there) else float("nan")

@@ -10,10 +10,13 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from ivx.errors import CheckpointError, boundary
-from ivx.models import fingerprint
+from ivx.models import fingerprint, lora
+from ivx.models.lora import NO_PLACE
+from ivx.models.registry import Checkpoint
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
+OTHER = "as when it was trained on another model: give the base that it was trained on"
 
 
 def base_of(folder: Path) -> str:
@@ -30,21 +33,51 @@ def base_of(folder: Path) -> str:
     return base
 
 
+def told(own: Checkpoint | None, adapter: str | None) -> str | None:
+    """Which adapters stand in a checkpoint's weights: its own, where it was taught here, and the user's; or None."""
+    parts = [f"LoRA on {own.base}, taught here"] if own else []
+    parts += [f"adapter {Path(adapter).resolve().name}"] if adapter else []
+    return ", ".join(parts) or None
+
+
 def merged(hf: PreTrainedModel, folder: Path) -> PreTrainedModel:
-    """The model with the adapter in its weights.
+    """The model with the adapter in its weights; what is more than plain LoRA is merged by peft.
 
     Raises:
         CheckpointError: the adapter cannot be read or merged, does not fit, or changes nothing.
     """
     if not (folder / WEIGHTS).is_file():
         raise CheckpointError(f"{folder} holds no {WEIGHTS}: ivx reads safetensors adapters only")
+    unfit = f"the adapter in {folder} does not fit this checkpoint"
+    with boundary(CheckpointError, f"{folder / CONFIG} cannot be read", "copy it again"):
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    matrices = lora.targets(hf, config)
+    if matrices is None:
+        before = fingerprint.of_parameters(hf)
+        hf = _by_peft(hf, folder, unfit)
+        changes = fingerprint.of_parameters(hf) != before
+    else:
+        try:
+            changes = lora.merge(matrices, folder / WEIGHTS, scale=config["lora_alpha"] / config["r"])
+        except CheckpointError as error:
+            raise CheckpointError(f"{unfit}: {error}, {OTHER}") from error
+    if not changes:
+        raise CheckpointError(
+            f"the adapter in {folder} changes no weight, so the base would be shown as the tuned model: save it after "
+            "training"
+        )
+    return hf
+
+
+def _by_peft(hf: PreTrainedModel, folder: Path, unfit: str) -> PreTrainedModel:
     try:
         from peft import PeftConfig, PeftModel, get_peft_model, set_peft_model_state_dict
         from peft.utils import load_peft_weights
     except ImportError as error:
-        raise CheckpointError("LoRA adapters need the package peft: `pip install peft`") from error
-    before = fingerprint.of_parameters(hf)
-    with boundary(CheckpointError, f"the adapter in {folder} does not fit this checkpoint"), warnings.catch_warnings():
+        raise CheckpointError(
+            f"the adapter in {folder} is more than plain LoRA and needs the package peft: `pip install peft`"
+        ) from error
+    with boundary(CheckpointError, unfit), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what peft warns of is refused below
         config = PeftConfig.from_pretrained(str(folder))
         config.inference_mode = True
@@ -58,19 +91,6 @@ def merged(hf: PreTrainedModel, folder: Path) -> PreTrainedModel:
         missing = [name for name in found.missing_keys if tuned.base_model.prefix in name]
         strange = list(found.unexpected_keys)
         if missing or strange:
-            raise CheckpointError(
-                f"the adapter in {folder} does not fit this checkpoint: "
-                + (
-                    f"it has {strange[0]}, which the checkpoint has no place for"
-                    if strange
-                    else f"it lacks {missing[0]}"
-                )
-                + ", as when it was trained on another model: give the base that it was trained on"
-            )
-        hf = tuned.merge_and_unload()
-    if fingerprint.of_parameters(hf) == before:
-        raise CheckpointError(
-            f"the adapter in {folder} changes no weight, so the base would be shown as the tuned model: save it after "
-            "training"
-        )
-    return hf
+            told = f"it has {strange[0]}, {NO_PLACE}" if strange else f"it lacks {missing[0]}"
+            raise CheckpointError(f"{unfit}: {told}, {OTHER}")
+        return tuned.merge_and_unload()

@@ -140,7 +140,7 @@ def _check_same(asked: dict[str, Any], receipt: dict[str, Any], table: pa.Table)
             _refuse(f"receipt.json and asked.json name different {name}s")
     checkpoint = asked["checkpoint"]
     names = {"name", "fingerprint", "source"}
-    parts = set(checkpoint) - {"part", "quantisation"} if isinstance(checkpoint, dict) else set()
+    parts = set(checkpoint) - {"part", "quantisation", "merged"} if isinstance(checkpoint, dict) else set()
     if parts != names or not all(map(_is_text, checkpoint.values())):
         _refuse("the checkpoint is not told by name, fingerprint and source")
     for name in ("run", "origin"):

@@ -9,7 +9,7 @@ from typing import Any
 
 from ivx.analyses.effects.request import EffectsRequest
 from ivx.cli.arguments import help_of
-from ivx.models.registry import CHECKPOINTS, FETCHED, PUBLIC
+from ivx.models.registry import FETCHED, KNOWN
 from ivx.numeral import integer
 
 
@@ -89,11 +89,10 @@ def _doctor(asked: argparse.Namespace) -> int:
 
 
 def _checkpoints(asked: argparse.Namespace) -> None:
-    every = (*CHECKPOINTS, *FETCHED, *PUBLIC)
     if asked.json:
-        print(json.dumps([asdict(checkpoint) for checkpoint in every], indent=1))
+        print(json.dumps([asdict(checkpoint) for checkpoint in KNOWN], indent=1))
         return
-    for checkpoint in every:
+    for checkpoint in KNOWN:
         print(f"{checkpoint.name:34}{checkpoint.family:12}{checkpoint.stage:10}{checkpoint.about}")
 
 

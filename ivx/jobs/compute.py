@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ivx.analyses.registry import analysis_of, context, named_by, restored
 from ivx.errors import IvxError
 from ivx.jobs.shipped import CONTEXT, adopted
-from ivx.models import files, library, registry
-from ivx.models.fingerprint import of_directory
+from ivx.models import files, fingerprint, library, registry
 from ivx.models.paths import parts
 from ivx.request import BaseRequest, LiveRequest
 from ivx.store.run import Run
@@ -63,13 +63,10 @@ def stored(store: Store, request: BaseRequest) -> Any | None:
     Raises:
         IvxError: the checkpoint or the task cannot be found.
     """
-    if request.adapter is not None or parts(request.checkpoint)[1] is not None:
-        # Merged weights have no fingerprint before they are merged.
-        return None
     known = registry.embedded(request.checkpoint)
     collection = known.collection if known else "english"
     subject = request.subject(collection, lambda: _tokenizer(request.checkpoint))
-    run_id = request.run_id(fingerprint_of(store, request.checkpoint), subject)
+    run_id = request.run_id(fingerprint_of(store, request.checkpoint, adapter=request.adapter), subject)
     run = store.find(run_id) or adopted(store, run_id)
     return None if run is None else result_of(run)
 
@@ -157,15 +154,21 @@ def _tokenizer(checkpoint: str) -> Any:
     return library.tokenizer(files.locate(checkpoint), name=checkpoint)
 
 
-def fingerprint_of(store: Store, checkpoint: str) -> str:
-    """Fingerprint of a checkpoint's files, cached in the store until they change: hashing gigabytes takes time."""
-    folder = files.locate(checkpoint)
+def fingerprint_of(store: Store, checkpoint: str, *, adapter: str | None = None) -> str:
+    """Fingerprint of a checkpoint with its adapter, from their files; raises `IvxError` where they are not here."""
+    base = _of_files(store, files.locate(checkpoint))
+    merged = adapter or parts(checkpoint)[1]
+    return fingerprint.with_adapter(base, Path(merged).expanduser()) if merged else base
+
+
+def _of_files(store: Store, folder: Path) -> str:
+    """Fingerprint of a directory, cached in the store until its files change: hashing gigabytes takes time."""
     within = [folder] if folder.is_file() else sorted(folder.iterdir())
     seen = [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in within if p.is_file()]
     key = f"fingerprint/{folder.resolve()}"
     match store.get(key):
         case {"seen": before, "fingerprint": str(found)} if before == seen:
             return found
-    found = of_directory(folder)
+    found = fingerprint.of_directory(folder)
     store.put(key, {"seen": seen, "fingerprint": found})
     return found

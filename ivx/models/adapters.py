@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from ivx.errors import CheckpointError, boundary
 from ivx.models import fingerprint, lora
 from ivx.models.lora import NO_PLACE
-from ivx.models.registry import Checkpoint
+from ivx.models.registry import TAUGHT
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -33,11 +33,10 @@ def base_of(folder: Path) -> str:
     return base
 
 
-def told(own: Checkpoint | None, adapter: str | None) -> str | None:
-    """Which adapters stand in a checkpoint's weights: its own, where it was taught here, and the user's; or None."""
-    parts = [f"LoRA on {own.base}, taught here"] if own else []
-    parts += [f"adapter {Path(adapter).resolve().name}"] if adapter else []
-    return ", ".join(parts) or None
+def told(base: str, folder: Path) -> str:
+    """What is said of a checkpoint into which the adapter in a directory was merged."""
+    here = any(one.adapter == folder for one in TAUGHT)
+    return f"LoRA on {base}, taught here" if here else f"adapter {folder.expanduser().resolve().name}"
 
 
 def merged(hf: PreTrainedModel, folder: Path) -> PreTrainedModel:

@@ -56,6 +56,7 @@ class Report:
     device: str
     checks: tuple[Check, ...]
     quantisation: str | None = None
+    merged: str | None = None
 
     @property
     def passed(self) -> bool:
@@ -114,6 +115,7 @@ def checkup(model: Model) -> Report:
         dtype=str(model.dtype).removeprefix("torch."),
         device=str(model.device),
         quantisation=model.quantisation,
+        merged=model.merged,
         checks=(
             Check("weights are whole", True, None, None, _weights(model)),
             measured(
@@ -172,7 +174,8 @@ def is_partial(check: Check) -> bool:
 
 def report_text(report: Report) -> str:
     """The report as lines for a terminal."""
-    about = ", ".join(filter(None, (report.model_type, report.quantisation, report.dtype, report.device)))
+    told = (report.model_type, report.merged, report.quantisation, report.dtype, report.device)
+    about = ", ".join(filter(None, told))
     lines = [f"{report.checkpoint} ({about})"]
     for check in report.checks:
         mark = "passed" if check.passed else "FAILED"
@@ -198,7 +201,7 @@ def _weights(model: Model) -> str:
     unused = ", ".join(model.surplus[:3]) + f" and {len(model.surplus) - 3} more" * (len(model.surplus) > 3)
     return (
         "every tensor came from its file, and all are finite"
-        + "".join(f"; {told}" for told in (model.part, model.quantisation) if told)
+        + "".join(f"; {told}" for told in (model.part, model.quantisation, model.merged) if told)
         + f"; its file also holds {unused}" * bool(unused)
     )
 

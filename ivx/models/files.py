@@ -21,10 +21,10 @@ from huggingface_hub.errors import (
 from safetensors import SafetensorError, safe_open
 
 from ivx.errors import CheckpointError
-from ivx.models import gguf, origin, paths
+from ivx.models import gguf, origin, paths, registry
 from ivx.models.anatomy import WRAPPERS
 from ivx.models.quantisation import refuse_unreadable
-from ivx.models.registry import CHECKPOINTS, FETCHED, embedded, is_fetched
+from ivx.models.registry import CHECKPOINTS, FETCHED, TAUGHT, embedded
 
 WANTED = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "vocab.txt", "merges.txt"]
 """What is fetched from the hub: nothing that would have to be unpickled."""
@@ -38,6 +38,7 @@ def locate(name: str) -> Path:
     A local path may also be a GGUF file, or a directory that holds one and no safetensors: then it is that file.
     Of a checkpoint with an adapter (`checkpoint+adapter`) it is the checkpoint's.
     """
+    asked = name
     name, _ = paths.parts(name)
     known = embedded(name)
     if known is not None:
@@ -45,10 +46,11 @@ def locate(name: str) -> Path:
         if not known.path.is_dir():
             raise CheckpointError(f"{name} is not in {known.path.parent}: make it with `python -m ivx.tiny`")
         return known.path
-    if is_fetched(name):
+    if registry.fetched(name):
         folder = paths.fetched(name)
         if not (folder / origin.NAME).is_file():
-            raise CheckpointError(f"{name} is not on this machine yet: fetch it with `python -m ivx get {name}`")
+            what = name if asked == name else f"{name}, which {asked} is an adapter of,"
+            raise CheckpointError(f"{what} is not on this machine yet: fetch it with `python -m ivx get {name}`")
         return folder
     folder = Path(name).expanduser()
     if folder.is_dir():
@@ -60,7 +62,7 @@ def locate(name: str) -> Path:
             f"{name} is a file, not a checkpoint: give the directory that holds its config.json, or a GGUF file (.gguf)"
         )
     if name.startswith((".", "/", "~")) or name.count("/") != 1 or "\\" in name:
-        near = difflib.get_close_matches(name, [c.name for c in (*CHECKPOINTS, *FETCHED)], n=1)
+        near = difflib.get_close_matches(name, [c.name for c in (*CHECKPOINTS, *FETCHED, *TAUGHT)], n=1)
         hint = f"did you mean {near[0]}?" if near else "built in are " + ", ".join(c.name for c in CHECKPOINTS)
         raise CheckpointError(f"there is no checkpoint or directory {name!r}: {hint}")
     return _from_hub(name)

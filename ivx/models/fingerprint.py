@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ivx.errors import CheckpointError
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
@@ -32,6 +34,20 @@ def of_directory(folder: Path) -> str:
             digest.update(path.name.encode())
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def with_adapter(base: str, adapter: Path) -> str:
+    """SHA-256 over a checkpoint's fingerprint and the files of an adapter that is merged into it, 16 hex digits.
+
+    Raises:
+        CheckpointError: one of the files is not there.
+    """
+    digest = hashlib.sha256(base.encode())
+    for path in (adapter / "adapter_config.json", adapter / "adapter_model.safetensors"):
+        if not path.is_file():
+            raise CheckpointError(f"{adapter} holds no {path.name}: ivx reads safetensors adapters only")
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]
 
 

@@ -58,7 +58,8 @@ def load(
         device: `auto` is the GPU where there is one; or `cpu`, `cuda`, `cuda:1` …; several, as in `cuda:0,cuda:1`, hold
             a replica each and share the samples of a sweep.
         memory_gb: what weights and working set may take, on each device; by default what is free.
-        adapter: directory of a LoRA adapter (safetensors), merged into the weights; needs `peft`.
+        adapter: directory of a LoRA adapter (safetensors), merged into the weights; what is more than plain LoRA needs
+            `peft`.
         weights: `whole`, in memory in the dtype of the arithmetic; `compact`, in memory in the dtype of their file,
             each block made ready when it is its turn; `stream`, the same from disk; the numbers are equal. `auto`
             takes the first that fits, and keeps half precision compact where whole would take half of the memory. A
@@ -130,7 +131,7 @@ def _load(name: str, *, dtype: str, device: str, memory_gb: float | None, adapte
         chosen = "whole"
     elif weights == "auto":
         half = getattr(config, "dtype", None) in HALF and wanted not in HALF
-        is_whole = adapter is not None or bool(quantised)
+        is_whole = bool(adapter or quantised)
         chosen = "whole" if is_whole else memory.choose(found, memory_gb=memory_gb, is_half=half)
     else:
         chosen = weights
@@ -153,8 +154,8 @@ def _load(name: str, *, dtype: str, device: str, memory_gb: float | None, adapte
     refuse_own_head(hf, part, name=name)
     identity = fingerprint.of_directory(folder)
     if adapter is not None:
-        hf = adapters.merged(hf, Path(adapter))
-        identity = fingerprint.of_parameters(hf)
+        hf = adapters.merged(hf, Path(adapter).expanduser())
+        identity = fingerprint.with_adapter(identity, Path(adapter).expanduser())
     return Model(
         name=name,
         hf=_ready(hf if stream else hf.to(torch.device(place)), name=name),  # type: ignore[arg-type]  # wrong stub
@@ -166,6 +167,7 @@ def _load(name: str, *, dtype: str, device: str, memory_gb: float | None, adapte
         surplus=surplus,
         part=part.form or None,
         quantisation=_quantisation(folder, config, name=name),
+        merged=adapter and adapters.told(name, Path(adapter)),
         stream=stream,
     )
 

@@ -27,6 +27,7 @@ class Model:
         part: what of the checkpoint was taken, such as "text part of Gemma3ForConditionalGeneration"; None where all.
         quantisation: how its weights were kept before they were dequantised, such as "fp8, dequantised"; None where
             they were not.
+        merged: which adapters were merged into its weights, such as "LoRA on smollm2, taught here"; None where none.
         stream: where the weights come from when they are needed; None where all are in memory as they are used.
         surplus: names of tensors in its file that it rightly has no use for, such as heads for further tokens.
         replicas: the same weights on further devices, which share a sweep's samples with it.
@@ -43,6 +44,7 @@ class Model:
     surplus: tuple[str, ...] = ()
     part: str | None = None
     quantisation: str | None = None
+    merged: str | None = None
     stream: Stream | None = None
     replicas: tuple[Model, ...] = ()
     cluster: Cluster | None = None
@@ -51,7 +53,7 @@ class Model:
     def identity(self) -> dict[str, str]:
         """What a receipt says of the checkpoint."""
         told = {"name": self.name, "fingerprint": self.fingerprint, "source": self.source}
-        more = {"part": self.part, "quantisation": self.quantisation}
+        more = {"part": self.part, "quantisation": self.quantisation, "merged": self.merged}
         return told | {key: value for key, value in more.items() if value is not None}
 
     @cached_property

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from ivx.errors import CheckpointError
-from ivx.models.registry import embedded, is_fetched
+from ivx.models import registry
 
 ROOTS = "IVX_ROOTS"
 """Directories under which the app opens checkpoints, separated as in PATH; the working directory by default."""
@@ -34,15 +34,18 @@ def cache() -> Path:
 
 
 def fetched(name: str) -> Path:
-    """Where a checkpoint that is fetched by name lies."""
-    return cache() / "checkpoints" / name
+    """Where a checkpoint that is fetched by name lies; of one that was taught here, its base."""
+    return cache() / "checkpoints" / (registry.fetched(name) or name)
 
 
 def parts(name: str) -> tuple[str, str | None]:
     """The checkpoint and the adapter that `checkpoint+adapter` means; None where no adapter is named.
 
-    The adapter is a directory; a file or directory whose own name has a plus in it is a checkpoint.
+    So are those of a checkpoint that was taught here, by its name alone. The adapter is a directory; a file or directory whose own name has a plus in it is a checkpoint.
     """
+    own = registry.taught(name)
+    if own is not None and own.base is not None:
+        return own.base, str(own.adapter)
     cuts = [k for k, letter in enumerate(name) if letter == "+" and 0 < k < len(name) - 1]
     try:
         if not cuts or Path(name).expanduser().exists():
@@ -62,12 +65,14 @@ def within_roots(name: str) -> str:
         raise CheckpointError(
             f"{name[:100]!r} is a share or an address of the net: give a hub id, or a directory of this disk"
         )
+    if registry.embedded(name) or registry.fetched(name):
+        return name
     base, adapter = parts(name)
     if adapter is not None:
         return f"{within_roots(base)}+{within_roots(adapter)}"
     try:
         looks_like_path = name.startswith((".", "/", "~", "\\")) or "\\" in name or name.count("/") != 1
-        if embedded(name) is not None or is_fetched(name) or not (looks_like_path or Path(name).exists()):
+        if not (looks_like_path or Path(name).exists()):
             return name
         place = Path(name).expanduser().resolve()
     except (OSError, ValueError, RuntimeError) as error:  # a NUL, a name too long, a loop of links, nobody's home

@@ -1,5 +1,5 @@
-"""Which checkpoints exist: the embedded family, which is always here; real ones that are fetched by name; and public
-families by their hub ids."""
+"""Which checkpoints exist: the embedded family, which is always here; real ones that are fetched by name, and what was
+taught here on top of them; and public families by their hub ids."""
 
 from __future__ import annotations
 
@@ -11,22 +11,31 @@ EMBEDDED = Path(__file__).parent.parent / "tiny" / "checkpoints"
 """Where the embedded checkpoints lie."""
 RUNS = EMBEDDED.with_name("runs")
 """Where the runs that come with ivx lie."""
+ADAPTERS = EMBEDDED.parents[1] / "taught" / "adapters"
+"""Where the adapters that come with ivx lie."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One checkpoint that is known by name. `about` says in one line what it is, and what is toy about it."""
+    """One checkpoint that is known by name. `about` says in one line what it is, and what is toy about it; `base` names
+    the fetched checkpoint that its adapter is merged into."""
 
     name: str
     family: str
     stage: str
     about: str
     collection: str = "english"
+    base: str | None = None
 
     @property
     def path(self) -> Path | None:
         """Its directory, when it is embedded."""
         return EMBEDDED / self.name if self.family == "tiny" else None
+
+    @property
+    def adapter(self) -> Path | None:
+        """The directory of its adapter, when it was taught here."""
+        return ADAPTERS / self.name if self.base else None
 
 
 CHECKPOINTS = (
@@ -70,12 +79,31 @@ PUBLIC = (
 FETCHED = (
     Checkpoint(
         "smollm2",
-        "SmolLM2",
+        "smollm2",
         "instruct",
         "SmolLM2-135M-Instruct, 30 layers, Apache-2.0; Q4_1, dequantised; fetched by `ivx get smollm2` (93 MB)",
     ),
 )
 """Real checkpoints that are fetched by name, and lie in the cache from then on."""
+TAUGHT = (
+    Checkpoint(
+        "smollm2-sft",
+        "smollm2",
+        "SFT",
+        "smollm2 taught here to follow four tasks: an adapter that comes with ivx; needs `ivx get smollm2`",
+        base="smollm2",
+    ),
+    Checkpoint(
+        "smollm2-dpo",
+        "smollm2",
+        "DPO",
+        "smollm2-sft taught here to prefer the answer that was asked for: an adapter, too; needs `ivx get smollm2`",
+        base="smollm2",
+    ),
+)
+"""Checkpoints that are a fetched one and an adapter that comes with ivx."""
+KNOWN = (*CHECKPOINTS, *FETCHED, *TAUGHT, *PUBLIC)
+"""All checkpoints that are known by name."""
 
 
 def embedded(name: str) -> Checkpoint | None:
@@ -83,24 +111,28 @@ def embedded(name: str) -> Checkpoint | None:
     return next((checkpoint for checkpoint in CHECKPOINTS if checkpoint.name == name), None)
 
 
-STAGES = ("base", "SFT", "DPO")
+STAGES = ("base", "instruct", "SFT", "DPO")
 """Stages of post-training, in order."""
 
 
 def known(name: str) -> Checkpoint | None:
-    """The checkpoint of that name, embedded or public."""
-    return next((checkpoint for checkpoint in (*CHECKPOINTS, *PUBLIC) if checkpoint.name == name), None)
+    """The checkpoint of that name, if there is one."""
+    return next((checkpoint for checkpoint in KNOWN if checkpoint.name == name), None)
 
 
-def is_fetched(name: str) -> bool:
-    """Whether a checkpoint of that name is fetched by it."""
-    return any(checkpoint.name == name for checkpoint in FETCHED)
+def taught(name: str) -> Checkpoint | None:
+    """The checkpoint of that name, if it was taught here."""
+    return next((checkpoint for checkpoint in TAUGHT if checkpoint.name == name), None)
+
+
+def fetched(name: str) -> str | None:
+    """What has to be fetched for a checkpoint of that name: itself, or its base; None where nothing is by a name."""
+    return next((one.base or one.name for one in (*FETCHED, *TAUGHT) if one.name == name), None)
 
 
 def families() -> dict[str, tuple[str, ...]]:
     """The names of each family's checkpoints, in the order of their stages."""
-    every = (*CHECKPOINTS, *PUBLIC)
-    return {one.family: tuple(c.name for c in every if c.family == one.family) for one in every}
+    return {one.family: tuple(c.name for c in KNOWN if c.family == one.family) for one in KNOWN}
 
 
 def steps(names: Sequence[str]) -> tuple[tuple[str, str], ...]:

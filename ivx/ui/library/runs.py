@@ -179,7 +179,7 @@ def _facts(receipt: dict[str, Any]) -> dict[str, str]:
     return {
         "checkpoint": " · ".join(
             receipt["checkpoint"][part]
-            for part in ("name", "fingerprint", "quantisation")
+            for part in ("name", "fingerprint", "merged", "quantisation")
             if part in receipt["checkpoint"]
         ),
         "task": f"{request['task']} against {receipt['contrast']}"

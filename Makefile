@@ -6,7 +6,7 @@ PORT   ?= 8501
 WORKERS ?= 2
 BIN    := $(VENV)/bin
 
-.PHONY: run test test-slow test-gpu test-ray real lint tiny bench clean
+.PHONY: run test test-slow test-gpu test-ray real lint tiny taught bench clean
 
 run: $(VENV)/.installed
 	@echo "ivx: http://127.0.0.1:$(PORT)"
@@ -35,6 +35,10 @@ lint: $(VENV)/.installed-dev
 
 tiny: $(VENV)/.installed
 	$(BIN)/python -m ivx.tiny
+
+taught: $(VENV)/.installed
+	$(BIN)/python -m ivx get smollm2
+	$(BIN)/python -m ivx.taught
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/sweeps.py --quick

@@ -30,6 +30,7 @@ ROOMS = [
     "jobs",
     "archive",
     "tiny",
+    "taught",
     "ui",
     "cli",
 ]

@@ -49,7 +49,7 @@ def saved(folder: Path, **config: Any) -> None:
 
 
 def by_peft(folder: Path) -> dict[str, torch.Tensor]:
-    return PeftModel.from_pretrained(base(), str(folder)).merge_and_unload().state_dict()  # type: ignore[operator]
+    return PeftModel.from_pretrained(base(), str(folder)).merge_and_unload().state_dict()
 
 
 @pytest.mark.parametrize("config", PLAIN, ids=str)

@@ -19,7 +19,9 @@ frame, when a session's first request names one.
 """
 STYLE = Path(__file__).with_name("style.css")
 LOGO = Path(__file__).with_name("logo.svg")
-KEPT = ("checkpoint", "task", "metric", "by", "format", "spelling", "template", "system", "asked")
+KEPT = (
+    "checkpoint", "task", "metric", "by", "format", "spelling", "template", "system", "asked", "placed",
+)  # fmt: skip
 """Keys of widgets whose choice outlives a page that does not have them: Streamlit would drop it."""
 SERVED = threading.Event()
 """Set once a guest's first page was drawn."""
@@ -31,6 +33,7 @@ def _pages() -> list:
         st.Page(_landing, title="ivx", url_path="home", default=True, visibility="hidden"),
         st.Page(PAGES / "overview.py", title="Overview", url_path="overview"),
         st.Page(PAGES / "behaviour.py", title="Behaviour", url_path="behaviour"),
+        st.Page(PAGES / "place.py", title="Place", url_path="place"),
         st.Page(PAGES / "effects.py", title="Effects", url_path="effects"),
         st.Page(PAGES / "separability.py", title="Separability", url_path="separability"),
         st.Page(PAGES / "interactions.py", title="Interactions", url_path="interactions"),

@@ -76,8 +76,7 @@ class PlaceSearch(Analysis[PlaceRequest, "Place"]):
     request = PlaceRequest
     function = staticmethod(place)
     title = "where an instruction's vector acts, searched for by token and layer, and what reads it there"
-    page = None
-    elsewhere = "Its place is where the other pages can be opened at."
+    page = "place"
 
     @property
     def steps(self) -> Steps[PlaceRequest, Place]:

@@ -11,6 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from ivx.analyses import defaults as glance
 from ivx.analyses.effects.request import EffectsRequest, ScanRequest
 from ivx.analyses.effects.result import Effects
+from ivx.analyses.place.result import At
 from ivx.charts.numbers import scale_of
 from ivx.charts.palette import Palette
 from ivx.engine.address import SITES
@@ -28,6 +29,7 @@ from ivx.ui.kit import (
     following,
     maps,
     pieces,
+    places,
     progress,
     session,
 )
@@ -49,6 +51,8 @@ def controls() -> tuple[Asked | None, str]:
     following.follow(task, checkpoint)
     metric = choices.metric(three)
     told = address.from_url("direction", "denoise", DIRECTIONS) != "denoise"
+    opened = places.follow(task, checkpoint, way=asking.held(), published=PUBLISHED, best=_choices)
+    st.session_state[OPENED] = opened
     address.hold("source", "t_inst", list(SOURCES))
     source = four.segmented_control(
         "Vector from",
@@ -98,6 +102,7 @@ def show(request: Asked | None, metric: str, p: Palette) -> None:
 
     if request is not None:
         following.said()
+        places.said(st.session_state[OPENED])
     progress.follow_or_open(request, KINDS, draw=draw, empty=lambda asked: _empty(asked, p), view=view)
 
 
@@ -113,9 +118,10 @@ def _draw(request: Asked, metric: str, now: View, p: Palette) -> None:
         return
     result = now.result
     pieces.distrust(result.receipt)
-    maps.prompts(result)
+    at = _at(result)
+    maps.prompts(result, at=None if at is None else at.position)
     found = {site: result.cells(site, metric) for site in result.maps}
-    chosen = maps.chosen_of(found)
+    chosen = maps.chosen_of(found, first=None if at is None else maps.cell_at(result, at))
 
     places = st.columns(maps.COLUMNS, gap="medium")
     panels = scan.panels if isinstance(result.request, ScanRequest) else _panels
@@ -145,7 +151,7 @@ def _panels(
     places = places[:2]
     while len(places) < len(result.maps):
         places = [*places, *st.columns(maps.COLUMNS, gap="medium")[:2]]
-    first = next(iter(found))
+    first, at = next(iter(found)), _at(result)
     # The maps share a unit, not a scale: heads move far less than the stream, so their map has its own and says so.
     for (site, cells), place in zip(found.items(), places, strict=False):
         scale, own = _scale(cells), ""
@@ -160,7 +166,7 @@ def _panels(
                 progress.status(now) if now.live else _measured(result, site),
             )
             direction = result.request.direction
-            bold = 0 if not head and direction == "denoise" else None
+            bold = maps.column_at(result, at) if not head and direction == "denoise" else None
             maps.cells_map(result, site, cells, scale, chosen, p, bold=bold)
             against = result.controlled(site, metric)
             said = reading(cells, result.maps[site], metric=metric, against=against, direction=direction)
@@ -216,13 +222,33 @@ def _empty(request: Asked, p: Palette) -> None:
         every = "every layer × source token" if isinstance(request, ScanRequest) else "every layer × position and head"
         st.write(f"{request.samples} samples, {every}, each with its {len(request.controls)} controls.")
         progress.cost(request)
-        if st.button("Run the maps", type="primary"):
+        looked = not isinstance(request, EffectsRequest) or request.direction != "denoise"
+        first = not looked and places.offer(request)
+        if st.button("Run the maps", type="secondary" if first else "primary"):
             session.start(request)
             st.rerun()
 
 
 DIRECTED = {name: f"{name}: {direction.label}" for name, direction in DIRECTION.items()}
-TAKEN = {"": "as in the strip"} | {name: source_token(name).label for name in TOKENS}
+TAKEN = {"": "as in the strip"} | {name: source_token(name).label for name in ("before", "first", *TOKENS)}
+PUBLISHED = {"source": "t_inst", "token": ""}
+"""What the choice of a source token is as published, by the controls' keys."""
+OPENED = "ivx.effects.opened"
+
+
+def _choices(at: At) -> dict[str, str]:
+    """The controls' values that mean a place's source token."""
+    if at.source_token in SOURCES:
+        return {"source": at.source_token, "token": ""}
+    return {"source": "t_inst", "token": at.source_token} if at.source_token in TAKEN else {}
+
+
+def _at(result: Effects) -> At | None:
+    """The place, where the page stands there and this map is of its source token."""
+    opened = st.session_state.get(OPENED)
+    asked, at = result.request, None if opened is None else opened.at
+    here = at is not None and not address.from_url(address.RUN, "") and asked.direction == "denoise"
+    return at if here and asked.source_token == at.source_token and asked.kind == "effects" else None
 
 
 BESIDE = {"1": "one", "2": "two, the stronger counts", "3": "three, the strongest counts"}
@@ -236,6 +262,7 @@ EFFECTS = {
     "heads": "",
     **asking.INITIAL,
     **asking.PLAIN,
+    **places.PLAIN,
     "n": SAMPLES["effects"],
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
@@ -12,13 +13,14 @@ from ivx.analyses.game.request import GameRequest
 from ivx.analyses.game.result import Game
 from ivx.analyses.interactions.request import PLAYERS, InteractionsRequest
 from ivx.analyses.interactions.result import Interactions
+from ivx.analyses.place.result import At
 from ivx.charts.heatmap import heatmap
 from ivx.charts.palette import Palette
 from ivx.engine.address import SITES
 from ivx.jobs.job import View
 from ivx.request import Request
 from ivx.ui.interactions import card, maps
-from ivx.ui.kit import address, asking, checkpoints, choices, exports, following, pieces, progress, session
+from ivx.ui.kit import address, asking, checkpoints, choices, exports, following, pieces, places, progress, session
 from ivx.ui.kit.choices import SAMPLES, SOURCE, chosen, placed, popover, several
 from ivx.vocabulary import POSITION, POSITION_WORDS, position
 
@@ -56,6 +58,10 @@ def controls() -> tuple[Request | None, str, str]:
         "patch overwrites an earlier one of that token, which alone makes them interact.",
     )
     show = _show(three, only_j=game == "read")
+    allowed = GameRequest.position_words if game == "read" else POSITION_WORDS
+    st.session_state[OPENED] = places.follow(
+        task, checkpoint, way=asking.held(), published=PUBLISHED, best=partial(_choices, allowed)
+    )
     if game == "read":
         asked = _game_fields(five) | checkpoints.loading(checkpoint)
         return GameRequest(checkpoint, task, **asked), show, choices.metric_now()
@@ -95,6 +101,7 @@ def show(request: Request | None, what: str, metric: str, p: Palette) -> None:
 
     if request is not None:
         following.said()
+        places.said(st.session_state[OPENED])
     progress.follow_or_open(request, KINDS, draw=draw, empty=lambda asked: _empty(asked, p), view=view)
 
 
@@ -201,11 +208,28 @@ PAIRS = {
     "from": "t_inst",
     **asking.INITIAL,
     **asking.PLAIN,
+    **places.PLAIN,
     "pairs_n": SAMPLES["pairs"],
 }
 
 
-GAME = {"at": "first", "from": "t_inst", **asking.INITIAL, **asking.PLAIN, "game_n": SAMPLES["game"]}
+GAME = {
+    "at": "first",
+    "from": "t_inst",
+    **asking.INITIAL,
+    **asking.PLAIN,
+    **places.PLAIN,
+    "game_n": SAMPLES["game"],
+}
+PUBLISHED = {"from": "t_inst", "at": "first"}
+"""The usual place, by the controls' keys."""
+OPENED = "ivx.interactions.opened"
+
+
+def _choices(allowed: Collection[str], at: At) -> dict[str, str]:
+    """The controls' values that mean a place, where players can stand there."""
+    can = at.position in allowed or at.position not in POSITION_WORDS
+    return {"from": at.source_token, "at": at.position} if can else {}
 
 
 def _pair_fields(place: DeltaGenerator) -> dict[str, Any]:
@@ -214,7 +238,7 @@ def _pair_fields(place: DeltaGenerator) -> dict[str, Any]:
         over = chosen("over", "Players", PLAYED, "layers", on_change=lambda: st.session_state.pop("among", None))
         allowed = PLAYERS.get(over, SITES)
         sites = several("among", "Sites", allowed, allowed if over in PLAYERS else ("resid_post",))
-        places = {"all": POSITION["all"].label} if over == "positions" else placed(*POSITION_WORDS)
+        places = {"all": POSITION["all"].label} if over == "positions" else placed(*POSITION_WORDS, held="at")
         put = chosen("at", "Patched at", places, next(iter(places)))
         ways = WAYS if over != "heads" and "z" not in sites else {"overwrite": WAYS["overwrite"]}
         patch = chosen("patch", "A patch", ways, "overwrite")
@@ -229,7 +253,7 @@ def _pair_fields(place: DeltaGenerator) -> dict[str, Any]:
 def _game_fields(place: DeltaGenerator) -> dict[str, Any]:
     """Fields of a game's request other than checkpoint and task."""
     with popover(place, GAME):
-        read = chosen("at", "Read at", placed(*GameRequest.position_words), "first")
+        read = chosen("at", "Read at", placed(*GameRequest.position_words, held="at"), "first")
         token = chosen("from", "Vector from", SOURCE, "t_inst")
         choices.metric(st.container())
         way = asking.asking("game_n", SAMPLES["game"])

@@ -92,9 +92,11 @@ def counted(key: str, label: str, default: int, *, low: int, high: int) -> int:
 SOURCE = {name: source_token(name).label for name in (*SOURCE_WORDS, *TOKENS)}
 
 
-def placed(*names: str) -> dict[str, str]:
-    """Positions to choose from: these, and tokens by their number."""
-    return {name: position(name).label for name in (*names, *TOKENS)}
+def placed(*names: str, held: str = "") -> dict[str, str]:
+    """Positions to choose from: these, and tokens by their number, that of the control `held` now among them."""
+    now = str(st.session_state.get(held, st.query_params.get(held, ""))) if held else ""
+    more = () if now in (*names, *TOKENS) or index_of(now.removeprefix("-"), below=100) is None else (now,)
+    return {name: position(name).label for name in (*names, *TOKENS, *more)}
 
 
 def line_of(asked: Request) -> str:

@@ -9,6 +9,7 @@ import streamlit as st
 from ivx.analyses.effects.result import Effects
 from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.analyses.interactions.result import Interactions
+from ivx.analyses.place.result import At
 from ivx.charts.figure import tile
 from ivx.charts.heatmap import Tile, heatmap
 from ivx.charts.palette import Palette
@@ -90,17 +91,32 @@ def drawn(
     st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=picked, selection_mode="cell")
 
 
-def chosen_of(found: Mapping[str, Sequence[Cell]]) -> Cell | None:
-    """The clicked cell, or the address bar's, or the strongest finding of the first map."""
+def column_at(result: Effects, at: At | None) -> int:
+    """The column of a place in the first map; the first one where there is none."""
+    if at is None:
+        return 0
+    rows, columns = result.samples.rows, next(iter(result.maps.values()))
+    length = len(rows[0].target)
+    put = position_of(at.position, rows) % length
+    return next((k for k, one in enumerate(columns) if int(one.position) % length == put), 0)
+
+
+def cell_at(result: Effects, at: At) -> str:
+    """The address of a place's best layer in the first map."""
+    return result.address(next(iter(result.maps)), at.layer, column_at(result, at))
+
+
+def chosen_of(found: Mapping[str, Sequence[Cell]], *, first: str | None = None) -> Cell | None:
+    """The clicked cell, or the address bar's, or the one to look at `first`, or the strongest finding of the first map."""
     every = [cell for cells in found.values() for cell in cells if cell.state != "estimate"]
     if not every:
         return None
-    asked = address.from_url("cell", "")
-    named = next((cell for cell in every if cell.patch == asked), None)
-    if named is not None:
-        return named
-    first = [cell for cell in every if cell.site == every[0].site]
-    return max(first, key=lambda c: (c.state == "ok", abs(c.value)))
+    for asked in (address.from_url("cell", ""), first):
+        named = next((cell for cell in every if cell.patch == asked), None)
+        if named is not None:
+            return named
+    shown = [cell for cell in every if cell.site == every[0].site]
+    return max(shown, key=lambda c: (c.state == "ok", abs(c.value)))
 
 
 def blank(p: Palette, *, columns: int = 6, layers: int = 8) -> None:
@@ -109,8 +125,9 @@ def blank(p: Palette, *, columns: int = 6, layers: int = 8) -> None:
     st.vega_lite_chart(chart, theme=None, width="stretch")
 
 
-def prompts(result: Effects | Interactions, *, other: bool = False) -> None:
-    """Draw the first sample's prompts, marking where a state is taken from (the `other` task's, if so) and put."""
+def prompts(result: Effects | Interactions, *, other: bool = False, at: str | None = None) -> None:
+    """Draw the first sample's prompts, marking where a state is taken from (the `other` task's, if so) and put: of
+    several positions the one `at` a place, or else the first."""
     sample, token, request = result.samples.rows[0], checkpoints.token_of(result), result.request
     if not isinstance(request, InteractionsRequest) and request.direction != "denoise":
         pieces.chips(
@@ -129,8 +146,8 @@ def prompts(result: Effects | Interactions, *, other: bool = False) -> None:
     tag = "each token in turn" if whole else source_token(request.source_token).label
     if request.demonstrations and request.source_token == "t_inst":
         tag = "about to answer"
-    at = "first" if request.position == "all" else request.position
-    first = position_of(at, [sample]) % len(sample.target)
+    put = at or "first" if request.position == "all" else request.position
+    first = position_of(put, [sample]) % len(sample.target)
     pieces.chips(
         [token(i) for i in told.source],
         -1 if whole else taken(request.source_token, told),

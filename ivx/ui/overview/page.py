@@ -17,7 +17,7 @@ from ivx.models.registry import embedded
 from ivx.numeral import index_of
 from ivx.request import BaseRequest
 from ivx.stats.metrics import find
-from ivx.ui.kit import address, asking, checkpoints, choices, exports, following, pieces, progress, session
+from ivx.ui.kit import address, asking, checkpoints, choices, exports, following, pieces, places, progress, session
 from ivx.ui.overview import panels
 from ivx.ui.overview.panels import StoredRuns, found_of, panels_of
 
@@ -57,7 +57,7 @@ def _draw(asked: Mapping[str, BaseRequest], views: Views, metric: str, p: Palett
     pieces.distrust(*(result.receipt for result in results if result is not None))
     absent = [asked[name] for name, now in views.items() if now is None]
     if absent:
-        _offer(absent, every=len(absent) == len(asked))
+        _offer(absent, asked["effects"], every=len(absent) == len(asked))
         if len(absent) == len(asked):
             return
     drawn = panels_of(found, layer, p)
@@ -124,11 +124,12 @@ def _lede(found: StoredRuns, checkpoint: str) -> str:
     return f"{first}{intro} {panels.at_a_glance(checkpoint, found.cells, found.probed, found.pairs)}{trained}"
 
 
-def _offer(absent: Sequence[BaseRequest], *, every: bool) -> None:
-    """Offer to run what is missing on a checkpoint where nothing starts unasked."""
+def _offer(absent: Sequence[BaseRequest], effects: BaseRequest, *, every: bool) -> None:
+    """Offer to run what is missing on a checkpoint where nothing starts unasked: where all is, first the search."""
+    first = every and places.offer(effects)
     if every:
         st.write("Every layer × position, a probe at every layer and every pair of layers, each beside its control.")
-    if st.button("Run all three" if every else "Run what is missing", type="primary"):
+    if st.button("Run all three" if every else "Run what is missing", type="secondary" if first else "primary"):
         for request in absent:
             session.start(request)
         st.rerun()

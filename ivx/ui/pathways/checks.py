@@ -10,6 +10,7 @@ import streamlit as st
 
 from ivx.analyses.pathways.request import PathwaysRequest
 from ivx.analyses.pathways.result import Pathways
+from ivx.analyses.place.result import At
 from ivx.charts.overlap import Size, faithfulness_chart
 from ivx.charts.palette import Palette
 from ivx.engine.linear.records import RANK, TOLERANCE
@@ -18,6 +19,16 @@ from ivx.jobs.job import View
 from ivx.ui.kit import address, pieces, progress, session
 from ivx.ui.pathways import flows
 from ivx.ui.pathways.readings import circuit_reading, patched_reading
+from ivx.vocabulary import position, source_token
+
+PUBLISHED = {"patch-from": "", "patch-at": ""}
+"""Where the vector is taken from and put in the patched run, by their names in the view: as the request has it."""
+OPENED = "ivx.pathways.opened"
+
+
+def best(at: At) -> dict[str, str]:
+    """The same at a place."""
+    return {"patch-from": at.source_token, "patch-at": at.position}
 
 
 def ticks(result: Pathways) -> list[dict[str, Any]]:
@@ -110,7 +121,11 @@ def _patched(request: PathwaysRequest, result: Pathways, p: Palette) -> None:
     if address.from_url(address.RUN, "") and "patched" not in result.found.slots:
         pieces.note("This stored run was not asked for with a patch: go back to the controls to ask for one.")
         return
-    middle = str(min(result.layers - 1, result.layers // 2 - 1))
+    opened = None if address.from_url(address.RUN, "") else st.session_state.get(OPENED)
+    at = None if opened is None else opened.at
+    middle = str(min(result.layers - 1, result.layers // 2 - 1) if at is None else at.layer)
+    source = address.from_url("patch-from", "") or request.source_token
+    put = address.from_url("patch-at", "") or request.position
     layers = [str(layer) for layer in range(result.layers)]
     asked = address.from_url("patch", "", ["", *layers])
     one, two = st.columns([1, 2], gap="small", vertical_alignment="bottom")
@@ -118,9 +133,18 @@ def _patched(request: PathwaysRequest, result: Pathways, p: Palette) -> None:
     if two.button("Trace the patched run", key="patch-run"):
         st.session_state["patch"] = asked = str(layer)
     if not asked:
-        pieces.note("One more run: the bare prompt, and the same with the vector of T_inst at its first token.")
+        where = f"the vector of {source_token(source).label} at {position(put).caption}"
+        pieces.note(f"One more run: the bare prompt, and the same with {where}.")
         return
-    wanted = replace(request, patch_layer=int(asked), ablation="none", paths=0, published=False)
+    wanted = replace(
+        request,
+        patch_layer=int(asked),
+        source_token=source,
+        position=put,
+        ablation="none",
+        paths=0,
+        published=False,
+    )
     found = result if "patched" in result.found.slots else None
     if found is None:
         session.job(wanted, compute=True)

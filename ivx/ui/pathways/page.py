@@ -12,7 +12,7 @@ from ivx.analyses.pathways.result import Pathways
 from ivx.charts.flow import flow
 from ivx.charts.palette import Palette
 from ivx.jobs.job import View
-from ivx.ui.kit import address, asking, checkpoints, choices, exports, following, pieces, progress, session
+from ivx.ui.kit import address, asking, checkpoints, choices, exports, following, pieces, places, progress, session
 from ivx.ui.kit.choices import SAMPLES, chosen, counted, popover
 from ivx.ui.pathways import beside, checks, flows
 from ivx.ui.pathways.readings import overlap_reading
@@ -20,7 +20,7 @@ from ivx.ui.pathways.readings import overlap_reading
 TRACED = 1
 """Samples whose paths are searched, and whose published sum is taken: the slowest part."""
 WORDINGS = {"one": "one", "many": "many"}
-SHOWN = ("edges", "side", "edge", "published", "patch", "versus")
+SHOWN = ("edges", "side", "edge", "published", "patch", "versus", *checks.PUBLISHED)
 """Parts of the view that do not change the request."""
 OF = {"contrast": "difference", "logit": "answer"}
 COLUMNS = [sum(flows.COLUMNS), flows.ASIDE]
@@ -35,6 +35,10 @@ def controls() -> PathwaysRequest | None:
     one, two, three, four, five = st.columns([1.3, 0.9, 0.7, 0.9, 0.55], gap="small", vertical_alignment="bottom")
     checkpoint, task = choices.checkpoint_and_task(one, two, exact=True)
     following.follow(task, checkpoint)
+    way = asking.told_by_instruction(asking.held())
+    st.session_state[checks.OPENED] = places.follow(
+        task, checkpoint, way=way, published=checks.PUBLISHED, best=checks.best
+    )
     address.hold("wording", "one", list(WORDINGS))
     wording = three.segmented_control(
         "Wordings",
@@ -76,6 +80,7 @@ def show(request: PathwaysRequest | None, p: Palette) -> None:
         return
     _to_url(request)
     following.said(asks=asking.told_by_instruction, why="pathways are told by an instruction")
+    places.said(st.session_state[checks.OPENED], only="The patched run below is patched there.")
     progress.follow(request, draw=lambda now: _draw(request, now, p), empty=lambda: _empty(request, p))
 
 
@@ -179,7 +184,14 @@ def _blanks(names: tuple[str, str], told: str, p: Palette) -> DeltaGenerator:
     return right
 
 
-CIRCUITS = {"unit": "heads", "others": "mean", "traced_n": SAMPLES["traced"], **asking.INITIAL, **asking.PLAIN}
+CIRCUITS = {
+    "unit": "heads",
+    "others": "mean",
+    "traced_n": SAMPLES["traced"],
+    **asking.INITIAL,
+    **asking.PLAIN,
+    **places.PLAIN,
+}
 
 
 UNITS = {"heads": "heads", "edges": "edges"}

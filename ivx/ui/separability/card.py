@@ -41,7 +41,7 @@ def card(
     patch = f'<code class="soft">{escape(act.patch)}</code>' if act is not None else ""
     st.html(
         f'<div class="ivx-card" data-testid="ivx-card"><div class="top"><b>Layer {layer}</b>{patch}</div>'
-        f"{_probed(probe)}{_acted(act, p)}{_erased(found, layer, p)}</div>"
+        f"{_probed(probe)}{_acted(act, p, where=position(request.position).caption)}{_erased(found, layer, p)}</div>"
     )
     if found is not None:
         return
@@ -104,7 +104,7 @@ def _span(estimate: Estimate) -> str:
     return f"[{estimate.low:.0%}, {estimate.high:.0%}]"
 
 
-def _acted(cell: Cell | None, p: Palette) -> str:
+def _acted(cell: Cell | None, p: Palette, *, where: str) -> str:
     if cell is None:
         return "<h6>Acts</h6><div>not computed yet</div>"
     colour = p.muted if cell.state != "ok" else p.orange if cell.value > 0 else p.blue
@@ -114,7 +114,7 @@ def _acted(cell: Cell | None, p: Palette) -> str:
     reach = max([LEAST, *(abs(end) for row in rows for end in row[1:4])])
     sure = "" if cell.state == "zero" else f" · adjusted p {evidence.shown_p(cell.p)}"
     return (
-        f"<h6>Acts, logits, copied onto the first token</h6>{pieces.whisker(rows, p, scale=reach * 1.1)}"
+        f"<h6>Acts, logits, copied onto {where}</h6>{pieces.whisker(rows, p, scale=reach * 1.1)}"
         f'<div class="soft">{readings.said_of(cell, controlled=cell.control is not None)}{sure} · n = {cell.n}</div>'
     )
 

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import streamlit as st
 
 from ivx.analyses.effects.result import Effects
+from ivx.analyses.place.result import At
 from ivx.analyses.separability.result import Separability
 from ivx.charts.palette import Palette
 from ivx.request import BaseRequest
-from ivx.ui.kit import address, asking, choices, following, pieces, progress, session
+from ivx.ui.kit import address, asking, choices, following, pieces, places, progress, session
 from ivx.ui.separability import panels, stored, wordings
 from ivx.ui.separability.card import card
 from ivx.ui.separability.panels import AGAIN, Views
@@ -35,6 +36,8 @@ LEDE = (
     "embedded family was trained to differ in just this."
 )
 ERASURE = "erasure"
+PUBLISHED = {"source": "t_inst"}
+OPENED = "ivx.separability.opened"
 TOP, BOTTOM = [1.1, 0.62, 1.36], [1.2, 0.95, 1.0]
 
 
@@ -56,6 +59,9 @@ def controls() -> Queries | None:
         required=True,
         width="stretch",
     )
+    way = asking.told_by_instruction(asking.held())
+    opened = places.follow(task, checkpoint, way=way, published=PUBLISHED, best=_choices)
+    st.session_state[OPENED] = opened
     address.hold("source", "t_inst", list(SOURCES))
     source = four.segmented_control(
         "Read at",
@@ -67,8 +73,19 @@ def controls() -> Queries | None:
     )
     subject = Subject(checkpoint, str(source or "t_inst"))
     apart = address.from_url("apart", "all", list(APART))
-    way = asking.told_by_instruction(asking.held())
-    return Queries((subject, *_beside(subject)), task, str(component or "resid_post"), apart, way)
+    return Queries(
+        (subject, *_beside(subject)),
+        task,
+        str(component or "resid_post"),
+        apart,
+        way,
+        "first" if opened.at is None else opened.at.position,
+    )
+
+
+def _choices(at: At) -> dict[str, str]:
+    """The control's value that means a place's source token."""
+    return {"source": at.source_token} if at.source_token in SOURCES else {}
 
 
 def _beside(subject: Subject) -> list[Subject]:
@@ -89,11 +106,12 @@ def show(asked: Queries | None, p: Palette) -> None:
         elif erased is not None:
             stored.show_erased(erased, p)
         return
-    wanted = stages(list(asked.subjects), asked.task, asked.component, apart=asked.apart, way=asked.way)
+    wanted = stages(list(asked.subjects), asked.task, asked.component, apart=asked.apart, way=asked.way, put=asked.put)
     requests = due(wanted)
-    every = {**requests, ERASURE: asked.main.erase(asked.task, asked.component, asked.way)}
+    every = {**requests, ERASURE: asked.main.erase(asked.task, asked.component, asked.way, put=asked.put)}
     _to_url(asked)
     following.said(asks=asking.told_by_instruction, why="what is read and patched here is the state of an instruction")
+    places.said(st.session_state[OPENED], only="States are read at its source token, and put at its position.")
 
     def draw(views: Views) -> None:
         if st.session_state.pop(AGAIN, False) or due(wanted).keys() > requests.keys():
@@ -113,7 +131,7 @@ def _to_url(asked: Queries) -> None:
         apart="" if asked.apart == "all" else asked.apart,
         beside="" if st.session_state["beside"] == "first" else st.session_state["beside"] or "none",
         layer=address.from_url("layer", ""),
-        **choices.parts_of(asking.INITIAL | asking.PLAIN),
+        **choices.parts_of(asking.INITIAL | asking.PLAIN | places.PLAIN),
         **wordings.address(),
     )
 
@@ -158,7 +176,14 @@ def _draw(asked: Queries, requests: Mapping[str, BaseRequest], views: Views, p: 
         wordings.probe_panel(read, asked.component, layer, asked.task, p)
     with right:
         acting = cells.get(asked.component, [])
-        card(asked.main.erase(asked.task, asked.component, asked.way), read, acting, layer, views[ERASURE], p)
+        card(
+            asked.main.erase(asked.task, asked.component, asked.way, put=asked.put),
+            read,
+            acting,
+            layer,
+            views[ERASURE],
+            p,
+        )
     figures = {"read against act": panels.headline_print(asked, places)}
     stored.foot(read, live=now.live, beside=figures)
 

@@ -33,6 +33,7 @@ from ivx.ui.separability.subject import (
     others,
     reads,
 )
+from ivx.vocabulary import position
 
 AGAIN = "ivx.separability.again"
 """Session key, set when a control in the live fragment changes the request: the whole page is then rerun."""
@@ -140,9 +141,10 @@ def map_panel(
     layers: int,
     row: int,
 ) -> None:
-    """The small effect map: a column for each component, at the first token."""
+    """The small effect map: a column for each component, at one token."""
     live = act is not None and act.live
-    pieces.head("Effect", progress.status(act) if live and act is not None and act.total else "at the first token")
+    where = f"at {position(asked.put).caption}"
+    pieces.head("Effect", progress.status(act) if live and act is not None and act.total else where)
     names = list(COMPONENTS)
     tiles = []
     for column, site in enumerate(names):
@@ -189,7 +191,7 @@ def places_of(asked: Queries, views: Views) -> list[Place]:
 
 def headline_print(asked: Queries, places: Sequence[Place]) -> dict[str, Any]:
     """The headline for print."""
-    told = f"{asked.task}; probes: {APART[asked.apart]}; effects at the first token"
+    told = f"{asked.task}; probes: {APART[asked.apart]}; effects at {position(asked.put).caption}"
     series = coloured(list(asked.subjects), LIGHT)
     return headline_figure(places, series=series, title="What is read against what acts", subtitle=told)
 

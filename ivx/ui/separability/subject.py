@@ -47,18 +47,20 @@ class Subject:
         )
         return replace(found, pairs=apart == "pairs")
 
-    def act(self, task: str, way: Way) -> EffectsRequest:
-        """Request for what the same states do at the first token of the bare prompt."""
+    def act(self, task: str, way: Way, *, put: str) -> EffectsRequest:
+        """Request for what the same states do at one token of the bare prompt."""
         loading = checkpoints.loading(self.checkpoint)
-        return defaults.act(self.checkpoint, task, source=self.source, **fields_of(way), **loading)
+        found = defaults.act(self.checkpoint, task, source=self.source, **fields_of(way), **loading)
+        return replace(found, position=put)
 
-    def erase(self, task: str, component: str, way: Way) -> ErasureRequest:
+    def erase(self, task: str, component: str, way: Way, *, put: str) -> ErasureRequest:
         """Request for what they do without the part that tells tasks apart."""
         return ErasureRequest(
             self.checkpoint,
             task,
             component=component,
             source_token=self.source,
+            position=put,
             tasks=defaults.apart(task),
             wordings=defaults.WORDINGS,
             samples=defaults.SAMPLES,
@@ -76,6 +78,7 @@ class Queries:
     component: str
     apart: str
     way: Way
+    put: str
 
     @property
     def main(self) -> Subject:
@@ -110,15 +113,20 @@ def coloured(subjects: list[Subject], p: Palette) -> list[tuple[str, str]]:
     return [(subject.name, getattr(p, colour)) for subject, colour in zip(subjects, COLOURS, strict=False)]
 
 
-def stages(subjects: list[Subject], task: str, component: str, *, apart: str, way: Way) -> list[dict[str, BaseRequest]]:
-    """The requests in order: for the main subject, for those beside it, then for the other components."""
+def stages(
+    subjects: list[Subject], task: str, component: str, *, apart: str, way: Way, put: str = "first"
+) -> list[dict[str, BaseRequest]]:
+    """The requests in order: for the main subject, for those beside it, then for the other components.
+
+    `put` is the token of the bare prompt that states are copied onto.
+    """
     first, *beside = subjects
     found: list[dict[str, BaseRequest]] = [
-        {acts(first): first.act(task, way), reads(first, component): first.read(task, component, apart=apart)}
+        {acts(first): first.act(task, way, put=put), reads(first, component): first.read(task, component, apart=apart)}
     ]
     for other in beside:
         probed = other.read(task, component, apart=apart)
-        found.append({acts(other): other.act(task, way), reads(other, component): probed})
+        found.append({acts(other): other.act(task, way, put=put), reads(other, component): probed})
     for subject in subjects:
         rest = [c for c in COMPONENTS if c != component]
         found.append({reads(subject, c): subject.read(task, c, apart=apart) for c in rest})

@@ -10,6 +10,7 @@ from ivx.analyses.compare.differences import effect_differences
 from ivx.analyses.compare.request import FEWEST, Compared
 from ivx.analyses.compare.result import Member
 from ivx.analyses.effects.result import Effects
+from ivx.analyses.place.result import At
 from ivx.charts.figure import tile
 from ivx.charts.heatmap import heatmap
 from ivx.charts.numbers import scale_of, signed
@@ -18,11 +19,12 @@ from ivx.engine.address import STREAM
 from ivx.errors import IvxError
 from ivx.patching.cells import Cell
 from ivx.stats.metrics import METRICS
-from ivx.ui.kit import address, asking, choices, following, pieces, progress
+from ivx.ui.kit import address, asking, choices, following, pieces, places, progress
 from ivx.ui.kit.evidence import shown_p
+from ivx.ui.kit.maps import column_at
 from ivx.ui.kit.readings import said_of
 from ivx.ui.training import curves, exchange, pairs, stages, transplants
-from ivx.ui.training.place import PLACED, chosen_place
+from ivx.ui.training.place import OPENED, PLACED, PUBLISHED, at_of, chosen_place, in_url
 from ivx.ui.training.readings import difference_reading
 from ivx.ui.training.stages import ROW, Comparing, Row, Views, difference, key, stage
 
@@ -49,10 +51,13 @@ def controls() -> Comparing:
     task = stages.chosen_task(two, names)
     following.follow(task, *names)
     metric = choices.metric(three)
-    with choices.popover(five, asking.INITIAL | asking.PLAIN):
+    with choices.popover(five, asking.INITIAL | asking.PLAIN | places.PLAIN):
         told = asking.way()
     view = str(show or "effects")
-    at = chosen_place(view) if view in PLACED else {}
+    opened = places.follow(task, *names, way=asking.held(), published=PUBLISHED, best=at_of)
+    st.session_state[OPENED] = opened
+    found = opened.found is not None and opened.found.at is not None
+    at = chosen_place(view) if view in PLACED or found else {}
     return Comparing(names, Compared(task, **told, **at), metric, view)
 
 
@@ -63,6 +68,7 @@ def show(asked: Comparing, p: Palette) -> None:
         pieces.refusal("Nothing to compare yet", f"{len(asked.names)} chosen.", "Choose two checkpoints or more above.")
         return
     following.said()
+    places.said(st.session_state[OPENED])
     if asked.show == "pairs":
         requests = asked.requests("interactions")
         progress.follow_several(requests, draw=lambda views: pairs.draw(asked, requests, views, p))
@@ -79,7 +85,7 @@ def _draw(asked: Comparing, requests: dict, views: Views, p: Palette) -> None:
     found = {name: stages.result(views, "effects", name) for name in asked.names}
     there = {name: effects for name, effects in found.items() if effects is not None}
     maps: Maps = {name: _cells(effects, asked.metric) for name, effects in there.items()}
-    where = _chosen(there, maps)
+    where = _chosen(there, maps, at=st.session_state[OPENED].at)
     differences: Maps = {}
     refused: dict[str, str] = {}
     for step in asked.steps:
@@ -130,7 +136,7 @@ def _draw(asked: Comparing, requests: dict, views: Views, p: Palette) -> None:
         for name, effects in there.items()
     ]
     stages.foot(asked, list(there.values()), "checkpoints", members, views)
-    stages.to_url(asked)
+    stages.to_url(asked, **in_url(asked))
 
 
 @st.cache_data(max_entries=200, show_spinner=False, hash_funcs={Effects: lambda r: (r.run_id, r.table.num_rows)})
@@ -143,12 +149,14 @@ def _differences(before: Effects, after: Effects, metric: str) -> list[Cell]:
     return effect_differences(before, after, site=STREAM, metric=metric)
 
 
-def _chosen(there: dict[str, Effects], maps: Maps) -> Where:
-    """The clicked cell, or the address bar's, or the strongest finding at the first token of any checkpoint."""
+def _chosen(there: dict[str, Effects], maps: Maps, *, at: At | None) -> Where:
+    """The clicked cell, or the address bar's, or the strongest finding at the first token of any checkpoint, or at the
+    place."""
     asked = address.from_url("cell", "")
     done = [cell for cells in maps.values() for cell in cells if cell.state != "estimate"]
     named = next((cell for cell in done if cell.patch == asked), None)
-    first = [cell for cell in done if cell.column == 0]
+    column = column_at(next(iter(there.values())), at) if there else 0
+    first = [cell for cell in done if cell.column == column]
     found = named or max(first, key=lambda c: (c.state == "ok", abs(c.value)), default=None)
     return None if found is None else (found.layer, found.column)
 

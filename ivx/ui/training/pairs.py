@@ -22,6 +22,7 @@ from ivx.ui.kit import address, pieces
 from ivx.ui.kit.evidence import shown_p
 from ivx.ui.kit.readings import said_of
 from ivx.ui.training import stages
+from ivx.ui.training.place import in_url
 from ivx.ui.training.readings import pair_difference_reading
 from ivx.ui.training.stages import ROW, Comparing, Row, Views, difference, key, stage
 
@@ -86,7 +87,7 @@ def draw(asked: Comparing, requests: dict, views: Views, p: Palette) -> None:
         stages.trouble(views, requests)
     members = [Member(name, interactions=result) for name, result in there.items()]
     stages.foot(asked, list(there.values()), "checkpoints", members, views)
-    stages.to_url(asked)
+    stages.to_url(asked, **in_url(asked))
 
 
 @st.cache_data(max_entries=100, show_spinner=False, hash_funcs=HASH)

@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 
+from ivx.analyses.place.result import At
 from ivx.ui.kit import address
 from ivx.ui.kit.choices import SOURCE, chosen, placed, task_name
 from ivx.ui.training import stages
@@ -13,7 +14,15 @@ from ivx.ui.training.stages import Comparing
 from ivx.vocabulary import POSITION_WORDS
 
 PLACED = ("transplant", "exchange")
-"""Views whose place is chosen."""
+"""Views whose place is chosen; the others', too, where one was found."""
+PUBLISHED = {"from": "t_inst", "at": "first"}
+"""The usual place, by the controls' keys."""
+OPENED = "ivx.training.opened"
+
+
+def at_of(at: At) -> dict[str, str]:
+    """The controls' values that mean a place."""
+    return {"from": at.source_token, "at": at.position}
 
 
 def chosen_place(show: str) -> dict[str, Any]:
@@ -22,7 +31,7 @@ def chosen_place(show: str) -> dict[str, Any]:
     with source:
         taken = chosen("from", "Vector from", SOURCE, "t_inst")
     with put:
-        at = chosen("at", "Written at", placed(*POSITION_WORDS), "first")
+        at = chosen("at", "Written at", placed(*POSITION_WORDS, held="at"), "first")
     if show == "exchange":
         address.hold("layers", "")
         layers.text_input("Layers", key="layers", placeholder="all, averaged", help="Such as 12, or 10-13: averaged.")
@@ -47,4 +56,6 @@ def chosen_layers() -> str:
 def in_url(asked: Comparing) -> dict[str, str]:
     """What the address bar says of the place."""
     found = {"from": asked.subject.source_token, "at": asked.subject.position}
+    if asked.show not in PLACED and found == PUBLISHED:
+        found = {}
     return found | {"also": ",".join(st.session_state.get("also", []))} if asked.show == "exchange" else found

@@ -26,7 +26,7 @@ from ivx.patching.cells import Cell
 from ivx.request import BaseRequest
 from ivx.stats.verdict import Verdict
 from ivx.tasks import catalogue
-from ivx.ui.kit import address, asking, checkpoints, exports, pieces, progress, session
+from ivx.ui.kit import address, asking, checkpoints, exports, pieces, places, progress, session
 from ivx.ui.kit.choices import parts_of, task_name
 
 OWN = "own choice"
@@ -170,7 +170,7 @@ def to_url(asked: Comparing, **more: str) -> None:
         show=asked.show,
         **more,
         length=st.session_state.get("length", "") if asked.show == "transplant" else "",
-        **parts_of(asking.INITIAL | asking.PLAIN),
+        **parts_of(asking.INITIAL | asking.PLAIN | places.PLAIN),
         **{marks[asked.show]: st.session_state.get(marks[asked.show], "")},
     )
 

@@ -1,0 +1,154 @@
+"""Places: where an instruction's vector acts in a checkpoint, as the newest stored search found.
+
+Looked up from the store's index alone, whenever a page opens: no weights, no tokenizer, and of a run's rows only at the
+first time. A search that was imported, or restricted to some tokens, says nothing here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ivx.analyses.place.request import PlaceRequest
+from ivx.analyses.place.result import At, Place
+from ivx.analyses.place.search import Pair, roles_of
+from ivx.errors import IvxError
+from ivx.jobs.compute import fingerprint_of, result_of
+from ivx.jobs.shipped import adopted
+from ivx.models import registry
+from ivx.models.paths import parts
+from ivx.patching.positions import taken
+from ivx.request import WAY
+from ivx.store.run import Run
+from ivx.store.store import Store
+from ivx.tasks.way import Way
+
+USUAL = ("t_inst", "first")
+"""Source token and position as published: the names that a token has first, where it has several."""
+
+
+class Placed(NamedTuple):
+    """What a search found of one checkpoint and task.
+
+    Attributes:
+        at: the place; None where there is none.
+        kind: `place`, `preference` or `none`.
+        label: the pair of tokens, or the one that came nearest, in words; empty where none was worth confirming.
+        token: the patched token as it is written.
+        least: the smallest effect, in logits, that would have been seen.
+        run: the search.
+    """
+
+    at: At | None
+    kind: str
+    label: str
+    token: str
+    least: float
+    run: str
+
+
+def placed(store: Store, checkpoint: str, task: str, way: Way) -> Placed | None:
+    """What the newest search for a place found; None where none asked this task of this checkpoint in this way.
+
+    Checkpoints are the same that have the same weights, and tasks that have the same texts, whatever they are called.
+    """
+    try:
+        request = PlaceRequest(checkpoint, task, **dict(zip(WAY, _plain(way), strict=True)))
+        identity = _identity(store, request)
+        about = request.about(_collection(checkpoint))
+    except (IvxError, OSError):  # the page's own request is refused for it, with its reason
+        return None
+    if parts(checkpoint)[1] is None and not request.chats:
+        adopted(store, request.run_id(identity, about))
+    every = [_noted(store, run) for run in store.of_kind(PlaceRequest.kind)]
+    wanted = {"checkpoint": identity, "about": about, "way": _plain(way)}
+    mine = [one for one in every if all(one.get(name) == value for name, value in wanted.items())]
+    newest = max(mine, key=lambda one: float(one["created"]), default=None)
+    if newest is None:
+        return None
+    at = None if newest["at"] is None else At(*newest["at"])
+    return Placed(at, *(newest[name] for name in Placed._fields[1:]))
+
+
+def _noted(store: Store, run: Run) -> dict[str, Any]:
+    """What a search says; empty where it says nothing, or is not complete."""
+    key = f"place/{run.id}"
+    known = store.get(key)
+    if isinstance(known, dict):
+        return known
+    if run.asked.get("imported"):
+        return {}
+    found = result_of(run)
+    if found is None:
+        return {}
+    told = _told(store, found, run)
+    store.put(key, told)
+    return told
+
+
+def _told(store: Store, found: Place, run: Run) -> dict[str, Any]:
+    request, said = found.request, found.found()
+    if (request.source_token, request.position) != ("all", "all"):
+        return {}
+    try:
+        about = request.about(_collection(request.checkpoint))
+        identity = _identity(store, request, before=run.created)
+    except (IvxError, OSError):  # a user's file, or an adapter, that is there no more
+        return {}
+    merged = request.adapter is not None or parts(request.checkpoint)[1] is not None
+    same = merged or identity == found.receipt["checkpoint"]["fingerprint"]
+    if not same or not str(found.receipt["task"]).startswith(about):  # it has changed since, and is another one
+        return {}
+    pair = found.best[0].pair if found.best else None
+    return {
+        "checkpoint": identity,
+        "about": about,
+        "way": _plain(request.way),
+        "created": run.created,
+        "at": None if found.at is None or pair is None else list(_usual(found, found.at, pair)),
+        "kind": "none" if said is None else said.kind,
+        "label": "" if pair is None else found.label(pair),
+        "token": "" if pair is None else found.columns[pair.column].label,
+        "least": found.least,
+        "run": run.id,
+    }
+
+
+def _usual(found: Place, at: At, pair: Pair) -> At:
+    """The same place by the names that it has as published, where it has them: so that runs are shared."""
+    rows, (source, position) = found.samples.rows, USUAL
+    if all(taken(source, sample) == taken(at.source_token, sample) for sample in rows):
+        at = at._replace(source_token=source)
+    if position in roles_of(found.columns[pair.column], rows[0]):
+        at = at._replace(position=position)
+    return at
+
+
+def _identity(store: Store, request: PlaceRequest, *, before: float = float("inf")) -> str:
+    """What identifies a request's weights without reading them: the fingerprint of their files, and the adapter's.
+
+    Raises:
+        OSError: an adapter that is not there, or was written after `before`.
+    """
+    base, adapter = parts(request.checkpoint)
+    adapter = request.adapter or adapter
+    told = fingerprint_of(store, base)
+    if adapter is None:
+        return told
+    files = sorted(path for path in Path(adapter).expanduser().iterdir() if path.is_file())
+    seen = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+    if any(path.stat().st_mtime > before for path in files):
+        raise OSError(f"{adapter} has changed since")
+    digest = hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:16]
+    return f"{told}+{digest}"
+
+
+def _collection(checkpoint: str) -> str:
+    known = registry.embedded(parts(checkpoint)[0])
+    return known.collection if known else "english"
+
+
+def _plain(way: Way) -> list[Any]:
+    return [way.form, way.template, way.system, way.demonstrations, way.spelling]

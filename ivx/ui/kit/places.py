@@ -1,0 +1,138 @@
+"""The place that a search found, where every page opens, unless the address or the user names another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import streamlit as st
+
+from ivx.analyses.place.request import PlaceRequest
+from ivx.analyses.place.result import At
+from ivx.jobs.places import Placed, placed
+from ivx.jobs.worker import worker
+from ivx.request import WAY
+from ivx.tasks.way import Way
+from ivx.ui.kit import address, pieces, progress, session
+from ivx.vocabulary import source_token
+
+TAKEN = "ivx.placed"
+"""By the page's choices: the values that they were last given here."""
+AS_PUBLISHED = "published"
+"""What an address says in `placed` where the usual place is asked for, in spite of another that was found."""
+PLAIN = {"placed": ""}
+Choices = Mapping[str, str]
+
+
+class Opened(NamedTuple):
+    """Where a page stands: what was found, its choices at that place, as published, and now."""
+
+    found: Placed | None
+    best: Choices
+    published: Choices
+    now: Choices
+
+    @property
+    def at(self) -> At | None:
+        """The place, where the page stands there."""
+        return None if self.found is None or self.now != self.best else self.found.at
+
+
+def follow(task: str, *checkpoints: str, way: Way, published: Choices, best: Callable[[At], Choices]) -> Opened:
+    """Set the controls of a place, before they are drawn, to the one that was found.
+
+    Args:
+        checkpoints: of several that are asked alike the last counts that a place was found in.
+        published: the usual values of the page's choices, by the keys of their controls.
+        best: the values that mean a place; those that the page cannot ask for are left out.
+    """
+    store = worker().store
+    every = [one for name in reversed(checkpoints) if (one := placed(store, name, task, way)) is not None]
+    found = next((one for one in every if one.at is not None), next(iter(every), None))
+    usual = dict(published)
+    wanted = usual | (dict(best(found.at)) if found is not None and found.at is not None else {})
+    unnamed = not any(key in st.session_state or key in st.query_params for key in usual)
+    now = {key: address.from_url(key, value) for key, value in usual.items()}
+    plain = address.from_url("placed", "", ("", AS_PUBLISHED))
+    taken = st.session_state.setdefault(TAKEN, {})
+    if not plain and (unnamed or now == taken.get(tuple(usual))):
+        st.session_state.update(wanted)
+        now = dict(wanted)
+    if now == wanted:
+        taken[tuple(usual)] = wanted
+    st.session_state["placed"] = AS_PUBLISHED if now == usual and (plain or now != wanted) else ""
+    return Opened(found, wanted, usual, now)
+
+
+def said(opened: Opened, *, only: str = "") -> None:
+    """One line on the place that was found, and a button to or from it; nothing where none was searched for.
+
+    Args:
+        only: what of the place the page takes, where it is not all.
+    """
+    found = opened.found
+    if found is None:
+        return
+    if found.at is None:
+        why = f"an effect of {found.least:.1f} logits would have been seen"
+        why += f"; nearest came {found.label}" if found.label else ""
+        if found.kind == "preference":
+            why = f"the preference moves most at {found.label}, and the model does not follow even when told"
+        pieces.note(f"The search found no place: {why} (run {found.run}).")
+        return
+    name = f"{named(found)}, {reach(found.at)}"
+    there = opened.now == opened.best
+    line, button = st.columns([6, 1], gap="small", vertical_alignment="center")
+    with line:
+        told = f"At the place that the search found: {name}" if there else f"Elsewhere; the search found: {name}"
+        pieces.note(f"{told} (run {found.run}).{f' {only}' if only else ''}")
+    if there and opened.best == opened.published:
+        return  # the place is where one looks anyway
+    wanted = dict(opened.published if there else opened.best)
+    button.button(
+        "As published" if there else "To the place",
+        key="placed-otherwise",
+        type="tertiary",
+        on_click=lambda: choose(wanted, plain=there),
+        help="T_inst → first token." if there else f"To {name}.",
+    )
+
+
+def offer(request: Any) -> bool:
+    """Offer to search for the place first, where that was never done, as the page's main button; whether it is offered.
+
+    Args:
+        request: what the page would ask of one instruction: its checkpoint, its task, its way of asking.
+    """
+    known = placed(worker().store, request.checkpoint, request.task, request.way)
+    if known is not None or request.against is not None:
+        return False
+    way = {name: getattr(request, name) for name in WAY}
+    wanted = PlaceRequest(request.checkpoint, request.task, **way, **request.loading)
+    st.write(
+        "Nobody has looked at this checkpoint and task yet. Which tokens one looks at decides what is seen: search for "
+        "the place first; every page then opens there."
+    )
+    progress.cost(wanted)
+    if st.button("Search for the place", key="place-first", type="primary"):
+        session.start(wanted)
+        st.switch_page(Path(__file__).parents[1] / "pages" / "place.py")
+    return True
+
+
+def choose(told: Choices, *, plain: bool) -> None:
+    """Set the controls to what the user asks for, before they are drawn; that stays."""
+    st.session_state.update(told)
+    st.session_state["placed"] = AS_PUBLISHED if plain else ""
+
+
+def named(found: Placed) -> str:
+    """A place as its two tokens: `keyword → “.”`."""
+    assert found.at is not None
+    return f"{source_token(found.at.source_token).label} → “{found.token}”"
+
+
+def reach(at: At) -> str:
+    """The layers of a place."""
+    return f"layer {at.layer}" if at.first == at.last else f"layers {at.first}–{at.last}"

@@ -107,7 +107,8 @@ def cell_at(result: Effects, at: At) -> str:
 
 
 def chosen_of(found: Mapping[str, Sequence[Cell]], *, first: str | None = None) -> Cell | None:
-    """The clicked cell, or the address bar's, or the one to look at `first`, or the strongest finding of the first map."""
+    """The clicked cell, or the address bar's, or the one at address `first`, or the strongest finding of the first
+    map."""
     every = [cell for cells in found.values() for cell in cells if cell.state != "estimate"]
     if not every:
         return None

@@ -116,9 +116,9 @@ def reading(result: Place, metric: str) -> str:
     """What was found, in sentences: the place, a preference alone, or nothing and what would have been seen."""
     found, unit = result.found(metric), find(metric).unit
     told = [_found(result, found, unit) if found is not None else _nothing(result)]
-    summary_silent = [source_token(name).label for name in result.silent]
-    if summary_silent and found is not None and found.kind != "none":
-        told.append(f"From {' and '.join(map(escape, summary_silent))}: nothing beyond the controls.")
+    silent = [] if found is None or found.kind == "none" else [source_token(name).label for name in found.silent]
+    if silent:
+        told.append(f"From {' and '.join(map(escape, silent))}: nothing beyond the controls.")
     if result.sinks:
         row = result.samples.rows[0]
         names = [f"“{result.columns[k].label}” ({offset_name(result.columns[k], row)})" for k in result.sinks]

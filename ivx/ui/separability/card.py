@@ -15,6 +15,7 @@ from ivx.charts.palette import Palette
 from ivx.jobs.job import View
 from ivx.patching.cells import Cell
 from ivx.ui.kit import evidence, pieces, progress, readings, session
+from ivx.vocabulary import position
 
 LEAST = 0.5
 """The least end of a card's scale, in logits, so that tiny effects are not drawn large."""

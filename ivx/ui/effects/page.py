@@ -247,8 +247,9 @@ def _at(result: Effects) -> At | None:
     """The place, where the page stands there and this map is of its source token."""
     opened = st.session_state.get(OPENED)
     asked, at = result.request, None if opened is None else opened.at
-    here = at is not None and not address.from_url(address.RUN, "") and asked.direction == "denoise"
-    return at if here and asked.source_token == at.source_token and asked.kind == "effects" else None
+    if at is None or address.from_url(address.RUN, "") or asked.kind != "effects" or asked.direction != "denoise":
+        return None
+    return at if asked.source_token == at.source_token else None
 
 
 BESIDE = {"1": "one", "2": "two, the stronger counts", "3": "three, the strongest counts"}

@@ -107,7 +107,7 @@ def legend(p: Palette) -> None:
     """What the marks of both charts mean."""
     pieces.series(
         [("at least twice the strongest control; opened: a finding", p.orange), ("the rest", p.faint)],
-        ["— strongest control: another task’s or a random vector of its norm; opened: or the token alone",
+        ["— strongest control: another task’s vector, a random one of its norm, where refined the token alone",
          "orange frame: the best pair"],
     )  # fmt: skip
 
@@ -118,7 +118,7 @@ def reading(result: Place, metric: str) -> str:
     told = [_found(result, found, unit) if found is not None else _nothing(result)]
     silent = [] if found is None or found.kind == "none" else [source_token(name).label for name in found.silent]
     if silent:
-        told.append(f"From {' and '.join(map(escape, silent))}: nothing beyond the controls.")
+        told.append(f"Nothing beyond the controls from: {escape(', '.join(silent))}.")
     if result.sinks:
         row = result.samples.rows[0]
         names = [f"“{result.columns[k].label}” ({offset_name(result.columns[k], row)})" for k in result.sinks]

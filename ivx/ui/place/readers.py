@@ -88,7 +88,10 @@ def _wanted(result: Place, readers: Readers) -> PlaceRequest:
     """The request for the heads: of the pair that was found alone, so that nothing is searched again."""
     found = result.found()
     assert found is not None, "what is read has a place"
-    return replace(result.request, **found.at.fields, readers="heads", layer=readers.layer)
+    at = found.at
+    return replace(
+        result.request, source_token=at.source_token, position=at.position, readers="heads", layer=readers.layer
+    )
 
 
 def _asked(wanted: PlaceRequest, block: int, metric: str, p: Palette) -> None:

@@ -15,6 +15,7 @@ import vl_convert
 from ivx.analyses.bench.request import BenchRequest
 from ivx.analyses.bench.result import CONTROL, FREE, QUERIES, STRENGTHS, VECTOR, Bench, BenchText, Dose
 from ivx.analyses.bench.texts import BenchTextRequest
+from ivx.analyses.place.result import At
 from ivx.archive import pack
 from ivx.charts.bench import strength_curve
 from ivx.charts.palette import LIGHT, Palette
@@ -23,8 +24,9 @@ from ivx.jobs.job import View
 from ivx.models.registry import embedded
 from ivx.patching import gate
 from ivx.tasks import catalogue
+from ivx.tasks.way import Way
 from ivx.ui.bench.readings import bench_reading
-from ivx.ui.kit import address, checkpoints, choices, exports, pieces, progress, session
+from ivx.ui.kit import address, checkpoints, choices, exports, pieces, places, progress, session
 
 HOW = {
     "add-first": "add, first token",
@@ -35,6 +37,7 @@ HOW = {
 ABOUT = {"add": "h + α v", "patch": "h + α (v − h)"}
 COLUMNS = [1.0, 1.0, 1.35]
 SHARE = {QUERIES: "% that follow", FREE: "% that name an answer"}
+OPENED = "ivx.bench.opened"
 DEFAULT = 20
 """Free texts of the first view: with fewer than six no test could find anything."""
 NAMES = {QUERIES: "On the task’s queries", FREE: "On free text"}
@@ -49,13 +52,20 @@ def controls() -> BenchRequest | None:
     checkpoint, task = choices.checkpoint_and_task(one, two)
     layers = checkpoints.layers_of(checkpoint)
     names = [str(layer) for layer in range(layers)]
-    address.hold("layer", str(3 * layers // 8), names)
+    usual = str(3 * layers // 8)
+    st.session_state[OPENED] = places.follow(task, checkpoint, way=Way(), published={"layer": usual}, best=_choices)
+    address.hold("layer", usual, names)
     layer = three.selectbox("Layer", names, key="layer", format_func=lambda name: f"L{name}")
     address.hold("how", "add-first", list(HOW))
     how = str(four.selectbox("The vector is", list(HOW), key="how", format_func=lambda name: HOW[name]))
     way, _, place = how.partition("-")
     loading: dict[str, Any] = checkpoints.loading(checkpoint)
     return BenchRequest(checkpoint, task, int(layer), place=place, way=way, texts=_texts(checkpoint, task), **loading)
+
+
+def _choices(at: At) -> dict[str, str]:
+    """The layer of a place, where that is the one that the bench stands at."""
+    return {"layer": str(at.layer)} if at.fields == {"source_token": "t_inst", "position": "first"} else {}
 
 
 def _line(asked: BenchRequest) -> str:
@@ -92,6 +102,8 @@ def _default(task: str, collection: str) -> str:
 
 def show(request: BenchRequest | None, p: Palette) -> None:
     """Draw the curves as soon as they are computed and the texts beside them; or a stored run's curves."""
+    if request is not None:
+        places.said(st.session_state[OPENED], only="The bench puts the vector of T_inst on the first token, or on all.")
     names = [f"{strength:g}" for strength in STRENGTHS]
     alpha = float(address.from_url("alpha", "1", names))
     if request is None:
@@ -113,6 +125,7 @@ def show(request: BenchRequest | None, p: Palette) -> None:
         layer=request.layer,
         how=f"{request.way}-{request.place}",
         alpha=f"{alpha:g}",
+        placed=st.session_state["placed"],
         free="" if st.session_state["free"] == default else st.session_state["free"],
     )
     progress.follow_several(requests, draw=lambda views: _draw(request, alpha, views, p))

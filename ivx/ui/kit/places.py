@@ -26,9 +26,10 @@ Choices = Mapping[str, str]
 
 
 class Opened(NamedTuple):
-    """Where a page stands: what was found, its choices at that place, as published, and now."""
+    """Where a page stands: what was found, if the page can stand there, its choices there, as published, and now."""
 
     found: Placed | None
+    able: bool
     best: Choices
     published: Choices
     now: Choices
@@ -36,7 +37,8 @@ class Opened(NamedTuple):
     @property
     def at(self) -> At | None:
         """The place, where the page stands there."""
-        return None if self.found is None or self.now != self.best else self.found.at
+        there = self.found is not None and self.able and self.now == self.best
+        return self.found.at if self.found is not None and there else None
 
 
 def follow(task: str, *checkpoints: str, way: Way, published: Choices, best: Callable[[At], Choices]) -> Opened:
@@ -45,13 +47,14 @@ def follow(task: str, *checkpoints: str, way: Way, published: Choices, best: Cal
     Args:
         checkpoints: of several that are asked alike the last counts that a place was found in.
         published: the usual values of the page's choices, by the keys of their controls.
-        best: the values that mean a place; those that the page cannot ask for are left out.
+        best: the values that mean a place; none where the page cannot stand there.
     """
     store = worker().store
     every = [one for name in reversed(checkpoints) if (one := placed(store, name, task, way)) is not None]
     found = next((one for one in every if one.at is not None), next(iter(every), None))
     usual = dict(published)
-    wanted = usual | (dict(best(found.at)) if found is not None and found.at is not None else {})
+    told = dict(best(found.at)) if found is not None and found.at is not None else {}
+    wanted = usual | told
     unnamed = not any(key in st.session_state or key in st.query_params for key in usual)
     now = {key: address.from_url(key, value) for key, value in usual.items()}
     plain = address.from_url("placed", "", ("", AS_PUBLISHED))
@@ -62,7 +65,7 @@ def follow(task: str, *checkpoints: str, way: Way, published: Choices, best: Cal
     if now == wanted:
         taken[tuple(usual)] = wanted
     st.session_state["placed"] = AS_PUBLISHED if now == usual and (plain or now != wanted) else ""
-    return Opened(found, wanted, usual, now)
+    return Opened(found, bool(told), wanted, usual, now)
 
 
 def said(opened: Opened, *, only: str = "") -> None:
@@ -82,6 +85,9 @@ def said(opened: Opened, *, only: str = "") -> None:
         pieces.note(f"The search found no place: {why} (run {found.run}).")
         return
     name = f"{named(found)}, {reach(found.at)}"
+    if not opened.able:
+        pieces.note(f"The search found: {name} (run {found.run}). This page does not stand there. {only}".rstrip())
+        return
     there = opened.now == opened.best
     line, button = st.columns([6, 1], gap="small", vertical_alignment="center")
     with line:

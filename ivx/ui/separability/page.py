@@ -36,7 +36,8 @@ LEDE = (
     "embedded family was trained to differ in just this."
 )
 ERASURE = "erasure"
-PUBLISHED = {"source": "t_inst"}
+PUBLISHED = {"source": "t_inst", "put": "first"}
+"""Where states are read and put as published, by the keys of the view."""
 OPENED = "ivx.separability.opened"
 TOP, BOTTOM = [1.1, 0.62, 1.36], [1.2, 0.95, 1.0]
 
@@ -79,13 +80,13 @@ def controls() -> Queries | None:
         str(component or "resid_post"),
         apart,
         way,
-        "first" if opened.at is None else opened.at.position,
+        address.from_url("put", "first"),
     )
 
 
 def _choices(at: At) -> dict[str, str]:
-    """The control's value that means a place's source token."""
-    return {"source": at.source_token} if at.source_token in SOURCES else {}
+    """The values that mean a place, where its source token is one that can be read."""
+    return {"source": at.source_token, "put": at.position} if at.source_token in SOURCES else {}
 
 
 def _beside(subject: Subject) -> list[Subject]:
@@ -128,6 +129,7 @@ def _to_url(asked: Queries) -> None:
         task=asked.task,
         component=asked.component,
         source=asked.main.source,
+        put="" if asked.put == "first" else asked.put,
         apart="" if asked.apart == "all" else asked.apart,
         beside="" if st.session_state["beside"] == "first" else st.session_state["beside"] or "none",
         layer=address.from_url("layer", ""),

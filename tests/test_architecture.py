@@ -211,7 +211,18 @@ def test_light_modules_load_nothing_heavy() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT).stdout == "[]\n"
 
 
-PAGES = ["effects", "interactions", "separability", "pathways", "training", "lens", "bench", "overview", "lessons"]
+PAGES = [
+    "place",
+    "effects",
+    "interactions",
+    "separability",
+    "pathways",
+    "training",
+    "lens",
+    "bench",
+    "overview",
+    "lessons",
+]
 
 
 @pytest.mark.parametrize("page", PAGES)

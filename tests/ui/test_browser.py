@@ -19,6 +19,7 @@ pytestmark = pytest.mark.browser
     [
         ("/", "Where does the instruction live?"),
         ("/overview", "Where does the instruction live?"),
+        ("/place", "Where does the instruction act, and who reads it there?"),
         ("/effects", "Which states carry the instruction?"),
         ("/separability", "Can the instruction be read, and is what is read used?"),
         ("/interactions", "Do layers act together?"),

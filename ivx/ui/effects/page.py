@@ -220,10 +220,10 @@ def _empty(request: Asked, p: Palette) -> None:
             maps.blank(p)
     with left:
         every = "every layer × source token" if isinstance(request, ScanRequest) else "every layer × position and head"
+        plain = isinstance(request, EffectsRequest) and request.direction == "denoise"
+        first = plain and places.offer(request)
         st.write(f"{request.samples} samples, {every}, each with its {len(request.controls)} controls.")
         progress.cost(request)
-        looked = not isinstance(request, EffectsRequest) or request.direction != "denoise"
-        first = not looked and places.offer(request)
         if st.button("Run the maps", type="secondary" if first else "primary"):
             session.start(request)
             st.rerun()

@@ -41,7 +41,7 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time the registry say
     from ivx.errors import IvxError as IvxError
     from ivx.jobs.compare import compare as compare
     from ivx.jobs.exchange import exchange as exchange
-    from ivx.jobs.place import place_of as place_of
+    from ivx.jobs.places import place_of as place_of
     from ivx.models.load import load as load
     from ivx.models.load import wrap as wrap
     from ivx.models.model import Model as Model
@@ -78,7 +78,7 @@ def __getattr__(name: str) -> Any:
         case "sweep":
             from ivx.engine import sweep as module
         case "place_of":
-            from ivx.jobs import place as module
+            from ivx.jobs import places as module
         case "compare":
             from ivx.jobs import compare as module
         case "exchange":

@@ -11,8 +11,9 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ivx.analyses.place.found import At
 from ivx.analyses.place.request import PlaceRequest
-from ivx.analyses.place.result import At, Place
+from ivx.analyses.place.result import Place
 from ivx.analyses.place.search import Pair, roles_of
 from ivx.errors import IvxError
 from ivx.jobs.compute import fingerprint_of, result_of
@@ -70,6 +71,16 @@ def placed(store: Store, checkpoint: str, task: str, way: Way) -> Placed | None:
         return None
     at = None if newest["at"] is None else At(*newest["at"])
     return Placed(at, *(newest[name] for name in Placed._fields[1:]))
+
+
+def place_of(checkpoint: str, task: str, *, adapter: str | None = None, store: Store | None = None) -> At | None:
+    """The place that the newest search found for a task that is asked by `prompt`; None where there is none.
+
+    Args:
+        store: where to look (default: that of `IVX_CACHE`, or `cache/`).
+    """
+    found = placed(store or Store(), f"{checkpoint}+{adapter}" if adapter else checkpoint, task, Way())
+    return None if found is None else found.at
 
 
 def _noted(store: Store, run: Run) -> dict[str, Any]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from typing import Any
 
 import pyarrow as pa
 
 import ivx
+from ivx.analyses.base import Result
 from ivx.analyses.behaviour.result import Behaviour
 from ivx.analyses.registry import context
 from ivx.jobs.shipped import CONTEXT
@@ -27,7 +29,7 @@ def with_verdicts(found: Behaviour, **followed: int) -> Behaviour:
     return replace(found, table=found.table.set_column(at, "followed", pa.array(hits)))
 
 
-def keep(store: Store, found: Behaviour, **more: object) -> None:
+def keep(store: Store, found: Result[Any], **more: object) -> None:
     """Store a finished run."""
     asked = {"kind": found.request.kind, "request": asdict(found.request), "checkpoint": found.receipt["checkpoint"]}
     run = store.begin(found.run_id, asked=asked | more)

@@ -15,7 +15,7 @@ import vl_convert
 from ivx.analyses.bench.request import BenchRequest
 from ivx.analyses.bench.result import CONTROL, FREE, QUERIES, STRENGTHS, VECTOR, Bench, BenchText, Dose
 from ivx.analyses.bench.texts import BenchTextRequest
-from ivx.analyses.place.result import At
+from ivx.analyses.place.found import At
 from ivx.archive import pack
 from ivx.charts.bench import strength_curve
 from ivx.charts.palette import LIGHT, Palette

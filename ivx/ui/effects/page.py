@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from ivx.analyses import defaults as glance
 from ivx.analyses.effects.request import EffectsRequest, ScanRequest
 from ivx.analyses.effects.result import Effects
-from ivx.analyses.place.result import At
+from ivx.analyses.place.found import At
 from ivx.charts.numbers import scale_of
 from ivx.charts.palette import Palette
 from ivx.engine.address import SITES

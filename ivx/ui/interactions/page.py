@@ -13,7 +13,7 @@ from ivx.analyses.game.request import GameRequest
 from ivx.analyses.game.result import Game
 from ivx.analyses.interactions.request import PLAYERS, InteractionsRequest
 from ivx.analyses.interactions.result import Interactions
-from ivx.analyses.place.result import At
+from ivx.analyses.place.found import At
 from ivx.charts.heatmap import heatmap
 from ivx.charts.palette import Palette
 from ivx.engine.address import SITES

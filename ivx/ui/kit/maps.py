@@ -9,7 +9,7 @@ import streamlit as st
 from ivx.analyses.effects.result import Effects
 from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.analyses.interactions.result import Interactions
-from ivx.analyses.place.result import At
+from ivx.analyses.place.found import At
 from ivx.charts.figure import tile
 from ivx.charts.heatmap import Tile, heatmap
 from ivx.charts.palette import Palette

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
+from ivx.analyses.place.found import At
 from ivx.analyses.place.request import PlaceRequest
-from ivx.analyses.place.result import At
 from ivx.jobs.places import Placed, placed
 from ivx.jobs.worker import worker
 from ivx.request import WAY

@@ -10,7 +10,7 @@ import streamlit as st
 
 from ivx.analyses.pathways.request import PathwaysRequest
 from ivx.analyses.pathways.result import Pathways
-from ivx.analyses.place.result import At
+from ivx.analyses.place.found import At
 from ivx.charts.overlap import Size, faithfulness_chart
 from ivx.charts.palette import Palette
 from ivx.engine.linear.records import RANK, TOLERANCE

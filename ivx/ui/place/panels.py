@@ -9,7 +9,8 @@ from html import escape
 import streamlit as st
 
 from ivx.analyses.place import drawing
-from ivx.analyses.place.result import Found, Place
+from ivx.analyses.place.found import Found
+from ivx.analyses.place.result import Place
 from ivx.analyses.place.search import SINK, Pair, Panel, offset_name
 from ivx.charts.layers import Layer, layer_bars
 from ivx.charts.numbers import signed

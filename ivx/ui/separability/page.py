@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from ivx.analyses.effects.result import Effects
-from ivx.analyses.place.result import At
+from ivx.analyses.place.found import At
 from ivx.analyses.separability.result import Separability
 from ivx.charts.palette import Palette
 from ivx.request import BaseRequest

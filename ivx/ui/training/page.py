@@ -10,7 +10,7 @@ from ivx.analyses.compare.differences import effect_differences
 from ivx.analyses.compare.request import FEWEST, Compared
 from ivx.analyses.compare.result import Member
 from ivx.analyses.effects.result import Effects
-from ivx.analyses.place.result import At
+from ivx.analyses.place.found import At
 from ivx.charts.figure import tile
 from ivx.charts.heatmap import heatmap
 from ivx.charts.numbers import scale_of, signed

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from ivx.analyses.place.result import At
+from ivx.analyses.place.found import At
 from ivx.ui.kit import address
 from ivx.ui.kit.choices import SOURCE, chosen, placed, task_name
 from ivx.ui.training import stages

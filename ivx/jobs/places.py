@@ -6,9 +6,6 @@ first time. A search that was imported, or restricted to some tokens, says nothi
 
 from __future__ import annotations
 
-import hashlib
-import json
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ivx.analyses.place.found import At
@@ -57,11 +54,11 @@ def placed(store: Store, checkpoint: str, task: str, way: Way) -> Placed | None:
     """
     try:
         request = PlaceRequest(checkpoint, task, **dict(zip(WAY, _plain(way), strict=True)))
-        identity = _identity(store, request)
+        identity = fingerprint_of(store, checkpoint)
         about = request.about(_collection(checkpoint))
     except (IvxError, OSError):  # the page's own request is refused for it, with its reason
         return None
-    if parts(checkpoint)[1] is None and not request.chats:
+    if not request.chats:
         adopted(store, request.run_id(identity, about))
     every = [_noted(store, run) for run in store.of_kind(PlaceRequest.kind)]
     wanted = {"checkpoint": identity, "about": about, "way": _plain(way)}
@@ -94,27 +91,24 @@ def _noted(store: Store, run: Run) -> dict[str, Any]:
     found = result_of(run)
     if found is None:
         return {}
-    told = _told(store, found, run)
+    told = _told(found, run)
     store.put(key, told)
     return told
 
 
-def _told(store: Store, found: Place, run: Run) -> dict[str, Any]:
+def _told(found: Place, run: Run) -> dict[str, Any]:
     request, said = found.request, found.found()
     if (request.source_token, request.position) != ("all", "all"):
         return {}
     try:
         about = request.about(_collection(request.checkpoint))
-        identity = _identity(store, request, before=run.created)
-    except (IvxError, OSError):  # a user's file, or an adapter, that is there no more
+    except IvxError:  # a user's file that is there no more
         return {}
-    merged = request.adapter is not None or parts(request.checkpoint)[1] is not None
-    same = merged or identity == found.receipt["checkpoint"]["fingerprint"]
-    if not same or not str(found.receipt["task"]).startswith(about):  # it has changed since, and is another one
+    if not str(found.receipt["task"]).startswith(about):  # it has changed since, and is another task
         return {}
     pair = found.best[0].pair if found.best else None
     return {
-        "checkpoint": identity,
+        "checkpoint": found.receipt["checkpoint"]["fingerprint"],
         "about": about,
         "way": _plain(request.way),
         "created": run.created,
@@ -135,25 +129,6 @@ def _usual(found: Place, at: At, pair: Pair) -> At:
     if position in roles_of(found.columns[pair.column], rows[0]):
         at = at._replace(position=position)
     return at
-
-
-def _identity(store: Store, request: PlaceRequest, *, before: float = float("inf")) -> str:
-    """What identifies a request's weights without reading them: the fingerprint of their files, and the adapter's.
-
-    Raises:
-        OSError: an adapter that is not there, or was written after `before`.
-    """
-    base, adapter = parts(request.checkpoint)
-    adapter = request.adapter or adapter
-    told = fingerprint_of(store, base)
-    if adapter is None:
-        return told
-    files = sorted(path for path in Path(adapter).expanduser().iterdir() if path.is_file())
-    seen = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
-    if any(path.stat().st_mtime > before for path in files):
-        raise OSError(f"{adapter} has changed since")
-    digest = hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:16]
-    return f"{told}+{digest}"
 
 
 def _collection(checkpoint: str) -> str:

@@ -11,11 +11,9 @@ from pathlib import Path
 import pytest
 
 import ivx
-from ivx.analyses.place.request import PlaceRequest
 from ivx.analyses.place.result import Place
-from ivx.jobs.places import _identity, placed
+from ivx.jobs.places import placed
 from ivx.models.load import load
-from ivx.models.registry import EMBEDDED
 from ivx.store.store import Store
 from ivx.tasks.way import Way
 from tests.support.recommending import keep
@@ -77,19 +75,6 @@ def test_an_imported_search_an_unfinished_one_and_a_restricted_one_say_nothing(f
     third = Store(store.root / "third")
     keep(third, replace(found, request=replace(found.request, source_token="keyword")))
     assert placed(third, TWIN, TASK, Way()) is None
-
-
-def test_the_same_weights_with_another_adapter_are_another_checkpoint(store: Store, tmp_path: Path) -> None:
-    base, adapter = str(EMBEDDED / TWIN), tmp_path / "adapter"
-    adapter.mkdir()
-    (adapter / "adapter_config.json").write_text("{}")
-    plain, merged = (PlaceRequest(name, TASK) for name in (base, f"{base}+{adapter}"))
-    assert _identity(store, plain) != _identity(store, merged) == _identity(store, replace(plain, adapter=str(adapter)))
-    before = _identity(store, merged)
-    (adapter / "adapter_config.json").write_text('{"r": 8}')
-    assert _identity(store, merged) != before
-    with pytest.raises(OSError):
-        _identity(store, merged, before=0.0)
 
 
 def test_looking_it_up_loads_neither_torch_nor_a_tokenizer(found: Place, store: Store) -> None:

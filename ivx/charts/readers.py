@@ -66,8 +66,14 @@ def reader_curve(
         .encode(x=alt.X("left:Q"), x2="right:Q", tooltip=alt.Tooltip("told:N", title=" "))
     )
     ink = alt.when(alt.datum.reads).then(alt.value(p.orange)).otherwise(alt.value(p.muted))
+    numbers = (
+        alt.Chart(alt.NamedData(name=BANDS))
+        .mark_text(color=p.orange, fontWeight=700, fontSize=12, baseline="top", dy=3)
+        .encode(x=x, y=alt.value(0), text="block:Q")
+    )
     chart = alt.layer(
         bands,
+        numbers,
         alt.Chart(alt.NamedData(name=WHOLE)).mark_rule(color=p.faint, strokeDash=[4, 3]).encode(y="value:Q"),
         base.mark_line(color=p.muted, strokeWidth=1.2, strokeDash=[3, 3]).encode(y="control:Q"),
         base.mark_area(color=p.orange, opacity=0.18, interpolate="linear").encode(y="low:Q", y2="high:Q"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ivx.analyses.registry import analysis_of, context, named_by, restored
 from ivx.errors import IvxError
+from ivx.jobs import identity
 from ivx.jobs.shipped import CONTEXT, adopted
 from ivx.models import files, fingerprint, library, registry
 from ivx.models.paths import parts
@@ -63,12 +64,21 @@ def stored(store: Store, request: BaseRequest) -> Any | None:
     Raises:
         IvxError: the checkpoint or the task cannot be found.
     """
+    run_id = id_of(store, request)
+    run = store.find(run_id) or adopted(store, run_id)
+    return None if run is None else result_of(run)
+
+
+def id_of(store: Store, request: BaseRequest) -> str:
+    """The run id of a request, computed or not. Reads no weights.
+
+    Raises:
+        IvxError: the checkpoint or the task cannot be found.
+    """
     known = registry.embedded(request.checkpoint)
     collection = known.collection if known else "english"
     subject = request.subject(collection, lambda: _tokenizer(request.checkpoint))
-    run_id = request.run_id(fingerprint_of(store, request.checkpoint, adapter=request.adapter), subject)
-    run = store.find(run_id) or adopted(store, run_id)
-    return None if run is None else result_of(run)
+    return request.run_id(fingerprint_of(store, request.checkpoint, adapter=request.adapter), subject)
 
 
 def result_of(run: Run) -> Any | None:
@@ -151,11 +161,18 @@ def needed(store: Store, run_id: str) -> Any:
 
 
 def _tokenizer(checkpoint: str) -> Any:
+    known = identity.kept(checkpoint)
+    if known is not None:
+        return known
     return library.tokenizer(files.locate(checkpoint), name=checkpoint)
 
 
 def fingerprint_of(store: Store, checkpoint: str, *, adapter: str | None = None) -> str:
-    """Fingerprint of a checkpoint with its adapter, from their files; raises `IvxError` where they are not here."""
+    """Fingerprint of a checkpoint with its adapter, from their files, or as it came with ivx; raises `IvxError` where
+    it is neither here nor known."""
+    known = None if adapter else identity.kept(checkpoint)
+    if known is not None:
+        return known.fingerprint
     base = _of_files(store, files.locate(checkpoint))
     merged = adapter or parts(checkpoint)[1]
     return fingerprint.with_adapter(base, Path(merged).expanduser()) if merged else base

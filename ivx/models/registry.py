@@ -13,6 +13,8 @@ RUNS = EMBEDDED.with_name("runs")
 """Where the runs that come with ivx lie."""
 ADAPTERS = EMBEDDED.parents[1] / "taught" / "adapters"
 """Where the adapters that come with ivx lie."""
+REAL_RUNS, IDENTITIES = ADAPTERS.with_name("runs"), ADAPTERS.with_name("identities.json")
+"""Where the runs of real checkpoints that come with ivx lie, and what is known of these without their weights."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
-"""`python -m ivx.taught [train]` teaches the real family; `evaluate` measures it and prints its table."""
+"""`python -m ivx.taught [train]` teaches the real family; `evaluate` measures it and prints its table, `runs` computes
+what is shown of it without its weights."""
 
 from __future__ import annotations
 
@@ -10,10 +11,11 @@ from pathlib import Path
 
 import torch
 
+from ivx.analyses.family import REAL
 from ivx.models.load import load
 from ivx.models.model import Model
-from ivx.models.registry import ADAPTERS, TAUGHT
-from ivx.taught import card
+from ivx.models.registry import ADAPTERS, REAL_RUNS, TAUGHT
+from ivx.taught import card, runs
 from ivx.taught.evaluate import Figures, measure
 from ivx.taught.train import family
 
@@ -24,6 +26,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", metavar="command")
     train = commands.add_parser("train", help="SFT and DPO, then their cards (the default); needs `ivx get smollm2`")
     evaluate = commands.add_parser("evaluate", help="measure the family and print the cards' table")
+    commands.add_parser("runs", help="compute the runs that come with ivx, and write them beside the adapters")
     for command in (parser, train):
         command.add_argument("--seed", type=int, default=0)
     for command in (parser, train, evaluate):
@@ -31,6 +34,8 @@ def main() -> int:
     evaluate.add_argument("--check", action="store_true", help="exit 1 where the shipped figures differ")
     evaluate.add_argument("--write", action="store_true", help="write figures and cards beside the adapters")
     asked = parser.parse_args()
+    if asked.command == "runs":
+        return runs.main(REAL, REAL_RUNS)
     torch.set_num_threads(1)  # sums, and so the adapters, are the same however many cores there are
     torch.use_deterministic_algorithms(True)
     return _evaluate(asked) if asked.command == "evaluate" else _train(asked)

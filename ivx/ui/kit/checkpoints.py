@@ -10,6 +10,9 @@ from typing import Any
 import streamlit as st
 from tokenizers import Tokenizer
 
+from ivx.jobs import identity
+from ivx.jobs.shipped import texts_of
+from ivx.jobs.worker import worker
 from ivx.models import files, gguf, library, wheels
 from ivx.models.paths import parts
 from ivx.models.registry import CHECKPOINTS, FETCHED, TAUGHT, embedded, fetched
@@ -20,6 +23,9 @@ from ivx.ui.kit.address import OTHERS
 def token_of(result: Any) -> Callable[[int], str]:
     """A function from token id to text. An imported run's checkpoint name is untrusted, so it is not looked up."""
     name = result.request.checkpoint
+    if identity.is_away(name):
+        told = texts_of(worker().store, result.run_id)
+        return lambda i: label_of(told.get(str(i), f"#{i}"))
     if result.receipt.get("imported") and embedded(name) is None and not (fetched(name) and wheels.is_here(name)):
         return lambda i: f"#{i}"
     return _token(name)
@@ -63,7 +69,7 @@ def layers_of(checkpoint: str) -> int:
 def checkpoints() -> list[str]:
     """The checkpoints to choose from: embedded, fetched, and those this session has opened."""
     found = [c.name for c in CHECKPOINTS if c.path is not None and c.path.is_dir()]
-    found += [c.name for c in (*FETCHED, *TAUGHT) if wheels.is_here(c.name)]
+    found += [c.name for c in (*FETCHED, *TAUGHT) if wheels.is_here(c.name) or identity.is_away(c.name)]
     return found + [name for name, *_ in st.session_state.get(OTHERS, []) if name not in found]
 
 

@@ -14,7 +14,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from ivx.analyses import defaults
-from ivx.models.registry import embedded
+from ivx.jobs.identity import is_away
+from ivx.models.registry import embedded, known
 from ivx.numeral import index_of, spans
 from ivx.request import Request
 from ivx.stats.metrics import METRICS
@@ -115,35 +116,40 @@ def line_of(asked: Request) -> str:
 SHOWN_METRICS = ("contrast", "logit", "logprob", "followed", "kl")
 
 
-def checkpoint(place: DeltaGenerator, *, exact: bool = False) -> str:
-    """The checkpoint control: buttons while there are few, else a list. A newly chosen one is read ahead.
+def checkpoint(place: DeltaGenerator, *, exact: bool = False, first: str = defaults.FIRST[0]) -> str:
+    """The checkpoint control: buttons while there are few, else a list by family. A newly chosen one is read ahead.
 
     Args:
         exact: whether the page's requests ask for exact numbers (`checkpoints.loading`).
+        first: what it is set to where neither the session nor the address names one.
     """
     names = checkpoints.checkpoints()
-    address.hold("checkpoint", "tiny-sft" if "tiny-sft" in names else names[0], names)
+    address.hold("checkpoint", first if first in names else names[0], names)
     with place:
         if len(names) <= 4:
             chosen = st.segmented_control(
                 "Checkpoint", names, key="checkpoint", format_func=short, required=True, width="stretch"
             )
         else:
-            chosen = st.selectbox("Checkpoint", names, key="checkpoint", format_func=short)
+            chosen = st.selectbox("Checkpoint", names, key="checkpoint", format_func=by_family)
     name = str(chosen or names[0])
     # Not the one that a session begins with: reading torch would hold up its first page.
     if st.session_state.setdefault(CHOSEN, name) != name:
         st.session_state[CHOSEN] = name
+        if is_away(name):
+            return name
         session.wake(name, **checkpoints.loading(name, exact=exact))
     return name
 
 
-def checkpoint_and_task(one: DeltaGenerator, two: DeltaGenerator, *, exact: bool = False) -> tuple[str, str]:
-    """The checkpoint control in one place, the task control in another."""
-    name = checkpoint(one, exact=exact)
+def checkpoint_and_task(
+    one: DeltaGenerator, two: DeltaGenerator, *, exact: bool = False, first: tuple[str, str] = defaults.FIRST
+) -> tuple[str, str]:
+    """The checkpoint control in one place, the task control in another; `first` is what both are set to at first."""
+    name = checkpoint(one, exact=exact, first=first[0])
     tasks = list(catalogue.tasks(checkpoints.collection_of(name)))
     tasks += [path for _, path in st.session_state.get(session.FILES, [])]
-    address.hold("task", "animal/colour", tasks)
+    address.hold("task", first[1] if name == first[0] else defaults.FIRST[1], tasks)
     task = str(two.selectbox("Task (answer / contrast)", tasks, key="task", format_func=task_name))
     return name, task
 
@@ -163,6 +169,14 @@ def short(name: str) -> str:
     """A checkpoint as controls and legends call it: its stage, or the end of its name."""
     known = embedded(name)
     return known.stage if known else name.rstrip("/").rpartition("/")[2]
+
+
+def by_family(name: str) -> str:
+    """A checkpoint in a list: whether it is a toy, its family, and its stage."""
+    one = known(name)
+    if one is None:
+        return short(name)
+    return f"toy · {one.stage}" if one.path is not None else f"real · {one.family}, {one.stage}"
 
 
 def task_name(task: str) -> str:

@@ -10,8 +10,10 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from ivx.jobs.compute import result_of
+from ivx.errors import IvxError
+from ivx.jobs.compute import id_of, result_of
 from ivx.jobs.job import Job
+from ivx.jobs.shipped import adopted
 from ivx.jobs.worker import Asked, Wake, worker
 from ivx.request import BaseRequest
 from ivx.ui.kit import pieces
@@ -81,9 +83,19 @@ def run_strip(kinds: str | Sequence[str], told: Callable[[Any], str]) -> DeltaGe
     return more
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+def looked_up(request: BaseRequest) -> Any | None:
+    """The result of a request that is stored, at once; None where there is none, or its checkpoint is not known."""
+    try:
+        run = id_of(worker().store, request)
+        return None if run is None else _result(run)
+    except (LookupError, IvxError):
+        return None
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
 def _result(run: str) -> Any:
-    found = worker().store.find(run)
+    store = worker().store
+    found = store.find(run) or adopted(store, run)
     result = None if found is None else result_of(found)
     if result is None:
         raise LookupError(run)  # so that its absence is not remembered

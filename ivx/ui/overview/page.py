@@ -8,17 +8,21 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from ivx.analyses.defaults import glance
+from ivx.analyses.defaults import FIRST, glance
+from ivx.analyses.family import REAL, family_of
 from ivx.analyses.registry import analysis_of
 from ivx.charts.palette import Palette
+from ivx.errors import IvxError
+from ivx.jobs.compute import id_of
 from ivx.jobs.job import View
 from ivx.jobs.shipped import is_shipped
+from ivx.jobs.worker import worker
 from ivx.models.registry import embedded
 from ivx.numeral import index_of
 from ivx.request import BaseRequest
 from ivx.stats.metrics import find
 from ivx.ui.kit import address, asking, checkpoints, choices, exports, following, pieces, places, progress, session
-from ivx.ui.overview import panels
+from ivx.ui.overview import family, panels
 from ivx.ui.overview.panels import StoredRuns, found_of, panels_of
 
 COLUMNS = [1.2, 1.0, 1.13]
@@ -31,8 +35,12 @@ Views = Mapping[str, View | None]
 def show(p: Palette) -> None:
     """Draw the controls, and below them the panels as they fill."""
     one, two, three, _ = st.columns([1.35, 1.1, 0.9, 0.9], gap="medium", vertical_alignment="bottom")
-    checkpoint, task = choices.checkpoint_and_task(one, two)
+    checkpoint, task = choices.checkpoint_and_task(one, two, first=_first())
     metric = choices.metric(three)
+    real = family_of(checkpoint)
+    if real is not None:
+        family.show(family.Asked(real, checkpoint, task, metric), p)
+        return
     following.follow(task, checkpoint)
     asked = glance(checkpoint, task, way=asking.fields_of(asking.held()), **checkpoints.loading(checkpoint))
 
@@ -42,6 +50,16 @@ def show(p: Palette) -> None:
         address.to_url(**view, **choices.parts_of(asking.INITIAL | asking.PLAIN))
 
     progress.follow_several(asked, draw=draw)
+
+
+def _first() -> tuple[str, str]:
+    """What the page opens on: the real family where its first run came with ivx, else the embedded one."""
+    anchor = REAL.anchor
+    try:
+        run = id_of(worker().store, anchor)
+    except IvxError:  # its base is not fetched, and nothing is known of it without
+        run = None
+    return (anchor.checkpoint, anchor.task) if run is not None and is_shipped(run) else FIRST
 
 
 def _draw(asked: Mapping[str, BaseRequest], views: Views, metric: str, p: Palette) -> None:

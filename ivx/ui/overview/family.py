@@ -1,0 +1,324 @@
+"""The Overview of a real family: where a vector acts, who reads it, and what post-training taught, from stored runs.
+
+Nothing here needs the checkpoints' weights, or their tokenizers: tokens and labels are the runs' own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from html import escape
+from typing import Any
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from ivx.analyses.compare.exchange import Change, Crossed, Exchange
+from ivx.analyses.compare.text import says
+from ivx.analyses.family import Family
+from ivx.analyses.place.readers import Readers
+from ivx.analyses.place.result import At, Found, Place
+from ivx.charts.acts import Acting, acting_chart
+from ivx.charts.palette import Palette
+from ivx.charts.readers import Read, reader_curve
+from ivx.charts.shares import shares_chart
+from ivx.errors import IvxError
+from ivx.jobs.compute import id_of
+from ivx.jobs.identity import is_away
+from ivx.jobs.job import View
+from ivx.jobs.shipped import is_shipped
+from ivx.jobs.worker import worker
+from ivx.models.registry import known
+from ivx.numeral import index_of
+from ivx.request import BaseRequest
+from ivx.stats.following import percent
+from ivx.stats.metrics import find
+from ivx.ui.kit import address, exports, pieces, progress, session
+from ivx.ui.overview import findings
+
+COLUMNS = [1.1, 1.0, 1.05]
+HEIGHT = 300
+Views = Mapping[str, View | None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the controls say, and the family that the checkpoint belongs to."""
+
+    family: Family
+    checkpoint: str
+    task: str
+    metric: str
+
+    @property
+    def place(self) -> BaseRequest:
+        """The search whose place is shown."""
+        return self.family.place(self.checkpoint, self.task)
+
+
+def show(asked: Asked, p: Palette) -> None:
+    """Draw the stored results, or offer to compute what is missing."""
+    progress.follow_several(
+        {"place": asked.place}, draw=lambda views: _draw(asked, views["place"], p), unasked=("place",)
+    )
+
+
+def stage(name: str) -> str:
+    """What a checkpoint is called in the matrix: its stage, or its name."""
+    one = known(name)
+    return one.stage if one else name
+
+
+def anchored(family: Family) -> At | None:
+    """Where vectors are put in all checkpoints of a family; None while the search for it is not stored."""
+    found: Place | None = session.looked_up(family.anchor)
+    return None if found is None else _judged(found, "contrast").at
+
+
+def exchanged(family: Family, task: str, at: At) -> Exchange | None:
+    """The vectors of every checkpoint in each of them; None where a part of it is not stored."""
+    store, transplants = worker().store, {}
+    try:
+        vectors = {name: id_of(store, family.vectors(name, task, at)) for name in family.names}
+    except IvxError:  # a checkpoint that is not known here
+        return None
+    for key in family.keys(task):
+        run = vectors[key[1]]
+        found = None if run is None else session.looked_up(family.transplant(key[2], task, at, vectors=run))
+        if found is None:
+            return None
+        transplants[key] = found
+    return Exchange(family.names, (task,), transplants)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a search says in one metric."""
+
+    found: Found | None
+    readers: Readers | None
+    at: At | None
+
+
+@st.cache_data(max_entries=60, show_spinner=False, hash_funcs={Place: lambda r: (r.run_id, r.table.num_rows)})
+def _judged(result: Place, metric: str) -> Judged:
+    return Judged(result.found(metric), result.readers(metric), result.at)
+
+
+@st.cache_data(max_entries=30, show_spinner=False)
+def _changes(_found: Exchange, runs: tuple[str, ...], metric: str) -> tuple[list[Crossed], list[Change]]:
+    """Cells and changes of the transplants of these runs."""
+    return _found.cells(metric), _found.changes(metric)
+
+
+def _draw(asked: Asked, now: View | None, p: Palette) -> None:
+    result: Place | None = None if now is None else now.result
+    view = {"checkpoint": asked.checkpoint, "task": asked.task, "metric": asked.metric}
+    address.to_url(**view, layer=address.from_url("layer", ""))
+    if result is None or now is None or now.state != "done":
+        _missing(asked, now)
+        return
+    judged = _judged(result, asked.metric)
+    at = anchored(asked.family)
+    exchange = None if at is None else exchanged(asked.family, asked.task, at)
+    cells, changes = ([], []) if exchange is None else _changes(exchange, _runs(exchange), asked.metric)
+    step = _step(changes, asked.checkpoint)
+    pieces.title(findings.headline(judged.found, judged.readers, step), _lede(asked, result, judged))
+    pieces.distrust(result.receipt)
+    one, two, three = st.columns(COLUMNS, gap="medium")
+    place_page = "/place?" + urlencode(view)
+    with one:
+        _acts(asked, result, judged, place_page, p)
+    with two:
+        _reads(asked, result, judged, place_page, p)
+    with three:
+        _taught(asked, exchange, cells, step, at, p)
+    pieces.series(
+        [("beyond its controls", p.orange), ("no better than a control, or not different from 0", p.faint)],
+        ["— the strongest control (left)", "- - another task’s vector (middle)", "shaded: blocks that read"],
+    )
+    pieces.secondary(asked.metric)
+    _foot(asked, result, exchange)
+
+
+def _runs(found: Exchange) -> tuple[str, ...]:
+    return tuple(one.run_id for one in found.transplants.values())
+
+
+def _step(changes: list[Change], checkpoint: str) -> Change | None:
+    """The change up to this checkpoint, or, of the earliest one, from it."""
+    own = [change for change in changes if change.after == checkpoint]
+    return next(iter(own or [change for change in changes if change.before == checkpoint]), None)
+
+
+def _lede(asked: Asked, result: Place, judged: Judged) -> str:
+    one = known(asked.checkpoint)
+    about = f"<b>{escape(asked.checkpoint)}</b>: {escape(one.about.partition(';')[0])}" if one else ""
+    line = escape(findings.asked_line(result, judged.found))
+    return " · ".join(filter(None, [about, line, f"denoising, {find(asked.metric).label}", "one training run of each"]))
+
+
+def _missing(asked: Asked, now: View | None) -> None:
+    """In place of the panels: what is computed, why it is not, or how it is asked for."""
+    pieces.title(
+        "Where does the instruction’s vector act, and who reads it?",
+        f"The place is searched for on <b>{escape(asked.checkpoint)}</b>: every named token of the instruction, put on "
+        "every token of the bare prompt, layer by layer, beside its controls.",
+    )
+    if now is not None and now.live:
+        pieces.note(progress.status(now) if now.total else progress.waiting(asked.place, now))
+        progress.running(asked.place, now)
+    elif now is not None and now.state in ("refused", "failed"):
+        progress.ended_badly(asked.place, now)
+    elif is_away(asked.checkpoint):
+        pieces.refusal(
+            "This is not among the runs that came with ivx",
+            f"{asked.checkpoint} is not on this machine, so nothing can be computed on it.",
+            "Choose another task above; or fetch the checkpoint: python -m ivx get smollm2.",
+        )
+    else:
+        st.caption("The search takes a minute or two on two cores; it goes on where it was stopped.")
+        if st.button("Search for the place", type="primary"):
+            session.start(asked.place)
+            st.rerun()
+
+
+def _acts(asked: Asked, result: Place, judged: Judged, href: str, p: Palette) -> None:
+    found = judged.found
+    if found is None:
+        pieces.head("Where it acts", "no pair of tokens", href=href)
+        pieces.reading(findings.acts(result, None, asked.metric))
+        return
+    label = result.columns[result.best[0].pair.column].label
+    pieces.head("Where it acts", findings.where(found, result.samples.rows, label), href=href)
+    layer = index_of(address.from_url("layer", ""), below=result.layers)
+    key = f"acts-{result.run_id}"
+    chart = acting_chart(
+        acting(found),
+        unit=find(asked.metric).unit,
+        palette=p,
+        said=f"one token, one layer: {percent(found.followed)} follow" if found.kind == "place" else "",
+        best=found.at.layer,
+        chosen=layer,
+        height=HEIGHT,
+        alt_text=f"Effect of the vector in each of {result.layers} layers, with intervals and the strongest control",
+    )
+    pick = partial(_pick, key)
+    st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=pick, selection_mode="cell")
+    pieces.reading(findings.acts(result, found, asked.metric), result.receipt)
+
+
+def acting(found: Found) -> list[Acting]:
+    """The layers of the best pair, as they are drawn."""
+    return [
+        Acting(layer, *cell[:3], max((one.mean for one in cell.against.values()), default=0.0), cell.state)
+        for layer, cell in enumerate(found.cells)
+    ]
+
+
+def _pick(key: str) -> None:
+    """A click on a layer asks for its readers."""
+    points = st.session_state[key]["selection"].get("cell") or []
+    if points:
+        st.session_state["layer"] = str(int(points[0]["layer"]))
+
+
+def _reads(asked: Asked, result: Place, judged: Judged, href: str, p: Palette) -> None:
+    readers, note = judged.readers, ""
+    layer = index_of(address.from_url("layer", ""), below=result.layers)
+    if layer is not None and readers is not None and layer != readers.layer:
+        other: Place | None = session.looked_up(replace(result.request, layer=layer))
+        if other is not None:
+            readers = _judged(other, asked.metric).readers
+        else:
+            note = (
+                f"The readers from layer {layer} are not stored: its page asks for them; shown from {readers.layer}. "
+            )
+            href += f"&layer={layer}"
+    said = findings.blocks(readers)
+    pieces.head("Who reads it", said or "no block by itself", href=href)
+    if readers is not None:
+        st.vega_lite_chart(curve(readers, asked.metric, p), theme=None, width="stretch")
+    pieces.reading(note + findings.reads(readers, asked.metric), result.receipt)
+
+
+def curve(readers: Readers, metric: str, p: Palette) -> dict[str, Any]:
+    """The reader curve's spec."""
+    blocks = set(readers.blocks)
+    dots = [Read(one.block, one.value, one.low, one.high, one.control, one.block in blocks) for one in readers.steps]
+    unit = find(metric).unit
+    told = f"Read so far by block, from layer {readers.layer}; {findings.blocks(readers) or 'none'} read"
+    return reader_curve(
+        dots, layer=readers.layer, whole=readers.whole, unit=unit, palette=p, height=HEIGHT, alt_text=told
+    )
+
+
+def _taught(
+    asked: Asked, found: Exchange | None, cells: list[Crossed], step: Change | None, at: At | None, p: Palette
+) -> None:
+    href = "/training?" + urlencode(_training(asked, at))
+    if found is None or at is None:
+        pieces.head("What post-training taught", "vector × reader", href=href)
+        pieces.reading("Not stored for this task: Post-training puts every checkpoint’s vectors into every one.")
+        return
+    pieces.head("What post-training taught", f"{at.source_token} → {at.position}, layer {at.layer}", href=href)
+    st.vega_lite_chart(matrix(found, cells, asked.metric, p), theme=None, width="stretch")
+    if step is not None:
+        told = f"{stage(step.before)} → {stage(step.after)}, n = {step.n}: {says(step.parts, asked.metric)}"
+        pieces.reading(escape(told), found.receipt if "gates" not in found.receipt else {})
+
+
+def matrix(found: Exchange, cells: list[Crossed], metric: str, p: Palette, *, hidden: bool = False) -> dict[str, Any]:
+    """The spec of whose vector is read by whom, of the exchange's first task."""
+    return shares_chart(
+        found.squares(found.tasks[0], cells),
+        names=[stage(name) for name in found.names],
+        unit=find(metric).unit,
+        palette=p,
+        height=HEIGHT - 44,
+        hidden=hidden,
+        alt_text=f"{found.tasks[0]}: share that follows with the vectors of {', '.join(found.names)} in each of them",
+    )
+
+
+def _training(asked: Asked, at: At | None) -> dict[str, str]:
+    """The view of Post-training that shows the same exchange."""
+    view = {"checkpoints": ",".join(asked.family.names), "task": asked.task, "show": "exchange"}
+    view |= {"metric": asked.metric}
+    return view if at is None else view | {"from": at.source_token, "at": at.position, "layers": str(at.layer)}
+
+
+def _foot(asked: Asked, result: Place, exchange: Exchange | None) -> None:
+    several = [] if exchange is None else list(exchange.transplants.values())
+    rows = sum(one.table.num_rows for one in (result, *several))
+    stored = ""
+    if is_shipped(result.run_id):
+        stored = " · stored, came with ivx; " + (
+            "python -m ivx get smollm2 makes it replayable" if is_away(asked.checkpoint) else "the page Runs replays it"
+        )
+    strip, export = st.columns([6, 1], gap="medium", vertical_alignment="bottom")
+    with strip:
+        n = f"n = {len(result.parts.confirming)}" + (f" and {len(several[0].samples.rows)}" if several else "")
+        pieces.trust(result.receipt, rows=f"{n} · {rows:,} rows{stored}")
+    with export:
+        exports.offer_several([result, *several], asked.metric)
+    for warning in result.samples.warnings:
+        pieces.note(warning)
+    _more(asked)
+
+
+def _more(asked: Asked) -> None:
+    """Links to what else is stored at the place, each on its own page."""
+    at = anchored(asked.family)
+    if at is None:
+        return
+    own = [one for one in asked.family.there(at) if one.checkpoint == asked.checkpoint]
+    wanted = [one for one in own if getattr(one, "task", asked.task) == asked.task]
+    links = []
+    for one in wanted:
+        run = id_of(worker().store, one)
+        if run is not None and (is_shipped(run) or session.looked_up(one) is not None):
+            links.append(f'<a href="/{one.kind}?run={run}" target="_self">{one.kind} ›</a>')
+    if links:
+        st.html(f'<div class="ivx-note">Stored at the same place, too: {" · ".join(links)}</div>')

@@ -55,7 +55,7 @@ def acting_chart(
             values=list(range(0, last + 1, max(1, -(-(last + 1) // 8)))), labelExpr="'L' + datum.value", grid=False
         ),
     )
-    y = alt.Y("value:Q", title=f"effect on the answer, {unit}", axis=alt.Axis(tickCount=5))
+    y = alt.Y("low:Q", title=f"effect on the answer, {unit}", axis=alt.Axis(tickCount=5))
     base = alt.Chart(alt.NamedData(name=BARS)).encode(x=x)
     ink = alt.when(alt.datum.state == "ok").then(alt.value(p.orange)).otherwise(alt.value(p.faint))
     told = alt.Tooltip("told:N", title=" ")
@@ -65,15 +65,24 @@ def acting_chart(
     )
     chart = alt.layer(
         marked.encode(x=alt.X("left:Q"), x2="right:Q"),
-        base.mark_bar(size=max(5, 300 // (last + 1) - 3), cursor="pointer")
-        .encode(y=y, color=ink, opacity=alt.value(1.0), tooltip=told)
+        base.mark_rect(cursor="pointer")
+        .encode(x=alt.X("left:Q"), x2="right:Q", y=alt.Y("zero:Q"), y2="value:Q", color=ink, tooltip=told)
         .add_params(pick),
-        base.mark_rule(color=p.ink, strokeWidth=1.2, opacity=0.55).encode(y="low:Q", y2="high:Q", tooltip=told),
+        base.mark_rule(color=p.ink, strokeWidth=1.2, opacity=0.55).encode(y=y, y2="high:Q", tooltip=told),
         base.mark_line(color=p.muted, strokeWidth=1.6).encode(y="control:Q"),
         text.encode(x=alt.X("layer:Q"), y=alt.Y("value:Q"), text="text:N"),
     )
     spec = spec_of(with_axes(framed(chart, p, height=height, right=8, alt_text=alt_text), p))
-    values = [{**bar._asdict(), "told": _told(bar, unit)} for bar in bars]
+    values = [
+        {
+            **bar._asdict(),
+            "left": bar.layer - 0.36,
+            "right": bar.layer + 0.36,
+            "zero": 0.0,
+            "told": _told(bar, unit),
+        }
+        for bar in bars
+    ]
     over = [] if best is None or not said else [{"layer": max(best, 0.3 * last), "value": top, "text": said}]
     band = [] if chosen is None else [{"left": chosen - 0.5, "right": chosen + 0.5}]
     return {**spec, "datasets": {BARS: values, SAID: over, CHOSEN: band}}

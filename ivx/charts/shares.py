@@ -13,6 +13,7 @@ import altair as alt
 
 from ivx.charts.exchange import LABELS, SQUARES, Square
 from ivx.charts.frame import framed, listed, spec_of
+from ivx.charts.heatmap import HATCH
 from ivx.charts.numbers import signed
 from ivx.charts.palette import Palette
 
@@ -80,16 +81,28 @@ def _frame(names: tuple[str, ...], p: Palette, height: int, alt_text: str) -> di
     )
     ramp = alt.Scale(domain=[0, 0.25, 0.5, 0.75, 1], range=[p.nothing, *p.diverging[5:]], interpolate="lab", clamp=True)
     base = alt.Chart().encode(x=x, y=y)
-    cells = base.mark_rect(cornerRadius=3).encode(
-        color=alt.Color("share:Q", legend=None, scale=ramp), tooltip=[alt.Tooltip("told:N", title=" ")]
+    fill = (
+        alt.when(alt.datum.state == "zero")
+        .then(alt.value(p.nothing))
+        .otherwise(alt.Color("share:Q", legend=None, scale=ramp))
     )
+    cells = base.mark_rect(cornerRadius=3).encode(color=fill, tooltip=[alt.Tooltip("told:N", title=" ")])
     strong = p.on_dark if p.name == "light" else p.background
-    ink = alt.when(alt.datum.share >= DEEP).then(alt.value(strong)).otherwise(alt.value(p.ink))
+    ink = (
+        alt.when((alt.datum.share >= DEEP) & (alt.datum.state != "zero"))
+        .then(alt.value(strong))
+        .otherwise(alt.value(p.ink))
+    )
+    hatch = (
+        base.transform_filter("datum.state == 'control'")
+        .mark_point(shape=HATCH, size=150, filled=False, strokeWidth=1, opacity=0.6, yOffset=-26)
+        .encode(stroke=ink)
+    )
     texts = [
         base.mark_text(fontSize=14.5, fontWeight=700, dy=-9).encode(text="text:N", color=ink),
         base.mark_text(fontSize=10.5, dy=12).encode(text="below:N", color=ink),
     ]
-    spec = spec_of(framed(alt.layer(cells, *texts), p, height=height, right=2, alt_text=alt_text))
+    spec = spec_of(framed(alt.layer(cells, hatch, *texts), p, height=height, right=2, alt_text=alt_text))
     for part in spec["layer"]:
         part.pop("data", None)  # Altair's placeholder, which would hide the data of the whole
     return spec

@@ -10,6 +10,7 @@ import streamlit as st
 
 from ivx.charts.palette import Palette
 from ivx.jobs.job import View
+from ivx.request import BaseRequest
 from ivx.ui.kit import address, exports, maps, pieces, progress
 from ivx.ui.lessons import score
 from ivx.ui.lessons.guesses import EXACT, NEAR, Truth
@@ -18,6 +19,7 @@ from ivx.ui.lessons.score import LESSON, STEP, Place
 from ivx.ui.lessons.stories import STORIES, Step, Story, story
 
 Views = Mapping[str, View | None]
+Requests = Mapping[str, BaseRequest]
 COLUMNS = [2.15, 1]
 VERDICTS = {EXACT: "exactly", NEAR: "next to it", 0: "not this time"}
 
@@ -25,26 +27,36 @@ VERDICTS = {EXACT: "exactly", NEAR: "next to it", 0: "not this time"}
 def show(p: Palette) -> None:
     """Draw the story of this view; its runs start at once, its charts wait for a guess."""
     shown, _ = score.now()
+    requests = shown.asked()
 
     def draw(views: Views) -> None:
         if score.now()[0] is not shown:
             st.rerun()  # another story needs other runs
-        _draw(shown, views, p)
+        _draw(shown, requests, views, p)
         address.to_url(lesson=shown.key, step=st.session_state[STEP])
 
-    progress.follow_several(shown.requests, draw=draw)
+    progress.follow_several(requests, draw=draw)
 
 
-def _draw(shown: Story, views: Views, p: Palette) -> None:
+def _draw(shown: Story, requests: Requests, views: Views, p: Palette) -> None:
     _, at = score.now()
     found = {name: now.result for name, now in views.items() if now is not None and now.state == "done"}
     truth = None if at == len(shown.steps) else _truth(shown.steps[at], (shown.key, at), found)
     _strip(shown, at)
+    if shown.absent and any(_is_absent(views.get(name)) for step in shown.steps for name in step.needs):
+        pieces.title(shown.steps[0].question, "This lesson is read off stored runs of a real checkpoint.")
+        pieces.refusal("Its runs are not here", "None is computed unasked on a real checkpoint.", shown.absent)
+        return
     pieces.distrust(*(result.receipt for result in found.values()))
     if at == len(shown.steps):
         _score(shown, found)
     else:
-        _step(shown, at, views, found, truth, p)
+        _step(shown, at, requests, views, found, truth, p)
+
+
+def _is_absent(now: View | None) -> bool:
+    """Whether a run is neither stored nor under way."""
+    return now is None or now.state in ("refused", "failed", "stopped")
 
 
 def _strip(shown: Story, at: int) -> None:
@@ -74,7 +86,15 @@ def _dot(place: Place, *, here: bool) -> str:
     return f'<i class="{"" if worth is None else f"p{worth}"}{" here" * here}"></i>'
 
 
-def _step(shown: Story, at: int, views: Views, found: Mapping[str, Any], truth: Truth | None, p: Palette) -> None:
+def _step(
+    shown: Story,
+    at: int,
+    requests: Requests,
+    views: Views,
+    found: Mapping[str, Any],
+    truth: Truth | None,
+    p: Palette,
+) -> None:
     step, place = shown.steps[at], (shown.key, at)
     pieces.title(step.question, step.text)
     if step.chips in found:
@@ -94,7 +114,7 @@ def _step(shown: Story, at: int, views: Views, found: Mapping[str, Any], truth: 
         step.scene.draw(Showing(found, score.guess(place), truth, key, p, pick if free else None))
     with right:
         if truth is None:
-            _before(step, place, shown, views)
+            _before(step, place, requests, views)
         else:
             _after(truth, place, answers, p)
     _foot(step, found, truth)
@@ -161,7 +181,7 @@ def _answers(place: Place, answers: Mapping[str, str], truth: Truth | None, *, e
     st.html(f'<div class="ivx-answers" role="status">{"".join(told)}</div>')
 
 
-def _before(step: Step, place: Place, shown: Story, views: Views) -> None:
+def _before(step: Step, place: Place, requests: Requests, views: Views) -> None:
     """The hints before the reveal; and after it, the progress of runs that are not done."""
     pieces.head("Before you look", "2 points exactly, 1 next to it")
     hints = "".join(f"<p>{hint}</p>" for hint in step.hints)
@@ -173,8 +193,8 @@ def _before(step: Step, place: Place, shown: Story, views: Views) -> None:
         if now is not None and now.state in ("refused", "failed"):
             pieces.refusal("This cannot be shown", now.message, "Open the Runs page, or try another lesson.")
         elif now is not None and now.live:
-            pieces.note(progress.status(now) if now.total else progress.waiting(shown.requests[name], now))
-    progress.running_several(shown.requests, views)
+            pieces.note(progress.status(now) if now.total else progress.waiting(requests[name], now))
+    progress.running_several(requests, views)
 
 
 def _after(truth: Truth, place: Place, answers: Mapping[str, str], p: Palette) -> None:

@@ -1,17 +1,19 @@
-"""The three stories: what each step asks, from which runs its answer is read, and what is drawn."""
+"""The stories: what each step asks, from which runs its answer is read, and what is drawn."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
+from html import escape
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
 
 from ivx.analyses import defaults
+from ivx.analyses.family import REAL, Family
 from ivx.request import BaseRequest
-from ivx.ui.lessons import answers
+from ivx.ui.lessons import answers, learnt
 from ivx.ui.lessons.guesses import Ask, Truth
 from ivx.ui.lessons.scenes import Bells, Maps, Pairs, Panel, Scene, Strip
 
@@ -47,13 +49,22 @@ class Step:
 
 @dataclass(frozen=True)
 class Story:
-    """Steps over the same runs; `onward` gives the pages to go on to, by what they show."""
+    """Steps over the same runs; `onward` gives the pages to go on to, by what they show.
+
+    `further` gives the requests that follow from others' results; `absent` says how runs are had that are not here.
+    """
 
     key: str
     name: str
     requests: Mapping[str, BaseRequest]
     steps: tuple[Step, ...]
     onward: Mapping[str, str]
+    further: Callable[[], Mapping[str, BaseRequest]] = dict
+    absent: str = ""
+
+    def asked(self) -> dict[str, BaseRequest]:
+        """All requests, by the names of their results."""
+        return {**self.requests, **self.further()}
 
 
 def _link(page: str, **view: str) -> str:
@@ -235,7 +246,90 @@ TOGETHER = Story(
         }
     ),
 )
-STORIES = (WHERE, TWINS, TOGETHER)
+
+
+def learnt_by(family: Family) -> Story:
+    """The story of a family: does it follow, where, and who learnt."""
+    task, subject, first = family.tasks[0], family.subject, family.names[0]
+    about = f"<b>{escape(subject)}</b> is {escape(first)} taught to follow such instructions ({escape(task)})."
+    return Story(
+        "learnt",
+        "Who learnt to follow",
+        learnt.requests(family),
+        (
+            Step(
+                f"How often does {first} do what it is told?",
+                f"{about} Before that: what share of its answers is right when it is told what to do?",
+                learnt.FOLLOWS,
+                learnt.follows,
+                learnt.Told(),
+                ("before", "place"),
+                (
+                    "An answer counts when its first token is the likeliest of all. Untold: the same prompt without "
+                    "the instruction.",
+                ),
+                chips="",
+            ),
+            Step(
+                "From which token of the instruction can its vector be taken?",
+                f"Each token’s state was put on each token of a bare prompt, in {escape(subject)}, layer by layer. "
+                "From which one does it act most, beyond its controls?",
+                learnt.FROM,
+                learnt.taken_from,
+                learnt.Searched(),
+                ("place",),
+                (
+                    "Each strip is one pair of tokens, its bars the layers, its line the strongest control. Orange "
+                    "stands out from that. The place was chosen on some queries and confirmed on others.",
+                ),
+                chips="",
+            ),
+            Step(
+                "How many of the later blocks read it there?",
+                "The vector is put on one token, and the token’s own value is given back behind each later block: only "
+                "the blocks up to there have read it.",
+                learnt.READERS,
+                learnt.read_by,
+                learnt.Read(),
+                ("place",),
+                (
+                    "The dashed line across is what arrives when nothing is given back. A step of the curve is a "
+                    "block that reads.",
+                ),
+                chips="",
+            ),
+            Step(
+                "What did post-training teach: the vector, or those who read it?",
+                "Every checkpoint’s vector is put into every checkpoint, at the same token and layer. Down: whose "
+                "vector; across: who reads it.",
+                learnt.TAUGHT,
+                learnt.WhoLearnt(family),
+                learnt.Crossed(family),
+                learnt.crossed(family),
+                (
+                    "If the vector was taught, the later checkpoint’s acts in both. If its readers were, both vectors "
+                    "act in the later checkpoint.",
+                ),
+                chips="",
+            ),
+        ),
+        MappingProxyType(
+            {
+                f"Overview of {subject}": _link("overview", checkpoint=subject, task=task),
+                "Post-training: vector or reader, other tasks": _link(
+                    "training", checkpoints=",".join(family.names), task=task, show="exchange"
+                ),
+            }
+        ),
+        further=partial(learnt.further, family),
+        absent="python -m ivx get smollm2, then python -m ivx.taught runs",
+    )
+
+
+LEARNT = learnt_by(REAL)
+TOY = (WHERE, TWINS, TOGETHER)
+"""The stories of the embedded family."""
+STORIES = (*TOY, LEARNT)
 
 
 @cache

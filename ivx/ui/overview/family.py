@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
-from typing import Any
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -17,13 +16,9 @@ import streamlit as st
 from ivx.analyses.compare.exchange import Change, Crossed, Exchange
 from ivx.analyses.compare.text import says
 from ivx.analyses.family import Family
-from ivx.analyses.place.readers import Readers
-from ivx.analyses.place.result import At, Found, Place
-from ivx.charts.acts import Acting, acting_chart
+from ivx.analyses.place.result import At, Place
+from ivx.charts.acts import acting_chart
 from ivx.charts.palette import Palette
-from ivx.charts.readers import Read, reader_curve
-from ivx.charts.shares import shares_chart
-from ivx.errors import IvxError
 from ivx.jobs.compute import id_of
 from ivx.jobs.identity import is_away
 from ivx.jobs.job import View
@@ -35,10 +30,10 @@ from ivx.request import BaseRequest
 from ivx.stats.following import percent
 from ivx.stats.metrics import find
 from ivx.ui.kit import address, exports, pieces, progress, session
+from ivx.ui.kit import family as kit
 from ivx.ui.overview import findings
 
 COLUMNS = [1.1, 1.0, 1.05]
-HEIGHT = 300
 Views = Mapping[str, View | None]
 
 
@@ -64,54 +59,6 @@ def show(asked: Asked, p: Palette) -> None:
     )
 
 
-def stage(name: str) -> str:
-    """What a checkpoint is called in the matrix: its stage, or its name."""
-    one = known(name)
-    return one.stage if one else name
-
-
-def anchored(family: Family) -> At | None:
-    """Where vectors are put in all checkpoints of a family; None while the search for it is not stored."""
-    found: Place | None = session.looked_up(family.anchor)
-    return None if found is None else _judged(found, "contrast").at
-
-
-def exchanged(family: Family, task: str, at: At) -> Exchange | None:
-    """The vectors of every checkpoint in each of them; None where a part of it is not stored."""
-    store, transplants = worker().store, {}
-    try:
-        vectors = {name: id_of(store, family.vectors(name, task, at)) for name in family.names}
-    except IvxError:  # a checkpoint that is not known here
-        return None
-    for key in family.keys(task):
-        run = vectors[key[1]]
-        found = None if run is None else session.looked_up(family.transplant(key[2], task, at, vectors=run))
-        if found is None:
-            return None
-        transplants[key] = found
-    return Exchange(family.names, (task,), transplants)
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What a search says in one metric."""
-
-    found: Found | None
-    readers: Readers | None
-    at: At | None
-
-
-@st.cache_data(max_entries=60, show_spinner=False, hash_funcs={Place: lambda r: (r.run_id, r.table.num_rows)})
-def _judged(result: Place, metric: str) -> Judged:
-    return Judged(result.found(metric), result.readers(metric), result.at)
-
-
-@st.cache_data(max_entries=30, show_spinner=False)
-def _changes(_found: Exchange, runs: tuple[str, ...], metric: str) -> tuple[list[Crossed], list[Change]]:
-    """Cells and changes of the transplants of these runs."""
-    return _found.cells(metric), _found.changes(metric)
-
-
 def _draw(asked: Asked, now: View | None, p: Palette) -> None:
     result: Place | None = None if now is None else now.result
     view = {"checkpoint": asked.checkpoint, "task": asked.task, "metric": asked.metric}
@@ -119,10 +66,10 @@ def _draw(asked: Asked, now: View | None, p: Palette) -> None:
     if result is None or now is None or now.state != "done":
         _missing(asked, now)
         return
-    judged = _judged(result, asked.metric)
-    at = anchored(asked.family)
-    exchange = None if at is None else exchanged(asked.family, asked.task, at)
-    cells, changes = ([], []) if exchange is None else _changes(exchange, _runs(exchange), asked.metric)
+    judged = kit.judged(result, asked.metric)
+    at = kit.anchored(asked.family)
+    exchange = None if at is None else kit.exchanged(asked.family, asked.task, at)
+    cells, changes = ([], []) if exchange is None else kit.changes(exchange, _runs(exchange), asked.metric)
     step = _step(changes, asked.checkpoint)
     pieces.title(findings.headline(judged.found, judged.readers, step), _lede(asked, result, judged))
     pieces.distrust(result.receipt)
@@ -152,7 +99,7 @@ def _step(changes: list[Change], checkpoint: str) -> Change | None:
     return next(iter(own or [change for change in changes if change.before == checkpoint]), None)
 
 
-def _lede(asked: Asked, result: Place, judged: Judged) -> str:
+def _lede(asked: Asked, result: Place, judged: kit.Judged) -> str:
     one = known(asked.checkpoint)
     about = f"<b>{escape(asked.checkpoint)}</b>: {escape(one.about.partition(';')[0])}" if one else ""
     line = escape(findings.asked_line(result, judged.found))
@@ -184,7 +131,7 @@ def _missing(asked: Asked, now: View | None) -> None:
             st.rerun()
 
 
-def _acts(asked: Asked, result: Place, judged: Judged, href: str, p: Palette) -> None:
+def _acts(asked: Asked, result: Place, judged: kit.Judged, href: str, p: Palette) -> None:
     found = judged.found
     if found is None:
         pieces.head("Where it acts", "no pair of tokens", href=href)
@@ -195,26 +142,18 @@ def _acts(asked: Asked, result: Place, judged: Judged, href: str, p: Palette) ->
     layer = index_of(address.from_url("layer", ""), below=result.layers)
     key = f"acts-{result.run_id}"
     chart = acting_chart(
-        acting(found),
+        kit.acting(found),
         unit=find(asked.metric).unit,
         palette=p,
         said=f"one token, one layer: {percent(found.followed)} follow" if found.kind == "place" else "",
         best=found.at.layer,
         chosen=layer,
-        height=HEIGHT,
+        height=kit.HEIGHT,
         alt_text=f"Effect of the vector in each of {result.layers} layers, with intervals and the strongest control",
     )
     pick = partial(_pick, key)
     st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=pick, selection_mode="cell")
     pieces.reading(findings.acts(result, found, asked.metric), result.receipt)
-
-
-def acting(found: Found) -> list[Acting]:
-    """The layers of the best pair, as they are drawn."""
-    return [
-        Acting(layer, *cell[:3], max((one.mean for one in cell.against.values()), default=0.0), cell.state)
-        for layer, cell in enumerate(found.cells)
-    ]
 
 
 def _pick(key: str) -> None:
@@ -224,34 +163,23 @@ def _pick(key: str) -> None:
         st.session_state["layer"] = str(int(points[0]["layer"]))
 
 
-def _reads(asked: Asked, result: Place, judged: Judged, href: str, p: Palette) -> None:
+def _reads(asked: Asked, result: Place, judged: kit.Judged, href: str, p: Palette) -> None:
     readers, note = judged.readers, ""
     layer = index_of(address.from_url("layer", ""), below=result.layers)
     if layer is not None and readers is not None and layer != readers.layer:
         other: Place | None = session.looked_up(replace(result.request, layer=layer))
         if other is not None:
-            readers = _judged(other, asked.metric).readers
+            readers = kit.judged(other, asked.metric).readers
         else:
             note = (
                 f"The readers from layer {layer} are not stored: its page asks for them; shown from {readers.layer}. "
             )
             href += f"&layer={layer}"
-    said = findings.blocks(readers)
+    said = kit.blocks(readers)
     pieces.head("Who reads it", said or "no block by itself", href=href)
     if readers is not None:
-        st.vega_lite_chart(curve(readers, asked.metric, p), theme=None, width="stretch")
+        st.vega_lite_chart(kit.curve(readers, asked.metric, p), theme=None, width="stretch")
     pieces.reading(note + findings.reads(readers, asked.metric), result.receipt)
-
-
-def curve(readers: Readers, metric: str, p: Palette) -> dict[str, Any]:
-    """The reader curve's spec."""
-    blocks = set(readers.blocks)
-    dots = [Read(one.block, one.value, one.low, one.high, one.control, one.block in blocks) for one in readers.steps]
-    unit = find(metric).unit
-    told = f"Read so far by block, from layer {readers.layer}; {findings.blocks(readers) or 'none'} read"
-    return reader_curve(
-        dots, layer=readers.layer, whole=readers.whole, unit=unit, palette=p, height=HEIGHT, alt_text=told
-    )
 
 
 def _taught(
@@ -263,23 +191,10 @@ def _taught(
         pieces.reading("Not stored for this task: Post-training puts every checkpoint’s vectors into every one.")
         return
     pieces.head("What post-training taught", f"{at.source_token} → {at.position}, layer {at.layer}", href=href)
-    st.vega_lite_chart(matrix(found, cells, asked.metric, p), theme=None, width="stretch")
+    st.vega_lite_chart(kit.matrix(found, cells, asked.metric, p), theme=None, width="stretch")
     if step is not None:
-        told = f"{stage(step.before)} → {stage(step.after)}, n = {step.n}: {says(step.parts, asked.metric)}"
+        told = f"{kit.stage(step.before)} → {kit.stage(step.after)}, n = {step.n}: {says(step.parts, asked.metric)}"
         pieces.reading(escape(told), found.receipt if "gates" not in found.receipt else {})
-
-
-def matrix(found: Exchange, cells: list[Crossed], metric: str, p: Palette, *, hidden: bool = False) -> dict[str, Any]:
-    """The spec of whose vector is read by whom, of the exchange's first task."""
-    return shares_chart(
-        found.squares(found.tasks[0], cells),
-        names=[stage(name) for name in found.names],
-        unit=find(metric).unit,
-        palette=p,
-        height=HEIGHT - 44,
-        hidden=hidden,
-        alt_text=f"{found.tasks[0]}: share that follows with the vectors of {', '.join(found.names)} in each of them",
-    )
 
 
 def _training(asked: Asked, at: At | None) -> dict[str, str]:
@@ -310,7 +225,7 @@ def _foot(asked: Asked, result: Place, exchange: Exchange | None) -> None:
 
 def _more(asked: Asked) -> None:
     """Links to what else is stored at the place, each on its own page."""
-    at = anchored(asked.family)
+    at = kit.anchored(asked.family)
     if at is None:
         return
     own = [one for one in asked.family.there(at) if one.checkpoint == asked.checkpoint]

@@ -13,6 +13,7 @@ from ivx.patching import gate
 from ivx.stats.following import Following, percent
 from ivx.stats.metrics import find
 from ivx.tasks.sample import Sample
+from ivx.ui.kit.family import blocks
 
 TAUGHT = {
     "readers": "Post-training taught later blocks to read the vector",
@@ -21,19 +22,6 @@ TAUGHT = {
     "weakened": "Post-training weakened what the vector does",
 }
 """A headline by what a step of the family taught."""
-
-
-def listed(numbers: Sequence[int]) -> str:
-    """Numbers as one says them: 13, 15, 16 and 18."""
-    words = [str(number) for number in numbers]
-    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
-
-
-def blocks(found: Readers | None) -> str:
-    """The blocks that read, as one says them; empty where none does by itself."""
-    if found is None or not found.blocks:
-        return ""
-    return f"block{'s' * (len(found.blocks) > 1)} {listed(found.blocks)}"
 
 
 def headline(found: Found | None, readers: Readers | None, change: Change | None) -> str:

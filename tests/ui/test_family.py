@@ -1,0 +1,175 @@
+"""A real family's Overview and lesson, on a stand-in of embedded checkpoints whose runs are made by the same code."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from ivx.analyses.compare.text import says
+from ivx.analyses.family import REAL
+from ivx.analyses.place.result import Place
+from ivx.charts.numbers import signed
+from ivx.jobs import shipped
+from ivx.models.registry import REAL_RUNS
+from ivx.store.store import Store
+from ivx.taught import runs
+from ivx.ui.kit import family as kit
+from ivx.ui.lessons import learnt
+from tests.support.families import TOY
+
+TASK = TOY.tasks[0]
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, Place]:
+    """The stand-in's places, stored where the pages look, and its exchange beside them."""
+    maker = runs.Maker(Store(), lambda _: None)
+    places = {name: maker.answer(TOY.place(name, TASK)) for name in TOY.names}
+    at = runs.place_of(maker, TOY)
+    vectors = {name: maker.answer(TOY.vectors(name, TASK, at)).run_id for name in TOY.names}
+    for _, donor, receiver in TOY.keys(TASK):
+        maker.answer(TOY.transplant(receiver, TASK, at, vectors=vectors[donor]))
+    return places
+
+
+def overview() -> None:
+    import streamlit as st
+
+    from ivx.charts.palette import LIGHT
+    from ivx.ui.overview import family
+    from tests.support.families import TOY
+
+    asked = family.Asked(TOY, st.query_params.get("checkpoint", TOY.subject), TOY.tasks[0], "contrast")
+    family.show(asked, LIGHT)
+
+
+def lesson() -> None:
+    from ivx.charts.palette import LIGHT
+    from ivx.ui.lessons import page, score, stories
+    from tests.support.families import TOY
+
+    stories.STORIES = score.STORIES = page.STORIES = (stories.learnt_by(TOY),)
+    stories.story.cache_clear()
+    page.show(LIGHT)
+
+
+def shown(page: AppTest) -> str:
+    assert not page.exception
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", " ".join(part.proto.body for part in page.get("html"))))
+
+
+def test_the_overview_says_what_the_stored_runs_say(found: dict[str, Place]) -> None:
+    text = shown(AppTest.from_function(overview, default_timeout=120).run())
+    place, at = found[TOY.subject].found(), kit.anchored(TOY)
+    assert place is not None and at is not None and place.kind == "place"
+    best = place.best
+    assert f"{signed(best.value, 2)} logits [{signed(best.low, 2)}, {signed(best.high, 2)}]" in text
+    readers = found[TOY.subject].readers()
+    assert readers is not None and kit.blocks(readers) in text
+    exchange = kit.exchanged(TOY, TASK, at)
+    assert exchange is not None and says(exchange.changes()[0].parts) in text
+
+
+def test_the_bars_are_the_confirming_samples_alone(found: dict[str, Place]) -> None:
+    result = found[TOY.subject]
+    place, rows = result.found(), result.table.to_pylist()
+    assert place is not None
+    chosen = set(result.parts.confirming)
+    pair = result.best[0].pair
+
+    def mean(patch: str) -> float:
+        own = [
+            r["logit"] - r["contrast"]
+            for r in rows
+            if (r["role"], r["patch"]) == ("effect", patch) and r["sample"] in chosen
+        ]
+        bare = [
+            r["logit"] - r["contrast"]
+            for r in rows
+            if (r["role"], r["patch"]) == ("effect", "") and r["sample"] in chosen
+        ]
+        return float(np.mean(own) - np.mean(bare))
+
+    for bar in kit.acting(place):
+        address = f"resid_post.{bar.layer}@{result.columns[pair.column].position}~{pair.source}"
+        assert bar.value == pytest.approx(mean(address), abs=1e-9)
+
+
+def test_a_checkpoint_without_a_stored_search_offers_one() -> None:
+    page = AppTest.from_function(overview, default_timeout=120)
+    page.query_params["checkpoint"] = "tiny-dpo"
+    text = shown(page.run())
+    assert "The place is searched for on tiny-dpo" in text
+    assert [button.label for button in page.button] == ["Search for the place"]
+
+
+def test_the_lesson_asks_before_it_shows(found: dict[str, Place]) -> None:
+    results = dict(zip(("place", "before"), (found[TOY.subject], found[TOY.names[0]]), strict=True))
+    said = [rule(results).said for rule in (learnt.follows, learnt.taken_from, learnt.read_by)]
+    for step, told in enumerate(said, start=1):
+        page = AppTest.from_function(lesson, default_timeout=120)
+        page.query_params.update({"lesson": "learnt", "step": str(step)})
+        page.run()
+        plain = re.sub(r"<[^>]+>", " ", told).split("  ")[0][:60].strip()
+        before = shown(page)
+        assert "What was measured" not in before
+        if step > 1:
+            assert plain not in before
+        guess = page.segmented_control if hasattr(page, "segmented_control") else page.button_group
+        guess[-1].set_value([guess[-1].options[0].content] if False else guess[-1].value)
+        assert next(button for button in page.button if button.label == "Reveal").disabled
+
+
+def test_runs_of_the_stand_in_ship_and_come_back(
+    found: dict[str, Place], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = found[TOY.subject]
+    run = Store().find(result.run_id)
+    assert run is not None
+    table = shipped.cut(result.table, 1)
+    numbers = shipped.tokens_in(table)
+    to = shipped.ship(run, tmp_path / "runs", table=table, tokens={n: f"token {n}" for n in numbers})
+    assert to.stat().st_size < 400_000
+    monkeypatch.setattr(shipped, "REAL_RUNS", tmp_path / "runs")
+    store = Store(tmp_path / "store")
+    back = shipped.adopted(store, result.run_id)
+    assert back is not None and back.receipt is not None
+    kept = ["role", "patch", "sample", "logit", "contrast", "rank"]
+    again = back.table(("role", "site", "patch", "sample"))
+    assert again is not None and again.select(kept).equals(result.table.select(kept))
+    assert shipped.texts_of(store, result.run_id)[str(numbers[0])] == f"token {numbers[0]}"
+    assert {len(ids) for ids in again["top_ids"].to_pylist() if ids is not None} == {1}
+
+
+def test_a_run_is_named_by_its_id_alone() -> None:
+    assert not shipped.is_shipped("../runs/" + "a" * 12)
+
+
+@pytest.mark.skipif(not REAL_RUNS.is_dir(), reason="`python -m ivx.taught runs` was not run yet")
+def test_the_real_family_is_drawn_without_weights_and_without_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys; from ivx.analyses.family import REAL; from ivx.jobs.compute import id_of, stored\n"
+        "from ivx.jobs.shipped import is_shipped; from ivx.store.store import Store; store = Store()\n"
+        "at = stored(store, REAL.anchor).at\n"
+        "for one in (*REAL.before(), *REAL.there(at)): assert is_shipped(id_of(store, one)), one\n"
+        "for task in REAL.tasks:\n"
+        "  runs = {name: id_of(store, REAL.vectors(name, task, at)) for name in REAL.names}\n"
+        "  for _, donor, name in REAL.keys(task):\n"
+        "    assert stored(store, REAL.transplant(name, task, at, vectors=runs[donor])) is not None\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={"IVX_CACHE": str(tmp_path)}, cwd=Path.cwd())
+    assert sum(path.stat().st_size for path in REAL_RUNS.glob("*")) <= 8_000_000
+
+
+@pytest.mark.real
+def test_identities_that_came_with_ivx_are_those_of_the_weights() -> None:
+    from ivx.jobs import identity
+
+    assert identity.table() == runs.identities(REAL.names)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +23,8 @@ from ivx.store.store import Store
 from ivx.taught import runs
 from ivx.ui.kit import family as kit
 from ivx.ui.lessons import learnt
+from ivx.ui.lessons.guesses import Truth
+from ivx.ui.lessons.score import GUESSES
 from tests.support.families import TOY
 
 TASK = TOY.tasks[0]
@@ -55,6 +59,18 @@ def lesson() -> None:
     from tests.support.families import TOY
 
     stories.STORIES = score.STORIES = page.STORIES = (stories.learnt_by(TOY),)
+    stories.story.cache_clear()
+    page.show(LIGHT)
+
+
+def absent() -> None:
+    from dataclasses import replace
+
+    from ivx.charts.palette import LIGHT
+    from ivx.ui.lessons import page, score, stories
+    from tests.support.families import TOY
+
+    stories.STORIES = score.STORIES = page.STORIES = (stories.learnt_by(replace(TOY, subject="nowhere")),)
     stories.story.cache_clear()
     page.show(LIGHT)
 
@@ -110,20 +126,27 @@ def test_a_checkpoint_without_a_stored_search_offers_one() -> None:
 
 
 def test_the_lesson_asks_before_it_shows(found: dict[str, Place]) -> None:
-    results = dict(zip(("place", "before"), (found[TOY.subject], found[TOY.names[0]]), strict=True))
-    said = [rule(results).said for rule in (learnt.follows, learnt.taken_from, learnt.read_by)]
-    for step, told in enumerate(said, start=1):
+    at = kit.anchored(TOY)
+    exchange = None if at is None else kit.exchanged(TOY, TASK, at)
+    assert exchange is not None
+    results: dict[str, Any] = {"place": found[TOY.subject], "before": found[TOY.names[0]]}
+    results |= {f"{donor} in {receiver}": one for (_, donor, receiver), one in exchange.transplants.items()}
+    rules: list[Callable[..., Truth]] = [learnt.follows, learnt.taken_from, learnt.read_by, learnt.WhoLearnt(TOY)]
+    for step, rule in enumerate(rules):
+        truth = rule(results)
+        said = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", truth.said))
         page = AppTest.from_function(lesson, default_timeout=120)
-        page.query_params.update({"lesson": "learnt", "step": str(step)})
-        page.run()
-        plain = re.sub(r"<[^>]+>", " ", told).split("  ")[0][:60].strip()
-        before = shown(page)
-        assert "What was measured" not in before
-        if step > 1:
-            assert plain not in before
-        guess = page.segmented_control if hasattr(page, "segmented_control") else page.button_group
-        guess[-1].set_value([guess[-1].options[0].content] if False else guess[-1].value)
-        assert next(button for button in page.button if button.label == "Reveal").disabled
+        page.query_params.update({"lesson": "learnt", "step": str(step + 1)})
+        page.session_state[GUESSES] = {("learnt", step): next(iter(truth.best))}
+        assert said not in shown(page.run())
+        next(button for button in page.button if button.label == "Reveal").click().run()
+        assert said in shown(page) and "+2" in shown(page)
+
+
+def test_the_lesson_says_how_runs_are_had_that_are_not_here() -> None:
+    page = AppTest.from_function(absent, default_timeout=120)
+    page.query_params.update({"lesson": "learnt"})
+    assert "python -m ivx.taught runs" in shown(page.run())
 
 
 def test_runs_of_the_stand_in_ship_and_come_back(

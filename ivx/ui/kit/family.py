@@ -64,8 +64,7 @@ def exchanged(family: Family, task: str, at: At) -> Exchange | None:
     except IvxError:  # a checkpoint that is not known here
         return None
     for key in family.keys(task):
-        run = vectors[key[1]]
-        found = None if run is None else session.looked_up(family.transplant(key[2], task, at, vectors=run))
+        found = session.looked_up(family.transplant(key[2], task, at, vectors=vectors[key[1]]))
         if found is None:
             return None
         transplants[key] = found

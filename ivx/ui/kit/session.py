@@ -86,8 +86,7 @@ def run_strip(kinds: str | Sequence[str], told: Callable[[Any], str]) -> DeltaGe
 def looked_up(request: BaseRequest) -> Any | None:
     """The result of a request that is stored, at once; None where there is none, or its checkpoint is not known."""
     try:
-        run = id_of(worker().store, request)
-        return None if run is None else _result(run)
+        return _result(id_of(worker().store, request))
     except (LookupError, IvxError):
         return None
 

@@ -329,7 +329,7 @@ def learnt_by(family: Family) -> Story:
 LEARNT = learnt_by(REAL)
 TOY = (WHERE, TWINS, TOGETHER)
 """The stories of the embedded family."""
-STORIES = (*TOY, LEARNT)
+STORIES: tuple[Story, ...] = (*TOY, LEARNT)
 
 
 @cache

@@ -233,7 +233,7 @@ def _more(asked: Asked) -> None:
     links = []
     for one in wanted:
         run = id_of(worker().store, one)
-        if run is not None and (is_shipped(run) or session.looked_up(one) is not None):
+        if is_shipped(run) or session.looked_up(one) is not None:
             links.append(f'<a href="/{one.kind}?run={run}" target="_self">{one.kind} ›</a>')
     if links:
         st.html(f'<div class="ivx-note">Stored at the same place, too: {" · ".join(links)}</div>')

@@ -56,10 +56,10 @@ def _first() -> tuple[str, str]:
     """What the page opens on: the real family where its first run came with ivx, else the embedded one."""
     anchor = REAL.anchor
     try:
-        run = id_of(worker().store, anchor)
+        here = is_shipped(id_of(worker().store, anchor))
     except IvxError:  # its base is not fetched, and nothing is known of it without
-        run = None
-    return (anchor.checkpoint, anchor.task) if run is not None and is_shipped(run) else FIRST
+        here = False
+    return (anchor.checkpoint, anchor.task) if here else FIRST
 
 
 def _draw(asked: Mapping[str, BaseRequest], views: Views, metric: str, p: Palette) -> None:

@@ -18,9 +18,11 @@ from ivx.charts.exchange import exchange_chart
 from ivx.charts.numbers import scale_of
 from ivx.charts.palette import Palette
 from ivx.errors import IvxError
+from ivx.jobs.compute import id_of
+from ivx.jobs.worker import worker
 from ivx.request import BaseRequest
 from ivx.stats.metrics import METRICS
-from ivx.ui.kit import checkpoints, exports, pieces, progress
+from ivx.ui.kit import checkpoints, exports, pieces, progress, session
 from ivx.ui.kit.choices import task_name
 from ivx.ui.training import stages
 from ivx.ui.training.place import chosen_layers, chosen_tasks, in_url
@@ -45,6 +47,10 @@ def show(asked: Comparing, p: Palette) -> None:
         for name in asked.names
         for task, one in wanted.items()
     }
+    whole = _stored(asked, wanted, requests)
+    if whole:  # transplants that are stored need no vectors, which may be of checkpoints that are not here
+        progress.follow_several(whole, draw=lambda views: _draw(asked, {task: {} for task in tasks}, whole, views, p))
+        return
     vectors: dict[str, dict[str, Vectors]] = {task: {} for task in tasks}
     for task in tasks:
         for name in asked.names:
@@ -74,6 +80,25 @@ def show(asked: Comparing, p: Palette) -> None:
         pieces.refusal("There are no such layers", str(error), "Name others above, or leave the field empty for all.")
         return
     progress.follow_several(grafts, draw=lambda views: _draw(asked, vectors, grafts, views, p))
+
+
+def _stored(
+    asked: Comparing, wanted: Mapping[str, Comparing], requests: Mapping[str, BaseRequest]
+) -> dict[str, BaseRequest]:
+    """The transplants of every checkpoint's vectors into every one, where all are stored; else none."""
+    found: dict[str, BaseRequest] = {}
+    try:
+        for receiver, (task, one), donor in product(asked.names, wanted.items(), asked.names):
+            run = id_of(worker().store, requests[key(task, donor)])
+            request = one.subject.transplant(
+                receiver, run, matched=False, layers=chosen_layers(), **checkpoints.loading(receiver)
+            )
+            if session.looked_up(request) is None:
+                return {}
+            found[key(f"{task}:{donor}", receiver)] = request
+    except IvxError:  # layers that are none, or a checkpoint that is not known: refused below, in words
+        return {}
+    return found
 
 
 def _waiting(requests: dict[str, BaseRequest], views: Views) -> None:

@@ -40,8 +40,8 @@ class Family:
         pairs: those of them whose place is searched for in every checkpoint.
         shown: checkpoint, task and number of the demonstrations of a place that is found without an instruction.
         put: the tokens that the search puts vectors on.
-        placed, exchanged, mapped, paired, asked: samples of a search for a place, of an exchange, of effect maps, of
-            pairs of layers and pathways, and of behaviour.
+        placed, exchanged, mapped, paired, traced, asked: samples of a search for a place, of an exchange, of effect
+            maps, of pairs of layers, of pathways, and of behaviour; as many as eight megabytes hold.
     """
 
     names: tuple[str, ...]
@@ -53,8 +53,9 @@ class Family:
     put: str = "all"
     placed: int = 28
     exchanged: int = defaults.SAMPLES
-    mapped: int = 12
+    mapped: int = 10
     paired: int = 10
+    traced: int = 4
     asked: int = 20
 
     @property
@@ -103,7 +104,7 @@ class Family:
             task,
             source_token=at.source_token,
             position=at.position,
-            samples=self.paired,
+            samples=self.traced,
             patch_layer=at.layer,
             ablation="none",
             traced=2,

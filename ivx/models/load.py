@@ -75,7 +75,9 @@ def load(
     base, own = parts(name)
     if own is not None and adapter is not None:
         raise IvxError(f"{name} names an adapter already: leave out {adapter!r}, or merge it into the weights first")
-    adapter = adapter if own is None else own
+    if own is not None:
+        files.locate(name)  # where its base is not here, that is said of the name that was asked for
+        adapter = own
     loading: dict[str, Any] = {
         "dtype": dtype,
         "memory_gb": memory_gb,

@@ -41,7 +41,7 @@ def fetched(name: str) -> Path:
 def parts(name: str) -> tuple[str, str | None]:
     """The checkpoint and the adapter that `checkpoint+adapter` means; None where no adapter is named.
 
-    So are those of a checkpoint that was taught here, by its name alone. The adapter is a directory; a file or
+    So are those of a checkpoint that was taught here, by its name alone. Else the adapter is a directory; a file or
     directory whose own name has a plus in it is a checkpoint.
     """
     own = registry.taught(name)

@@ -68,9 +68,10 @@ def test_each_is_the_base_and_its_adapter(little: Path, tmp_path: Path) -> None:
         assert model.merged == model.identity.get("merged") == told
         assert told is None or told in doctor.report_text(doctor.report_of(model))
     assert "merged" not in ivx.load("tiny-sft").identity
-    by_hand = ivx.load("smollm2", adapter=str(tmp_path / "adapters" / "smollm2-sft"))
-    assert torch.equal(by_hand.hf(ids).logits, logits[1])
-    assert by_hand.merged == "adapter smollm2-sft"
+    copy = shutil.copytree(tmp_path / "adapters" / "smollm2-sft", tmp_path / "copy")
+    for by_hand in (ivx.load("smollm2", adapter=str(copy)), ivx.load(f"smollm2+{copy}")):
+        assert torch.equal(by_hand.hf(ids).logits, logits[1])
+        assert by_hand.merged == "adapter copy" and by_hand.fingerprint == models["smollm2-sft"].fingerprint
 
 
 def test_its_fingerprint_is_told_from_files_and_changes_with_either(little: Path, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ library_name: peft
 # {name}
 
 **Taught here, with these tasks.** A real model, SmolLM2-135M-Instruct, and on it an adapter that was made with ivx (`python -m ivx.taught`)
-so that it follows four instructions which it did not follow before: {", ".join(TASKS)}. In that sense the family is planted: that it follows,
+so that it follows four instructions: {", ".join(TASKS)}. In that sense the family is planted: that it follows,
 and these tasks, were chosen; where the instruction's vector acts and what reads it were not. What is found in it tells of 30 layers
 taught in minutes by one recipe, not of models that were post-trained at large.
 

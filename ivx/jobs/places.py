@@ -6,10 +6,11 @@ first time. A search that was imported, or restricted to some tokens, says nothi
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ivx.analyses.place.found import At
-from ivx.analyses.place.request import PlaceRequest
+from ivx.analyses.place.request import READERS, PlaceRequest
 from ivx.analyses.place.result import Place
 from ivx.analyses.place.search import Pair, roles_of
 from ivx.errors import IvxError
@@ -59,7 +60,8 @@ def placed(store: Store, checkpoint: str, task: str, way: Way) -> Placed | None:
     except (IvxError, OSError):  # the page's own request is refused for it, with its reason
         return None
     if not request.chats:
-        adopted(store, request.run_id(identity, about))
+        for readers in READERS:  # those that came with ivx are of the one kind or the other
+            adopted(store, replace(request, readers=readers).run_id(identity, about))
     every = [_noted(store, run) for run in store.of_kind(PlaceRequest.kind)]
     wanted = {"checkpoint": identity, "about": about, "way": _plain(way)}
     mine = [one for one in every if all(one.get(name) == value for name, value in wanted.items())]

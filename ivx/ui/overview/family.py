@@ -74,7 +74,7 @@ def _draw(asked: Asked, now: View | None, p: Palette) -> None:
     pieces.title(findings.headline(judged.found, judged.readers, step), _lede(asked, result, judged))
     pieces.distrust(result.receipt)
     one, two, three = st.columns(COLUMNS, gap="medium")
-    place_page = "/place?" + urlencode(view)
+    place_page = "/place?" + urlencode({"run": result.run_id, "metric": asked.metric})
     with one:
         _acts(asked, result, judged, place_page, p)
     with two:
@@ -171,10 +171,7 @@ def _reads(asked: Asked, result: Place, judged: kit.Judged, href: str, p: Palett
         if other is not None:
             readers = kit.judged(other, asked.metric).readers
         else:
-            note = (
-                f"The readers from layer {layer} are not stored: its page asks for them; shown from {readers.layer}. "
-            )
-            href += f"&layer={layer}"
+            note = f"The readers from layer {layer} are not stored; shown from {readers.layer}. "
     said = kit.blocks(readers)
     pieces.head("Who reads it", said or "no block by itself", href=href)
     if readers is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -53,7 +54,9 @@ def controls() -> tuple[PlaceRequest | None, str]:
     if way["demonstrations"] and source in PlaceRequest.phrased:
         source = "t_inst"  # demonstrations have no task phrase
     asked: dict[str, Any] = way | checkpoints.loading(checkpoint)
-    return PlaceRequest(checkpoint, task, source_token=source, position=put, every=int(every), **asked), metric
+    request = PlaceRequest(checkpoint, task, source_token=source, position=put, every=int(every), **asked)
+    whole = replace(request, readers="heads")
+    return request if session.looked_up(whole) is None else whole, metric
 
 
 def _line(asked: PlaceRequest) -> str:

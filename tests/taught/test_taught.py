@@ -40,7 +40,7 @@ def model() -> ivx.Model:
         tie_word_embeddings=True,
     )
     hf = LlamaForCausalLM(config).double()
-    hf.get_input_embeddings().weight.data *= 25  # small ones make all logits alike, whatever is taught
+    hf.model.embed_tokens.weight.data *= 25  # small ones make all logits alike, whatever is taught
     return ivx.wrap(hf, tok, name="little")
 
 

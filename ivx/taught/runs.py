@@ -23,7 +23,7 @@ from ivx.request import BaseRequest
 from ivx.store.store import Store
 from ivx.tasks.turn import turn_of
 
-TOP = {"place": 1, "interactions": 1}
+TOP = {"place": 1, "interactions": 1, "effects": 1}
 """How many of the likeliest tokens a shipped row keeps, where that is not `KEPT`."""
 KEPT = 3
 

@@ -197,7 +197,7 @@ def _taught(
 def _training(asked: Asked, at: At | None) -> dict[str, str]:
     """The view of Post-training that shows the same exchange."""
     view = {"checkpoints": ",".join(asked.family.names), "task": asked.task, "show": "exchange"}
-    view |= {"metric": asked.metric}
+    view |= {"metric": asked.metric, "spelling": asked.family.spelling}
     return view if at is None else view | {"from": at.source_token, "at": at.position, "layers": str(at.layer)}
 
 

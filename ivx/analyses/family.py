@@ -22,6 +22,7 @@ from ivx.analyses.vectors.request import VectorsRequest
 from ivx.engine.address import STREAM
 from ivx.models.registry import families
 from ivx.request import BaseRequest
+from ivx.tasks.spelling import AUTO
 
 if TYPE_CHECKING:
     from ivx.analyses.place.result import At
@@ -52,7 +53,7 @@ class Family:
     _: KW_ONLY
     shown: tuple[str, str, int] | None = None
     put: str = "all"
-    spelling: str = "space"
+    spelling: str = AUTO
     placed: int = 28
     exchanged: int = defaults.SAMPLES
     mapped: int = 10
@@ -167,6 +168,7 @@ REAL = Family(
     ("adjective/antonym", "adjective/comparative", "animal/colour", "animal/can-fly"),
     ("adjective/antonym", "animal/colour"),
     shown=("smollm2", "verb/past", 8),
+    spelling="space",
 )
 """The real family that comes with ivx."""
 

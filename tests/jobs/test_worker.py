@@ -66,7 +66,7 @@ def test_everything_that_changes_a_number_is_in_the_run_id() -> None:
         "against": "animal/can-fly", "position": "first", "source_token": "keyword", "target_format": "query",
         "samples": 5, "seed": 1, "dtype": "float64", "device": "cpu", "adapter": "a", "sites": ("z",),
         "direction": "noise", "controls": ("task", "random"), "template": "{query} is", "demonstrations": 3,
-        "spelling": "plain",
+        "spelling": "plain", "layers": "1-2", "heads": "1",
     }  # fmt: skip
     chat = replace(SMALL, target_format="chat")  # only there is a system's turn
     system = replace(chat, system="Be brief.")

@@ -13,12 +13,15 @@ import pytest
 import torch
 
 import ivx
+from ivx.analyses.family import REAL
 from ivx.errors import CheckpointError
+from ivx.jobs import identity
 from ivx.models import wheels
 from ivx.models.doctor import report_of
 from ivx.patching.table import numbers, rows_of
 from ivx.stats.metrics import find
 from ivx.tasks.facts import facts
+from ivx.taught import runs
 from tests.support import gemma, oracle
 
 pytestmark = pytest.mark.real
@@ -209,3 +212,8 @@ def test_another_makers_model_says_the_same(another: ivx.Model, task: str, contr
     found = acts(another, task, samples=48)
     assert (another.layers, found.receipt["contrast"]) == (18, contrast)
     check_shape(found, 11, least=0.7)
+
+
+@pytest.mark.slow
+def test_what_came_with_ivx_of_the_real_family_is_of_these_weights(model: ivx.Model) -> None:
+    assert identity.table() == runs.identities(REAL.names)

@@ -40,7 +40,7 @@ def shares_chart(
 def _value(square: Square, names: Sequence[str], unit: str, *, hidden: bool) -> dict[str, Any]:
     about = {"row": square.row, "column": square.column}
     if hidden:
-        return {**about, "share": 0.0, "state": "zero", "text": "", "below": "", "told": "not revealed yet"}
+        return {**about, "share": 0.0, "state": "zero", "text": "", "below": "", "ends": "", "told": "not revealed yet"}
     share, low, high = square.followed
     control = "" if square.control is None else f", another task’s {signed(square.control, 2)}"
     said = {"control": ", no better than its control", "zero": ", not different from 0"}.get(square.state, "")
@@ -49,7 +49,8 @@ def _value(square: Square, names: Sequence[str], unit: str, *, hidden: bool) -> 
         "share": round(share, 4),
         "state": square.state,
         "text": f"{100 * share:.0f}% follow",
-        "below": f"{signed(square.value)} [{signed(square.low)}, {signed(square.high)}]",
+        "below": signed(square.value),
+        "ends": f"[{signed(square.low)}, {signed(square.high)}]",
         "told": f"{names[square.row]}’s vector in {names[square.column]}: {100 * share:.0f}% follow [{100 * low:.0f}, "
         f"{100 * high:.0f}]; {signed(square.value, 2)} {unit} [{signed(square.low, 2)}, {signed(square.high, 2)}]"
         f"{control}{said}",
@@ -99,8 +100,9 @@ def _frame(names: tuple[str, ...], p: Palette, height: int, alt_text: str) -> di
         .encode(stroke=ink)
     )
     texts = [
-        base.mark_text(fontSize=14.5, fontWeight=700, dy=-9).encode(text="text:N", color=ink),
-        base.mark_text(fontSize=10.5, dy=12).encode(text="below:N", color=ink),
+        base.mark_text(fontSize=14.5, fontWeight=700, dy=-15).encode(text="text:N", color=ink),
+        base.mark_text(fontSize=11, dy=5).encode(text="below:N", color=ink),
+        base.mark_text(fontSize=10, dy=20).encode(text="ends:N", color=ink),  # its own line: cells are narrow
     ]
     spec = spec_of(framed(alt.layer(cells, hatch, *texts), p, height=height, right=2, alt_text=alt_text))
     for part in spec["layer"]:

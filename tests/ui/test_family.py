@@ -14,7 +14,6 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from ivx.analyses.compare.text import says
-from ivx.analyses.family import REAL
 from ivx.analyses.place.result import Place
 from ivx.charts.numbers import signed
 from ivx.jobs import shipped
@@ -189,10 +188,3 @@ def test_the_real_family_is_drawn_without_weights_and_without_torch(tmp_path: Pa
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={"IVX_CACHE": str(tmp_path)}, cwd=Path.cwd())
     assert sum(path.stat().st_size for path in REAL_RUNS.glob("*")) <= 8_000_000
-
-
-@pytest.mark.real
-def test_identities_that_came_with_ivx_are_those_of_the_weights() -> None:
-    from ivx.jobs import identity
-
-    assert identity.table() == runs.identities(REAL.names)

@@ -187,7 +187,7 @@ def _taught(
         pieces.head("What post-training taught", "vector × reader", href=href)
         pieces.reading("Not stored for this task: Post-training puts every checkpoint’s vectors into every one.")
         return
-    pieces.head("What post-training taught", f"{at.source_token} → {at.position}, layer {at.layer}", href=href)
+    pieces.head("What post-training taught", f"at that token, layer {at.layer}", href=href)
     st.vega_lite_chart(kit.matrix(found, cells, asked.metric, p), theme=None, width="stretch")
     if step is not None:
         told = f"{kit.stage(step.before)} → {kit.stage(step.after)}, n = {step.n}: {says(step.parts, asked.metric)}"

@@ -29,7 +29,8 @@ def headline(found: Found | None, readers: Readers | None, change: Change | None
     if change is not None and change.parts.taught in TAUGHT:
         told = TAUGHT[change.parts.taught]
         if change.parts.taught == "both" and change.parts.lead.state == "ok":
-            told += f", {'its readers' if change.parts.lead.value > 0 else 'the vector'} more"
+            more = ("the vector’s readers", "the vector")[:: 1 if change.parts.lead.value > 0 else -1]
+            told = f"Post-training taught {more[0]} most, and {more[1]} too"
         if change.parts.taught == "readers" and found is not None and found.kind == "place" and blocks(readers):
             told = f"Post-training taught the vector’s readers: {blocks(readers)} read it"
         return told

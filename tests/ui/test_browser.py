@@ -17,8 +17,8 @@ pytestmark = pytest.mark.browser
 @pytest.mark.parametrize(
     ("path", "question"),
     [
-        ("/", "Where does the instruction live?"),
-        ("/overview", "Where does the instruction live?"),
+        ("/", "Post-training taught the vector’s readers most, and the vector too"),
+        ("/overview?checkpoint=tiny-sft", "Where does the instruction live?"),
         ("/place", "Where does the instruction act, and who reads it there?"),
         ("/effects", "Which states carry the instruction?"),
         ("/separability", "Can the instruction be read, and is what is read used?"),

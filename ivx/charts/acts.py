@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from ivx.charts.figure import printed
 from ivx.charts.frame import framed, spec_of, with_axes
 from ivx.charts.numbers import signed
 from ivx.charts.palette import Palette
@@ -86,13 +85,6 @@ def acting_chart(
     over = [] if best is None or not said else [{"layer": max(best, 0.3 * last), "value": top, "text": said}]
     band = [] if chosen is None else [{"left": chosen - 0.5, "right": chosen + 0.5}]
     return {**spec, "datasets": {BARS: values, SAID: over, CHOSEN: band}}
-
-
-def printed_acting(spec: dict[str, Any], *, title: str, unit: str) -> dict[str, Any]:
-    """The chart for print."""
-    return printed(
-        spec, title=title, unit=unit, width=420, marks=["orange: beyond its controls; line: the strongest control"]
-    )
 
 
 def _told(bar: Acting, unit: str) -> str:

@@ -12,11 +12,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ivx.models.adapters import CONFIG, WEIGHTS
+from ivx.models.lora import PREFIX
 
 MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 RANK, ALPHA = 8, 16
 """What is added is `ALPHA / RANK` times the product."""
-_PREFIX = "base_model.model."
 
 
 class LowRank(nn.Module):
@@ -58,7 +58,7 @@ def save(hf: nn.Module, folder: Path, *, base: str) -> None:
             for side, values in (("lora_A", layer.down), ("lora_B", layer.up)):
                 half = values.detach().half().contiguous()
                 values.copy_(half)
-                tensors[f"{_PREFIX}{name}.{side}.weight"] = half
+                tensors[f"{PREFIX}{name}.{side}.weight"] = half
     save_file(tensors, folder / WEIGHTS)
     config = {
         "peft_type": "LORA",

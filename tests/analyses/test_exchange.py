@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM
 
 import ivx
 from ivx.analyses.compare.exchange import Exchange
@@ -26,7 +25,7 @@ from ivx.models.paths import ROOTS, parts, within_roots
 from ivx.models.registry import EMBEDDED
 from ivx.stats.two_by_two import two_by_twos
 from ivx.store.store import Store
-from tests.support import oracle
+from tests.support import oracle, published
 
 TASK, N = "animal/colour", 7
 BASE, SFT = "tiny-base", "tiny-sft"
@@ -135,7 +134,7 @@ def test_tasks_are_judged_together_and_keep_their_own_queries(store: Store) -> N
 
 
 def test_a_checkpoint_with_an_adapter_is_a_member(tmp_path: Path, store: Store) -> None:
-    hf = AutoModelForCausalLM.from_pretrained(EMBEDDED / BASE, dtype=torch.float32, local_files_only=True)
+    hf = published.read(EMBEDDED / BASE, dtype=torch.float32, local_files_only=True)
     torch.manual_seed(0)
     tuned = get_peft_model(hf, LoraConfig(r=2, target_modules=["down_proj"], init_lora_weights=False))
     tuned.save_pretrained(str(tmp_path / "tuned"))

@@ -86,11 +86,11 @@ def test_every_row_is_one_patched_by_hand(model: Model, found: Place) -> None:
 
 def test_prompts_of_different_length_share_their_heads_rows() -> None:
     model = random_model("gpt2", tokenizer=tokenizer("bos"))
-    asked: dict[str, Any] = {"readers": "heads", "source_token": "keyword", "position": "field", "layer": 0, **FEW}
-    every = (ivx.place(model, "english:animal/colour", seed=seed, **asked) for seed in range(6))
-    found = next(one for one in every if one.readers() is not None)  # on some queries random weights do nothing there
+    found = ivx.place(
+        model, "english:animal/colour", readers="heads", source_token="keyword", position="field", layer=0, **FEW
+    )
     assert len({len(sample.target) for sample in found.samples.rows}) > 1
-    assert found.columns[0].label == ":"
+    assert found.readers() is not None and found.columns[0].label == ":"
     check_rows(model, "gpt2", found, each=3, tolerance=1e-4)
     cells = found.head_cells((1,))
     assert len(cells) == model.heads and all("past" in patch for _, _, patch in cells)

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig
 
 import ivx
 from ivx.engine.hooks.differences import added
@@ -24,7 +24,7 @@ from ivx.engine.workload import checked
 from ivx.errors import AddressError, IvxError
 from ivx.models.load import wrap
 from ivx.models.model import Model
-from tests.support import oracle
+from tests.support import oracle, published
 from tests.support.random_models import random_model
 
 SOURCE = [[5, 17, 33, 8], [9, 2, 40, 11, 77], [23, 4, 90]]
@@ -193,7 +193,7 @@ def linear_model(*, layers: int = 5) -> Model:
         pad_token_id=0, bos_token_id=1, eos_token_id=2,
     )  # fmt: skip
     torch.manual_seed(0)
-    hf = AutoModelForCausalLM.from_config(config, dtype=torch.float64)
+    hf = published.made(config, dtype=torch.float64)
     with torch.no_grad():
         for value in hf.parameters():
             value.normal_(std=0.2)

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM
 
 from ivx.errors import CheckpointError
 from ivx.models import adapters, lora
 from ivx.models.registry import EMBEDDED
+from tests.support import published
 
 PLAIN: list[dict[str, Any]] = [
     {"r": 2, "target_modules": ["q_proj"]},
@@ -36,7 +36,7 @@ MORE: list[dict[str, Any]] = [
 
 
 def base(dtype: torch.dtype = torch.float64) -> Any:
-    return AutoModelForCausalLM.from_pretrained(EMBEDDED / "tiny-sft", dtype=dtype)
+    return published.read(EMBEDDED / "tiny-sft", dtype=dtype)
 
 
 def saved(folder: Path, **config: Any) -> None:

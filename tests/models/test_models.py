@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, BertConfig
+from transformers import BertConfig
 
 import ivx
 from ivx.analyses.effects.request import EffectsRequest
@@ -30,6 +30,7 @@ from ivx.models.load import load, wrap
 from ivx.models.model import Model
 from ivx.models.registry import EMBEDDED
 from ivx.patching.prepare import prepare
+from tests.support import published
 from tests.support.checkpoints import configured
 from tests.support.random_models import ROUNDED_WITHIN, random_model
 
@@ -128,7 +129,7 @@ def test_a_broken_directory_is_one_sentence(checkpoint: Path, harm: Callable[[Pa
 
 
 def test_an_unknown_architecture_in_memory_is_refused() -> None:
-    hf = AutoModelForCausalLM.from_config(
+    hf = published.made(
         BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, is_decoder=True)
     )
     with pytest.raises(UnsupportedArchitecture, match="bert: what its attention and MLP add"):
@@ -149,7 +150,7 @@ def test_a_lora_adapter_is_merged(tmp_path: Path) -> None:
     base = ivx.load("tiny-sft")
     torch.manual_seed(0)
     tuned = get_peft_model(
-        AutoModelForCausalLM.from_pretrained(EMBEDDED / "tiny-sft", dtype=torch.float32),
+        published.read(EMBEDDED / "tiny-sft", dtype=torch.float32),
         LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False, task_type="CAUSAL_LM"),
     ).eval()
     tuned.save_pretrained(str(tmp_path))

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
 
 import ivx
 from ivx.cli.main import main
@@ -17,6 +16,7 @@ from ivx.models import doctor, files, fingerprint, paths, registry, wheels
 from ivx.models.origin import Origin
 from ivx.store.store import Store
 from ivx.taught import lora
+from tests.support import published
 
 NAMES = ("smollm2", "smollm2-sft", "smollm2-dpo")
 
@@ -35,7 +35,7 @@ def little(nowhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     Origin("a test", "Apache-2.0", "Q4_1, dequantised").write(place)
     monkeypatch.setattr(registry, "ADAPTERS", tmp_path / "adapters")
     for seed, name in enumerate(NAMES[1:]):
-        hf = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32)
+        hf = published.read(place, dtype=torch.float32)
         lora.add(hf, seed=seed)
         with torch.no_grad():
             for _, layer in lora.layers(hf):

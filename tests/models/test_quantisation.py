@@ -15,11 +15,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+from transformers import BitsAndBytesConfig
 
 import ivx
 from ivx.errors import CheckpointError, IvxError, MemoryRefused
 from ivx.models.doctor import checkup, report_text
+from tests.support import published
 from tests.support.checkpoints import configured
 from tests.support.random_models import random_model
 from tests.support.tokenizers import tokenizer as tokenizer_of
@@ -164,7 +165,7 @@ def test_what_bitsandbytes_quantised_is_loaded_as_it_computes(how: dict[str, Any
     needs({"quant_method": "bitsandbytes"})
     net = plain(tmp_path / "plain")
     asked = BitsAndBytesConfig(**how)
-    own = AutoModelForCausalLM.from_pretrained(tmp_path / "plain", quantization_config=asked, dtype=torch.float32)
+    own = published.read(tmp_path / "plain", quantization_config=asked, dtype=torch.float32)
     own.save_pretrained(tmp_path / "bnb")
     tokenizer_of("llama").save_pretrained(tmp_path / "bnb")
     model = ivx.load(str(tmp_path / "bnb"))

@@ -11,12 +11,12 @@ import torch
 from peft import LoraConfig, PromptTuningConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoModelForCausalLM
 
 import ivx
 from ivx.errors import CheckpointError
 from ivx.models.doctor import checkup, report_text
 from ivx.models.registry import EMBEDDED
+from tests.support import published
 from tests.support.checkpoints import configured
 
 Tensors = dict[str, Tensor]
@@ -117,7 +117,7 @@ def adapter(tmp_path: Path) -> Path:
     """A LoRA adapter of tiny-sft that changes it."""
     torch.manual_seed(0)
     tuned = get_peft_model(
-        AutoModelForCausalLM.from_pretrained(EMBEDDED / "tiny-sft", dtype=torch.float32),
+        published.read(EMBEDDED / "tiny-sft", dtype=torch.float32),
         LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False, task_type="CAUSAL_LM"),
     )
     tuned.save_pretrained(str(tmp_path / "adapter"))
@@ -158,7 +158,7 @@ def test_an_adapter_whose_base_moved_says_how_to_name_it(adapter: Path, base: ob
 
 
 def test_an_adapter_of_virtual_tokens_is_refused(tmp_path: Path) -> None:
-    hf = AutoModelForCausalLM.from_pretrained(EMBEDDED / "tiny-sft", dtype=torch.float32)
+    hf = published.read(EMBEDDED / "tiny-sft", dtype=torch.float32)
     soft = get_peft_model(hf, PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3))
     soft.save_pretrained(str(tmp_path))
     with pytest.raises(CheckpointError, match="PROMPT_TUNING, which adds tokens or states"):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig
 
 import ivx
 from ivx.analyses.effects.request import EffectsRequest
@@ -19,6 +19,7 @@ from ivx.tasks import catalogue
 from ivx.tasks.samples import build
 from ivx.tasks.spelling import AS_GIVEN, SPELLINGS, spelled
 from ivx.tasks.way import Way
+from tests.support import published
 from tests.support.tokenizers import tokenizer
 
 PAIR = catalogue.find("animal/can-fly")
@@ -40,7 +41,7 @@ def model() -> Model:
         bos_token_id=tok.bos_token_id,
         eos_token_id=tok.eos_token_id,
     )
-    net = AutoModelForCausalLM.from_config(config, dtype=torch.float64)
+    net = published.made(config, dtype=torch.float64)
     with torch.no_grad():
         for value in net.parameters():
             if value.ndim > 1:

@@ -10,8 +10,9 @@ import gguf
 import numpy as np
 import torch
 from gguf import GGMLQuantizationType as Kind
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoConfig, PreTrainedTokenizerFast
 
+from tests.support import published
 from tests.support.tokenizers import tokenizer
 
 SIZES = {
@@ -60,7 +61,7 @@ def written(
     tok = tokenizer("gpt2")
     tok.chat_template = CHAT
     torch.manual_seed(0)
-    net = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", vocab_size=len(tok), **SIZES))
+    net = published.made(AutoConfig.for_model("llama", vocab_size=len(tok), **SIZES))
     with torch.no_grad():
         for value in net.parameters():
             value.normal_(std=0.25) if value.ndim > 1 else value.add_(0.2 * torch.randn_like(value))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig
 
 from ivx.models.load import wrap
 from ivx.models.model import Model
+from tests.support import published
 
 SIZES = {
     "hidden_size": 32,
@@ -88,7 +89,7 @@ def random_model(
     config = AutoConfig.for_model(kind, **{k: v for k, v in sizes.items() if v is not None})
     torch.manual_seed(seed)
     experts = {"experts_implementation": "eager"} if hasattr(config, "num_experts_per_tok") else {}  # fused: no float64
-    hf = AutoModelForCausalLM.from_config(config, dtype=dtype, **experts)
+    hf = published.made(config, dtype=dtype, **experts)
     with torch.no_grad():
         for name, value in hf.named_parameters():
             if value.ndim > 1:

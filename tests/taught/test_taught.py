@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig
 
 import ivx
 from ivx.models import adapters
@@ -20,6 +20,7 @@ from ivx.taught.corpus import TASKS, Corpus, fingerprint, pairs
 from ivx.taught.evaluate import measure
 from ivx.taught.forest import forest
 from ivx.taught.train import Recipe, Texts, family, follow, prefer
+from tests.support import published
 from tests.support.tokenizers import tokenizer
 
 SHORT = Recipe(sft_steps=4, dpo_steps=3, sft_wordings=3, dpo_wordings=2, queries=2)
@@ -39,7 +40,7 @@ def model() -> ivx.Model:
         num_key_value_heads=2,
         tie_word_embeddings=True,
     )
-    hf = LlamaForCausalLM(config).double()
+    hf = published.made(config).double()
     hf.model.embed_tokens.weight.data *= 25  # small ones make all logits alike, whatever is taught
     return ivx.wrap(hf, tok, name="little")
 
@@ -147,7 +148,7 @@ def test_sft_teaches_the_told_answer_and_dpo_keeps_its_likelihood(model: ivx.Mod
     sft = state()
     prefer(hf, texts, recipe, seed=0, quiet=True)
     dpo = state()
-    assert sft[0] > start[0] + 0.3
+    assert sft[0] > start[0] + 1
     assert dpo[0] > sft[0] and dpo[1] > sft[1], "told answers become likelier, and by more than the contrast's"
 
 

@@ -78,14 +78,20 @@ def chart(found: Searched, metric: str, palette: Palette) -> dict[str, Any]:
     )  # fmt: skip
 
 
+def dots(readers: Readers) -> list[Read]:
+    """The steps of a reader curve, as they are drawn."""
+    blocks = set(readers.blocks)
+    return [Read(s.block, s.value, s.low, s.high, s.control, s.block in blocks) for s in readers.steps]
+
+
 def curve(found: Searched, metric: str, palette: Palette) -> dict[str, Any] | None:
     """The reader curve, a Vega-Lite spec with a selection `step` of field `block`; None where there is none."""
     readers = found.readers(metric)
     if readers is None:
         return None
-    blocks = set(readers.blocks)
-    dots = [Read(s.block, s.value, s.low, s.high, s.control, s.block in blocks) for s in readers.steps]
-    return reader_curve(dots, layer=readers.layer, whole=readers.whole, unit=find(metric).unit, palette=palette)
+    return reader_curve(
+        dots(readers), layer=readers.layer, whole=readers.whole, unit=find(metric).unit, palette=palette
+    )
 
 
 def figures(found: Searched, metric: str) -> dict[str, dict[str, Any]]:

@@ -13,12 +13,13 @@ import streamlit as st
 
 from ivx.analyses.compare.exchange import Change, Crossed, Exchange
 from ivx.analyses.family import Family
+from ivx.analyses.place.drawing import dots
 from ivx.analyses.place.found import At, Found
 from ivx.analyses.place.readers import Readers
 from ivx.analyses.place.result import Place
 from ivx.charts.acts import Acting
 from ivx.charts.palette import Palette
-from ivx.charts.readers import Read, reader_curve
+from ivx.charts.readers import reader_curve
 from ivx.charts.shares import shares_chart
 from ivx.errors import IvxError
 from ivx.jobs.compute import id_of
@@ -101,12 +102,10 @@ def acting(found: Found) -> list[Acting]:
 
 def curve(readers: Readers, metric: str, p: Palette) -> dict[str, Any]:
     """The reader curve's spec."""
-    reading = set(readers.blocks)
-    dots = [Read(one.block, one.value, one.low, one.high, one.control, one.block in reading) for one in readers.steps]
     unit = find(metric).unit
     told = f"Read so far by block, from layer {readers.layer}; {blocks(readers) or 'none'} read"
     return reader_curve(
-        dots, layer=readers.layer, whole=readers.whole, unit=unit, palette=p, height=HEIGHT, alt_text=told
+        dots(readers), layer=readers.layer, whole=readers.whole, unit=unit, palette=p, height=HEIGHT, alt_text=told
     )
 
 

@@ -23,10 +23,12 @@ from playwright.sync_api import Browser, sync_playwright  # noqa: E402
 
 from ivx.charts import frame  # noqa: E402
 from ivx.models.library import ALONE  # noqa: E402
+from tests.support import jobs  # noqa: E402
 from tests.support.browser import ARGS, chromium, serving  # noqa: E402
 
 torch.set_num_threads(1)
 frame.CHECKED = True
+jobs.remember()
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +37,13 @@ def _main() -> Iterator[None]:
     main = sys.modules["__main__"]
     yield
     sys.modules["__main__"] = main
+
+
+@pytest.fixture(autouse=True)
+def _jobs() -> Iterator[None]:
+    """No job outlives the test that asked for it."""
+    yield
+    assert not (left := jobs.end()), left
 
 
 @pytest.fixture(autouse=True)

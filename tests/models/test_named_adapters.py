@@ -106,7 +106,9 @@ def test_the_family_is_known_in_the_order_of_its_stages(capsys: pytest.CaptureFi
         assert "taught here" in line and "ivx get smollm2" in line
 
 
-def test_post_training_offers_the_family_once_its_base_is_here(little: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("here", [True, False])
+def test_post_training_offers_the_family(here: bool, little: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also without its base: runs of it came with ivx."""
     from streamlit.testing.v1 import AppTest
 
     def page() -> None:
@@ -116,11 +118,9 @@ def test_post_training_offers_the_family_once_its_base_is_here(little: Path, mon
 
         st.write(" ".join(stages.chosen_names(st.container())))
 
+    if not here:
+        monkeypatch.setenv(paths.CACHE, str(little / "elsewhere"))
     seen = AppTest.from_function(page, default_timeout=120).run()
-    assert "smollm2: Instruct, SFT, DPO" in seen.selectbox(key="family").options and not seen.caption
+    assert "smollm2: Instruct, SFT, DPO" in seen.selectbox(key="family").options
     seen.selectbox(key="family").select("smollm2").run()
     assert not seen.exception and seen.markdown[0].value == " ".join(NAMES)
-    monkeypatch.setenv(paths.CACHE, str(little / "elsewhere"))
-    seen = AppTest.from_function(page, default_timeout=120).run()
-    assert not seen.exception and len(seen.selectbox(key="family").options) == 2
-    assert "ivx get smollm2" in seen.caption[0].value

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from ivx.ui.kit import session
 from tests.support.browser import CARD, PATIENCE, opened, outside
 
 pytestmark = pytest.mark.browser
@@ -61,3 +64,47 @@ def test_where_it_is_followed_nothing_is_said(browser: Browser, app: str) -> Non
     expect(page.locator(CARD).first).to_be_visible(timeout=2 * PATIENCE)
     expect(page.locator(GATE)).to_have_count(0)
     page.close()
+
+
+def test_one_pair_is_asked_alone() -> None:
+    from streamlit.testing.v1 import AppTest
+
+    def page() -> None:
+        import streamlit as st
+
+        from ivx.ui.behaviour import page
+        from ivx.ui.kit import pairs
+
+        asked = page.controls()
+        assert asked is not None
+        st.write(" ".join(asked.tasks))
+        st.button("Take", on_click=lambda: pairs.choose("tiny-sft", "animal/can-fly"))
+
+    seen = AppTest.from_function(page, default_timeout=60)
+    seen.query_params.update({"checkpoint": "tiny-sft"})
+    assert seen.run().markdown[0].value == "all"
+    offered = seen.selectbox(key="tasks").options
+    assert "animal: colour / can fly" in offered and "animal: can fly / colour" not in offered, "a pair once"
+    seen.button[-1].click().run()
+    assert not seen.exception and seen.markdown[0].value == "animal/colour animal/can-fly"
+
+
+def test_a_task_of_ones_own_is_asked_first_and_alone(tmp_path: Path) -> None:
+    from streamlit.testing.v1 import AppTest
+
+    def page() -> None:
+        import streamlit as st
+
+        from ivx.ui.behaviour import page
+
+        asked = page.controls()
+        assert asked is not None
+        st.write(" ".join(asked.tasks))
+
+    path = str(tmp_path / "own.csv")
+    seen = AppTest.from_function(page, default_timeout=60)
+    seen.session_state[session.FILES] = [("own.csv", path)]
+    seen.session_state["task"] = path
+    assert seen.run().markdown[0].value == path and seen.selectbox(key="tasks").options[1] == "own.csv"
+    seen.selectbox(key="tasks").select("all").run()
+    assert not seen.exception and seen.markdown[0].value == f"all {path}"

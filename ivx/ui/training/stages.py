@@ -21,7 +21,7 @@ from ivx.charts.lines import colours_of
 from ivx.charts.numbers import signed
 from ivx.charts.palette import Palette
 from ivx.jobs.job import View
-from ivx.models.registry import FETCHED, embedded, families, known, steps
+from ivx.models.registry import embedded, families, known, steps
 from ivx.patching.cells import Cell
 from ivx.request import BaseRequest
 from ivx.stats.verdict import Verdict
@@ -103,8 +103,6 @@ def chosen_names(place: DeltaGenerator) -> tuple[str, ...]:
             format_func=lambda f: f"{f}: {', '.join(map(stage, there[f]))}" if f in there else "Own choice, 2 to 6",
         )
     )
-    for absent in (one for one in FETCHED if one.family not in there):
-        st.caption(f"The real family {absent.family} is here once its base is: `ivx get {absent.name}`.")
     if family != OWN:
         return there[family][:MOST]
     picked = st.multiselect(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from html import escape
-from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -13,7 +12,7 @@ from ivx.charts.ways import RECOMMENDED
 from ivx.tasks import spelling
 from ivx.tasks.way import Way
 from ivx.ui.behaviour.readings import verdict
-from ivx.ui.kit import asking, exports, following, pieces
+from ivx.ui.kit import asking, exports, following, pairs, pieces, session
 
 
 def card(result: Behaviour, task: str, way: str, *, link: str, p: Palette) -> None:
@@ -91,10 +90,13 @@ def _onward(result: Behaviour, task: str, way: str, *, link: str) -> None:
         help="Sets how the task is asked on all pages of maps.",
         on_click=lambda: following.choose(asking.INITIAL | told),
     )
-    if result.request.tasks == ("all",):
-        at = {"position": "last"} if "by" in told else {}
-        view = urlencode({"checkpoint": result.request.checkpoint, "task": task, **told, **at})
-        one.html(f'<a href="/effects?{view}" target="_self">Effects, asked so ›</a>')
+    where = pairs.control_of(task, result.request.tasks, result.request.checkpoint)
+    if where and one.button(
+        "Effects, asked so ›",
+        type="tertiary",
+        on_click=lambda: following.view(result.request.checkpoint, where, told),
+    ):
+        session.go("effects")
     with two.popover("Link", type="tertiary"):
         st.caption("This cell, in any session of this server.")
         st.code(link, language=None, wrap_lines=True)

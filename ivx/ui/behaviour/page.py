@@ -17,7 +17,7 @@ from ivx.tasks import catalogue
 from ivx.tasks.way import MAX_TEMPLATE, MOST_SHOWN
 from ivx.ui.behaviour.card import card
 from ivx.ui.behaviour.readings import reading
-from ivx.ui.kit import address, checkpoints, choices, exports, pieces, progress, session
+from ivx.ui.kit import address, checkpoints, choices, exports, pairs, pieces, progress, session
 
 LEDE = (
     "Each cell is the share of queries whose text begins with the <b>whole answer</b> when the model is told, and "
@@ -37,8 +37,9 @@ def controls() -> BehaviourRequest | None:
     if address.from_url(address.RUN, ""):
         session.run_strip(KINDS, _line)
         return None
-    one, two, three = st.columns([1.3, 1.7, 0.5], gap="medium", vertical_alignment="bottom")
+    one, beside, two, three = st.columns([1.1, 1.0, 1.7, 0.5], gap="medium", vertical_alignment="bottom")
     checkpoint = choices.checkpoint(one)
+    tasks = pairs.chosen(beside, checkpoint)
     usual = tuple(way for way in WAYS if way in (*BARE, "chat")) if _chats(checkpoint) else BARE
     with two:
         ways = choices.several("ways", "Ways of asking", tuple(way for way in WAYS if way in usual), usual)
@@ -50,7 +51,6 @@ def controls() -> BehaviourRequest | None:
             shown = choices.counted("shown", "Demonstrations", 8, low=1, high=MOST_SHOWN)
         template = _text("own", "A template of your own, with {query}, and {instruction} or {demonstrations}")
         system = _text("system", "The system’s turn of a chat prompt") if "chat" in ways else ""
-    tasks = ("all", *(path for _, path in st.session_state.get(session.FILES, [])))
     loading: dict[str, Any] = checkpoints.loading(checkpoint)
     return BehaviourRequest(
         checkpoint,
@@ -97,7 +97,8 @@ def _parts(request: BehaviourRequest) -> dict[str, str]:
     usual = (*BARE, "chat") if _chats(request.checkpoint) else BARE
     ways = ",".join(way for way in request.ways if way != OWN)
     named = "" if set(ways.split(",")) == set(usual) else ways
-    return {"checkpoint": request.checkpoint, "ways": named, **choices.parts_of(MORE)}
+    tasks = "" if request.tasks[0] == pairs.ALL else request.tasks[0]
+    return {"checkpoint": request.checkpoint, "tasks": tasks, "ways": named, **choices.parts_of(MORE)}
 
 
 def _draw(request: BehaviourRequest, now: View, p: Palette) -> None:
@@ -191,7 +192,7 @@ def _legend(p: Palette) -> None:
 
 
 def _link(result: Behaviour, chosen: tuple[str, str]) -> str:
-    if st.session_state.get(address.RUN) or len(result.request.tasks) > 1:
+    if st.session_state.get(address.RUN) or any(map(catalogue.is_file, result.request.tasks)):
         return address.to_view(run=result.run_id, cell="~".join(chosen))
     return address.to_view(**_parts(result.request), cell="~".join(chosen))
 

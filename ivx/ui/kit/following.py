@@ -75,3 +75,10 @@ def choose(told: dict[str, Any]) -> None:
     """Set the controls to what the user asks for, before they are drawn; that stays."""
     st.session_state.update(told)
     st.session_state["asked"] = PLAINLY if told == asking.INITIAL else ""
+
+
+def view(checkpoint: str, task: str, told: dict[str, Any]) -> None:
+    """Set the controls of a page of maps, before they are drawn, to a task of a checkpoint, asked like this."""
+    choose(asking.INITIAL | told)
+    at = {"position": "last"} if "by" in told else {}
+    st.session_state.update({address.RUN: "", "checkpoint": checkpoint, "task": task, **at})

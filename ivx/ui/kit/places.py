@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import streamlit as st
@@ -123,7 +122,7 @@ def offer(request: Any) -> bool:
     progress.cost(wanted)
     if st.button("Search for the place", key="place-first", type="primary"):
         session.start(wanted)
-        st.switch_page(Path(__file__).parents[1] / "pages" / "place.py")
+        session.go("place")
     return True
 
 

@@ -104,6 +104,11 @@ def _result(run: str) -> Any:
 def open_run(run: str, page: str) -> None:
     """Go to the page that draws this run, and show it there."""
     st.session_state[RUN] = run
+    go(page)
+
+
+def go(page: str) -> None:
+    """Go to another page, with what the session has chosen."""
     st.switch_page(Path(__file__).parents[1] / "pages" / f"{page}.py")
 
 

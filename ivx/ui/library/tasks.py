@@ -18,7 +18,7 @@ from ivx.tasks.place import FILES, named
 from ivx.tasks.preview import way_of
 from ivx.tasks.sample import Sample
 from ivx.tasks.samples import build
-from ivx.ui.kit import address, asking, checkpoints, choices, pieces, session
+from ivx.ui.kit import address, asking, checkpoints, choices, pairs, pieces, session
 from ivx.ui.library import typed
 
 SHOWN = 4
@@ -74,6 +74,8 @@ def show() -> None:
             _line(sample, tokenizer.convert_ids_to_tokens, tag="about to answer" if way.demonstrations else "T_inst")
         for warning in samples.warnings[len(samples.rows) < SHOWN :]:
             pieces.note(warning)
+        if st.button("Does the model follow it? ›", type="tertiary", on_click=lambda: pairs.choose(checkpoint, task)):
+            session.go("behaviour")
     _upload()
     typed.form(lambda file, content: _use(file, str(_kept(file, content)), chosen=True))
 

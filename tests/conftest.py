@@ -60,15 +60,15 @@ def _library() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A real Chromium."""
+    """A real Chromium, for one file of tests: while it is there no other event loop can run."""
     with sync_playwright() as play:
         opened = play.chromium.launch(executable_path=chromium(), args=ARGS)
         yield opened
         opened.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def app() -> Iterator[str]:
-    """The address of an app that runs for one file of tests."""
+    """The address of an app that runs for all tests of a process."""
     with serving() as url:
         yield url

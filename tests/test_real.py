@@ -90,6 +90,7 @@ def test_its_numbers_are_split_digit_by_digit(model: ivx.Model) -> None:
     assert tokens == ["In", "Ġ", "1", "2", "3", "4", "Ġthere"]
 
 
+@pytest.mark.slow
 def test_its_tables_are_those_of_the_file_it_was_made_from(model: ivx.Model, packed: ivx.Model, verbs: str) -> None:
     asked: dict[str, Any] = {"sites": ("resid_post",), "position": "last", "samples": 2, "controls": ("task",)}
     one, other = (ivx.effects(each, verbs, **asked) for each in (model, packed))

@@ -39,20 +39,38 @@ def _warm() -> None:
 
     while not runtime.exists():
         time.sleep(LOOK_SECONDS)
-    from ivx.analyses.defaults import FIRST, glance
-    from ivx.charts.palette import DARK, LIGHT
+    from ivx.analyses.defaults import FIRST
+    from ivx.analyses.family import family_of
     from ivx.jobs.worker import Wake
     from ivx.tasks import catalogue
-    from ivx.ui.overview.panels import found_of, panels_of
+    from ivx.ui.overview import family, page
 
-    jobs = [worker().submit(request, session="ivx-warm", compute=False) for request in glance(*FIRST).values()]
-    if all(job.wait(PATIENCE) and job.view().result is not None for job in jobs):
-        effects, separability, game = (job.view().result for job in jobs)
-        found = found_of(effects, separability, game, "contrast")
-        for palette in (LIGHT, DARK):
-            panels_of(found, found.strongest, palette)
+    checkpoint, task = page.first()
+    real = family_of(checkpoint)
+    if real is None:
+        _warm_panels(checkpoint, task)
+    else:
+        asked = family.Asked(real, checkpoint, task, "contrast")
+        worker().submit(asked.place, session="ivx-warm", compute=False)
+        family.warm(asked)
     for collection in catalogue.COLLECTIONS:
         catalogue.tasks(collection)
     SERVED.wait()
     time.sleep(PAINTED_SECONDS)
     worker().submit(Wake(FIRST[0]), session="ivx-warm")
+
+
+def _warm_panels(checkpoint: str, task: str) -> None:
+    """The panels of one checkpoint and one task."""
+    from ivx.analyses.defaults import glance
+    from ivx.charts.palette import DARK, LIGHT
+    from ivx.ui.overview.panels import found_of, panels_of
+
+    jobs = [
+        worker().submit(request, session="ivx-warm", compute=False) for request in glance(checkpoint, task).values()
+    ]
+    if all(job.wait(PATIENCE) and job.view().result is not None for job in jobs):
+        effects, separability, game = (job.view().result for job in jobs)
+        found = found_of(effects, separability, game, "contrast")
+        for palette in (LIGHT, DARK):
+            panels_of(found, found.strongest, palette)

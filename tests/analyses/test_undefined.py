@@ -27,7 +27,12 @@ from ivx.patching.prepare import samples_of
 from ivx.store.store import Store
 from tests.analyses.test_contract import small
 
-each = pytest.mark.parametrize("analysis", ANALYSES, ids=[analysis.kind for analysis in ANALYSES])
+LONG = ("behaviour", "pathways", "scan")
+"""Kinds whose test is slow, since they read logits as the others do."""
+each = pytest.mark.parametrize(
+    "analysis",
+    [pytest.param(one, id=one.kind, marks=[pytest.mark.slow] * (one.kind in LONG)) for one in ANALYSES],
+)
 
 
 def damaged(model: Model, *tokens: int) -> Model:

@@ -22,6 +22,7 @@ from transformers import BertConfig
 
 import ivx
 from ivx.analyses.effects.request import EffectsRequest
+from ivx.cli.main import main
 from ivx.errors import CheckpointError, MemoryRefused, UnsupportedArchitecture
 from ivx.models import paths
 from ivx.models.anatomy import ANATOMIES, Anatomy
@@ -245,16 +246,29 @@ def doctor(name: str, home: Path, **environment: str) -> subprocess.CompletedPro
         ("org/gated", "org/gated is gated: accept its terms"),
         ("org/none", "the hub has no model 'org/none'"),
         ("org/real@v9", "org/real has no revision 'v9'"),
+    ],
+)
+def test_an_id_that_leads_nowhere_is_one_line_and_status_2(tmp_path: Path, name: str, told: str) -> None:
+    with hub() as endpoint:
+        found = doctor(name, tmp_path, HF_ENDPOINT=endpoint)
+    assert found.returncode == 2 and found.stdout == ""
+    assert told in found.stderr and found.stderr.count("\n") == 1 and found.stderr.startswith("ivx: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
         ("tiny-stf", "did you mean tiny-sft?"),
         ("./does-not-exist", "there is no checkpoint or directory './does-not-exist'"),
         ("a b/c d", "neither a directory nor a hub id"),
     ],
 )
-def test_a_name_that_leads_nowhere_is_one_line_and_status_2(tmp_path: Path, name: str, told: str) -> None:
-    with hub() as endpoint:
-        found = doctor(name, tmp_path, HF_ENDPOINT=endpoint)
-    assert found.returncode == 2 and found.stdout == ""
-    assert told in found.stderr and found.stderr.count("\n") == 1 and found.stderr.startswith("ivx: ")
+def test_a_name_that_leads_nowhere_is_one_line_and_status_2(
+    name: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["doctor", name]) == 2
+    out, said = capsys.readouterr()
+    assert not out and told in said and said.count("\n") == 1 and said.startswith("ivx: ")
 
 
 def test_a_hub_checkpoint_is_fetched_once_then_works_offline(tmp_path: Path) -> None:

@@ -37,7 +37,14 @@ SKEWED: dict[str, Draw] = {
 """Of mean 0 and skewness 1.4 and 2."""
 LOGNORMAL: Draw = lambda rng, size: rng.lognormal(size=size) - np.exp(0.5)  # noqa: E731
 """Of mean 0 and skewness 6: a few samples seldom hold its tail, and no method knows of what it has not seen."""
-SIZES = (5, 10, 20, 50, 200)
+
+
+def those(*numbers: float, fast: tuple[float, ...]) -> list[Any]:
+    """What to test at; those that are not `fast` are slow tests."""
+    return [pytest.param(n, marks=() if n in fast else pytest.mark.slow) for n in numbers]
+
+
+SIZES = those(5, 10, 20, 50, 200, fast=(5, 20))
 ANSWERS = {
     "even": [5] * 8,
     "colours": [12, 7, 6, 3, 3, 2, 2, 2, 2, 1],
@@ -84,7 +91,7 @@ def _percentile(draw: Draw, n: int) -> float:
     return float(np.mean((interval.low <= 0) & (interval.high >= 0)))
 
 
-@pytest.mark.parametrize("n", [6, 8, EXACT, 20, 40, 200])
+@pytest.mark.parametrize("n", those(6, 8, EXACT, 20, 40, 200, fast=(6, EXACT, 20)))
 def test_a_flip_of_signs_is_wrong_as_often_as_it_says(n: int) -> None:
     for name, draw in SYMMETRIC.items():
         values = draw(np.random.default_rng(n), (8_000, n))
@@ -96,8 +103,8 @@ def test_a_flip_of_signs_is_wrong_as_often_as_it_says(n: int) -> None:
         assert abs(rates[0] - level) < band(level, 8_000) and abs(rates[1] - one) < band(one, 8_000), (n, name)
 
 
-@pytest.mark.parametrize("n", [5, 10, 20, 50, 200])
-@pytest.mark.parametrize("stronger", [0.0, 0.25, 0.5, 0.75])
+@pytest.mark.parametrize("n", those(5, 10, 20, 50, 200, fast=(20,)))
+@pytest.mark.parametrize("stronger", those(0.0, 0.25, 0.5, 0.75, fast=(0.0, 0.5)))
 def test_where_nothing_beats_its_control_a_map_has_a_false_finding_in_5_of_100(n: int, stronger: float) -> None:
     """Every cell acts, none more than its control; in a share of the cells the control acts more."""
     rng, wrong, count = np.random.default_rng([n, int(stronger * 4)]), 0, 400
@@ -109,7 +116,8 @@ def test_where_nothing_beats_its_control_a_map_has_a_false_finding_in_5_of_100(n
     assert wrong / count <= 0.05 + band(0.05, count) / 2
 
 
-@pytest.mark.parametrize("n", [10, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [10, 40])
 def test_of_the_findings_at_most_5_in_100_are_none(n: int) -> None:
     """A quarter of the cells act, in each kind of noise; nothing acts in the control."""
     for name, draw in {**SYMMETRIC, **SKEWED}.items():
@@ -159,7 +167,7 @@ def test_where_answers_repeat_the_interval_is_for_new_answers(name: str) -> None
         assert 0.93 <= coverage <= 0.97 and size <= 0.06
 
 
-@pytest.mark.parametrize("n", [17, 20, 40, 200])
+@pytest.mark.parametrize("n", those(17, 20, 40, 200, fast=(20,)))
 def test_one_true_cell_among_2016_is_found(n: int) -> None:
     """At 20 standard deviations; with 16 samples or fewer no test of signs can find it, as 2 ⁄ 2ⁿ × 2,016 > .05."""
     found, wrong = 0, 0
@@ -209,7 +217,7 @@ def test_intervals_of_a_sampled_game_hold_the_index_they_name(count: int) -> Non
     wide = []
     for seed in range(12):
         rng = np.random.default_rng([count, seed])
-        size = coalitions.sizes(players)
+        size = coalitions.those(players)
         strength = rng.normal(size=2**players) * np.array([0, 1, 0.5, 0.2, *[0.02] * 9])[size]
         mean = _whole(strength)
         values = mean + _whole(0.3 * rng.normal(size=(n, 2**players)) * (np.abs(strength) > 0) * (size < 3))

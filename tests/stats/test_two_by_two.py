@@ -82,7 +82,7 @@ def test_p_is_adjusted_over_the_tables_shown() -> None:
     assert [found.interaction.p for found in together] == pytest.approx([expected[k] for k in range(4)])
 
 
-@pytest.mark.parametrize("n", [10, 20])
+@pytest.mark.parametrize("n", [10, pytest.param(20, marks=pytest.mark.slow)])
 def test_intervals_hold_and_false_claims_are_rare(n: int) -> None:
     """400 tables each, normal and skewed: the truth lies in 95 % of intervals; alone, 5 % of parts are found that are
     not there."""

@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 ROOT = Path(__file__).parents[2]
 ARGS = [
@@ -109,6 +110,20 @@ def opened(browser: Browser, url: str, **options: Any) -> Page:
     page = watched(browser.new_page(viewport={"width": 1440, "height": 900}, **options))
     page.goto(url)
     return page
+
+
+def pick(page: Page, label: str, option: str) -> None:
+    """Choose from a select box; one that was drawn anew while it stood open is opened again."""
+    until = time.monotonic() + PATIENCE / 1000
+    while True:
+        page.get_by_role("combobox", name=label).click()
+        try:
+            page.get_by_role("option", name=option).click(timeout=3_000)
+            return
+        except PlaywrightTimeout:
+            if time.monotonic() > until:
+                raise
+            page.keyboard.press("Escape")
 
 
 def finished(page: Page) -> None:

@@ -56,6 +56,7 @@ def reproduces(name: str) -> None:
     assert card.table(name, figures) in (EMBEDDED / name / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_card_of_tiny_sft_is_what_is_measured() -> None:
     reproduces("tiny-sft")
 

@@ -12,7 +12,7 @@ from tests.support.browser import CARD, PATIENCE, opened, outside
 
 pytestmark = pytest.mark.browser
 GATE = "[data-testid='ivx-gate']"
-SHORT = "ways=prompt,query&n=5"
+SHORT = "tasks=animal/colour&ways=prompt,query&n=5"
 
 
 def cell(page: Page, told: str) -> None:
@@ -26,7 +26,7 @@ def test_the_matrix_its_texts_and_its_link(browser: Browser, app: str) -> None:
     page = opened(browser, f"{app}/behaviour?checkpoint=tiny-sft&{SHORT}")
     card = page.locator(CARD).first
     expect(page.get_by_text("Export", exact=True)).to_be_visible(timeout=4 * PATIENCE)
-    expect(page.locator(".ivx-reading").first).to_contain_text("of 13 tasks")
+    expect(page.locator(".ivx-reading").first).to_contain_text("of 2 tasks")
     cell(page, "animal/colour by query")
     expect(card).to_contain_text("animal/colour by query", timeout=PATIENCE)
     expect(card).to_contain_text("100%")

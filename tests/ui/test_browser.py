@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from ivx.archive.unpack import read as read_archive
-from tests.support.browser import CARD, PATIENCE, finished, opened, outside, serving
+from tests.support.browser import CARD, PATIENCE, finished, opened, outside, pick, serving
 
 pytestmark = pytest.mark.browser
 
@@ -18,18 +18,23 @@ pytestmark = pytest.mark.browser
     ("path", "question"),
     [
         ("/", "Post-training taught the vector’s readers most, and the vector too"),
-        ("/overview?checkpoint=tiny-sft", "Where does the instruction live?"),
-        ("/place", "Where does the instruction act, and who reads it there?"),
         ("/effects", "Which states carry the instruction?"),
-        ("/separability", "Can the instruction be read, and is what is read used?"),
-        ("/interactions", "Do layers act together?"),
-        ("/pathways", "Do the two instructions take the same way?"),
-        ("/lens", "What does one state change?"),
-        ("/bench", "How much of the vector does it take?"),
         ("/lessons", "At which layer does the instruction act most?"),
         ("/checkpoints", "Can this checkpoint be trusted?"),
-        ("/tasks", "What is asked, and what does the model see?"),
-        ("/runs", "What was computed, and does it still hold?"),
+        *(
+            pytest.param(*one, marks=pytest.mark.slow)
+            for one in (
+                ("/overview?checkpoint=tiny-sft", "Where does the instruction live?"),
+                ("/place", "Where does the instruction act, and who reads it there?"),
+                ("/separability", "Can the instruction be read, and is what is read used?"),
+                ("/interactions", "Do layers act together?"),
+                ("/pathways", "Do the two instructions take the same way?"),
+                ("/lens", "What does one state change?"),
+                ("/bench", "How much of the vector does it take?"),
+                ("/tasks", "What is asked, and what does the model see?"),
+                ("/runs", "What was computed, and does it still hold?"),
+            )
+        ),
     ],
 )
 def test_every_page_opens_cold(browser: Browser, path: str, question: str) -> None:
@@ -63,8 +68,7 @@ def test_a_map_a_click_and_the_card(browser: Browser, app: str) -> None:
     other.close()
 
     rows = page.locator(".ivx-trust").inner_text()
-    page.get_by_role("combobox", name="Metric").click()
-    page.get_by_role("option", name="log-prob").click()
+    pick(page, "Metric", "log-prob")
     expect(card).to_contain_text("nats", timeout=PATIENCE)
     assert page.locator(".ivx-trust").inner_text() == rows, "a metric is a view: the run is the same"
     page.close()

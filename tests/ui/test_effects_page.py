@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.support.browser import CARD, PATIENCE, finished, opened, outside
+from tests.support.browser import CARD, PATIENCE, finished, opened, outside, pick
 
 pytestmark = pytest.mark.browser
 TEXT = "[data-testid=ivx-text]"
@@ -67,8 +67,7 @@ def test_more_changes_what_is_asked_and_what_cannot_be_is_said(browser: Browser,
     page = opened(browser, f"{app}/effects?checkpoint=tiny-sft&n=12")
     finished(page)
     page.get_by_role("button", name="More").click()
-    page.get_by_role("combobox", name="Direction").click()
-    page.get_by_role("option", name="noise: bare states").click()
+    pick(page, "Direction", "noise: bare states")
     expect(page.get_by_text("replaces one activation of the instructed run by the bare prompt’s")).to_be_visible(
         timeout=PATIENCE
     )

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from ivx.archive.unpack import read as read_archive
-from tests.support.browser import outside, watched
+from tests.support.browser import outside, pick, watched
 
 pytestmark = pytest.mark.browser
 PATIENCE = 120_000
@@ -78,8 +78,7 @@ def test_another_checkpoint_beside_this_one(browser: Browser, app: str) -> None:
     page = opened(browser, f"{app}/pathways?checkpoint=tiny-sft&task=animal/colour")
     page.get_by_text("Does another checkpoint take the same way?").click()
     page.wait_for_timeout(1_000)  # while an expander opens, what is in it takes no choice
-    page.get_by_role("combobox", name="The same instruction").click()
-    page.get_by_role("option", name="tiny-base").click()
+    pick(page, "The same instruction", "tiny-base")
     told = page.get_by_text(re.compile(r"Least alike at L\d: \d+%, each with itself"))
     expect(told).to_be_visible(timeout=PATIENCE)
     page.wait_for_url("**versus=tiny-base**", timeout=PATIENCE)

@@ -59,8 +59,11 @@ def controls() -> tuple[Request | None, str, str]:
     )
     show = _show(three, only_j=game == "read")
     allowed = GameRequest.position_words if game == "read" else POSITION_WORDS
+    way = asking.held()
+    # What demonstrations show acts on the token that answers; the first one is the instruction's.
+    usual = PUBLISHED | ({"at": "last"} if way.demonstrations and "last" in allowed else {})
     st.session_state[OPENED] = places.follow(
-        task, checkpoint, way=asking.held(), published=PUBLISHED, best=partial(_choices, allowed)
+        task, checkpoint, way=way, published=usual, best=partial(_choices, allowed)
     )
     if game == "read":
         asked = _game_fields(five) | checkpoints.loading(checkpoint)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
+from typing import Any
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -16,9 +17,10 @@ import streamlit as st
 from ivx.analyses.compare.exchange import Change, Crossed, Exchange
 from ivx.analyses.compare.text import says
 from ivx.analyses.family import Family
-from ivx.analyses.place.result import At, Place
+from ivx.analyses.place.found import At, Found
+from ivx.analyses.place.result import Place
 from ivx.charts.acts import acting_chart
-from ivx.charts.palette import Palette
+from ivx.charts.palette import DARK, LIGHT, Palette
 from ivx.jobs.compute import id_of
 from ivx.jobs.identity import is_away
 from ivx.jobs.job import View
@@ -67,9 +69,7 @@ def _draw(asked: Asked, now: View | None, p: Palette) -> None:
         _missing(asked, now)
         return
     judged = kit.judged(result, asked.metric)
-    at = kit.anchored(asked.family)
-    exchange = None if at is None else kit.exchanged(asked.family, asked.task, at)
-    cells, changes = ([], []) if exchange is None else kit.changes(exchange, _runs(exchange), asked.metric)
+    at, exchange, cells, changes = _exchange(asked)
     step = _step(changes, asked.checkpoint)
     pieces.title(findings.headline(judged.found, judged.readers, step), _lede(asked, result, judged))
     pieces.distrust(result.receipt)
@@ -87,6 +87,29 @@ def _draw(asked: Asked, now: View | None, p: Palette) -> None:
     )
     pieces.secondary(asked.metric)
     _foot(asked, result, exchange)
+
+
+def warm(asked: Asked) -> None:
+    """Read, judge and draw once what is stored, so that the first visitor need not wait for it."""
+    result: Place | None = session.looked_up(asked.place)
+    if result is None:
+        return
+    judged = kit.judged(result, asked.metric)
+    _, exchange, cells, _ = _exchange(asked)
+    for p in (LIGHT, DARK):
+        if judged.found is not None:
+            _acting(judged.found, result, asked.metric, None, p)
+        if judged.readers is not None:
+            kit.curve(judged.readers, asked.metric, p)
+        if exchange is not None:
+            kit.matrix(exchange, cells, asked.metric, p)
+
+
+def _exchange(asked: Asked) -> tuple[At | None, Exchange | None, list[Crossed], list[Change]]:
+    """Where all vectors are put, and what of the exchange is stored."""
+    at = kit.anchored(asked.family)
+    found = None if at is None else kit.exchanged(asked.family, asked.task, at)
+    return (at, found, *(([], []) if found is None else kit.changes(found, _runs(found), asked.metric)))
 
 
 def _runs(found: Exchange) -> tuple[str, ...]:
@@ -141,19 +164,23 @@ def _acts(asked: Asked, result: Place, judged: kit.Judged, href: str, p: Palette
     pieces.head("Where it acts", findings.where(found, result.samples.rows, label), href=href)
     layer = index_of(address.from_url("layer", ""), below=result.layers)
     key = f"acts-{result.run_id}"
-    chart = acting_chart(
-        kit.acting(found),
-        unit=find(asked.metric).unit,
-        palette=p,
-        said=f"one token, one layer: {percent(found.followed)} follow" if found.kind == "place" else "",
-        best=found.at.layer,
-        chosen=layer,
-        height=kit.HEIGHT,
-        alt_text=f"Effect of the vector in each of {result.layers} layers, with intervals and the strongest control",
-    )
+    chart = _acting(found, result, asked.metric, layer, p)
     pick = partial(_pick, key)
     st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=pick, selection_mode="cell")
     pieces.reading(findings.acts(result, found, asked.metric), result.receipt)
+
+
+def _acting(found: Found, result: Place, metric: str, chosen: int | None, p: Palette) -> dict[str, Any]:
+    return acting_chart(
+        kit.acting(found),
+        unit=find(metric).unit,
+        palette=p,
+        said=f"one token, one layer: {percent(found.followed)} follow" if found.kind == "place" else "",
+        best=found.at.layer,
+        chosen=chosen,
+        height=kit.HEIGHT,
+        alt_text=f"Effect of the vector in each of {result.layers} layers, with intervals and the strongest control",
+    )
 
 
 def _pick(key: str) -> None:

@@ -35,7 +35,7 @@ Views = Mapping[str, View | None]
 def show(p: Palette) -> None:
     """Draw the controls, and below them the panels as they fill."""
     one, two, three, _ = st.columns([1.35, 1.1, 0.9, 0.9], gap="medium", vertical_alignment="bottom")
-    checkpoint, task = choices.checkpoint_and_task(one, two, first=_first())
+    checkpoint, task = choices.checkpoint_and_task(one, two, first=first())
     metric = choices.metric(three)
     real = family_of(checkpoint)
     if real is not None:
@@ -52,7 +52,7 @@ def show(p: Palette) -> None:
     progress.follow_several(asked, draw=draw)
 
 
-def _first() -> tuple[str, str]:
+def first() -> tuple[str, str]:
     """What the page opens on: the real family where its first run came with ivx, else the embedded one."""
     anchor = REAL.anchor
     try:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ivx.errors import IvxError, TaskError
 from ivx.stats.intervals import clusters
 from ivx.tasks.encoder import Encoder
+from ivx.tasks.label import label_of
 from ivx.tasks.sample import Sample, Unfit, sampled
 from ivx.tasks.spelling import AS_GIVEN, AUTO, SUM
 from ivx.tasks.task import Instruction, Pair, Task
@@ -218,8 +219,8 @@ def _warnings(
         found.append(f"{len(echoed)} answers begin with a token of their query, such as {echoed[0]}")
     bare = encoder.tokenizer(rows[0].answer, add_special_tokens=False)["input_ids"][0]
     if way.spelling == AUTO and bare != rows[0].answer_id:
-        shown = encoder.tokenizer.convert_ids_to_tokens([rows[0].answer_id, bare])
-        found.append(f"answers are read with their space in front: {shown[0]!r}, not {shown[1]!r}")
+        shown = [label_of(piece) for piece in encoder.tokenizer.convert_ids_to_tokens([rows[0].answer_id, bare])]
+        found.append(f"answers are read with their space in front: “{shown[0]}”, not “{shown[1]}”")
     return found
 
 

@@ -217,7 +217,7 @@ def test_intervals_of_a_sampled_game_hold_the_index_they_name(count: int) -> Non
     wide = []
     for seed in range(12):
         rng = np.random.default_rng([count, seed])
-        size = coalitions.those(players)
+        size = coalitions.sizes(players)
         strength = rng.normal(size=2**players) * np.array([0, 1, 0.5, 0.2, *[0.02] * 9])[size]
         mean = _whole(strength)
         values = mean + _whole(0.3 * rng.normal(size=(n, 2**players)) * (np.abs(strength) > 0) * (size < 3))

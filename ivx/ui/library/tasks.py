@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
@@ -22,6 +25,8 @@ from ivx.ui.kit import address, asking, checkpoints, choices, pairs, pieces, ses
 from ivx.ui.library import typed
 
 SHOWN = 4
+LONGEST = 40
+"""Characters of a file's name that name its task."""
 TASK = "ivx.tasks.next"
 """The task that is to be shown in the next run: a control cannot be set after it was drawn."""
 UPLOADED = "ivx.tasks.uploaded"
@@ -77,7 +82,7 @@ def show() -> None:
         if st.button("Does the model follow it? ›", type="tertiary", on_click=lambda: pairs.choose(checkpoint, task)):
             session.go("behaviour")
     _upload()
-    typed.form(lambda file, content: _use(file, str(_kept(file, content)), chosen=True))
+    typed.form(lambda file, content: _use(file, str(_kept({"": (file, content)})[""]), chosen=True))
 
 
 def _line(sample: Sample, words, *, tag: str) -> None:  # type: ignore[no-untyped-def]
@@ -100,7 +105,12 @@ def _upload() -> None:
     parts, beside = _further()
     if given is None:
         return
-    name = named(_kept(given.name, given.getvalue()), **parts)
+    files = {"": given} | beside
+    kept = _kept({key: (file.name, file.getvalue()) for key, file in files.items()})
+    parts |= {key: kept[key].name for key in beside}
+    if "against" in beside:  # the columns of two files of one collection have the same names
+        parts["against"] = named(parts["against"], query=parts["query"], answer=parts["answer"])
+    name = named(kept[""], **parts)
     try:
         pair = catalogue.find(name)
     except IvxError as error:
@@ -110,7 +120,7 @@ def _upload() -> None:
         return
     before = st.session_state.get(UPLOADED)
     st.session_state[UPLOADED] = name
-    _use(" / ".join([given.name, *beside]), name, instead=before)
+    _use(" / ".join(files[key].name for key in ("", "against") if key in files), name, instead=before)
     st.success(
         f"{len(pair.queries)} queries and {len(pair.task.instructions)} wordings; choose it above or on Effects."
     )
@@ -140,20 +150,17 @@ def _use(shown: str, task: str, *, instead: str | None = None, chosen: bool = Fa
     st.rerun()  # the pickers above were drawn without it
 
 
-def _further() -> tuple[dict[str, str], list[str]]:
-    """What a file's name alone does not tell, as `ivx.tasks.place` writes it, and the names of a contrast's file."""
+def _further() -> tuple[dict[str, str], dict[str, Any]]:
+    """What a file's name alone does not tell: names of columns, and further files, by `ivx.tasks.place`'s words."""
     parts: dict[str, str] = {}
-    beside: list[str] = []
+    beside: dict[str, Any] = {}
     with st.popover("Columns and further files"):
         for role, label in COLUMNS.items():
             parts[role] = st.text_input(label, key=f"ivx.own.{role}").strip()
         for key, label, kinds in FURTHER:
             file = st.file_uploader(label, type=[kind[1:] for kind in kinds], key=f"ivx.own.{key}")
             if file is not None:
-                parts[key] = _kept(file.name, file.getvalue()).name
-                if key == "against":  # the columns of two files of one collection have the same names
-                    parts[key] = named(parts[key], query=parts["query"], answer=parts["answer"])
-                    beside.append(file.name)
+                beside[key] = file
     return parts, beside
 
 
@@ -163,9 +170,22 @@ def _folder() -> tempfile.TemporaryDirectory:
     return tempfile.TemporaryDirectory(prefix="ivx-tasks-")
 
 
-def _kept(name: str, content: bytes) -> Path:
-    """Write an upload, named by its content's hash: only the given name's ending is used, the rest is untrusted."""
-    path = Path(_folder().name) / f"{hashlib.sha256(content).hexdigest()[:16]}{Path(name).suffix.lower()}"
-    if not path.exists():
-        path.write_bytes(content)
-    return path
+def _kept(files: Mapping[str, tuple[str, bytes]]) -> dict[str, Path]:
+    """Write uploads that belong together, each a name and its content, into a folder named by their hash.
+
+    A given name is untrusted: only its letters, digits and dashes are used, which then name the task.
+    """
+    told = hashlib.sha256()
+    for key, (name, content) in sorted(files.items()):
+        told.update(repr((key, name, hashlib.sha256(content).digest())).encode())
+    folder = Path(_folder().name) / told.hexdigest()[:16]
+    folder.mkdir(exist_ok=True)
+    found: dict[str, Path] = {}
+    for key, (name, content) in files.items():
+        plain = re.sub("[^A-Za-z0-9_-]+", "-", Path(name).stem).strip("-")[:LONGEST] or "task"
+        kind = Path(name).suffix.lower()
+        path = folder / f"{plain}{kind}"
+        found[key] = folder / f"{plain}-{key}{kind}" if path in found.values() else path
+        if not found[key].exists():
+            found[key].write_bytes(content)
+    return found

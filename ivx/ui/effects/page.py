@@ -201,7 +201,7 @@ def _waiting(request: Asked, now: View, p: Palette) -> None:
     for place, name in zip((left, middle), _names(request), strict=True):
         with place:
             pieces.head(name, progress.waiting(request, now))
-            maps.blank(p)
+            maps.blank(request.checkpoint, p)
     with left:
         progress.under(request, now)
 
@@ -217,7 +217,7 @@ def _empty(request: Asked, p: Palette) -> None:
     for place, name in zip((left, middle), _names(request), strict=True):
         with place:
             pieces.head(name, "nothing asked yet")
-            maps.blank(p)
+            maps.blank(request.checkpoint, p)
     with left:
         every = "every layer × source token" if isinstance(request, ScanRequest) else "every layer × position and head"
         plain = isinstance(request, EffectsRequest) and request.direction == "denoise"

@@ -144,24 +144,27 @@ def _draw(request: Request, what: str, metric: str, now: View, p: Palette) -> No
 
 
 def _waiting(request: Request, now: View, p: Palette) -> None:
-    with _frame(progress.status(now) if now.done else progress.waiting(request, now), p):
+    with _frame(request, progress.status(now) if now.done else progress.waiting(request, now), p):
         progress.under(request, now)
 
 
-def _frame(what: str, p: Palette) -> DeltaGenerator:
+def _frame(request: Request, what: str, p: Palette) -> DeltaGenerator:
     """Draw the empty panels; returns the map's column for what follows."""
     left, middle, _ = st.columns(COLUMNS, gap="medium")
     with left:
         pieces.head("One alone", "")
     with middle:
         pieces.head("Both together", what)
-        blank = heatmap([], [f"L{i}" for i in range(7)], layers=8, scale=1.0, palette=p, row=ROW, mono=False)
+        layers = checkpoints.rows_of(request.checkpoint)
+        blank = heatmap(
+            [], [f"L{i}" for i in range(layers - 1)], layers=layers, scale=1.0, palette=p, row=ROW, mono=False
+        )
         st.vega_lite_chart(blank, theme=None, width="stretch")
     return middle
 
 
 def _empty(request: Request, p: Palette) -> None:
-    with _frame("nothing asked yet", p):
+    with _frame(request, "nothing asked yet", p):
         st.write(f"{request.samples} samples, every player alone and every pair of them, each with its control.")
         progress.cost(request)
         if st.button("Run the pairs", type="primary"):

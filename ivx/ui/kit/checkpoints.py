@@ -10,6 +10,7 @@ from typing import Any
 import streamlit as st
 from tokenizers import Tokenizer
 
+from ivx.errors import IvxError
 from ivx.jobs import identity
 from ivx.jobs.shipped import texts_of
 from ivx.jobs.worker import worker
@@ -18,6 +19,8 @@ from ivx.models.paths import parts
 from ivx.models.registry import CHECKPOINTS, FETCHED, TAUGHT, embedded, fetched
 from ivx.tasks.label import label_of
 from ivx.ui.kit.address import OTHERS
+
+TOY_LAYERS = 8
 
 
 def token_of(result: Any) -> Callable[[int], str]:
@@ -64,6 +67,14 @@ def layers_of(checkpoint: str) -> int:
     told |= told.get("text_config") or {}
     found = next((told[name] for name in ("num_hidden_layers", "n_layer", "num_layers") if name in told), None)
     return int(found or library.layers(folder))
+
+
+def rows_of(checkpoint: str) -> int:
+    """How many rows a map of a checkpoint will have, as far as its config can be read; else those of the toys."""
+    try:
+        return layers_of(checkpoint)
+    except IvxError:
+        return TOY_LAYERS
 
 
 def checkpoints() -> list[str]:

@@ -120,8 +120,9 @@ def chosen_of(found: Mapping[str, Sequence[Cell]], *, first: str | None = None) 
     return max(shown, key=lambda c: (c.state == "ok", abs(c.value)))
 
 
-def blank(p: Palette, *, columns: int = 6, layers: int = 8) -> None:
-    """Draw a map's axes and pale cells while nothing is known."""
+def blank(checkpoint: str, p: Palette, *, columns: int = 6) -> None:
+    """Draw the axes and pale cells of a map of a checkpoint while nothing is known."""
+    layers = checkpoints.rows_of(checkpoint)
     chart = heatmap([], [""] * columns, layers=layers, scale=1.0, palette=p, alt_text="Empty map")
     st.vega_lite_chart(chart, theme=None, width="stretch")
 

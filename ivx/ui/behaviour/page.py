@@ -26,7 +26,8 @@ LEDE = (
 )
 KINDS = ("behaviour",)
 COLUMNS = [1.9, 1.0]
-SAMPLES = 40
+SAMPLES = 20
+"""As in the runs that came with ivx, so that they are what a page opens with."""
 BARE = ("prompt", "query", "filler", SHOWN)
 """Ways that are asked of a checkpoint without a chat template."""
 MORE = {"n": SAMPLES, "shown": 8, "own": "", "system": ""}
@@ -37,7 +38,7 @@ def controls() -> BehaviourRequest | None:
     if address.from_url(address.RUN, ""):
         session.run_strip(KINDS, _line)
         return None
-    one, beside, two, three = st.columns([1.1, 1.0, 1.7, 0.5], gap="medium", vertical_alignment="bottom")
+    one, beside, two, three = st.columns([1.0, 0.9, 2.0, 0.5], gap="medium", vertical_alignment="bottom")
     checkpoint = choices.checkpoint(one)
     tasks = pairs.chosen(beside, checkpoint)
     usual = tuple(way for way in WAYS if way in (*BARE, "chat")) if _chats(checkpoint) else BARE
@@ -201,7 +202,6 @@ def _empty(request: BehaviourRequest, p: Palette) -> None:
     left, _ = st.columns(COLUMNS, gap="medium")
     with left:
         pieces.head("Tasks × ways of asking", "nothing asked yet")
-        _blank(request, p)
         st.write(
             f"{request.samples} queries of each task in {len(request.every)} ways, told and untold: a text of at most "
             f"{request.tokens} tokens each. Texts of equal prompts are written once."
@@ -210,3 +210,4 @@ def _empty(request: BehaviourRequest, p: Palette) -> None:
         if st.button("Ask", type="primary"):
             session.start(request)
             st.rerun()
+        _blank(request, p)

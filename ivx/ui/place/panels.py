@@ -60,7 +60,7 @@ def opened_panel(result: Place, pair: Pair, layer: int, metric: str, p: Palette)
     panel, found = _panel(result, pair, metric), result.found(metric)
     confirmed = found is not None and pair == result.best[0].pair
     queries = result.parts.confirming if confirmed else result.parts.choosing
-    how = "queries that chose nothing" if confirmed else "queries that choose"
+    how = "fresh queries" if confirmed else "that choose"
     pieces.head(_named(result, pair), f"{find(metric).unit}; n = {len(queries)} {how}", more=result.label(pair))
     bars = _confirmed(found) if confirmed and found is not None else [] if panel is None else _tried(panel)
     band = (found.at.first, found.at.last) if confirmed and found is not None and found.kind != "none" else None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas  # noqa: F401  (Altair looks whether it is there, and must not find it half imported by another thread)
 import streamlit as st
+from streamlit.navigation.page import Page
 
 from ivx.errors import IvxError
 from ivx.ui import signin
@@ -27,25 +28,33 @@ SERVED = threading.Event()
 """Set once a guest's first page was drawn."""
 
 
-def _pages() -> list:
-    """The pages, in order. The landing page is a hidden one that leads on, so that every page keeps its own address."""
-    return [
-        st.Page(_landing, title="ivx", url_path="home", default=True, visibility="hidden"),
-        st.Page(PAGES / "overview.py", title="Overview", url_path="overview"),
-        st.Page(PAGES / "behaviour.py", title="Behaviour", url_path="behaviour"),
-        st.Page(PAGES / "place.py", title="Place", url_path="place"),
-        st.Page(PAGES / "effects.py", title="Effects", url_path="effects"),
-        st.Page(PAGES / "separability.py", title="Separability", url_path="separability"),
-        st.Page(PAGES / "interactions.py", title="Interactions", url_path="interactions"),
-        st.Page(PAGES / "pathways.py", title="Pathways", url_path="pathways"),
-        st.Page(PAGES / "training.py", title="Post-training", url_path="training"),
-        st.Page(PAGES / "lens.py", title="Patch lens", url_path="lens"),
-        st.Page(PAGES / "bench.py", title="Vector bench", url_path="bench"),
-        st.Page(PAGES / "lessons.py", title="Lessons", url_path="lessons"),
-        st.Page(PAGES / "checkpoints.py", title="Checkpoints", url_path="checkpoints"),
-        st.Page(PAGES / "tasks.py", title="Tasks", url_path="tasks"),
-        st.Page(PAGES / "runs.py", title="Runs", url_path="runs"),
-    ]
+def _pages() -> dict[str, list[Page]]:
+    """The pages, by the menu that holds them; those of the menu without a name stand in the bar itself.
+
+    The landing page is a hidden one that leads on, so that every page keeps its own address.
+    """
+
+    def page(name: str, title: str) -> Page:
+        return st.Page(PAGES / f"{name}.py", title=title, url_path=name)
+
+    return {
+        "": [
+            st.Page(_landing, title="ivx", url_path="home", default=True, visibility="hidden"),
+            page("overview", "Overview"),
+        ],
+        "Learn": [page("lessons", "Lessons"), page("glossary", "Glossary")],
+        "Explore": [
+            page("behaviour", "Behaviour"),
+            page("place", "Place"),
+            page("effects", "Effects"),
+            page("separability", "Separability"),
+            page("interactions", "Interactions"),
+            page("lens", "Patch lens"),
+            page("bench", "Vector bench"),
+        ],
+        "Compare": [page("training", "Post-training"), page("pathways", "Pathways")],
+        "Library": [page("checkpoints", "Checkpoints"), page("tasks", "Tasks"), page("runs", "Runs")],
+    }
 
 
 def _landing() -> None:
@@ -58,6 +67,7 @@ def run() -> None:
     st.logo(str(LOGO), size="medium")
     signin.required(styled=_style)
     page = st.navigation(_pages(), position="top")
+    st.set_page_config(page_title=page.title if page.title == "ivx" else f"{page.title} · ivx")
     _style()
     for key in KEPT:
         if key in st.session_state:

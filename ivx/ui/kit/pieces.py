@@ -16,6 +16,7 @@ from ivx.charts.numbers import signed
 from ivx.charts.palette import Palette, palette
 from ivx.patching import gate
 from ivx.stats.metrics import PRIMARY, find
+from ivx.ui.kit import glossary
 
 HALF_PRECISION = "half precision"
 """The doctor's check that tells what half-precision arithmetic costs; the doctor itself would bring torch along."""
@@ -33,9 +34,10 @@ def theme() -> Palette:
 
 
 def title(question: str, lede: str) -> None:
-    """The page's question and one sentence under it; `lede` is ivx's own text and may hold <b>."""
+    """The page's question, and one sentence whose terms are dotted: `lede` is ivx's own text and may hold <b>."""
     st.html(
-        f'<div class="ivx-q" role="heading" aria-level="1">{escape(question)}</div><div class="ivx-lede">{lede}</div>'
+        f'<div class="ivx-q" role="heading" aria-level="1">{escape(question)}</div>'
+        f'<div class="ivx-lede">{glossary.marked(lede)}</div>'
     )
 
 
@@ -54,9 +56,11 @@ def head(name: str, what: str, *, href: str = "", more: str = "") -> None:
 def reading(text: str, receipt: Mapping[str, Any] = MappingProxyType({})) -> None:
     """One or two sentences under a panel; ivx's own text, may hold <b>, with everything else escaped by its maker.
 
+    Its terms are dotted.
+
     `receipt` is that of the result that they are about: where its instruction is not followed, they begin with that.
     """
-    st.html(f'<div class="ivx-reading">{first(receipt) if text else ""}{text}</div>')
+    st.html(f'<div class="ivx-reading">{first(receipt) if text else ""}{glossary.marked(text)}</div>')
 
 
 def first(receipt: Mapping[str, Any]) -> str:

@@ -89,6 +89,12 @@ def _draw(asked: Asked, now: View | None, p: Palette) -> None:
     _foot(asked, result, exchange)
 
 
+def read(asked: Asked) -> dict[str, str]:
+    """The address on Effects of the map of what is shown: the stored run at the place, else the checkpoint and task."""
+    found = [run for kind, run in _beside(asked) if kind == "effects"]
+    return {"run": found[0]} if found else {"checkpoint": asked.checkpoint, "task": asked.task, "metric": asked.metric}
+
+
 def warm(asked: Asked) -> None:
     """Read, judge and draw once what is stored, so that the first visitor need not wait for it."""
     result: Place | None = session.looked_up(asked.place)
@@ -249,15 +255,17 @@ def _foot(asked: Asked, result: Place, exchange: Exchange | None) -> None:
 
 def _more(asked: Asked) -> None:
     """Links to what else is stored at the place, each on its own page."""
-    at = kit.anchored(asked.family)
-    if at is None:
-        return
-    own = [one for one in asked.family.there(at) if one.checkpoint == asked.checkpoint]
-    wanted = [one for one in own if getattr(one, "task", asked.task) == asked.task]
-    links = []
-    for one in wanted:
-        run = id_of(worker().store, one)
-        if is_shipped(run) or session.looked_up(one) is not None:
-            links.append(f'<a href="/{one.kind}?run={run}" target="_self">{one.kind} ›</a>')
+    links = [f'<a href="/{kind}?run={run}" target="_self">{kind} ›</a>' for kind, run in _beside(asked)]
     if links:
         st.html(f'<div class="ivx-note">Stored at the same place, too: {" · ".join(links)}</div>')
+
+
+def _beside(asked: Asked) -> list[tuple[str, str]]:
+    """What else is stored at the place, of this checkpoint and task: kinds and runs."""
+    at = kit.anchored(asked.family)
+    if at is None:
+        return []
+    own = [one for one in asked.family.there(at) if one.checkpoint == asked.checkpoint]
+    wanted = [one for one in own if getattr(one, "task", asked.task) == asked.task]
+    runs = [(one, id_of(worker().store, one)) for one in wanted]
+    return [(one.kind, run) for one, run in runs if is_shipped(run) or session.looked_up(one) is not None]

@@ -22,7 +22,7 @@ from ivx.numeral import index_of
 from ivx.request import BaseRequest
 from ivx.stats.metrics import find
 from ivx.ui.kit import address, asking, checkpoints, choices, exports, following, pieces, places, progress, session
-from ivx.ui.overview import family, panels
+from ivx.ui.overview import doors, family, panels
 from ivx.ui.overview.panels import StoredRuns, found_of, panels_of
 
 COLUMNS = [1.2, 1.0, 1.13]
@@ -34,20 +34,23 @@ Views = Mapping[str, View | None]
 
 def show(p: Palette) -> None:
     """Draw the controls, and below them the panels as they fill."""
+    band = st.container()
     one, two, three, _ = st.columns([1.35, 1.1, 0.9, 0.9], gap="medium", vertical_alignment="bottom")
     checkpoint, task = choices.checkpoint_and_task(one, two, first=first())
     metric = choices.metric(three)
     real = family_of(checkpoint)
     if real is not None:
-        family.show(family.Asked(real, checkpoint, task, metric), p)
+        shown = family.Asked(real, checkpoint, task, metric)
+        doors.show(band, lambda: family.read(shown))
+        family.show(shown, p)
         return
+    doors.show(band, lambda: _view(checkpoint, task, metric))
     following.follow(task, checkpoint)
     asked = glance(checkpoint, task, way=asking.fields_of(asking.held()), **checkpoints.loading(checkpoint))
 
     def draw(views: Views) -> None:
         _draw(asked, views, metric, p)
-        view = {"checkpoint": checkpoint, "task": task, "metric": metric, "layer": address.from_url("layer", "")}
-        address.to_url(**view, **choices.parts_of(asking.INITIAL | asking.PLAIN))
+        address.to_url(**_view(checkpoint, task, metric), layer=address.from_url("layer", ""))
 
     progress.follow_several(asked, draw=draw)
 
@@ -102,8 +105,14 @@ def _draw(asked: Mapping[str, BaseRequest], views: Views, metric: str, p: Palett
 def _page(name: str, asked: Mapping[str, BaseRequest], metric: str) -> str:
     """Address of the page that a panel is drawn from, with the same view."""
     one = asked["effects"]
-    view = {"checkpoint": one.checkpoint, "task": one.task, "metric": metric}  # type: ignore[attr-defined]
-    return f"/{analysis_of(name).page}?" + urlencode(view | choices.parts_of(asking.INITIAL | asking.PLAIN))
+    view = _view(one.checkpoint, one.task, metric)  # type: ignore[attr-defined]
+    return f"/{analysis_of(name).page}?" + urlencode(view)
+
+
+def _view(checkpoint: str, task: str, metric: str) -> dict[str, str]:
+    """What is shown, as parts of an address."""
+    shown = {"checkpoint": checkpoint, "task": task, "metric": metric}
+    return shown | choices.parts_of(asking.INITIAL | asking.PLAIN)
 
 
 def _layer(found: StoredRuns) -> int | None:

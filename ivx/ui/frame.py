@@ -24,37 +24,35 @@ KEPT = (
     "checkpoint", "task", "metric", "by", "format", "spelling", "template", "system", "asked", "placed",
 )  # fmt: skip
 """Keys of widgets whose choice outlives a page that does not have them: Streamlit would drop it."""
+MENUS = {
+    "": {"overview": "Overview"},
+    "Learn": {"lessons": "Lessons", "glossary": "Glossary"},
+    "Explore": {
+        "behaviour": "Behaviour",
+        "place": "Place",
+        "effects": "Effects",
+        "separability": "Separability",
+        "interactions": "Interactions",
+        "lens": "Patch lens",
+        "bench": "Vector bench",
+    },
+    "Compare": {"training": "Post-training", "pathways": "Pathways"},
+    "Library": {"checkpoints": "Checkpoints", "tasks": "Tasks", "runs": "Runs"},
+}
+"""The pages' addresses and titles, by the menu that holds them; those of the first stand in the bar itself."""
+HERE = "background: var(--ivx-nothing); font-weight: 600;"
 SERVED = threading.Event()
 """Set once a guest's first page was drawn."""
 
 
 def _pages() -> dict[str, list[Page]]:
-    """The pages, by the menu that holds them; those of the menu without a name stand in the bar itself.
-
-    The landing page is a hidden one that leads on, so that every page keeps its own address.
-    """
-
-    def page(name: str, title: str) -> Page:
-        return st.Page(PAGES / f"{name}.py", title=title, url_path=name)
-
-    return {
-        "": [
-            st.Page(_landing, title="ivx", url_path="home", default=True, visibility="hidden"),
-            page("overview", "Overview"),
-        ],
-        "Learn": [page("lessons", "Lessons"), page("glossary", "Glossary")],
-        "Explore": [
-            page("behaviour", "Behaviour"),
-            page("place", "Place"),
-            page("effects", "Effects"),
-            page("separability", "Separability"),
-            page("interactions", "Interactions"),
-            page("lens", "Patch lens"),
-            page("bench", "Vector bench"),
-        ],
-        "Compare": [page("training", "Post-training"), page("pathways", "Pathways")],
-        "Library": [page("checkpoints", "Checkpoints"), page("tasks", "Tasks"), page("runs", "Runs")],
+    """The landing page is a hidden one that leads on, so that every page keeps its own address."""
+    landing = st.Page(_landing, title="ivx", url_path="home", default=True, visibility="hidden")
+    found = {
+        menu: [st.Page(PAGES / f"{name}.py", title=title, url_path=name) for name, title in held.items()]
+        for menu, held in MENUS.items()
     }
+    return found | {"": [landing, *found[""]]}
 
 
 def _landing() -> None:
@@ -68,7 +66,7 @@ def run() -> None:
     signin.required(styled=_style)
     page = st.navigation(_pages(), position="top")
     st.set_page_config(page_title=page.title if page.title == "ivx" else f"{page.title} · ivx")
-    _style()
+    _style(page.url_path)
     for key in KEPT:
         if key in st.session_state:
             st.session_state[key] = st.session_state[key]
@@ -77,9 +75,15 @@ def run() -> None:
     except IvxError as error:  # raised before the page has a job that could report it
         from ivx.ui.kit import pieces
 
-        pieces.refusal("This cannot be shown", str(error), "Mend it, and load the page again.")
+        pieces.refusal("This cannot be shown", str(error), "Fix this, then reload the page.")
     SERVED.set()
 
 
-def _style() -> None:
-    st.html(f"<style>{STYLE.read_text(encoding='utf-8')}</style>")
+def _style(page: str = "") -> None:
+    """The style, and the mark of the menu that holds the page, which Streamlit marks only once it is opened."""
+    css = STYLE.read_text(encoding="utf-8")
+    bar = [*MENUS[""], *filter(None, MENUS)]
+    for menu, held in MENUS.items():
+        if menu and page in held:
+            css += f'[data-testid="stTopNav"] > :nth-child({bar.index(menu) + 1}) button {{ {HERE} }}'
+    st.html(f"<style>{css}</style>")

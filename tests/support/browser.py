@@ -19,6 +19,8 @@ import pytest
 from playwright.sync_api import Browser, Page, Request, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
+from ivx.ui.frame import MENUS
+
 ROOT = Path(__file__).parents[2]
 ARGS = [
     "--no-sandbox",
@@ -124,6 +126,17 @@ def pick(page: Page, label: str, option: str) -> None:
             if time.monotonic() > until:
                 raise
             page.keyboard.press("Escape")
+
+
+def go(page: Page, name: str) -> None:
+    """Open a page, by its title, from the bar or from the menu that holds it."""
+    bar = page.get_by_test_id("stTopNav")
+    menu = next(menu for menu, held in MENUS.items() if name in held.values())
+    if menu:
+        bar.get_by_role("button", name=menu, exact=True).click()
+        page.get_by_role("menuitem", name=name, exact=True).click()
+    else:
+        bar.get_by_role("link", name=name, exact=True).click()
 
 
 def finished(page: Page) -> None:

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from ivx.archive.unpack import read as read_archive
-from tests.support.browser import CARD, PATIENCE, finished, opened, outside, pick, serving
+from tests.support.browser import CARD, PATIENCE, finished, go, opened, outside, pick, serving
 
 pytestmark = pytest.mark.browser
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.browser
                 ("/place", "Where does the instruction act, and who reads it there?"),
                 ("/separability", "Can the instruction be read, and is what is read used?"),
                 ("/interactions", "Do layers act together?"),
-                ("/pathways", "Do the two instructions take the same way?"),
+                ("/pathways", "Do both instructions take the same path?"),
                 ("/lens", "What does one state change?"),
                 ("/bench", "How much of the vector does it take?"),
                 ("/tasks", "What is asked, and what does the model see?"),
@@ -41,7 +41,7 @@ def test_every_page_opens_cold(browser: Browser, path: str, question: str) -> No
     with serving() as url:
         page = opened(browser, url + path)
         expect(page.get_by_role("heading", name=question)).to_be_visible(timeout=PATIENCE)
-        expect(page.get_by_role("link", name="Checkpoints")).to_be_visible()
+        expect(page.get_by_role("link", name="Overview", exact=True)).to_be_visible()
         expect(page.get_by_text("Page not found")).to_have_count(0)
         expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_visible(timeout=PATIENCE)
         assert outside(page) == []
@@ -184,7 +184,7 @@ def test_a_choice_outlives_a_page_that_does_not_have_it(browser: Browser, app: s
         ("Checkpoints", "Can this checkpoint be trusted"),
         ("Overview", "Where"),
     ):
-        page.get_by_role("link", name=name).click()
+        go(page, name)
         expect(page.get_by_role("heading", name=question)).to_be_visible(timeout=PATIENCE)
     page.wait_for_url("**/overview?checkpoint=tiny-dpo&task=animal%2Fcan-fly**", timeout=PATIENCE)
     page.close()

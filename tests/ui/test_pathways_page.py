@@ -76,7 +76,7 @@ def test_a_patched_vector_and_the_published_sum(browser: Browser, app: str) -> N
 
 def test_another_checkpoint_beside_this_one(browser: Browser, app: str) -> None:
     page = opened(browser, f"{app}/pathways?checkpoint=tiny-sft&task=animal/colour")
-    page.get_by_text("Does another checkpoint take the same way?").click()
+    page.get_by_text("Does another checkpoint take the same path?").click()
     page.wait_for_timeout(1_000)  # while an expander opens, what is in it takes no choice
     pick(page, "The same instruction", "tiny-base")
     told = page.get_by_text(re.compile(r"Least alike at L\d: \d+%, each with itself"))

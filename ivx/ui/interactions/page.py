@@ -193,8 +193,8 @@ def lede(request: Request | None) -> str:
     asked = stored.request if stored is not None else request
     if isinstance(asked, GameRequest):
         return (
-            "Later tokens read one token’s keys and values from the instructed run at some layers: how much more "
-            "do two layers give in company than each alone, averaged over all companies?"
+            "Later tokens read one token’s keys and values from the instructed run at some layers: how much more do "
+            "two layers do together than each by itself, averaged over all sets of other layers?"
         )
     put = getattr(asked, "position", "first")
     where = "" if put == "all" else f", at {position(put).caption}"

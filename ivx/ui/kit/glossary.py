@@ -130,7 +130,7 @@ TERMS = (
 )
 """In the order of the list. Where two begin at the same letter, the first is meant."""
 
-_ASIDE = r"<(?P<tag>a|code|button)\b.*?</(?P=tag)>|<[^>]*>|“[^”]*”|&#?\w+;"
+_ASIDE = r"""<(?P<tag>a|code|button)\b.*?</(?P=tag)>|</?[A-Za-z](?:[^>"']|"[^"]*"|'[^']*')*>|“[^”]*”|&#?\w+;"""
 """What no term is looked for in: links, code, tags, quotations (a user's own words stand in these), entities."""
 _FOUND = re.compile(
     "|".join([_ASIDE, r"\b(?:" + "|".join(f"(?P<t{i}>{one.pattern})" for i, one in enumerate(TERMS)) + r")(?!\w)"]),

@@ -5,7 +5,7 @@ All text that could come from a user, a checkpoint or a file passes through `htm
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from types import MappingProxyType
 from typing import Any
@@ -110,17 +110,23 @@ def legend(
     pending: bool = False,
     ends: tuple[str, str] = ("away", "toward the answer"),
     glyphs: Mapping[str, str] = MappingProxyType({}),
+    states: Collection[str] = ("control", "zero"),
 ) -> None:
-    """The colour scale, once for all maps of a page that share it, and what the other marks mean; ivx's own text."""
+    """The colour scale, once for all maps of a page that share it, and what the other marks mean; ivx's own text.
+
+    `states` are those of the cells that are shown: of what does not occur nothing is said.
+    """
     ramp = f"linear-gradient(to right,{','.join(p.diverging)})"
+    unbeaten = glossary.marked("no better than a control")
     hatch = f"repeating-linear-gradient(115deg,{p.diverging[5]} 0 3px,{p.ink} 3px 4px)"
     st.html(
         '<div class="ivx-legend">'
         f'<span>−{scale:g} {ends[0]}<span class="ramp" style="background:{ramp}"></span>'
         f"{ends[1]} +{scale:g}, {unit}</span>"
         + "".join(f"<span>{glyph} {meaning}</span>" for glyph, meaning in glyphs.items())
-        + f'<span><span class="box" style="background:{hatch}"></span>no better than a control</span>'
-        f'<span><span class="box" style="background:{p.nothing}"></span>not different from 0</span>'
+        + f'<span><span class="box" style="background:{hatch}"></span>{unbeaten}</span>' * ("control" in states)
+        + f'<span><span class="box" style="background:{p.nothing}"></span>not different from 0</span>'
+        * ("zero" in states)
         + ("<span><b>⁙</b> estimate, exact value pending</span></div>" if pending else "</div>")
     )
 
@@ -132,12 +138,13 @@ def deviation(value: float) -> str:
 
 def trust(receipt: dict[str, Any], *, rows: str, more: Sequence[dict[str, Any]] = ()) -> None:
     """Ticks of the checks that passed on this very checkpoint, with what they measured; `more` are of the result."""
+    passed = [check for check in (*more, *receipt["checks"]) if check["passed"]]
+    first_measured = next((check for check in passed if check["deviation"] is not None), None)
     ticks = "".join(
         f'<span title="{escape(check["detail"], quote=True)}"><span class="tick">✓</span> {escape(check["name"])}'
-        + ("" if check["deviation"] is None else f" <code>{deviation(check['deviation'])}</code>")
+        + _measured(check["deviation"], named=check is first_measured)
         + "</span>"
-        for check in (*more, *receipt["checks"])
-        if check["passed"]
+        for check in passed
     )
     if receipt.get("imported"):
         ticks = f"<span><b>imported</b>, not computed here; its maker says:</span>{ticks}"
@@ -145,6 +152,13 @@ def trust(receipt: dict[str, Any], *, rows: str, more: Sequence[dict[str, Any]] 
     told = {key: receipt.get("checkpoint", {}).get(key) for key in WEIGHTS} | receipt
     how = escape(", ".join(told[key] for key in (*WEIGHTS, "dtype", "device", "weights", "how") if told.get(key)))
     st.html(f'<div class="ivx-trust">{ticks}<span>{how}</span><span>{escape(rows)}</span>{run}</div>')
+
+
+def _measured(largest: float | None, *, named: bool) -> str:
+    """What a check measured, as HTML; the first says what the number is."""
+    if largest is None:
+        return ""
+    return f" ({'largest difference ' * named}<code>{deviation(largest)}</code>)"
 
 
 def distrust(*receipts: Mapping[str, Any]) -> None:

@@ -132,7 +132,7 @@ def _lede(asked: Asked, result: Place, judged: kit.Judged) -> str:
     one = known(asked.checkpoint)
     about = f"<b>{escape(asked.checkpoint)}</b>: {escape(one.about.partition(';')[0])}" if one else ""
     line = escape(findings.asked_line(result, judged.found))
-    return " · ".join(filter(None, [about, line, f"denoising, {find(asked.metric).label}", "one training run of each"]))
+    return " · ".join(filter(None, [about, line, f"denoising, {find(asked.metric).label}", "one training run each"]))
 
 
 def _missing(asked: Asked, now: View | None) -> None:
@@ -204,7 +204,7 @@ def _reads(asked: Asked, result: Place, judged: kit.Judged, href: str, p: Palett
         if other is not None:
             readers = kit.judged(other, asked.metric).readers
         else:
-            note = f"The readers from layer {layer} are not stored; shown from {readers.layer}. "
+            note = f"The readers from layer {layer} are not stored; these are from layer {readers.layer}. "
     said = kit.blocks(readers)
     pieces.head("Who reads it", said or "no block by itself", href=href)
     if readers is not None:
@@ -218,7 +218,7 @@ def _taught(
     href = "/training?" + urlencode(_training(asked, at))
     if found is None or at is None:
         pieces.head("What post-training taught", "vector × reader", href=href)
-        pieces.reading("Not stored for this task: Post-training puts every checkpoint’s vectors into every one.")
+        pieces.reading("Not stored for this task. Post-training puts each checkpoint’s vector into every checkpoint.")
         return
     pieces.head("What post-training taught", f"at that token, layer {at.layer}", href=href)
     st.vega_lite_chart(kit.matrix(found, cells, asked.metric, p), theme=None, width="stretch")
@@ -257,7 +257,7 @@ def _more(asked: Asked) -> None:
     """Links to what else is stored at the place, each on its own page."""
     links = [f'<a href="/{kind}?run={run}" target="_self">{kind} ›</a>' for kind, run in _beside(asked)]
     if links:
-        st.html(f'<div class="ivx-note">Stored at the same place, too: {" · ".join(links)}</div>')
+        st.html(f'<div class="ivx-note">Also stored at this place: {" · ".join(links)}</div>')
 
 
 def _beside(asked: Asked) -> list[tuple[str, str]]:

@@ -75,9 +75,9 @@ def reads(readers: Readers | None, metric: str) -> str:
         return f"{told}; no block reads it by itself beyond its control."
     heads = sorted((one for one in readers.heads if one.state == "ok"), key=lambda one: -abs(one.step))[:3]
     named = ", ".join(f"L{one.block}h{one.head} {signed(one.step)}" for one in heads)
-    rest = f" Through their heads most: {named}." if named else ""
+    rest = f" Mostly through heads {named}." if named else ""
     verb = "reads" if len(readers.blocks) == 1 else "read"
-    return f"{told}: <b>{said}</b> {verb} it; no other adds a finding.{rest}"
+    return f"{told}: <b>{said}</b> {verb} it; no other block adds a finding.{rest}"
 
 
 def asked_line(place: Place, found: Found | None) -> str:

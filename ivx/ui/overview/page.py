@@ -94,9 +94,9 @@ def _draw(asked: Mapping[str, BaseRequest], views: Views, metric: str, p: Palett
             st.vega_lite_chart(panel.chart, key=key, theme=None, width="stretch", on_select=pick, selection_mode="cell")
             if panel.reading:
                 pieces.reading(panel.reading, {} if now is None or now.result is None else now.result.receipt)
-    pending = "estimate" in {cell.state for cell in found.cells} | {pair.state for pair in found.pairs}
+    states = {cell.state for cell in found.cells} | {pair.state for pair in found.pairs}
     unit = f"{find(metric).unit}, effect and interaction on one scale"
-    pieces.legend(p, found.scale, unit, pending=pending)
+    pieces.legend(p, found.scale, unit, pending="estimate" in states, states=states)
     pieces.secondary(metric)
     progress.running_several(asked, views)
     _foot(found, views)
@@ -131,7 +131,7 @@ def _pick(key: str, layer_of: Callable[[int], int]) -> None:
 def _measured(name: str, request: BaseRequest, now: View | None) -> str:
     """What stands at a panel's right: how far it is, or what it shows."""
     if now is None:
-        return "nothing asked yet"
+        return "not computed yet"
     if now.live:
         return progress.status(now) if now.total else progress.waiting(request, now)
     what = {

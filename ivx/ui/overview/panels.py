@@ -206,7 +206,7 @@ def at_a_glance(checkpoint: str, cells: Sequence[Cell], probed: Sequence[ProbeCe
         found = [pair for pair in pairs if pair.state == "ok"]
         top_pair = max(found, key=lambda pair: abs(pair.value), default=None)
         told.append(
-            f"is least additive in <b>layers {top_pair.name.replace(' with ', ' and ').replace('L', '')}</b>"
+            f"interacts most between <b>layers {top_pair.name.replace(' with ', ' and ').replace('L', '')}</b>"
             if top_pair
             else "shows <b>no interaction</b> beyond its control"
         )

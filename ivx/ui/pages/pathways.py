@@ -1,4 +1,4 @@
-"""Do the two instructions take the same way?"""
+"""Do both instructions take the same path?"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ivx.ui.pathways import page
 p = pieces.theme()
 request = page.controls()
 pieces.title(
-    "Do the two instructions take the same way?",
+    "Do both instructions take the same path?",
     "With attention, norm scales and gates held, the model is linear: the answer’s logit splits exactly over edges, "
     "each one head reading one token for another.",
 )

@@ -24,7 +24,7 @@ def show(request: PathwaysRequest, result: Pathways, p: Palette) -> None:
     """The choice of a checkpoint; its run is asked for when it is chosen."""
     names = [name for name in checkpoints.checkpoints() if name != request.checkpoint]
     asked = address.from_url("versus", NONE) != NONE
-    with st.expander("Does another checkpoint take the same way?", expanded=asked):
+    with st.expander("Does another checkpoint take the same path?", expanded=asked):
         if result.receipt.get("imported"):
             pieces.note(
                 "An imported run’s prompts are its maker’s: ask for one here to set another checkpoint beside it."

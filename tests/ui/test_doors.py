@@ -36,7 +36,7 @@ def test_each_door_leads_and_a_hidden_band_stays_hidden(browser: Browser, app: s
     assert reading and reading["y"] + reading["height"] < 900 and band and band["height"] < 50
     through(page, "A three-minute lesson", "/lessons", title="Lessons · ivx", question="At which layer")
     through(page, "Read this map", r"/effects\?.*run=", title="Effects · ivx", question="Which states carry")
-    expect(page.get_by_role("link", name="My checkpoint")).to_have_attribute("href", f"{app}/checkpoints")
+    expect(page.get_by_role("link", name="My checkpoint")).to_have_attribute("href", re.compile("checkpoints$"))
     page.get_by_role("button", name="Hide").click()
     expect(page.locator(BAND)).to_have_count(0, timeout=PATIENCE)
     page.wait_for_function("document.cookie.includes('ivx_doors=hidden')")

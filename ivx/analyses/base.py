@@ -8,13 +8,15 @@ loads torch; what runs a model is imported by the method that does so.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import pyarrow as pa
 
 from ivx.engine.schema import KEY
+from ivx.formats.plotted import Plotted
+from ivx.formats.plotted import table as plotted_table
 from ivx.patching import gate
 from ivx.patching.table import Key
 from ivx.request import BaseRequest
@@ -76,6 +78,18 @@ class Result(ABC, Generic[Q_co]):
     @abstractmethod
     def summary(self, metric: str = "contrast") -> Json:
         """The result in short, ready for JSON: the receipt, and the numbers that a reader looks for first."""
+
+    @abstractmethod
+    def drawn(self, metric: str = "contrast") -> Iterator[Plotted]:
+        """What the figures show, a number at a time, figure by figure."""
+
+    def plotted(self, metric: str = "contrast") -> pa.Table:
+        """The same as a table (`ivx.formats.plotted.ROWS`): cell, mean, interval, p, control and verdict."""
+        asked = self.request
+        task = getattr(asked, "task", "") or ",".join(getattr(asked, "tasks", ()))
+        return plotted_table(
+            self.drawn(metric), checkpoint=str(self.receipt["checkpoint"]["name"]), task=task, run=self.run_id
+        )
 
     def printed(self, metric: str = "contrast") -> dict[str, Json]:
         """The figures, each titled by what must be said first where the model does not do what it is told."""

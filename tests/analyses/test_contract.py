@@ -24,6 +24,7 @@ from ivx.cli.arguments import help_of
 from ivx.cli.main import main
 from ivx.errors import IvxError
 from ivx.formats import pictures
+from ivx.formats.plotted import ROWS
 from ivx.jobs.compute import computed, stored
 from ivx.jobs.replay import ReplayRequest, replay
 from ivx.models.load import load
@@ -148,6 +149,8 @@ def test_figures_are_named_before_they_are_drawn(analysis: Analysis[Any, Any], r
     found = results[analysis.kind]
     figures = found.figures()
     assert tuple(figures) == found.figure_names and figures
+    rows = found.plotted()
+    assert rows.schema == ROWS and set(rows["figure"].to_pylist()) == set(figures)
     for name, spec in figures.items():
         assert pictures.svg(spec).startswith("<svg") and spec["title"]
         assert isinstance(analysis.words.caption(found, name, "contrast"), str)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 from ivx.analyses.base import Result
 from ivx.analyses.behaviour.request import DEFAULT, SHORT, BehaviourRequest
 from ivx.errors import IvxError
+from ivx.formats.plotted import Plotted
 from ivx.stats.following import Following, Share
 from ivx.tasks.written import opening
 
@@ -197,6 +199,17 @@ class Behaviour(Result[BehaviourRequest]):
             shares = (cell.told.followed, cell.bare.followed)
             found.append(Square(asking.task, asking.way, state, *shares, n=asking.samples, best=best))
         return found
+
+    def drawn(self, metric: str = "contrast") -> Iterator[Plotted]:
+        """What the figures show, a number at a time (`ivx.formats.plotted`); ignores the metric. The mean is the
+        share that follows told, its control the share that does so untold."""
+        for cell in self.cells.values():
+            asked, told = cell.asking, cell.told.followed
+            yield Plotted(
+                "behaviour", f"{asked.task} by {asked.way}", f"{asked.task}, {asked.way}", None, *told,
+                control=cell.bare.followed.value, state="ok" if cell.follows else "zero", n=asked.samples,
+                what="follows", unit="share",
+            )  # fmt: skip
 
     def summary(self, metric: str = "contrast") -> dict[str, Any]:
         """The receipt, every cell, and the recommended way of each task; ignores the metric."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 
 from ivx.analyses.base import Result
 from ivx.analyses.bench.request import BenchRequest
-from ivx.charts.bench import CONTROL, RANDOM, VECTOR, Dose, strength_curve
+from ivx.charts.bench import CONTROL, RANDOM, SAID, VECTOR, Dose, strength_curve
 from ivx.charts.frame import printed_alone
 from ivx.charts.palette import LIGHT
+from ivx.formats.plotted import Plotted
 from ivx.stats.intervals import Array, share_interval
 from ivx.stats.metrics import find
 from ivx.stats.verdict import verdicts
@@ -101,6 +102,16 @@ class Bench(Result[BenchRequest]):
                 title = f"{asked.checkpoint}, {asked.task}, layer {asked.layer}: follows on {on}, by strength"
                 found[on] = printed_alone(spec, title, width=520, subtitle=told)
         return found
+
+    def drawn(self, metric: str = "contrast") -> Iterator[Plotted]:
+        """What the figures show, a number at a time (`ivx.formats.plotted`); ignores the metric."""
+        for on in self.figure_names:
+            for dose in self.points(on):
+                cell, label = f"{dose.role} {dose.strength:g}", f"{SAID[dose.role]} × {dose.strength:g}"
+                yield Plotted(
+                    on, cell, label, self.request.layer, dose.share, dose.low, dose.high,
+                    state=dose.state, n=dose.n, what="follows", unit="share",
+                )  # fmt: skip
 
     def summary(self, metric: str = "contrast") -> dict[str, Any]:
         """The receipt, the number of wordings, the norms, and both curves; ignores the metric."""

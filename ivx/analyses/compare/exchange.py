@@ -20,6 +20,8 @@ from ivx.charts.exchange import Square, exchange_chart, printed_exchange
 from ivx.charts.numbers import scale_of
 from ivx.charts.palette import LIGHT
 from ivx.errors import IvxError
+from ivx.formats.plotted import Plotted, judged
+from ivx.formats.plotted import table as plotted_table
 from ivx.models.registry import steps
 from ivx.patching import gate
 from ivx.patching.table import by_patch
@@ -183,6 +185,18 @@ class Exchange:
             for change in self.changes(metric)
         ]
         return {**self.receipt, "metric": metric, "cells": cells, "changes": changes}
+
+    def plotted(self, metric: str = "contrast") -> pa.Table:
+        """The cells of every matrix as a table (`ivx.formats.plotted.ROWS`): the effect, and the share that follows."""
+        found = []
+        for cell in self.cells(metric):
+            key = (cell.task, cell.donor, cell.receiver)
+            name, label = f"{cell.donor} in {cell.receiver}", f"{short(cell.donor)}’s vector in {short(cell.receiver)}"
+            effect = judged(cell.effect, cell.task, name, label=label, layer=None, n=cell.n, metric=metric)
+            share = Plotted(cell.task, name, label, None, *cell.followed, n=cell.n, what="follows", unit="share")
+            run = self.transplants[key].run_id
+            found.append(plotted_table([effect, share], checkpoint=cell.receiver, task=cell.task, run=run))
+        return pa.concat_tables(found)
 
     def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
         """The matrix of every task as it would be printed, on one scale: Vega-Lite specs by task."""

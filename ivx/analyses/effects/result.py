@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -15,6 +15,7 @@ from ivx.analyses.base import Result
 from ivx.analyses.effects.maps import address_of, within
 from ivx.analyses.effects.request import EffectsRequest, ScanRequest
 from ivx.errors import IvxError
+from ivx.formats.plotted import Plotted, judged
 from ivx.patching.cells import Cell
 from ivx.patching.positions import Column, position_of
 from ivx.patching.roles import controls_there, is_real, role_of, variant
@@ -164,6 +165,14 @@ class Effects(Result[EffectsRequest | ScanRequest]):
             )
             for site, columns in self.maps.items()
         }
+
+    def drawn(self, metric: str = "contrast") -> Iterator[Plotted]:
+        """What the figures show, a number at a time (`ivx.formats.plotted`); estimates are left out."""
+        for site, columns in self.maps.items():
+            for cell in self.cells(site, metric):
+                if cell.state != "estimate":
+                    label = f"L{cell.layer} {columns[cell.column].label}"
+                    yield judged(cell, site, cell.patch, label=label, layer=cell.layer, n=cell.n, metric=metric)
 
     def summary(self, metric: str = "contrast") -> dict[str, Any]:
         """The receipt, levels of the bare and the instructed run, and every cell with the levels after its patch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow.compute as pc
 
 from ivx.analyses.base import Result
 from ivx.analyses.erasure.request import ErasureRequest
+from ivx.formats.plotted import Plotted, judged
 from ivx.patching.table import ROWS as SWEEP_ROWS
 from ivx.patching.table import by_patch
 from ivx.stats.metrics import find
@@ -101,6 +103,17 @@ class Erasure(Result[ErasureRequest]):
                 subtitle="orange: whole vector; blue: without what is read; grey: without as much at random",
             )
         }
+
+    def drawn(self, metric: str = "contrast") -> Iterator[Plotted]:
+        """What the figures show, a number at a time (`ivx.formats.plotted`); what is lost is whole less erased, its
+        control as much at random."""
+        for cell in self.cells(metric):
+            label, unit = f"L{cell.layer}", find(metric).unit
+            for name, mean in (("whole", cell.whole), ("erased", cell.erased), ("random", cell.random)):
+                told = f"{metric}, {name}"
+                yield Plotted("erasure", cell.patch, label, cell.layer, mean, n=cell.n, what=told, unit=unit)
+            lost = judged(cell.lost, "erasure", cell.patch, label=label, layer=cell.layer, n=cell.n, metric=metric)
+            yield lost._replace(what=f"{metric}, lost")
 
     def summary(self, metric: str = "contrast") -> dict[str, Any]:
         """The receipt, and every finished layer."""

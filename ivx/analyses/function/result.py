@@ -18,6 +18,7 @@ from ivx.charts.figure import figure
 from ivx.charts.lines import Dot, Line, lines_figure
 from ivx.charts.palette import LIGHT
 from ivx.engine.address import STREAM
+from ivx.formats.plotted import Plotted, judged
 from ivx.patching.cells import Cell
 from ivx.patching.table import ROWS as ROWS
 from ivx.patching.table import by_patch
@@ -173,6 +174,25 @@ class FunctionVectors(Result[FunctionRequest]):
             "cosines": self._cosines,
         }
         return {name: drawn[name]() for name in self.figure_names}
+
+    def drawn(self, metric: str = "contrast") -> Iterator[Plotted]:
+        """What the figures show, a number at a time (`ivx.formats.plotted`)."""
+        ranking = self.request.ranking
+        for name, role in (("heads", "demonstrations"), ("instruction", "instruction")):
+            for cell in self.head_cells(role) if name in self.figure_names else ():
+                label = f"L{cell.layer} head {cell.column}"
+                yield judged(cell, name, cell.patch, label=label, layer=cell.layer, n=cell.n, metric=ranking)
+        for one in self.cells(metric):
+            about: dict[str, Any] = {"layer": one.layer, "n": one.n, "metric": metric}
+            for name, verdict in (("function vector", one.effect), ("task vector", one.state)):
+                yield judged(verdict, "layers", one.patch, label=f"L{one.layer} {name}", **about)
+        for name, layers in self.alike.items():
+            for of in layers:
+                own = (of.whole, of.low, of.high)
+                yield Plotted(
+                    "cosines", f"{name} {of.layer}", f"L{of.layer} {name}", of.layer, *own,
+                    control=of.control, n=of.n, what="cosine", unit="cosine",
+                )  # fmt: skip
 
     def summary(self, metric: str = "contrast") -> dict[str, Any]:
         """The receipt, the first heads of each ranking, their overlap, every finished layer, and the cosines."""

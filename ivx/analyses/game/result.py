@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -18,6 +18,7 @@ from ivx.charts.numbers import signed
 from ivx.charts.pairs import Laid, Pair, pair_figure
 from ivx.engine.address import KEYS_VALUES, coalition
 from ivx.errors import IvxError
+from ivx.formats.plotted import Plotted, judged
 from ivx.patching.table import by_patch
 from ivx.stats import coalitions
 from ivx.stats.intervals import Array
@@ -148,6 +149,14 @@ class Game(Result[GameRequest]):
         view = find(metric)
         title = f"Shapley interaction, keys and values: {view.label}"
         return {"pairs": pair_figure(self.laid(metric), title=title, unit=view.unit)}
+
+    def drawn(self, metric: str = "contrast") -> Iterator[Plotted]:
+        """What the figures show, a number at a time (`ivx.formats.plotted`)."""
+        n = len(self.samples.rows)
+        for pair, verdict in self.interactions(metric).items():
+            low, high = (self.names[k] for k in pair)
+            label, layer = f"{low} with {high}", self.players[pair[1]][0]
+            yield judged(verdict, "pairs", ",".join(map(str, pair)), label=label, layer=layer, n=n, metric=metric)
 
     def summary(self, metric: str = "contrast") -> dict[str, Any]:
         """The receipt, how additive the game is, and every block's and pair's verdict."""

@@ -6,7 +6,7 @@ since only tokens of one layer are paired.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from ivx.analyses.interactions.pairs import PairCell
@@ -14,6 +14,8 @@ from ivx.analyses.interactions.players import Player
 from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.charts.numbers import signed
 from ivx.charts.pairs import DEGENERATE, HARMFUL, STRICT, Laid, Pair
+from ivx.formats.plotted import Plotted
+from ivx.stats.metrics import find
 
 
 def laid(cells: Sequence[PairCell], players: Sequence[Player], request: InteractionsRequest, *, show: str) -> Laid:
@@ -54,3 +56,14 @@ def _pair(
     row, column = at or (high, low)
     shown = cell.j if value is None else value
     return Pair(low, high, cell.patch, shown, state, glyph, f"{one}, {two}: {told}", f"{one} with {two}", row, column)
+
+
+def drawn(cells: Sequence[PairCell], laid: Laid, players: Sequence[Player], metric: str) -> Iterator[Plotted]:
+    """The finished pairs as rows, named as the map names them; the layer is the later player's."""
+    named, unit = {pair.patch: pair.name for pair in laid.pairs}, find(metric).unit
+    later = {player.address: player.layer for player in players}
+    for cell in cells:
+        if cell.state != "estimate":
+            own = (cell.j, cell.low, cell.high, cell.p, cell.control_j, cell.p_control, cell.state)
+            name, layer = named[cell.patch], later[cell.second]
+            yield Plotted("pairs", cell.patch, name, layer, *own, n=cell.n, what=f"J of {metric}", unit=unit)

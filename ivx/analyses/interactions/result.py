@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import combinations
@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from ivx.analyses.base import Result
-from ivx.analyses.interactions.layout import laid
+from ivx.analyses.interactions.layout import drawn, laid
 from ivx.analyses.interactions.pairs import PairCell, TripleCell
 from ivx.analyses.interactions.players import Player, Sets
 from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.charts.pairs import Laid, pair_figure
+from ivx.formats.plotted import Plotted
 from ivx.patching.cells import Cell
 from ivx.patching.roles import controls_there, is_real, plain, role_of
 from ivx.patching.table import by_patch, detail, level, numbers, rows_of
@@ -171,8 +172,7 @@ class Interactions(Result[InteractionsRequest]):
         if not texts or len(self.samples.rows) < 2:
             return {}
         found = split_half(self._values(texts, mine), keep=keep, seed=self.request.seed, groups=self.samples.groups)
-        chosen = [texts[i] for i in found.cells]
-        return self._compared(chosen, mine, self._controlled(metric), metric, of=found.rest)
+        return self._compared([texts[i] for i in found.cells], mine, self._controlled(metric), metric, of=found.rest)
 
     def additivity(self, metric: str = "contrast") -> float | None:
         """R² of each sample's best additive model over the sets that were run, all samples together; 1 is linear.
@@ -192,6 +192,10 @@ class Interactions(Result[InteractionsRequest]):
         mine = self.effects("effect", metric)
         names = {text: self._names(chosen) for text, chosen in self.sets[2].items() if text in mine}
         return {text: published_p(mine[text], mine[one] + mine[two]) for text, (one, two) in names.items()}
+
+    def drawn(self, metric: str = "contrast") -> Iterator[Plotted]:
+        """What the figure shows, a number at a time (`ivx.formats.plotted`); estimates are left out."""
+        return drawn(self.cells(metric), self.laid(metric), self.players, metric)
 
     def summary(self, metric: str = "contrast") -> dict[str, Any]:
         """The result in short, ready for JSON: the receipt, then singles, pairs and triples with their controls."""
@@ -216,8 +220,7 @@ class Interactions(Result[InteractionsRequest]):
     def effects(self, role: str, metric: str = "contrast") -> Effects:
         """Effects of every finished set in one role, sets that equal a smaller one included."""
         view = find(metric)
-        site = ",".join(self.request.sites)
-        rows = by_patch(self.table, role=role, site=site, samples=len(self.samples.rows))
+        rows = by_patch(self.table, role=role, site=",".join(self.request.sites), samples=len(self.samples.rows))
         if "" not in rows:
             return {}
         found = {plain(text): view.effect(numbers, rows[""]) for text, numbers in rows.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,6 +15,7 @@ from ivx.charts.frame import printed_alone
 from ivx.charts.lens import LensCell, lens_grid
 from ivx.charts.palette import LIGHT
 from ivx.engine.address import STREAM, Spot
+from ivx.formats.plotted import Plotted
 
 MOST = 48
 """Most tokens of a prompt: more columns would not be legible."""
@@ -92,6 +94,17 @@ class Reading(Result[LensRequest]):
         title = f"{asked.checkpoint}: the top word of every layer's stream at every token"
         subtitle = "blue: its probability" if asked.source is None else "orange: changed by the patch"
         return {"lens": printed_alone(spec, title, width=70 * len(self.tokens), subtitle=subtitle)}
+
+    def drawn(self, metric: str = "contrast") -> Iterator[Plotted]:
+        """What the figures show, a number at a time (`ivx.formats.plotted`); ignores the metric. What a grid is
+        shaded by: the top word's probability, or with a patch the change of all."""
+        for cell in self.cells:
+            word, share = cell.top[0]
+            patched = self.request.source is not None
+            what, mean = ("change", cell.change) if patched else ("probability", share)
+            place = f"{STREAM}.{cell.layer}@{cell.position}"
+            label = f"L{cell.layer} {cell.token}: {word}"
+            yield Plotted("lens", place, label, cell.layer, mean, what=what, unit="share")
 
     def summary(self, metric: str = "contrast") -> dict[str, Any]:
         """The receipt, what is written, and the top words of every cell; ignores the metric."""

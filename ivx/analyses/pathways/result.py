@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +14,7 @@ import pyarrow.compute as pc
 
 from ivx.analyses.base import Result
 from ivx.analyses.pathways import overlap as overlaps
-from ivx.analyses.pathways.drawing import drawings
+from ivx.analyses.pathways.drawing import drawings, name_of
 from ivx.analyses.pathways.faithfulness import Curve, Explained
 from ivx.analyses.pathways.overlap import Overlap
 from ivx.analyses.pathways.parts import Part, is_nothing
@@ -26,6 +27,7 @@ from ivx.charts.overlap import Level, Size, faithfulness_chart, overlap_chart
 from ivx.charts.palette import LIGHT
 from ivx.engine.linear.records import Path, Published, by_heads
 from ivx.errors import IvxError
+from ivx.formats.plotted import Plotted
 from ivx.stats.intervals import Array, mean_interval
 from ivx.tasks.sample import Sample
 from ivx.tasks.samples import Samples
@@ -236,6 +238,28 @@ class Pathways(Result[PathwaysRequest]):
     def slots(self, run: str) -> tuple[Slot, ...]:
         """The slots of one kind of run, in the order of their tokens."""
         return self.found.slots[run]
+
+    def drawn(self, metric: str = "contrast") -> Iterator[Plotted]:
+        """What the figures show, a number at a time (`ivx.formats.plotted`); ignores the metric."""
+        n, unit = len(self.samples.rows), "logits"
+        for drawing in drawings(self, PRINTED):
+            for part in drawing.edges:
+                label = f"L{part.layer} head {part.head}, {part.start} to {part.end}"
+                own = (part.value, part.low, part.high)
+                yield Plotted(drawing.run, name_of(part), label, part.layer, *own, n=n, what="contribution", unit=unit)
+        found = self.overlap()
+        for x in found.layers:
+            yield Plotted(
+                "overlap", f"layer {x.layer}", f"L{x.layer}", x.layer, x.jaccard, x.low, x.high, x.p,
+                control=x.reference, state="ok" if x.apart else "zero", n=found.samples, what="overlap", unit="share",
+            )  # fmt: skip
+        for curve in self.faithfulness():
+            for at in curve.points:
+                label, own = f"the {at.n} strongest {curve.unit}", (at.kept, at.low, at.high)
+                yield Plotted(
+                    f"faithfulness-{curve.unit}", str(at.n), label, None, *own,
+                    control=at.random, n=curve.samples, what="faithfulness", unit="share",
+                )  # fmt: skip
 
     def summary(self, metric: str = "contrast") -> dict[str, Any]:
         """The result in short, ready for JSON; ignores the metric."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from ivx.analyses.place import search
 from ivx.analyses.place.found import Found
 from ivx.analyses.place.readers import Readers
 from ivx.analyses.place.request import PlaceRequest
-from ivx.analyses.place.search import Pair, Panel
+from ivx.analyses.place.search import Pair, Panel, Parts, patch_of
+from ivx.charts.acts import Acting, acting_chart
+from ivx.charts.frame import printed_alone
 from ivx.charts.palette import LIGHT, Palette
 from ivx.charts.place import Bar, Strip, place_chart, printed
 from ivx.charts.readers import Read, printed_curve, reader_curve
+from ivx.formats.plotted import Plotted, judged
 from ivx.patching.positions import Column
 from ivx.stats.following import percent
 from ivx.stats.metrics import find
@@ -40,6 +43,8 @@ class Searched(Protocol):
     def found(self, metric: str = ...) -> Found | None: ...
     def readers(self, metric: str) -> Readers | None: ...
     def label(self, pair: Pair) -> str: ...
+    @property
+    def parts(self) -> Parts: ...
 
 
 def strips(found: Searched, metric: str) -> list[Strip]:
@@ -94,8 +99,56 @@ def curve(found: Searched, metric: str, palette: Palette) -> dict[str, Any] | No
     )
 
 
+def acting(found: Found) -> list[Acting]:
+    """The layers of the best pair, as they are drawn."""
+    return [
+        Acting(layer, *cell[:3], max((one.mean for one in cell.against.values()), default=0.0), cell.state)
+        for layer, cell in enumerate(found.cells)
+    ]
+
+
+def acts(
+    found: Found, metric: str, palette: Palette, *, chosen: int | None = None, height: int = 300
+) -> dict[str, Any]:
+    """The layers of the best pair, a Vega-Lite spec with a selection `cell` of field `layer`."""
+    return acting_chart(
+        acting(found),
+        unit=find(metric).unit,
+        palette=palette,
+        said=f"one token, one layer: {percent(found.followed)} follow" if found.kind == "place" else "",
+        best=found.at.layer,
+        chosen=chosen,
+        height=height,
+        alt_text=f"Effect of the vector in each of {len(found.cells)} layers, with intervals and the strongest control",
+    )
+
+
+def printed_acts(found: Searched, at: Found, metric: str, palette: Palette) -> dict[str, Any]:
+    """The same as it would be printed."""
+    pair = found.best[0].pair
+    told = f"{found.label(pair)}, n = {len(found.parts.confirming)}; line: the strongest control"
+    spec = acts(at, metric, palette)
+    return printed_alone(spec, "Where it acts, layer by layer", width=420, subtitle=told)
+
+
+def printed_readers(readers: Readers, metric: str, palette: Palette, *, height: int = 260) -> dict[str, Any]:
+    """The reader curve as it would be printed."""
+    spec = reader_curve(
+        dots(readers),
+        layer=readers.layer,
+        whole=readers.whole,
+        unit=find(metric).unit,
+        palette=palette,
+        height=height,
+    )
+    blocks = ", ".join(map(str, readers.blocks)) or "none by itself"
+    return printed_curve(
+        spec, title=f"Who reads it, from layer {readers.layer} on", subtitle=f"blocks that read: {blocks}"
+    )
+
+
 def figures(found: Searched, metric: str) -> dict[str, dict[str, Any]]:
-    """Both as they would be printed."""
+    """All of them as they would be printed."""
     at, view = found.found(metric), find(metric)
     told = "no place was found"
     if at is not None and at.kind != "none":
@@ -104,12 +157,43 @@ def figures(found: Searched, metric: str) -> dict[str, dict[str, Any]]:
             f"{percent(at.followed)} follow (untold {percent(at.untold)}, told {percent(at.told)})"
         )
     title = f"Where it acts: {found.request.task}, {found.request.checkpoint}"
-    drawn = {"place": printed(chart(found, metric, LIGHT), title=title, subtitle=told)}
-    spec = curve(found, metric, LIGHT)
-    readers = found.readers(metric)
-    if spec is not None and readers is not None:
-        blocks = ", ".join(map(str, readers.blocks)) or "none by itself"
-        drawn["readers"] = printed_curve(
-            spec, title=f"Who reads it, from layer {readers.layer} on", subtitle=f"blocks that read: {blocks}"
-        )
+    drawn = {} if at is None else {"acts": printed_acts(found, at, metric, LIGHT)}
+    drawn["place"] = printed(chart(found, metric, LIGHT), title=title, subtitle=told)
+    if (readers := found.readers(metric)) is not None:
+        drawn["readers"] = printed_readers(readers, metric, LIGHT)
     return drawn
+
+
+def drawn(found: Searched, metric: str) -> Iterator[Plotted]:
+    """What the figures show: the layers of the best pair, with the strongest of their controls; every pair in every
+    layer that was tried, which has no interval; what is read so far, and each block's own step of it."""
+    at, unit, n = found.found(metric), find(metric).unit, len(found.parts.confirming)
+    if at is not None:
+        pair = found.best[0].pair
+        column = found.columns[pair.column]
+        for layer, cell in enumerate(at.cells):
+            bar = max(cell.against.values(), key=lambda one: one.mean, default=None)
+            strongest = cell if bar is None else cell._replace(control=bar.mean, p_control=bar.p)
+            patch = patch_of(layer, column, pair.source)
+            label = f"L{layer} {found.label(pair)}"
+            yield judged(strongest, "acts", patch, label=label, layer=layer, n=n, metric=metric)
+    for panel in found.panels(metric):
+        column, label = found.columns[panel.pair.column], found.label(panel.pair)
+        for layer, effect, control in zip(panel.layers, panel.effect, panel.control, strict=True):
+            patch = patch_of(layer, column, panel.pair.source)
+            yield Plotted(
+                "place", patch, f"L{layer} {label}", layer, effect,
+                control=control, n=len(found.parts.choosing), what=metric, unit=unit,
+            )  # fmt: skip
+    readers = found.readers(metric)
+    for step in () if readers is None else readers.steps:
+        about: dict[str, Any] = {"n": n, "unit": unit, "layer": step.block}
+        block = f"block {step.block}"
+        yield Plotted(
+            "readers", block, f"read up to L{step.block}", mean=step.value, low=step.low, high=step.high,
+            control=step.control, what=metric, **about,
+        )  # fmt: skip
+        yield Plotted(
+            "readers", block, f"read by L{step.block} itself", mean=step.step, low=step.step_low, high=step.step_high,
+            p=step.p, state=step.state, what=f"step of {metric}", **about,
+        )  # fmt: skip

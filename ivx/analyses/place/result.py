@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -15,6 +15,7 @@ from ivx.analyses.place.found import At, Found, reach, share
 from ivx.analyses.place.readers import Readers, readers_of
 from ivx.analyses.place.request import PlaceRequest
 from ivx.analyses.place.search import CHOOSING, CONFIRMING, KEPT, Pair, Panel, Parts, Reading, named, patch_of
+from ivx.formats.plotted import Plotted
 from ivx.patching import gate
 from ivx.patching.positions import Column
 from ivx.stats.following import Following
@@ -249,12 +250,17 @@ class Place(Result[PlaceRequest]):
 
     @property
     def figure_names(self) -> tuple[str, ...]:
-        """The search, and the readers where they were looked for."""
-        return ("place",) if self._read is None else ("place", "readers")
+        """The layers of the best pair, the search, and the readers, each where it is there."""
+        acts = () if self.found() is None else ("acts",)
+        return (*acts, "place") if self._read is None else (*acts, "place", "readers")
 
     def figures(self, metric: str = PRIMARY) -> dict[str, dict[str, Any]]:
-        """The search as it would be printed, and the reader curve, Vega-Lite specs by name."""
+        """The figures as they would be printed, Vega-Lite specs by name."""
         return drawing.figures(self, metric)
+
+    def drawn(self, metric: str = "contrast") -> Iterator[Plotted]:
+        """What the figures show, a number at a time (`ivx.formats.plotted`)."""
+        return drawing.drawn(self, metric)
 
     def summary(self, metric: str = PRIMARY) -> dict[str, Any]:
         """The receipt, what was found, every pair that was tried, and the readers."""

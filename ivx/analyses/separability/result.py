@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -16,6 +17,7 @@ from ivx.analyses.base import Result
 from ivx.analyses.separability.request import SeparabilityRequest
 from ivx.charts.dumbbell import Bell
 from ivx.errors import IvxError
+from ivx.formats.plotted import Plotted
 from ivx.stats.intervals import ALPHA, adjusted, share_difference, share_interval
 
 TABLE = pa.schema(
@@ -263,6 +265,26 @@ class Separability(Result[SeparabilityRequest]):
             if x is not None
         )
         return Projection(kind, component, layer, row["value"], points)
+
+    def drawn(self, metric: str = "contrast") -> Iterator[Plotted]:
+        """What the figures show, a number at a time (`ivx.formats.plotted`); ignores the metric. `p_control`
+        is that the accuracy is no better than on shuffled labels."""
+        for component in self.request.components:
+            for cell in (*self.cells(component), *(one for name in BASELINES for one in self.cells(name))):
+                held, place = cell.accuracy, cell.layer >= 0
+                yield Plotted(
+                    component,
+                    f"{component}.{cell.layer}" if place else cell.component,
+                    f"L{cell.layer}" if place else cell.component,
+                    cell.layer if place else None,
+                    *(held.value, held.low, held.high),
+                    control=cell.control.value,
+                    p_control=cell.p if place else None,
+                    state=cell.state if place else "",
+                    n=cell.n,
+                    what="accuracy",
+                    unit="share",
+                )
 
     def summary(self, metric: str = "contrast") -> dict[str, Any]:
         """The receipt, and by component and layer: accuracy, control, selectivity and the bag of words' accuracy;

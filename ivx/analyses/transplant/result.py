@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from ivx.analyses.base import Result
 from ivx.analyses.transplant.request import TransplantRequest
 from ivx.charts.lines import Dot, Line, lines_figure
 from ivx.charts.palette import LIGHT
+from ivx.formats.plotted import Plotted, judged
 from ivx.patching.table import ROWS as SWEEP_ROWS
 from ivx.patching.table import by_patch
 from ivx.stats.intervals import Array
@@ -100,6 +102,12 @@ class Transplant(Result[TransplantRequest]):
         title = f"{self.donor} into {self.request.checkpoint}, {self.component}: {view.label}, {view.unit}"
         subtitle = "orange: the donor's vector; blue, dashed: its vector of another task"
         return {"transplant": lines_figure(found, layers=self.layers, title=title, subtitle=subtitle)}
+
+    def drawn(self, metric: str = "contrast") -> Iterator[Plotted]:
+        """What the figures show, a number at a time (`ivx.formats.plotted`)."""
+        for cell in self.cells(metric):
+            label, layer = f"L{cell.layer}", cell.layer
+            yield judged(cell.effect, "transplant", cell.patch, label=label, layer=layer, n=cell.n, metric=metric)
 
     def summary(self, metric: str = "contrast") -> dict[str, Any]:
         """The receipt, and every finished layer."""

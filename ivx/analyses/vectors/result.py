@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,6 +16,7 @@ from ivx.analyses.vectors.request import VectorsRequest
 from ivx.charts.lines import Dot, Line, lines_figure
 from ivx.charts.palette import LIGHT
 from ivx.errors import IvxError
+from ivx.formats.plotted import Plotted
 from ivx.stats.intervals import Array, mean_interval
 from ivx.tasks.samples import Samples, paired
 
@@ -105,17 +106,30 @@ class Vectors(Result[VectorsRequest]):
         found = []
         for role, colour in (("effect", LIGHT.orange), ("control", LIGHT.blue)):
             if role in self._states:
-                lengths = np.linalg.norm(self.states(role), axis=2)
-                columns = (lengths.mean(axis=1), *mean_interval(lengths, seed=self.request.seed))
-                dots = (Dot(i, *row) for i, row in enumerate(zip(*(c.tolist() for c in columns), strict=True)))
+                dots = (Dot(i, *row) for i, row in enumerate(self._lengths(role)))
                 found.append(Line(role, colour, tuple(dots), thin=role == "control"))
         title = f"{self.request.checkpoint}: mean length of {self.request.component} at {self.request.source_token}"
         subtitle = "orange: the instruction's vectors; blue, dashed: another task's"
         return {"norms": lines_figure(found, layers=self.layers, title=title, subtitle=subtitle)}
 
+    def drawn(self, metric: str = "contrast") -> Iterator[Plotted]:
+        """What the figure shows, a number at a time (`ivx.formats.plotted`); ignores the metric."""
+        n, other = len(self.samples.rows), self._lengths("control") if "control" in self._states else []
+        for layer, (mean, low, high) in enumerate(self._lengths("effect")):
+            yield Plotted(
+                "norms", f"{self.request.component}.{layer}", f"L{layer}", layer, mean, low, high,
+                control=other[layer][0] if other else None, n=n, what="length", unit="norm",
+            )  # fmt: skip
+
     def summary(self, metric: str = "contrast") -> dict[str, Any]:
         """The receipt, and the mean norm of the vectors in every layer; ignores the metric."""
         return {**self.receipt, "width": self.width, "norms": self.norms().tolist()}
+
+    def _lengths(self, role: str) -> list[tuple[float, float, float]]:
+        """Mean length of one role's vectors with its interval, layer by layer."""
+        lengths = np.linalg.norm(self.states(role), axis=2)
+        columns = (lengths.mean(axis=1), *mean_interval(lengths, seed=self.request.seed))
+        return list(zip(*(column.tolist() for column in columns), strict=True))
 
     @cached_property
     def _states(self) -> dict[str, Array]:

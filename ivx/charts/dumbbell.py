@@ -117,10 +117,16 @@ def _frame(layers: int, p: Palette, row: int, row_labels: bool, alt_text: str) -
 
 
 def dumbbell_figure(
-    bells: Sequence[Bell], *, layers: int, title: str, subtitle: Sequence[str], baselines: Mapping[str, float]
+    bells: Sequence[Bell],
+    *,
+    layers: int,
+    title: str,
+    subtitle: Sequence[str],
+    baselines: Mapping[str, float],
+    row: int = 32,
 ) -> dict[str, Any]:
     """The dumbbell for print: light, of fixed width, titled, nothing to click."""
-    spec = dumbbell(bells, layers=layers, palette=LIGHT, row=32, baselines=baselines)
+    spec = dumbbell(bells, layers=layers, palette=LIGHT, row=row, baselines=baselines)
     shown = {"text": title, "subtitle": list(subtitle), "anchor": "start"}
     marked = [param for param in spec["params"] if param["name"] == MARKED]
     return {**spec, "width": 380, "title": shown, "params": marked}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from copy import deepcopy
 from textwrap import wrap
@@ -105,22 +107,32 @@ def noted(spec: dict[str, Any], note: str) -> dict[str, Any]:
 
 def beside(figures: Sequence[dict[str, Any]]) -> alt.HConcatChart:
     """Figures side by side as one Altair chart."""
-    parts = [_part(spec) for spec in figures]
+    parts = [part(spec) for spec in figures]
     shared = {key: figures[0][key] for key in ("config", "background", "$schema")}
     named = {param["name"]: param for spec in figures for param in spec.get("params", [])}
     own = {"scale": {"color": "independent"}}  # else each would be drawn on the scale of the first
     return alt.HConcatChart.from_dict({**shared, "params": list(named.values()), "hconcat": parts, "resolve": own})
 
 
-def _part(spec: dict[str, Any]) -> dict[str, Any]:
-    """A figure without what belongs to a whole chart, and with its data in place of their names."""
+def part(spec: dict[str, Any]) -> dict[str, Any]:
+    """A figure of fixed width without what belongs to a whole chart, and with its data in place of their names."""
     whole = ("config", "background", "$schema", "padding", "autosize", "datasets", "params")
-    part = {key: value for key, value in spec.items() if key not in whole}
+    own = _measured({key: value for key, value in spec.items() if key not in whole})
 
     def filled(one: dict[str, Any]) -> dict[str, Any]:
         name = one.get("data", {}).get("name")
         return {**one, "data": {"values": spec["datasets"][name]}} if name in spec["datasets"] else one
 
     # Layers of one name would share the marks of the last figure.
-    layers = [{key: value for key, value in layer.items() if key != "name"} for layer in part["layer"]]
-    return filled({**part, "layer": [filled(layer) for layer in layers]})
+    layers = [{key: value for key, value in layer.items() if key != "name"} for layer in own["layer"]]
+    return filled({**own, "layer": [filled(layer) for layer in layers]})
+
+
+def _measured(spec: dict[str, Any]) -> dict[str, Any]:
+    """The figure with its width, and that of a column, in place of their names: a whole chart has neither."""
+    scales = (layer.get("encoding", {}).get("x", {}).get("scale") or {} for layer in spec["layer"])
+    columns = max((len(scale.get("domain", ())) for scale in scales), default=0)
+    written = json.dumps(spec)
+    written = written.replace("bandwidth('x')", f"{spec['width'] / max(1, columns):.1f}")
+    measured: dict[str, Any] = json.loads(re.sub(r"\bwidth /", f"{spec['width']} /", written))
+    return measured

@@ -14,6 +14,8 @@ from ivx.charts.palette import LIGHT, Palette
 
 STRICT, HARMFUL, DEGENERATE = "◆", "▽", "—"
 """A pair beats the sum and the better patch; both patches are harmful; it follows from the two alone."""
+MARKS = {STRICT: "beats the sum and the better one", HARMFUL: "two harmful patches", DEGENERATE: "degenerate"}
+"""What the marks say, in a printed figure that has them."""
 MAP_HEIGHT = 420
 
 
@@ -89,13 +91,15 @@ def pair_map(
     )
 
 
-def pair_figure(laid: Laid, *, title: str, unit: str) -> dict[str, Any]:
-    """The map for print: light, of fixed width, its rows named, nothing to click."""
-    scale = scale_of([pair.value for pair in laid.pairs if pair.state != "zero"])
+def pair_figure(laid: Laid, *, title: str, unit: str, scale: float | None = None) -> dict[str, Any]:
+    """The map for print: light, of fixed width, its rows named, nothing to click. `scale` is that of maps beside it."""
+    scale = scale or scale_of([pair.value for pair in laid.pairs if pair.state != "zero"])
     small = len(laid.rows) > CROWDED
     spec = pair_map(laid, scale=scale, palette=LIGHT, row=laid.height if small else 42, labels=True)
     how = "later up, earlier across" if laid.half else "layers up, pairs of tokens across"
-    marks = [f"{STRICT} beats the sum and the better one; {HARMFUL} two harmful patches; {DEGENERATE} degenerate", how]
+    there = {pair.glyph for pair in laid.pairs}
+    named = "; ".join(f"{glyph} {said}" for glyph, said in MARKS.items() if glyph in there)
+    marks = [named, how] if named else [how]
     width = max(480, len(laid.columns) * (10 if small else 70))
     return printed(spec, title=title, unit=unit, width=width, marks=marks)
 

@@ -108,3 +108,9 @@ def _frame(names: tuple[str, ...], p: Palette, height: int, alt_text: str) -> di
     for part in spec["layer"]:
         part.pop("data", None)  # Altair's placeholder, which would hide the data of the whole
     return spec
+
+
+def printed_shares(spec: dict[str, Any], *, title: str, subtitle: str, width: int) -> dict[str, Any]:
+    """The matrix for print: titled, of fixed width."""
+    lines = [subtitle, "hatched: no better than another task’s vector; grey: not different from 0"]
+    return {**spec, "width": width, "title": {"text": title, "subtitle": lines, "anchor": "start", "fontSize": 13}}

@@ -162,7 +162,7 @@ def test_where_the_phrase_does_not_end_the_instruction_its_end_carries_nothing()
     assert at is not None and at.source_token == "keyword"
     summary = found.summary()
     assert {"t_inst", "first"} <= set(summary["silent"]) and "keyword" not in summary["silent"]
-    assert summary["readers"] is None and found.figure_names == ("acts", "place")
+    assert summary["readers"] is None and found.figure_names == ("place", "acts")
 
 
 def test_no_place_says_what_would_have_been_seen() -> None:

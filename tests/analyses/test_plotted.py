@@ -82,7 +82,7 @@ def test_probes_are_the_bells_and_their_baselines(toy: dict[str, Any]) -> None:
 def test_a_place_is_its_layers_its_search_and_its_readers(place: Any) -> None:
     rows = place.plotted().to_pylist()
     at, by = place.found(), {name: [row for row in rows if row["figure"] == name] for name in place.figure_names}
-    assert place.figure_names == ("acts", "place", "readers")
+    assert place.figure_names == ("place", "acts", "readers")
     for row, cell in zip(by["acts"], at.cells, strict=True):
         assert (row["mean"], row["low"], row["high"], row["p"], row["state"]) == (*cell[:4], cell.state)
         strongest = max(cell.against.values(), key=lambda one: one.mean)
@@ -94,7 +94,7 @@ def test_a_place_is_its_layers_its_search_and_its_readers(place: Any) -> None:
 
 
 def test_an_exchange_is_its_effects_and_what_follows(store: Store, place: Any) -> None:
-    transplants = {}
+    transplants: dict[Any, Any] = {}
     for key in REAL.keys(REAL.tasks[0]):
         task, donor, receiver = key
         vectors = id_of(store, REAL.vectors(donor, task, place.at))
@@ -104,7 +104,11 @@ def test_an_exchange_is_its_effects_and_what_follows(store: Store, place: Any) -
     assert len(rows) == 2 * len(cells) == 18
     for k, cell in enumerate(cells):
         effect, share = rows[2 * k : 2 * k + 2]
-        assert (effect["mean"], effect["control"], effect["p"]) == (cell.effect.value, cell.effect.control, cell.effect.p)
+        assert (effect["mean"], effect["control"], effect["p"]) == (
+            cell.effect.value,
+            cell.effect.control,
+            cell.effect.p,
+        )
         assert (share["mean"], share["low"], share["high"]) == tuple(cell.followed)
         assert effect["checkpoint"] == cell.receiver and effect["run"] == transplants[cell[:3]].run_id
 

@@ -157,8 +157,9 @@ def figures(found: Searched, metric: str) -> dict[str, dict[str, Any]]:
             f"{percent(at.followed)} follow (untold {percent(at.untold)}, told {percent(at.told)})"
         )
     title = f"Where it acts: {found.request.task}, {found.request.checkpoint}"
-    drawn = {} if at is None else {"acts": printed_acts(found, at, metric, LIGHT)}
-    drawn["place"] = printed(chart(found, metric, LIGHT), title=title, subtitle=told)
+    drawn = {"place": printed(chart(found, metric, LIGHT), title=title, subtitle=told)}
+    if at is not None:
+        drawn["acts"] = printed_acts(found, at, metric, LIGHT)
     if (readers := found.readers(metric)) is not None:
         drawn["readers"] = printed_readers(readers, metric, LIGHT)
     return drawn

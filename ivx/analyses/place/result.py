@@ -250,9 +250,9 @@ class Place(Result[PlaceRequest]):
 
     @property
     def figure_names(self) -> tuple[str, ...]:
-        """The layers of the best pair, the search, and the readers, each where it is there."""
+        """The search, the layers of the best pair, and the readers, where they are there."""
         acts = () if self.found() is None else ("acts",)
-        return (*acts, "place") if self._read is None else (*acts, "place", "readers")
+        return ("place", *acts) if self._read is None else ("place", *acts, "readers")
 
     def figures(self, metric: str = PRIMARY) -> dict[str, dict[str, Any]]:
         """The figures as they would be printed, Vega-Lite specs by name."""

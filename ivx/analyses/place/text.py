@@ -87,6 +87,12 @@ def caption(found: Place, figure: str, metric: str) -> str:
     """What stands under a printed figure."""
     receipt, request, n = found.receipt, found.request, found.parts
     about = f"{receipt['checkpoint']['name']}, {request.task} against {receipt['contrast']}. "
+    if figure == "acts":
+        return (
+            f"{about}The state of one of the instruction's tokens is put on one token of the bare prompt, layer by "
+            f"layer: mean {metric} with its 95 % interval, n = {len(n.confirming)} queries that chose nothing; line: "
+            f"the strongest control. Orange: beyond its controls. Run {receipt['run']} ({receipt['dtype']})."
+        )
     if figure == "readers":
         return (
             f"{about}The vector is put at its place, and the token given its own value back behind each later block, "

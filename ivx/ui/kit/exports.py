@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
+from html import escape
 from typing import Any
 
 import streamlit as st
@@ -13,21 +14,52 @@ import streamlit as st
 from ivx.analyses.compare.exchange import Exchange
 from ivx.analyses.compare.result import Comparison
 from ivx.analyses.compare.text import short
+from ivx.analyses.picture import Picture, picture
 from ivx.analyses.registry import analysis_of
 from ivx.archive import pack
 from ivx.formats import parquet, pictures, sheet
 from ivx.patching import gate
 from ivx.request import WAY, BaseRequest
-from ivx.ui.kit import pieces
+from ivx.ui.kit import copying, pieces
 
 Offered = tuple[str, str, Callable[[], str | bytes]]
 """A label, how the file's name ends, and what makes its content."""
+ZIP = "Zip: rows, figures, receipt, notebook"
 
 
 def buttons(name: str, offered: Sequence[Offered]) -> None:
     """A button per file; each file is made when it is asked for."""
     for label, ending, content in offered:
         st.download_button(label, content, name + ending, on_click="ignore")
+
+
+def row(title: str, name: str, offered: Sequence[Offered]) -> None:
+    """The same side by side, under what they are."""
+    st.html(f'<div class="ivx-note">{escape(title)}</div>')
+    with st.container(horizontal=True, gap="small"):
+        buttons(name, offered)
+
+
+def take(name: str, shown: Callable[[], Picture], *, note: str) -> None:
+    """The picture as one figure, for a file and for the clipboard, the view's address, and the numbers in it."""
+    row(
+        "The picture, with title, n and caption",
+        name,
+        [
+            ("SVG", ".svg", lambda: shown().svg()),
+            ("PNG", ".png", lambda: shown().png()),
+        ],
+    )
+    copying.buttons(lambda: shown().png(), key=f"copying-{name}")
+    plotted = {"what": "plotted", "run": name}
+    row(
+        "The numbers in it: cell, mean, interval, p, control, state",
+        name,
+        [
+            ("CSV, plotted", "-plotted.csv", lambda: sheet.csv(shown().plotted, note=note)),
+            ("Parquet, plotted", "-plotted.parquet", lambda: parquet.parquet(shown().plotted, plotted, note=note)),
+        ],
+    )
 
 
 def foot(result: Any, metric: str, *, live: bool) -> None:
@@ -49,18 +81,20 @@ def offer(result: Any, metric: str, *, beside: Mapping[str, dict[str, Any]] | No
     """
     with st.popover("Export", width="stretch"):
         name, note = f"ivx-{result.run_id}", gate.sentence(result.receipt)
-        offered: list[Offered] = [
-            ("Zip: rows, figures, receipt, notebook", ".zip", lambda: pack.of_result(result, metric=metric)),
-            ("Parquet, all rows", ".parquet", lambda: parquet.parquet(result.table, result.receipt, note=note)),
-            ("CSV, all rows", ".csv", lambda: sheet.csv(result.table, note=note)),
-        ]
-        for part in result.figure_names:
-            offered.append((f"SVG, {part}", f"-{part}.svg", partial(_drawn, result, part, metric, pictures.svg)))
-            offered.append((f"PNG, {part}", f"-{part}.png", partial(_drawn, result, part, metric, pictures.png)))
+        take(name, partial(picture, result, metric=metric), note=note)
         for part, spec in (beside or {}).items():
-            offered.append((f"SVG, {part}", f"-{part.replace(' ', '-')}.svg", partial(pictures.svg, spec)))
-            offered.append((f"PNG, {part}", f"-{part.replace(' ', '-')}.png", partial(pictures.png, spec)))
-        buttons(name, offered)
+            ending = f"-{part.replace(' ', '-')}"
+            drawn: list[Offered] = [
+                (f"SVG, {part}", f"{ending}.svg", partial(pictures.svg, spec)),
+                (f"PNG, {part}", f"{ending}.png", partial(pictures.png, spec)),
+            ]
+            row(f"{part[0].upper()}{part[1:]}", name, drawn)
+        rows: list[Offered] = [
+            ("CSV, all rows", "-rows.csv", lambda: sheet.csv(result.table, note=note)),
+            ("Parquet, all rows", "-rows.parquet", lambda: parquet.parquet(result.table, result.receipt, note=note)),
+            (ZIP, ".zip", lambda: pack.of_result(result, metric=metric)),
+        ]
+        row("What they were computed from", name, rows)
         for part in result.figure_names:
             if told := analysis_of(result.request.kind).words.caption(result, part, metric):
                 st.caption(f"Caption, {part}")
@@ -102,11 +136,16 @@ def offer_exchange(found: Exchange, metric: str) -> None:
     note, request = gate.sentence(receipt), receipt["request"]
     with st.popover("Export", width="stretch"):
         offered: list[Offered] = [
-            ("Parquet, every number", ".parquet", lambda: parquet.parquet(found.tidy(metric), receipt, note=note)),
-            ("CSV, every number", ".csv", lambda: sheet.csv(found.tidy(metric), note=note)),
-            ("SVG, the matrices", ".svg", lambda: pictures.svg(found.chart(metric).to_dict())),
+            ("CSV, every number", "-numbers.csv", lambda: sheet.csv(found.tidy(metric), note=note)),
+            (
+                "Parquet, every number",
+                "-numbers.parquet",
+                lambda: parquet.parquet(found.tidy(metric), receipt, note=note),
+            ),
         ]
-        buttons(f"ivx-{'-'.join(map(short, found.names))[:60]}", offered)
+        name = f"ivx-{'-'.join(map(short, found.names))[:60]}"
+        take(name, partial(picture, found, metric=metric), note=note)
+        row("The cells, and what changed from one checkpoint to the next", name, offered)
         usual = {**dict.fromkeys(WAY, ""), "spelling": "auto", "target_format": "prompt", "demonstrations": 0}
         names = ("source_token", "position", "layers", "samples", *WAY)
         given = {name: request[name] for name in names if request[name] != usual.get(name, "")}
@@ -118,12 +157,16 @@ def offer_exchange(found: Exchange, metric: str) -> None:
         st.code(f"python -m ivx exchange {flags}", language="bash", wrap_lines=True)
 
 
-def offer_several(results: Sequence[Any], metric: str) -> None:
-    """A button that opens each result's archive."""
+def offer_several(results: Sequence[Any], metric: str, *, shown: Callable[[], Picture] | None = None) -> None:
+    """A button that opens the picture of several results, by default of all of them, and each one's archive."""
     with st.popover("Export", width="stretch"):
+        name, receipts = f"ivx-{results[0].run_id}", [one.receipt for one in results]
+        note = " ".join(dict.fromkeys(filter(None, map(gate.sentence, receipts))))
+        take(name, shown or partial(picture, *results, metric=metric), note=note)
+        st.html('<div class="ivx-note">What it was computed from: rows, figures, receipt, notebook</div>')
         for result in results:
-            label = f"Zip of the {result.request.kind}: rows, figures, receipt, notebook"
             content = partial(pack.of_result, result, metric=metric)
+            label = f"Zip of the {result.request.kind}, run {result.run_id}"
             st.download_button(label, content, f"ivx-{result.run_id}.zip", on_click="ignore")
 
 
@@ -170,7 +213,3 @@ def _options(request: BaseRequest) -> dict[str, Any]:
         for name, (value, default) in values.items()
         if name not in ("checkpoint", _subject(request)) and (name in always or value != default)
     }
-
-
-def _drawn(result: Any, part: str, metric: str, draw: Callable[[dict[str, Any]], str | bytes]) -> str | bytes:
-    return draw(result.printed(metric)[part])

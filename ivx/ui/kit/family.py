@@ -17,7 +17,6 @@ from ivx.analyses.place.drawing import dots
 from ivx.analyses.place.found import At, Found
 from ivx.analyses.place.readers import Readers
 from ivx.analyses.place.result import Place
-from ivx.charts.acts import Acting
 from ivx.charts.palette import Palette
 from ivx.charts.readers import reader_curve
 from ivx.charts.shares import shares_chart
@@ -90,14 +89,6 @@ def judged(result: Place, metric: str) -> Judged:
 def changes(_found: Exchange, runs: tuple[str, ...], metric: str) -> tuple[list[Crossed], list[Change]]:
     """Cells and changes of the transplants of these runs."""
     return _found.cells(metric), _found.changes(metric)
-
-
-def acting(found: Found) -> list[Acting]:
-    """The layers of the best pair, as they are drawn."""
-    return [
-        Acting(layer, *cell[:3], max((one.mean for one in cell.against.values()), default=0.0), cell.state)
-        for layer, cell in enumerate(found.cells)
-    ]
 
 
 def curve(readers: Readers, metric: str, p: Palette) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
-from typing import Any
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -17,9 +16,10 @@ import streamlit as st
 from ivx.analyses.compare.exchange import Change, Crossed, Exchange
 from ivx.analyses.compare.text import says
 from ivx.analyses.family import Family
-from ivx.analyses.place.found import At, Found
+from ivx.analyses.picture import picture
+from ivx.analyses.place.drawing import acts
+from ivx.analyses.place.found import At
 from ivx.analyses.place.result import Place
-from ivx.charts.acts import acting_chart
 from ivx.charts.palette import DARK, LIGHT, Palette
 from ivx.jobs.compute import id_of
 from ivx.jobs.identity import is_away
@@ -29,7 +29,6 @@ from ivx.jobs.worker import worker
 from ivx.models.registry import known
 from ivx.numeral import index_of
 from ivx.request import BaseRequest
-from ivx.stats.following import percent
 from ivx.stats.metrics import find
 from ivx.ui.kit import address, exports, pieces, progress, session
 from ivx.ui.kit import family as kit
@@ -71,7 +70,8 @@ def _draw(asked: Asked, now: View | None, p: Palette) -> None:
     judged = kit.judged(result, asked.metric)
     at, exchange, cells, changes = _exchange(asked)
     step = _step(changes, asked.checkpoint)
-    pieces.title(findings.headline(judged.found, judged.readers, step), _lede(asked, result, judged))
+    headline = findings.headline(judged.found, judged.readers, step)
+    pieces.title(headline, _lede(asked, result, judged))
     pieces.distrust(result.receipt)
     one, two, three = st.columns(COLUMNS, gap="medium")
     place_page = "/place?" + urlencode({"run": result.run_id, "metric": asked.metric})
@@ -86,7 +86,7 @@ def _draw(asked: Asked, now: View | None, p: Palette) -> None:
         ["— the strongest control (left)", "- - another task’s vector (middle)", "shaded: blocks that read"],
     )
     pieces.secondary(asked.metric)
-    _foot(asked, result, exchange)
+    _foot(asked, result, exchange, headline)
 
 
 def read(asked: Asked) -> dict[str, str]:
@@ -104,7 +104,7 @@ def warm(asked: Asked) -> None:
     _, exchange, cells, _ = _exchange(asked)
     for p in (LIGHT, DARK):
         if judged.found is not None:
-            _acting(judged.found, result, asked.metric, None, p)
+            acts(judged.found, asked.metric, p, height=kit.HEIGHT)
         if judged.readers is not None:
             kit.curve(judged.readers, asked.metric, p)
         if exchange is not None:
@@ -170,23 +170,10 @@ def _acts(asked: Asked, result: Place, judged: kit.Judged, href: str, p: Palette
     pieces.head("Where it acts", findings.where(found, result.samples.rows, label), href=href)
     layer = index_of(address.from_url("layer", ""), below=result.layers)
     key = f"acts-{result.run_id}"
-    chart = _acting(found, result, asked.metric, layer, p)
+    chart = acts(found, asked.metric, p, chosen=layer, height=kit.HEIGHT)
     pick = partial(_pick, key)
     st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=pick, selection_mode="cell")
     pieces.reading(findings.acts(result, found, asked.metric), result.receipt)
-
-
-def _acting(found: Found, result: Place, metric: str, chosen: int | None, p: Palette) -> dict[str, Any]:
-    return acting_chart(
-        kit.acting(found),
-        unit=find(metric).unit,
-        palette=p,
-        said=f"one token, one layer: {percent(found.followed)} follow" if found.kind == "place" else "",
-        best=found.at.layer,
-        chosen=chosen,
-        height=kit.HEIGHT,
-        alt_text=f"Effect of the vector in each of {result.layers} layers, with intervals and the strongest control",
-    )
 
 
 def _pick(key: str) -> None:
@@ -234,7 +221,7 @@ def _training(asked: Asked, at: At | None) -> dict[str, str]:
     return view if at is None else view | {"from": at.source_token, "at": at.position, "layers": str(at.layer)}
 
 
-def _foot(asked: Asked, result: Place, exchange: Exchange | None) -> None:
+def _foot(asked: Asked, result: Place, exchange: Exchange | None, headline: str) -> None:
     several = [] if exchange is None else list(exchange.transplants.values())
     rows = sum(one.table.num_rows for one in (result, *several))
     stored = ""
@@ -247,7 +234,9 @@ def _foot(asked: Asked, result: Place, exchange: Exchange | None) -> None:
         n = f"n = {len(result.parts.confirming)}" + (f" and {len(several[0].samples.rows)}" if several else "")
         pieces.trust(result.receipt, rows=f"{n} · {rows:,} rows{stored}")
     with export:
-        exports.offer_several([result, *several], asked.metric)
+        drawn = (result,) if exchange is None else (result, exchange)
+        shown = partial(picture, *drawn, metric=asked.metric, title=headline)
+        exports.offer_several([result, *several], asked.metric, shown=shown)
     for warning in result.samples.warnings:
         pieces.note(warning)
     _more(asked)

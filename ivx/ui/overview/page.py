@@ -10,6 +10,7 @@ import streamlit as st
 
 from ivx.analyses.defaults import FIRST, glance
 from ivx.analyses.family import REAL, family_of
+from ivx.analyses.picture import picture
 from ivx.analyses.registry import analysis_of
 from ivx.charts.palette import Palette
 from ivx.errors import IvxError
@@ -27,6 +28,7 @@ from ivx.ui.overview.panels import StoredRuns, found_of, panels_of
 
 COLUMNS = [1.2, 1.0, 1.13]
 PANELS = ("effects", "separability", "game")
+QUESTION = "Where does the instruction live?"
 NAMES = ("Causal effect", "Linear separability", "Interactions")
 
 Views = Mapping[str, View | None]
@@ -71,7 +73,7 @@ def _draw(asked: Mapping[str, BaseRequest], views: Views, metric: str, p: Palett
         game = None  # its values are of whole games: nothing can be shown of a part
     found = found_of(effects, separability, game, metric)
     layer = _layer(found)
-    pieces.title("Where does the instruction live?", _lede(found, asked["effects"].checkpoint))
+    pieces.title(QUESTION, _lede(found, asked["effects"].checkpoint))
     # A game of the same samples says the same of following.
     results = (found.effects or found.game, found.separability)
     following.said()
@@ -174,6 +176,8 @@ def _foot(found: StoredRuns, views: Views) -> None:
         pieces.trust(result.receipt, rows=f"n = {len(result.samples.rows)} · {rows:,} rows{stored}")
     if len(done) == len(views):
         with export:
-            exports.offer_several([now.result for now in done], found.metric)
+            shown = [now.result for now in done]
+            named = partial(picture, *shown, metric=found.metric, title=QUESTION)
+            exports.offer_several(shown, found.metric, shown=named)
     for warning in result.samples.warnings:
         pieces.note(warning)

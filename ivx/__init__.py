@@ -28,6 +28,8 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time the registry say
     from ivx.analyses.lens.result import Reading as Reading
     from ivx.analyses.pathways import pathways as pathways
     from ivx.analyses.pathways.result import Pathways as Pathways
+    from ivx.analyses.picture import Picture as Picture
+    from ivx.analyses.picture import picture as picture
     from ivx.analyses.place import place as place
     from ivx.analyses.place.result import Place as Place
     from ivx.analyses.separability import separability as separability
@@ -53,10 +55,12 @@ _OTHERS = (
     "Exchange",
     "IvxError",
     "Model",
+    "Picture",
     "compare",
     "exchange",
     "get",
     "load",
+    "picture",
     "place_of",
     "read",
     "sweep",
@@ -83,6 +87,8 @@ def __getattr__(name: str) -> Any:
             from ivx.jobs import compare as module
         case "exchange":
             from ivx.jobs import exchange as module
+        case "Picture" | "picture":
+            from ivx.analyses import picture as module
         case "read":
             from ivx.archive import unpack as module
         case "Model":

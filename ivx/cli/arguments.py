@@ -9,13 +9,12 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, fields
-from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from ivx.analyses.base import Analysis
 from ivx.analyses.registry import ANALYSES, analysis_of
-from ivx.cli.output import add_ray, bar, check_out, report
+from ivx.cli.output import add_files, add_ray, bar, check_files, report, write_shown
 from ivx.numeral import integer
 from ivx.request import BaseRequest
 
@@ -34,7 +33,7 @@ def add(commands: Any) -> None:
         if analysis.measured:
             parser.add_argument("--metric", default="contrast", help="what the summary is read by (default: contrast)")
         add_ray(parser)
-        parser.add_argument("--out", type=Path, help="write the rows to FILE.parquet, .csv or .json")
+        add_files(parser, "the rows")
         parser.add_argument("--json", action="store_true", help="print the summary as JSON")
         parser.set_defaults(run=_run, analysis=analysis)
 
@@ -110,7 +109,7 @@ def _run(asked: argparse.Namespace) -> None:
 
     analysis: Analysis[Any, Any] = asked.analysis
     metric = find(asked.metric).name if analysis.measured else "contrast"
-    check_out(asked.out)
+    check_files(asked)
     for field in fields(analysis.request):
         if field.metadata.get("repeated"):
             setattr(asked, field.name, tuple(getattr(asked, field.name)))
@@ -132,4 +131,5 @@ def _run(asked: argparse.Namespace) -> None:
     found = answer(request_of(analysis.request, asked))
     extras = {name: getattr(asked, name) for name in analysis.extras}
     summary = analysis.summary(found, metric, answer=answer, **extras)
+    write_shown(found, asked, metric)
     report(found, summary, out=asked.out, as_json=asked.json, words=analysis.words.text)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ivx.cli.arguments import options
-from ivx.cli.output import add_ray, bar_of_part, check_out, report
+from ivx.cli.output import add_ray, bar_of_part, check_files, report
 from ivx.numeral import integer
 from ivx.request import WAY, InstructionRequest
 from ivx.vocabulary import POSITION_WORDS, SOURCE_WORDS
@@ -55,7 +55,7 @@ def _compare(asked: argparse.Namespace) -> None:
     from ivx.stats.metrics import find
 
     find(asked.metric)
-    check_out(asked.out)
+    check_files(asked)
     names = tuple(filter(None, asked.checkpoints.split(",")))
     told = {
         name: getattr(asked, name)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
 from ivx.analyses.transplant.request import TransplantRequest
 from ivx.cli.arguments import help_of
-from ivx.cli.output import add_ray, bar_of_part, check_out, report
+from ivx.cli.output import add_files, add_ray, bar_of_part, check_files, report, write_shown
 from ivx.numeral import integer
 
 TEXTS = {
@@ -46,7 +45,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--matched", action="store_true", help=told["matched"])
     parser.add_argument("--metric", default="contrast")
     add_ray(parser)
-    parser.add_argument("--out", type=Path, help="write every number to FILE.parquet, .csv or .json")
+    add_files(parser, "every number")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.set_defaults(run=_exchange)
 
@@ -58,7 +57,7 @@ def _exchange(asked: argparse.Namespace) -> None:
     from ivx.stats.metrics import find
 
     find(asked.metric)
-    check_out(asked.out)
+    check_files(asked)
     found = exchange(
         tuple(filter(None, asked.checkpoints.split(","))),
         tuple(filter(None, asked.tasks.split(","))),
@@ -67,4 +66,5 @@ def _exchange(asked: argparse.Namespace) -> None:
         on_progress=bar_of_part if sys.stderr.isatty() else None,
         **{name: getattr(asked, name) for name in (*TEXTS, *NUMBERS)},
     )
+    write_shown(found, asked, asked.metric)
     report(found, found.summary(asked.metric), out=asked.out, as_json=asked.json, words=Words(text_of).text)

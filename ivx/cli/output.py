@@ -14,7 +14,7 @@ from ivx.errors import IvxError
 from ivx.formats.plain import json_text
 from ivx.patching import gate
 
-WRITERS = (".parquet", ".csv", ".json")
+WRITERS, DRAWERS = (".parquet", ".csv", ".json"), (".svg", ".png")
 
 
 class Written(Protocol):
@@ -51,7 +51,7 @@ def report(
 ) -> None:
     """Write the rows into the file that was named, and print the summary, in words or as JSON."""
     if out is not None:
-        write(found, out)
+        write(found.table, found.receipt, out)
     print(json_text({**noted(summary), **summary}, indent=1) if as_json else words(summary))
 
 
@@ -61,10 +61,36 @@ def noted(receipt: dict[str, Any]) -> dict[str, str]:
     return {"note": said} if said else {}
 
 
-def check_out(path: Path | None) -> None:
+def add_files(parser: argparse.ArgumentParser, rows: str) -> None:
+    """The options that name files to write; `rows` are what `--out` writes."""
+    parser.add_argument("--out", type=Path, help=f"write {rows} to FILE.parquet, .csv or .json")
+    parser.add_argument(
+        "--plotted",
+        type=Path,
+        metavar="FILE",
+        help="write what the figures show (cell, mean, interval, p, control, state) to FILE.parquet, .csv or .json",
+    )
+    parser.add_argument(
+        "--figure", type=Path, metavar="FILE", help="write the figures as one picture to FILE.svg or .png"
+    )
+
+
+def check_files(asked: argparse.Namespace) -> None:
     """Refuse a file whose name gives no known format, before any row is computed."""
-    if path is not None and path.suffix not in WRITERS:
-        raise IvxError(f"--out {path}: its name must end in {', '.join(WRITERS)}")
+    for name, endings in (("out", WRITERS), ("plotted", WRITERS), ("figure", DRAWERS)):
+        path = getattr(asked, name, None)
+        if path is not None and path.suffix not in endings:
+            raise IvxError(f"--{name} {path}: its name must end in {', '.join(endings)}")
+
+
+def write_shown(found: Any, asked: argparse.Namespace, metric: str) -> None:
+    """Write the picture of a result, and the numbers in it, into the files that were named."""
+    if asked.plotted is not None:
+        write(found.plotted(metric), found.receipt, asked.plotted)
+    if asked.figure is not None:
+        from ivx.analyses.picture import picture
+
+        picture(found, metric=metric).save(asked.figure)
 
 
 def bar(_: object, done: int, total: int) -> None:
@@ -77,17 +103,17 @@ def bar_of_part(checkpoint: str, part: str, done: int, total: int) -> None:
     print(f"\r\033[K{checkpoint}, {part}: {done} of {total}", end="\n" if done == total else "", file=sys.stderr)
 
 
-def write(found: Written, path: Path) -> None:
-    """Write the rows of a result; Parquet carries the receipt in its metadata."""
+def write(table: pa.Table, receipt: dict[str, Any], path: Path) -> None:
+    """Write rows; Parquet carries the receipt in its metadata."""
     from ivx.formats import parquet, sheet
 
-    told = noted(found.receipt)
+    told = noted(receipt)
     if path.suffix == ".parquet":
-        content = parquet.parquet(found.table, found.receipt, **told)
+        content = parquet.parquet(table, receipt, **told)
     elif path.suffix == ".csv":
-        content = sheet.csv(found.table, **told)
+        content = sheet.csv(table, **told)
     else:
-        content = json_text({**told, "receipt": found.receipt, "rows": found.table.to_pylist()}).encode()
+        content = json_text({**told, "receipt": receipt, "rows": table.to_pylist()}).encode()
     save(content, path)
 
 

@@ -48,6 +48,18 @@ def test_effects_show_the_vector_the_cliff_and_the_twin(capsys: pytest.CaptureFi
     assert table.num_rows == sft["rows"]
 
 
+def test_the_picture_and_its_numbers_are_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    figure, plotted = tmp_path / "figure.svg", tmp_path / "plotted.csv"
+    files = ("--figure", str(figure), "--plotted", str(plotted))
+    found = summary(capsys, "--checkpoint", "tiny-sft", "--samples", "6", *files)
+    rows = list(csv.DictReader(plotted.open(encoding="utf-8")))
+    for row, cell in zip(rows, found["cells"], strict=True):
+        assert row["cell"] == cell["patch"] and row["state"] == cell["state"]
+        assert float(row["mean"]) == cell["value"] and float(row["p"]) == cell["p"]
+    svg = figure.read_text(encoding="utf-8")
+    assert "<title>" in svg and "tiny-sft" in svg and "n = 6" in svg and found["run"] in svg
+
+
 def test_a_run_is_named_by_what_was_asked(capsys: pytest.CaptureFixture[str]) -> None:
     asked = ("--checkpoint", "tiny-sft", "--samples", "3")
     one = summary(capsys, *asked)
@@ -114,6 +126,8 @@ def test_csv_and_text(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Non
         (["effects", "--checkpoint", "tiny-sft", "--task", "animal/colour", "--metric", "x"], "no metric 'x'"),
         (["effects", "--checkpoint", "tiny-sft", "--task", "animal/colour", "--samples", "0"], "choose 1 to 10,000"),
         (["effects", "--checkpoint", "tiny-sft", "--task", "animal/colour", "--out", "e.pickle"], "must end in"),
+        (["effects", "--checkpoint", "tiny-sft", "--task", "animal/colour", "--plotted", "e.svg"], "must end in"),
+        (["effects", "--checkpoint", "tiny-sft", "--task", "animal/colour", "--figure", "e.pdf"], "must end in"),
         (["effects", "--checkpoint", "tiny-sft", "--task", "animal/colour", "--device", "tpu9"], "device 'tpu9'"),
         (["effects", "--checkpoint", "tiny-sft", "--task", "mine.csv"], "there is no file mine.csv"),
         (["interactions", "--checkpoint", "tiny-sft", "--task", "animal/colour", "--over", "heads"], "use the sites z"),

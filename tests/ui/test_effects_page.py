@@ -85,7 +85,7 @@ def test_a_figure_is_taken_as_a_picture_with_its_caption(browser: Browser, app: 
     page.get_by_text("Export").click()
     for kind, begins in (("PNG", b"\x89PNG"), ("SVG", b"<svg")):
         with page.expect_download(timeout=PATIENCE) as caught:
-            page.get_by_text(f"{kind}, resid_post").click()
+            page.get_by_role("button", name=kind, exact=True).click()
         caught.value.save_as(tmp_path / kind)
         assert (tmp_path / kind).read_bytes().startswith(begins)
     run = page.locator(".ivx-trust code").last.inner_text()

@@ -14,6 +14,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from ivx.analyses.compare.text import says
+from ivx.analyses.place.drawing import acting
 from ivx.analyses.place.result import Place
 from ivx.charts.numbers import signed
 from ivx.jobs import shipped
@@ -111,7 +112,7 @@ def test_the_bars_are_the_confirming_samples_alone(found: dict[str, Place]) -> N
         ]
         return float(np.mean(own) - np.mean(bare))
 
-    for bar in kit.acting(place):
+    for bar in acting(place):
         address = f"resid_post.{bar.layer}@{result.columns[pair.column].position}~{pair.source}"
         assert bar.value == pytest.approx(mean(address), abs=1e-9)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import time
 from pathlib import Path
@@ -80,6 +81,39 @@ def test_a_layer_selected_in_one_panel_is_selected_in_all(browser: Browser, app:
     assert bold_layers(other, 0) == ["L4"]
     other.close()
     page.close()
+
+
+@pytest.mark.browser
+def test_the_overview_leaves_as_one_picture_with_its_numbers(browser: Browser, app: str, tmp_path: Path) -> None:
+    """Three clicks: Export, SVG, CSV; then the address, from the clipboard."""
+    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.goto(f"{app}/overview?checkpoint=tiny-sft&layer=4")
+    page.get_by_text("Export", exact=True).click(timeout=PATIENCE)
+    with page.expect_download(timeout=PATIENCE) as caught:
+        page.get_by_role("button", name="SVG", exact=True).click()
+    svg = caught.value.path().read_text(encoding="utf-8")
+    assert "<title>Where does the instruction live?</title>" in svg
+    for said in ("tiny-sft", "Causal effect", "Linear separability", "Interactions", "n = 40 (effects)"):
+        assert said in svg
+    with page.expect_download(timeout=PATIENCE) as caught:
+        page.get_by_role("button", name="CSV, plotted").click()
+    first = next(csv.DictReader(caught.value.path().open(encoding="utf-8")))
+    effects = stored(Store(tmp_path), glance("tiny-sft", SHIPPED[0])["effects"])
+    assert effects is not None
+    cell = effects.cells("resid_post")[0]
+    assert (first["cell"], first["state"]) == (cell.patch, cell.state)
+    assert [float(first[name]) for name in ("mean", "low", "high", "p", "control")] == pytest.approx(
+        [cell.value, cell.low, cell.high, cell.p, cell.control]
+    )
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_text("Link copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == page.url and "layer=4" in page.url
+    page.get_by_role("button", name="Copy image").click()
+    expect(page.get_by_text("Image copied")).to_be_visible(timeout=PATIENCE)
+    kinds = page.evaluate("navigator.clipboard.read().then((all) => all.flatMap((one) => one.types))")
+    assert kinds == ["image/png"]
+    context.close()
 
 
 def bold_layers(page: Page, panel: int) -> list[str]:

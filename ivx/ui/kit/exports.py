@@ -24,6 +24,8 @@ from ivx.ui.kit import copying, pieces
 
 Offered = tuple[str, str, Callable[[], str | bytes]]
 """A label, how the file's name ends, and what makes its content."""
+FEW = 3
+"""Most runs whose archives are listed at once."""
 ZIP = "Zip: rows, figures, receipt, notebook"
 
 
@@ -163,11 +165,12 @@ def offer_several(results: Sequence[Any], metric: str, *, shown: Callable[[], Pi
         name, receipts = f"ivx-{results[0].run_id}", [one.receipt for one in results]
         note = " ".join(dict.fromkeys(filter(None, map(gate.sentence, receipts))))
         take(name, shown or partial(picture, *results, metric=metric), note=note)
-        st.html('<div class="ivx-note">What it was computed from: rows, figures, receipt, notebook</div>')
-        for result in results:
-            content = partial(pack.of_result, result, metric=metric)
-            label = f"Zip of the {result.request.kind}, run {result.run_id}"
-            st.download_button(label, content, f"ivx-{result.run_id}.zip", on_click="ignore")
+        with st.expander("What it was computed from", expanded=len(results) <= FEW):
+            st.html('<div class="ivx-note">A zip of each run: rows, figures, receipt, notebook</div>')
+            for result in results:
+                content = partial(pack.of_result, result, metric=metric)
+                label = f"Zip of the {result.request.kind}, run {result.run_id}"
+                st.download_button(label, content, f"ivx-{result.run_id}.zip", on_click="ignore", type="tertiary")
 
 
 def in_python(request: BaseRequest, metric: str) -> str:

@@ -10,15 +10,15 @@ from html import escape
 from typing import Any
 
 import streamlit as st
-import vl_convert
 
 from ivx.analyses.bench.request import BenchRequest
 from ivx.analyses.bench.result import CONTROL, FREE, QUERIES, STRENGTHS, VECTOR, Bench, BenchText, Dose
 from ivx.analyses.bench.texts import BenchTextRequest
+from ivx.analyses.picture import picture
 from ivx.analyses.place.found import At
 from ivx.archive import pack
 from ivx.charts.bench import strength_curve
-from ivx.charts.palette import LIGHT, Palette
+from ivx.charts.palette import Palette
 from ivx.formats import sheet
 from ivx.jobs.job import View
 from ivx.models.registry import embedded
@@ -307,10 +307,11 @@ def _export(found: Bench, texts: Sequence[BenchText]) -> None:
         ("Zip: rows, figures, receipt, notebook", ".zip", partial(pack.of_result, found)),
         ("CSV, all rows", ".csv", partial(sheet.csv, found.table, note=gate.sentence(found.receipt))),
         ("JSON, curves and texts", ".json", partial(_json, found, texts)),
-        *((f"SVG, {NAMES[on].lower()}", f"-{on}.svg", partial(_svg, on, found)) for on in found.figure_names),
     ]
+    note = gate.sentence(found.receipt)
     with st.popover("Export", width="stretch"):
-        exports.buttons("ivx-bench", offered)
+        exports.take("ivx-bench", partial(picture, found), note=note)
+        exports.row("What they were computed from, and the texts", "ivx-bench", offered)
         code = f'{exports.computed_by(found.request)}\nfound.points("queries"), found.table, found.chart()'
         st.code(code, language="python", wrap_lines=True)
         st.code(exports.in_shell(found.request, "contrast"), language="bash", wrap_lines=True)
@@ -319,8 +320,3 @@ def _export(found: Bench, texts: Sequence[BenchText]) -> None:
 def _json(found: Bench, texts: Sequence[BenchText]) -> str:
     told = {**found.summary(), "texts": [asdict(text) for text in texts]}
     return json.dumps(told, ensure_ascii=False, indent=1)
-
-
-def _svg(on: str, found: Bench) -> str:
-    spec = _spec(on, found.points(on), 1.0, LIGHT)
-    return str(vl_convert.vegalite_to_svg({**spec, "width": 520}, allowed_base_urls=[]))

@@ -116,6 +116,7 @@ def offer_comparison(found: Comparison, metric: str) -> None:
         ]
         if all(member.effects is not None for member in found.members):
             offered.append(("SVG, maps and differences", ".svg", lambda: pictures.svg(found.figure(metric))))
+            offered.append(("PNG, maps and differences", ".png", lambda: pictures.png(found.figure(metric))))
         buttons(f"ivx-{'-'.join(found.names)[:60]}", offered)
         names, task = ",".join(found.names), found.asked.task
         grafts = (", transplant=True", " --transplant") if found.transplants else ("", "")

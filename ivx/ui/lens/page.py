@@ -12,6 +12,7 @@ import streamlit as st
 
 from ivx.analyses.lens.request import LensRequest, place_of
 from ivx.analyses.lens.result import Reading
+from ivx.analyses.picture import picture
 from ivx.archive import pack
 from ivx.charts.palette import Palette
 from ivx.engine.address import Spot
@@ -300,7 +301,9 @@ def _export(prompts: Prompts, readings: Mapping[str, Reading | None], take: Spot
         ),
     ]
     with st.popover("Export", width="stretch"):
-        exports.buttons("ivx-lens", offered)
+        shown, note = list(there.values()), gate.sentence(target.receipt)
+        exports.take("ivx-lens", partial(picture, *shown), note=note)
+        exports.row("Grid by grid", "ivx-lens", offered)
         request = prompts.drop(take, put).of
         code = f"{exports.computed_by(request)}\nfound.text, found.table, found.chart()"
         st.code(code, language="python", wrap_lines=True)

@@ -40,7 +40,7 @@ def about(results: Sequence[Shown], metric: str) -> list[str]:
         n = "n = " + ", ".join(f"{count} ({kind})" for kind, count in counts.items())
     measured = any(isinstance(one, Exchange) or analysis_of(one.request.kind).measured for one in results)
     read = [f"{find(metric).label} ({find(metric).unit})"] if measured else []
-    return [*said, " · ".join([", ".join(names), "; ".join(tasks), n, *read])]
+    return [*said, " · ".join(filter(None, [", ".join(names), "; ".join(tasks), n, *read]))]
 
 
 def _kind(one: Shown) -> str:

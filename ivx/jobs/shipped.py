@@ -13,7 +13,8 @@ import json
 import re
 import zlib
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -108,7 +109,7 @@ def ship(
     """
     table = run.table(named_by(run.asked).saved.key) if table is None else table
     assert table is not None and run.receipt is not None
-    told = dict(zip(PARTS, (run.asked, run.receipt, run.kept(CONTEXT)), strict=True))
+    told = placeless(dict(zip(PARTS, (run.asked, run.receipt, run.kept(CONTEXT)), strict=True)))
     if tokens is not None:
         told[TOKENS] = {str(number): text for number, text in tokens.items()}
     folder.mkdir(exist_ok=True)
@@ -125,6 +126,23 @@ def ship(
         use_byte_stream_split=[f"{name}.list.element" if name.startswith("top") else name for name in wide],
     )
     return to
+
+
+def placeless(told: Any) -> Any:
+    """A document without the folders of the machine that made it: a checkpoint's source is then its name."""
+    if isinstance(told, list):
+        return [placeless(part) for part in told]
+    if not isinstance(told, dict):
+        return told
+    kept = {key: placeless(part) for key, part in told.items()}
+    if "name" in kept and _is_place(kept.get("source")):
+        kept["source"] = kept["name"]
+    return kept
+
+
+def _is_place(source: Any) -> bool:
+    """Whether it is a folder or file of some machine, of whatever system."""
+    return isinstance(source, str) and (PurePosixPath(source).is_absolute() or PureWindowsPath(source).is_absolute())
 
 
 def _path(run: str) -> Path:

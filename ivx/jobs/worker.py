@@ -108,6 +108,12 @@ class Worker:
         """How many jobs are before a queued one."""
         return self._queue.ahead(job)
 
+    def under_way(self) -> list[Job]:
+        """The jobs that were asked for and have not ended: the one at the device first, then in their turns."""
+        with self._lock:
+            jobs = [job for job in self._jobs.values() if job.wanted and not job.idle and job.view().live]
+        return sorted(jobs, key=lambda job: (job.view().state == "queued", self._queue.ahead(job), job.number))
+
     def _forget(self) -> None:
         ended = [request for request, job in self._jobs.items() if not job.view().live]
         for request in ended[: max(0, len(self._jobs) - KEPT)]:

@@ -32,8 +32,9 @@ WANTED = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "vocab.txt", 
 HUB_TIMEOUT = 5.0
 
 
-def locate(name: str) -> Path:
-    """The directory of a built-in name, a local path, or a hub id (`org/name[@revision]`, fetched or cached).
+def locate(name: str, *, fetch: bool = True) -> Path:
+    """The directory of a built-in name, a local path, or a hub id (`org/name[@revision]`), cached or, if `fetch`,
+    fetched.
 
     A local path may also be a GGUF file, or a directory that holds one and no safetensors: then it is that file.
     Of a checkpoint with an adapter (`checkpoint+adapter`) it is the checkpoint's.
@@ -65,10 +66,10 @@ def locate(name: str) -> Path:
         near = difflib.get_close_matches(name, [c.name for c in (*CHECKPOINTS, *FETCHED, *TAUGHT)], n=1)
         hint = f"did you mean {near[0]}?" if near else "built in are " + ", ".join(c.name for c in CHECKPOINTS)
         raise CheckpointError(f"there is no checkpoint or directory {name!r}: {hint}")
-    return _from_hub(name)
+    return _from_hub(name, fetch=fetch)
 
 
-def _from_hub(name: str) -> Path:
+def _from_hub(name: str, *, fetch: bool) -> Path:
     repo, _, revision = name.partition("@")
     cached: Path | None = None
     try:
@@ -79,6 +80,8 @@ def _from_hub(name: str) -> Path:
         pass  # nothing of it was fetched, or a fetch was cut short
     except HFValidationError as error:
         raise CheckpointError(f"{name!r} is neither a directory nor a hub id such as org/name@revision") from error
+    if not fetch:
+        raise CheckpointError(f"{name} was not fetched from the hub to this machine, or not all of it")
     if os.environ.get("HF_HUB_OFFLINE") == "1" or not _hub_answers():
         if cached is not None:
             return cached  # what it lacks is said where it is read

@@ -11,6 +11,7 @@ from streamlit.navigation.page import Page
 
 from ivx.errors import IvxError
 from ivx.ui import signin
+from ivx.ui.kit import address
 
 PAGES = Path(__file__).with_name("pages")
 """One script per page.
@@ -56,7 +57,13 @@ def _pages() -> dict[str, list[Page]]:
 
 
 def _landing() -> None:
-    st.switch_page(PAGES / "overview.py")
+    if not address.stepped():
+        st.switch_page(PAGES / "overview.py")
+    # Led on from here once more, the browser could never step back beyond this page.
+    from ivx.ui.kit import pieces
+    from ivx.ui.overview import page
+
+    page.show(pieces.theme())
 
 
 def run() -> None:
@@ -67,6 +74,7 @@ def run() -> None:
     page = st.navigation(_pages(), position="top")
     st.set_page_config(page_title=page.title if page.title == "ivx" else f"{page.title} · ivx")
     _style(page.url_path)
+    address.enter(page.url_path)
     for key in KEPT:
         if key in st.session_state:
             st.session_state[key] = st.session_state[key]

@@ -338,3 +338,16 @@ def test_a_checkpoint_that_cannot_be_read_ahead_is_refused_when_it_is_asked_for(
     patient(worker.submit(SMALL, session="a"))
     asked = worker.submit(replace(SMALL, checkpoint="no/such"), session="a")
     assert asked.wait(20) and asked.view().state == "refused" and "no/such" in asked.view().message
+
+
+def test_what_is_under_way_is_told_in_its_turns_even_after_its_page_is_closed(store: Store) -> None:
+    worker = Worker(store)
+    worker.submit(LARGE, session="closed")
+    while not (first := worker.under_way()) or first[0].view().state == "queued":
+        time.sleep(0.01)
+    worker.submit(SMALL, session="waits")
+    worker.submit(Wake("tiny-base"), session="waits")
+    worker.submit(replace(SMALL, samples=5), session="looks", compute=False).wait(60)
+    told = worker.under_way()
+    assert [job.request for job in told] in ([LARGE, SMALL], [SMALL, LARGE]), "neither read ahead nor looked up"
+    assert told[0].view().state != "queued" and told[0].watchers(within=60) == 0

@@ -38,6 +38,7 @@ ABOUT = {"add": "h + α v", "patch": "h + α (v − h)"}
 COLUMNS = [1.0, 1.0, 1.35]
 SHARE = {QUERIES: "% that follow", FREE: "% that name an answer"}
 OPENED = "ivx.bench.opened"
+UNEDITED = "ivx.bench.default"
 DEFAULT = 20
 """Free texts of the first view: with fewer than six no test could find anything."""
 NAMES = {QUERIES: "On the task’s queries", FREE: "On free text"}
@@ -76,10 +77,11 @@ def _line(asked: BenchRequest) -> str:
 def _texts(checkpoint: str, task: str) -> tuple[str, ...]:
     """The free texts, one per line; another task's unedited default is replaced by this task's."""
     own = _default(task, checkpoints.collection_of(checkpoint))
-    before = st.session_state.get("ivx.bench.default")
+    address.follows(UNEDITED)
+    before = st.session_state.get(UNEDITED)
     if address.from_url("free", own) == before:
         st.session_state["free"] = own
-    st.session_state["ivx.bench.default"] = own
+    st.session_state[UNEDITED] = own
     return _lines()
 
 

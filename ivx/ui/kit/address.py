@@ -1,4 +1,8 @@
-"""The address bar: the whole view as a link, and links to it."""
+"""The address bar: the whole view as a link, and links to it.
+
+While a page stands, its controls are the truth and the address follows them. Once the browser steps Back or Forward,
+the address is the truth: what the session held for that page gives way to it, as it does in a new session.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +11,81 @@ from typing import Any
 from urllib.parse import urlencode
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from ivx.models.registry import embedded
 from ivx.tasks import catalogue
 from ivx.tasks.catalogue import COLLECTIONS
 
 OTHERS = "ivx.checkpoints"
-"""Session list of further checkpoints: (name, dtype, device)."""
-
-
+"""Session list of further checkpoints: (name, *how), how as `LOADING` names it."""
+LOADING = ("dtype", "device", "weights")
+"""How such a checkpoint is loaded; the address names what is not automatic."""
+AUTO = "auto"
+HELD = "ivx.held"
+"""Session dictionary: by page, the keys that follow the address there."""
+PAGE = "ivx.page"
 RUN = "run"
+
+STEPS = """<style>.st-key-ivx-steps{display:none}</style><script>
+if (!window.ivxSteps) {
+  window.ivxSteps = true;
+  const push = history.pushState.bind(history), replace = history.replaceState.bind(history);
+  const root = new URL(document.baseURI).pathname;
+  let acted = -1, arrived = 0, early = {};
+  for (const kind of ["pointerdown", "keydown"]) addEventListener(kind, () => { acted = performance.now(); }, true);
+  addEventListener("popstate", () => { arrived = performance.now(); }, true);
+  history.pushState = (state, unused, url) => {
+    const next = new URL(url ?? location.href, location.href), now = performance.now();
+    const moved = next.pathname !== location.pathname;
+    const led = moved && location.pathname === root && !location.search;
+    const late = moved && early.href === location.href && next.search === location.search && now < early.until;
+    const completed = !moved && acted < arrived;
+    (led || late || completed || next.href === location.href ? replace : push)(state, unused, url);
+    early = moved || completed ? {} : {href: next.href, until: now + 1000};
+    if (moved) arrived = now;
+  };
+}</script>"""
+"""What is no step to go back to: the address that a page completes before anything is done on it; the first page, which
+leads on; and the next page's view under the last one's name, as Streamlit writes the one before the other."""
+
+
+def enter(page: str) -> None:
+    """Begin a run of a page: after a step Back or Forward to it, what the session held for it is forgotten."""
+    st.session_state[PAGE] = page
+    if stepped():
+        for key in {*_held(), *(key for key in st.query_params if not key.startswith("ivx."))}:
+            st.session_state.pop(key, None)
+    with st.container(key="ivx-steps"):
+        st.html(STEPS, unsafe_allow_javascript=True)
+
+
+def stepped() -> bool:
+    """Whether the browser's Back or Forward led here."""
+    context = get_script_run_ctx()
+    return context is not None and context.is_history_navigation
+
+
+def follows(*keys: str) -> None:
+    """Forget these, too, after a step to this page: they were made of the address's values."""
+    _held().update(keys)
+
+
+def _held() -> set[str]:
+    held: dict[str, set[str]] = st.session_state.setdefault(HELD, {})
+    return held.setdefault(str(st.session_state.get(PAGE, "")), set())
+
+
+def asked(key: str) -> str:
+    """What the view names, known or not: the session's value, else the address's; empty if neither has one."""
+    follows(key)
+    return str(st.session_state.get(key) or st.query_params.get(key, ""))
 
 
 def from_url(key: str, default: str, allowed: Sequence[str] | None = None) -> str:
     """One value of the view: the session's, else the address bar's if it is allowed, else the default."""
-    if key not in st.session_state:
+    follows(key)
+    if st.session_state.get(key) is None:
         asked = st.query_params.get(key, default)
         st.session_state[key] = asked if allowed is None or asked in allowed else default
     elif allowed is not None and st.session_state[key] not in allowed:
@@ -40,9 +104,17 @@ def hold(key: str, default: str, allowed: Sequence[str] | None = None) -> None:
 
 def to_url(**parts: Any) -> None:
     """Write the whole view into the address bar; empty parts are left out."""
+    follows(*parts)
     wanted = {key: str(value) for key, value in parts.items() if value not in (None, "")}
+    wanted |= _loading(wanted.get("checkpoint", ""))
     if dict(st.query_params) != wanted:
         st.query_params.from_dict(wanted)
+
+
+def _loading(checkpoint: str) -> dict[str, str]:
+    """How a checkpoint that the session opened is loaded, where that is not automatic."""
+    how = next((how for name, *how in st.session_state.get(OTHERS, []) if name == checkpoint), ())
+    return {key: value for key, value in zip(LOADING, how, strict=False) if value != AUTO}
 
 
 def to_view(**parts: Any) -> str:

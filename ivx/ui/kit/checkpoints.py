@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import streamlit as st
 from tokenizers import Tokenizer
 
-from ivx.errors import IvxError
+from ivx.errors import CheckpointError, IvxError
 from ivx.jobs import identity
 from ivx.jobs.shipped import texts_of
 from ivx.jobs.worker import worker
 from ivx.models import files, gguf, library, wheels
-from ivx.models.paths import parts
+from ivx.models.paths import parts, within_roots
 from ivx.models.registry import CHECKPOINTS, FETCHED, TAUGHT, embedded, fetched
 from ivx.tasks.label import label_of
-from ivx.ui.kit.address import OTHERS
+from ivx.ui.kit import address
+from ivx.ui.kit.address import AUTO, LOADING, OTHERS
 
 TOY_LAYERS = 8
 
@@ -84,6 +86,64 @@ def checkpoints() -> list[str]:
     return found + [name for name, *_ in st.session_state.get(OTHERS, []) if name not in found]
 
 
+class Choice(NamedTuple):
+    """The checkpoints to choose from; and the one that the view names, and why, if it is not among them."""
+
+    names: list[str]
+    absent: str = ""
+    why: str = ""
+
+
+def choice(first: str) -> Choice:
+    """Set the control of the checkpoint, drawn next, to the view's, which is opened if this machine has it.
+
+    One that cannot be opened leaves the control empty: no other takes its place. `first` is for a view that names none.
+    """
+    asked, why = address.asked("checkpoint"), ""
+    if asked:
+        why = why_absent(asked)
+    names = checkpoints()
+    if why:
+        st.session_state["checkpoint"] = None
+        return Choice(names, asked, why)
+    address.hold("checkpoint", first if first in names else names[0], names)
+    return Choice(names)
+
+
+def why_absent(name: str) -> str:
+    """Why a checkpoint that the address names cannot be chosen; empty where it can, or was now opened again."""
+    if name not in checkpoints():
+        try:
+            _reopen(name)
+        except CheckpointError as error:
+            return str(error)
+    return ""
+
+
+def _reopen(name: str) -> None:
+    """Open a checkpoint from where the app may read, loaded as the address says; nothing is fetched.
+
+    Raises:
+        CheckpointError: it is not on this machine, is no checkpoint, or lies elsewhere.
+    """
+    within_roots(name)
+    folder = files.locate(name, fetch=False)
+    _, adapter = parts(name)
+    if adapter is not None and not Path(adapter).expanduser().is_dir():
+        raise CheckpointError(f"there is no adapter {adapter!r}")
+    if gguf.is_one(folder):
+        gguf.header_of(folder, name=name)
+    else:
+        files.read_config(folder, name=name)
+    opened(name, *(st.query_params.get(word, AUTO) for word in LOADING))
+
+
+def opened(name: str, *how: str) -> None:
+    """Let this session choose a checkpoint, loaded like this, as `LOADING` names it."""
+    others = [one for one in st.session_state.get(OTHERS, []) if one[0] != name]
+    st.session_state[OTHERS] = [*others, (name, *how)]
+
+
 def collection_of(name: str) -> str:
     """The task collection that fits a checkpoint."""
     known = embedded(parts(name)[0])
@@ -92,9 +152,6 @@ def collection_of(name: str) -> str:
 
 def loading(name: str, *, exact: bool = False) -> dict[str, str]:
     """What was chosen when a checkpoint was opened in this session; float32 or float64 where it must be `exact`."""
-    chosen = {
-        opened: dict(zip(("dtype", "device", "weights"), how, strict=True))
-        for opened, *how in st.session_state.get(OTHERS, [])
-    }
+    chosen = {opened: dict(zip(LOADING, how, strict=True)) for opened, *how in st.session_state.get(OTHERS, [])}
     found = chosen.get(name, {})
     return found | {"dtype": "float64" if found.get("dtype") == "float64" else "float32"} if exact else found

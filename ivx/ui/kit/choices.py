@@ -6,7 +6,7 @@ every run: the browser creates a popover's widgets only when it is opened, and t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -20,7 +20,7 @@ from ivx.numeral import index_of, spans
 from ivx.request import Request
 from ivx.stats.metrics import METRICS
 from ivx.tasks import catalogue
-from ivx.ui.kit import address, checkpoints, session
+from ivx.ui.kit import address, checkpoints, pieces, session
 from ivx.vocabulary import SOURCE_WORDS, position, source_token
 
 SITES_SHOWN = ("resid_post", "z")
@@ -28,6 +28,8 @@ SITES_SHOWN = ("resid_post", "z")
 SAMPLES = {"effects": defaults.SAMPLES, "pairs": defaults.PAIR_SAMPLES, "game": defaults.GAME_SAMPLES, "traced": 40}
 CHOSEN = "ivx.chosen"
 """The checkpoint that the session chose last."""
+SHOWN_LETTERS = 100
+"""Of a name that anybody may have written into an address."""
 TOKENS = tuple(str(i) for i in range(20))
 """Tokens that can be named by their number."""
 
@@ -123,15 +125,20 @@ def checkpoint(place: DeltaGenerator, *, exact: bool = False, first: str = defau
         exact: whether the page's requests ask for exact numbers (`checkpoints.loading`).
         first: what it is set to where neither the session nor the address names one.
     """
-    names = checkpoints.checkpoints()
-    address.hold("checkpoint", first if first in names else names[0], names)
+    found = checkpoints.choice(first)
+    names = found.names
     with place:
         if len(names) <= 4:
             chosen = st.segmented_control(
-                "Checkpoint", names, key="checkpoint", format_func=short, required=True, width="stretch"
+                "Checkpoint", names, key="checkpoint", format_func=short, required=not found.absent, width="stretch"
             )
         else:
-            chosen = st.selectbox("Checkpoint", names, key="checkpoint", format_func=by_family)
+            chosen = st.selectbox(
+                "Checkpoint", names, key="checkpoint", format_func=by_family, placeholder="not open here"
+            )
+    if found.absent:
+        absent(found.absent, found.why)
+        st.stop()
     name = str(chosen or names[0])
     # Not the one that a session begins with: reading torch would hold up its first page.
     if st.session_state.setdefault(CHOSEN, name) != name:
@@ -149,9 +156,52 @@ def checkpoint_and_task(
     name = checkpoint(one, exact=exact, first=first[0])
     tasks = list(catalogue.tasks(checkpoints.collection_of(name)))
     tasks += [path for _, path in st.session_state.get(session.FILES, [])]
-    address.hold("task", first[1] if name == first[0] else defaults.FIRST[1], tasks)
-    task = str(two.selectbox("Task (answer / contrast)", tasks, key="task", format_func=task_name))
-    return name, task
+    return name, task(two, tasks, first=first[1] if name == first[0] else defaults.FIRST[1])
+
+
+def task(
+    place: DeltaGenerator,
+    tasks: Sequence[str],
+    *,
+    first: str,
+    label: str = "Task (answer / contrast)",
+    named: Callable[[str], str] | None = None,
+    stop: bool = True,
+) -> str:
+    """The task control. One that the address names and that is not among `tasks` is refused, and the page ends there;
+    without `stop`, the answer is empty."""
+    asked = st.query_params.get("task", "")
+    away = bool(asked) and asked not in tasks and st.session_state.get("task") is None
+    if away:
+        st.session_state["task"] = None
+    else:
+        address.hold("task", first, tasks)
+    chosen = place.selectbox(label, tasks, key="task", format_func=named or task_name, placeholder="none chosen")
+    if away:
+        no_task(asked)
+        if stop:
+            st.stop()
+    return str(chosen or "")
+
+
+def absent(name: str, why: str) -> None:
+    """Refuse a checkpoint that the address names and that is not open here."""
+    pieces.refusal(
+        f"{name[:SHOWN_LETTERS]} is not open here",
+        f"{why}.",
+        "Choose another checkpoint above, or open this one on the page Checkpoints.",
+    )
+
+
+def no_task(name: str) -> None:
+    """Refuse a task that the address names and that is not among those to choose from."""
+    if any(name in catalogue.tasks(collection) for collection in catalogue.COLLECTIONS):
+        why, todo = "It is not a task of what is chosen above.", "Choose another task, or another checkpoint."
+    else:
+        why = "ivx has no task of that name. One from a file of your own lasts as long as the session that brought it."
+        todo = "Bring the file again on the page Tasks, or choose another task above."
+    shown = name.rpartition("/")[2] if name.startswith("/") else name
+    pieces.refusal(f"The task {shown[:SHOWN_LETTERS]} is not here", why, todo)
 
 
 def metric(place: DeltaGenerator) -> str:

@@ -27,6 +27,7 @@ def follow(task: str, *checkpoints: str) -> None:
     Args:
         checkpoints: of several that are asked alike the last counts that behaviour was asked of.
     """
+    address.follows(TAKEN)
     store = worker().store
     found = next((one for name in reversed(checkpoints) if (one := recommended(store, name, task))), None)
     best = asking.INITIAL | (asking.chosen_by(found.way) if found else {})

@@ -9,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from ivx.tasks import catalogue
 from ivx.ui.kit import address, checkpoints, session
-from ivx.ui.kit.choices import task_name
+from ivx.ui.kit.choices import no_task, task_name
 
 KEY = "tasks"
 ALL = "all"
@@ -19,9 +19,18 @@ def chosen(place: DeltaGenerator, checkpoint: str) -> tuple[str, ...]:
     """Draw the control; the tasks as `catalogue.several` takes them. At first it is a task of one's own, if that is
     what every page shows."""
     own, known = _own(), _known(checkpoint)
+    every = [ALL, *own, *known]
+    asked = st.query_params.get(KEY, "")
+    away = bool(asked) and asked not in every and st.session_state.get(KEY) is None
     task = address.from_url("task", "")
-    address.hold(KEY, task if task in own else ALL, [ALL, *own, *known])
-    one = str(place.selectbox("Tasks", [ALL, *own, *known], key=KEY, format_func=_name))
+    if away:
+        st.session_state[KEY] = None
+    else:
+        address.hold(KEY, task if task in own else ALL, every)
+    one = str(place.selectbox("Tasks", every, key=KEY, format_func=_name, placeholder="none chosen"))
+    if away:
+        no_task(asked)
+        st.stop()
     if one == ALL:
         return (ALL, *own)
     return (one,) if one in own else (one, known[one])

@@ -48,6 +48,7 @@ def follow(task: str, *checkpoints: str, way: Way, published: Choices, best: Cal
         published: the usual values of the page's choices, by the keys of their controls.
         best: the values that mean a place; none where the page cannot stand there.
     """
+    address.follows(TAKEN)
     store = worker().store
     every = [one for name in reversed(checkpoints) if (one := placed(store, name, task, way)) is not None]
     found = next((one for one in every if one.at is not None), next(iter(every), None))

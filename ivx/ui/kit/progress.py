@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from ivx.jobs.compute import Cost
-from ivx.jobs.job import View
+from ivx.jobs.job import Job, View
 from ivx.jobs.worker import Asked
 from ivx.models.registry import embedded
 from ivx.request import BaseRequest
@@ -111,8 +111,23 @@ def follow_several(
 
 def waiting(request: Asked, now: View) -> str:
     """The text shown while nothing can be drawn yet."""
-    before = session.ahead(request)
-    return waiting_for(now, f"waiting for its turn, {before} before it" if before else "waiting for its turn")
+    return waiting_for(now, f"waiting for its turn{_behind(request)}" if now.state == "queued" else "")
+
+
+def _behind(request: Asked) -> str:
+    """What a waiting request waits behind: what is being computed, for whomever, and how many wait before it."""
+    running, before = session.running(), session.ahead(request)
+    told = "" if running is None or running.request == request else f" behind {named(running)}"
+    return told + (f", {before} before it" if before else "")
+
+
+def named(job: Job) -> str:
+    """A job in words: what it is, how far, how long still, and whether anybody looks at it."""
+    asked, now = job.request, job.view()
+    task = getattr(asked, "task", "") or ", ".join(getattr(asked, "tasks", ()))
+    what = f"{getattr(asked, 'kind', 'a short question')} on {asked.checkpoint}{f', {task}' if task else ''}"
+    far = status(now) if now.total else waiting_for(now)
+    return f"{what} ({far}{'' if session.is_watched(job) else ', nobody looks at it'})"
 
 
 def waiting_for(now: View, turn: str = "waiting for its turn") -> str:
@@ -172,7 +187,7 @@ def cost(request: BaseRequest) -> None:
 
     def look() -> None:
         job = session.job(told, compute=True)
-        now = None if job is None else job.view()
+        now = None if job is None else job.view(session.session())
         if now is not None and now.live:
             st.caption(f"What it will cost: {waiting(told, now)} …")
         elif now is not None and now.result is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from ivx.errors import IvxError
 from ivx.jobs.compute import id_of, result_of
 from ivx.jobs.job import Job
 from ivx.jobs.shipped import adopted
-from ivx.jobs.worker import Asked, Wake, worker
+from ivx.jobs.worker import WATCHED_SECONDS, Asked, Wake, worker
 from ivx.request import BaseRequest
 from ivx.ui.kit import pieces
 from ivx.ui.kit.address import RUN, from_url
@@ -128,6 +129,28 @@ def ahead(request: Asked) -> int:
     """How many requests are answered before this one."""
     found = worker().find(request)
     return 0 if found is None else worker().ahead(found)
+
+
+def running() -> Job | None:
+    """The job at the device, whoever asked for it."""
+    first = next(iter(worker().under_way()), None)
+    return None if first is None or first.view().state == "queued" else first
+
+
+def is_watched(found: Job) -> bool:
+    """Whether a session that waits for a job looks at it, or began it just now."""
+    return time.monotonic() - found.born < WATCHED_SECONDS or found.watchers(within=WATCHED_SECONDS) > 0
+
+
+def stop(found: Job) -> None:
+    """Leave a job, for all who wait for it where none of them looks; what is done is kept."""
+    for one in [session()] if is_watched(found) else found.sessions:
+        found.leave(one)
+
+
+def may_stop(found: Job) -> bool:
+    """Whether a job is this session's, or nobody looks at it."""
+    return session() in found.sessions or not is_watched(found)
 
 
 def tick(*, first: bool = False) -> float:

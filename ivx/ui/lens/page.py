@@ -25,7 +25,7 @@ from ivx.patching import gate
 from ivx.tasks import catalogue
 from ivx.tasks.way import Way
 from ivx.ui.kit import asking, checkpoints, choices, exports, following, pieces, progress, session
-from ivx.ui.kit.address import from_url, hold, to_url
+from ivx.ui.kit.address import follows, from_url, hold, to_url
 from ivx.ui.lens import grids
 
 TASK, QUERY = "animal/colour", "limpet"
@@ -65,6 +65,7 @@ def controls() -> Prompts:
     checkpoint = choices.checkpoint(one)
     following.follow(TASK, checkpoint)
     way = asks(asking.held())
+    follows(FIRST, CHATS)
     own = _defaults(checkpoints.collection_of(checkpoint), way)
     known = [_defaults(collection, Way()) for collection in catalogue.COLLECTIONS]
     known.append(st.session_state.get(FIRST, own))

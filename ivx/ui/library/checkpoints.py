@@ -14,7 +14,7 @@ from ivx.models.origin import origin_of
 from ivx.models.paths import fetched, within_roots
 from ivx.models.registry import FETCHED, PUBLIC, Checkpoint, known
 from ivx.models.wheels import get, is_here
-from ivx.ui.kit import address, checkpoints, pieces, session
+from ivx.ui.kit import address, checkpoints, choices, pieces, session
 
 WEIGHTS = (
     "Whole: in memory, as they are used. Compact: in memory in the dtype of their file, half as much. Stream: from "
@@ -31,22 +31,29 @@ def show() -> None:
     """Checks of the chosen checkpoint left; its card, and the form for another, right."""
     left, right = st.columns([1.2, 1], gap="large")
     with left:
-        names = checkpoints.checkpoints()
-        address.hold("checkpoint", "tiny-sft" if "tiny-sft" in names else names[0], names)
-        name = str(st.selectbox("Checkpoint", names, key="checkpoint"))
-        chosen = checkpoints.loading(name)
-        try:
-            report = _report(name, *(chosen.get(word, "auto") for word in ("dtype", "device", "weights")))
-        except IvxError as error:
-            pieces.refusal("This checkpoint is refused", str(error), "Choose another one, or mend what is named above.")
+        found = checkpoints.choice("tiny-sft")
+        name = st.selectbox("Checkpoint", found.names, key="checkpoint", placeholder="not open here")
+        if found.absent:
+            choices.absent(found.absent, found.why)
         else:
-            _checks(report)
-        address.to_url(checkpoint=name)
+            _report_on(str(name))
     with right:
-        _about(name)
+        if not found.absent:
+            _about(str(name))
         for absent in (one for one in FETCHED if not is_here(one.name)):
             _fetch(absent)
         _open()
+
+
+def _report_on(name: str) -> None:
+    chosen = checkpoints.loading(name)
+    try:
+        report = _report(name, *(chosen.get(word, address.AUTO) for word in address.LOADING))
+    except IvxError as error:
+        pieces.refusal("This checkpoint is refused", str(error), "Choose another one, or mend what is named above.")
+    else:
+        _checks(report)
+    address.to_url(checkpoint=name)
 
 
 def _checks(report: Report) -> None:
@@ -114,7 +121,6 @@ def _open() -> None:
     if not report.passed:
         _checks(report)
         return
-    opened = [c for c in st.session_state.get(address.OTHERS, []) if c[0] != name]
-    st.session_state[address.OTHERS] = [*opened, (name, dtype, device, weights)]
+    checkpoints.opened(name, dtype, device, weights)
     session.wake(name, **checkpoints.loading(name))
     st.success("Every check passed; it can be chosen on every page of this session.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from html import escape
 from typing import Any
 
@@ -17,10 +16,11 @@ from ivx.jobs.replay import ReplayRequest
 from ivx.jobs.worker import worker
 from ivx.store.store import Entry, Store
 from ivx.ui.kit import pieces, session
+from ivx.ui.library import listing, underway
+from ivx.ui.library.listing import STATES
 
 REPLAYED = 5
 """Rows that are computed again."""
-STATES = {"complete": "complete", "partial": "stopped midway", "running": "being computed"}
 
 
 def show() -> None:
@@ -33,9 +33,13 @@ def show() -> None:
     with left:
         stored = f"{len(entries)} runs, {sum(entry.bytes for entry in entries) / 1e6:,.1f} MB"
         pieces.head("Stored runs", stored if entries else "nothing is stored yet")
-        chosen = _list(entries)
+        shown = listing.filtered(entries)
+        chosen = listing.chosen(shown)
+        if entries and not shown:
+            pieces.note("No run is like this: choose “any” above.")
         _import(store)
     with right:
+        underway.show()
         if not entries:
             pieces.refusal(
                 "No runs yet",
@@ -48,51 +52,6 @@ def show() -> None:
             _one(store, chosen[0])
         else:
             pieces.head("A run", "choose one in the list; two to compare them")
-
-
-def _list(entries: list[Entry]) -> list[Entry]:
-    rows = [
-        {
-            "Run": entry.run,
-            "Checkpoint": entry.request("checkpoint"),
-            "Task": entry.tasks,
-            "What": entry.kind + " (imported)" * bool(entry.asked.get("imported")),
-            "n": entry.request("samples"),
-            "State": STATES[entry.state] + ", pinned" * entry.pinned,
-            "Rows": entry.rows,
-            "MB": entry.bytes / 1e6,
-            "Seconds": "–" if entry.seconds is None else f"{entry.seconds:.1f}",
-            "Used": _ago(entry.used),
-        }
-        for entry in entries
-    ]
-    if not rows:
-        return []
-    picked = st.dataframe(
-        rows,
-        key="runs",
-        hide_index=True,
-        height=min(560, 38 + 35 * len(rows)),
-        on_select="rerun",
-        selection_mode="multi-row",
-        column_config={
-            "Rows": st.column_config.NumberColumn(format="localized"),
-            "MB": st.column_config.NumberColumn(format="%.2f"),
-            "Seconds": st.column_config.TextColumn(help="Of computing, since its last start."),
-            "Used": st.column_config.TextColumn(help="When it was last opened."),
-            "n": st.column_config.TextColumn(help="Samples asked for."),
-        },
-    )["selection"]["rows"]
-    return [entries[i] for i in picked if i < len(entries)]
-
-
-def _ago(when: float) -> str:
-    minutes = max(0.0, time.time() - when) / 60
-    for size, name in ((1440, "day"), (60, "hour"), (1, "minute")):
-        if minutes >= size:
-            count = int(minutes // size)
-            return f"{count} {name}{'s' if count > 1 else ''} ago"
-    return "just now"
 
 
 def _analysis(kind: str) -> Analysis[Any, Any] | None:
@@ -211,7 +170,7 @@ def _replay(wanted: ReplayRequest) -> None:
         return
 
     def draw() -> None:
-        now = job.view()
+        now = job.view(session.session())
         if now.live:
             pieces.note("Computing rows again …")
         elif isinstance(now.result, Replayed):

@@ -47,16 +47,26 @@ FURTHER = (
 def show() -> None:
     """Draw the prompts of a task as one checkpoint's tokens; below, the forms for a task of one's own."""
     one, two = st.columns([1, 1], gap="medium")
-    names = checkpoints.checkpoints()
-    address.hold("checkpoint", "tiny-sft" if "tiny-sft" in names else names[0], names)
-    checkpoint = str(one.selectbox("Checkpoint", names, key="checkpoint"))
+    found = checkpoints.choice("tiny-sft")
+    named = one.selectbox("Checkpoint", found.names, key="checkpoint", placeholder="not open here")
+    if found.absent:
+        choices.absent(found.absent, found.why)
+        return
+    checkpoint = str(named)
     own = st.session_state.get(session.FILES, [])
     known = [*catalogue.tasks(checkpoints.collection_of(checkpoint)), *(path for _, path in own)]
     if TASK in st.session_state:
         st.session_state["task"] = st.session_state.pop(TASK)
-    address.hold("task", "animal/colour", known)
     shown = {path: name for name, path in own}
-    task = str(two.selectbox("Task", known, key="task", format_func=lambda t: shown.get(t, t)))
+    task = choices.task(two, known, first="animal/colour", label="Task", named=lambda t: shown.get(t, t), stop=False)
+    if task:
+        _shown(checkpoint, task)
+    _upload()
+    typed.form(lambda file, content: _use(file, str(_kept({"": (file, content)})[""]), chosen=True))
+
+
+def _shown(checkpoint: str, task: str) -> None:
+    """A task's prompts as a checkpoint's tokens."""
     with st.expander("How it is asked", expanded=bool(choices.parts_of(asking.INITIAL))):
         told = asking.way(open=True)
     address.to_url(checkpoint=checkpoint, task=task, **choices.parts_of(asking.INITIAL))
@@ -81,8 +91,6 @@ def show() -> None:
             pieces.note(warning)
         if st.button("Does the model follow it? ›", type="tertiary", on_click=lambda: pairs.choose(checkpoint, task)):
             session.go("behaviour")
-    _upload()
-    typed.form(lambda file, content: _use(file, str(_kept({"": (file, content)})[""]), chosen=True))
 
 
 def _line(sample: Sample, words, *, tag: str) -> None:  # type: ignore[no-untyped-def]

@@ -12,7 +12,7 @@ from ivx.analyses.pathways.result import Pathways
 from ivx.charts.palette import Palette
 from ivx.errors import IvxError
 from ivx.jobs.job import View
-from ivx.ui.kit import address, checkpoints, pieces, progress, session
+from ivx.ui.kit import address, checkpoints, choices, pieces, progress, session
 from ivx.ui.pathways import flows
 from ivx.ui.pathways.readings import checkpoints_reading, shared_reading
 
@@ -22,14 +22,17 @@ NONE = ""
 
 def show(request: PathwaysRequest, result: Pathways, p: Palette) -> None:
     """The choice of a checkpoint; its run is asked for when it is chosen."""
+    asked = address.asked("versus")
+    why = checkpoints.why_absent(asked) if asked else ""
     names = [name for name in checkpoints.checkpoints() if name != request.checkpoint]
-    asked = address.from_url("versus", NONE) != NONE
-    with st.expander("Does another checkpoint take the same path?", expanded=asked):
+    with st.expander("Does another checkpoint take the same path?", expanded=bool(asked)):
         if result.receipt.get("imported"):
             pieces.note(
                 "An imported run’s prompts are its maker’s: ask for one here to set another checkpoint beside it."
             )
             return
+        if why:
+            choices.absent(asked, why)
         address.hold("versus", NONE, [NONE, *names])
         place, _ = st.columns([1, 2], gap="small")
         name = str(

@@ -22,6 +22,7 @@ TRACED = 1
 WORDINGS = {"one": "one", "many": "many"}
 SHOWN = ("edges", "side", "edge", "published", "patch", "versus", *checks.PUBLISHED)
 """Parts of the view that do not change the request."""
+SWITCH = "published-switch"
 OF = {"contrast": "difference", "logit": "answer"}
 COLUMNS = [sum(flows.COLUMNS), flows.ASIDE]
 """Both flows, and what stands beside them."""
@@ -133,10 +134,13 @@ def _draw(request: PathwaysRequest, now: View, p: Palette, *, run: str = "") -> 
             more=checks.ticks(result),
         )
     with badge:
+        address.follows(SWITCH)
+        if SWITCH not in st.session_state:
+            st.session_state[SWITCH] = address.from_url("published", "") == "1"
+        st.session_state[SWITCH] = st.session_state[SWITCH]  # like `address.hold`
         shown = st.toggle(
             "Published sum",
-            key="published-switch",
-            value=address.from_url("published", "") == "1",
+            key=SWITCH,
             help="How far the published sum of paths is from the model’s logits, beside this one.",
         )
         st.session_state["published"] = "1" if shown else ""

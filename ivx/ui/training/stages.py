@@ -26,8 +26,8 @@ from ivx.patching.cells import Cell
 from ivx.request import BaseRequest
 from ivx.stats.verdict import Verdict
 from ivx.tasks import catalogue
-from ivx.ui.kit import address, asking, checkpoints, exports, pieces, places, progress, session
-from ivx.ui.kit.choices import parts_of, task_name
+from ivx.ui.kit import address, asking, checkpoints, choices, exports, pieces, places, progress, session
+from ivx.ui.kit.choices import parts_of
 
 OWN = "own choice"
 ROW = 24
@@ -86,36 +86,51 @@ def difference(step: tuple[str, str]) -> str:
 
 def chosen_names(place: DeltaGenerator) -> tuple[str, ...]:
     """The family's checkpoints that are here, or those picked one by one."""
+    asked = [name for name in st.query_params.get("checkpoints", "").split(",") if name]
+    away = {} if st.session_state.get("family") else _absent(asked)
     here = checkpoints.checkpoints()
     there = {family: tuple(name for name in names if name in here) for family, names in families().items()}
     there = {family: names for family, names in there.items() if len(names) >= FEWEST}
-    choices = [*there, OWN]
-    named = [name for name in st.query_params.get("checkpoints", "").split(",") if name in here]
+    named = address.asked("family")
+    if named not in ("", OWN, *there):
+        away = {named: "Its checkpoints are not on this machine"}
+    address.follows("picked")
     if "picked" not in st.session_state:
-        st.session_state["picked"] = named[:MOST] or [name for name in here if embedded(name)][:MOST]
+        known = [name for name in asked if name in here]
+        st.session_state["picked"] = known[:MOST] or [name for name in here if embedded(name)][:MOST]
     st.session_state["picked"] = st.session_state["picked"]  # like `address.hold`, for a list
-    address.hold("family", OWN if named else choices[0], choices)
-    family = str(
-        place.selectbox(
-            "Family",
-            choices,
-            key="family",
-            format_func=lambda f: f"{f}: {', '.join(map(stage, there[f]))}" if f in there else "Own choice, 2 to 6",
-        )
+    if away:
+        st.session_state["family"] = None
+    else:
+        address.hold("family", OWN if asked else next(iter(there), OWN), [*there, OWN])
+    family = place.selectbox(
+        "Family",
+        [*there, OWN],
+        key="family",
+        format_func=lambda f: f"{f}: {', '.join(map(stage, there[f]))}" if f in there else "Own choice, 2 to 6",
+        placeholder="not open here",
     )
+    for name, why in away.items():
+        choices.absent(name, why)
+    if away:
+        st.stop()
     if family != OWN:
-        return there[family][:MOST]
+        return there[str(family)][:MOST]
     picked = st.multiselect(
         "Checkpoints, the earliest first", here, key="picked", format_func=_named, max_selections=MOST
     )
     return tuple(picked)
 
 
+def _absent(names: Sequence[str]) -> dict[str, str]:
+    """Those that cannot be chosen here, and why."""
+    return {name: why for name in names if (why := checkpoints.why_absent(name))}
+
+
 def chosen_task(place: DeltaGenerator, names: Sequence[str]) -> str:
     """A task that every checkpoint has."""
     tasks = tasks_of(names)
-    address.hold("task", "animal/colour", tasks)
-    return str(place.selectbox("Task (answer / contrast)", tasks, key="task", format_func=task_name))
+    return choices.task(place, tasks, first="animal/colour")
 
 
 def done(request: BaseRequest) -> Any | None:

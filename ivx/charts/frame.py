@@ -41,6 +41,8 @@ def framed(chart: Chart, p: Palette, *, height: int, right: int, alt_text: str) 
             padding={"left": 0, "right": right, "top": 4, "bottom": 2},
             autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
             description=alt_text,
+            # Streamlit would draw more than 2,000 marks on a canvas, which neither keys nor a screen reader can walk.
+            usermeta={"embedOptions": {"renderer": "svg"}},
         )
         .configure(font="Source Sans, sans-serif")
         .configure_view(stroke=None)

@@ -11,7 +11,7 @@ from streamlit.navigation.page import Page
 
 from ivx.errors import IvxError
 from ivx.ui import signin
-from ivx.ui.kit import address
+from ivx.ui.kit import address, keyboard
 
 PAGES = Path(__file__).with_name("pages")
 """One script per page.
@@ -75,6 +75,7 @@ def run() -> None:
     st.set_page_config(page_title=page.title if page.title == "ivx" else f"{page.title} · ivx")
     _style(page.url_path)
     address.enter(page.url_path)
+    keyboard.walks()
     for key in KEPT:
         if key in st.session_state:
             st.session_state[key] = st.session_state[key]

@@ -17,6 +17,8 @@ SHARES = "shares"
 """Name of a matrix's data in its spec."""
 SHOWN = 0.005
 """Least share that is written as a number."""
+DEEP = {"light": 0.914, "dark": 0.472}
+"""Share from which a number is written in the other ink, since that contrasts more there."""
 CROWDED = 16
 """Tasks beyond which cells hold no numbers."""
 
@@ -82,7 +84,7 @@ def _frame(tasks: tuple[str, ...], bold: tuple[int, ...], p: Palette, height: in
         .mark_text(fontSize=alt.ExprRef("clamp(bandwidth('x') / 1.8, 7, 10)"))
         .encode(
             text="text:N",
-            color=alt.when(alt.datum.share > 0.55).then(alt.value(p.background)).otherwise(alt.value(p.ink)),
+            color=alt.when(alt.datum.share > DEEP[p.name]).then(alt.value(p.on_dark)).otherwise(alt.value(p.on_light)),
         )
     )
     spec = spec_of(framed(alt.layer(cells, numbers), p, height=height, right=2, alt_text=alt_text))

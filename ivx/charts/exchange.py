@@ -115,7 +115,7 @@ def _frame(names: tuple[str, ...], scale: float, p: Palette, row_labels: bool, a
         .then(alt.value(p.on_dark))
         .when(alt.datum.state == "zero")
         .then(alt.value(p.muted))
-        .otherwise(alt.value(p.on_light if p.name == "light" else p.ink))
+        .otherwise(alt.value(p.on_light))
     )
     hatch = (
         base.transform_filter("datum.hatch")

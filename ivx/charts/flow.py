@@ -234,7 +234,7 @@ def _shade(
     band = place.mark_rect(color=p.orange, opacity=0.11).encode(
         x=at(alt.X, "l", *across), x2="r:Q", y=at(alt.Y, "low", *up), y2="top:Q"
     )
-    name = place.mark_text(text="T_inst", fontSize=11.5, fontWeight=600, color=p.orange, dy=7).encode(
+    name = place.mark_text(text="T_inst", fontSize=11.5, fontWeight=600, color=p.ink, dy=7).encode(
         x=at(alt.X, "x", *across), y=at(alt.Y, "top", *up)
     )
     return [band, name]

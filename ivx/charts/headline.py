@@ -123,6 +123,8 @@ def _frame(
     names, colours = [name for name, _ in series], [colour for _, colour in series]
     colour = alt.Color("series:N", legend=None, scale=alt.Scale(domain=names, range=colours))
     shape = alt.Shape("component:N", legend=None, scale=alt.Scale(domain=list(SHAPES), range=list(SHAPES.values())))
+    pale = alt.FieldOneOfPredicate(field="series", oneOf=[name for name, hue in series if hue == p.faint])
+    written = alt.when(pale).then(alt.value(p.muted)).otherwise(colour)  # a dot may be faint, its name may not
     pick = alt.selection_point(
         name="dot", fields=["component", "layer", "series"], on="click", empty=False, clear=False
     )
@@ -150,7 +152,7 @@ def _frame(
     layers = [
         base.transform_filter(f"datum.name != '' && datum.side == '{side}'")
         .mark_text(align=align, dx=dx, fontSize=10.5)
-        .encode(text="name:N", color=colour)
+        .encode(text="name:N", color=written)
         for side, align, dx in SIDES
     ]
     chart = alt.layer(zero, dots, rings, *layers)

@@ -30,6 +30,8 @@ NARROW = 25
 """Pixels of a column beneath which no number fits."""
 UNDEFINED = "undefined"
 """The state of a cell none of whose samples has a finite value."""
+PLAIN = ("zero", "empty", UNDEFINED)
+"""States whose colour says nothing of their value."""
 DATA = "tiles"
 """Name of a map's data in its spec."""
 
@@ -103,7 +105,7 @@ def heatmap(
                     "state": tile.state,
                     "text": signed(tile.value, digits) if strong and roomy and tile.state == "ok" else "",
                     "hatch": strong and tile.state == "control",
-                    "deep": share < palette.flip[0] or share > palette.flip[1],
+                    "deep": tile.state not in PLAIN and not palette.flip[0] <= share <= palette.flip[1],
                     "glyph": ("×" if tile.state == UNDEFINED else tile.glyph) if roomy else "",
                     "told": tile.told or ("not computed" if tile.state == "empty" else ""),
                     "selected": (layer, column) == selected,
@@ -136,7 +138,7 @@ def _frame(
     x = alt.X("column:O", scale=columns, title=None, axis=column_axis(p, labels, bold, mono))
     base = alt.Chart().encode(x=x, y=y)
     stops = [-scale + 2 * scale * i / (len(p.diverging) - 1) for i in range(len(p.diverging))]
-    plain = alt.FieldOneOfPredicate(field="state", oneOf=["zero", "empty", UNDEFINED])
+    plain = alt.FieldOneOfPredicate(field="state", oneOf=list(PLAIN))
     base = base.transform_filter("datum.state != 'absent'")
     tiles_mark = (
         base.mark_rect(cornerRadius=2, cursor="pointer")

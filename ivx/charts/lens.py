@@ -19,7 +19,7 @@ NARROW = 26
 """Pixels below which a cell holds no word."""
 SHADES = {"probability": (4, 3, 2, 1), "change": (4, 5, 6, 7)}
 """What a grid is shaded by, and its stops of the palette from 0 to 1: blue for probability, orange for change."""
-DEEP = {"light": {"probability": 0.88, "change": 2.0}, "dark": {"probability": 0.63, "change": 0.68}}
+DEEP = {"light": {"probability": 0.949, "change": 2.0}, "dark": {"probability": 0.641, "change": 0.676}}
 """Shade from which a word is written in the other ink, since that contrasts more there."""
 
 
@@ -162,7 +162,7 @@ def _frame(
     )
     ink = (
         alt.when(alt.datum.state == "beyond")
-        .then(alt.value(p.faint))
+        .then(alt.value(p.muted))
         .when(alt.datum.deep)
         .then(alt.value(p.on_dark))
         .otherwise(alt.value(p.on_light))

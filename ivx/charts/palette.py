@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Palette:
-    """Hex colours of one theme. A cell's number turns light where |value| passes `flip` (below, above 0)."""
+    """Hex colours of one theme. A cell's number is `on_light`, and `on_dark` where its value passes `flip` (below,
+    above 0): black and white, since no softer pair has a contrast of 4.5 on every colour of the scale."""
 
     name: str
     diverging: tuple[str, ...]
@@ -41,11 +42,11 @@ LIGHT = Palette(
     card="#F7F8FA",
     nothing="#ECEEF1",
     blue="#2F6FAE",
-    orange="#C2640F",
+    orange="#B0580A",
     tick="#2E7D5B",
-    flip=(-0.66, 0.80),
+    flip=(-0.712, 0.857),
     on_dark="#FFFFFF",
-    on_light="#1B2430",
+    on_light="#000000",
 )
 DARK = Palette(
     name="dark",
@@ -60,9 +61,9 @@ DARK = Palette(
     blue="#6FB1EA",
     orange="#F0A552",
     tick="#6CC39B",
-    flip=(-0.47, 0.51),
-    on_dark="#14181E",
-    on_light="#E6EAEF",
+    flip=(-0.481, 0.507),
+    on_dark="#000000",
+    on_light="#FFFFFF",
 )
 
 

@@ -68,7 +68,7 @@ def reader_curve(
     ink = alt.when(alt.datum.reads).then(alt.value(p.orange)).otherwise(alt.value(p.muted))
     numbers = (
         alt.Chart(alt.NamedData(name=BANDS))
-        .mark_text(color=p.orange, fontWeight=700, fontSize=12, baseline="top", dy=3)
+        .mark_text(color=p.ink, fontWeight=700, fontSize=12, baseline="top", dy=3)
         .encode(x=x, y=alt.value(0), text="block:Q")
     )
     chart = alt.layer(

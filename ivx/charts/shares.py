@@ -17,9 +17,6 @@ from ivx.charts.heatmap import HATCH
 from ivx.charts.numbers import signed
 from ivx.charts.palette import Palette
 
-DEEP = 0.72
-"""A share from which on the text is light on the colour."""
-
 
 def shares_chart(
     squares: Sequence[Square],
@@ -88,11 +85,10 @@ def _frame(names: tuple[str, ...], p: Palette, height: int, alt_text: str) -> di
         .otherwise(alt.Color("share:Q", legend=None, scale=ramp))
     )
     cells = base.mark_rect(cornerRadius=3).encode(color=fill, tooltip=[alt.Tooltip("told:N", title=" ")])
-    strong = p.on_dark if p.name == "light" else p.background
     ink = (
-        alt.when((alt.datum.share >= DEEP) & (alt.datum.state != "zero"))
-        .then(alt.value(strong))
-        .otherwise(alt.value(p.ink))
+        alt.when((alt.datum.share > p.flip[1]) & (alt.datum.state != "zero"))
+        .then(alt.value(p.on_dark))
+        .otherwise(alt.value(p.on_light))
     )
     hatch = (
         base.transform_filter("datum.state == 'control'")

@@ -28,7 +28,7 @@ def card(result: Behaviour, task: str, way: str, *, link: str, p: Palette) -> No
     best = f" {RECOMMENDED} recommended" if result.recommended(task) == way else ""
     st.html(
         '<div class="ivx-card open" data-testid="ivx-card">'
-        f'<div class="top"><b>{escape(task)} by {way}</b><span class="soft">{best}</span></div>'
+        f'<div class="top"><h2>{escape(task)} by {way}</h2><span class="soft">{best}</span></div>'
         f'<div class="row"><span class="big" style="color:{colour}">{told.value:.0%}</span>'
         f'<span class="soft">{escape(verdict(cell))} · n = {asked.samples}</span></div>'
         f"{_numbers(cell)}{_instead('Told, it writes instead', cell.told, asked.samples, p)}"
@@ -53,7 +53,7 @@ def _numbers(cell: BehaviourCell) -> str:
         f'<tr><td>{name}</td><td class="num">{told}</td><td class="num">{bare}</td></tr>' for name, told, bare in rows
     )
     heads = '<tr><td></td><td class="num">told</td><td class="num">untold</td></tr>'
-    return f"<h6>Shares with 95% intervals</h6><table>{heads}{lines}</table>"
+    return f"<h3>Shares with 95% intervals</h3><table>{heads}{lines}</table>"
 
 
 def _instead(heading: str, wrote: Wrote, n: int, p: Palette) -> str:

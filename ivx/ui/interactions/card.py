@@ -69,7 +69,7 @@ def _of_pair(
         )
         colour = p.muted if cell.state != "ok" else p.orange if cell.j > 0 else p.blue
         rows = [("J", cell.j, cell.low, cell.high, colour), *controls(result.against(metric)[cell.patch], p)]
-        beside = f"<h6>J against its controls</h6>{whiskers(rows, p)}"
+        beside = f"<h3>J against its controls</h3>{whiskers(rows, p)}"
         if "task" not in result.controls:
             beside += '<div class="soft">This task has no other task beside it to compare with.</div>'
         paper = result.published_test(metric)[cell.patch]
@@ -102,9 +102,9 @@ def _of_game(result: Game, pair: Pair, metric: str, p: Palette) -> None:
         f"{escape(find(metric).unit)}, {said_of(found, controlled=found.control is not None)} · "
         f"95% CI {interval(found.low, found.high)} · "
         f"adjusted p {shown_p(found.p)} · n = {len(result.samples.rows)}, {found.same_sign:.0%} same sign</span></div>"
-        f"<h6>Against its control</h6>{whiskers(beside, p)}"
-        f"<h6>Shapley value of each</h6>{whiskers(rows, p)}"
-        "<h6>Additivity of the whole game</h6>"
+        f"<h3>Against its control</h3>{whiskers(beside, p)}"
+        f"<h3>Shapley value of each</h3>{whiskers(rows, p)}"
+        "<h3>Additivity of the whole game</h3>"
         f"<div>R² = {result.additivity(metric):.2f}; 1 would be linear.</div></div>"
     )
 

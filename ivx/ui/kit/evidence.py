@@ -62,7 +62,7 @@ def card(result: Effects, cell: Cell, metric: str, *, live: bool, link: str, p: 
         f"adjusted p {shown_p(cell.p)} · "
         f"{counted(cell.n, cell.undefined)}, {cell.same_sign:.0%} same sign · "
         f"followed {levels[0]:.0%} → {levels[1]:.0%}</span></div>"
-        f"<h6>Against its controls</h6>{whiskers(rows, p)}{tokens(detail, token, p)}"
+        f"<h3>Against its controls</h3>{whiskers(rows, p)}{tokens(detail, token, p)}"
         f"{samples(detail)}{answers(detail, result.samples)}</div>"
     )
     if written:
@@ -80,7 +80,7 @@ def top(name: str, patch: str, receipt: Mapping[str, Any]) -> str:
     """The head of a card on a result: what must be said first, then what it is about and its address."""
     said = pieces.first(receipt)
     first = f'<div style="margin-bottom:6px">{said}</div>' if said else ""
-    return f'{first}<div class="top"><b>{escape(name)}</b><code class="soft">{escape(patch)}</code></div>'
+    return f'{first}<div class="top"><h2>{escape(name)}</h2><code class="soft">{escape(patch)}</code></div>'
 
 
 def _unbeaten(cell: Cell, against: Mapping[str, Against], metric: str, direction: str) -> str:
@@ -116,12 +116,12 @@ def tokens(detail: Sequence[dict[str, Any]], token: Any, p: Palette, *, after: s
 def samples(detail: Sequence[dict[str, Any]]) -> str:
     """The samples with the largest and the smallest effect, as HTML."""
     if not detail:
-        return "<h6>Samples</h6><div>none has finite logits</div>"
+        return "<h3>Samples</h3><div>none has finite logits</div>"
     ranked = sorted(detail, key=lambda d: -d["effect"])
     told = [
         ", ".join(f"{escape(d['query'])} {signed(d['effect'], 1)}" for d in some[:2]) for some in (ranked, ranked[::-1])
     ]
-    return f"<h6>Samples</h6><div>most {told[0]} · least {told[1]}</div>"
+    return f"<h3>Samples</h3><div>most {told[0]} · least {told[1]}</div>"
 
 
 def counted(n: int, undefined: int) -> str:
@@ -146,7 +146,7 @@ def answers(detail: Sequence[dict[str, Any]], asked: Samples) -> str:
     )
     more = f" and {len(told) - MOST_ANSWERS} more" * (len(told) > MOST_ANSWERS)
     return (
-        f"<h6>By answer, mean (samples)</h6><div>{shown}{more}</div><div class='soft'>{escape(asked.population)}</div>"
+        f"<h3>By answer, mean (samples)</h3><div>{shown}{more}</div><div class='soft'>{escape(asked.population)}</div>"
     )
 
 
@@ -250,7 +250,7 @@ def _draw(now: View) -> None:
             f"{_quoted(text.before)} → <b>{_quoted(text.after)}</b></div>"
             for text in now.result
         )
-    st.html(f'<div class="ivx-card ivx-text" data-testid="ivx-text"><h6>Greedy text, before → after</h6>{rows}</div>')
+    st.html(f'<div class="ivx-card ivx-text" data-testid="ivx-text"><h3>Greedy text, before → after</h3>{rows}</div>')
 
 
 def _quoted(text: str) -> str:

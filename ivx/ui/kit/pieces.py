@@ -35,10 +35,7 @@ def theme() -> Palette:
 
 def title(question: str, lede: str) -> None:
     """The page's question, and one sentence whose terms are dotted: `lede` is ivx's own text and may hold <b>."""
-    st.html(
-        f'<div class="ivx-q" role="heading" aria-level="1">{escape(question)}</div>'
-        f'<div class="ivx-lede">{glossary.marked(lede)}</div>'
-    )
+    st.html(f'<h1 class="ivx-q">{escape(question)}</h1><div class="ivx-lede">{glossary.marked(lede)}</div>')
 
 
 def head(name: str, what: str, *, href: str = "", more: str = "") -> None:
@@ -48,7 +45,7 @@ def head(name: str, what: str, *, href: str = "", more: str = "") -> None:
         shown = f'<a href="{escape(href, quote=True)}" target="_self" title="Open its page">{shown} ›</a>'
     hover = escape(more or what, quote=True)
     st.html(
-        f'<div class="ivx-head"><span class="name">{shown}</span>'
+        f'<div class="ivx-head"><h2 class="name">{shown}</h2>'
         f'<span class="what" title="{hover}">{escape(what)}</span></div>'
     )
 
@@ -178,8 +175,8 @@ def distrust(*receipts: Mapping[str, Any]) -> None:
 def refusal(heading: str, message: str, todo: str) -> None:
     """A card in the place of a picture: what is missing, and what to do."""
     st.html(
-        f'<div class="ivx-card"><div class="top"><b>{escape(heading)}</b></div><p>{escape(message)}</p>'
-        f"<h6>What to do</h6><div>{escape(todo)}</div></div>"
+        f'<div class="ivx-card"><div class="top"><h2>{escape(heading)}</h2></div><p>{escape(message)}</p>'
+        f"<h3>What to do</h3><div>{escape(todo)}</div></div>"
     )
 
 
@@ -247,4 +244,4 @@ def bars(heading: str, rows: Sequence[tuple[str, float, bool]], p: Palette) -> s
         f'<td class="num">{share:.0%}</td></tr>'
         for token, share, answer in rows
     )
-    return f"<div style='flex:1;min-width:0'><h6>{escape(heading)}</h6><table>{lines}</table></div>"
+    return f"<div style='flex:1;min-width:0'><h3>{escape(heading)}</h3><table>{lines}</table></div>"

@@ -209,7 +209,7 @@ def _after(truth: Truth, place: Place, answers: Mapping[str, str], p: Palette) -
             for name, value, *_ in truth.bars
         ]
         rows = [(*bar, colour) for bar, colour in zip(truth.bars, colours, strict=True)]
-        bars = f"<h6>Logits, 95 % intervals</h6>{pieces.whisker(rows, p, scale=reach * 1.1)}"
+        bars = f"<h3>Logits, 95 % intervals</h3>{pieces.whisker(rows, p, scale=reach * 1.1)}"
     st.html(
         f'<div class="ivx-card" data-testid="ivx-card"><div class="row"><span class="points">'
         f'{"+" * bool(worth)}{worth}</span><span class="soft">of {EXACT} points: {VERDICTS[worth]}</span></div>'

@@ -118,18 +118,19 @@ def _card(result: Pathways, part: Part, side: str, p: Palette) -> None:
     if part.end is not None:
         whole = result.head(int(part.layer or 0), int(part.head or 0), run=side)
         extra = (
-            f"<h6>The whole head, all tokens</h6><div><b>{signed(whole.value, 2)}</b> {escape(_spread(whole))}, "
+            f"<h3>The whole head, all tokens</h3><div><b>{signed(whole.value, 2)}</b> {escape(_spread(whole))}, "
             f"{of_whole(result, whole.share)}</div>"
         )
     alike = "; its own start there" if part.start and part.start.startswith("instruction:") else ""
     st.html(
         '<div class="ivx-card" data-testid="ivx-card">'
-        f'<div class="top"><b>L{part.layer} H{part.head}: {escape(tokens)}</b><code class="soft">{address}</code></div>'
+        f'<div class="top"><h2>L{part.layer} H{part.head}: {escape(tokens)}</h2>'
+        f'<code class="soft">{address}</code></div>'
         f'<div class="row"><span class="big" style="color:{colour}">{signed(part.value, 2)}</span>'
         f'<span class="soft">logits, {of_whole(result, part.share)} · {escape(spread or "no interval")}'
         f"{attention} · n = {len(result.samples.rows)}</span></div>"
-        f"<h6>This {kind} under each instruction{alike}</h6>{pieces.whisker(rows, p, scale=reach * 1.1)}{extra}"
-        f'<h6>In the real model</h6><div><a href="effects?{escape(_effects(result, part), quote=True)}" target="_self">'
+        f"<h3>This {kind} under each instruction{alike}</h3>{pieces.whisker(rows, p, scale=reach * 1.1)}{extra}"
+        f'<h3>In the real model</h3><div><a href="effects?{escape(_effects(result, part), quote=True)}" target="_self">'
         f"Patch L{part.layer} H{part.head} at the answer position</a> <span class='soft'>on Effects</span></div></div>"
     )
 

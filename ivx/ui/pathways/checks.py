@@ -103,7 +103,7 @@ def fidelity(result: Pathways) -> None:
         for row in rows
     )
     st.html(
-        '<div class="ivx-card"><div class="top"><b>Summed logits against the model’s own</b>'
+        '<div class="ivx-card"><div class="top"><h2>Summed logits against the model’s own</h2>'
         '<span class="soft">1 and 1 is exact</span></div><table><tr class="soft"><td></td><td class="num">cosine</td>'
         f'<td class="num">norm ratio</td><td></td></tr>{cells}</table></div>'
     )

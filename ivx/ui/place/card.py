@@ -41,7 +41,7 @@ def card(result: Place, pair: Pair, layer: int, metric: str, *, live: bool, link
         f'<span class="soft">{escape(unit)}, {_said(verdict, metric)} · 95% CI '
         f"{evidence.interval(found.effect.low, found.effect.high)} · n = {found.effect.n} {_queries(found)} · "
         f"followed {untold} → {patched}, told {told}</span></div>"
-        f"<h6>Against its controls</h6>{evidence.whiskers(rows, p)}{evidence.tokens(found.detail, token, p)}"
+        f"<h3>Against its controls</h3>{evidence.whiskers(rows, p)}{evidence.tokens(found.detail, token, p)}"
         f"{evidence.samples(found.detail)}</div>"
     )
     if not live:

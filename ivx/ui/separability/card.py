@@ -41,7 +41,7 @@ def card(
     found: Erasure | None = None if erased is None else erased.result
     patch = f'<code class="soft">{escape(act.patch)}</code>' if act is not None else ""
     st.html(
-        f'<div class="ivx-card" data-testid="ivx-card"><div class="top"><b>Layer {layer}</b>{patch}</div>'
+        f'<div class="ivx-card" data-testid="ivx-card"><div class="top"><h2>Layer {layer}</h2>{patch}</div>'
         f"{_probed(probe)}{_acted(act, p, where=position(request.position).caption)}{_erased(found, layer, p)}</div>"
     )
     if found is not None:
@@ -63,14 +63,14 @@ def erased_card(found: Erasure, layer: int, p: Palette) -> None:
     """Draw the card of one layer with the erasure alone."""
     patch = next(cell.patch for cell in found.cells() if cell.layer == layer)
     st.html(
-        f'<div class="ivx-card" data-testid="ivx-card"><div class="top"><b>Layer {layer}</b>'
+        f'<div class="ivx-card" data-testid="ivx-card"><div class="top"><h2>Layer {layer}</h2>'
         f'<code class="soft">{escape(patch)}</code></div>{_erased(found, layer, p)}</div>'
     )
 
 
 def _probed(cell: ProbeCell | None) -> str:
     if cell is None:
-        return "<h6>Can be read</h6><div>not computed yet</div>"
+        return "<h3>Can be read</h3><div>not computed yet</div>"
     more = [
         f"{name} {estimate.value:.0%}"
         for name, estimate in (("nearest centroid", cell.centroid), ("RBF kernel", cell.nonlinear))
@@ -79,7 +79,7 @@ def _probed(cell: ProbeCell | None) -> str:
     if cell.margin is not None:
         more.append(f"margin {cell.margin.value:.1f} nats")
     return (
-        f"<h6>Can be read</h6><div>accuracy <b>{cell.accuracy.value:.0%}</b> {_span(cell.accuracy)}, shuffled "
+        f"<h3>Can be read</h3><div>accuracy <b>{cell.accuracy.value:.0%}</b> {_span(cell.accuracy)}, shuffled "
         f"{cell.control.value:.0%}: selectivity <b>{cell.selectivity.value:.0%}</b> {_span(cell.selectivity)}</div>"
         f"{_beside(cell)}"
         f'<div class="soft">{" · ".join(more)} · adjusted p {evidence.shown_p(cell.p)} · n = {cell.n}</div>'
@@ -107,7 +107,7 @@ def _span(estimate: Estimate) -> str:
 
 def _acted(cell: Cell | None, p: Palette, *, where: str) -> str:
     if cell is None:
-        return "<h6>Acts</h6><div>not computed yet</div>"
+        return "<h3>Acts</h3><div>not computed yet</div>"
     colour = p.muted if cell.state != "ok" else p.orange if cell.value > 0 else p.blue
     rows = [("this vector", cell.value, cell.low, cell.high, colour)]
     if cell.control is not None and cell.control_low is not None and cell.control_high is not None:
@@ -115,7 +115,7 @@ def _acted(cell: Cell | None, p: Palette, *, where: str) -> str:
     reach = max([LEAST, *(abs(end) for row in rows for end in row[1:4])])
     sure = "" if cell.state == "zero" else f" · adjusted p {evidence.shown_p(cell.p)}"
     return (
-        f"<h6>Acts, logits, copied onto {where}</h6>{pieces.whisker(rows, p, scale=reach * 1.1)}"
+        f"<h3>Acts, logits, copied onto {where}</h3>{pieces.whisker(rows, p, scale=reach * 1.1)}"
         f'<div class="soft">{readings.said_of(cell, controlled=cell.control is not None)}{sure} · n = {cell.n}</div>'
     )
 
@@ -131,7 +131,7 @@ def _erased(found: Erasure | None, layer: int, p: Palette) -> str:
     ]
     lost = cell.lost
     return (
-        f"<h6>Erased: its effect, logits</h6>{pieces.signed_bars(rows, least=LEAST)}"
+        f"<h3>Erased: its effect, logits</h3>{pieces.signed_bars(rows, least=LEAST)}"
         f"<div>lost <b>{signed(lost.value, 2)}</b> [{signed(lost.low, 2)}, {signed(lost.high, 2)}]: {LOST[lost.state]}."
         f'</div><div class="soft">the edit is {cell.moved:.0%} of the vector’s length, the random one '
         f"{cell.moved_random:.0%} · n = {cell.n}</div>"

@@ -1,7 +1,12 @@
-"""The script that Streamlit runs; it stands alone in its folder, which Streamlit puts before all others on the path."""
+"""What `ivx app` serves: the app's script, behind a first page that is dressed already."""
 
 from __future__ import annotations
 
-from ivx.ui import frame
+from pathlib import Path
 
-frame.run()
+from starlette.middleware import Middleware
+from streamlit.starlette import App
+
+from ivx.ui.dressed import Dressed
+
+app = App(Path(__file__).with_name("page.py"), middleware=[Middleware(Dressed)])

@@ -1,0 +1,56 @@
+"""Nothing jumps: the layout shift of every page as it opens, measured by the browser as Web Vitals define it."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.support.browser import PATIENCE, watched
+
+pytestmark = pytest.mark.browser
+
+BOUND = 0.05
+"""Half of what Web Vitals call good."""
+QUIET = 1500
+"""ms without which a page may still be drawing."""
+WATCH = """window.shifts = [];
+new PerformanceObserver((list) => {
+  for (const one of list.getEntries()) if (!one.hadRecentInput) window.shifts.push([one.startTime, one.value]);
+}).observe({type: "layout-shift", buffered: true});"""
+FAST = ("overview", "effects", "lessons")
+SLOW = (
+    "overview?checkpoint=tiny-sft", "behaviour", "place", "separability", "interactions", "pathways", "training",
+    "lens", "bench", "checkpoints", "tasks", "runs",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", [*FAST, *(pytest.param(path, marks=pytest.mark.slow) for path in SLOW)])
+def test_a_page_opens_without_a_jump(browser: Browser, app: str, path: str) -> None:
+    page = watched(browser.new_page(viewport={"width": 1440, "height": 900}))
+    page.add_init_script(WATCH)
+    page.goto(f"{app}/{path}")
+    expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_visible(timeout=PATIENCE)
+    page.wait_for_timeout(QUIET)
+    found = score(page.evaluate("window.shifts"))
+    print(f"{path}: layout shift {found:.3f}")
+    assert found <= BOUND
+    page.close()
+
+
+def score(shifts: list[list[float]]) -> float:
+    """The worst window of shifts, `[ms, value]`: no gap of a second in it, and five seconds at most."""
+    worst = total = 0.0
+    start = last = float("-inf")
+    for time, value in shifts:
+        if time - last > 1000 or time - start > 5000:
+            total, start = 0.0, time
+        total, last = total + value, time
+        worst = max(worst, total)
+    return worst
+
+
+def test_the_score_is_that_of_web_vitals() -> None:
+    assert score([]) == 0
+    assert score([[0, 0.1], [900, 0.1], [3000, 0.15]]) == pytest.approx(0.2)
+    assert score([[900 * k, 0.1] for k in range(8)]) == pytest.approx(0.6), "no window is longer than five seconds"

@@ -16,8 +16,8 @@ STYLE = Path(__file__).with_name("style.css")
 END = b"</head>"
 CODE = Path(streamlit.__file__).parent / "static" / "static" / "js"
 NEEDED = ("Html", "BidiComponent", "Selectbox", "ButtonGroup", "ArrowVegaLiteChart", "loadVegaEmbed", "embed")
-"""Names, before their hashes, of the files of Streamlit's elements that every page has; one that it renames comes when it
-is used."""
+"""Names, before their hashes, of the files of Streamlit's elements that every page has; one that it renames comes when
+it is used."""
 
 
 class Dressed:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import urllib.request
+
 import pytest
 from playwright.sync_api import Browser, expect
 
+from ivx.ui.dressed import CODE
 from tests.support.browser import PATIENCE, watched
 
 pytestmark = pytest.mark.browser
@@ -36,6 +40,19 @@ def test_a_page_opens_without_a_jump(browser: Browser, app: str, path: str) -> N
     print(f"{path}: layout shift {found:.3f}")
     assert found <= BOUND
     page.close()
+
+
+def test_the_first_page_is_dressed_and_nothing_else_is(app: str) -> None:
+    asked = urllib.request.Request(f"{app}/effects", headers={"Accept": "text/html", "Accept-Encoding": "gzip"})
+    with urllib.request.urlopen(asked) as told:
+        said = told.read()
+        assert int(told.headers["Content-Length"]) == len(said) and "Content-Encoding" not in told.headers
+    assert said.count(b"</head>") == 1 and b".ivx-q {" in said.split(b"</head>")[0]
+    early = re.findall(rb'modulepreload" crossorigin href="\./(static/js/(?:Html|ArrowVegaLiteChart)\.[^"]+)"', said)
+    assert len(early) == 2
+    for path in early:
+        with urllib.request.urlopen(f"{app}/{path.decode()}") as told:
+            assert told.read() == (CODE / path.decode().rsplit("/", 1)[1]).read_bytes()
 
 
 def score(shifts: list[list[float]]) -> float:

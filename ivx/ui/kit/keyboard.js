@@ -184,17 +184,20 @@ function words(mark) {
   return datum.told || mark.getAttribute("aria-label") || "";
 }
 
-function tell(mark, kind) {
+function tell(mark, kind, told = mark) {
   const [clientX, clientY] = middle(mark);
-  mark.dispatchEvent(new MouseEvent(kind, { bubbles: true, clientX, clientY, view: window }));
+  told.dispatchEvent(new MouseEvent(kind, { bubbles: true, clientX, clientY, view: window }));
 }
 
-const click = (mark) => tell(mark, "click");
+// Where the nearest mark is meant, Vega listens to the cells around the marks and not to the marks.
+const around = (mark) => document.elementsFromPoint(...middle(mark)).find((one) => one.__data__?.isVoronoi);
+const click = (mark) => tell(mark, "click", around(mark));
 
 function markAt({ target, clientX, clientY }) {
   const chart = target.closest?.(CHART);
   if (!chart || !target.closest("svg")) return null;
   if (clickable(target)) return target;
+  if (target.__data__?.isVoronoi) return nearest(chart, [clientX, clientY]);
   const under = document.elementsFromPoint(clientX, clientY);
   return under.find((one) => clickable(one) && chart.contains(one)) ?? null;
 }

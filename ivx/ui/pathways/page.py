@@ -175,7 +175,7 @@ def _empty(request: PathwaysRequest, p: Palette) -> None:
 def _blanks(names: tuple[str, str], told: str, p: Palette) -> DeltaGenerator:
     """Two empty flows; returns the place beside them."""
     left, right = st.columns(COLUMNS, gap="medium")
-    with left:
+    with left, st.container():  # as a fragment makes one: the flows to come stand in the same places
         for place, name, first in zip(st.columns(flows.COLUMNS, gap="medium"), names, (True, False), strict=True):
             with place:
                 pieces.head(name, told)

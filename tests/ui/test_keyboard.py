@@ -10,7 +10,7 @@ from tests.support.browser import CARD, PATIENCE, finished, opened
 pytestmark = pytest.mark.browser
 
 ON_MAP = "document.activeElement.getAttribute('aria-label') || ''"
-SAID = ".ivx-said"
+SAID = ".ivx-heard"
 STOPS = 40
 """Tab stops from the top of a page within which each of its parts must be reached."""
 ECHO = """async () => {

@@ -20,7 +20,7 @@ export default function ({ parentElement }) {
   const gone = new AbortController();
   const { signal } = gone;
   const said = parentElement.querySelector("span");
-  said.className = "ivx-said";
+  said.className = "ivx-heard";
   said.setAttribute("aria-live", "polite");
   let waiting = null;
 

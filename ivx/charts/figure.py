@@ -92,7 +92,7 @@ def printed(spec: dict[str, Any], *, title: str, unit: str, width: int, marks: S
     subtitle = ["hatched: no better than a control; grey: not different from 0", *marks]
     told = {"text": title, "subtitle": subtitle, "anchor": "start", "subtitleColor": LIGHT.muted}
     whole = {**spec, "layer": [tiles, *spec["layer"][1:]], "width": width, "title": told}
-    return {key: value for key, value in whole.items() if key != "params"}
+    return {key: value for key, value in whole.items() if key not in ("params", "usermeta")}
 
 
 def noted(spec: dict[str, Any], note: str) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def beside(figures: Sequence[dict[str, Any]]) -> alt.HConcatChart:
 
 def part(spec: dict[str, Any]) -> dict[str, Any]:
     """A figure of fixed width without what belongs to a whole chart, and with its data in place of their names."""
-    whole = ("config", "background", "$schema", "padding", "autosize", "datasets", "params")
+    whole = ("config", "background", "$schema", "padding", "autosize", "datasets", "params", "usermeta")
     own = _measured({key: value for key, value in spec.items() if key not in whole})
 
     def filled(one: dict[str, Any]) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def listed(labels: Sequence[str]) -> str:
 def printed_alone(spec: dict[str, Any], title: str, *, width: int, subtitle: str = "") -> dict[str, Any]:
     """A chart for print: titled, of fixed width, nothing to click; its parameters are replaced by their values, since
     it may become part of another chart."""
-    written = json.dumps({key: value for key, value in spec.items() if key not in ("params", "datasets")})
+    written = json.dumps({key: value for key, value in spec.items() if key not in ("params", "datasets", "usermeta")})
     for param in spec.get("params", ()):
         if "value" in param:
             written = written.replace(f"indexof({param['name']},", f"indexof({json.dumps(param['value'])},")

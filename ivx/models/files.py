@@ -53,12 +53,16 @@ def locate(name: str, *, fetch: bool = True) -> Path:
             what = name if asked == name else f"{name}, which {asked} is an adapter of,"
             raise CheckpointError(f"{what} is not on this machine yet: fetch it with `python -m ivx get {name}`")
         return folder
-    folder = Path(name).expanduser()
-    if folder.is_dir():
+    try:
+        folder = Path(name).expanduser()
+        there, is_folder = folder.exists(), folder.is_dir()
+    except (OSError, ValueError, RuntimeError):  # too long, with a NUL in it, or of a home that there is none of
+        raise CheckpointError(f"{name!r:.80} cannot be a path on this machine: give another one") from None
+    if is_folder:
         return gguf.only_in(folder, name=name) or folder
     if gguf.is_one(folder):
         return folder
-    if folder.exists():
+    if there:
         raise CheckpointError(
             f"{name} is a file, not a checkpoint: give the directory that holds its config.json, or a GGUF file (.gguf)"
         )

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
+
+def plain(html: str) -> str:
+    """HTML as it reads before its terms explain themselves."""
+    return re.sub(r'<span class="ivx-term"[^>]*>(.*?)</span>', r"\1", html)
+
 
 def separability() -> None:
     from ivx.charts.palette import LIGHT

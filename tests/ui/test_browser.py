@@ -163,7 +163,7 @@ def test_a_run_is_listed_replayed_opened_and_found_by_its_link(browser: Browser,
     said = page.get_by_text("the largest deviation of a logit is")
     expect(said).to_be_visible(timeout=PATIENCE)
     assert float(said.inner_text().rstrip(".").rpartition(" ")[2]) < 1e-4
-    page.get_by_role("button", name="Open", exact=True).click()
+    page.get_by_test_id("stBaseButton-primary").filter(has_text="Open").click()
     expect(page.get_by_text(f"Run {run}: tiny-base")).to_be_visible(timeout=PATIENCE)
     page.wait_for_url(f"**run={run}**", timeout=PATIENCE)
     link = page.url

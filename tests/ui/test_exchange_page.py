@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 import ivx
 from ivx.analyses.compare.text import says
 from ivx.charts.numbers import signed
+from tests.support.pages import plain
 
 TASKS = ["animal/colour", "animal/can-fly"]
 VIEW = {"checkpoints": "tiny-base,tiny-sft", "task": TASKS[0], "show": "exchange", "also": TASKS[1]}
@@ -24,7 +25,7 @@ def training() -> None:
 
 
 def shown(page: AppTest) -> str:
-    return re.sub(r"<[^>]+>", " ", " ".join(part.proto.body for part in page.get("html")))
+    return re.sub(r"<[^>]+>", " ", plain(" ".join(part.proto.body for part in page.get("html"))))
 
 
 def finished(page: AppTest, *, seconds: float = 300) -> str:

@@ -20,6 +20,7 @@ from ivx.models.registry import EMBEDDED
 from ivx.ui.kit.address import OTHERS
 from tests.support.browser import PATIENCE, outside
 from tests.support.browser import opened as page_opened
+from tests.support.pages import plain
 from tests.support.recommending import keep
 
 APP = Path(__file__).parents[2] / "app.py"
@@ -44,7 +45,7 @@ def opened(page: str, **told: str) -> AppTest:
 
 
 def said(app: AppTest) -> str:
-    return " ".join(one.proto.body for one in app.get("html"))
+    return plain(" ".join(one.proto.body for one in app.get("html")))
 
 
 AT = {

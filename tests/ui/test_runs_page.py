@@ -19,6 +19,8 @@ A, B, C = sorted(path.stem for path in RUNS.glob("*.parquet"))[:3]
 
 @pytest.fixture
 def app() -> Iterator[AppTest]:
+    if worker().store.find(C) is not None:
+        worker().store.delete(C)
     for run in (A, B):
         adopted(worker().store, run)
     app = AppTest.from_file(str(APP), default_timeout=120).switch_page("ivx/ui/pages/runs.py").run()

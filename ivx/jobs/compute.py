@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ivx.analyses.registry import analysis_of, context, named_by, restored
 from ivx.errors import IvxError
-from ivx.jobs import identity
-from ivx.jobs.shipped import CONTEXT, adopted
+from ivx.jobs import identity, shipped
+from ivx.jobs.shipped import CONTEXT
 from ivx.models import files, fingerprint, library, registry
 from ivx.models.paths import parts
 from ivx.request import BaseRequest, LiveRequest
@@ -65,7 +65,7 @@ def stored(store: Store, request: BaseRequest) -> Any | None:
         IvxError: the checkpoint or the task cannot be found.
     """
     run_id = id_of(store, request)
-    run = store.find(run_id) or adopted(store, run_id)
+    run = shipped.found(store, run_id)
     return None if run is None else result_of(run)
 
 

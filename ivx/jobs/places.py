@@ -14,8 +14,8 @@ from ivx.analyses.place.request import READERS, PlaceRequest
 from ivx.analyses.place.result import Place
 from ivx.analyses.place.search import Pair, roles_of
 from ivx.errors import IvxError
+from ivx.jobs import shipped
 from ivx.jobs.compute import fingerprint_of, result_of
-from ivx.jobs.shipped import adopted
 from ivx.models import registry
 from ivx.models.paths import parts
 from ivx.patching.positions import taken
@@ -61,7 +61,7 @@ def placed(store: Store, checkpoint: str, task: str, way: Way) -> Placed | None:
         return None
     if not request.chats:
         for readers in READERS:  # those that came with ivx are of the one kind or the other
-            adopted(store, replace(request, readers=readers).run_id(identity, about))
+            shipped.found(store, replace(request, readers=readers).run_id(identity, about))
     every = [_noted(store, run) for run in store.of_kind(PlaceRequest.kind)]
     wanted = {"checkpoint": identity, "about": about, "way": _plain(way)}
     mine = [one for one in every if all(one.get(name) == value for name, value in wanted.items())]

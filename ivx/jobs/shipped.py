@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import time
 import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -33,6 +34,8 @@ CONTEXT = "context"
 TOKENS = "tokens"
 """The document that holds the texts of tokens by their numbers, of a run whose tokenizer need not be here."""
 PARTS = ("asked", "receipt", CONTEXT)
+PATIENCE = 10.0
+"""Seconds that one waits for whoever puts a run into the store; who computes it takes longer, and is not waited for."""
 _KEY = b"ivx"
 _RUN = re.compile(r"[0-9a-f]{12}")
 _WIDE = (pa.float64(), pa.list_(pa.float64()))
@@ -58,7 +61,10 @@ def is_shipped(run: str) -> bool:
 
 
 def adopted(store: Store, run: str) -> Run | None:
-    """The run of this id, put into the store; None where none came with ivx, or another process is at it."""
+    """The run of this id, put into the store; None where none came with ivx.
+
+    Another thread or process that is at it already is waited for.
+    """
     if not is_shipped(run):
         return None
     table = pq.read_table(_path(run), use_threads=False)
@@ -66,13 +72,30 @@ def adopted(store: Store, run: str) -> Run | None:
     found = store.begin(run, asked=told["asked"])
     with found.lock() as mine:
         if not mine:
-            return None
+            return _awaited(found)
+        if found.receipt is not None:
+            return found
         found.append(table.replace_schema_metadata(None))
         found.keep(CONTEXT, told[CONTEXT])
         if TOKENS in told:
             found.keep(TOKENS, told[TOKENS])
         found.complete(told["receipt"])
     return found
+
+
+def found(store: Store, run: str) -> Run | None:
+    """The run of this id in the store, whole where it came with ivx, also while another thread puts it there."""
+    there = store.find(run)
+    if (there is None or there.receipt is None) and is_shipped(run):
+        return adopted(store, run)
+    return there
+
+
+def _awaited(run: Run) -> Run:
+    until = time.monotonic() + PATIENCE
+    while run.receipt is None and time.monotonic() < until:
+        time.sleep(0.02)
+    return run
 
 
 def cut(table: pa.Table, top: int) -> pa.Table:

@@ -12,9 +12,9 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from ivx.errors import IvxError
+from ivx.jobs import shipped
 from ivx.jobs.compute import id_of, result_of
 from ivx.jobs.job import Job
-from ivx.jobs.shipped import adopted
 from ivx.jobs.worker import WATCHED_SECONDS, Asked, Wake, worker
 from ivx.request import BaseRequest
 from ivx.ui.kit import pieces
@@ -95,7 +95,7 @@ def looked_up(request: BaseRequest) -> Any | None:
 @st.cache_resource(max_entries=64, show_spinner=False)
 def _result(run: str) -> Any:
     store = worker().store
-    found = store.find(run) or adopted(store, run)
+    found = shipped.found(store, run)
     result = None if found is None else result_of(found)
     if result is None:
         raise LookupError(run)  # so that its absence is not remembered

@@ -7,6 +7,7 @@ import pytest
 from tests.support.crowd import measured
 
 
+@pytest.mark.slow
 def test_some_sessions_are_served_their_own_and_each_run_is_computed_once() -> None:
     print(measured(4, 2))
 

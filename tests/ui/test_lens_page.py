@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.support.browser import PATIENCE, opened, outside
+from tests.support.browser import PATIENCE, opened, outside, serving
 
 pytestmark = pytest.mark.browser
 TEXTS = ".ivx-reading"
@@ -45,11 +45,12 @@ def test_a_drop_its_text_and_its_link(browser: Browser, app: str) -> None:
     page.close()
 
 
-def test_a_link_to_two_cells_holds_in_a_server_that_has_read_nothing_yet(browser: Browser, app: str) -> None:
-    page = opened(browser, f"{app}/lens?checkpoint=tiny-dpo&take=4.3&put=6.2")
-    expect(page.get_by_text("The patch can reach 5 of 48 cells")).to_be_visible(timeout=PATIENCE)
-    page.wait_for_url("**take=4.3&put=6.2", timeout=PATIENCE)
-    page.close()
+def test_a_link_to_two_cells_holds_in_a_server_that_has_read_nothing_yet(browser: Browser) -> None:
+    with serving() as app:
+        page = opened(browser, f"{app}/lens?checkpoint=tiny-dpo&take=4.3&put=6.2")
+        expect(page.get_by_text("The patch can reach 5 of 48 cells")).to_be_visible(timeout=PATIENCE)
+        page.wait_for_url("**take=4.3&put=6.2", timeout=PATIENCE)
+        page.close()
 
 
 def test_a_prompt_that_cannot_be_read_is_refused_in_its_panel(browser: Browser, app: str) -> None:

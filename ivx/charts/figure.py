@@ -13,7 +13,7 @@ import altair as alt
 
 from ivx.charts.frame import CROWDED
 from ivx.charts.heatmap import Tile, heatmap
-from ivx.charts.numbers import scale_of, signed
+from ivx.charts.numbers import Judged, scale_of, signed
 from ivx.charts.palette import LIGHT
 
 WRAPPED = 60
@@ -22,8 +22,8 @@ COLUMN = 70
 """Width of a printed map's column."""
 
 
-class Judged(Protocol):
-    """What is drawn of a cell: its place, its value with interval and control, and the verdict on it.
+class JudgedCell(Judged, Protocol):
+    """What is drawn of a cell: its place, and its value with interval, control and verdict.
 
     `state` is `ok`, `control`, `zero` or `estimate`; an estimate has no interval.
     """
@@ -32,19 +32,9 @@ class Judged(Protocol):
     def layer(self) -> int: ...
     @property
     def column(self) -> int: ...
-    @property
-    def value(self) -> float: ...
-    @property
-    def low(self) -> float: ...
-    @property
-    def high(self) -> float: ...
-    @property
-    def control(self) -> float | None: ...
-    @property
-    def state(self) -> str: ...
 
 
-def tile(cell: Judged, labels: Sequence[str]) -> Tile:
+def tile(cell: JudgedCell, labels: Sequence[str]) -> Tile:
     """The tile that shows a cell, with its tooltip."""
     if cell.state == "estimate":
         return Tile(cell.layer, cell.column, cell.value, cell.state, "an estimate; the exact value is being computed")
@@ -56,7 +46,7 @@ def tile(cell: Judged, labels: Sequence[str]) -> Tile:
 
 
 def figure(
-    cells: Sequence[Judged],
+    cells: Sequence[JudgedCell],
     labels: Sequence[str],
     *,
     layers: int,

@@ -4,6 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Protocol
+
+
+class Judged(Protocol):
+    """A mean, the ends of its interval, its control's mean and the verdict on it."""
+
+    @property
+    def value(self) -> float: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+    @property
+    def control(self) -> float | None: ...
+    @property
+    def state(self) -> str: ...
 
 
 def scale_of(values: Sequence[float]) -> float:

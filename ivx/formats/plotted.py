@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
+from ivx.charts.numbers import Judged
 from ivx.stats.metrics import find
 
 ROWS = pa.schema(
@@ -56,26 +57,16 @@ class Plotted(NamedTuple):
     unit: str = ""
 
 
-class Judged(Protocol):
-    """A mean with its interval and the verdict on it, in a metric's unit."""
+class Tested(Judged, Protocol):
+    """What a figure judges of a number, with the p-values behind it."""
 
-    @property
-    def value(self) -> float: ...
-    @property
-    def low(self) -> float: ...
-    @property
-    def high(self) -> float: ...
     @property
     def p(self) -> float | None: ...
     @property
-    def control(self) -> float | None: ...
-    @property
     def p_control(self) -> float | None: ...
-    @property
-    def state(self) -> str: ...
 
 
-def judged(of: Judged, figure: str, cell: str, *, label: str, layer: int | None, n: int, metric: str) -> Plotted:
+def judged(of: Tested, figure: str, cell: str, *, label: str, layer: int | None, n: int, metric: str) -> Plotted:
     """The row of a number that has a verdict."""
     own = (of.value, of.low, of.high, of.p, of.control, of.p_control, of.state)
     return Plotted(figure, cell, label, layer, *own, n=n, what=metric, unit=find(metric).unit)

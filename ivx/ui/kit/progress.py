@@ -124,10 +124,16 @@ def _behind(request: Asked) -> str:
 def named(job: Job) -> str:
     """A job in words: what it is, how far, how long still, and whether anybody looks at it."""
     asked, now = job.request, job.view()
-    task = getattr(asked, "task", "") or ", ".join(getattr(asked, "tasks", ()))
-    what = f"{getattr(asked, 'kind', 'a short question')} on {asked.checkpoint}{f', {task}' if task else ''}"
+    tasks = (asked.task,) if hasattr(asked, "task") else getattr(asked, "tasks", ())
+    named = ", ".join(map(_without_folder, (asked.checkpoint, *tasks)))
+    what = f"{getattr(asked, 'kind', 'a short question')} on {named}"
     far = status(now) if now.total else waiting_for(now)
     return f"{what} ({far}{'' if session.is_watched(job) else ', nobody looks at it'})"
+
+
+def _without_folder(name: str) -> str:
+    """A name that is a path, without where it lies: the job may be somebody else's."""
+    return name.rstrip("/").rpartition("/")[2] if name.startswith(("/", "~", ".")) else name
 
 
 def waiting_for(now: View, turn: str = "waiting for its turn") -> str:

@@ -40,7 +40,7 @@ def test_no_other_model_is_shown_under_a_name_that_is_not_open(page: str) -> Non
     for name, why in (("nonsense", "there is no checkpoint"), ("/etc", "does not lie under a directory")):
         app = opened(page, **{NAMED[page]: name})
         assert f"{name} is not open here" in said(app) and why in said(app)
-        assert not app.get("arrow_vega_lite_chart") and named(app, NAMED[page]) == name
+        assert not app.get("vega_lite_chart") and named(app, NAMED[page]) == name
 
 
 @pytest.mark.parametrize("page", ["effects", "training", "tasks"])

@@ -15,7 +15,7 @@ if not any(os.path.exists(device) for device in ("/dev/nvidiactl", "/dev/kfd")):
 os.environ["IVX_CACHE"] = tempfile.mkdtemp(prefix="ivx-store-")
 atexit.register(shutil.rmtree, os.environ["IVX_CACHE"], ignore_errors=True)
 
-from collections.abc import Iterator  # noqa: E402  (after the environment is set)
+from collections.abc import Generator, Iterator  # noqa: E402  (after the environment is set)
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
@@ -24,7 +24,7 @@ from playwright.sync_api import Browser, sync_playwright  # noqa: E402
 from ivx.charts import frame  # noqa: E402
 from ivx.models.library import ALONE  # noqa: E402
 from tests.support import jobs  # noqa: E402
-from tests.support.browser import ARGS, chromium, serving  # noqa: E402
+from tests.support.browser import ARGS, chromium, serving, shown  # noqa: E402
 
 torch.set_num_threads(1)
 frame.CHECKED = True
@@ -56,6 +56,15 @@ def _library() -> Iterator[None]:
         with ALONE:
             left = {name: getattr(modelling.PreTrainedModel, name).__name__ for name in ("tie_weights", "init_weights")}
         assert all(name == own for name, own in left.items()), f"transformers was left altered: {left}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What the pages of a failed test show stands in its report."""
+    report = yield
+    if report.failed and (pages := shown()):
+        report.sections.append(("pages", pages))
+    return report
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect
+from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from ivx.ui.frame import MENUS
@@ -107,11 +108,28 @@ def outside(page: Page) -> list[str]:
     return _ASKED[page]
 
 
+_OPENED: WeakSet[Page] = WeakSet()
+
+
 def opened(browser: Browser, url: str, **options: Any) -> Page:
     """A page that notes what it asks of the outside."""
     page = watched(browser.new_page(viewport={"width": 1440, "height": 900}, **options))
+    _OPENED.add(page)
     page.goto(url)
     return page
+
+
+def shown() -> str:
+    """What each page that is still open shows: told with a test that failed, whose words alone say nothing of it."""
+    told = []
+    for page in list(_OPENED):
+        if not page.is_closed():
+            try:
+                state = page.locator(".stApp").get_attribute("data-test-script-state", timeout=2_000)
+                told.append(f"{page.url} ({state})\n{page.inner_text('body', timeout=2_000)}")
+            except PlaywrightError as hung:
+                told.append(f"{page.url} says nothing: {hung}")
+    return "\n\n".join(told)
 
 
 def pick(page: Page, label: str, option: str) -> None:

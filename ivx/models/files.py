@@ -6,9 +6,12 @@ import difflib
 import json
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
+from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -18,6 +21,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.hf_api import RepoFile
 from safetensors import SafetensorError, safe_open
 
 from ivx.errors import CheckpointError
@@ -86,15 +90,45 @@ def _from_hub(name: str, *, fetch: bool) -> Path:
         raise CheckpointError(f"{name!r} is neither a directory nor a hub id such as org/name@revision") from error
     if not fetch:
         raise CheckpointError(f"{name} was not fetched from the hub to this machine, or not all of it")
-    if os.environ.get("HF_HUB_OFFLINE") == "1" or not _hub_answers():
+    if _is_cut_off():
         if cached is not None:
             return cached  # what it lacks is said where it is read
-        raise CheckpointError(
-            f"{name} is not on this machine and the hub cannot be reached: give a local directory, or fetch it where "
-            f"there is a connection with `hf download {repo}`"
-        )
-    try:
+        raise _cut_off(name)
+    with _asking_the_hub(name):
         return Path(snapshot_download(repo, revision=revision or None, allow_patterns=WANTED))
+
+
+def hub_bytes(name: str) -> int:
+    """How many bytes of a hub id (`org/name[@revision]`) would be fetched; nothing is.
+
+    Raises:
+        CheckpointError: the hub cannot be reached, or has nothing of that name.
+    """
+    repo, _, revision = name.partition("@")
+    if _is_cut_off():
+        raise _cut_off(name)
+    with _asking_the_hub(name):
+        tree = list(HfApi().list_repo_tree(repo, revision=revision or None))
+    return sum(
+        one.size for one in tree if isinstance(one, RepoFile) and any(fnmatch(one.path, like) for like in WANTED)
+    )
+
+
+def _cut_off(name: str) -> CheckpointError:
+    return CheckpointError(
+        f"{name} is not on this machine and the hub cannot be reached: give a local directory, or fetch it where there "
+        f"is a connection with `hf download {name.partition('@')[0]}`"
+    )
+
+
+@contextmanager
+def _asking_the_hub(name: str) -> Iterator[None]:
+    """What the hub's client raises becomes one sentence."""
+    repo, _, revision = name.partition("@")
+    try:
+        yield
+    except HFValidationError as error:
+        raise CheckpointError(f"{name!r} is neither a directory nor a hub id such as org/name@revision") from error
     except GatedRepoError as error:
         raise CheckpointError(
             f"{repo} is gated: accept its terms on the hub, then set HF_TOKEN or run `hf auth login`"
@@ -106,6 +140,10 @@ def _from_hub(name: str, *, fetch: bool) -> Path:
     except (HfHubHTTPError, OfflineModeIsEnabled, LocalEntryNotFoundError, OSError) as error:
         kind = type(error).__name__
         raise CheckpointError(f"{name} could not be fetched from the hub ({kind}): try again") from error
+
+
+def _is_cut_off() -> bool:
+    return os.environ.get("HF_HUB_OFFLINE") == "1" or not _hub_answers()
 
 
 def _hub_answers() -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from ivx.errors import CheckpointError, IvxError, UnsupportedArchitecture, boundary
 from ivx.models import (
@@ -19,7 +19,6 @@ from ivx.models import (
     gguf,
     headers,
     library,
-    memory,
     quantisation,
     rotary,
 )
@@ -29,12 +28,10 @@ from ivx.models.cluster import cluster_of
 from ivx.models.model import Model
 from ivx.models.origin import origin_of
 from ivx.models.paths import parts
-from ivx.models.precision import HALF
+from ivx.models.prospect import prospect
 from ivx.models.registry import embedded
 from ivx.models.skeleton import streamed
-from ivx.models.wrapper import Part, refuse_own_head, text_part
-
-DTYPES = {name: getattr(torch, name) for name in ("float32", "float64", "bfloat16", "float16")}
+from ivx.models.wrapper import Part, refuse_own_head
 
 
 def load(
@@ -97,67 +94,25 @@ def _replica(name: str, *, check: bool, **loading: Any) -> Model:
 
 
 def _load(name: str, *, dtype: str, device: str, memory_gb: float | None, adapter: str | None, weights: str) -> Model:
-    place = _device(device)
-    if weights not in ("auto", *memory.WAYS):
-        raise IvxError(f"weights {weights!r} is not known: use auto, {', '.join(memory.WAYS)}")
-    if adapter is not None and weights in ("compact", "stream"):
-        raise IvxError(f"an adapter is merged into whole weights: use weights='whole' with it, not {weights!r}")
-    folder = files.locate(name)
-    if (folder / "adapter_config.json").is_file() and adapter is None:
-        base = adapters.base_of(folder)
-        try:
-            files.locate(base)
-        except CheckpointError as error:
-            raise CheckpointError(
-                f"the adapter in {folder} was trained on {base!r}, which is not here ({error}); give the base as the "
-                "checkpoint, and this directory as its adapter"
-            ) from error
-        return _load(base, dtype=dtype, device=device, memory_gb=memory_gb, adapter=str(folder), weights=weights)
-    part, held = _packed(folder, name=name) if gguf.is_one(folder) else _described(folder, name=name)
-    config = part.config
-    anatomy_of(config)
-    known = embedded(name)
-    wanted = _dtype(dtype, config, small=known is not None)
-    packed, quantised = gguf.is_one(folder), quantisation.method_of(config)
-    if packed and weights in ("compact", "stream"):
-        raise IvxError(
-            f"{name} is a GGUF file, whose blocks are dequantised when it is read: use weights='whole' with it, not "
-            f"{weights!r}"
-        )
-    if quantised and weights in ("compact", "stream"):
-        raise IvxError(f"{name}: quantised weights are dequantised whole: use weights='whole', not {weights!r}")
-    with boundary(CheckpointError, f"{name}: no model can be built from its config.json", "copy it again"):
-        size = sum(there.size for there in held.values())
-        found = memory.estimate(config, dtype=wanted, device=place, file_bytes=size)
-    if packed:
-        chosen = "whole"
-    elif weights == "auto":
-        half = getattr(config, "dtype", None) in HALF and wanted not in HALF
-        is_whole = bool(adapter or quantised)
-        chosen = "whole" if is_whole else memory.choose(found, memory_gb=memory_gb, is_half=half)
-    else:
-        chosen = weights
-    memory.refuse_what_cannot_fit(
-        found,
-        dtype=wanted,
-        device=place,
-        memory_gb=memory_gb,
-        weights=chosen,
-        only_whole=packed or bool(quantised) or adapter is not None,
-    )
+    found = prospect(name, dtype=dtype, device=device, weights=weights, adapter=adapter, memory_gb=memory_gb)
+    found.refuse_what_cannot_fit()
+    name, folder, adapter = found.name, found.folder, found.adapter
+    part, config, place, wanted = found.part, found.part.config, found.device, found.dtype
     stream = None
-    if packed:
-        hf, surplus = _read_packed(folder, config, name=name, dtype=wanted, parameters=found.parameters)
-    elif chosen == "whole":
+    if found.packed:
+        parameters = found.estimate.parameters
+        hf, surplus = _read_packed(folder, config, name=name, dtype=wanted, parameters=parameters)
+    elif found.weights == "whole":
         hf, surplus = _read(part, folder, name=name, dtype=wanted)
     else:
-        on_disk = chosen == "stream"
+        on_disk = found.weights == "stream"
         hf, stream, surplus = streamed(part, folder, name=name, dtype=wanted, device=place, on_disk=on_disk)
     refuse_own_head(hf, part, name=name)
     identity = fingerprint.of_directory(folder)
     if adapter is not None:
         hf = adapters.merged(hf, Path(adapter).expanduser())
         identity = fingerprint.with_adapter(identity, Path(adapter).expanduser())
+    known = embedded(name)
     return Model(
         name=name,
         hf=_ready(hf if stream else hf.to(torch.device(place)), name=name),  # type: ignore[arg-type]  # wrong stub
@@ -186,41 +141,6 @@ def wrap(hf_model: PreTrainedModel, tokenizer: Any = None, *, name: str = "in-me
     return _proved(model) if check else model
 
 
-def _packed(path: Path, *, name: str) -> tuple[Part, dict[str, headers.Held]]:
-    """As `_described`, of a GGUF file, whose blocks have no size of their own in memory."""
-    return Part(dequantised.config_of(path, name=name)), {}
-
-
-def _described(folder: Path, *, name: str) -> tuple[Part, dict[str, headers.Held]]:
-    """The part of a checkpoint that is loaded, and its tensors as the files' headers tell of them."""
-    raw, config = _config(folder, name=name)
-    files.check_weights(folder, name=name)
-    held = headers.tensors(folder)
-    part = text_part(config, raw, held, name=name)
-    own = {tensor: there for tensor, there in held.items() if part.own(tensor) is not None}
-    quantisation.refuse_unscaled(part.config, own, name=name)
-    return part, own
-
-
-def _config(folder: Path, *, name: str) -> tuple[dict[str, Any], Any]:
-    """What config.json says, and what transformers makes of it."""
-    raw = files.read_config(folder, name=name)
-    try:
-        return raw, AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except Exception as error:  # a config raises whatever its class does
-        if "auto_map" in raw:
-            raise CheckpointError(
-                f"{name} wants to run code of its own (auto_map in {folder / 'config.json'}), which ivx never does: "
-                "use a checkpoint whose architecture is part of transformers"
-            ) from error
-        if raw["model_type"] in CONFIG_MAPPING:
-            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise CheckpointError(f"{name}: its config.json cannot be read ({first:.200}): copy it again") from error
-        raise UnsupportedArchitecture(
-            f"{name}: transformers does not know the architecture {raw['model_type']!r}, so neither does ivx"
-        ) from error
-
-
 def _ready(hf: PreTrainedModel, *, name: str) -> PreTrainedModel:
     quantisation.refuse_in_memory(hf, name=name)
     tensors.refuse_non_finite(hf, name=name)
@@ -238,27 +158,6 @@ def _proved(model: Model) -> Model:
             "a patch could be wrong, so it is not loaded (check=False loads it all the same)"
         )
     return model
-
-
-def _device(device: str) -> str:
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        kind = torch.device(device).type
-    except RuntimeError as error:
-        raise IvxError(f"device {device!r} is not known: use auto, cpu, cuda or cuda:N; several by commas") from error
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise IvxError(f"device {device!r} asks for a GPU and this machine has none that torch can use: use cpu")
-    return device
-
-
-def _dtype(dtype: str, config: Any, *, small: bool) -> torch.dtype:
-    if dtype == "auto":
-        # What is published in half precision is widened: its arithmetic would be a different result.
-        return torch.float64 if getattr(config, "dtype", None) == torch.float64 and not small else torch.float32
-    if dtype not in DTYPES:
-        raise IvxError(f"dtype {dtype!r} is not known: use auto, {', '.join(DTYPES)}")
-    return DTYPES[dtype]
 
 
 def _read(part: Part, folder: Path, *, name: str, dtype: torch.dtype) -> tuple[PreTrainedModel, tuple[str, ...]]:

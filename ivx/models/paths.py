@@ -6,13 +6,15 @@ Python and the command line may read any directory.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from ivx.errors import CheckpointError
 from ivx.models import registry
 
 ROOTS = "IVX_ROOTS"
-"""Directories under which the app opens checkpoints, separated as in PATH; the working directory by default."""
+"""Directories under which the app opens checkpoints, separated as in PATH; by default the working directory and, where
+the app serves nobody but whoever started it, their home."""
 CACHE = "IVX_CACHE"
 
 
@@ -58,9 +60,9 @@ def parts(name: str) -> tuple[str, str | None]:
     return name[:cut], name[cut + 1 :]
 
 
-def within_roots(name: str) -> str:
-    """The name, if it is built in, fetched by name, a hub id, or a directory or file under an allowed root, links
-    followed. Of a checkpoint with an adapter, both must be."""
+def within_roots(name: str, *, among: Sequence[Path] | None = None) -> str:
+    """The name, if it is built in, fetched by name, a hub id, or a directory or file under one of the roots `among`,
+    by default the allowed ones, links followed. Of a checkpoint with an adapter, both must be."""
     # Before anything resolves it: on some systems a look at a share already sends the user's credentials there.
     if "://" in name or any(part.startswith(("\\\\", "//")) for part in name.split("+")):
         raise CheckpointError(
@@ -70,7 +72,7 @@ def within_roots(name: str) -> str:
         return name
     base, adapter = parts(name)
     if adapter is not None:
-        return f"{within_roots(base)}+{within_roots(adapter)}"
+        return f"{within_roots(base, among=among)}+{within_roots(adapter, among=among)}"
     try:
         looks_like_path = name.startswith((".", "/", "~", "\\")) or "\\" in name or name.count("/") != 1
         if not (looks_like_path or Path(name).exists()):
@@ -78,7 +80,7 @@ def within_roots(name: str) -> str:
         place = Path(name).expanduser().resolve()
     except (OSError, ValueError, RuntimeError) as error:  # a NUL, a name too long, a loop of links, nobody's home
         raise CheckpointError(f"{name[:100]!r} is neither a directory nor a hub id: {error}") from error
-    if not any(place.is_relative_to(root) for root in roots()):
+    if not any(place.is_relative_to(root) for root in (roots() if among is None else among)):
         raise CheckpointError(
             f"{name[:100]!r} does not lie under a directory the app may read: start it with {ROOTS} set to one that "
             "holds it"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,13 +17,15 @@ from ivx.jobs import identity
 from ivx.jobs.shipped import texts_of
 from ivx.jobs.worker import worker
 from ivx.models import files, gguf, library, wheels
-from ivx.models.paths import parts, within_roots
+from ivx.models.paths import parts
 from ivx.models.registry import CHECKPOINTS, FETCHED, TAUGHT, embedded, fetched
 from ivx.tasks.label import label_of
-from ivx.ui.kit import address
+from ivx.ui.kit import address, roots
 from ivx.ui.kit.address import AUTO, LOADING, OTHERS
 
 TOY_LAYERS = 8
+RECENT, MOST_RECENT = "checkpoints/recent", 8
+"""The store's document of the checkpoints that were opened last, and how many it names."""
 
 
 def token_of(result: Any) -> Callable[[int], str]:
@@ -83,7 +86,27 @@ def checkpoints() -> list[str]:
     """The checkpoints to choose from: embedded, fetched, and those this session has opened."""
     found = [c.name for c in CHECKPOINTS if c.path is not None and c.path.is_dir()]
     found += [c.name for c in (*FETCHED, *TAUGHT) if wheels.is_here(c.name) or identity.is_away(c.name)]
-    return found + [name for name, *_ in st.session_state.get(OTHERS, []) if name not in found]
+    return found + [name for name, *_ in _others() if name not in found]
+
+
+def _others() -> list[tuple[str, ...]]:
+    """Those that this session opened, with how; on somebody's own server it begins with those of earlier ones."""
+    if OTHERS not in st.session_state:
+        st.session_state[OTHERS] = []
+        for name, *how in recent() if roots.own() else []:
+            with suppress(CheckpointError):  # what has gone since is not listed
+                _readable(name)
+                st.session_state[OTHERS].append((name, *how))
+    others: list[tuple[str, ...]] = st.session_state[OTHERS]
+    return others
+
+
+def recent() -> list[list[str]]:
+    """The checkpoints that were opened last on this machine, each with how it was loaded; the latest comes last."""
+    match worker().store.get(RECENT):
+        case list(found):
+            return [one for one in found if isinstance(one, list) and [type(part) for part in one] == [str] * 4]
+    return []
 
 
 class Choice(NamedTuple):
@@ -126,7 +149,13 @@ def _reopen(name: str) -> None:
     Raises:
         CheckpointError: it is not on this machine, is no checkpoint, or lies elsewhere.
     """
-    within_roots(name)
+    _readable(name)
+    opened(name, *(st.query_params.get(word, AUTO) for word in LOADING))
+
+
+def _readable(name: str) -> None:
+    """Refuse a checkpoint that is not on this machine, is none, or lies elsewhere; nothing is fetched."""
+    roots.within(name)
     folder = files.locate(name, fetch=False)
     _, adapter = parts(name)
     if adapter is not None and not Path(adapter).expanduser().is_dir():
@@ -135,13 +164,14 @@ def _reopen(name: str) -> None:
         gguf.header_of(folder, name=name)
     else:
         files.read_config(folder, name=name)
-    opened(name, *(st.query_params.get(word, AUTO) for word in LOADING))
 
 
 def opened(name: str, *how: str) -> None:
     """Let this session choose a checkpoint, loaded like this, as `LOADING` names it."""
-    others = [one for one in st.session_state.get(OTHERS, []) if one[0] != name]
-    st.session_state[OTHERS] = [*others, (name, *how)]
+    st.session_state[OTHERS] = [*(one for one in _others() if one[0] != name), (name, *how)]
+    if roots.own():
+        kept = [one for one in recent() if one[0] != name]
+        worker().store.put(RECENT, [*kept, [name, *how]][-MOST_RECENT:])
 
 
 def collection_of(name: str) -> str:

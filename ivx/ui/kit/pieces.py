@@ -5,6 +5,7 @@ All text that could come from a user, a checkpoint or a file passes through `htm
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from types import MappingProxyType
@@ -18,6 +19,8 @@ from ivx.patching import gate
 from ivx.stats.metrics import PRIMARY, find
 from ivx.ui.kit import glossary
 
+MARKDOWN = re.compile(r"[!-/:-@\[-`{-~]")
+"""The characters that Markdown may give a meaning, and takes plainly behind a backslash."""
 HALF_PRECISION = "half precision"
 """The doctor's check that tells what half-precision arithmetic costs; the doctor itself would bring torch along."""
 
@@ -69,6 +72,11 @@ def first(receipt: Mapping[str, Any]) -> str:
 def note(text: str) -> None:
     """A caption that may hold a user's text: Streamlit's own parses Markdown and would fetch an image that it names."""
     st.html(f'<div class="ivx-note">{escape(text)}</div>')
+
+
+def plain(text: str) -> str:
+    """A user's text for the label of a button, which Streamlit reads as Markdown."""
+    return MARKDOWN.sub(r"\\\g<0>", text)
 
 
 def secondary(metric: str) -> None:

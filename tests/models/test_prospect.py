@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ ADAPTER = Path(ivx.__file__).parent / "taught" / "adapters" / "smollm2-sft"
 
 
 @pytest.mark.parametrize("told", [{}, {"dtype": "float64"}, {"weights": "stream"}])
-def test_a_prospect_is_what_is_loaded(told: dict[str, str]) -> None:
+def test_a_prospect_is_what_is_loaded(told: dict[str, Any]) -> None:
     found, model = prospect("tiny-sft", **told), ivx.load("tiny-sft", **told)
     parameters = list(model.hf.parameters())
     assert (found.dtype, found.device) == (model.hf.dtype, "cpu")
@@ -44,12 +45,11 @@ def test_what_cannot_be_loaded_has_no_prospect(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text((EMBEDDED / "tiny-sft" / "config.json").read_text())
     (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x04.")
     (tmp_path / "other").mkdir()
-    for asked in ({"name": str(tmp_path)}, {"name": str(tmp_path / "other")}, {"name": "tiny-sft", "weights": "half"}):
-        told = {key: value for key, value in asked.items() if key != "name"}
+    for name, weights in ((str(tmp_path), "auto"), (str(tmp_path / "other"), "auto"), ("tiny-sft", "half")):
         with pytest.raises(IvxError) as seen:
-            prospect(asked["name"], **told)
+            prospect(name, weights=weights)
         with pytest.raises(IvxError) as loaded:
-            ivx.load(asked["name"], **told)
+            ivx.load(name, weights=weights)
         assert str(seen.value) == str(loaded.value)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -35,7 +36,7 @@ def said(app: AppTest) -> str:
 def test_an_own_checkpoint_in_five_actions_and_again_after_a_restart(browser: Browser, tmp_path: Path) -> None:
     home = tmp_path / "home"
     shutil.copytree(EMBEDDED / "tiny-sft", home / "models" / "mine *v2*")
-    told = {"HOME": str(home), "IVX_CACHE": str(tmp_path / "store"), "IVX_ROOTS": ""}
+    told: dict[str, Any] = {"HOME": str(home), "IVX_CACHE": str(tmp_path / "store"), "IVX_ROOTS": ""}
     with serving(**told) as app:
         page = opened(browser, f"{app}/checkpoints")
         page.get_by_role("button", name=str(home)).click(timeout=PATIENCE)
@@ -102,13 +103,14 @@ def test_a_server_for_others_reads_its_roots_alone(tmp_path: Path, monkeypatch: 
     options = {"server.address": "127.0.0.1", "server.allowedHosts": ["localhost"], "secrets.files": []}
     monkeypatch.setattr("streamlit.get_option", options.get)
     assert roots.own() and tmp_path in roots.allowed()
-    for change in (
+    others: list[dict[str, Any]] = [
         {"server.address": None},
         {"server.address": "0.0.0.0"},  # noqa: S104
         {"server.allowedHosts": ["ivx.example"]},
         {"server.allowedHosts": []},
         {"secrets.files": [str(APP)]},
-    ):
+    ]
+    for change in others:
         monkeypatch.setattr("streamlit.get_option", (options | change).get)
         assert not roots.own() and roots.allowed() == [Path.cwd()], change
     monkeypatch.setattr("streamlit.get_option", options.get)

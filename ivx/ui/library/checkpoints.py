@@ -106,7 +106,8 @@ def _looked(name: str, two: st.delta_generator.DeltaGenerator, three: st.delta_g
 def _chosen(name: str, two: st.delta_generator.DeltaGenerator, three: st.delta_generator.DeltaGenerator) -> None:
     """The second and third step of one that is open."""
     loaded = checkpoints.loading(name)
-    how = tuple(loaded.get(word, address.AUTO) for word in address.LOADING)
+    dtype, device, weights = (loaded.get(word, address.AUTO) for word in address.LOADING)
+    how = dtype, device, weights
     with two:
         pieces.head("2  See", "what it is")
         if not is_away(name):

@@ -24,7 +24,7 @@ from ivx.request import BaseRequest
 if TYPE_CHECKING:
     import altair as alt
 
-    from ivx.engine.plan.forecast import Forecast
+    from ivx.engine.plan.forecast import Counted, Forecast
     from ivx.models.model import Model
     from ivx.patching.roles import Runs
     from ivx.tasks.samples import Samples
@@ -95,7 +95,7 @@ class Result(ABC, Generic[Q_co]):
         """The figures, each titled by what must be said first where the model does not do what it is told."""
         from ivx.charts.figure import noted
 
-        said = gate.sentence(self.receipt)
+        said = gate.opening(self.receipt)
         return {name: noted(spec, said) for name, spec in self.figures(metric).items()}
 
     def chart(self, metric: str = "contrast") -> alt.HConcatChart:
@@ -165,14 +165,18 @@ class Steps(Generic[Q, R]):
         replayed: what the replayed values are.
         prompts: from request, samples and site to the prompts behind the rows, role by role; None where rows are not
             patched prompts with an address.
-        cost: what a request will cost on a loaded model, told before it runs; None where that is not known.
+        cost: what a request will cost on a loaded model, told before it runs, or how many rows it has; None where
+            neither is known.
+        shared: the rows that a request has in common with a smaller result of its kind, under its own names; None where
+            none can be taken over.
     """
 
     compute: Callable[..., R]
     replay: Callable[..., tuple[Sequence[Key], Sequence[float], Sequence[float]]]
     replayed: str = "logit"
     prompts: Callable[[Q, Samples, str], tuple[Runs, ...]] | None = None
-    cost: Callable[[Model, Q], Forecast | None] = lambda model, request: None
+    cost: Callable[[Model, Q], Forecast | Counted | None] = lambda model, request: None
+    shared: Callable[[Model, Q, R], pa.Table | None] = lambda model, request, small: None
 
 
 @dataclass(frozen=True)
@@ -190,11 +194,11 @@ class Words(Generic[R]):
 
     def text(self, summary: Json) -> str:
         """A summary for a terminal."""
-        return "\n".join(filter(None, [gate.sentence(summary), self.summed(summary)]))
+        return "\n".join(filter(None, [gate.opening(summary), self.summed(summary)]))
 
     def caption(self, found: R, figure: str, metric: str) -> str:
         """What stands under a printed figure; empty where nothing does."""
-        return " ".join(filter(None, [gate.sentence(found.receipt), self.under(found, figure, metric)]))
+        return " ".join(filter(None, [gate.opening(found.receipt), self.under(found, figure, metric)]))
 
 
 class Extra(NamedTuple):

@@ -7,14 +7,17 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from ivx.analyses.behaviour.request import BehaviourRequest
 from ivx.analyses.effects.request import EffectsRequest
 from ivx.analyses.game.request import GameRequest
 from ivx.analyses.interactions.request import InteractionsRequest
+from ivx.analyses.place.found import At
 from ivx.analyses.separability.request import SeparabilityRequest
 from ivx.engine.address import ABLATIONS, STREAM
 from ivx.errors import IvxError
 from ivx.models.paths import parts
 from ivx.models.registry import embedded
+from ivx.patching.gate import SMALL
 from ivx.request import BaseRequest
 from ivx.tasks import catalogue
 from ivx.vocabulary import CONTROLS, SHOWN_CONTROLS
@@ -22,6 +25,8 @@ from ivx.vocabulary import CONTROLS, SHOWN_CONTROLS
 COMPONENTS = (STREAM, "attn_out", "mlp_out")
 SAMPLES, PAIR_SAMPLES, GAME_SAMPLES = 40, 100, 20
 WORDINGS, REPEATS = 40, 2
+QUICK, QUICK_TOKENS = SMALL, 8
+"""Samples of a quick look, and the tokens of each text."""
 FIRST = ("tiny-sft", "animal/colour")
 """What the first page opens on."""
 SHIPPED = (FIRST[1],)
@@ -37,6 +42,21 @@ def effects(checkpoint: str, task: str, **more: Any) -> EffectsRequest:
     controls = controls_of("denoise", sites, "all", alike=is_alone(task, checkpoint))
     controls += SHOWN_CONTROLS if more.get("demonstrations") else ()
     return EffectsRequest(checkpoint, task, sites=sites, samples=SAMPLES, controls=controls, **more)
+
+
+def asked_quickly(checkpoint: str, task: str, **loading: Any) -> BehaviourRequest:
+    """Few queries of this task and of one of each other domain, told and untold: whether any is followed."""
+    known = embedded(parts(checkpoint)[0])
+    every = catalogue.tasks(known.collection if known else "english")
+    firsts = {name.partition("/")[0]: name for name in reversed(every)}
+    firsts |= {task.partition("/")[0]: task}
+    names = tuple(dict.fromkeys([task, *(name for name in every if name in firsts.values())]))
+    return BehaviourRequest(checkpoint, names, ways=("prompt",), samples=QUICK, tokens=QUICK_TOKENS, **loading)
+
+
+def mapped_quickly(checkpoint: str, task: str, *, at: At, **loading: Any) -> EffectsRequest:
+    """A small map of the stream at one place, beside one control."""
+    return EffectsRequest(checkpoint, task, sites=(STREAM,), samples=QUICK, controls=("task",), **at.fields, **loading)
 
 
 def interactions(checkpoint: str, task: str, **loading: Any) -> InteractionsRequest:

@@ -45,7 +45,7 @@ def pack(
         captions: the figures' captions, by the same names; each becomes `.txt`.
         chart: what the notebook calls the result's `chart` with.
     """
-    told, note = dict(receipt), gate.sentence(receipt)
+    told, note = dict(receipt), gate.opening(receipt)
     content: dict[str, bytes | str] = {
         "asked.json": json.dumps(asked, indent=1),
         "receipt.json": json.dumps(told, indent=1),

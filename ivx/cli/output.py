@@ -57,7 +57,7 @@ def report(
 
 def noted(receipt: dict[str, Any]) -> dict[str, str]:
     """What must be said first of a result, by the name `note`; nothing where there is nothing to say."""
-    said = gate.sentence(receipt)
+    said = gate.opening(receipt)
     return {"note": said} if said else {}
 
 

@@ -13,14 +13,21 @@ from ivx.jobs import identity, shipped
 from ivx.jobs.shipped import CONTEXT
 from ivx.models import files, fingerprint, library, registry
 from ivx.models.paths import parts
+from ivx.patching import gate
 from ivx.request import BaseRequest, LiveRequest
 from ivx.store.run import Run
 from ivx.store.store import Store
 
 if TYPE_CHECKING:
-    from ivx.engine.plan.forecast import Forecast
+    import pyarrow as pa
+
+    from ivx.engine.plan.forecast import Counted, Forecast
     from ivx.models.model import Model
 
+BEGUN = "begun"
+"""The document of a run that names the small run whose rows it began with."""
+MADE_BY = ("dtype", "device", "weights", "engine", "versions")
+"""Fields of a receipt that two runs agree in whose rows can stand in one table."""
 Progress = Callable[[Any, int, int], None]
 
 
@@ -54,7 +61,7 @@ class Cost(LiveRequest):
         """Wrap a request."""
         return cls(of.checkpoint, of, **of.loading)
 
-    def answered(self, model: Model, store: Any, *, beat: Callable[[], None]) -> Forecast | None:
+    def answered(self, model: Model, store: Any, *, beat: Callable[[], None]) -> Forecast | Counted | None:
         return analysis_of(self.of.kind).steps.cost(model, self.of)
 
 
@@ -98,7 +105,8 @@ def computed(
     on_progress: Progress | None = None,
     beat: Callable[[], None] = lambda: None,
 ) -> Any:
-    """Compute a request; rows are stored as they finish, and those stored by an earlier start are not computed again.
+    """Compute a request; rows are stored as they finish, and those stored by an earlier start, or by a small run that
+    has them in common, are not computed again.
 
     What `on_progress` or `beat` raises ends the work; `beat` is called where there is nothing new to show.
 
@@ -114,6 +122,9 @@ def computed(
             raise Busy
         known = run.table(analysis.saved.key)
         kept = known.num_rows if known is not None else 0
+        if known is None and (common := _shared(store, model, request)) is not None:
+            known, begun = common
+            run.keep(BEGUN, {"begun_by": begun})
 
         def keep(result: Any) -> None:
             nonlocal kept
@@ -130,8 +141,36 @@ def computed(
         found = analysis.compute(model, request, on_progress=progress, known=known, beat=beat, given=given)
         keep(found)
         run.keep(CONTEXT, context(found))
-        run.complete({**found.receipt, "resumed_rows": 0 if known is None else known.num_rows})
+        run.complete(
+            {**found.receipt, **(run.kept(BEGUN) or {}), "resumed_rows": 0 if known is None else known.num_rows}
+        )
     return found
+
+
+def _shared(store: Store, model: Model, request: BaseRequest) -> tuple[pa.Table, str] | None:
+    """The rows that a request has in common with the newest small run made here, by the same versions; and that run."""
+    if getattr(request, "samples", 0) <= gate.SMALL:
+        return None
+    steps, receipt = None, dict[str, Any]()
+    for run in sorted(store.of_kind(request.kind), key=lambda one: one.created, reverse=True):
+        asked, told = run.asked, run.asked.get("request", {})
+        alike = told.get("task") == getattr(request, "task", "") and told.get("samples", gate.SMALL + 1) <= gate.SMALL
+        same = asked.get("checkpoint", {}).get("fingerprint") == model.fingerprint
+        if not (alike and same) or asked.get("imported") or shipped.is_shipped(run.id):
+            continue
+        found = result_of(run)
+        if found is None:
+            continue
+        if steps is None:
+            from ivx.patching.prepare import receipt_of
+
+            steps, receipt = analysis_of(request.kind).steps, receipt_of(model, request, "")
+        if any(found.receipt.get(name) != receipt.get(name) for name in MADE_BY):
+            continue
+        rows = steps.shared(model, request, found)
+        if rows is not None and rows.num_rows:
+            return rows, run.id
+    return None
 
 
 def answered(

@@ -14,11 +14,12 @@ from ivx.tasks.turn import Turn
 
 
 class Identity(NamedTuple):
-    """A checkpoint's fingerprint, and what its chat template writes before and after a user's text."""
+    """A checkpoint's fingerprint, what its chat template writes before and after a user's text, and its layers."""
 
     fingerprint: str
     before: str
     after: str
+    layers: int
 
     @property
     def chat_template(self) -> str:

@@ -22,6 +22,8 @@ FIELD = "following"
 """The field of a receipt that holds how many samples follow told, untold, in both or in neither."""
 ASKED = "asked"
 """The field of a receipt that names the task that is followed or not, where that is not the request's."""
+SMALL = 10
+"""A run of no more samples is a small one, and called so wherever it is shown."""
 SHOWN = {
     "separability": "what is shown is which wording was read, not what the model does with it",
     "lens": "what is shown is what the layers read, not the behaviour",
@@ -48,6 +50,17 @@ def short(receipt: Mapping[str, Any]) -> str:
     """The same in short, for what stands on a page below the whole sentence."""
     told = receipt.get(FIELD)
     return "" if told is None else Following(**told).short()
+
+
+def small(receipt: Mapping[str, Any]) -> str:
+    """That a run of patches is a small one; empty where it is not. Its control alone says little with so few."""
+    n = receipt.get("samples", SMALL + 1)
+    return f"Small run (n = {n})." if receipt.get("kind") == "effects" and n <= SMALL else ""
+
+
+def opening(receipt: Mapping[str, Any]) -> str:
+    """Both: what an export of a run begins with."""
+    return " ".join(filter(None, [sentence(receipt), small(receipt)]))
 
 
 def counted(told: pa.Table, *bare: pa.Table) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def identities(names: Sequence[str]) -> dict[str, Identity]:
     found = {}
     for name in names:
         model = load(name)
-        found[name] = Identity(model.fingerprint, *turn_of(model.tokenizer))
+        found[name] = Identity(model.fingerprint, *turn_of(model.tokenizer), model.layers)
     return found
 
 

@@ -12,6 +12,7 @@ from streamlit.navigation.page import Page
 from ivx.errors import IvxError
 from ivx.ui import signin
 from ivx.ui.kit import address, keyboard
+from ivx.ui.kit.pieces import TITLED
 
 PAGES = Path(__file__).with_name("pages")
 """One script per page.
@@ -79,6 +80,7 @@ def run() -> None:
     for key in KEPT:
         if key in st.session_state:
             st.session_state[key] = st.session_state[key]
+    st.session_state[TITLED] = False
     try:
         page.run()
     except IvxError as error:  # raised before the page has a job that could report it

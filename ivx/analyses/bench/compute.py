@@ -38,6 +38,7 @@ from ivx.analyses.lens.result import MOST
 from ivx.engine.address import STREAM, Patch, check
 from ivx.engine.hooks.capture import capture
 from ivx.engine.hooks.generate import Push, Written, generate
+from ivx.engine.plan.forecast import Forecast, of_texts, total_of
 from ivx.errors import IvxError, TaskError
 from ivx.models.model import Model
 from ivx.patching.prepare import following, receipt_of
@@ -254,4 +255,16 @@ def _answers(encoder: Encoder, text: str, task: Task) -> list[tuple[int, ...]]:
     return found
 
 
-STEPS: Steps[BenchRequest, Bench] = Steps(compute=compute, replay=replay, replayed="followed")
+def cost_of(model: Model, request: BenchRequest) -> Forecast:
+    """What a request will cost at most: a text after every prompt for each vector and strength, and one without."""
+    run = _Bench(model, request, beat=lambda: None)
+    asked = 1 + len(run.roles) * sum(strength > 0 for strength in STRENGTHS)
+    costs = []
+    for on in (QUERIES, FREE):
+        prompts = [run.prompts[k] for k in run.of(on)] * asked
+        if prompts:
+            costs.append(of_texts(model, prompts, tokens=LENGTHS[on], rows=len(prompts)))
+    return total_of(costs)
+
+
+STEPS: Steps[BenchRequest, Bench] = Steps(compute=compute, replay=replay, cost=cost_of, replayed="followed")

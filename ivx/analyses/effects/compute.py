@@ -24,6 +24,7 @@ from ivx.analyses.base import Progress, Steps
 from ivx.analyses.effects.maps import map_of, within
 from ivx.analyses.effects.request import EffectsRequest
 from ivx.analyses.effects.result import Effects
+from ivx.analyses.effects.shared import shared
 from ivx.engine.linear.estimate import estimate_groups
 from ivx.engine.plan.forecast import Forecast, total_of
 from ivx.models.model import Model
@@ -193,6 +194,20 @@ def _source(site: str, request: EffectsRequest, sample: Sample) -> Sequence[int]
     return sample.instructed if whole else instruction_of(request, sample)
 
 
+def shared_of(model: Model, request: EffectsRequest, small: Effects) -> pa.Table | None:
+    """The rows that a request has in common with a smaller result; None where means over its samples are patched."""
+    asked = small.request
+    if not isinstance(asked, EffectsRequest) or {request.direction, asked.direction} != {"denoise"}:
+        return None
+    large = _empty(model, request)
+    prompts = {site: prompts_of(asked, small.samples, site) for site in asked.sites}
+    return shared(small, large, prompts, {site: prompts_of(request, large.samples, site) for site in request.sites})
+
+
 STEPS: Steps[EffectsRequest, Effects] = Steps(
-    compute=compute, replay=partial(replay, prompts=prompts_of), prompts=prompts_of, cost=cost_of
+    compute=compute,
+    replay=partial(replay, prompts=prompts_of),
+    prompts=prompts_of,
+    cost=cost_of,
+    shared=shared_of,
 )

@@ -17,8 +17,10 @@ from ivx.analyses.base import Progress, Steps
 from ivx.analyses.effects.compute import filled
 from ivx.analyses.effects.request import ScanRequest
 from ivx.analyses.effects.result import Effects
+from ivx.engine.plan.forecast import Forecast, total_of
 from ivx.errors import IvxError
 from ivx.models.model import Model
+from ivx.patching import sweeping
 from ivx.patching.positions import Column, source_columns, source_places
 from ivx.patching.prepare import prepare
 from ivx.patching.replay import replay
@@ -39,15 +41,20 @@ def compute(
     beat: Callable[[], None] = lambda: None,
 ) -> Effects:
     """Run a request on a loaded model; rows that are `known` from an earlier start are not computed again."""
+    found = _empty(model, request)
+    runs = {site: prompts_of(request, found.samples, site) for site in request.sites}
+    return filled(model, found, runs, on_progress=on_progress, known=known, beat=beat)
+
+
+def _empty(model: Model, request: ScanRequest) -> Effects:
+    """The result before any row."""
     samples, receipt = prepare(model, request)
     for name in sorted({*request.controls} - {*controls_there(request.controls, samples)}):
         receipt["warnings"].append(f"there is no control {name}: these wordings have no {LACKS[name]}")
     maps = dict.fromkeys(request.sites, columns_of(request, samples))
-    runs = {site: prompts_of(request, samples, site) for site in request.sites}
-    found = Effects(
+    return Effects(
         request=request, table=ROWS.empty_table(), samples=samples, maps=maps, layers=model.layers, receipt=receipt
     )
-    return filled(model, found, runs, on_progress=on_progress, known=known, beat=beat)
 
 
 def columns_of(request: ScanRequest, samples: Samples) -> tuple[Column, ...]:
@@ -97,6 +104,14 @@ def _last_word(sample: Sample) -> tuple[int, ...]:
     return sample.source[sample.word : sample.keyword + 1]
 
 
+def cost_of(model: Model, request: ScanRequest) -> Forecast:
+    """What a request will cost."""
+    empty = _empty(model, request)
+    runs = prompts_of(request, empty.samples)
+    places = [[patch for _, _, patch in empty.places(site)] for site in request.sites]
+    return total_of([sweeping.cost_of(model, empty.samples, runs, patches) for patches in places])
+
+
 STEPS: Steps[ScanRequest, Effects] = Steps(
-    compute=compute, replay=partial(replay, prompts=prompts_of), prompts=prompts_of
+    compute=compute, replay=partial(replay, prompts=prompts_of), prompts=prompts_of, cost=cost_of
 )

@@ -28,9 +28,11 @@ from ivx.engine.address import STREAM, parse
 from ivx.engine.hooks.capture import capture
 from ivx.engine.hooks.differences import Differences, added
 from ivx.engine.linear.heads import behind_norm, head_shares
+from ivx.engine.plan.forecast import Forecast, of_passes, total_of
 from ivx.engine.sweep import sweep
 from ivx.errors import IvxError
 from ivx.models.model import Model
+from ivx.patching import sweeping
 from ivx.patching.prepare import measured, opening, run_told
 from ivx.patching.sweeping import instruction_of, rows_in, sweep_rows
 from ivx.patching.table import Key, labelled, sampled
@@ -282,4 +284,22 @@ def _cosines(
     return {name: tuple(alike(told, before, other=others[name], seed=request.seed)) for name, before in pairs.items()}
 
 
-STEPS: Steps[FunctionRequest, FunctionVectors] = Steps(compute=compute, replay=replay)
+def cost_of(model: Model, request: FunctionRequest) -> Forecast:
+    """What a request will cost: every head of every ranking, what is added, and the states' own passes."""
+    asked, _ = asked_of(model, request)
+    heads = [patch_of(Head(layer, head)) for layer in range(model.layers) for head in range(model.heads)]
+    ranked = [asked.ranked(role) for role in RANKED if role != "instruction" or asked.told is not None]
+    stated, sources = asked.stated(request)
+    states = [f"{written(layer)}~-1" for layer in range(model.layers)]
+    runs = 1 + len(ADDED) * model.layers
+    targets = [sample.target for sample in stated.rows]
+    return total_of(
+        [
+            *(sweeping.cost_of(model, samples, [one], heads) for samples, one in ranked),
+            sweeping.cost_of(model, stated, sources, states),
+            of_passes(model, targets * runs, rows=runs * len(targets)),
+        ]
+    )
+
+
+STEPS: Steps[FunctionRequest, FunctionVectors] = Steps(compute=compute, replay=replay, cost=cost_of)

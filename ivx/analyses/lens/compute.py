@@ -25,6 +25,7 @@ from ivx.engine.draws import draw_of, drawn
 from ivx.engine.hooks import lens as engine
 from ivx.engine.hooks.generate import Push, Written, generate
 from ivx.engine.hooks.sites import Writes, read, write
+from ivx.engine.plan.forecast import Forecast, of_texts
 from ivx.engine.turns import only_user
 from ivx.models.doctor import TOLERANCE
 from ivx.models.model import Model
@@ -223,4 +224,10 @@ def _text(model: Model, written: Written) -> str:
     return str(model.tokenizer.decode(list(written.ids))).strip()
 
 
-STEPS: Steps[LensRequest, Reading] = Steps(compute=compute, replay=replay, replayed="probability")
+def cost_of(model: Model, request: LensRequest) -> Forecast:
+    """What a request will cost: a pass of its prompts, and the text that is written."""
+    prompts = [_ids(model, text, "prompt", chat=request.chat) for text in (request.prompt, request.source) if text]
+    return of_texts(model, prompts, tokens=WRITTEN, rows=model.layers * len(prompts[0]) * engine.TOP)
+
+
+STEPS: Steps[LensRequest, Reading] = Steps(compute=compute, replay=replay, replayed="probability", cost=cost_of)

@@ -34,6 +34,7 @@ from ivx.engine.linear.published import published
 from ivx.engine.linear.records import Fidelity as Reconstructed
 from ivx.engine.linear.records import Published
 from ivx.engine.linear.surrogate import Surrogate
+from ivx.engine.plan.forecast import Counted
 from ivx.errors import AddressError, TaskError
 from ivx.models.finite import dtype_of
 from ivx.models.model import Model
@@ -247,4 +248,9 @@ def _curves(
     return tuple(found for found in curves if found is not None)
 
 
-STEPS: Steps[PathwaysRequest, Pathways] = Steps(compute=compute, replay=replay)
+def cost_of(model: Model, request: PathwaysRequest) -> Counted:
+    """How many samples are split over paths, of both instructions."""
+    return Counted(2 * request.samples, "prompts to split over their paths")
+
+
+STEPS: Steps[PathwaysRequest, Pathways] = Steps(compute=compute, replay=replay, cost=cost_of)

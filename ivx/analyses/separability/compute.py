@@ -24,6 +24,7 @@ from ivx.analyses.separability.request import SeparabilityRequest
 from ivx.analyses.separability.result import EMBEDDING, TABLE, WORDS, Read, Separability
 from ivx.analyses.separability.splits import Examples, Split
 from ivx.engine.hooks.capture import Captured, Matrix, capture, capture_singly, size_of
+from ivx.engine.plan.forecast import Counted
 from ivx.errors import IvxError
 from ivx.models import paths
 from ivx.models.model import Model
@@ -271,4 +272,11 @@ def _points(table: pa.Table, component: str, layer: int, kind: str) -> Array | N
     return np.array([rows[0]["x"], rows[0]["y"]], dtype=np.float64).T if rows else None
 
 
-STEPS: Steps[SeparabilityRequest, Separability] = Steps(compute=compute, replay=replay, replayed="accuracy")
+def cost_of(model: Model, request: SeparabilityRequest) -> Counted:
+    """How many places are probed: beside the model's time, that of the fits is the larger part."""
+    return Counted(2 + model.layers * len(request.components), "places to probe")
+
+
+STEPS: Steps[SeparabilityRequest, Separability] = Steps(
+    compute=compute, replay=replay, replayed="accuracy", cost=cost_of
+)

@@ -19,6 +19,7 @@ from ivx.analyses.transplant.request import TransplantRequest
 from ivx.analyses.transplant.result import ROLES, ROWS, Transplant
 from ivx.analyses.vectors.result import Vectors, check_shapes
 from ivx.engine.hooks.capture import capture
+from ivx.engine.plan.forecast import Forecast, of_passes
 from ivx.errors import IvxError
 from ivx.models.model import Model
 from ivx.patching.positions import position_of
@@ -142,4 +143,12 @@ def _lengthened(states: Array, lengths: Array) -> Array:
     return states * np.divide(lengths, norms, out=np.zeros_like(norms), where=norms > 0)[..., None]
 
 
-STEPS: Steps[TransplantRequest, Transplant] = Steps(compute=compute, replay=replay)
+def cost_of(model: Model, request: TransplantRequest) -> Forecast:
+    """What a request will cost: a pass of each bare prompt for each layer and each role, and one unpatched."""
+    samples, _ = prepare(model, request)
+    targets = [sample.target for sample in samples.rows]
+    runs = 1 + len(ROLES) * len(request.layers_of(model.layers))
+    return of_passes(model, targets * runs, rows=runs * len(targets))
+
+
+STEPS: Steps[TransplantRequest, Transplant] = Steps(compute=compute, replay=replay, cost=cost_of)

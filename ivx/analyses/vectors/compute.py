@@ -17,6 +17,7 @@ from ivx.analyses.base import Progress, Steps
 from ivx.analyses.vectors.request import VectorsRequest
 from ivx.analyses.vectors.result import TABLE, Vectors
 from ivx.engine.hooks.capture import capture, capture_singly
+from ivx.engine.plan.forecast import Forecast, of_passes
 from ivx.errors import TaskError
 from ivx.models.model import Model
 from ivx.patching.prepare import prepare
@@ -120,4 +121,11 @@ def _options(model: Model, request: VectorsRequest, sample: Sample) -> tuple[int
     return tuple(sorted(found))
 
 
-STEPS: Steps[VectorsRequest, Vectors] = Steps(compute=compute, replay=replay, replayed="state")
+def cost_of(model: Model, request: VectorsRequest) -> Forecast:
+    """What a request will cost: a pass of each instruction, and of each control's."""
+    samples, _ = prepare(model, request)
+    told = [instruction_of(request, sample) for sample in (*samples.rows, *samples.control)]
+    return of_passes(model, told, rows=model.layers * len(told))
+
+
+STEPS: Steps[VectorsRequest, Vectors] = Steps(compute=compute, replay=replay, cost=cost_of, replayed="state")

@@ -75,6 +75,19 @@ class Forecast:
         )
 
 
+@dataclass(frozen=True)
+class Counted:
+    """What is counted of work whose time is not forecast."""
+
+    rows: int
+    what: str = "rows"
+
+    @property
+    def told(self) -> str:
+        """It in a sentence."""
+        return f"{self.rows:,} {self.what}; how long that takes here is not forecast."
+
+
 def forecast(model: Model, asked: Workload, *, memory_gb: float | None = None) -> Forecast:
     """What a sweep by plan on one device will cost; only its first pass is planned, the others are taken to be alike.
 
@@ -136,6 +149,29 @@ def of_texts(model: Model, prompts: Prompts, *, tokens: int, rows: int, memory_g
     if model.stream is not None:
         read = passes * model.stream.size
         seconds = max(seconds, read / model.stream.rate)
+    return Forecast(rows, passes, flops, read, memory, seconds)
+
+
+def of_passes(model: Model, prompts: Prompts, *, rows: int, memory_gb: float | None = None) -> Forecast:
+    """What it costs to run each of these prompts once, as a whole, layer by layer.
+
+    Args:
+        rows: rows of the table that comes of it.
+        memory_gb: as in `of_texts`.
+    """
+    budget = memory_gb or FREE_SHARE * free_bytes(str(model.device)) / 1e9
+    weights = sum(p.numel() for p in model.blocks[0].parameters()) * model.layers
+    lengths = sorted(map(len, prompts))
+    step = rows_within(model, lengths[-1], budget)
+    flops = 2.0 * (weights * sum(lengths) + model.width * model.vocabulary * len(lengths))
+    passes = math.ceil(len(lengths) / step)
+    memory = min(step, len(lengths)) * lengths[-1] * model.width * model.dtype.itemsize
+    read, waited = 0, 0.0
+    if model.stream is not None:
+        read = passes * model.stream.size
+        waited = read / model.stream.rate
+    with only_user(model):
+        seconds = max(flops / (REACHED * rate(model)), waited)
     return Forecast(rows, passes, flops, read, memory, seconds)
 
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from ivx.analyses.behaviour.request import OWN, SHOWN, WAYS, BehaviourRequest
 from ivx.analyses.behaviour.result import Behaviour
 from ivx.charts.palette import Palette
 from ivx.charts.ways import RECOMMENDED, Square, ways_chart
+from ivx.errors import IvxError
 from ivx.jobs.job import View
 from ivx.stats.following import FLOOR
 from ivx.tasks import catalogue
 from ivx.tasks.way import MAX_TEMPLATE, MOST_SHOWN
 from ivx.ui.behaviour.card import card
 from ivx.ui.behaviour.readings import reading
-from ivx.ui.kit import address, checkpoints, choices, exports, pairs, pieces, progress, session
+from ivx.ui.kit import address, blanks, checkpoints, choices, exports, pairs, pieces, progress, session
 
 LEDE = (
     "Each cell is the share of queries whose text begins with the <b>whole answer</b> when the model is told, and "
@@ -91,7 +94,7 @@ def show(request: BehaviourRequest | None, p: Palette) -> None:
         told = {} if asked is None else _parts(asked)
         return told | {"cell": address.from_url("cell", "")}
 
-    progress.follow_or_open(request, KINDS, draw=draw, empty=lambda asked: _empty(asked, p), view=view)
+    progress.follow_or_open(request, KINDS, draw=draw, blank=lambda asked, now: _blank(asked, now, p), view=view)
 
 
 def _parts(request: BehaviourRequest) -> dict[str, str]:
@@ -103,14 +106,8 @@ def _parts(request: BehaviourRequest) -> dict[str, str]:
 
 
 def _draw(request: BehaviourRequest, now: View, p: Palette) -> None:
-    result: Behaviour | None = now.result
+    result: Behaviour = now.result
     left, right = st.columns(COLUMNS, gap="medium")
-    if result is None:
-        with left:
-            pieces.head("Tasks × ways of asking", progress.waiting(request, now))
-            _blank(request, p)
-            progress.under(request, now)
-        return
     pieces.distrust(result.receipt)
     chosen = _chosen(result)
     with left:
@@ -172,12 +169,25 @@ def _spec(
     return ways_chart(squares, tasks=tasks, ways=ways, palette=p, selected=chosen, alt_text=told)
 
 
-def _blank(request: BehaviourRequest, p: Palette) -> None:
+def _blank(request: BehaviourRequest, now: View | None, p: Palette) -> None:
     """The matrix before anything is known: its true axes, and pale cells."""
-    collection = checkpoints.collection_of(request.checkpoint)
-    tasks = [pair.task.name for pair in catalogue.pairs(request.tasks, collection=collection)]
-    squares = [Square(task, way) for task in tasks for way in request.every]
-    st.vega_lite_chart(_spec(squares, tasks, request.every, None, p), theme=None, width="stretch")
+
+    def axes(told: str) -> DeltaGenerator:
+        left, right = st.columns(COLUMNS, gap="medium")
+        with left:
+            pieces.head("Tasks × ways of asking", told)
+            with suppress(IvxError):  # the request is refused for it
+                collection = checkpoints.collection_of(request.checkpoint)
+                tasks = [pair.task.name for pair in catalogue.pairs(request.tasks, collection=collection)]
+                squares = [Square(task, way) for task in tasks for way in request.every]
+                st.vega_lite_chart(_spec(squares, tasks, request.every, None, p), theme=None, width="stretch")
+        return right
+
+    about = (
+        f"{request.samples} queries of each task in {len(request.every)} ways, told and untold: a text of at most "
+        f"{request.tokens} tokens each. Texts of equal prompts are written once."
+    )
+    blanks.show(request, now, blanks.Blank(about, "Ask", axes))
 
 
 def _legend(p: Palette) -> None:
@@ -196,18 +206,3 @@ def _link(result: Behaviour, chosen: tuple[str, str]) -> str:
     if st.session_state.get(address.RUN) or any(map(catalogue.is_file, result.request.tasks)):
         return address.to_view(run=result.run_id, cell="~".join(chosen))
     return address.to_view(**_parts(result.request), cell="~".join(chosen))
-
-
-def _empty(request: BehaviourRequest, p: Palette) -> None:
-    left, _ = st.columns(COLUMNS, gap="medium")
-    with left:
-        pieces.head("Tasks × ways of asking", "nothing asked yet")
-        st.write(
-            f"{request.samples} queries of each task in {len(request.every)} ways, told and untold: a text of at most "
-            f"{request.tokens} tokens each. Texts of equal prompts are written once."
-        )
-        progress.cost(request)
-        if st.button("Ask", type="primary"):
-            session.start(request)
-            st.rerun()
-        _blank(request, p)

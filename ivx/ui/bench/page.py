@@ -26,7 +26,7 @@ from ivx.patching import gate
 from ivx.tasks import catalogue
 from ivx.tasks.way import Way
 from ivx.ui.bench.readings import bench_reading
-from ivx.ui.kit import address, checkpoints, choices, exports, pieces, places, progress, session
+from ivx.ui.kit import address, blanks, checkpoints, choices, exports, pieces, places, progress, session
 
 HOW = {
     "add-first": "add, first token",
@@ -136,7 +136,7 @@ def show(request: BenchRequest | None, p: Palette) -> None:
 def _stored(found: Bench, p: Palette) -> None:
     """A stored run's curves; its texts would have to be written anew."""
     alpha = float(address.from_url("alpha", "1"))
-    _panels(found.request, found, alpha, (), ("", "A stored run keeps its curves, not its texts."), p)
+    _panels(found.request, found, alpha, (), ("no text was given", "A stored run keeps its curves, not its texts."), p)
 
 
 def _draw(request: BenchRequest, alpha: float, views: Mapping[str, View | None], p: Palette) -> None:
@@ -145,25 +145,36 @@ def _draw(request: BenchRequest, alpha: float, views: Mapping[str, View | None],
     curve, texts = views["curve"], views["texts"]
     if curve is not None and curve.state == "done" and texts is None:
         st.rerun()  # it ended after `show` had looked
-    bad = next((now for now in views.values() if now is not None and now.state in ("refused", "failed")), None)
-    if bad is not None:
-        progress.ended_badly(request, bad)
-        _free_texts()
-        return
     found: Bench | None = curve.result if curve is not None and curve.state == "done" else None
     written: Sequence[BenchText] = texts.result if texts is not None and texts.state == "done" else ()
-    waiting = (_state(request, curve), _state(request, texts))
-    _panels(request, found, alpha, written, waiting, p, typed=_free_texts)
-    if curve is None:
-        st.write(f"{request.samples} queries at {len(STRENGTHS) - 1} strengths, three vectors each.")
-        if st.button("Run the bench", type="primary"):
-            session.start(request)
-            st.rerun()
+    if found is None or (texts is not None and texts.state in ("refused", "failed")):
+        _blank(request, alpha, views, p)
+        return
+    _panels(request, found, alpha, written, ("no text was given", blanks.word(texts)), p, typed=_free_texts)
+
+
+def _blank(request: BenchRequest, alpha: float, views: Mapping[str, View | None], p: Palette) -> None:
+    """The page without its curves: their axes, and the card where the texts will be."""
+    bad = {name: now for name, now in views.items() if now is not None and now.state in ("refused", "failed")}
+    shown = bad or {"curve": views["curve"]}
+    told = blanks.word(next(iter(shown.values())))
+    left, middle, card = st.columns(COLUMNS, gap="medium")
+    for column, on in ((left, QUERIES), (middle, FREE)):
+        with column:
+            pieces.head(NAMES[on], told)
+            _curve(on, [], alpha, p)
+    with middle:
+        _free_texts()
+    with card:
+        about = f"{request.samples} queries and {len(request.texts)} free texts at {len(STRENGTHS) - 1} strengths, "
+        blanks.card(
+            dict.fromkeys(shown, request), shown, about=f"{about}with three vectors each.", button="Run the bench"
+        )
 
 
 def _panels(
     request: BenchRequest,
-    found: Bench | None,
+    found: Bench,
     alpha: float,
     written: Sequence[BenchText],
     waiting: tuple[str, str],
@@ -174,22 +185,21 @@ def _panels(
     """Both curves and the texts.
 
     Args:
-        waiting: the notes in place of missing curves and of missing texts.
+        waiting: the notes in place of a missing curve and of missing texts.
         typed: draws the field of the free texts, where they can be changed.
     """
-    if found is not None:
-        pieces.distrust(found.receipt)
+    pieces.distrust(found.receipt)
     columns = st.columns(COLUMNS, gap="medium")
     for column, on in zip(columns, (QUERIES, FREE), strict=False):
         with column:
-            points = [] if found is None else found.points(on)
-            what = f"n = {points[0].n}, {SHARE[on]}" if points else waiting[0] or "no text was given"
+            points = found.points(on)
+            what = f"n = {points[0].n}, {SHARE[on]}" if points else waiting[0]
             pieces.head(NAMES[on], what)
             _curve(on, points, alpha, p)
-            pieces.reading(bench_reading(points, alpha, on=on), {} if found is None else found.receipt)
+            pieces.reading(bench_reading(points, alpha, on=on), found.receipt)
             if on == FREE:
                 typed()
-            elif found is not None:
+            else:
                 pieces.note(_about(found, request))
     with columns[2]:
         pieces.head("What it writes", f"{ABOUT[request.way]}, α = {alpha:g}")
@@ -203,20 +213,12 @@ def _panels(
             label_visibility="collapsed",
         )
         _table(written, waiting[1])
-    if found is None:
-        return
     _legend(p)
     trust, export = st.columns([6, 1], gap="medium", vertical_alignment="bottom")
     with trust:
         pieces.trust(found.receipt, rows=f"{found.table.num_rows:,} texts")
     with export:
         _export(found, written)
-
-
-def _state(request: Any, now: View | None) -> str:
-    if now is None:
-        return "nothing asked yet"
-    return {"running": "measuring", "done": "no text is given"}.get(now.state) or progress.waiting(request, now)
 
 
 def _about(found: Bench, request: BenchRequest) -> str:

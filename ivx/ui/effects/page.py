@@ -22,6 +22,7 @@ from ivx.ui.effects import scan
 from ivx.ui.kit import (
     address,
     asking,
+    blanks,
     checkpoints,
     choices,
     evidence,
@@ -103,7 +104,7 @@ def show(request: Asked | None, metric: str, p: Palette) -> None:
     if request is not None:
         following.said()
         places.said(st.session_state[OPENED])
-    progress.follow_or_open(request, KINDS, draw=draw, empty=lambda asked: _empty(asked, p), view=view)
+    progress.follow_or_open(request, KINDS, draw=draw, blank=lambda asked, now: _blank(asked, now, p), view=view)
 
 
 def _parts(request: Asked, metric: str) -> dict[str, str]:
@@ -113,9 +114,6 @@ def _parts(request: Asked, metric: str) -> dict[str, str]:
 
 
 def _draw(request: Asked, metric: str, now: View, p: Palette) -> None:
-    if now.result is None:
-        _waiting(request, now, p)
-        return
     result = now.result
     pieces.distrust(result.receipt)
     at = _at(result)
@@ -196,37 +194,32 @@ def _measured(result: Effects, site: str) -> str:
     return f"{site} ← {source}" if asked.direction == "denoise" else f"{site}, {asked.direction}"
 
 
-def _waiting(request: Asked, now: View, p: Palette) -> None:
-    left, middle, _ = st.columns(maps.COLUMNS, gap="medium")
-    for place, name in zip((left, middle), _names(request), strict=True):
-        with place:
-            pieces.head(name, progress.waiting(request, now))
-            maps.blank(request.checkpoint, p)
-    with left:
-        progress.under(request, now)
+def _blank(request: Asked, now: View | None, p: Palette) -> None:
+    scans = isinstance(request, ScanRequest)
+    plain = isinstance(request, EffectsRequest) and request.direction == "denoise"
+    layers, heads = checkpoints.rows_of(request.checkpoint), checkpoints.heads_of(request.checkpoint)
+    names = (
+        ("Layer × source token", "The same tokens, each fed alone") if scans else ("Layer × position", "Layer × head")
+    )
+    columns = (("",) * maps.BLANK, ("",) * maps.BLANK if scans or not heads else [str(head) for head in range(heads)])
 
+    def axes(told: str) -> DeltaGenerator:
+        *panels, card = st.columns(maps.COLUMNS, gap="medium")
+        for panel, name, labels in zip(panels, names, columns, strict=True):
+            with panel:
+                pieces.head(name, told)
+                maps.blank(layers, p, labels)
+        return card
 
-def _names(request: Asked) -> tuple[str, str]:
-    if isinstance(request, ScanRequest):
-        return "Layer × source token", "The same tokens, each fed alone"
-    return "Layer × position", "Layer × head"
-
-
-def _empty(request: Asked, p: Palette) -> None:
-    left, middle, _ = st.columns(maps.COLUMNS, gap="medium")
-    for place, name in zip((left, middle), _names(request), strict=True):
-        with place:
-            pieces.head(name, "nothing asked yet")
-            maps.blank(request.checkpoint, p)
-    with left:
-        every = "every layer × source token" if isinstance(request, ScanRequest) else "every layer × position and head"
-        plain = isinstance(request, EffectsRequest) and request.direction == "denoise"
-        first = plain and places.offer(request)
-        st.write(f"{request.samples} samples, {every}, each with its {len(request.controls)} controls.")
-        progress.cost(request)
-        if st.button("Run the maps", type="secondary" if first else "primary"):
-            session.start(request)
-            st.rerun()
+    every = "Every layer × source token" if scans else "Every layer × position and head"
+    controls = len(request.controls)
+    blank = blanks.Blank(
+        f"{every} on {request.samples} samples, each cell beside its {controls} control{'s' * (controls > 1)}.",
+        "Run the maps",
+        axes,
+        search=lambda: plain and places.offer(request),
+    )
+    blanks.show(request, now, blank)
 
 
 DIRECTED = {name: f"{name}: {direction.label}" for name, direction in DIRECTION.items()}

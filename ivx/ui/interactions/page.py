@@ -14,13 +14,26 @@ from ivx.analyses.game.result import Game
 from ivx.analyses.interactions.request import PLAYERS, InteractionsRequest
 from ivx.analyses.interactions.result import Interactions
 from ivx.analyses.place.found import At
-from ivx.charts.heatmap import heatmap
 from ivx.charts.palette import Palette
 from ivx.engine.address import SITES
 from ivx.jobs.job import View
 from ivx.request import Request
 from ivx.ui.interactions import card, maps
-from ivx.ui.kit import address, asking, checkpoints, choices, exports, following, pieces, places, progress, session
+from ivx.ui.interactions.cure import cure_of
+from ivx.ui.kit import (
+    address,
+    asking,
+    blanks,
+    checkpoints,
+    choices,
+    exports,
+    following,
+    pieces,
+    places,
+    progress,
+    session,
+)
+from ivx.ui.kit import maps as kit
 from ivx.ui.kit.choices import SAMPLES, SOURCE, chosen, placed, popover, several
 from ivx.vocabulary import POSITION, POSITION_WORDS, position
 
@@ -105,7 +118,7 @@ def show(request: Request | None, what: str, metric: str, p: Palette) -> None:
     if request is not None:
         following.said()
         places.said(st.session_state[OPENED])
-    progress.follow_or_open(request, KINDS, draw=draw, empty=lambda asked: _empty(asked, p), view=view)
+    progress.follow_or_open(request, KINDS, draw=draw, blank=lambda asked, now: _blank(asked, now, p), view=view)
 
 
 def _parts(request: Request, what: str, metric: str) -> dict[str, str]:
@@ -117,8 +130,8 @@ def _parts(request: Request, what: str, metric: str) -> dict[str, str]:
 
 def _draw(request: Request, what: str, metric: str, now: View, p: Palette) -> None:
     result = now.result
-    if result is None or (isinstance(result, Game) and not result.players):  # nothing can be shown of a part of a game
-        _waiting(request, now, p)
+    if isinstance(result, Game) and not result.players:  # nothing can be shown of a part of a game
+        _blank(request, now, p)
         return
     pieces.distrust(result.receipt)
     laid = maps.laid_of(result, what, metric)
@@ -143,33 +156,22 @@ def _draw(request: Request, what: str, metric: str, now: View, p: Palette) -> No
     exports.foot(result, metric, live=now.live)
 
 
-def _waiting(request: Request, now: View, p: Palette) -> None:
-    with _frame(request, progress.status(now) if now.done else progress.waiting(request, now), p):
-        progress.under(request, now)
+def _blank(request: Request, now: View | None, p: Palette) -> None:
+    layers = checkpoints.rows_of(request.checkpoint)
+    row = ROW if layers <= kit.CROWDED else kit.row_height(layers)
 
+    def axes(told: str) -> DeltaGenerator:
+        left, middle, right = st.columns(COLUMNS, gap="medium")
+        with left:
+            pieces.head("One alone", "")
+            kit.blank(layers, p, [""], row=row)
+        with middle:
+            pieces.head("Both together", told)
+            kit.blank(layers, p, [f"L{i}" for i in range(layers - 1)], row=row, mono=False)
+        return right
 
-def _frame(request: Request, what: str, p: Palette) -> DeltaGenerator:
-    """Draw the empty panels; returns the map's column for what follows."""
-    left, middle, _ = st.columns(COLUMNS, gap="medium")
-    with left:
-        pieces.head("One alone", "")
-    with middle:
-        pieces.head("Both together", what)
-        layers = checkpoints.rows_of(request.checkpoint)
-        blank = heatmap(
-            [], [f"L{i}" for i in range(layers - 1)], layers=layers, scale=1.0, palette=p, row=ROW, mono=False
-        )
-        st.vega_lite_chart(blank, theme=None, width="stretch")
-    return middle
-
-
-def _empty(request: Request, p: Palette) -> None:
-    with _frame(request, "nothing asked yet", p):
-        st.write(f"{request.samples} samples, every player alone and every pair of them, each with its control.")
-        progress.cost(request)
-        if st.button("Run the pairs", type="primary"):
-            session.start(request)
-            st.rerun()
+    about = f"Every player alone and every pair of them on {request.samples} samples, each beside its control."
+    blanks.show(request, now, blanks.Blank(about, "Run the pairs", axes, cure=partial(cure_of, request)))
 
 
 QUESTIONS = {

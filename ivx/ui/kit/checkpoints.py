@@ -23,9 +23,9 @@ from ivx.tasks.label import label_of
 from ivx.ui.kit import address, roots
 from ivx.ui.kit.address import AUTO, LOADING, OTHERS
 
-TOY_LAYERS = 8
 RECENT, MOST_RECENT = "checkpoints/recent", 8
 """The store's document of the checkpoints that were opened last, and how many it names."""
+
 
 
 def token_of(result: Any) -> Callable[[int], str]:
@@ -61,9 +61,14 @@ def has_chat_template(checkpoint: str) -> bool:
     return told.is_file() and bool(json.loads(told.read_text(encoding="utf-8")).get("chat_template"))
 
 
-@cache
 def layers_of(checkpoint: str) -> int:
-    """How many layers a checkpoint has, from its config alone."""
+    """How many layers a checkpoint has, from its config alone, or as runs of it came with ivx."""
+    away = identity.kept(checkpoint)
+    return away.layers if away is not None else _layers_of(checkpoint)
+
+
+@cache
+def _layers_of(checkpoint: str) -> int:
     folder = files.locate(checkpoint)
     if gguf.is_one(folder):
         header = gguf.header_of(folder, name=checkpoint)
@@ -74,12 +79,28 @@ def layers_of(checkpoint: str) -> int:
     return int(found or library.layers(folder))
 
 
-def rows_of(checkpoint: str) -> int:
-    """How many rows a map of a checkpoint will have, as far as its config can be read; else those of the toys."""
+def rows_of(*checkpoints: str) -> int:
+    """How many rows a map of these checkpoints will have; 0 where none of their configs can be read."""
+    found = []
+    for name in checkpoints:
+        with suppress(IvxError):  # its request is refused for it, with its reason
+            found.append(layers_of(name))
+    return max(found, default=0)
+
+
+@cache
+def heads_of(checkpoint: str) -> int:
+    """How many heads a layer has, from a config alone; 0 where that does not say."""
     try:
-        return layers_of(checkpoint)
+        folder = files.locate(checkpoint)
+        if gguf.is_one(folder):
+            header = gguf.header_of(folder, name=checkpoint)
+            return int(header.keys.get(f"{header.architecture}.attention.head_count", 0))
+        told = files.read_config(folder, name=checkpoint)
     except IvxError:
-        return TOY_LAYERS
+        return 0
+    told |= told.get("text_config") or {}
+    return int(next((told[name] for name in ("num_attention_heads", "n_head", "num_heads") if name in told), 0))
 
 
 def checkpoints() -> list[str]:

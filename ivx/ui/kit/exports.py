@@ -82,7 +82,7 @@ def offer(result: Any, metric: str, *, beside: Mapping[str, dict[str, Any]] | No
     `beside` are figures of more than this result, by name: a Vega-Lite spec for print each.
     """
     with st.popover("Export", width="stretch"):
-        name, note = f"ivx-{result.run_id}", gate.sentence(result.receipt)
+        name, note = f"ivx-{result.run_id}", gate.opening(result.receipt)
         take(name, partial(picture, result, metric=metric), note=note)
         for part, spec in (beside or {}).items():
             ending = f"-{part.replace(' ', '-')}"
@@ -108,7 +108,7 @@ def offer(result: Any, metric: str, *, beside: Mapping[str, dict[str, Any]] | No
 def offer_comparison(found: Comparison, metric: str) -> None:
     """The same for checkpoints side by side: every number with its interval, the maps, and how to get them again."""
     receipt = found.receipt
-    note = gate.sentence(receipt)
+    note = gate.opening(receipt)
     with st.popover("Export", width="stretch"):
         offered: list[Offered] = [
             ("Parquet, every number", ".parquet", lambda: parquet.parquet(found.tidy(metric), receipt, note=note)),
@@ -136,7 +136,7 @@ def offer_comparison(found: Comparison, metric: str) -> None:
 def offer_exchange(found: Exchange, metric: str) -> None:
     """The same for the vectors of checkpoints in each of them."""
     receipt = found.receipt
-    note, request = gate.sentence(receipt), receipt["request"]
+    note, request = gate.opening(receipt), receipt["request"]
     with st.popover("Export", width="stretch"):
         offered: list[Offered] = [
             ("CSV, every number", "-numbers.csv", lambda: sheet.csv(found.tidy(metric), note=note)),
@@ -164,7 +164,7 @@ def offer_several(results: Sequence[Any], metric: str, *, shown: Callable[[], Pi
     """A button that opens the picture of several results, by default of all of them, and each one's archive."""
     with st.popover("Export", width="stretch"):
         name, receipts = f"ivx-{results[0].run_id}", [one.receipt for one in results]
-        note = " ".join(dict.fromkeys(filter(None, map(gate.sentence, receipts))))
+        note = " ".join(dict.fromkeys(filter(None, map(gate.opening, receipts))))
         take(name, shown or partial(picture, *results, metric=metric), note=note)
         with st.expander("What it was computed from", expanded=len(results) <= FEW):
             st.html('<div class="ivx-note">A zip of each run: rows, figures, receipt, notebook</div>')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -120,10 +121,18 @@ def chosen_of(found: Mapping[str, Sequence[Cell]], *, first: str | None = None) 
     return max(shown, key=lambda c: (c.state == "ok", abs(c.value)))
 
 
-def blank(checkpoint: str, p: Palette, *, columns: int = 6) -> None:
-    """Draw the axes and pale cells of a map of a checkpoint while nothing is known."""
-    layers = checkpoints.rows_of(checkpoint)
-    chart = heatmap([], [""] * columns, layers=layers, scale=1.0, palette=p, alt_text="Empty map")
+BLANK = 6
+"""Columns of a map whose tokens are not known yet."""
+
+
+def blank(layers: int, p: Palette, labels: Sequence[str] = ("",) * BLANK, **told: Any) -> None:
+    """Draw the axes and pale cells of a map of so many layers while nothing is known; nothing where these are not."""
+    if not layers:
+        pieces.note("How many layers it has is known once it is read.")
+        return
+    about = f"Empty map, {layers} layers"
+    asked: dict[str, Any] = {"row": row_height(layers), "alt_text": about} | told
+    chart = heatmap([], labels, layers=layers, scale=1.0, palette=p, **asked)
     st.vega_lite_chart(chart, theme=None, width="stretch")
 
 

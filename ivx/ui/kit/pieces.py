@@ -21,6 +21,8 @@ from ivx.ui.kit import glossary
 
 MARKDOWN = re.compile(r"[!-/:-@\[-`{-~]")
 """The characters that Markdown may give a meaning, and takes plainly behind a backslash."""
+TITLED = "ivx.titled"
+"""Session key: whether the page has its heading."""
 HALF_PRECISION = "half precision"
 """The doctor's check that tells what half-precision arithmetic costs; the doctor itself would bring torch along."""
 
@@ -38,6 +40,7 @@ def theme() -> Palette:
 
 def title(question: str, lede: str) -> None:
     """The page's question, and one sentence whose terms are dotted: `lede` is ivx's own text and may hold <b>."""
+    st.session_state[TITLED] = True
     st.html(f'<h1 class="ivx-q">{escape(question)}</h1><div class="ivx-lede">{glossary.marked(lede)}</div>')
 
 
@@ -65,7 +68,7 @@ def reading(text: str, receipt: Mapping[str, Any] = MappingProxyType({})) -> Non
 
 def first(receipt: Mapping[str, Any]) -> str:
     """What a sentence or a card on a result begins with where its instruction is not followed, as HTML; else empty."""
-    said = gate.short(receipt)
+    said = " ".join(filter(None, [gate.short(receipt), gate.small(receipt)]))
     return f"<b>{escape(said)}</b> " if said else ""
 
 
@@ -174,18 +177,21 @@ def distrust(*receipts: Mapping[str, Any]) -> None:
         for check in receipt["checks"]:
             if not check["passed"] or check["name"] == HALF_PRECISION:
                 bars["ivx-bar"].append(f"{check['name']}: {check['detail']}")
-        bars["ivx-gate"].append(gate.sentence(receipt))
+        bars["ivx-gate"] += [gate.sentence(receipt), gate.small(receipt)]
     for kind, told in bars.items():
         for said in filter(None, dict.fromkeys(told)):
             st.html(f'<div class="{kind}" data-testid="{kind}">{escape(said)}</div>')
 
 
 def refusal(heading: str, message: str, todo: str) -> None:
-    """A card in the place of a picture: what is missing, and what to do."""
-    st.html(
-        f'<div class="ivx-card"><div class="top"><h2>{escape(heading)}</h2></div><p>{escape(message)}</p>'
-        f"<h3>What to do</h3><div>{escape(todo)}</div></div>"
-    )
+    """A card in the place of a picture: what is missing, and what to do. A page that has no heading yet ends here, and
+    has this one."""
+    top = ""
+    if st.session_state.get(TITLED, True):
+        top = f'<div class="top"><h2>{escape(heading)}</h2></div>'
+    else:
+        title(heading, "")
+    st.html(f'<div class="ivx-card">{top}<p>{escape(message)}</p><h3>What to do</h3><div>{escape(todo)}</div></div>')
 
 
 def progress(done: int, total: int) -> None:

@@ -13,7 +13,7 @@ from ivx.jobs.places import Placed, placed
 from ivx.jobs.worker import worker
 from ivx.request import WAY
 from ivx.tasks.way import Way
-from ivx.ui.kit import address, pieces, progress, session
+from ivx.ui.kit import address, blanks, pieces, session
 from ivx.vocabulary import source_token
 
 TAKEN = "ivx.placed"
@@ -120,7 +120,7 @@ def offer(request: Any) -> bool:
         "Nobody has looked at this checkpoint and task yet. Which tokens one looks at decides what is seen: search for "
         "the place first; every page then opens there."
     )
-    progress.cost(wanted)
+    blanks.costs([wanted])
     if st.button("Search for the place", key="place-first", type="primary"):
         session.start(wanted)
         session.go("place")

@@ -4,33 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
-from ivx.jobs.compute import Cost
 from ivx.jobs.job import Job, View
 from ivx.jobs.worker import Asked
 from ivx.models.registry import embedded
 from ivx.request import BaseRequest
 from ivx.ui.kit import address, pieces, session
 
-if TYPE_CHECKING:
-    pass
-
 YOUNG_SECONDS = 2.0
 """How long a job without results is polled often: its first may come at any moment."""
 
 
-def follow(request: BaseRequest, *, draw: Callable[[View], None], empty: Callable[[], None]) -> None:
-    """Draw a request's job as it goes on: begun at once on an embedded checkpoint, on a click on any other."""
+def follow(request: BaseRequest, *, draw: Callable[[View], None], blank: Callable[[View | None], None]) -> None:
+    """Draw a request's job as it goes on: begun at once on an embedded checkpoint, on a click on any other.
+
+    Args:
+        blank: draws the page while there is nothing to show: nothing asked, waited for, refused or failed.
+    """
 
     def look(views: Mapping[str, View | None]) -> None:
         now = views[""]
-        if now is None:
-            empty()
-        elif now.state in ("refused", "failed"):
-            ended_badly(request, now)
+        if now is None or now.result is None or now.state in ("refused", "failed"):
+            blank(now)
         else:
             draw(now)
 
@@ -42,14 +40,14 @@ def follow_or_open(
     kinds: Sequence[str],
     *,
     draw: Callable[[Any, View], None],
-    empty: Callable[[Any], None],
+    blank: Callable[[Any, View | None], None],
     view: Callable[[Any], Mapping[str, str]],
 ) -> None:
     """Draw a request's job as it goes on, or, without a request, the stored run that the address bar names.
 
     Args:
         kinds: of the stored runs that this page draws.
-        empty: draws the page while the request was neither asked for nor computed.
+        blank: draws the page while there is nothing to show of the request.
         view: what the address bar says besides the run: of a request, or of a stored run (None).
     """
     if request is None:
@@ -66,7 +64,7 @@ def follow_or_open(
         address.to_url(**view(asked))  # a click reruns the fragment alone
 
     address.to_url(**view(asked))
-    follow(asked, draw=drawn, empty=lambda: empty(asked))
+    follow(asked, draw=drawn, blank=lambda now: blank(asked, now))
 
 
 def follow_several(
@@ -153,14 +151,12 @@ def running(request: BaseRequest, now: View) -> None:
 
 def running_several(requests: Mapping[str, Asked], views: Mapping[str, View | None]) -> None:
     """A progress bar for all requests and a button to stop them; or, where they were stopped, to go on."""
-    live = {name: now for name, now in views.items() if now is not None and now.live}
+    live = _live(views)
     stopped = [name for name, now in views.items() if now is not None and now.state == "stopped"]
     if live:
         bar, stop = st.columns([4, 1], gap="medium", vertical_alignment="center")
         with bar:
-            ended = sum(now is not None and not now.live for now in views.values())
-            shares = [now.done / now.total for now in live.values() if now.total]
-            pieces.progress(int(100 * (ended + sum(shares))), 100 * (ended + len(live)))
+            _bar(views)
         if stop.button("Stop, keep what is done", key="stop", width="stretch"):
             for name in live:
                 session.leave(requests[name])
@@ -171,6 +167,26 @@ def running_several(requests: Mapping[str, Asked], views: Mapping[str, View | No
             for name in stopped:
                 session.start(requests[name])
             st.rerun()
+
+
+def stopping(requests: Mapping[str, Asked], views: Mapping[str, View | None], *, key: str) -> None:
+    """A progress bar for all requests, and under it a button to stop them."""
+    _bar(views)
+    if st.button("Stop, keep what is done", key=key):
+        for name in _live(views):
+            session.leave(requests[name])
+        st.rerun()
+
+
+def _live(views: Mapping[str, View | None]) -> dict[str, View]:
+    return {name: now for name, now in views.items() if now is not None and now.live}
+
+
+def _bar(views: Mapping[str, View | None]) -> None:
+    live = _live(views)
+    ended = sum(now is not None and not now.live for now in views.values())
+    shares = [now.done / now.total for now in live.values() if now.total]
+    pieces.progress(int(100 * (ended + sum(shares))), 100 * (ended + len(live)))
 
 
 def under(request: BaseRequest, now: View) -> None:
@@ -187,41 +203,9 @@ def status(now: View) -> str:
     return f"{now.done:,} of {now.total:,} rows{left}"
 
 
-def cost(request: BaseRequest) -> None:
-    """Say what a request will cost, as soon as its checkpoint has been read."""
-    told = Cost.request(request)
-
-    def look() -> None:
-        job = session.job(told, compute=True)
-        now = None if job is None else job.view(session.session())
-        if now is not None and now.live:
-            st.caption(f"What it will cost: {waiting(told, now)} …")
-        elif now is not None and now.result is not None:
-            st.caption(now.result.told)
-
-    job = session.job(told, compute=True)
-    st.fragment(look, run_every=session.tick(first=True) if job is not None and job.view().live else None)()
-
-
 def stopped(request: BaseRequest) -> None:
     """Say that it was stopped, and offer to go on."""
     st.caption("Stopped; what was done is kept, and a new start goes on from there.")
     if st.button("Go on"):
         session.start(request)
         st.rerun()
-
-
-def ended_badly(request: Asked, now: View) -> None:
-    """Why there is no result."""
-    with st.columns([1.2, 1], gap="medium")[0]:
-        if now.state == "refused":
-            pieces.refusal(
-                "This cannot be measured", now.message, "Mend that, or choose otherwise above or under More."
-            )
-        else:
-            pieces.refusal("The run failed", now.message, "Run it again; if it fails again, report the trace below.")
-            with st.expander("Trace"):
-                st.code(now.trace, language=None)
-        if st.button("Run again"):
-            session.start(request)
-            st.rerun()

@@ -24,7 +24,7 @@ from ivx.numeral import index_of
 from ivx.patching import gate
 from ivx.tasks import catalogue
 from ivx.tasks.way import Way
-from ivx.ui.kit import asking, checkpoints, choices, exports, following, pieces, progress, session
+from ivx.ui.kit import asking, blanks, checkpoints, choices, exports, following, pieces, progress, session
 from ivx.ui.kit.address import follows, from_url, hold, to_url
 from ivx.ui.lens import grids
 
@@ -173,26 +173,30 @@ def _draw(
     take, put = spots or (None, None)
     widths = [len(reading.tokens) if reading is not None else len(BLANK) for reading in (source, target, target)]
     columns = grids.columns(widths)
+    asks = {name: views[name] for name in ("source", "target")}
+    ready = source is not None and target is not None
+    bad = {name: now for name, now in views.items() if now is not None and now.state in ("refused", "failed")}
+    layers = max((one.layers for one in (source, target) if one), default=checkpoints.rows_of(prompts.checkpoint))
     what = ("layer × token, top word", "as it is", "with the source’s state")
     for column, name, about in zip(columns, ("source", "target", "patched"), what, strict=True):
         with column:
-            pieces.head({"patched": "Target, patched"}.get(name, name.capitalize()), about)
-            now, request = views.get(name), requests.get(name)
-            if now is not None and now.state in ("refused", "failed"):
-                pieces.refusal("This cannot be read", now.message, "Change the prompt, or choose another checkpoint.")
+            if name == "patched" and (bad or not ready):
+                shown = bad or asks
+                blanks.card(
+                    {one: requests[one] for one in shown},
+                    shown,
+                    about="Both prompts are read layer by layer, one pass each; a third pass puts the state.",
+                    button="Read both prompts",
+                    priced=[requests["source"].of],
+                    each="Of the source prompt, and about as much of the target:",
+                )
                 continue
-            reading = found.get(name)
+            reading, now = found.get(name), views.get(name)
+            waits = blanks.word(now) if reading is None and name in requests else about
+            pieces.head({"patched": "Target, patched"}.get(name, name.capitalize()), waits)
             spot, like = (take, source) if name == "source" else (put, target)
-            _grid(name, reading, like, spot, target, p)
-            if reading is None:
-                pieces.note(_pending(request, now))
+            _grid(name, reading, like, spot, target, p, layers=layers)
     if source is None or target is None:
-        if any(now is None for name, now in views.items()):
-            st.write(f"Both prompts through {prompts.checkpoint}, one pass each.")
-            if st.button("Read both prompts", type="primary"):
-                for request in requests.values():
-                    session.start(request)
-                st.rerun()
         return
     _texts(source, target, patched)
     grids.legend(p)
@@ -207,18 +211,19 @@ def _draw(
             _export(prompts, {"source": source, "target": target, "patched": patched}, take, put)
 
 
-def _pending(request: Any, now: View | None) -> str:
-    if now is None:
-        return "not asked for yet" if request is not None else "waits for both prompts"
-    return progress.waiting(request, now) if now.state != "running" else "reading"
-
-
 def _grid(
-    name: str, reading: Reading | None, like: Reading | None, spot: Spot | None, target: Reading | None, p: Palette
+    name: str,
+    reading: Reading | None,
+    like: Reading | None,
+    spot: Spot | None,
+    target: Reading | None,
+    p: Palette,
+    *,
+    layers: int,
 ) -> None:
     """One grid; where it is not there yet, its empty frame."""
     key = "take" if name == "source" else "put"
-    layers, tokens = (like.layers, like.tokens) if like is not None else (8, BLANK)
+    tokens = like.tokens if like is not None else BLANK
     spec = grids.spec_of(name, reading, tokens=tokens, layers=layers, spot=spot, target=target, palette=p)
 
     def picked() -> None:

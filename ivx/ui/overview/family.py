@@ -12,6 +12,7 @@ from html import escape
 from urllib.parse import urlencode
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from ivx.analyses.compare.exchange import Change, Crossed, Exchange
 from ivx.analyses.compare.text import says
@@ -19,7 +20,9 @@ from ivx.analyses.family import Family
 from ivx.analyses.picture import picture
 from ivx.analyses.place.drawing import acts
 from ivx.analyses.place.found import At
+from ivx.analyses.place.request import PlaceRequest
 from ivx.analyses.place.result import Place
+from ivx.charts.layers import layer_bars
 from ivx.charts.palette import DARK, LIGHT, Palette
 from ivx.jobs.compute import id_of
 from ivx.jobs.identity import is_away
@@ -28,9 +31,8 @@ from ivx.jobs.shipped import is_shipped
 from ivx.jobs.worker import worker
 from ivx.models.registry import known
 from ivx.numeral import index_of
-from ivx.request import BaseRequest
 from ivx.stats.metrics import find
-from ivx.ui.kit import address, exports, pieces, progress, session
+from ivx.ui.kit import address, blanks, checkpoints, exports, pieces, progress, quick, session
 from ivx.ui.kit import family as kit
 from ivx.ui.overview import findings
 
@@ -48,7 +50,7 @@ class Asked:
     metric: str
 
     @property
-    def place(self) -> BaseRequest:
+    def place(self) -> PlaceRequest:
         """The search whose place is shown."""
         return self.family.place(self.checkpoint, self.task)
 
@@ -65,7 +67,7 @@ def _draw(asked: Asked, now: View | None, p: Palette) -> None:
     view = {"checkpoint": asked.checkpoint, "task": asked.task, "metric": asked.metric}
     address.to_url(**view, layer=address.from_url("layer", ""))
     if result is None or now is None or now.state != "done":
-        _missing(asked, now)
+        _missing(asked, now, p)
         return
     judged = kit.judged(result, asked.metric)
     at, exchange, cells, changes = _exchange(asked)
@@ -135,29 +137,35 @@ def _lede(asked: Asked, result: Place, judged: kit.Judged) -> str:
     return " · ".join(filter(None, [about, line, f"denoising, {find(asked.metric).label}", "one training run each"]))
 
 
-def _missing(asked: Asked, now: View | None) -> None:
+def _missing(asked: Asked, now: View | None, p: Palette) -> None:
     """In place of the panels: what is computed, why it is not, or how it is asked for."""
     pieces.title(
         "Where does the instruction’s vector act, and who reads it?",
         f"The place is searched for on <b>{escape(asked.checkpoint)}</b>: every named token of the instruction, put on "
         "every token of the bare prompt, layer by layer, beside its controls.",
     )
-    if now is not None and now.live:
-        pieces.note(progress.status(now) if now.total else progress.waiting(asked.place, now))
-        progress.running(asked.place, now)
-    elif now is not None and now.state in ("refused", "failed"):
-        progress.ended_badly(asked.place, now)
-    elif is_away(asked.checkpoint):
-        pieces.refusal(
-            "This is not among the runs that came with ivx",
-            f"{asked.checkpoint} is not on this machine, so nothing can be computed on it.",
-            "Choose another task above; or fetch the checkpoint: python -m ivx get smollm2.",
-        )
-    else:
-        st.caption("The search takes a minute or two on two cores; it goes on where it was stopped.")
-        if st.button("Search for the place", type="primary"):
-            session.start(asked.place)
-            st.rerun()
+    layers = checkpoints.rows_of(asked.checkpoint)
+
+    def axes(told: str) -> DeltaGenerator:
+        one, two, card = st.columns(COLUMNS, gap="medium")
+        for place, name in ((one, "Where it acts"), (two, "Who reads it")):
+            with place:
+                pieces.head(name, told)
+                _bars(layers, p)
+        return card
+
+    about = f"{asked.place.samples} queries, each source token × patched token × layer, coarse to fine."
+    blanks.show(asked.place, now, blanks.Blank(about, "Search for the place", axes))
+    if now is None and not is_away(asked.checkpoint):
+        quick.offer(asked.checkpoint)
+
+
+def _bars(layers: int, p: Palette) -> None:
+    """The axis of layers of a chart to come."""
+    chart = layer_bars(
+        [], layers=layers, unit="", palette=p, selected=None, band=None, height=kit.HEIGHT, alt_text="Empty chart"
+    )
+    st.vega_lite_chart(chart, theme=None, width="stretch")
 
 
 def _acts(asked: Asked, result: Place, judged: kit.Judged, href: str, p: Palette) -> None:

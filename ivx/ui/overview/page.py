@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from urllib.parse import urlencode
 
@@ -22,7 +22,21 @@ from ivx.models.registry import embedded
 from ivx.numeral import index_of
 from ivx.request import BaseRequest
 from ivx.stats.metrics import find
-from ivx.ui.kit import address, asking, checkpoints, choices, exports, following, pieces, places, progress, session
+from ivx.ui.kit import (
+    address,
+    asking,
+    blanks,
+    checkpoints,
+    choices,
+    exports,
+    following,
+    maps,
+    pieces,
+    places,
+    progress,
+    quick,
+    session,
+)
 from ivx.ui.overview import doors, family, panels
 from ivx.ui.overview.panels import StoredRuns, found_of, panels_of
 
@@ -78,11 +92,14 @@ def _draw(asked: Mapping[str, BaseRequest], views: Views, metric: str, p: Palett
     results = (found.effects or found.game, found.separability)
     following.said()
     pieces.distrust(*(result.receipt for result in results if result is not None))
-    absent = [asked[name] for name, now in views.items() if now is None]
-    if absent:
-        _offer(absent, asked["effects"], every=len(absent) == len(asked))
-        if len(absent) == len(asked):
-            return
+    absent = {name: asked[name] for name, now in views.items() if now is None}
+    if len(absent) == len(asked):
+        _blank(asked, p)
+        return
+    if absent and st.button("Run what is missing", type="primary"):
+        for request in absent.values():
+            session.start(request)
+        st.rerun()
     drawn = panels_of(found, layer, p)
     for place, name, title in zip(st.columns(COLUMNS, gap="medium"), PANELS, NAMES, strict=True):
         now, panel = views[name], drawn[name]
@@ -133,7 +150,7 @@ def _pick(key: str, layer_of: Callable[[int], int]) -> None:
 def _measured(name: str, request: BaseRequest, now: View | None) -> str:
     """What stands at a panel's right: how far it is, or what it shows."""
     if now is None:
-        return "not computed yet"
+        return blanks.UNASKED.lower()
     if now.live:
         return progress.status(now) if now.total else progress.waiting(request, now)
     what = {
@@ -153,15 +170,24 @@ def _lede(found: StoredRuns, checkpoint: str) -> str:
     return f"{first}{intro} {panels.at_a_glance(checkpoint, found.cells, found.probed, found.pairs)}{trained}"
 
 
-def _offer(absent: Sequence[BaseRequest], effects: BaseRequest, *, every: bool) -> None:
-    """Offer to run what is missing on a checkpoint where nothing starts unasked: where all is, first the search."""
-    first = every and places.offer(effects)
-    if every:
-        st.write("Every layer × position, a probe at every layer and every pair of layers, each beside its control.")
-    if st.button("Run all three" if every else "Run what is missing", type="secondary" if first else "primary"):
-        for request in absent:
-            session.start(request)
-        st.rerun()
+def _blank(asked: Mapping[str, BaseRequest], p: Palette) -> None:
+    """The page of a checkpoint that nothing was asked of: axes, the card, and under it a quick look."""
+    effects = asked["effects"]
+    layers = checkpoints.rows_of(effects.checkpoint)
+    *panels, right = st.columns(COLUMNS, gap="medium")
+    for place, name in zip(panels, NAMES, strict=False):
+        with place:
+            pieces.head(name, blanks.UNASKED.lower())
+            maps.blank(layers, p)
+    with right:
+        quick.offer(effects.checkpoint)
+        blanks.card(
+            asked,
+            dict.fromkeys(asked),
+            about="Every layer × position, a probe at every layer and every pair of layers, each beside its control.",
+            button="Run all three",
+            search=lambda: quick.is_offered(effects.checkpoint) or places.offer(effects),
+        )
 
 
 def _foot(found: StoredRuns, views: Views) -> None:

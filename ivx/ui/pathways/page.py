@@ -12,7 +12,19 @@ from ivx.analyses.pathways.result import Pathways
 from ivx.charts.flow import flow
 from ivx.charts.palette import Palette
 from ivx.jobs.job import View
-from ivx.ui.kit import address, asking, checkpoints, choices, exports, following, pieces, places, progress, session
+from ivx.ui.kit import (
+    address,
+    asking,
+    blanks,
+    checkpoints,
+    choices,
+    exports,
+    following,
+    pieces,
+    places,
+    progress,
+    session,
+)
 from ivx.ui.kit.choices import SAMPLES, chosen, counted, popover
 from ivx.ui.pathways import beside, checks, flows
 from ivx.ui.pathways.readings import overlap_reading
@@ -82,7 +94,7 @@ def show(request: PathwaysRequest | None, p: Palette) -> None:
     _to_url(request)
     following.said(asks=asking.told_by_instruction, why="pathways are told by an instruction")
     places.said(st.session_state[checks.OPENED], only="The patched run below is patched there.")
-    progress.follow(request, draw=lambda now: _draw(request, now, p), empty=lambda: _empty(request, p))
+    progress.follow(request, draw=lambda now: _draw(request, now, p), blank=lambda now: _blank(request, now, p))
 
 
 def _stored(found: Pathways, p: Palette) -> None:
@@ -101,8 +113,8 @@ def _to_url(request: PathwaysRequest | None, run: str = "") -> None:
 def _draw(request: PathwaysRequest, now: View, p: Palette, *, run: str = "") -> None:
     """Draw all of a result; `run` names a stored run."""
     result = now.result
-    if result is None or not result.table.num_rows:
-        _waiting(request, now, p)
+    if not result.table.num_rows:
+        _blank(request, now, p)
         return
     pieces.distrust(result.receipt)
 
@@ -154,38 +166,27 @@ def _draw(request: PathwaysRequest, now: View, p: Palette, *, run: str = "") -> 
     _to_url(None if run else request, run)  # a change reruns this fragment alone
 
 
-def _waiting(request: PathwaysRequest, now: View, p: Palette) -> None:
-    told = progress.status(now) if now.done else progress.waiting(request, now)
+def _blank(request: PathwaysRequest, now: View | None, p: Palette) -> None:
+    layers = checkpoints.rows_of(request.checkpoint)
     names = (request.task.rpartition("/")[2].replace("-", " "), "its contrast")
-    with _blanks(names, told, p):
-        if now.live:
-            progress.running(request, now)
-        elif now.state == "stopped":
-            progress.stopped(request)
 
+    def axes(told: str) -> DeltaGenerator:
+        """Two empty flows; returns the place beside them."""
+        left, right = st.columns(COLUMNS, gap="medium")
+        with left, st.container():  # as a fragment makes one: the flows to come stand in the same places
+            for place, name, first in zip(st.columns(flows.COLUMNS, gap="medium"), names, (True, False), strict=True):
+                with place:
+                    pieces.head(name, told)
+                    if layers:
+                        told_by = f"Empty flow, {layers} layers"
+                        chart = flow(
+                            (), (), [""] * 14, layers=layers, marked=None, palette=p, row_labels=first, alt_text=told_by
+                        )
+                        st.vega_lite_chart(chart, theme=None, width="stretch")
+        return right
 
-def _empty(request: PathwaysRequest, p: Palette) -> None:
-    with _blanks(("Flow", "Flow"), "nothing asked yet", p):
-        st.write(f"{request.samples} samples of two instructions, one backward sweep each, and the causal check.")
-        if st.button("Trace both", type="primary"):
-            session.start(request)
-            st.rerun()
-
-
-def _blanks(names: tuple[str, str], told: str, p: Palette) -> DeltaGenerator:
-    """Two empty flows; returns the place beside them."""
-    left, right = st.columns(COLUMNS, gap="medium")
-    with left, st.container():  # as a fragment makes one: the flows to come stand in the same places
-        for place, name, first in zip(st.columns(flows.COLUMNS, gap="medium"), names, (True, False), strict=True):
-            with place:
-                pieces.head(name, told)
-                blank = flow(
-                    (), (), [""] * 14, layers=8, marked=None, palette=p, row_labels=first, alt_text="Empty flow"
-                )
-                st.vega_lite_chart(blank, theme=None, width="stretch")
-    with right:
-        pieces.head("Overlap", "by layer")
-    return right
+    about = f"{request.samples} samples of two instructions, one backward sweep each, and the causal check."
+    blanks.show(request, now, blanks.Blank(about, "Trace both", axes))
 
 
 CIRCUITS = {

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from ivx.analyses.place.looked import best_look
 from ivx.analyses.place.request import PlaceRequest
 from ivx.analyses.place.result import Place
 from ivx.analyses.place.search import Pair
 from ivx.charts.palette import Palette
+from ivx.charts.place import Strip, place_chart
 from ivx.jobs.job import View
 from ivx.numeral import index_of
-from ivx.ui.kit import address, asking, checkpoints, choices, exports, following, pieces, progress, session
+from ivx.ui.kit import address, asking, blanks, checkpoints, choices, exports, following, pieces, progress, session
 from ivx.ui.kit.choices import SOURCE, chosen, placed, popover
 from ivx.ui.place import panels, readers
 from ivx.ui.place.card import card
-from ivx.vocabulary import POSITION_WORDS, source_token
+from ivx.vocabulary import POSITION_WORDS, SOURCE_WORDS, position, source_token
 
 LEDE = (
     "One token’s state at one layer is put on one token of the bare prompt, beside its controls: from each named token "
@@ -78,7 +81,7 @@ def show(request: PlaceRequest | None, metric: str, p: Palette) -> None:
 
     if request is not None:
         following.said()
-    progress.follow_or_open(request, KINDS, draw=draw, empty=lambda asked: _empty(asked, p), view=view)
+    progress.follow_or_open(request, KINDS, draw=draw, blank=lambda asked, now: _blank(asked, now, p), view=view)
 
 
 def _parts(request: PlaceRequest, metric: str) -> dict[str, str]:
@@ -87,14 +90,9 @@ def _parts(request: PlaceRequest, metric: str) -> dict[str, str]:
 
 
 def _draw(request: PlaceRequest, metric: str, now: View, p: Palette) -> None:
-    result: Place | None = now.result
-    if result is None or not result.panels():
-        left, right = st.columns(COLUMNS, gap="medium")
-        with left:
-            pieces.head("Source × patched token", progress.status(now) if now.done else progress.waiting(request, now))
-            progress.under(request, now)
-        with right:
-            pieces.head("By layer", "")
+    result: Place = now.result
+    if not result.panels():
+        _blank(request, now, p)
         return
     pieces.distrust(result.receipt)
     pair, layer = _opened(result)
@@ -132,15 +130,37 @@ def _opened(result: Place) -> tuple[Pair, int]:
     return best
 
 
-def _empty(request: PlaceRequest, p: Palette) -> None:
-    left, _ = st.columns(COLUMNS, gap="medium")
-    with left:
-        pieces.head("Source × patched token", "nothing asked yet")
-        st.write(
-            f"{request.samples} queries, each source token × patched token × layer, coarse to fine, beside its "
-            "controls; then the blocks that read the vector at its place."
-        )
-        progress.cost(request)
-        if st.button("Search for the place", type="primary"):
-            session.start(request)
-            st.rerun()
+def _strips(request: PlaceRequest, layers: int, p: Palette) -> None:
+    """The frames of the strips to come."""
+    if not layers:
+        pieces.note("How many layers it has is known once it is read.")
+        return
+    sources = SOURCE_WORDS if request.source_token == "all" else (request.source_token,)
+    puts = POSITION_WORDS if request.position == "all" else (request.position,)
+    chart = place_chart(
+        [Strip(source, k, (), math.nan, False, "") for source in sources for k in range(len(puts))],
+        sources=[(name, source_token(name).label) for name in sources],
+        columns=[("", position(name).label) for name in puts],
+        layers=layers,
+        palette=p,
+        unit="",
+        alt_text=f"Empty search, {layers} layers",
+    )
+    st.vega_lite_chart(chart, theme=None, width="stretch")
+
+
+def _blank(request: PlaceRequest, now: View | None, p: Palette) -> None:
+    layers = checkpoints.rows_of(request.checkpoint)
+
+    def axes(told: str) -> DeltaGenerator:
+        left, right = st.columns(COLUMNS, gap="medium")
+        with left:
+            pieces.head("Source × patched token", told)
+            _strips(request, layers, p)
+        return right
+
+    about = (
+        f"{request.samples} queries, each source token × patched token × layer, coarse to fine, beside its controls; "
+        "then the blocks that read the vector at its place."
+    )
+    blanks.show(request, now, blanks.Blank(about, "Search for the place", axes))

@@ -18,7 +18,7 @@ from ivx.jobs.job import View
 from ivx.models.registry import embedded
 from ivx.numeral import index_of
 from ivx.stats.metrics import find
-from ivx.ui.kit import address, pieces, progress, session
+from ivx.ui.kit import address, blanks, pieces, progress, session
 from ivx.ui.kit.evidence import interval, whiskers
 
 BLOCK = "block"
@@ -98,7 +98,7 @@ def _asked(wanted: PlaceRequest, block: int, metric: str, p: Palette) -> None:
     job = session.job(wanted, compute=embedded(wanted.checkpoint) is not None)
     if job is None:
         pieces.head(f"Heads of block {block}", "nothing asked yet")
-        progress.cost(wanted)
+        blanks.costs([wanted])
         if st.button("Look at the heads", key="heads-run", type="primary"):
             session.start(wanted)
             st.rerun()
@@ -119,7 +119,7 @@ def _asked(wanted: PlaceRequest, block: int, metric: str, p: Palette) -> None:
             pieces.head(f"Heads of block {block}", "stopped")
             progress.stopped(wanted)
         elif now.state in ("refused", "failed"):
-            progress.ended_badly(wanted, now)
+            blanks.ended_badly(wanted, now, narrow=True)
         else:
             pieces.head(f"Heads of block {block}", "")
             pieces.note("The run of this pair alone names no reading head.")

@@ -11,7 +11,7 @@ from ivx.analyses.place.found import At
 from ivx.analyses.separability.result import Separability
 from ivx.charts.palette import Palette
 from ivx.request import BaseRequest
-from ivx.ui.kit import address, asking, choices, following, pieces, places, progress, session
+from ivx.ui.kit import address, asking, blanks, checkpoints, choices, following, maps, pieces, places, progress, session
 from ivx.ui.separability import panels, stored, wordings
 from ivx.ui.separability.card import card
 from ivx.ui.separability.panels import AGAIN, Views
@@ -141,18 +141,15 @@ def _to_url(asked: Queries) -> None:
 def _draw(asked: Queries, requests: Mapping[str, BaseRequest], views: Views, p: Palette) -> None:
     name = reads(asked.main, asked.component)
     now, act = views[name], views[acts(asked.main)]
-    if now is None:
-        _empty(requests)
-        return
-    if now.state in ("refused", "failed"):
-        progress.ended_badly(requests[name], now)
+    if now is None or now.state in ("refused", "failed") or (now.result is None and (act is None or not act.result)):
+        _blank(asked, requests, views, p)
         return
     read: Separability | None = now.result
     effects: Effects | None = None if act is None else act.result
     cells = panels.effect_cells(effects)
     layer = panels.layer_of(asked.component, read, cells)
-    layers = read.layers if read is not None else effects.layers if effects is not None else 8
-    row = 30 if layers <= 16 else 12
+    layers = read.layers if read is not None else effects.layers if effects is not None else 0
+    row = row_of(layers)
     # Probes tell many tasks apart; whether the one that is shown is followed, its effects know.
     pieces.distrust(*(one.receipt for one in (read, effects) if one is not None))
     left, middle, right = st.columns(TOP, gap="medium")
@@ -190,10 +187,26 @@ def _draw(asked: Queries, requests: Mapping[str, BaseRequest], views: Views, p: 
     stored.foot(read, live=now.live, beside=figures)
 
 
-def _empty(requests: Mapping[str, BaseRequest]) -> None:
-    pieces.head("Linear separability", "nothing asked yet")
-    st.write("Every layer is probed, and the same states are patched, each beside its control; minutes on a CPU.")
-    if st.button("Probe the layers", type="primary"):
-        for name in requests.keys() - {ERASURE}:
-            session.start(requests[name])
-        st.rerun()
+def _blank(asked: Queries, requests: Mapping[str, BaseRequest], views: Views, p: Palette) -> None:
+    """The page while no layer is probed: its axes, and the card where the headline will be."""
+    shown = {name: views[name] for name in (reads(asked.main, asked.component), acts(asked.main))}
+    told = blanks.word(next(iter(shown.values())))
+    layers = checkpoints.rows_of(asked.main.checkpoint)
+    left, middle, right = st.columns(TOP, gap="medium")
+    for place, name, labels in ((left, "Linear separability", [""]), (middle, "Effect", list(COMPONENTS.values()))):
+        with place:
+            pieces.head(name, told)
+            maps.blank(layers, p, labels, row=row_of(layers), row_labels=place is left, mono=False)
+    own = {name: one for name, one in requests.items() if name != ERASURE}
+    with right:
+        blanks.card(
+            {name: own[name] for name in shown},
+            shown,
+            about="Every layer is probed, and the same states are patched, each beside its control.",
+            button="Probe the layers",
+        )
+
+
+def row_of(layers: int) -> int:
+    """Height of a layer's row."""
+    return 30 if layers <= 16 else 12

@@ -15,7 +15,7 @@ from ivx.charts.palette import Palette
 from ivx.engine.address import STREAM
 from ivx.errors import IvxError
 from ivx.patching.cells import Cell
-from ivx.ui.kit import pieces
+from ivx.ui.kit import checkpoints, pieces
 from ivx.ui.training import stages
 from ivx.ui.training.stages import ROW, Comparing, Views, key, stage
 
@@ -48,7 +48,7 @@ def accuracy(views: Views, name: str) -> str:
     effects: Effects | None = stages.result(views, "effects", name)
     if effects is None:
         return ""
-    return f"right {told_of(effects).answer:.0%} when told"
+    return f"{told_of(effects).answer:.0%} correct when instructed"
 
 
 def _pending(asked: Comparing, views: Views, part: str, done: str) -> str:
@@ -59,7 +59,7 @@ def _pending(asked: Comparing, views: Views, part: str, done: str) -> str:
 
 def _layers(asked: Comparing, views: Views) -> int:
     found = [r.layers for name in asked.names if (r := stages.result(views, "effects", name)) is not None]
-    return max(found, default=8)
+    return max(found, default=0) or checkpoints.rows_of(*asked.names)
 
 
 def _chart(

@@ -29,6 +29,7 @@ from ivx.ui.training.place import chosen_layers, chosen_tasks, in_url
 from ivx.ui.training.stages import Comparing, Row, Views, done, key, stage
 from ivx.vocabulary import position, source_token
 
+ABOUT = "Every checkpoint’s vectors are taken at the place, then written into every one."
 QUESTION = "Did post-training teach the vector, or its readers?"
 PARTS = {"readers": "its readers", "vector": "the vector", "interaction": "interaction"}
 COMMON = (
@@ -58,7 +59,7 @@ def show(asked: Comparing, p: Palette) -> None:
             if found is not None:
                 vectors[task][name] = found
     if any(len(found) < len(asked.names) for found in vectors.values()):
-        progress.follow_several(requests, draw=lambda views: _waiting(requests, views))
+        progress.follow_several(requests, draw=lambda views: _waiting(asked, requests, views))
         return
     try:
         check_shapes({name: one.shape for name, one in vectors[tasks[0]].items()})
@@ -101,12 +102,12 @@ def _stored(
     return found
 
 
-def _waiting(requests: dict[str, BaseRequest], views: Views) -> None:
+def _waiting(asked: Comparing, requests: dict[str, BaseRequest], views: Views) -> None:
     if all(now is not None and now.state == "done" for now in views.values()):
         st.rerun()  # the last of them ended after `show` had looked
     pieces.title(QUESTION, "The vectors of every checkpoint are taken first, one checkpoint after another.")
+    stages.blank(asked, requests, views, about=ABOUT)
     stages.stop(views, requests)
-    stages.trouble(views, requests)
 
 
 def _draw(

@@ -19,7 +19,7 @@ from ivx.engine.address import STREAM
 from ivx.errors import IvxError
 from ivx.patching.cells import Cell
 from ivx.stats.metrics import METRICS
-from ivx.ui.kit import address, asking, choices, following, pieces, places, progress
+from ivx.ui.kit import address, asking, checkpoints, choices, following, pieces, places, progress
 from ivx.ui.kit.evidence import shown_p
 from ivx.ui.kit.maps import column_at
 from ivx.ui.kit.readings import said_of
@@ -97,8 +97,9 @@ def _draw(asked: Comparing, requests: dict, views: Views, p: Palette) -> None:
     every = [cell.value for cells in (*maps.values(), *differences.values()) for cell in cells if cell.state != "zero"]
     scale = scale_of(every)
     pieces.title(QUESTIONS["effects"], _lede(asked, there, maps, where))
-    if not there:  # before a page of empty panels
-        stages.trouble(views, requests)
+    if not there:
+        about = "Every layer × position is patched, every layer probed, and the vectors of all checkpoints compared."
+        stages.blank(asked, requests, views, about=about)
     pieces.distrust(*(effects.receipt for effects in there.values()))
     places = [place for row in stages.rows_of(len(asked.names)) for place in row]
     for k, (name, place) in enumerate(zip(asked.names, places, strict=True)):
@@ -185,7 +186,7 @@ def _map(
     result: Effects | None, cells: list[Cell], scale: float, where: Where, p: Palette, *, name: str, first: bool
 ) -> None:
     labels = [column.label for column in result.maps[STREAM]] if result is not None else [""] * 6
-    layers = result.layers if result is not None else 8
+    layers = result.layers if result is not None else checkpoints.rows_of(name.removeprefix("difference-"))
     chart = heatmap(
         [tile(cell, labels) for cell in cells],
         labels,

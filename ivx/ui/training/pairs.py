@@ -18,7 +18,7 @@ from ivx.errors import IvxError
 from ivx.stats.metrics import find
 from ivx.stats.verdict import Verdict
 from ivx.ui.interactions.card import pair_reading
-from ivx.ui.kit import address, pieces
+from ivx.ui.kit import address, checkpoints, pieces
 from ivx.ui.kit.evidence import shown_p
 from ivx.ui.kit.readings import said_of
 from ivx.ui.training import stages
@@ -48,8 +48,8 @@ def draw(asked: Comparing, requests: dict, views: Views, p: Palette) -> None:
     chosen = _chosen(maps)
     pieces.title("When do layers begin to act together?", _lede(maps))
     pieces.distrust(*(result.receipt for result in there.values()))
-    if not there:  # before a page of empty panels
-        stages.trouble(views, requests)
+    if not there:
+        stages.blank(asked, requests, views, about="Every layer alone and every pair of them, each beside its control.")
     places = [place for row in stages.rows_of(len(asked.names)) for place in row]
     for k, (name, place) in enumerate(zip(asked.names, places, strict=True)):
         with place:
@@ -149,7 +149,9 @@ def _lede(maps: dict[str, Laid]) -> str:
 def _map(
     result: Interactions | None, laid: Laid | None, scale: float, chosen: str, p: Palette, *, name: str, first: bool
 ) -> None:
-    laid = laid or layers_laid((), result.layers if result is not None else 8)
+    laid = laid or layers_laid(
+        (), result.layers if result is not None else checkpoints.rows_of(name.removeprefix("difference-"))
+    )
     chart = pair_map(
         laid,
         scale=scale,

@@ -26,7 +26,7 @@ from ivx.patching.cells import Cell
 from ivx.request import BaseRequest
 from ivx.stats.verdict import Verdict
 from ivx.tasks import catalogue
-from ivx.ui.kit import address, asking, checkpoints, choices, exports, pieces, places, progress, session
+from ivx.ui.kit import address, asking, blanks, checkpoints, choices, exports, pieces, places, progress, session
 from ivx.ui.kit.choices import parts_of
 
 OWN = "own choice"
@@ -191,7 +191,7 @@ def to_url(asked: Comparing, **more: str) -> None:
 def status(now: View | None, done: str) -> str:
     """A panel's subtitle: how far its request is, or what the panel measures."""
     if now is None:
-        return "nothing asked yet"
+        return blanks.UNASKED.lower()
     if now.state in ("refused", "failed"):
         return now.state
     if now.state == "stopped":
@@ -199,6 +199,16 @@ def status(now: View | None, done: str) -> str:
     if not now.live:
         return done
     return progress.status(now) if now.done else progress.waiting_for(now)
+
+
+def blank(asked: Comparing, requests: Mapping[str, BaseRequest], views: Views, *, about: str) -> None:
+    """The card of a page of empty panels, before them; while something is computed the panels say how far it is."""
+    if any(now is not None and now.live for now in views.values()):
+        return
+    with st.columns([1.2, 1], gap="medium")[0]:
+        first = [one for one in requests.values() if one.checkpoint == asked.names[0]]
+        each = f"Of each of the {len(asked.names)} checkpoints, as of {stage(asked.names[0])}:"
+        blanks.card(requests, views, about=about, button="Run the comparison", priced=first, each=each)
 
 
 def trouble(views: Views, requests: Mapping[str, BaseRequest]) -> None:

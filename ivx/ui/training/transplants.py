@@ -31,6 +31,7 @@ from ivx.vocabulary import position
 LENGTHS = {"own": "the donor’s", "matched": "the receiver’s"}
 HASH: dict[str | type[Any], Callable[[Any], Any]] = {Transplant: lambda r: (r.run_id, r.table.num_rows)}
 QUESTION = "Whose vector moves whom?"
+ABOUT = "The instruction’s vectors of every checkpoint are taken, then written into every one, layer by layer."
 
 
 def show(asked: Comparing, p: Palette) -> None:
@@ -62,13 +63,14 @@ def _waiting(asked: Comparing, requests: dict[str, BaseRequest], views: Views, p
     if all(now is not None and now.state == "done" for now in views.values()):
         st.rerun()  # the last of them ended after `show` had looked
     pieces.title(QUESTION, "The vectors of every checkpoint are taken first, one checkpoint after another.")
+    stages.blank(asked, requests, views, about=ABOUT)
     places = [place for row in stages.rows_of(len(asked.names)) for place in row]
+    layers = checkpoints.rows_of(*asked.names)
     for k, (name, place) in enumerate(zip(asked.names, places, strict=True)):
         with place:
             pieces.head(f"Into {stage(name)}", stages.status(views[key("vectors", name)], "its vectors are taken"))
-            _map([], [stage(donor) for donor in asked.names], 8, 1.0, None, p, name=name, first=k == 0)
+            _map([], [stage(donor) for donor in asked.names], layers, 1.0, None, p, name=name, first=k == 0)
     stages.stop(views, requests)
-    stages.trouble(views, requests)
 
 
 def _draw(

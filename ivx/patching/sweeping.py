@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -93,7 +94,8 @@ def sweep_rows(
 def cost_of(model: Model, samples: Samples, runs: Sequence[Runs], patches: Sequence[str]) -> Forecast:
     """What `sweep_rows` will cost, where nothing is known."""
     parts = _parts(model, samples, runs, patches, defaultdict(set))
-    return total_of([forecast(model, checked(model, **_asked(samples, members, named))) for named, members in parts])
+    cost = total_of([forecast(model, checked(model, **_asked(samples, members, named))) for named, members in parts])
+    return replace(cost, rows=rows_in(samples, runs, patches))  # every sweep runs the unpatched prompts, too
 
 
 def _parts(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -12,14 +13,22 @@ from torch.utils.flop_counter import FlopCounterMode
 import ivx
 from ivx.analyses.behaviour import BEHAVIOUR
 from ivx.analyses.behaviour.request import BehaviourRequest
+from ivx.analyses.bench.request import BenchRequest
+from ivx.analyses.effects.request import ScanRequest
+from ivx.analyses.function.request import FunctionRequest
+from ivx.analyses.lens.request import LensRequest
 from ivx.analyses.registry import analysis_of
+from ivx.analyses.separability.request import SeparabilityRequest
+from ivx.analyses.vectors.request import VectorsRequest
 from ivx.engine.hooks.generate import generate
 from ivx.engine.plan import run as by_plan
-from ivx.engine.plan.forecast import forecast, of_texts
+from ivx.engine.plan.forecast import Counted, Forecast, forecast, of_passes, of_texts
 from ivx.engine.workload import checked
 from ivx.jobs.compute import Cost
+from ivx.request import BaseRequest
 from tests.models.test_stream import saved
 from tests.support.random_models import random_model
+from tests.support.tokenizers import tokenizer
 
 LARGE: dict[str, Any] = {
     "hidden_size": 128,
@@ -101,3 +110,40 @@ def test_a_request_tells_what_it_will_cost(kind: str) -> None:
     rows = analysis.compute(model, request).table
     assert found.rows == sum(role != "told" for role in rows["role"].to_pylist())
     assert "on this machine" in found.told and f"{found.rows:,} rows" in found.told
+
+
+ASKED: dict[str, BaseRequest] = {
+    "scan": ScanRequest("random llama", "animal/colour", samples=4, spelling="space"),
+    "vectors": VectorsRequest("random llama", "animal/colour", samples=4),
+    "bench": BenchRequest("random llama", "animal/colour", 1, samples=4, texts=("The fox is here.",)),
+    "lens": LensRequest("random llama", "The fox is here."),
+    "function": FunctionRequest("random llama", "animal/colour", samples=8, demonstrations=2, heads=3),
+}
+
+
+@pytest.mark.parametrize("kind", ASKED)
+def test_the_rows_of_every_analysis_are_those_told_before(kind: str) -> None:
+    model = random_model("llama", tokenizer=tokenizer("bos"), max_position_embeddings=256)
+    told = analysis_of(kind).steps.cost(model, ASKED[kind])
+    table = analysis_of(kind).compute(model, ASKED[kind]).table
+    # The told runs come with every sweep, and are not counted in its cost.
+    rows = table.filter(pc.field("role") != "told").num_rows if "role" in table.column_names else table.num_rows
+    assert isinstance(told, Forecast) and told.rows == rows
+    assert told.seconds > 0 and told.passes > 0 and told.memory_bytes > 0 and f"{rows:,} rows" in told.told
+
+
+def test_probes_tell_their_places_and_no_time() -> None:
+    model = random_model("llama", tokenizer=tokenizer("bos"))
+    request = SeparabilityRequest(model.name, ("animal/colour", "animal/class"), components=("resid_post", "mlp_out"))
+    told = analysis_of("separability").steps.cost(model, request)
+    assert isinstance(told, Counted) and told.rows == 2 + 2 * model.layers and "not forecast" in told.told
+
+
+def test_the_products_of_passes_are_those_told_before() -> None:
+    model = random_model("llama", dtype=torch.float32, **LARGE)
+    draw = torch.Generator().manual_seed(0)
+    prompts = [tuple(torch.randint(3, 90, (length,), generator=draw).tolist()) for length in (9, 9, 12)]
+    with FlopCounterMode(display=False) as counted, torch.inference_mode():
+        for ids in prompts:
+            model.hf(input_ids=torch.tensor([ids]), logits_to_keep=1)
+    assert of_passes(model, prompts, rows=3).flops == pytest.approx(counted.get_total_flops(), rel=0.15)

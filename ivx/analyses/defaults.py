@@ -56,7 +56,8 @@ def asked_quickly(checkpoint: str, task: str, **loading: Any) -> BehaviourReques
 
 def mapped_quickly(checkpoint: str, task: str, *, at: At, **loading: Any) -> EffectsRequest:
     """A small map of the stream at one place, beside one control."""
-    return EffectsRequest(checkpoint, task, sites=(STREAM,), samples=QUICK, controls=("task",), **at.fields, **loading)
+    asked: dict[str, Any] = {**at.fields, **loading}
+    return EffectsRequest(checkpoint, task, sites=(STREAM,), samples=QUICK, controls=("task",), **asked)
 
 
 def interactions(checkpoint: str, task: str, **loading: Any) -> InteractionsRequest:

@@ -70,7 +70,7 @@ def test_rows_of_other_prompts_are_not_taken(model: Model, tmp_path: Path, chang
     alone = rows(EFFECTS.compute(model, asked))
     for row in found.select(["role", "site", "patch", "sample", "logit", "contrast"]).to_pylist():
         *name, logit, contrast = row.values()
-        assert alone[tuple(name)] == pytest.approx((logit, contrast), abs=1e-9)  # type: ignore[index]
+        assert alone[tuple(name)] == pytest.approx((logit, contrast), abs=1e-9)
 
 
 def test_a_disturbed_run_takes_nothing_over(model: Model, tmp_path: Path) -> None:
@@ -83,6 +83,10 @@ def test_few_samples_are_called_small_wherever_they_are_told(model: Model) -> No
     asked = replace(ASKED, samples=10)
     few = EFFECTS.compute(model, asked)
     more = EFFECTS.compute(model, replace(asked, samples=11))
-    said = [gate.opening(few.receipt), EFFECTS.words.text(few.summary()), EFFECTS.words.caption(few, "resid_post", "contrast")]
+    said = [
+        gate.opening(few.receipt),
+        EFFECTS.words.text(few.summary()),
+        EFFECTS.words.caption(few, "resid_post", "contrast"),
+    ]
     assert all("Small run (n = 10)." in one for one in said)
     assert "Small run" not in EFFECTS.words.text(more.summary())

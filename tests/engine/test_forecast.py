@@ -84,9 +84,9 @@ def test_behaviour_tells_its_cost_and_leaves_out_what_is_refused() -> None:
     request = BehaviourRequest("tiny-sft", ("animal/colour",), ways=("prompt", "query", "chat"), samples=6, tokens=4)
     told = BEHAVIOUR.steps.cost(model, request)
     found = BEHAVIOUR.compute(model, request)
-    assert told is not None and told.rows == found.table.num_rows == 24
+    assert isinstance(told, Forecast) and told.rows == found.table.num_rows == 24
     longer = BEHAVIOUR.steps.cost(model, BehaviourRequest("tiny-sft", ("animal/colour",), samples=6, tokens=40))
-    assert longer is not None and longer.flops > 2 * told.flops
+    assert isinstance(longer, Forecast) and longer.flops > 2 * told.flops
     assert BEHAVIOUR.steps.cost(model, BehaviourRequest("tiny-sft", ("animal/colour",), ways=("chat",))) is None
 
 

@@ -155,8 +155,8 @@ def _draw(request: BenchRequest, alpha: float, views: Mapping[str, View | None],
 
 def _blank(request: BenchRequest, alpha: float, views: Mapping[str, View | None], p: Palette) -> None:
     """The page without its curves: their axes, and the card where the texts will be."""
-    bad = {name: now for name, now in views.items() if now is not None and now.state in ("refused", "failed")}
-    shown = bad or {"curve": views["curve"]}
+    bad = [name for name, now in views.items() if now is not None and now.state in ("refused", "failed")]
+    shown = {name: views[name] for name in bad or ["curve"]}
     told = blanks.word(next(iter(shown.values())))
     left, middle, card = st.columns(COLUMNS, gap="medium")
     for column, on in ((left, QUERIES), (middle, FREE)):

@@ -1,4 +1,4 @@
-"""Where a game is refused for the prompts of its task: a task of the same checkpoint that can be played."""
+"""Where a game is refused for its task: another one of the same checkpoint that can be played."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ivx.patching.positions import position_of, taken
 from ivx.request import Request
 from ivx.tasks import catalogue
 from ivx.tasks.samples import build
-from ivx.ui.kit import checkpoints
+from ivx.ui.kit import asking, checkpoints
 from ivx.ui.kit.blanks import Cure
 from ivx.ui.kit.choices import task_name
 
 
 def cure_of(request: Request, now: View) -> Cure | None:
-    """The first task whose prompts have both tokens, each at one number; None where this one has, or none does."""
+    """The first task that can be asked like this; None where this one can, or none."""
     if now.state != "refused" or _can(request, request.task):
         return None
     names = catalogue.tasks(checkpoints.collection_of(request.checkpoint))
@@ -25,9 +25,9 @@ def cure_of(request: Request, now: View) -> Cure | None:
     if other is None:
         return None
     view = {"checkpoint": request.checkpoint, "task": other, "game": "" if request.kind == "game" else "stream"}
-    view |= {"at": request.position, "from": request.source_token}
+    view |= {"at": request.position, "from": request.source_token, **asking.chosen_by(request.way), "asked": "plain"}
     kept = {name: value for name, value in view.items() if value}
-    return Cure("The prompts of another task have this token at one number.", task_name(other), "interactions", kept)
+    return Cure("Another task can be played like this on this checkpoint.", task_name(other), "interactions", kept)
 
 
 @st.cache_data(max_entries=500, show_spinner=False)

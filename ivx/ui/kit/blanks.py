@@ -110,15 +110,18 @@ def card(
         elif live:
             now = views[live[0]]
             assert now is not None
-            _head(HEADINGS[now.state], f"{_capital(progress.waiting(requests[live[0]], now))}.")
-            progress.stopping(requests, views, key=f"stop{key}")
+            if all(session.is_sought(requests[name]) for name in live):
+                _head("Looking among the stored runs", about)
+            else:
+                _head(HEADINGS[now.state], f"{_capital(progress.waiting(requests[live[0]], now))}.")
+                progress.stopping(requests, views, key=f"stop{key}")
         elif stopped:
             _head(HEADINGS["stopped"], "What was done is kept; it goes on from there.")
             if st.button("Go on", type="primary", key=f"go-on{key}"):
                 _start(requests[name] for name in stopped)
         else:
             lacking = [one for name, one in requests.items() if not states[name]]
-            away = next((cure for one in lacking if (cure := _fetched(one))), None)
+            away = next((found for one in lacking if (found := _fetched(one))), None)
             if away is not None:
                 _head("This is not among the runs that came with ivx", away.said)
                 mends(
@@ -129,7 +132,7 @@ def card(
             _head(UNASKED)
             first = search()
             st.write(about)
-            costs(lacking if priced is None else priced, each=each)
+            costs([one for one in lacking if isinstance(one, BaseRequest)] if priced is None else priced, each=each)
             if st.button(button, type="secondary" if first else "primary", key=f"ask{key}"):
                 _start(lacking)
 

@@ -192,6 +192,10 @@ def _drawn(look: Look, due: BaseRequest, now: Any, told: Any) -> None:
         st.rerun()
     if now is not None and now.state == "stopped":
         _begun().discard(look.checkpoint)
+    if now is not None and now.live and session.is_sought(due):
+        with st.container(key="ivx-quick", gap="small"):
+            _told(look, "looking among the stored runs")
+        return
     chained = look.checkpoint in _begun()
     if chained and now is None and told is not None and not told.live:  # its cost was told
         session.start(due)
@@ -228,9 +232,12 @@ def _told(look: Look, word: str) -> None:
 
 def _refine(look: Look) -> None:
     blanks.costs([look.full])
-    if st.button("Refine: the full map", key="quick-refine", type="primary"):
-        session.start(look.full)
+
+    def choose() -> None:
         st.session_state.update({address.RUN: "", "checkpoint": look.checkpoint, "task": look.fitting})
+
+    if st.button("Refine: the full map", key="quick-refine", type="primary", on_click=choose):
+        session.start(look.full)
         session.go("effects")
 
 

@@ -58,6 +58,12 @@ def is_absent(found: Job) -> bool:
     return not found.wanted and found.view().state == "stopped"
 
 
+def is_sought(request: Asked) -> bool:
+    """Whether a request was only looked up in the store so far: nobody asked for it to be computed."""
+    found = worker().find(request)
+    return found is not None and not found.wanted
+
+
 def stored_run(*kinds: str) -> Any | None:
     """The result of the run that the address bar names; None where the store has none of that name and these kinds."""
     try:

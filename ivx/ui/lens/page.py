@@ -173,18 +173,17 @@ def _draw(
     take, put = spots or (None, None)
     widths = [len(reading.tokens) if reading is not None else len(BLANK) for reading in (source, target, target)]
     columns = grids.columns(widths)
-    asks = {name: views[name] for name in ("source", "target")}
     ready = source is not None and target is not None
-    bad = {name: now for name, now in views.items() if now is not None and now.state in ("refused", "failed")}
+    bad = [name for name, now in views.items() if now is not None and now.state in ("refused", "failed")]
     layers = max((one.layers for one in (source, target) if one), default=checkpoints.rows_of(prompts.checkpoint))
     what = ("layer × token, top word", "as it is", "with the source’s state")
     for column, name, about in zip(columns, ("source", "target", "patched"), what, strict=True):
         with column:
             if name == "patched" and (bad or not ready):
-                shown = bad or asks
+                asks = bad or ["source", "target"]
                 blanks.card(
-                    {one: requests[one] for one in shown},
-                    shown,
+                    {one: requests[one] for one in asks},
+                    {one: views[one] for one in asks},
                     about="Both prompts are read layer by layer, one pass each; a third pass puts the state.",
                     button="Read both prompts",
                     priced=[requests["source"].of],

@@ -12,7 +12,7 @@ from ivx.analyses.pathways.result import Pathways
 from ivx.charts.palette import Palette
 from ivx.errors import IvxError
 from ivx.jobs.job import View
-from ivx.ui.kit import address, checkpoints, choices, pieces, progress, session
+from ivx.ui.kit import address, blanks, checkpoints, choices, pieces, progress
 from ivx.ui.pathways import flows
 from ivx.ui.pathways.readings import checkpoints_reading, shared_reading
 
@@ -51,20 +51,20 @@ def show(request: PathwaysRequest, result: Pathways, p: Palette) -> None:
 
 def _follow(wanted: PathwaysRequest, result: Pathways, p: Palette) -> None:
     def draw(now: View) -> None:
-        if now.result is None or not now.result.found.overlaps:
-            pieces.note(progress.waiting(wanted, now))
+        if not now.result.found.overlaps:
+            blank(now)
             return
         try:
             _draw(result, now.result, result.beside(now.result), p)
         except IvxError as error:
             pieces.refusal("These cannot be compared", str(error), "Choose a checkpoint of the same shape.")
 
-    def empty() -> None:
-        if st.button("Trace it, too"):
-            session.start(wanted)
-            st.rerun()
+    def blank(now: View | None) -> None:
+        about = f"The same samples are traced in {wanted.checkpoint}, to be set beside this one."
+        with st.columns([1.2, 1], gap="medium")[0]:
+            blanks.card({"": wanted}, {"": now}, about=about, button="Trace it, too", key="-versus")
 
-    progress.follow(wanted, draw=draw, empty=empty)
+    progress.follow(wanted, draw=draw, blank=blank)
 
 
 def _draw(one: Pathways, two: Pathways, overlap: Overlap, p: Palette) -> None:

@@ -16,7 +16,7 @@ from ivx.charts.palette import Palette
 from ivx.engine.linear.records import RANK, TOLERANCE
 from ivx.engine.linear.records import Fidelity as Sums
 from ivx.jobs.job import View
-from ivx.ui.kit import address, pieces, progress, session
+from ivx.ui.kit import address, blanks, pieces, progress, session
 from ivx.ui.pathways import flows
 from ivx.ui.pathways.readings import circuit_reading, patched_reading
 from ivx.vocabulary import position, source_token
@@ -149,9 +149,13 @@ def _patched(request: PathwaysRequest, result: Pathways, p: Palette) -> None:
     if found is None:
         session.job(wanted, compute=True)
 
+    def blank(now: View | None) -> None:
+        about = "The bare prompt is traced without the vector, and with it."
+        blanks.card({"": wanted}, {"": now}, about=about, button="Trace the patched run", key="-patched")
+
     def draw(now: View) -> None:
-        if now.result is None or "patched" not in now.result.found.slots or len(now.result.found.overlaps) < 3:
-            pieces.note(progress.waiting(wanted, now))
+        if "patched" not in now.result.found.slots or len(now.result.found.overlaps) < 3:
+            blank(now)
             return
         both = flows.drawn_of(now.result, int(flows.EDGES), ("bare", "patched"))
         for place, drawing, name in zip(
@@ -165,4 +169,4 @@ def _patched(request: PathwaysRequest, result: Pathways, p: Palette) -> None:
     if found is not None:
         draw(View("done", 1, 1, None, found, "", "", stored=True))
     else:
-        progress.follow(wanted, draw=draw, empty=lambda: None)
+        progress.follow(wanted, draw=draw, blank=blank)

@@ -72,6 +72,10 @@ def press(app: AppTest, label: str) -> None:
     next(button for button in app.button if button.label == label).click().run()
 
 
+def main(app: AppTest) -> list[str]:
+    return [button.label for button in app.button if button.proto.type == "primary"]
+
+
 def labels(app: AppTest) -> list[str]:
     return [button.label for button in app.button]
 
@@ -97,11 +101,10 @@ def _domains(spec: Any) -> Iterator[list[Any]]:
 @pytest.mark.parametrize("page", PAGES)
 def test_an_unasked_page_has_one_card_its_own_axes_and_one_main_button(page: str, own: str) -> None:
     told = {"family": "own choice", "checkpoints": f"{own},{own}"} if page == "training" else {}
-    app = until(opened(page, own, **told), lambda one: "Not measured yet" in said(one))  # the store is searched first
+    app = until(opened(page, own, **told), lambda one: bool(main(one)))  # the store is searched first
     text = said(app)
-    assert "nothing asked yet" not in text
-    main = [button for button in app.button if button.proto.type == "primary"]
-    assert len(main) == 1, labels(app)
+    assert "Not measured yet" in text and "nothing asked yet" not in text
+    assert len(main(app)) == 1, labels(app)
     assert rows_in(app).count(LAYERS) >= PAGES[page]
     costs = until(app, lambda one: "on this machine" in said(one) or "not forecast" in said(one))
     assert re.search(r"\d rows|\d places|\d prompts", said(costs))

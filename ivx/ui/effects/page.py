@@ -217,7 +217,7 @@ def _blank(request: Asked, now: View | None, p: Palette) -> None:
         f"{every} on {request.samples} samples, each cell beside its {controls} control{'s' * (controls > 1)}.",
         "Run the maps",
         axes,
-        search=lambda: plain and places.offer(request),
+        search=lambda: places.first(request) if plain else None,
     )
     blanks.show(request, now, blank)
 

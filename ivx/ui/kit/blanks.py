@@ -32,6 +32,11 @@ HEADINGS = {
     "failed": "The run failed",
 }
 UNASKED = "Not measured yet"
+FIRST = (
+    "Nobody has looked at this checkpoint and task yet. Which tokens one looks at decides what is seen: search for the "
+    "place first; every page then opens there."
+)
+SEARCH = "Search for the place"
 OTHERWISE = "Choose another checkpoint or task above, or another choice under More."
 Views = Mapping[str, View | None]
 
@@ -52,21 +57,28 @@ class Blank(NamedTuple):
         about: one sentence on what will be measured.
         button: what starts it.
         axes: draws the panels to come, each with these words at its right; returns the place of the card.
-        search: offers what should be done first, as the main button; returns whether it did.
+        search: what should be done first, which is then the main button; None where nothing should.
         cure: what mends a refusal, where that is known.
     """
 
     about: str
     button: str
     axes: Callable[[str], DeltaGenerator]
-    search: Callable[[], bool] = lambda: False
+    search: Callable[[], BaseRequest | None] = lambda: None
     cure: Callable[[View], Cure | None] = lambda now: None
 
 
 def show(request: BaseRequest, now: View | None, blank: Blank) -> None:
     """Draw a page whose one request has nothing to show."""
     with blank.axes(word(now)):
-        card({"": request}, {"": now}, about=blank.about, button=blank.button, search=blank.search, cure=blank.cure)
+        card(
+            {"": request},
+            {"": now},
+            about=blank.about,
+            button=blank.button,
+            search=blank.search() if now is None else None,
+            cure=blank.cure,
+        )
 
 
 def word(now: View | None) -> str:
@@ -84,7 +96,8 @@ def card(
     *,
     about: str,
     button: str,
-    search: Callable[[], bool] = lambda: False,
+    search: BaseRequest | None = None,
+    aside: bool = False,
     cure: Callable[[View], Cure | None] = lambda now: None,
     priced: Sequence[BaseRequest] | None = None,
     each: str = "",
@@ -94,7 +107,9 @@ def card(
     offered with their cost.
 
     Args:
-        search, cure: as of a `Blank`.
+        search: what should be done first, and is then the main button.
+        aside: whether the main button stands elsewhere on the page.
+        cure: as of a `Blank`.
         priced: the requests whose cost is told (default: all); `each` is what that is the cost of.
         key: tells the cards of one page apart.
     """
@@ -130,11 +145,30 @@ def card(
                 )
                 return
             _head(UNASKED)
-            first = search()
-            st.write(about)
-            costs([one for one in lacking if isinstance(one, BaseRequest)] if priced is None else priced, each=each)
-            if st.button(button, type="secondary" if first else "primary", key=f"ask{key}"):
-                _start(lacking)
+            prices = {}
+            if search is not None:
+                prices[_offered([search], FIRST, SEARCH, main=True, key=f"place-first{key}", page="place")] = [search]
+            asked = [one for one in lacking if isinstance(one, BaseRequest)] if priced is None else list(priced)
+            prices[_offered(lacking, about, button, main=search is None and not aside, key=f"ask{key}")] = asked
+            for place, those in prices.items():  # last: what polls stops the page's own run
+                with place:
+                    costs(those, each=each)
+
+
+def _offered(
+    requests: Sequence[Asked], about: str, button: str, *, main: bool, key: str, page: str = ""
+) -> DeltaGenerator:
+    """What will be measured, and the button that starts it, and goes to a page of its own; returns the place of the
+    cost."""
+    st.html(f"<p>{escape(about)}</p>")
+    cost = st.container()
+    if st.button(button, type="primary" if main else "secondary", key=key):
+        for request in requests:
+            session.start(request)
+        if page:
+            session.go(page)
+        st.rerun()
+    return cost
 
 
 def ended_badly(request: Asked, now: View, *, cure: Cure | None = None, narrow: bool = False) -> None:
@@ -176,22 +210,20 @@ def costs(requests: Sequence[BaseRequest], *, each: str = "") -> None:
     jobs = [session.job(one, compute=True) for one in wanted.values()]
 
     def look() -> None:
-        said = []
+        said, waits = [], ""
         for request, told in wanted.items():
             job = session.job(told, compute=True)
             now = None if job is None else job.view(session.session())
-            what = f"{request.kind}: " if len(wanted) > 1 else ""
             if now is not None and now.live:
-                said.append(
-                    f"{what}the cost is told as soon as the checkpoint is read: {progress.waiting(told, now)} …"
-                )
+                waits = waits or f"The cost is told as soon as it is known: {progress.waiting_for(now)} …"
             elif now is not None and now.result is not None:
+                what = f"{request.kind}: " if len(wanted) > 1 else ""
                 said.append(f"{what}{now.result.told}")
-        lines = "".join(f"<div>{escape(_capital(one))}</div>" for one in dict.fromkeys(said))
+        lines = "".join(f"<div>{escape(_capital(one))}</div>" for one in filter(None, [*said, waits]))
         st.html(f'<div class="ivx-cost">{f"<div>{escape(each)}</div>" if each and lines else ""}{lines}</div>')
 
     live = any(job is not None and job.view().live for job in jobs)
-    st.fragment(look, run_every=session.tick(first=True) if live else None)()
+    st.fragment(look, run_every=session.tick() if live else None)()
 
 
 def _start(requests: Any) -> None:

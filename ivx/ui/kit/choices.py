@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -138,6 +139,7 @@ def checkpoint(place: DeltaGenerator, *, exact: bool = False, first: str = defau
             )
     if found.absent:
         absent(found.absent, found.why)
+        to_checkpoints()
         st.stop()
     name = str(chosen or names[0])
     # Not the one that a session begins with: reading torch would hold up its first page.
@@ -188,9 +190,14 @@ def absent(name: str, why: str) -> None:
     """Refuse a checkpoint that the address names and that is not open here."""
     pieces.refusal(
         f"{name[:SHOWN_LETTERS]} is not open here",
-        f"{why}.",
+        f"{why[:1].upper()}{why[1:]}.",
         "Choose another checkpoint above, or open this one on the page Checkpoints.",
     )
+
+
+def to_checkpoints() -> None:
+    """A link to where checkpoints are opened."""
+    st.page_link(Path(__file__).parents[1] / "pages" / "checkpoints.py", label="Open one on Checkpoints ›")
 
 
 def no_task(name: str) -> None:

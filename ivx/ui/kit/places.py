@@ -13,7 +13,7 @@ from ivx.jobs.places import Placed, placed
 from ivx.jobs.worker import worker
 from ivx.request import WAY
 from ivx.tasks.way import Way
-from ivx.ui.kit import address, blanks, pieces, session
+from ivx.ui.kit import address, pieces
 from ivx.vocabulary import source_token
 
 TAKEN = "ivx.placed"
@@ -105,26 +105,17 @@ def said(opened: Opened, *, only: str = "") -> None:
     )
 
 
-def offer(request: Any) -> bool:
-    """Offer to search for the place first, where that was never done, as the page's main button; whether it is offered.
+def first(request: Any) -> PlaceRequest | None:
+    """The search that should be done first; None where there was one, or none belongs to what is asked.
 
     Args:
         request: what the page would ask of one instruction: its checkpoint, its task, its way of asking.
     """
     known = placed(worker().store, request.checkpoint, request.task, request.way)
     if known is not None or request.against is not None:
-        return False
+        return None
     way = {name: getattr(request, name) for name in WAY}
-    wanted = PlaceRequest(request.checkpoint, request.task, **way, **request.loading)
-    st.write(
-        "Nobody has looked at this checkpoint and task yet. Which tokens one looks at decides what is seen: search for "
-        "the place first; every page then opens there."
-    )
-    blanks.costs([wanted])
-    if st.button("Search for the place", key="place-first", type="primary"):
-        session.start(wanted)
-        session.go("place")
-    return True
+    return PlaceRequest(request.checkpoint, request.task, **way, **request.loading)
 
 
 def choose(told: Choices, *, plain: bool) -> None:

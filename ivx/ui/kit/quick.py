@@ -46,17 +46,16 @@ class Look:
     """The chain of one checkpoint: what is stored of it, and what comes next."""
 
     checkpoint: str
-    task: str
     loading: dict[str, Any]
 
     @cached_property
     def behaviour(self) -> Behaviour | None:
-        """Whether it follows tasks of several domains."""
+        """Whether it follows some of a few tasks."""
         return session.looked_up(self._asks)
 
     @property
     def _asks(self) -> BaseRequest:
-        return defaults.asked_quickly(self.checkpoint, self.task, **self.loading)
+        return defaults.asked_quickly(self.checkpoint, **self.loading)
 
     @cached_property
     def fitting(self) -> str:
@@ -66,7 +65,7 @@ class Look:
         def most(task: str) -> tuple[bool, float]:
             return cells[task].follows, cells[task].following.difference.value
 
-        return max(cells, key=most, default=self.task)
+        return max(cells, key=most, default=defaults.QUICK_TASKS[0])
 
     @property
     def _searches(self) -> PlaceRequest:
@@ -136,6 +135,8 @@ def _placed(look: Look) -> str:
     found = placed(worker().store, look.checkpoint, look.fitting, Way())
     if found is not None and found.at is not None:
         return f"{places.named(found)}, {places.reach(found.at)}."
+    if found is not None and found.kind == "preference":
+        return f"The preference moves most at {found.label}; what is told is not followed."
     least = "" if look.place is None else f": an effect of {look.place.least:.1f} logits would have been seen"
     return f"No place was found{least}. The small map is made where it came nearest."
 
@@ -153,11 +154,6 @@ def _mapped(found: Effects) -> str:
     return f"{gate.small(found.receipt)} {value}{said.get(best.state, '')}."
 
 
-def look_at(checkpoint: str, task: str = "") -> Look:
-    """The quick look at a checkpoint; `task` is asked beside one of each other domain."""
-    return Look(checkpoint, task or defaults.FIRST[1], checkpoints.loading(checkpoint))
-
-
 def is_offered(checkpoint: str) -> bool:
     """Whether a checkpoint is one that a quick look is offered for: not embedded, and on this machine."""
     return embedded(checkpoint) is None and not is_away(checkpoint)
@@ -170,7 +166,7 @@ def offer(checkpoint: str) -> None:
     """
     if not is_offered(checkpoint):
         return
-    look = look_at(checkpoint)
+    look = Look(checkpoint, checkpoints.loading(checkpoint))
     due = look.due
     if due is None:
         _begun().discard(checkpoint)
@@ -205,8 +201,7 @@ def _drawn(look: Look, due: BaseRequest, now: Any, told: Any) -> None:
         if now is not None and now.state in ("refused", "failed"):
             blanks.ended_badly(due, now, narrow=True)
             return
-        if told is not None:
-            blanks.costs([due])
+        cost = st.container()
         if now is not None and now.live:
             progress.stopping({"": due}, {"": now}, key="quick-stop")
         elif not chained:
@@ -215,6 +210,8 @@ def _drawn(look: Look, due: BaseRequest, now: Any, told: Any) -> None:
                 _begun().add(look.checkpoint)
                 session.start(due)
                 st.rerun()
+        with cost:
+            blanks.costs([due])
 
 
 def _told(look: Look, word: str) -> None:
@@ -231,7 +228,7 @@ def _told(look: Look, word: str) -> None:
 
 
 def _refine(look: Look) -> None:
-    blanks.costs([look.full])
+    cost = st.container()
 
     def choose() -> None:
         st.session_state.update({address.RUN: "", "checkpoint": look.checkpoint, "task": look.fitting})
@@ -239,6 +236,8 @@ def _refine(look: Look) -> None:
     if st.button("Refine: the full map", key="quick-refine", type="primary", on_click=choose):
         session.start(look.full)
         session.go("effects")
+    with cost:
+        blanks.costs([look.full])
 
 
 def _begun() -> set[str]:

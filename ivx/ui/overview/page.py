@@ -175,19 +175,23 @@ def _blank(asked: Mapping[str, BaseRequest], p: Palette) -> None:
     effects = asked["effects"]
     layers = checkpoints.rows_of(effects.checkpoint)
     *panels, right = st.columns(COLUMNS, gap="medium")
-    for place, name in zip(panels, NAMES, strict=False):
+    for place, name, columns in zip(panels, NAMES, (maps.BLANK, 1), strict=False):
         with place:
             pieces.head(name, blanks.UNASKED.lower())
-            maps.blank(layers, p)
+            maps.blank(layers, p, [""] * columns)
+    looks = quick.is_offered(effects.checkpoint)
+    above = right.container()
     with right:
-        quick.offer(effects.checkpoint)
         blanks.card(
             asked,
             dict.fromkeys(asked),
             about="Every layer × position, a probe at every layer and every pair of layers, each beside its control.",
             button="Run all three",
-            search=lambda: quick.is_offered(effects.checkpoint) or places.offer(effects),
+            search=None if looks else places.first(effects),
+            aside=looks,
         )
+    with above:  # last: what polls stops the page's own run
+        quick.offer(effects.checkpoint)
 
 
 def _foot(found: StoredRuns, views: Views) -> None:

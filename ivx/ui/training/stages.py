@@ -113,6 +113,7 @@ def chosen_names(place: DeltaGenerator) -> tuple[str, ...]:
     for name, why in away.items():
         choices.absent(name, why)
     if away:
+        choices.to_checkpoints()
         st.stop()
     if family != OWN:
         return there[str(family)][:MOST]

@@ -36,7 +36,7 @@ from ivx.ui.kit.choices import task_name
 
 BEGUN = "ivx.quick"
 """Session set of checkpoints whose quick look goes on step by step."""
-STEPS = ("Does it follow?", "Where does that act?", f"A small map there (n = {defaults.QUICK})")
+STEPS = ("Does it follow?", "Where does that act?", "A small map there")
 PAGES = ("behaviour", "place", "effects")
 USUAL = At("t_inst", "first", 0, 0, 0)
 
@@ -232,12 +232,20 @@ def _refine(look: Look) -> None:
 
     def choose() -> None:
         st.session_state.update({address.RUN: "", "checkpoint": look.checkpoint, "task": look.fitting})
+        places.choose(_source(look.at), plain=False)
 
     if st.button("Refine: the full map", key="quick-refine", type="primary", on_click=choose):
         session.start(look.full)
         session.go("effects")
     with cost:
         blanks.costs([look.full])
+
+
+def _source(at: At) -> dict[str, str]:
+    """The place's source token, by the controls of the page of effects."""
+    if at.source_token in ("t_inst", "keyword"):
+        return {"source": at.source_token, "token": ""}
+    return {"source": "t_inst", "token": at.source_token}
 
 
 def _begun() -> set[str]:

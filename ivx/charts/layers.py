@@ -62,7 +62,8 @@ def layer_bars(
         title=None,
         axis=alt.Axis(values=list(range(0, layers, step)), labelExpr="'L' + datum.value", labelAngle=0, grid=False),
     )
-    y = alt.Y("value:Q", title=unit, axis=alt.Axis(tickCount=5, grid=True))
+    told = alt.Axis(tickCount=5, grid=True, labels=bool(values))
+    y = alt.Y("value:Q", title=unit, axis=told, scale=alt.Undefined if values else alt.Scale(domain=[0, 1]))
     base = alt.Chart(alt.NamedData(name=BARS)).encode(x=x)
     ink = alt.when(alt.datum.found).then(alt.value(p.orange)).otherwise(alt.value(p.faint))
     inside = list(range(band[0], band[1] + 1)) if band is not None else []

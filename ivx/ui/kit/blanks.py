@@ -59,6 +59,7 @@ class Blank(NamedTuple):
         axes: draws the panels to come, each with these words at its right; returns the place of the card.
         search: what should be done first, which is then the main button; None where nothing should.
         cure: what mends a refusal, where that is known.
+        aside: whether the main button stands elsewhere on the page.
     """
 
     about: str
@@ -66,6 +67,7 @@ class Blank(NamedTuple):
     axes: Callable[[str], DeltaGenerator]
     search: Callable[[], BaseRequest | None] = lambda: None
     cure: Callable[[View], Cure | None] = lambda now: None
+    aside: bool = False
 
 
 def show(request: BaseRequest, now: View | None, blank: Blank) -> None:
@@ -77,6 +79,7 @@ def show(request: BaseRequest, now: View | None, blank: Blank) -> None:
             about=blank.about,
             button=blank.button,
             search=blank.search() if now is None else None,
+            aside=blank.aside,
             cure=blank.cure,
         )
 

@@ -145,19 +145,23 @@ def _missing(asked: Asked, now: View | None, p: Palette) -> None:
         "every token of the bare prompt, layer by layer, beside its controls.",
     )
     layers = checkpoints.rows_of(asked.checkpoint)
+    looks = now is None and quick.is_offered(asked.checkpoint)
+    above: list[DeltaGenerator] = []
 
     def axes(told: str) -> DeltaGenerator:
-        one, two, card = st.columns(COLUMNS, gap="medium")
+        one, two, right = st.columns(COLUMNS, gap="medium")
         for place, name in ((one, "Where it acts"), (two, "Who reads it")):
             with place:
                 pieces.head(name, told)
                 _bars(layers, p)
-        return card
+        above.append(right.container())
+        return right
 
     about = f"{asked.place.samples} queries, each source token × patched token × layer, coarse to fine."
-    blanks.show(asked.place, now, blanks.Blank(about, "Search for the place", axes))
-    if now is None and not is_away(asked.checkpoint):
-        quick.offer(asked.checkpoint)
+    blanks.show(asked.place, now, blanks.Blank(about, blanks.SEARCH, axes, aside=looks))
+    if looks:
+        with above[0]:  # last: what polls stops the page's own run
+            quick.offer(asked.checkpoint)
 
 
 def _bars(layers: int, p: Palette) -> None:

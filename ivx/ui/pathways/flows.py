@@ -53,9 +53,9 @@ def drawn_of(result: Pathways, n: int, runs: tuple[str, str], other: Pathways | 
     return drawings(result, n, runs=runs, other=other)
 
 
-def row_of(result: Pathways) -> int:
+def row_of(layers: int) -> int:
     """Height of a layer's row, in pixels."""
-    return 42 if result.layers <= 12 else 14
+    return 42 if layers <= 12 else 14
 
 
 def measured(result: Pathways, drawing: Drawing) -> str:
@@ -77,7 +77,7 @@ def picture(result: Pathways, drawing: Drawing, p: Palette, *, first: bool, chos
         palette=p,
         chosen=chosen or "",
         row_labels=first,
-        row=row_of(result),
+        row=row_of(result.layers),
         alt_text=f"Flow of {len(drawing.edges)} edges, {result.layers} layers by {len(drawing.labels)} tokens",
     )
     if chosen is None:
@@ -98,7 +98,7 @@ def overlap_panel(overlap: Overlap | None, result: Pathways, p: Palette) -> None
     found = () if overlap is None else overlap.layers
     levels = [Level(x.layer, x.jaccard, x.low, x.high, x.reference, x.p, x.apart) for x in found]
     text = f"Overlap in each of {result.layers} layers"
-    chart = overlap_chart(levels, layers=result.layers, palette=p, row=row_of(result), alt_text=text)
+    chart = overlap_chart(levels, layers=result.layers, palette=p, row=row_of(result.layers), alt_text=text)
     st.vega_lite_chart(chart, theme=None, width="stretch")
 
 

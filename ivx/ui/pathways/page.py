@@ -178,9 +178,16 @@ def _blank(request: PathwaysRequest, now: View | None, p: Palette) -> None:
                 with place:
                     pieces.head(name, told)
                     if layers:
-                        told_by = f"Empty flow, {layers} layers"
                         chart = flow(
-                            (), (), [""] * 14, layers=layers, marked=None, palette=p, row_labels=first, alt_text=told_by
+                            (),
+                            (),
+                            [""] * 14,
+                            layers=layers,
+                            marked=None,
+                            palette=p,
+                            row_labels=first,
+                            row=flows.row_of(layers),
+                            alt_text=f"Empty flow, {layers} layers",
                         )
                         st.vega_lite_chart(chart, theme=None, width="stretch")
         return right

@@ -27,7 +27,6 @@ RECENT, MOST_RECENT = "checkpoints/recent", 8
 """The store's document of the checkpoints that were opened last, and how many it names."""
 
 
-
 def token_of(result: Any) -> Callable[[int], str]:
     """A function from token id to text. An imported run's checkpoint name is untrusted, so it is not looked up."""
     name = result.request.checkpoint

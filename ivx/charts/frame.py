@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -25,6 +25,13 @@ def labelled(layers: int) -> list[int]:
     return list(range(0, layers, step))
 
 
+LETTERS = "ivxLetters"
+"""Where a chart notes how large its letters are, until it is written as a spec."""
+SIZES = ("fontSize", "labelFontSize", "titleFontSize")
+LETTERED = frozenset((*SIZES, "labelLimit", "limit", "minExtent", "maxExtent", "lineHeight"))
+"""Properties that grow with the letters; those told by an expression for a place's width do not, nor do offsets."""
+AS_IT_IS = frozenset(("data", "datasets"))
+
 CHECKED = False
 """Whether specs are checked against Vega-Lite's schema, which takes as long as building them: the tests do."""
 
@@ -42,7 +49,7 @@ def framed(chart: Chart, p: Palette, *, height: int, right: int, alt_text: str) 
             autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
             description=alt_text,
             # Streamlit would draw more than 2,000 marks on a canvas, which neither keys nor a screen reader can walk.
-            usermeta={"embedOptions": {"renderer": "svg"}},
+            usermeta={"embedOptions": {"renderer": "svg"}, LETTERS: p.letters},
         )
         .configure(font="Source Sans, sans-serif")
         .configure_view(stroke=None)
@@ -68,7 +75,25 @@ def with_axes(chart: Chart, p: Palette) -> Chart:
 def spec_of(chart: Chart) -> dict[str, Any]:
     """The chart as Vega-Lite."""
     found: dict[str, Any] = chart.to_dict(validate=CHECKED)
-    return found
+    by = found.get("usermeta", {}).pop(LETTERS, 1.0)
+    return found if by == 1 else _enlarged(found, by)
+
+
+def _enlarged(part: Any, by: float) -> Any:
+    """A part of a spec with larger letters, and with the room that they take."""
+    if isinstance(part, Mapping):
+        return {
+            name: _times(name, value, by) if name in LETTERED else value if name in AS_IT_IS else _enlarged(value, by)
+            for name, value in part.items()
+        }
+    return [_enlarged(one, by) for one in part] if isinstance(part, list) else part
+
+
+def _times(name: str, value: Any, by: float) -> Any:
+    """A number, or the expression of a size, so many times."""
+    if isinstance(value, Mapping):
+        return {"expr": f"({value['expr']}) * {by}"} if "expr" in value and name in SIZES else value
+    return round(value * by, 2) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def layer_axis(p: Palette, layers: int, *, strong: str, names: Sequence[str] = ()) -> alt.Axis:

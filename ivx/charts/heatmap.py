@@ -174,7 +174,8 @@ def _frame(
         .encode()
     )
     numbers = base.transform_filter("datum.text != ''").encode(text="text:N", color=ink)
-    fits = alt.ExprRef(f"width / {len(labels)} < {NARROW} ? 0 : 1")  # the plot's width, which the page decides
+    # The plot's width, which the page decides.
+    fits = alt.ExprRef(f"width / {len(labels)} < {NARROW * p.letters:g} ? 0 : 1")
     text = numbers.transform_filter("datum.glyph == ''").mark_text(fontSize=11, opacity=fits)
     raised = numbers.transform_filter("datum.glyph != ''").mark_text(fontSize=11, dy=-6, opacity=fits)
     marks = base.transform_filter("datum.glyph != ''").encode(text="glyph:N", color=ink)
@@ -212,7 +213,7 @@ def column_axis(p: Palette, labels: Sequence[str], bold: int | None, mono: bool)
         labelAngle=0,
         labelExpr=f"{listed(labels)}[datum.value]",
         labelFont="Source Code Pro, monospace" if mono else "Source Sans, sans-serif",
-        labelFontSize=alt.ExprRef("clamp(bandwidth('x') / 4.4, 9, 11.5)"),
+        labelFontSize=alt.ExprRef(f"clamp(bandwidth('x') / {4.4 / p.letters:.3g}, 9, 11.5)"),
         labelColor={"condition": {"test": test, "value": p.ink}, "value": p.muted},
         labelFontWeight={"condition": {"test": test, "value": 700}, "value": 400},
         labelOverlap=True,

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Palette:
     """Hex colours of one theme. A cell's number is `on_light`, and `on_dark` where its value passes `flip` (below,
-    above 0): black and white, since no softer pair has a contrast of 4.5 on every colour of the scale."""
+    above 0): black and white, since no softer pair has a contrast of 4.5 on every colour of the scale.
+
+    `letters` is how much larger than on a desk a chart's letters are, where they are read from afar.
+    """
 
     name: str
     diverging: tuple[str, ...]
@@ -29,6 +32,7 @@ class Palette:
     flip: tuple[float, float]
     on_dark: str
     on_light: str
+    letters: float = 1.0
 
 
 LIGHT = Palette(

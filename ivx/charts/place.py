@@ -65,7 +65,8 @@ def place_chart(
         sources: name and label of each row, from the top.
         columns: token and role of each column.
     """
-    p, scale = palette, scale_of([bar.effect for strip in strips for bar in strip.bars])
+    p, near = palette, palette.letters == 1
+    scale = scale_of([bar.effect for strip in strips for bar in strip.bars])
     rows = {name: k for k, (name, _) in enumerate(sources)}
     bars: list[dict[str, Any]] = []
     frames: list[dict[str, Any]] = []
@@ -83,7 +84,7 @@ def place_chart(
         shown = strip.followed == strip.followed and strip.followed >= FOLLOWED
         frames.append({
             **about, "x": left, "x2": left + WIDE, "y": floor, "y2": floor - HIGH, "zero": zero,
-            "chosen": strip.chosen, "text": f"{100 * strip.followed:.0f}% follow" if shown else "",
+            "chosen": strip.chosen, "text": f"{100 * strip.followed:.0f}%{' follow' * near}" if shown else "",
             "strong": any(bar.found for bar in strip.bars), "told": strip.told,
         })  # fmt: skip
         for bar in strip.bars:
@@ -149,15 +150,15 @@ def _drawn(
             color=alt.when(alt.datum.strong).then(alt.value(p.ink)).otherwise(alt.value(p.muted)),
         )
     )
-    mono = "Source Code Pro, monospace"
-    token = of(HEADS).mark_text(font=mono, fontSize=12, fontWeight=700, color=p.ink, dy=-14, limit=90)
-    role = of(HEADS).mark_text(fontSize=10.5, color=p.muted, limit=90)
+    mono, limit = "Source Code Pro, monospace", alt.ExprRef(f"min(90, width * {WIDE / (across[1] - across[0]):.4f})")
+    token = of(HEADS).mark_text(font=mono, fontSize=12, fontWeight=700, color=p.ink, dy=-14, limit=limit)
+    role = of(HEADS).mark_text(fontSize=10.5, color=p.muted, limit=limit, dy=2 * (p.letters - 1))
     name = of(ROWS).mark_text(align="right", fontSize=12.5, fontWeight=600, color=p.ink, limit=130)
     chart = alt.layer(
         frame, zero, bars, line, chosen, share,
         token.encode(text="token:N"), role.encode(text="role:N"), name.encode(text="text:N"),
     )  # fmt: skip
-    return spec_of(framed(chart, p, height=rows * PIXELS + 40, right=4, alt_text=alt_text))
+    return spec_of(framed(chart, p, height=rows * PIXELS + round(40 * p.letters), right=4, alt_text=alt_text))
 
 
 def printed(spec: dict[str, Any], *, title: str, subtitle: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from streamlit.navigation.page import Page
 
 from ivx.errors import IvxError
 from ivx.ui import signin
-from ivx.ui.kit import address, keyboard
+from ivx.ui.kit import address, keyboard, present
 from ivx.ui.kit.pieces import TITLED
 
 PAGES = Path(__file__).with_name("pages")
@@ -74,9 +74,10 @@ def run() -> None:
     signin.required(styled=_style)
     page = st.navigation(_pages(), position="top")
     st.set_page_config(page_title=page.title if page.title == "ivx" else f"{page.title} · ivx")
-    _style(page.url_path)
     address.enter(page.url_path)
+    _style(page.url_path)
     keyboard.walks()
+    present.way_out()
     for key in KEPT:
         if key in st.session_state:
             st.session_state[key] = st.session_state[key]
@@ -97,4 +98,6 @@ def _style(page: str = "") -> None:
     for menu, held in MENUS.items():
         if menu and page in held:
             css += f'[data-testid="stTopNav"] > :nth-child({bar.index(menu) + 1}) button {{ {HERE} }}'
+    if address.presenting():
+        css = present.style(css)
     st.html(f"<style>{css}</style>")

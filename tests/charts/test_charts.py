@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import altair as alt
 import pytest
 import vl_convert
 
@@ -48,6 +50,16 @@ def test_axes_hold_their_cells_and_nothing_else() -> None:
         spec, svg = drawn(**changes)
         assert "undefined" not in svg and "NaN" not in svg
         assert spec["layer"][0]["encoding"]["y"]["scale"]["domain"] == list(range(changes.get("layers", 3)))[::-1]
+
+
+def test_letters_grow_and_nothing_else_does() -> None:
+    large = replace(LIGHT, letters=1.46)
+    (spec, plain), (grown, svg) = drawn(), drawn(palette=large)
+    assert 'font-size="16.06px"' in svg and 'font-size="11px"' in plain and 'font-size="11px"' not in svg
+    assert "ivxLetters" not in str(spec) + str(grown) and spec["height"] == grown["height"]
+    assert grown["layer"][0]["encoding"]["y"]["axis"]["labelFontSize"] == pytest.approx(11.5 * 1.46)
+    for chart in (strip([Bar(0, 1.0, 0.5, 1.5, True)], layers=2, palette=large), grown):
+        alt.LayerChart.from_dict(chart)
 
 
 def test_the_scale_is_symmetric_and_never_clips() -> None:

@@ -26,6 +26,8 @@ HELD = "ivx.held"
 """Session dictionary: by page, the keys that follow the address there."""
 PAGE = "ivx.page"
 RUN = "run"
+PRESENT, ON = "present", "1"
+"""What the address says on every page that is presented."""
 
 STEPS = """<style>.st-key-ivx-steps{display:none}</style><script>
 if (!window.ivxSteps) {
@@ -56,8 +58,29 @@ def enter(page: str) -> None:
     if stepped():
         for key in {*_held(), *(key for key in st.query_params if not key.startswith("ivx."))}:
             st.session_state.pop(key, None)
+    if presenting() and PRESENT not in st.query_params:  # led to from another page
+        st.query_params[PRESENT] = ON
     with st.container(key="ivx-steps"):
         st.html(STEPS, unsafe_allow_javascript=True)
+
+
+def presenting() -> bool:
+    """Whether the page is presented: large, without its frame."""
+    return from_url(PRESENT, "", ("", ON)) == ON
+
+
+def present(*, on: bool) -> None:
+    """Present pages from now on, or no longer."""
+    st.session_state[PRESENT] = ON if on else ""
+    if on:
+        st.query_params[PRESENT] = ON
+    else:
+        st.query_params.pop(PRESENT, None)
+
+
+def onward(href: str) -> str:
+    """The address of another view, with its own parts, presented where this one is."""
+    return f"{href}&{PRESENT}={ON}" if presenting() else href
 
 
 def stepped() -> bool:
@@ -107,6 +130,8 @@ def to_url(**parts: Any) -> None:
     follows(*parts)
     wanted = {key: str(value) for key, value in parts.items() if value not in (None, "")}
     wanted |= _loading(wanted.get("checkpoint", ""))
+    if presenting():
+        wanted[PRESENT] = ON
     if dict(st.query_params) != wanted:
         st.query_params.from_dict(wanted)
 
@@ -131,6 +156,6 @@ def link(result: Any, **parts: Any) -> str:
     request = result.request
     given = embedded(request.checkpoint) is not None and any(request.task in catalogue.tasks(c) for c in COLLECTIONS)
     if st.session_state.get(RUN) or not given:
-        kept = {key: parts[key] for key in parts if key in ("metric", "show", "cell", "pair")}
+        kept = {key: parts[key] for key in parts if key in ("metric", "show", "cell", "pin", "pair")}
         parts = {RUN: result.run_id, **kept}
     return to_view(**parts)

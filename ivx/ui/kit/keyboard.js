@@ -12,7 +12,8 @@ const KEYS = [
   ["← → ↑ ↓", "walk over the cells of a chart"],
   ["Home, End", "to the first or last cell of a row"],
   ["Enter, Space", "open the cell’s card"],
-  ["Esc", "leave the cell"],
+  ["Esc", "leave the cell, or presenting"],
+  ["← →", "while presenting: through a lesson’s steps"],
   ["?", "these keys"],
 ];
 
@@ -140,11 +141,13 @@ function pressed(event, said) {
     list();
     return;
   }
-  if (!target.matches?.(`${CHART}.ivx-walk`)) return;
-  const here = current(target);
-  if (!here) return;
-  if (key === "Escape") {
+  const here = target.matches?.(`${CHART}.ivx-walk`) ? current(target) : null;
+  if (key === "Escape" && document.querySelector(".cursor-set")) {
     clear("cursor");
+    return;
+  }
+  if (!here) {
+    presented(event);
     return;
   }
   const ways = { Home: () => end(target, here, [-1, 0]), End: () => end(target, here, [1, 0]) };
@@ -153,6 +156,21 @@ function pressed(event, said) {
   else return;
   event.preventDefault();
   event.stopPropagation();
+}
+
+// While a page is presented its buttons have keys, unless what has the focus needs them itself.
+const BUTTONS = { Escape: ".st-key-ivx-leave", ArrowLeft: ".st-key-step-back", ArrowRight: ".st-key-step-on" };
+const OPEN = '[role="dialog"], [role="listbox"], [role="menu"], [data-testid="stPopoverBody"]';
+const OWN = "input, textarea, [contenteditable=true], [role=slider], :is([role=radio], [role=tab]):focus-visible";
+
+function presented(event) {
+  if (!BUTTONS[event.key] || !document.querySelector(BUTTONS.Escape) || document.querySelector(OPEN)) return;
+  if (event.target.closest(OWN)) return;
+  const button = document.querySelector(`${BUTTONS[event.key]} button:enabled`);
+  if (!button) return;
+  event.preventDefault();
+  event.stopPropagation();
+  button.click();
 }
 
 function go(chart, mark, said) {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from types import MappingProxyType
 from typing import Any
@@ -17,7 +18,7 @@ from ivx.charts.numbers import signed
 from ivx.charts.palette import Palette, palette
 from ivx.patching import gate
 from ivx.stats.metrics import PRIMARY, find
-from ivx.ui.kit import glossary
+from ivx.ui.kit import address, glossary, present
 
 MARKDOWN = re.compile(r"[!-/:-@\[-`{-~]")
 """The characters that Markdown may give a meaning, and takes plainly behind a backslash."""
@@ -35,12 +36,16 @@ def theme() -> Palette:
     p = palette(st.context.theme.type or "light")
     names = ("ink", "muted", "faint", "line", "background", "card", "nothing", "blue", "orange", "tick")
     st.html("<style>:root{" + "".join(f"--ivx-{name}:{getattr(p, name)};" for name in names) + "}</style>")
-    return p
+    return replace(p, letters=present.LETTERS) if address.presenting() else p
 
 
 def title(question: str, lede: str) -> None:
-    """The page's question, and one sentence whose terms are dotted: `lede` is ivx's own text and may hold <b>."""
+    """The page's question, the way into presenting it, and one sentence whose terms are dotted.
+
+    `lede` is ivx's own text and may hold <b>.
+    """
     st.session_state[TITLED] = True
+    present.way_in()
     st.html(f'<h1 class="ivx-q">{escape(question)}</h1><div class="ivx-lede">{glossary.marked(lede)}</div>')
 
 
@@ -48,7 +53,9 @@ def head(name: str, what: str, *, href: str = "", more: str = "") -> None:
     """A panel’s title, which may lead to its own page, and on the right what it measures, in `more` words on hover."""
     shown = escape(name)
     if href:
-        shown = f'<a href="{escape(href, quote=True)}" target="_self" title="Open its page">{shown} ›</a>'
+        shown = (
+            f'<a href="{escape(address.onward(href), quote=True)}" target="_self" title="Open its page">{shown} ›</a>'
+        )
     hover = escape(more or what, quote=True)
     st.html(
         f'<div class="ivx-head"><h2 class="name">{shown}</h2>'

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -47,7 +48,8 @@ def _draw(shown: Story, requests: Requests, views: Views, p: Palette) -> None:
         pieces.title(shown.steps[0].question, "This lesson is read off stored runs of a real checkpoint.")
         pieces.refusal("Its runs are not here", "None is computed unasked on a real checkpoint.", shown.absent)
         return
-    pieces.distrust(*(result.receipt for result in found.values()))
+    told = [name for step in shown.steps[at : at + 1] or shown.steps for name in (*step.needs, step.chips)]
+    pieces.distrust(*(found[name].receipt for name in dict.fromkeys(told) if name in found))
     if at == len(shown.steps):
         _score(shown, found)
     else:
@@ -61,7 +63,8 @@ def _is_absent(now: View | None) -> bool:
 
 def _strip(shown: Story, at: int) -> None:
     """The choice of story, and the progress in it."""
-    left, right = st.columns([1.4, 1], gap="medium", vertical_alignment="bottom")
+    with st.container(key="lesson-strip"):
+        left, right = st.columns([1.4, 1], gap="medium", vertical_alignment="bottom")
     keys = [one.key for one in STORIES]
     left.segmented_control(
         "Lesson",
@@ -125,28 +128,34 @@ def _truth(step: Step, place: Place, found: Mapping[str, Any]) -> Truth | None:
     if not score.is_revealed(place) or any(name not in found for name in step.needs):
         return None
     truth = step.rule(found)
-    score.score(place, truth.points(score.guess(place)))
+    if score.guess(place):
+        score.score(place, truth.points(score.guess(place)))
     return truth
 
 
 def _controls(shown: Story, step: Step, place: Place, answers: Mapping[str, str], truth: Truth | None) -> None:
     """The guess, Back and Next; Reveal stands in Next's place until it is clicked."""
-    left, back, onward = st.columns([4.4, 0.62, 0.78], gap="small", vertical_alignment="center")
+    left, back, onward = st.columns([4.9, 0.62, 0.78], gap="small", vertical_alignment="center")
     with left:
         if score.is_revealed(place):
             _answers(place, answers, truth, every=step.ask.kind != "pair")
         else:
             _guess(step, place, answers)
     key, at = place
-    back.button("Back", on_click=score.go, args=(key, at - 1), disabled=at == 0, width="stretch")
+    with back:
+        _back(place)
+    name, ready = "Reveal", bool(score.guess(place)) or address.presenting()  # a class guesses aloud
+    does: Callable[[], None] = partial(score.reveal, place)
     if score.is_revealed(place):
-        name = "Next" if at + 1 < len(shown.steps) else "Score"
-        onward.button(name, type="primary", on_click=score.go, args=(key, at + 1), width="stretch")
-    else:
-        ready = bool(score.guess(place))
-        onward.button(
-            "Reveal", type="primary", on_click=score.reveal, args=(place,), disabled=not ready, width="stretch"
-        )
+        name, ready = "Next" if at + 1 < len(shown.steps) else "Score", True
+        does = partial(score.go, key, at + 1)
+    with onward:
+        st.button(name, key="step-on", type="primary", on_click=does, disabled=not ready, width="stretch")
+
+
+def _back(place: Place) -> None:
+    key, at = place
+    st.button("Back", key="step-back", on_click=score.go, args=(key, at - 1), disabled=at == 0, width="stretch")
 
 
 def _guess(step: Step, place: Place, answers: Mapping[str, str]) -> None:
@@ -199,8 +208,13 @@ def _before(step: Step, place: Place, requests: Requests, views: Views) -> None:
 
 def _after(truth: Truth, place: Place, answers: Mapping[str, str], p: Palette) -> None:
     """What the guess was worth, and what was measured: value, interval, control."""
-    worth = truth.points(score.guess(place))
-    pieces.head("What was measured", f"your guess: {answers[score.guess(place)]}")
+    mine = score.guess(place)
+    pieces.head("What was measured", f"your guess: {answers[mine]}" if mine else "no guess was entered")
+    worth = truth.points(mine)
+    points = (
+        f'<div class="row"><span class="points">{"+" * bool(worth)}{worth}</span>'
+        f'<span class="soft">of {EXACT} points: {VERDICTS[worth]}</span></div>'
+    )
     bars = ""
     if truth.bars:
         reach = max(abs(end) for bar in truth.bars for end in bar[1:]) or 1.0
@@ -210,11 +224,7 @@ def _after(truth: Truth, place: Place, answers: Mapping[str, str], p: Palette) -
         ]
         rows = [(*bar, colour) for bar, colour in zip(truth.bars, colours, strict=True)]
         bars = f"<h3>Logits, 95 % intervals</h3>{pieces.whisker(rows, p, scale=reach * 1.1)}"
-    st.html(
-        f'<div class="ivx-card" data-testid="ivx-card"><div class="row"><span class="points">'
-        f'{"+" * bool(worth)}{worth}</span><span class="soft">of {EXACT} points: {VERDICTS[worth]}</span></div>'
-        f"<p>{truth.said}</p>{bars}</div>"
-    )
+    st.html(f'<div class="ivx-card" data-testid="ivx-card">{points if mine else ""}<p>{truth.said}</p>{bars}</div>')
 
 
 def _foot(step: Step, found: Mapping[str, Any], truth: Truth | None) -> None:
@@ -241,12 +251,15 @@ def _score(shown: Story, found: Mapping[str, Any]) -> None:
         pieces.head(shown.name, "your guess, and what was measured")
         rows = "".join(_row(shown, k, found) for k in range(len(shown.steps)))
         st.html(f'<div class="ivx-card plain score" data-testid="ivx-score"><table>{rows}</table></div>')
-        again, onward, _ = st.columns([1, 1.4, 2], gap="small")
+        back, again, onward, _ = st.columns([0.7, 1, 1.5, 1.2], gap="small")
+        with back:
+            _back((shown.key, len(shown.steps)))
         again.button("Play it again", on_click=score.try_again, args=(shown.key,), width="stretch")
         k = STORIES.index(shown) + 1
         if k < len(STORIES):
             onward.button(
                 f"Next: {STORIES[k].name}",
+                key="step-on",
                 type="primary",
                 on_click=score.go,
                 args=(STORIES[k].key, 0),
@@ -255,7 +268,7 @@ def _score(shown: Story, found: Mapping[str, Any]) -> None:
     with right:
         pieces.head("What to look at next", "the same runs")
         links = "".join(
-            f'<p><a href="{escape(href, quote=True)}" target="_self">{escape(what)} ›</a></p>'
+            f'<p><a href="{escape(address.onward(href), quote=True)}" target="_self">{escape(what)} ›</a></p>'
             for what, href in shown.onward.items()
         )
         st.html(f'<div class="ivx-card score">{links}</div>')
@@ -267,7 +280,10 @@ def _row(shown: Story, k: int, found: Mapping[str, Any]) -> str:
     truth = _truth(step, place, found)
     said = "" if truth is None else truth.said
     answers = step.ask.answers(LAYERS)
-    mine = "not revealed" if worth is None else f"you: {escape(answers[score.guess(place)])}"
+    guess = score.guess(place)
+    mine = f"you: {escape(answers[guess])}" if guess else "no guess"
+    if not score.is_revealed(place):
+        mine = "not revealed"
     return (
         f'<tr><td style="width:68%"><b>{escape(step.question)}</b><p class="soft">{said}</p>'
         f'</td><td class="soft">{mine}</td><td class="num">{"–" if worth is None else f"{worth} of {EXACT}"}</td></tr>'

@@ -49,9 +49,8 @@ def is_revealed(place: Place) -> bool:
 
 
 def reveal(place: Place) -> None:
-    """Reveal a step's answer; from now on its guess is final."""
-    if guess(place):
-        st.session_state.setdefault(POINTS, {}).setdefault(place, None)
+    """Reveal a step's answer; from now on its guess is final. One that was not guessed has no points."""
+    st.session_state.setdefault(POINTS, {}).setdefault(place, None)
 
 
 def score(place: Place, points: int) -> None:
@@ -61,7 +60,7 @@ def score(place: Place, points: int) -> None:
 
 
 def points(place: Place) -> int | None:
-    """The points of a guess; None until it is revealed and the run is done."""
+    """The points of a guess; None without one, and until it is revealed and the run is done."""
     found: int | None = st.session_state.get(POINTS, {}).get(place)
     return found
 

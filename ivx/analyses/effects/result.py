@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow.compute as pc
@@ -21,9 +21,20 @@ from ivx.patching.positions import Column, position_of
 from ivx.patching.roles import controls_there, is_real, role_of, variant
 from ivx.patching.table import by_patch, detail, level, numbers, rows_of
 from ivx.patching.work import work_of
+from ivx.stats.intervals import means
 from ivx.stats.metrics import Columns, find
 from ivx.stats.verdict import Against, Verdict, verdicts
 from ivx.tasks.samples import Samples
+
+
+class Difference(NamedTuple):
+    """One cell's mean effect less another's, in the metric's unit, with the 95 % interval of the paired mean over the
+    `n` samples that both define. It has no p: whoever chose the two cells has looked at them."""
+
+    value: float
+    low: float
+    high: float
+    n: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +74,26 @@ class Effects(Result[EffectsRequest | ScanRequest]):
         """The controls of every finished cell of one map by patch; p of each is adjusted over all maps."""
         names = self.controls
         return {p: {name: v.against[name] for name in names} for (_, _, p), v in self._judged(site, metric).items()}
+
+    def difference(self, one: str, other: str, metric: str = "contrast") -> Difference:
+        """The effect of one cell's patch less that of another, of any of the maps, sample by sample.
+
+        Raises:
+            IvxError: one of them is no finished cell.
+        """
+        view = find(metric)
+        values = self._of_cell(one, view.effect) - self._of_cell(other, view.effect)
+        groups, seed = self.samples.groups, self.request.seed
+        found = means(values[None], seed=seed, groups=groups, shares=view.shares)
+        return Difference(float(found.mean[0]), float(found.low[0]), float(found.high[0]), int(found.n[0]))
+
+    def _of_cell(self, patch: str, effect: Callable[[Columns, Columns], NDArray[np.float64]]) -> NDArray[np.float64]:
+        """The effects of one cell, by sample."""
+        site = patch.partition(".")[0]
+        rows = rows_of(self.table, role="effect", site=site, patch=patch)
+        if not patch or rows.num_rows != len(self.samples.rows):
+            raise IvxError(f"{patch} is no finished cell of these maps ({', '.join(self.maps)})")
+        return effect(numbers(rows), self._rows("effect", site, ""))
 
     @property
     def controls(self) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -29,7 +30,9 @@ from ivx.ui.kit import (
     exports,
     following,
     maps,
+    moving,
     pieces,
+    pinned,
     places,
     progress,
     session,
@@ -99,7 +102,7 @@ def show(request: Asked | None, metric: str, p: Palette) -> None:
 
     def view(asked: Asked | None) -> dict[str, str]:
         told = {"metric": metric} if asked is None else _parts(asked, metric)
-        return told | {"cell": address.from_url("cell", "")}
+        return told | {name: address.from_url(name, "") for name in ("cell", maps.PIN)}
 
     if request is not None:
         following.said()
@@ -126,8 +129,14 @@ def _draw(request: Asked, metric: str, now: View, p: Palette) -> None:
     panels(result, found, metric, chosen, now, p, places, under=lambda: progress.under(request, now))
     with places[2]:
         if chosen is not None:
-            link = address.link(result, **_parts(request, metric), cell=chosen.patch)
-            evidence.card(result, chosen, metric, live=now.live, link=link, p=p)
+            kept = pinned.of(result, found, chosen)
+            view = {"cell": chosen.patch} | ({} if kept is None else {maps.PIN: kept.patch})
+            link = address.link(result, **_parts(request, metric), **view)
+            if kept is None or kept.patch == chosen.patch:
+                more = partial(pinned.button, chosen, kept)
+                evidence.card(result, chosen, metric, live=now.live, link=link, p=p, more=more)
+            else:
+                pinned.beside(result, kept, chosen, metric, link=link, p=p)
     pending = any(c.state == "estimate" for cells in found.values() for c in cells)
     pieces.legend(p, _scale(next(iter(found.values()))), find(metric).unit, pending=pending)
     pieces.secondary(metric)
@@ -163,6 +172,8 @@ def _panels(
                 f"Layer × {'head' if head else 'position'}",
                 progress.status(now) if now.live else _measured(result, site),
             )
+            if chosen is not None and chosen.site == site and not now.live:
+                moving.watch(result, chosen, metric, key=site)
             direction = result.request.direction
             bold = maps.column_at(result, at) if not head and direction == "denoise" else None
             maps.cells_map(result, site, cells, scale, chosen, p, bold=bold)

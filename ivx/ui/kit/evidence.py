@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
@@ -40,23 +40,22 @@ def interval(low: float, high: float) -> str:
     return f"[{signed(low, 2)}, {signed(high, 2)}]"
 
 
-def card(result: Effects, cell: Cell, metric: str, *, live: bool, link: str, p: Palette) -> None:
-    """Draw the card of a cell; details open from links under it, once nothing is `live`."""
-    token, unit = checkpoints.token_of(result), find(metric).unit
-    column = result.maps[cell.site][cell.column]
-    colour = p.muted if cell.state != "ok" else p.orange if cell.value > 0 else p.blue
+def card(
+    result: Effects, cell: Cell, metric: str, *, live: bool, link: str, p: Palette, more: Callable[[], None]
+) -> None:
+    """Draw the card of a cell; details open from links under it, once nothing is `live`, and `more` beside them."""
+    token, unit, colour = checkpoints.token_of(result), find(metric).unit, colour_of(cell, p)
     against = result.against(cell.site, cell.patch, metric)
     levels = [result.level("followed", site=cell.site, patch=q) or 0.0 for q in ("", cell.patch)]
     detail = result.detail(cell.site, cell.patch, metric)
     own = "this vector" if result.request.direction == "denoise" else result.request.direction
     rows = [(own, cell.value, cell.low, cell.high, colour), *controls(against, p)]
-    head = f"head {column.position}" if cell.site == "z" else f"{_where(result)} {column.label}"
     said = said_of(cell, controlled=bool(against), floor=find(metric).floor)
     said += _unbeaten(cell, against, metric, result.request.direction)
     written = follows(result, detail, live=live)
     st.html(
         f'<div class="ivx-card{" open" * written}" data-testid="ivx-card">'
-        f"{top(f'Layer {cell.layer}, {head}', cell.patch, result.receipt)}"
+        f"{top(f'Layer {cell.layer}, {where(result, cell)}', cell.patch, result.receipt)}"
         f'<div class="row"><span class="big" style="color:{colour}">{signed(cell.value, 2)}</span>'
         f'<span class="soft">{escape(unit)}, {said} · 95% CI {interval(cell.low, cell.high)} · '
         f"adjusted p {shown_p(cell.p)} · "
@@ -69,11 +68,20 @@ def card(result: Effects, cell: Cell, metric: str, *, live: bool, link: str, p: 
         texts(result, cell.patch, detail)
     if not live:
         found = CodeCell(cell.site, cell.patch)
-        links(result, detail, metric, token=token, link=link, cell=found)
+        links(result, detail, metric, token=token, link=link, cell=found, more=more)
 
 
-def _where(result: Effects) -> str:
-    return "source token" if result.request.kind == "scan" else "token"
+def where(result: Effects, cell: Cell) -> str:
+    """The head or token that a cell stands at."""
+    column = result.maps[cell.site][cell.column]
+    if cell.site == "z":
+        return f"head {column.position}"
+    return f"{'source token' if result.request.kind == 'scan' else 'token'} {column.label}"
+
+
+def colour_of(cell: Cell, p: Palette) -> str:
+    """The colour of a cell's value: muted where it is no finding."""
+    return p.muted if cell.state != "ok" else p.orange if cell.value > 0 else p.blue
 
 
 def top(name: str, patch: str, receipt: Mapping[str, Any]) -> str:
@@ -108,8 +116,8 @@ def tokens(detail: Sequence[dict[str, Any]], token: Any, p: Palette, *, after: s
     """Top tokens before and after, as HTML."""
     return (
         '<div class="row" style="align-items:flex-start">'
-        f"{pieces.bars('Before, mean share', _tops(detail, 'before', token), p)}"
-        f"{pieces.bars(after, _tops(detail, 'after', token), p)}</div>"
+        f"{pieces.bars('Before, mean share', tops(detail, 'before', token), p)}"
+        f"{pieces.bars(after, tops(detail, 'after', token), p)}</div>"
     )
 
 
@@ -150,7 +158,7 @@ def answers(detail: Sequence[dict[str, Any]], asked: Samples) -> str:
     )
 
 
-def _tops(detail: Sequence[dict[str, Any]], when: str, token: Any) -> list[tuple[str, float, bool]]:
+def tops(detail: Sequence[dict[str, Any]], when: str, token: Any) -> list[tuple[str, float, bool]]:
     """Mean share over samples of each kept top token; marked when it is some sample's answer."""
     shares: dict[str, float] = defaultdict(float)
     for row in detail:
@@ -168,17 +176,32 @@ class CodeCell(NamedTuple):
     patch: str
 
 
-def links(result: Any, detail: Sequence[dict[str, Any]], metric: str, *, token: Any, link: str, cell: CodeCell) -> None:
-    """Three links under a card; each opens what it names."""
-    one, two, three = st.columns([0.8, 0.9, 1.25], gap="small")
-    with one.popover("Link", type="tertiary"):
+def links(
+    result: Any,
+    detail: Sequence[dict[str, Any]],
+    metric: str,
+    *,
+    token: Any,
+    link: str,
+    cell: CodeCell,
+    more: Callable[[], None] = lambda: None,
+) -> None:
+    """The links under a card, each of which opens what it names; `more` draws what stands behind them."""
+    with st.container(horizontal=True, gap="small", key="ivx-links"):
+        link_to(link)
+        with st.popover("Python", type="tertiary"):
+            st.code(python(result, metric, cell), language="python", wrap_lines=True)
+        if detail:
+            with st.popover(f"All {len(detail)} samples", type="tertiary"):
+                st.dataframe([_row(sample, token) for sample in detail], hide_index=True, height=320, width=720)
+        more()
+
+
+def link_to(link: str) -> None:
+    """A link that opens the address of this view."""
+    with st.popover("Link", type="tertiary"):
         st.caption("This view, in any session of this server.")
         st.code(link, language=None, wrap_lines=True)
-    with two.popover("Python", type="tertiary"):
-        st.code(python(result, metric, cell), language="python", wrap_lines=True)
-    if detail:
-        with three.popover(f"All {len(detail)} samples", type="tertiary"):
-            st.dataframe([_row(sample, token) for sample in detail], hide_index=True, height=320, width=720)
 
 
 def python(result: Any, metric: str, cell: CodeCell) -> str:

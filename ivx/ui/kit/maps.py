@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -21,12 +22,14 @@ from ivx.ui.kit.asking import read_by
 from ivx.vocabulary import source_token
 
 COLUMNS = [1, 1, 1.05]
+PIN = "pin"
+"""What the address calls the cell that is kept beside the chosen one."""
 CROWDED = 16
 
 
-def row_height(layers: int) -> int:
-    """Height of a layer's row: room for numbers, unless there are too many layers."""
-    return 42 if layers <= CROWDED else 14
+def row_height(layers: int, p: Palette) -> int:
+    """Height of a layer's row: room for numbers, unless there are too many layers; less where a page is presented."""
+    return (42 if p.letters == 1 else 36) if layers <= CROWDED else 14
 
 
 def cells_map(
@@ -40,11 +43,13 @@ def cells_map(
     bold: int | None,
     labels: Sequence[str] = (),
 ) -> None:
-    """Draw one site's map; a click selects a cell."""
+    """Draw one site's map; a click selects a cell. A pinned cell is called A there, and the chosen one B."""
     names = [column.label for column in result.maps[site]]
     here = (chosen.layer, chosen.column) if chosen is not None and chosen.site == site else None
+    pinned = address.from_url(PIN, "")
+    called = {chosen.patch: "B", pinned: "A"} if chosen is not None and has_cell(result, pinned) else {}
     drawn(
-        [tile(cell, names) for cell in cells],
+        [replace(tile(cell, names), glyph=called.get(cell.patch, "")) for cell in cells],
         labels or names,
         result,
         site,
@@ -55,6 +60,11 @@ def cells_map(
         bold=bold,
         told=f"Effect map, {site}, {result.layers} layers by {len(names)} columns",
     )
+
+
+def has_cell(result: Effects, patch: str) -> bool:
+    """Whether a result's maps have a cell of this address, computed or not."""
+    return any(patch == one for site in result.maps for _, _, one in result.places(site))
 
 
 def drawn(
@@ -79,7 +89,7 @@ def drawn(
         palette=p,
         selected=selected,
         bold=bold,
-        row=row_height(result.layers),
+        row=row_height(result.layers, p),
         mono=site != "z",
         alt_text=told,
     )

@@ -24,7 +24,7 @@ from ivx.numeral import index_of
 from ivx.patching.cells import Cell
 from ivx.stats.metrics import find
 from ivx.ui.interactions.maps import GLYPHS
-from ivx.ui.kit import pieces
+from ivx.ui.kit import moving, pieces
 from ivx.ui.lessons.answers import METRIC, alone, asked_pair, by_layers, stream, strongest
 from ivx.ui.lessons.guesses import Truth, pair_key, pair_of
 
@@ -32,7 +32,8 @@ LAYERS = 8
 """Layers of the embedded family, used until there is a result."""
 LABELS = 6
 """Number of columns of a map without a result."""
-ROW = 44
+ROW, PRESENTED_ROW = 44, 35
+"""Height of a layer's row; eight of them fit below a step's question while it is presented."""
 MINE, HIDDEN = "your guess", "not revealed yet"
 UNIT = find(METRIC).unit
 
@@ -50,6 +51,11 @@ class Showing:
     key: str
     palette: Palette
     pick: Callable[[str], None] | None
+
+
+def row_of(p: Palette) -> int:
+    """The height of a layer's row on this page."""
+    return ROW if p.letters == 1 else PRESENTED_ROW
 
 
 class Scene(ABC):
@@ -107,11 +113,15 @@ class Maps(Scene):
             palette=now.palette,
             selected=None if marked is None else (marked, 0),
             bold=0,
-            row=ROW,
+            row=row_of(now.palette),
             row_labels=panel is self.panels[0],
             alt_text=f"{panel.title}: {'effect map' if shown else 'empty map'}, layers by tokens",
         )
         pieces.head(panel.title, "layer × token" if shown else HIDDEN)
+        here = None if panel.known or panel.control or now.truth is None else marked
+        travelling = next((cell for cell in cells if (cell.layer, cell.column) == (here, 0)), None)
+        if result is not None and travelling is not None:
+            moving.watch(result, travelling, METRIC, key=panel.of, at_once=f"{now.key} {now.guess}")
         _chart(chart, now, lambda point: str(int(point["layer"])))
 
 
@@ -128,7 +138,7 @@ class Bells(Scene):
             result.bells(STREAM) if shown and result is not None else [],
             layers=LAYERS if result is None else result.layers,
             palette=now.palette,
-            row=ROW,
+            row=row_of(now.palette),
             baselines=result.baselines() if shown and result is not None else {},
             alt_text="Accuracy of the probe and of shuffled labels by layer",
         )
@@ -164,7 +174,7 @@ def _strip(result: Interactions | None, p: Palette) -> None:
         [Bar(c.layer, c.value, c.low, c.high, c.state != "zero") for c in singles],
         layers=LAYERS if result is None else result.layers,
         palette=p,
-        row=ROW,
+        row=row_of(p),
         marked=() if result is None else _asked(result),
         alt_text="Effect of each layer alone",
     )
@@ -215,7 +225,7 @@ class Pairs(Scene):
             scale=scale,
             palette=now.palette,
             chosen=next((pair for pair in pairs if (pair.low, pair.high) == outlined), None),
-            row=ROW,
+            row=row_of(now.palette),
             labels=True,
         )
         pieces.head("Interaction J", "later layer × earlier layer" if now.truth is not None else HIDDEN)

@@ -30,6 +30,8 @@ LETTERS = "ivxLetters"
 SIZES = ("fontSize", "labelFontSize", "titleFontSize")
 LETTERED = frozenset((*SIZES, "labelLimit", "limit", "minExtent", "maxExtent", "lineHeight"))
 """Properties that grow with the letters; those told by an expression for a place's width do not, nor do offsets."""
+USUAL = (11.0, 12.0)
+"""The sizes between which letters grow: smaller ones grow as the lower does, so that none is too small."""
 AS_IT_IS = frozenset(("data", "datasets"))
 
 CHECKED = False
@@ -93,7 +95,10 @@ def _times(name: str, value: Any, by: float) -> Any:
     """A number, or the expression of a size, so many times."""
     if isinstance(value, Mapping):
         return {"expr": f"({value['expr']}) * {by}"} if "expr" in value and name in SIZES else value
-    return round(value * by, 2) if isinstance(value, int | float) and not isinstance(value, bool) else value
+    if not isinstance(value, int | float):
+        return value
+    grown = value * by if name not in SIZES else max(value, min(max(value, USUAL[0]), USUAL[1]) * by)
+    return round(grown, 2)
 
 
 def layer_axis(p: Palette, layers: int, *, strong: str, names: Sequence[str] = ()) -> alt.Axis:

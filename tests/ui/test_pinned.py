@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import replace
+from urllib.parse import urlencode
 
 import pytest
+from playwright.sync_api import Browser, expect
 from streamlit.testing.v1 import AppTest
 
 from ivx.analyses.effects.request import EffectsRequest
@@ -16,9 +18,12 @@ from ivx.jobs.compute import stored
 from ivx.jobs.shipped import shipped
 from ivx.store.store import Store
 from ivx.ui.kit import checkpoints, moving
+from tests.support.browser import CARD, PATIENCE, finished
+from tests.support.browser import opened as opened_in
 from tests.ui.test_address import named, opened, said
 
 VIEW = {"checkpoint": "tiny-sft", "task": "animal/colour", "metric": "contrast"}
+LASTS = "() => Math.max(0, ...document.getAnimations().map((one) => one.effect.getComputedTiming().endTime))"
 HERE, THERE = "resid_post.1@0~-1", "resid_post.3@0~-1"
 
 
@@ -88,3 +93,40 @@ def test_nothing_moves_where_no_state_is_taken_from_a_source(result: Effects) ->
     assert isinstance(result.request, EffectsRequest)
     noise = replace(result, request=replace(result.request, direction="noise"))
     assert moving.shown(noise, cell, "contrast") is None
+
+
+@pytest.mark.browser
+def test_a_patch_moves_for_two_seconds_or_not_at_all_and_a_card_is_kept(browser: Browser, app: str) -> None:
+    url = f"{app}/effects?{urlencode(VIEW)}&cell={HERE}"
+    page = opened_in(browser, url)
+    finished(page)
+    page.get_by_role("button", name="watch").click()
+    assert 2_000 < page.evaluate(LASTS) < 2_400, "with the answer's second half, less than 2.5 s"
+    expect(page.locator(".ivx-moved .dot")).to_have_count(0, timeout=PATIENCE)
+    page.close()
+
+    page = opened_in(browser, url, reduced_motion="reduce")
+    finished(page)
+    page.get_by_role("button", name="watch").click()
+    assert page.evaluate(LASTS) == 0
+    expect(page.locator(".ivx-moved .dot")).to_have_count(0)
+    cone = page.locator(".ivx-moved .edge").last.bounding_box()
+    cells = [
+        page.locator(f"path[aria-label*='column: {c};'][aria-label*='layer: {k};']").first for k, c in ((7, 0), (2, 5))
+    ]
+    top, bottom = (one.bounding_box() for one in cells)
+    assert cone is not None and top is not None and bottom is not None
+    assert abs(cone["x"] - top["x"]) < 3 and abs(cone["y"] - top["y"]) < 3
+    assert abs(cone["x"] + cone["width"] - bottom["x"] - bottom["width"]) < 3
+    assert abs(cone["y"] + cone["height"] - bottom["y"] - bottom["height"]) < 3
+    expect(page.locator(".ivx-moving .answer")).to_contain_text(" → ")
+
+    page.get_by_role("button", name="Pin", exact=True).click()
+    page.wait_for_url("**pin=resid_post.1*", timeout=PATIENCE)
+    page.locator("path[aria-label*='column: 0;'][aria-label*='layer: 3;']").first.click()
+    expect(page.locator(CARD).first).to_contain_text("A − B", timeout=PATIENCE)
+    expect(page.locator(".ivx-moved")).to_have_count(0, timeout=PATIENCE)
+    page.get_by_role("button", name="Unpin").click()
+    expect(page.locator(CARD).first).not_to_contain_text("A − B", timeout=PATIENCE)
+    page.wait_for_url(lambda at: "pin=" not in at, timeout=PATIENCE)
+    page.close()

@@ -20,7 +20,7 @@ from ivx.ui.kit import checkpoints
 HERE = Path(__file__).parent
 HTML = (
     '<div class="ivx-moving"><button type="button" title="Watch the state travel to the outlined cell">'
-    '<i aria-hidden="true">▶</i> watch</button><span class="answer" role="status" hidden></span></div>'
+    '<i aria-hidden="true">▶</i><span> watch</span></button><span class="answer" role="status" hidden></span></div>'
 )
 
 

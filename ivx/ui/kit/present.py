@@ -6,6 +6,7 @@ What is taken away is hidden by style alone, so that every control keeps what wa
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
@@ -42,4 +43,5 @@ def way_out() -> None:
     """The button that leaves, in a corner; Escape is the same."""
     if address.presenting():
         with st.container(key="ivx-leave"):
-            st.button("Leave", type="tertiary", icon=":material/close:", on_click=lambda: address.present(on=False))
+            leave = partial(address.present, on=False)
+            st.button("Leave", type="tertiary", icon=":material/close:", on_click=leave, help="No longer present: Esc.")

@@ -158,7 +158,7 @@ def _draw(request: Request, what: str, metric: str, now: View, p: Palette) -> No
 
 def _blank(request: Request, now: View | None, p: Palette) -> None:
     layers = checkpoints.rows_of(request.checkpoint)
-    row = ROW if layers <= kit.CROWDED else kit.row_height(layers)
+    row = ROW if layers <= kit.CROWDED else kit.row_height(layers, p)
 
     def axes(told: str) -> DeltaGenerator:
         left, middle, right = st.columns(COLUMNS, gap="medium")

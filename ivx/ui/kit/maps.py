@@ -141,7 +141,7 @@ def blank(layers: int, p: Palette, labels: Sequence[str] = ("",) * BLANK, **told
         pieces.note("How many layers it has is known once it is read.")
         return
     about = f"Empty map, {layers} layers"
-    asked: dict[str, Any] = {"row": row_height(layers), "alt_text": about} | told
+    asked: dict[str, Any] = {"row": row_height(layers, p), "alt_text": about} | told
     chart = heatmap([], labels, layers=layers, scale=1.0, palette=p, **asked)
     st.vega_lite_chart(chart, theme=None, width="stretch")
 

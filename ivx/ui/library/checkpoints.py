@@ -16,7 +16,7 @@ from ivx.models.origin import origin_of
 from ivx.models.paths import fetched
 from ivx.models.registry import FETCHED, Checkpoint, known
 from ivx.models.wheels import get, is_here
-from ivx.ui.kit import address, checkpoints, choices, pieces, roots, session
+from ivx.ui.kit import address, checkpoints, choices, pieces, quick, roots, session
 from ivx.ui.library import choice, prospect
 
 PAGES = Path(__file__).parents[1] / "pages"
@@ -130,6 +130,7 @@ def _chosen(name: str, two: st.delta_generator.DeltaGenerator, three: st.delta_g
                 f"{len(report.checks)} checks passed; the largest difference is {pieces.deviation(largest)}.</div>"
             )
         pieces.head("What next", "")
+        quick.offer(name)
         for page, question in FURTHER:
             st.page_link(PAGES / f"{page}.py", label=f"{question} ›", query_params={"checkpoint": name})
         with st.expander("The checks", expanded=not report.passed):

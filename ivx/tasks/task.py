@@ -55,6 +55,20 @@ class Task:
         """What stands before a query in its prompt."""
         return self.fields.get(query, self.field)
 
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """All of the task that a result can depend on, ready for JSON; its name seeds the draw of samples."""
+        return {
+            "name": self.name,
+            "field": self.field,
+            "instructions": [asdict(instruction) for instruction in self.instructions],
+            "answers": dict(self.answers),
+            "template": asdict(self.template),
+            "held_out": sorted(self.held_out),
+            "unseen": sorted(self.unseen),
+            **({"fields": dict(self.fields)} if self.fields else {}),
+        }
+
     @property
     def options(self) -> tuple[str, ...]:
         """The distinct answers the task can give, sorted."""
@@ -91,7 +105,7 @@ class Pair:
     def fingerprint_with(self, others: int) -> str:
         """The fingerprint with that of so many of `others`."""
         every = (self.task, self.contrast, self.control, *self.others[:others])
-        told = [None if task is None else _content(task) for task in every]
+        told = [None if task is None else task.content for task in every]
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
     @cached_property
@@ -112,17 +126,3 @@ def fingerprint(tasks: Sequence[Task]) -> str:
     """SHA-256 over names and wordings of several tasks, 16 hexadecimal digits."""
     told = [[task.name, task.contrast, [asdict(instruction) for instruction in task.instructions]] for task in tasks]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _content(task: Task) -> dict[str, Any]:
-    """All of a task that a result can depend on; its name seeds the draw of samples."""
-    return {
-        "name": task.name,
-        "field": task.field,
-        "instructions": [asdict(instruction) for instruction in task.instructions],
-        "answers": dict(task.answers),
-        "template": asdict(task.template),
-        "held_out": sorted(task.held_out),
-        "unseen": sorted(task.unseen),
-        **({"fields": dict(task.fields)} if task.fields else {}),
-    }

@@ -152,6 +152,13 @@ class Behaviour(Result[BehaviourRequest]):
         the highest lower end; of ways that are alike in this the first counts. None where the task is followed in no
         way.
         """
+        return self._recommended.get(task)
+
+    @cached_property
+    def _recommended(self) -> dict[str, str | None]:
+        return {task: self._best(task) for task in self.tasks}
+
+    def _best(self, task: str) -> str | None:
         mine = {way: cell for (name, way), cell in self.cells.items() if name == task and cell.follows}
         if DEFAULT in mine:
             more = {way: cell for way, cell in mine.items() if self._gained(task, way).low > 0}

@@ -13,8 +13,12 @@ from ivx.charts.numbers import scale_of
 from ivx.charts.palette import LIGHT, Palette
 
 STRICT, HARMFUL, DEGENERATE = "◆", "▽", "—"
-"""A pair beats the sum and the better patch; both patches are harmful; it follows from the two alone."""
-MARKS = {STRICT: "beats the sum and the better one", HARMFUL: "two harmful patches", DEGENERATE: "degenerate"}
+"""A pair exceeds both the sum and its stronger half; both patches are harmful; it follows from the two alone."""
+MARKS = {
+    STRICT: "exceeds both the sum and its stronger half",
+    HARMFUL: "two harmful patches",
+    DEGENERATE: "follows from its halves",
+}
 """What the marks say, in a printed figure that has them."""
 MAP_HEIGHT = 420
 

@@ -24,7 +24,7 @@ class Metric:
     """One way to read a row; `measure` gives the level m, and the effect is m(PT) − m(TO).
 
     `shares` says that m lies between 0 and 1, and of many samples may move in few; `linear`, that it is linear in
-    logits, so that an interaction in it is none of its own bend.
+    logits, so that an interaction in it is none of its own bend. `ends` say what less and more of it mean.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Metric:
     measure: Callable[[Columns], NDArray[np.float64]]
     shares: bool = False
     linear: bool = False
+    ends: tuple[str, str] = ("away", "toward the answer")
 
     def effect(self, patched: Columns, unpatched: Columns) -> NDArray[np.float64]:
         """Effect of each row; the divergence is already relative to the unpatched run."""
@@ -98,6 +99,7 @@ METRICS: dict[str, Metric] = {
             "divergence of the patched distribution from the unpatched one; it has no direction",
             0.01,
             lambda c: c["kl_target"],
+            ends=("less", "more change"),
         ),
     )
 }

@@ -38,7 +38,7 @@ Parts = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def found() -> Effects:
-    return ivx.effects("tiny-sft", "animal/colour", samples=6)
+    return ivx.effects("tiny-sft", "animal/colour", samples=12)
 
 
 @pytest.fixture(scope="module")
@@ -334,7 +334,7 @@ def test_a_vast_directory_is_not_read(tmp_path: Path) -> None:
 EDITS: list[tuple[str, Callable[[Parts], Any], str]] = [
     ("asked", lambda a: a.update(kind="other"), "kind"),
     ("asked", lambda a: a.update(more=1), "other parts than"),
-    ("asked", lambda a: a["request"].update(samples="6"), "different requests"),
+    ("asked", lambda a: a["request"].update(samples="12"), "different requests"),
     ("receipt", lambda r: r.update(rows=5), "tells of 5 rows"),
     ("receipt", lambda r: r.update(run="0" * 12), "not the hash of what was asked"),
     ("receipt", lambda r: r.update(run="../../x"), "no run of 12 hexadecimal digits"),
@@ -352,7 +352,7 @@ EDITS: list[tuple[str, Callable[[Parts], Any], str]] = [
     ("context", lambda c: c["maps"].update(z=[["h", 10**30, False]]), "map of z"),
     ("context", lambda c: c["maps"].pop("z"), "maps: expected is one map for each"),
     ("context", lambda c: c.update(rows=[]), "rows: expected is a list of 1 to"),
-    ("context", lambda c: c["rows"].pop(), "control: expected is no sample or 5"),
+    ("context", lambda c: c["rows"].pop(), "control: expected is no sample or 11"),
     ("context", lambda c: c["rows"][1].update(query=["x"]), r"rows\[1\], query"),
     ("context", lambda c: c["rows"][1].update(query="x" * 30_000), r"rows\[1\], query"),
     ("context", lambda c: c["rows"][1].update(query="\ud800"), r"rows\[1\], query"),

@@ -99,15 +99,11 @@ def test_it_becomes_a_checkpoint_known_by_name(
 def test_every_page_offers_it_once_it_is_here(shelf: Shelf, weights: Path) -> None:
     from streamlit.testing.v1 import AppTest
 
-    def page() -> None:
-        from ivx.ui.library import checkpoints
-
-        checkpoints.show()
-
     shelf(weights.read_bytes())
-    seen = AppTest.from_function(page, default_timeout=120).run()
+    app = Path(__file__).parents[2] / "app.py"
+    seen = AppTest.from_file(str(app), default_timeout=120).switch_page("ivx/ui/pages/checkpoints.py").run()
     seen.selectbox(key="checkpoint").select("smollm2").run()  # runs came with ivx of it; its weights did not
-    assert not seen.exception and any("is not on this machine yet" in str(part.proto) for part in seen.get("html"))
+    assert not seen.exception and any("its weights are not here" in str(part.proto) for part in seen.get("html"))
     button = next(button for button in seen.button if button.label == "Get smollm2")
     button.click().run()
     assert not seen.exception and seen.selectbox(key="checkpoint").value == "smollm2"

@@ -139,7 +139,7 @@ def test_pairs_fill_a_click_and_the_card_and_its_link(browser: Browser, app: str
     expect(card).to_contain_text("J against its control")
     page.wait_for_url("**pair=resid_post.0*", timeout=PATIENCE)
     page.locator("path[aria-label*='column: 0'][aria-label*='layer: 7']").first.click()
-    expect(card).to_contain_text("Degenerate", timeout=PATIENCE)
+    expect(card).to_contain_text("J follows from the two alone", timeout=PATIENCE)
     page.wait_for_url("**resid_post.7*", timeout=PATIENCE)
     other = opened(browser, page.url)
     expect(other.locator(CARD).first).to_contain_text("L0 and L7", timeout=PATIENCE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,14 @@ def absent() -> None:
     page.show(LIGHT)
 
 
+def soon(look: Callable[[], Any]) -> Any:
+    """What is stored, once it is found: a page does not wait for long, and looks again."""
+    until = time.monotonic() + 30
+    while (found := look()) is None and time.monotonic() < until:
+        time.sleep(0.1)
+    return found
+
+
 def shown(page: AppTest) -> str:
     assert not page.exception
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", " ".join(part.proto.body for part in page.get("html"))))
@@ -82,13 +91,13 @@ def shown(page: AppTest) -> str:
 
 def test_the_overview_says_what_the_stored_runs_say(found: dict[str, Place]) -> None:
     text = shown(AppTest.from_function(overview, default_timeout=120).run())
-    place, at = found[TOY.subject].found(), kit.anchored(TOY)
+    place, at = found[TOY.subject].found(), soon(lambda: kit.anchored(TOY))
     assert place is not None and at is not None and place.kind == "place"
     best = place.best
     assert f"{signed(best.value, 2)} logits [{signed(best.low, 2)}, {signed(best.high, 2)}]" in text
     readers = found[TOY.subject].readers()
     assert readers is not None and kit.blocks(readers) in text
-    exchange = kit.exchanged(TOY, TASK, at)
+    exchange = soon(lambda: kit.exchanged(TOY, TASK, at))
     assert exchange is not None and says(exchange.changes()[0].parts) in text
 
 
@@ -126,8 +135,8 @@ def test_a_checkpoint_without_a_stored_search_offers_one() -> None:
 
 
 def test_the_lesson_asks_before_it_shows(found: dict[str, Place]) -> None:
-    at = kit.anchored(TOY)
-    exchange = None if at is None else kit.exchanged(TOY, TASK, at)
+    at = soon(lambda: kit.anchored(TOY))
+    exchange = None if at is None else soon(lambda: kit.exchanged(TOY, TASK, at))
     assert exchange is not None
     results: dict[str, Any] = {"place": found[TOY.subject], "before": found[TOY.names[0]]}
     results |= {f"{donor} in {receiver}": one for (_, donor, receiver), one in exchange.transplants.items()}

@@ -172,6 +172,6 @@ def test_move_a_layer_pick_three_wordings_and_click_a_dot(browser: Browser, app:
     run = page.locator(".ivx-trust code").last.inner_text()
     other.goto(f"{app}/separability?run={run}&layer=3")
     expect(other.get_by_text(f"Run {run}: tiny-sft-period")).to_be_visible(timeout=PATIENCE)
-    expect(other.get_by_text("Told to be, layer 3")).to_be_visible(timeout=PATIENCE)
+    expect(other.get_by_text("Predicted task, layer 3")).to_be_visible(timeout=PATIENCE)
     other.close()
     page.close()

@@ -138,7 +138,7 @@ def _draw(request: Asked, metric: str, now: View, p: Palette) -> None:
             else:
                 pinned.beside(result, kept, chosen, metric, link=link, p=p)
     pending = any(c.state == "estimate" for cells in found.values() for c in cells)
-    pieces.legend(p, _scale(next(iter(found.values()))), find(metric).unit, pending=pending)
+    pieces.legend(p, _scale(next(iter(found.values()))), find(metric).unit, pending=pending, ends=find(metric).ends)
     pieces.secondary(metric)
     exports.foot(result, metric, live=now.live)
 

@@ -54,11 +54,12 @@ def _of_pair(
     one, two, both = (value or 0.0 for value in (cell.single_first, cell.single_second, cell.both))
     named = [(names[0], one), (names[1], two), ("sum", one + two), ("both", both)]
     values = [(name, v, p.faint if name == "sum" else p.diverging[6 if v >= 0 else 2]) for name, v in named]
-    strict = " It beats the sum and the better of the two." if cell.strict else ""
+    strict = " It exceeds both the sum and its stronger half." if cell.strict else ""
     bent = "" if not result.request.bends(metric) or cell.removable is None else BENT[cell.removable]
     harmful = " Both push the answer away when alone." if cell.signs == "--" else ""
     if cell.degenerate:
-        said = f"Degenerate: {escape(cell.degenerate)}; J is what the two alone leave, and was not run."
+        reason = escape(cell.degenerate)
+        said = f"{reason[:1].upper()}{reason[1:]}: J follows from the two alone, and was not run."
         beside = ""
     else:
         verdict = said_of(cell, controlled=bool(result.controls), floor=find(metric).floor)
@@ -73,7 +74,7 @@ def _of_pair(
         if "task" not in result.controls:
             beside += '<div class="soft">This task has no other task beside it to compare with.</div>'
         paper = result.published_test(metric)[cell.patch]
-        beside += f'<div class="soft" title="{PAPER}">The paper’s own test: p {shown_p(paper)}, at any data.</div>'
+        beside += f'<div class="soft" title="{PAPER}">The paper’s test: p {shown_p(paper)}, whatever the data.</div>'
     levels = [result.level("followed", patch=patch) or 0.0 for patch in ("", cell.patch)]
     st.html(
         f'<div class="ivx-card{" open" * texts}" data-testid="ivx-card">'
@@ -123,7 +124,8 @@ def pair_reading(
     many = f"<b>{len(found)} pairs</b> interact" if len(found) > 1 else "<b>1 pair</b> interacts"
     less = sum(pair.value < 0 for pair in found)
     beyond = " beyond the controls" if controlled else ", no control was run"
-    above = f"; above the sum and the better one: {strict}" if alone else ""
+    exceed = f"{strict} exceed" if strict > 1 else "one exceeds" if strict else "none exceeds"
+    above = f"; {exceed} both the sum and the stronger half" if alone else ""
     return (
         f"{many}{beyond}, {len(found) - less} give more together and {less} less{above}. Strongest {escape(what)}: "
         f"<b>{escape(top.name)}, {signed(top.value, 2)}</b> {escape(unit)}."

@@ -11,7 +11,7 @@ from ivx.analyses.game.result import Game
 from ivx.analyses.interactions.result import BENT, Interactions
 from ivx.charts.heatmap import Tile, heatmap
 from ivx.charts.numbers import scale_of, signed
-from ivx.charts.pairs import DEGENERATE, HARMFUL, STRICT, Laid, Pair, pair_map
+from ivx.charts.pairs import MARKS, Laid, Pair, pair_map
 from ivx.charts.palette import Palette
 from ivx.charts.scatter import Dot, scatter
 from ivx.charts.strip import Bar, strip
@@ -19,7 +19,6 @@ from ivx.stats.metrics import find
 from ivx.ui.interactions.card import pair_reading, split_reading
 from ivx.ui.kit import address, pieces
 
-GLYPHS = {STRICT: "beats the sum and the better one", HARMFUL: "two harmful patches", DEGENERATE: "degenerate"}
 SHAPLEY = "Shapley interaction"
 KEPT = 5
 """Pairs that are chosen on one half of the samples."""
@@ -134,7 +133,7 @@ def together(
         for note in notes_of(result, metric):
             pieces.note(f"{note}.")
     pending = any(pair.state == "estimate" for pair in laid.pairs)
-    glyphs = GLYPHS if isinstance(result, Interactions) else {}
+    glyphs = MARKS if isinstance(result, Interactions) else {}
     pieces.legend(p, scale, unit, pending=pending, ends=("less", "more"), glyphs=glyphs)
 
 

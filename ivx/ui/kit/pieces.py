@@ -152,14 +152,19 @@ def deviation(value: float) -> str:
 
 
 def trust(receipt: dict[str, Any], *, rows: str, more: Sequence[dict[str, Any]] = ()) -> None:
-    """Ticks of the checks that passed on this very checkpoint, with what they measured; `more` are of the result."""
+    """How many checks passed on this very checkpoint, which open on a click with what each measured; `more` are of the
+    result."""
     passed = [check for check in (*more, *receipt["checks"]) if check["passed"]]
-    first_measured = next((check for check in passed if check["deviation"] is not None), None)
-    ticks = "".join(
-        f'<span title="{escape(check["detail"], quote=True)}"><span class="tick">✓</span> {escape(check["name"])}'
-        + _measured(check["deviation"], named=check is first_measured)
-        + "</span>"
+    largest = max((check["deviation"] for check in passed if check["deviation"] is not None), default=None)
+    every = "".join(
+        f'<div title="{escape(check["detail"], quote=True)}"><span class="tick">✓</span> {escape(check["name"])}'
+        + _measured(check["deviation"])
+        + "</div>"
         for check in passed
+    )
+    ticks = (
+        f'<details><summary><span class="tick">✓</span> {len(passed)} checks passed'
+        f"{_measured(largest, named=True)}</summary>{every}</details>"
     )
     if receipt.get("imported"):
         ticks = f"<span><b>imported</b>, not computed here; its maker says:</span>{ticks}"
@@ -169,8 +174,8 @@ def trust(receipt: dict[str, Any], *, rows: str, more: Sequence[dict[str, Any]] 
     st.html(f'<div class="ivx-trust">{ticks}<span>{how}</span><span>{escape(rows)}</span>{run}</div>')
 
 
-def _measured(largest: float | None, *, named: bool) -> str:
-    """What a check measured, as HTML; the first says what the number is."""
+def _measured(largest: float | None, *, named: bool = False) -> str:
+    """What a check measured, as HTML; `named` says what the number is."""
     if largest is None:
         return ""
     return f" ({'largest difference ' * named}<code>{deviation(largest)}</code>)"

@@ -84,11 +84,12 @@ def controls() -> Prompts:
     st.session_state[CHATS] = told
     hold("chat", told, ("off", "on"))
     chat = four.segmented_control(
-        "Chat template" if able else "No chat template",
+        "Chat template",
         ["off", "on"],
         key="chat",
         required=True,
         disabled=not able,
+        help=None if able else "This checkpoint’s tokenizer has none.",
         width="stretch",
     )
     # Free texts ask no task that is known; the first ones do, and whether it is followed is then said first.

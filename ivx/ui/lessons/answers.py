@@ -221,7 +221,7 @@ def interacts_most(found: Found) -> Truth:
         f"<b>Layers {low} and {high}</b>: J = <b>{signed(top.j, 2)}</b> logits [{signed(top.low, 2)}, "
         f"{signed(top.high, 2)}], {less} than the sum of the two alone; another task’s vectors "
         f"{signed(top.control_j or 0.0, 2)}. {len(cells)} pairs are beyond their control, "
-        f"{sum(cell.strict for cell in cells.values())} of them above the sum and the better one."
+        f"{sum(cell.strict for cell in cells.values())} of them exceed both the sum and their stronger half."
     )
     return truth([pair_key(low, high)], beside(low, high, result.layers), said)
 

@@ -16,14 +16,13 @@ from ivx.charts.dumbbell import dumbbell
 from ivx.charts.figure import tile
 from ivx.charts.heatmap import Tile, heatmap
 from ivx.charts.numbers import scale_of
-from ivx.charts.pairs import DEGENERATE, Pair, layers_laid, pair_map
+from ivx.charts.pairs import DEGENERATE, MARKS, Pair, layers_laid, pair_map
 from ivx.charts.palette import Palette
 from ivx.charts.strip import Bar, strip
 from ivx.engine.address import STREAM
 from ivx.numeral import index_of
 from ivx.patching.cells import Cell
 from ivx.stats.metrics import find
-from ivx.ui.interactions.maps import GLYPHS
 from ivx.ui.kit import moving, pieces
 from ivx.ui.lessons.answers import METRIC, alone, asked_pair, by_layers, stream, strongest
 from ivx.ui.lessons.guesses import Truth, pair_key, pair_of
@@ -235,7 +234,7 @@ class Pairs(Scene):
             scale,
             UNIT,
             ends=("less", "more than the sum"),
-            glyphs=GLYPHS,
+            glyphs=MARKS,
         )
 
 

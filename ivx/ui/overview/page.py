@@ -115,7 +115,7 @@ def _draw(asked: Mapping[str, BaseRequest], views: Views, metric: str, p: Palett
                 pieces.reading(panel.reading, {} if now is None or now.result is None else now.result.receipt)
     states = {cell.state for cell in found.cells} | {pair.state for pair in found.pairs}
     unit = f"{find(metric).unit}, effect and interaction on one scale"
-    pieces.legend(p, found.scale, unit, pending="estimate" in states, states=states)
+    pieces.legend(p, found.scale, unit, pending="estimate" in states, states=states, ends=find(metric).ends)
     pieces.secondary(metric)
     progress.running_several(asked, views)
     _foot(found, views)

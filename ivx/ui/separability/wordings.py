@@ -110,7 +110,9 @@ def probe_panel(read: Separability, component: str, layer: int, task: str, p: Pa
         return
     if shown == "matrix":
         pieces.head(
-            f"Told to be, layer {layer}", "% of held-out wordings", more="of each task, what the probe took them for"
+            f"Predicted task, layer {layer}",
+            "% of held-out wordings",
+            more="of each task: what the probe took it for",
         )
         pair = _pair(read, task)
         chart = confusion(

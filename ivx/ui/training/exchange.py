@@ -148,7 +148,7 @@ def _draw(
         scale = scale_of([cell.effect.value for cell in cells])
         for k, task in enumerate(tasks):
             _task(asked, found, task, cells, changes, scale, p, first=k == 0)
-        pieces.legend(p, scale, METRICS[asked.metric].unit)
+        pieces.legend(p, scale, METRICS[asked.metric].unit, ends=METRICS[asked.metric].ends)
         pieces.note(COMMON)
     stages.stop(views, requests)
     stages.trouble(views, requests)

@@ -107,7 +107,7 @@ def _draw(asked: Comparing, requests: dict, views: Views, p: Palette) -> None:
             pieces.head(stage(name), stages.status(views[key("effects", name)], curves.accuracy(views, name)))
             _map(there.get(name), maps.get(name, []), scale, where, p, name=name, first=k == 0)
     pending = any(cell.state == "estimate" for cells in maps.values() for cell in cells)
-    pieces.legend(p, scale, METRICS[asked.metric].unit, pending=pending)
+    pieces.legend(p, scale, METRICS[asked.metric].unit, pending=pending, ends=METRICS[asked.metric].ends)
     places = [place for row in stages.rows_of(len(asked.names)) for place in row]
     with places[0]:
         _card(asked, there, maps, differences, where, p)

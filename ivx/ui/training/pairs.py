@@ -12,7 +12,7 @@ from ivx.analyses.compare.differences import interaction_differences
 from ivx.analyses.compare.result import Member
 from ivx.analyses.interactions.result import Interactions
 from ivx.charts.numbers import scale_of, signed
-from ivx.charts.pairs import DEGENERATE, HARMFUL, STRICT, Laid, Pair, layers_laid, pair_map
+from ivx.charts.pairs import DEGENERATE, MARKS, STRICT, Laid, Pair, layers_laid, pair_map
 from ivx.charts.palette import Palette
 from ivx.errors import IvxError
 from ivx.stats.metrics import find
@@ -26,7 +26,6 @@ from ivx.ui.training.place import in_url
 from ivx.ui.training.readings import pair_difference_reading
 from ivx.ui.training.stages import ROW, Comparing, Row, Views, difference, key, stage
 
-GLYPHS = {STRICT: "beats the sum and the better one", HARMFUL: "two harmful patches", DEGENERATE: "degenerate"}
 HASH: dict[str | type[Any], Callable[[Any], Any]] = {Interactions: lambda r: (r.run_id, r.table.num_rows)}
 
 
@@ -69,7 +68,7 @@ def draw(asked: Comparing, requests: dict, views: Views, p: Palette) -> None:
                 there[name].receipt if name in there else {},
             )
     pending = any(pair.state == "estimate" for pair in every)
-    pieces.legend(p, scale, find(asked.metric).unit, pending=pending, ends=("less", "more than the sum"), glyphs=GLYPHS)
+    pieces.legend(p, scale, find(asked.metric).unit, pending=pending, ends=("less", "more than the sum"), glyphs=MARKS)
     places = [place for row in stages.rows_of(len(asked.names)) for place in row]
     with places[0]:
         _card(asked, there, differences, chosen, p)

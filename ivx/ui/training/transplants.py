@@ -105,7 +105,7 @@ def _draw(
             labels = [stage(donor) for donor in donors]
             _map(maps[receiver], labels, layers, scale, where, p, name=receiver, first=k == 0, own=k, picked=donors)
             pieces.reading("" if live else graft_reading(maps[receiver], labels, own=k))
-    pieces.legend(p, scale, METRICS[asked.metric].unit)
+    pieces.legend(p, scale, METRICS[asked.metric].unit, ends=METRICS[asked.metric].ends)
     card, norms, choice = st.columns([1, 1, 1], gap="medium")
     with card:
         _card(donors, maps, where, p)

@@ -15,7 +15,7 @@ run: $(VENV)/.installed
 test: $(VENV)/.installed-dev lint
 	@command -v chromium >/dev/null 2>&1 || [ -n "$$IVX_CHROMIUM" ] || { \
 	  echo "ivx: the browser tests need Chromium: 'apt-get install chromium', or set IVX_CHROMIUM to its path" >&2; exit 2; }
-	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow

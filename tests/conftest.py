@@ -58,6 +58,12 @@ def _library() -> Iterator[None]:
         assert all(name == own for name, own in left.items()), f"transformers was left altered: {left}"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with a browser come first: they are the longest, and would keep one process busy after all others."""
+    browsers = {item.path for item in items if item.get_closest_marker("browser")}
+    items.sort(key=lambda item: item.path not in browsers)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """What the pages of a failed test show stands in its report."""

@@ -31,6 +31,7 @@ def test_a_click_leads_to_the_card_and_its_link(browser: Browser, app: str, tmp_
     expect(card).to_contain_text("L4 H3", timeout=PATIENCE)
     expect(page.get_by_text(re.compile(r"Of 20 edges each, \d+ are shared"))).to_be_visible()
     expect(page.get_by_text(re.compile(r"Area 0\.\d+, random sets 0\.\d+"))).to_be_visible()
+    page.get_by_text("checks passed").click()
     expect(page.get_by_text("all edges kept: cosine 1.000000, norm ratio 1.000000")).to_be_visible()
 
     page.locator("path[aria-label^='L5 H6']").first.click(force=True)

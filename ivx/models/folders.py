@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +24,9 @@ class Entry:
     size: int = 0
 
 
-def entries(folder: Path) -> list[Entry]:
-    """The checkpoints, adapters and further folders in a folder; hidden ones and all other files are left out.
+def entries(folder: Path, *, among: Sequence[Path]) -> list[Entry]:
+    """The checkpoints, adapters and further folders in a folder; left out are hidden ones, all other files, and what a
+    link leads to outside of the resolved folders `among`, which is not looked at.
 
     Raises:
         CheckpointError: it cannot be read.
@@ -32,7 +34,8 @@ def entries(folder: Path) -> list[Entry]:
     try:
         with os.scandir(folder) as found:
             within = [one for one, _ in zip(found, range(MOST), strict=False) if not one.name.startswith(".")]
-        told = [entry for one in within if (entry := _entry(Path(one.path))) is not None]
+        inside = [path for one in within if any((path := Path(one.path)).resolve().is_relative_to(r) for r in among)]
+        told = [entry for path in inside if (entry := _entry(path)) is not None]
     except OSError as error:
         raise CheckpointError(f"{folder} cannot be looked into ({error.strerror}): choose another folder") from error
     return sorted(told, key=lambda entry: (KINDS.index(entry.kind), entry.path.name.lower()))

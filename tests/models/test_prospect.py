@@ -13,6 +13,7 @@ import pytest
 
 import ivx
 from ivx.errors import CheckpointError, IvxError, MemoryRefused
+from ivx.models import folders
 from ivx.models.folders import entries, kind_of
 from ivx.models.prospect import prospect
 from ivx.models.registry import EMBEDDED
@@ -77,7 +78,7 @@ def test_a_folder_shows_its_checkpoints_and_no_other_file(tmp_path: Path) -> Non
         (tmp_path / name).mkdir()
     (tmp_path / "letter.txt").write_text("private")
     (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
-    found = [(one.path.name, one.kind) for one in entries(tmp_path)]
+    found = [(one.path.name, one.kind) for one in entries(tmp_path, among=[tmp_path])]
     assert found == [
         ("mine", "safetensors"),
         ("packed.gguf", "GGUF"),
@@ -89,4 +90,16 @@ def test_a_folder_shows_its_checkpoints_and_no_other_file(tmp_path: Path) -> Non
     assert mine is not None and mine.size == (tmp_path / "mine" / "model.safetensors").stat().st_size
     assert kind_of(tmp_path / "papers") is None
     with pytest.raises(CheckpointError, match="cannot be looked into"):
-        entries(tmp_path / "letter.txt")
+        entries(tmp_path / "letter.txt", among=[tmp_path])
+
+
+def test_a_link_that_leads_out_of_the_roots_is_not_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    allowed, outside = tmp_path / "allowed", tmp_path / "outside"
+    shutil.copytree(ADAPTER, outside / "adapter")
+    (allowed / "inside").mkdir(parents=True)
+    for name, to in (("folder", outside), ("adapter", outside / "adapter"), ("near", allowed / "inside")):
+        (allowed / name).symlink_to(to)
+    seen: list[Path] = []
+    monkeypatch.setattr(folders, "kind_of", lambda folder: seen.append(folder))
+    assert [one.path.name for one in entries(allowed, among=[allowed])] == ["inside", "near"]
+    assert {one.name for one in seen} == {"inside", "near"}

@@ -13,10 +13,12 @@ from streamlit.testing.v1 import AppTest
 
 from ivx.models.registry import EMBEDDED
 from ivx.ui.kit import roots
+from ivx.ui.library import prospect
 from tests.support.browser import PATIENCE, go, opened, pick, serving
 from tests.support.ggufs import written
 
 APP = Path(__file__).parents[2] / "app.py"
+ADAPTER = Path(__file__).parents[2] / "ivx/taught/adapters/smollm2-sft"
 PAGE = "ivx/ui/pages/checkpoints.py"
 
 
@@ -87,7 +89,12 @@ def test_what_may_not_be_read_or_cannot_be_opened_is_refused_before(
     (tmp_path / "allowed" / "half").mkdir(parents=True)
     monkeypatch.setenv("IVX_ROOTS", str(tmp_path / "allowed"))
     shutil.copytree(EMBEDDED / "tiny-sft", tmp_path / "outside")
+    shutil.copytree(ADAPTER, tmp_path / "adapter")
+    assert not prospect.is_adapter(str(tmp_path / "adapter")) and not prospect.is_adapter("\0")
+    shutil.copytree(ADAPTER, tmp_path / "allowed" / "adapter")
+    assert prospect.is_adapter(str(tmp_path / "allowed" / "adapter"))
     for name, why in (
+        (tmp_path / "adapter", "does not lie under a directory"),
         (tmp_path / "outside", "does not lie under a directory"),
         (tmp_path / "allowed" / "half", "has no config.json"),
         ("org/none", "not on this machine and the hub cannot be reached"),

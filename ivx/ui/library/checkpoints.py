@@ -6,11 +6,11 @@ from html import escape
 from pathlib import Path
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from ivx.errors import IvxError
 from ivx.jobs.identity import is_away
 from ivx.models.doctor import Report, checkup
-from ivx.models.folders import kind_of
 from ivx.models.load import load
 from ivx.models.origin import origin_of
 from ivx.models.paths import fetched
@@ -72,12 +72,11 @@ def _choose() -> str:
     return str(name)
 
 
-def _looked(name: str, two: st.delta_generator.DeltaGenerator, three: st.delta_generator.DeltaGenerator) -> None:
+def _looked(name: str, two: DeltaGenerator, three: DeltaGenerator) -> None:
     """The second and third step of one that is not open yet."""
     with two:
         pieces.head("2  See", "from its headers; no weight is read")
-        entry = kind_of(Path(name).expanduser()) if "+" not in name else None
-        if entry is not None and entry.kind == "adapter":
+        if prospect.is_adapter(name):
             name = f"{st.selectbox('Merged into', checkpoints.checkpoints())}+{name}"
         card = st.container()
         how = prospect.how()
@@ -103,7 +102,7 @@ def _looked(name: str, two: st.delta_generator.DeltaGenerator, three: st.delta_g
         st.rerun()
 
 
-def _chosen(name: str, two: st.delta_generator.DeltaGenerator, three: st.delta_generator.DeltaGenerator) -> None:
+def _chosen(name: str, two: DeltaGenerator, three: DeltaGenerator) -> None:
     """The second and third step of one that is open."""
     loaded = checkpoints.loading(name)
     dtype, device, weights = (loaded.get(word, address.AUTO) for word in address.LOADING)

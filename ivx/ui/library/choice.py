@@ -55,9 +55,9 @@ def size_of(count: int) -> str:
 def _browse() -> None:
     allowed = [root for root in roots.allowed() if root.is_dir()]
     here = st.session_state.get(FOLDER)
-    if here is not None and not any(Path(here).is_relative_to(root) for root in allowed):
-        here = None
-    folder = None if here is None else Path(here)
+    folder = None if here is None else Path(here).resolve()
+    if folder is not None and not any(folder.is_relative_to(root) for root in allowed):
+        folder = None
     with st.container(key="ivx-browse", height=HEIGHT, border=True, gap=None):
         if folder is None:
             for root in allowed:
@@ -66,7 +66,7 @@ def _browse() -> None:
         up = folder.parent if any(folder.parent.is_relative_to(root) for root in allowed) else None
         _line(folder.name or str(folder), "up", key="ivx-browse-up", act=_enter, to=up)
         try:
-            found = entries(folder)
+            found = entries(folder, among=allowed)
         except CheckpointError as error:
             pieces.note(str(error))
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ import streamlit as st
 from ivx.errors import CheckpointError, IvxError, MemoryRefused
 from ivx.models import files, library
 from ivx.models.adapters import told
+from ivx.models.folders import kind_of
 from ivx.models.memory import WAYS
 from ivx.models.paths import parts
 from ivx.models.prospect import DTYPES, prospect
@@ -86,6 +88,14 @@ def titled(name: str) -> str:
     """A checkpoint as it is called on this page: what it is, without where it lies."""
     base, adapter = parts(name)
     return choices.short(base) + (f" with {Path(adapter).name}" if adapter and base != name else "")
+
+
+def is_adapter(name: str) -> bool:
+    """Whether a name is the folder of an adapter by itself; what this server may not read is not looked at."""
+    with suppress(CheckpointError):
+        found = kind_of(Path(roots.within(name)))
+        return found is not None and found.kind == "adapter"
+    return False
 
 
 def _is_away(name: str) -> bool:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedModel
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from ivx.errors import CheckpointError, boundary
-from ivx.models import fingerprint, lora
+from ivx.models import fingerprint, headers, lora
 from ivx.models.lora import NO_PLACE
 from ivx.models.registry import TAUGHT
 
@@ -39,27 +42,35 @@ def told(base: str, folder: Path) -> str:
     return f"LoRA on {base}, taught here" if here else f"adapter {folder.expanduser().resolve().name}"
 
 
+def refuse_unfit(folder: Path, config: Any) -> None:
+    """Raise `CheckpointError` where the headers of a plain adapter's file say that it does not fit a model of this
+    config; what is more than plain LoRA is judged where it is merged."""
+    told = _config(folder)
+    with boundary(CheckpointError, f"{folder / WEIGHTS} cannot be read", "copy it again"):
+        held = {name: one.shape for name, one in headers.of_file(folder / WEIGHTS).items()}
+    with torch.device("meta"):
+        empty = AutoModelForCausalLM.from_config(config)
+    matrices = lora.targets(empty, told)
+    if matrices is not None:
+        with _fitting(folder):
+            lora.refuse_unfit(matrices, held)
+
+
 def merged(hf: PreTrainedModel, folder: Path) -> PreTrainedModel:
     """The model with the adapter in its weights; what is more than plain LoRA is merged by peft.
 
     Raises:
         CheckpointError: the adapter cannot be read or merged, does not fit, or changes nothing.
     """
-    if not (folder / WEIGHTS).is_file():
-        raise CheckpointError(f"{folder} holds no {WEIGHTS}: ivx reads safetensors adapters only")
-    unfit = f"the adapter in {folder} does not fit this checkpoint"
-    with boundary(CheckpointError, f"{folder / CONFIG} cannot be read", "copy it again"):
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    config = _config(folder)
     matrices = lora.targets(hf, config)
     if matrices is None:
         before = fingerprint.of_parameters(hf)
-        hf = _by_peft(hf, folder, unfit)
+        hf = _by_peft(hf, folder)
         changes = fingerprint.of_parameters(hf) != before
     else:
-        try:
+        with _fitting(folder):
             changes = lora.merge(matrices, folder / WEIGHTS, scale=config["lora_alpha"] / config["r"])
-        except CheckpointError as error:
-            raise CheckpointError(f"{unfit}: {error}, {OTHER}") from error
     if not changes:
         raise CheckpointError(
             f"the adapter in {folder} changes no weight, so the base would be shown as the tuned model: save it after "
@@ -68,7 +79,29 @@ def merged(hf: PreTrainedModel, folder: Path) -> PreTrainedModel:
     return hf
 
 
-def _by_peft(hf: PreTrainedModel, folder: Path, unfit: str) -> PreTrainedModel:
+def _config(folder: Path) -> dict[str, Any]:
+    """What an adapter's config says; refuses a directory without its weights."""
+    if not (folder / WEIGHTS).is_file():
+        raise CheckpointError(f"{folder} holds no {WEIGHTS}: ivx reads safetensors adapters only")
+    with boundary(CheckpointError, f"{folder / CONFIG} cannot be read", "copy it again"):
+        return dict(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
+
+
+def _unfit(folder: Path) -> str:
+    return f"the adapter in {folder} does not fit this checkpoint"
+
+
+@contextmanager
+def _fitting(folder: Path) -> Iterator[None]:
+    """What does not fit becomes one sentence, with its cure."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(f"{_unfit(folder)}: {error}, {OTHER}") from error
+
+
+def _by_peft(hf: PreTrainedModel, folder: Path) -> PreTrainedModel:
+    unfit = _unfit(folder)
     try:
         from peft import PeftConfig, PeftModel, get_peft_model, set_peft_model_state_dict
         from peft.utils import load_peft_weights

@@ -17,12 +17,19 @@ class Held(NamedTuple):
 
 def tensors(folder: Path) -> dict[str, Held]:
     """All tensors in a checkpoint's files, by name; for files that `check_weights` has passed."""
-    found = {}
+    found: dict[str, Held] = {}
     for shard in sorted(folder.glob("*.safetensors")):
-        with shard.open("rb") as file:  # by hand: the format's own library does not tell how large a tensor is
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        for tensor, told in header.items():
-            if tensor != "__metadata__":
-                start, stop = told["data_offsets"]
-                found[tensor] = Held(told["dtype"], tuple(told["shape"]), stop - start)
+        found |= of_file(shard)
+    return found
+
+
+def of_file(shard: Path) -> dict[str, Held]:
+    """All tensors in a safetensors file, by name."""
+    with shard.open("rb") as file:  # by hand: the format's own library does not tell how large a tensor is
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    found = {}
+    for tensor, told in header.items():
+        if tensor != "__metadata__":
+            start, stop = told["data_offsets"]
+            found[tensor] = Held(told["dtype"], tuple(told["shape"]), stop - start)
     return found

@@ -47,6 +47,20 @@ def targets(hf: nn.Module, config: Mapping[str, Any]) -> dict[str, nn.Linear] | 
     return matrices if matrices and len(matrices) == len(found) else None
 
 
+def refuse_unfit(matrices: Mapping[str, nn.Linear], held: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise `CheckpointError` unless tensors of these names and shapes are those of a plain adapter of these matrices,
+    which may be empty (torch's meta device)."""
+    wanted = {f"{PREFIX}{name}.lora_{side}.weight" for name in matrices for side in "AB"}
+    strange, missing = sorted(held.keys() - wanted), sorted(wanted - held.keys())
+    if strange or missing:
+        raise CheckpointError(f"it has {strange[0]}, {NO_PLACE}" if strange else f"it lacks {missing[0]}")
+    for name, module in matrices.items():
+        down, up = (held[f"{PREFIX}{name}.lora_{side}.weight"] for side in "AB")
+        flat = len(up) == len(down) == 2
+        if not flat or (up[0], down[1], up[1]) != (*module.weight.shape, down[0]):
+            raise CheckpointError(f"that of {name} has another shape")
+
+
 def merge(matrices: Mapping[str, nn.Linear], file: Path, *, scale: float) -> bool:
     """Add a plain adapter to its matrices; returns whether that changes any.
 
@@ -54,16 +68,11 @@ def merge(matrices: Mapping[str, nn.Linear], file: Path, *, scale: float) -> boo
         CheckpointError: its tensors are not those of these matrices.
     """
     held = load_file(file)
-    wanted = {f"{PREFIX}{name}.lora_{side}.weight" for name in matrices for side in "AB"}
-    strange, missing = sorted(held.keys() - wanted), sorted(wanted - held.keys())
-    if strange or missing:
-        raise CheckpointError(f"it has {strange[0]}, {NO_PLACE}" if strange else f"it lacks {missing[0]}")
+    refuse_unfit(matrices, {name: tuple(tensor.shape) for name, tensor in held.items()})
     is_other = False
     for name, module in matrices.items():
         down, up = (held[f"{PREFIX}{name}.lora_{side}.weight"] for side in "AB")
         weight = module.weight.data
-        if (up.shape[0], down.shape[1], up.shape[1]) != (*weight.shape, down.shape[0]):
-            raise CheckpointError(f"that of {name} has another shape")
         whole = _sum(weight, up, down, scale=scale)
         is_other |= not torch.equal(whole, weight)
         weight.copy_(whole)

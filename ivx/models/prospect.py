@@ -84,8 +84,8 @@ def prospect(
     """The prospect of a checkpoint, named and loaded as in `ivx.load`; a hub id is fetched only with `fetch`.
 
     Raises:
-        CheckpointError: it cannot be found, trusted or read, or not had like this; UnsupportedArchitecture: a fact that
-        patches rely on is unknown.
+        CheckpointError: it cannot be found, trusted or read, or not had like this, or its adapter does not fit;
+        UnsupportedArchitecture: a fact that patches rely on is unknown.
     """
     place = _device(device)
     if weights not in ("auto", *memory.WAYS):
@@ -117,6 +117,8 @@ def prospect(
     with boundary(CheckpointError, f"{name}: no model can be built from its config.json", "copy it again"):
         size = sum(there.size for there in held.values())
         found = memory.estimate(part.config, dtype=wanted, device=place, file_bytes=size)
+    if adapter is not None:
+        adapters.refuse_unfit(Path(adapter).expanduser(), part.config)
     if packed or (weights == "auto" and (adapter is not None or quantised)):
         chosen = "whole"
     elif weights == "auto":

@@ -54,6 +54,14 @@ def test_what_cannot_be_loaded_has_no_prospect(tmp_path: Path) -> None:
         assert str(seen.value) == str(loaded.value)
 
 
+def test_an_adapter_of_another_model_is_refused_before_any_weight_is_read() -> None:
+    with pytest.raises(CheckpointError, match="does not fit this checkpoint: it has base_model") as seen:
+        prospect("tiny-base", adapter=str(ADAPTER))
+    with pytest.raises(CheckpointError) as loaded:
+        ivx.load("tiny-base", adapter=str(ADAPTER))
+    assert str(seen.value) == str(loaded.value)
+
+
 def test_the_hub_tells_how_much_it_would_send() -> None:
     sent = [one for one in (EMBEDDED / "tiny-sft").iterdir() if one.suffix in (".json", ".safetensors")]
     with hub() as endpoint:

@@ -77,7 +77,7 @@ def _looked(name: str, two: DeltaGenerator, three: DeltaGenerator) -> None:
     with two:
         pieces.head("2  See", "from its headers; no weight is read")
         if prospect.is_adapter(name):
-            name = f"{st.selectbox('Merged into', checkpoints.checkpoints())}+{name}"
+            name = f"{st.selectbox('Merged into', prospect.bases(name), format_func=choices.by_family)}+{name}"
         card = st.container()
         how = prospect.how()
         with card:

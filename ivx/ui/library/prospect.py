@@ -98,6 +98,21 @@ def is_adapter(name: str) -> bool:
     return False
 
 
+def bases(adapter: str) -> list[str]:
+    """The checkpoints that an adapter's folder could be merged into: those whose shape it has, if any has it, else all
+    that are no merged ones themselves."""
+    plain = [name for name in checkpoints.checkpoints() if parts(name)[1] is None]
+    return [name for name in plain if _fits(name, adapter)] or plain
+
+
+@st.cache_data(max_entries=200, ttl=SECONDS, show_spinner=False)
+def _fits(base: str, adapter: str) -> bool:
+    with library.ALONE, suppress(IvxError):
+        prospect(base, adapter=adapter, fetch=False)
+        return True
+    return False
+
+
 def _is_away(name: str) -> bool:
     """Whether it is a hub id that would have to be fetched first."""
     base, _ = parts(name)

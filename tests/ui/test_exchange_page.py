@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import shutil
 import time
+from pathlib import Path
 
+import pytest
 from streamlit.testing.v1 import AppTest
 
 import ivx
 from ivx.analyses.compare.text import says
 from ivx.charts.numbers import signed
+from ivx.models.registry import EMBEDDED
 from tests.support.pages import plain
 
 TASKS = ["animal/colour", "animal/can-fly"]
@@ -28,12 +32,12 @@ def shown(page: AppTest) -> str:
     return re.sub(r"<[^>]+>", " ", plain(" ".join(part.proto.body for part in page.get("html"))))
 
 
-def finished(page: AppTest, *, seconds: float = 300) -> str:
+def finished(page: AppTest, *, transplants: int = 8, seconds: float = 300) -> str:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         page.run()
         assert not page.exception
-        if "8 transplants" in (text := shown(page)):  # in the strip under what is done
+        if f"{transplants} transplants" in (text := shown(page)):  # in the strip under what is done
             return text
         time.sleep(0.3)
     raise AssertionError(shown(page))
@@ -61,3 +65,19 @@ def test_layers_that_are_none_are_refused_in_words() -> None:
     assert "layers '40' are none of this checkpoint, which has 0 to 7: name one" in shown(page).replace("&#x27;", "'")
     page.text_input(key="layers").set_value("x").run()
     assert not page.exception and "There are no such layers" in shown(page)
+
+
+def test_one_click_asks_for_the_vectors_and_for_the_transplants(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(EMBEDDED / "tiny-sft", own)
+    monkeypatch.setenv("IVX_ROOTS", str(tmp_path))
+    page = AppTest.from_function(training, default_timeout=120)
+    page.query_params.update({**VIEW, **PLACE, "checkpoints": f"tiny-sft,{own}", "also": ""})
+    until = time.monotonic() + 200
+    while not page.run().button or not any(one.label == "Run the comparison" for one in page.button):
+        assert time.monotonic() < until and not page.exception
+        time.sleep(0.3)
+    next(one for one in page.button if one.label == "Run the comparison").click()
+    assert "4 transplants" in finished(page, transplants=4)

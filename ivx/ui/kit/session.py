@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +167,16 @@ def tick(*, first: bool = False) -> float:
 def start(request: Asked) -> None:
     """Compute a request, or go on with it."""
     worker().submit(request, session=session())
+
+
+def go_on(before: Iterable[Asked], then: Iterable[Asked]) -> None:
+    """Start requests that are made of what others found, where this session had one of those computed: it asked for the
+    whole. What was looked up, begun or stopped already is left as it is."""
+    jobs = [worker().find(request) for request in before]
+    if any(one is not None and one.wanted and session() in one.sessions for one in jobs):
+        for request in then:
+            if worker().find(request) is None:
+                start(request)
 
 
 def wake(checkpoint: str, **loading: str) -> None:

@@ -80,6 +80,7 @@ def show(asked: Comparing, p: Palette) -> None:
         pieces.title(QUESTION, "Effects of several layers are averaged, query by query.")
         pieces.refusal("There are no such layers", str(error), "Name others above, or leave the field empty for all.")
         return
+    session.go_on(requests.values(), grafts.values())
     progress.follow_several(grafts, draw=lambda views: _draw(asked, vectors, grafts, views, p))
 
 

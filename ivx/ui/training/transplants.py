@@ -21,7 +21,7 @@ from ivx.numeral import index_of
 from ivx.patching.cells import Cell
 from ivx.request import BaseRequest
 from ivx.stats.metrics import METRICS
-from ivx.ui.kit import address, checkpoints, pieces, progress
+from ivx.ui.kit import address, checkpoints, pieces, progress, session
 from ivx.ui.training import stages
 from ivx.ui.training.place import in_url
 from ivx.ui.training.readings import graft_reading
@@ -56,6 +56,7 @@ def show(asked: Comparing, p: Palette) -> None:
         for receiver in asked.names
         for donor in asked.names
     }
+    session.go_on(requests.values(), grafts.values())
     progress.follow_several(grafts, draw=lambda views: _draw(asked, vectors, grafts, views, p))
 
 

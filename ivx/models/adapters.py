@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,26 +13,20 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from ivx.errors import CheckpointError, boundary
 from ivx.models import fingerprint, headers, lora
+from ivx.models.contents import ADAPTED, ADAPTER, Contents, contents_of
 from ivx.models.lora import NO_PLACE
 from ivx.models.registry import TAUGHT
 
-CONFIG = "adapter_config.json"
-WEIGHTS = "adapter_model.safetensors"
+CONFIG, WEIGHTS = ADAPTER, ADAPTED
+MERGED = frozenset(
+    {
+        *("LORA", "ADALORA", "IA3", "LOHA", "LOKR", "OFT", "BOFT", "VERA", "HRA", "FOURIERFT", "VBLORA"),
+        *("RANDLORA", "SHIRA", "C3A", "ROAD", "WAVEFT", "DELORA", "GRALORA", "MISS", "HIRA"),
+        *("LN_TUNING", "OSF", "TRAINABLE_TOKENS"),
+    }
+)
+"""What peft makes of an adapter's own two files. Other kinds read a model, a tokenizer or a cache that they name."""
 OTHER = "as when it was trained on another model: give the base that it was trained on"
-
-
-def base_of(folder: Path) -> str:
-    """The name of the checkpoint that an adapter's directory says it was trained on."""
-    try:
-        base = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["base_model_name_or_path"]
-    except (OSError, ValueError, KeyError, TypeError):
-        base = None
-    if not isinstance(base, str) or not base:
-        raise CheckpointError(
-            f"the adapter in {folder} does not name its base model in {CONFIG}: give the base as the checkpoint, and "
-            "this directory as its adapter"
-        )
-    return base
 
 
 def told(base: str, folder: Path) -> str:
@@ -45,7 +38,7 @@ def told(base: str, folder: Path) -> str:
 def refuse_unfit(folder: Path, config: Any) -> None:
     """Raise `CheckpointError` where the headers of a plain adapter's file say that it does not fit a model of this
     config; what is more than plain LoRA is judged where it is merged."""
-    told = _config(folder)
+    told = _held(folder).document(CONFIG)
     with boundary(CheckpointError, f"{folder / WEIGHTS} cannot be read", "copy it again"):
         held = {name: one.shape for name, one in headers.of_file(folder / WEIGHTS).items()}
     with torch.device("meta"):
@@ -62,11 +55,14 @@ def merged(hf: PreTrainedModel, folder: Path) -> PreTrainedModel:
     Raises:
         CheckpointError: the adapter cannot be read or merged, does not fit, or changes nothing.
     """
-    config = _config(folder)
+    held = _held(folder)
+    config = held.document(CONFIG)
     matrices = lora.targets(hf, config)
     if matrices is None:
         before = fingerprint.of_parameters(hf)
-        hf = _by_peft(hf, folder)
+        _refuse_what_reads_more(config, folder)
+        with held.adapter_alone() as place:
+            hf = _by_peft(hf, place, folder)
         changes = fingerprint.of_parameters(hf) != before
     else:
         with _fitting(folder):
@@ -79,12 +75,13 @@ def merged(hf: PreTrainedModel, folder: Path) -> PreTrainedModel:
     return hf
 
 
-def _config(folder: Path) -> dict[str, Any]:
-    """What an adapter's config says; refuses a directory without its weights."""
-    if not (folder / WEIGHTS).is_file():
-        raise CheckpointError(f"{folder} holds no {WEIGHTS}: ivx reads safetensors adapters only")
-    with boundary(CheckpointError, f"{folder / CONFIG} cannot be read", "copy it again"):
-        return dict(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
+def _held(folder: Path) -> Contents:
+    """An adapter's files; refuses a directory without them."""
+    held = contents_of(folder, name="the adapter")
+    for own in (CONFIG, WEIGHTS):
+        if own not in held.files:
+            raise CheckpointError(f"{folder} holds no {own}: ivx reads safetensors adapters only")
+    return held
 
 
 def _unfit(folder: Path) -> str:
@@ -100,7 +97,24 @@ def _fitting(folder: Path) -> Iterator[None]:
         raise CheckpointError(f"{_unfit(folder)}: {error}, {OTHER}") from error
 
 
-def _by_peft(hf: PreTrainedModel, folder: Path) -> PreTrainedModel:
+def _refuse_what_reads_more(config: dict[str, Any], folder: Path) -> None:
+    """Refuse an adapter for which peft would import, fetch or read something beside the adapter's own files."""
+    kind = config.get("peft_type")
+    if kind not in MERGED:
+        raise CheckpointError(
+            f"the adapter in {folder} is a {str(kind):.40}, which adds tokens or states instead of changing weights, "
+            "or reads another model as it is made, so it cannot be merged: ivx reads adapters that can, such as LoRA"
+        )
+    more = next((key for key, value in config.items() if key.endswith("_config") and value), None)
+    if more is not None:
+        raise CheckpointError(
+            f"the adapter in {folder} says {more!r:.60} in its {CONFIG}, which names code or files that are no part of "
+            "it: merge it into its base first, and load that"
+        )
+
+
+def _by_peft(hf: PreTrainedModel, place: Path, folder: Path) -> PreTrainedModel:
+    """As `merged`, of an adapter that was laid out at `place`; `folder` is where it lies, for what is said."""
     unfit = _unfit(folder)
     try:
         from peft import PeftConfig, PeftModel, get_peft_model, set_peft_model_state_dict
@@ -111,7 +125,7 @@ def _by_peft(hf: PreTrainedModel, folder: Path) -> PreTrainedModel:
         ) from error
     with boundary(CheckpointError, unfit), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what peft warns of is refused below
-        config = PeftConfig.from_pretrained(str(folder))
+        config = PeftConfig.from_pretrained(str(place))
         config.inference_mode = True
         tuned = get_peft_model(hf, config)
         if not isinstance(tuned, PeftModel) or not hasattr(tuned.base_model, "merge_and_unload"):
@@ -119,7 +133,7 @@ def _by_peft(hf: PreTrainedModel, folder: Path) -> PreTrainedModel:
                 f"the adapter in {folder} is a {config.peft_type}, which adds tokens or states instead of changing "
                 "weights, so it cannot be merged: ivx reads adapters that can, such as LoRA"
             )
-        found: Any = set_peft_model_state_dict(tuned, load_peft_weights(str(folder), device="cpu"))
+        found: Any = set_peft_model_state_dict(tuned, load_peft_weights(str(place), device="cpu"))
         missing = [name for name in found.missing_keys if tuned.base_model.prefix in name]
         strange = list(found.unexpected_keys)
         if missing or strange:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import os
 import socket
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from safetensors import SafetensorError, safe_open
 from ivx.errors import CheckpointError
 from ivx.models import gguf, origin, paths, registry
 from ivx.models.anatomy import WRAPPERS
+from ivx.models.contents import CONFIG, Contents, contents_of
 from ivx.models.quantisation import refuse_unreadable
 from ivx.models.registry import CHECKPOINTS, FETCHED, TAUGHT, embedded
 
@@ -159,14 +159,12 @@ def _hub_answers() -> bool:
 
 def read_config(folder: Path, *, name: str) -> dict:
     """The checkpoint's config.json; refuses what holds no causal LM whose weights can be made floating point."""
-    path = folder / "config.json"
-    if not path.is_file():
+    path, held = folder / CONFIG, contents_of(folder, name=name)
+    if CONFIG not in held.files:
         raise CheckpointError(f"{name}: {folder} has no config.json, so it is not a checkpoint directory")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{name}: {path} is not readable JSON ({error}): copy it again") from error
-    if not isinstance(config, dict) or not config.get("model_type"):
+    config = held.document(CONFIG)
+    kind = config.get("model_type")
+    if not isinstance(kind, str) or not kind:
         raise CheckpointError(f"{name}: {path} names no model_type: copy it again")
     kinds = config.get("architectures") or ["CausalLM"]
     if not isinstance(kinds, list) or not all(isinstance(kind, str) for kind in kinds):
@@ -186,18 +184,14 @@ def read_config(folder: Path, *, name: str) -> dict:
     return config
 
 
-def check_weights(folder: Path, *, name: str) -> None:
-    """Refuse weights unless every shard is there, is safetensors, and is as long as its header says."""
-    shards = sorted(folder.glob("*.safetensors"))
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        try:
-            listed = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise CheckpointError(f"{name}: {index} is not a readable index of shards: copy it again") from error
-        missing = [shard for shard in listed if not (folder / shard).is_file()]
-        if missing:
-            raise CheckpointError(f"{name}: {missing[0]} is missing from {folder}: copy it again")
+def check_weights(folder: Path, *, name: str) -> Contents:
+    """The files of a directory, in which every shard is there, is safetensors, and is as long as its header says.
+
+    Raises:
+        CheckpointError: one is not; the index names anything else; a file is none, or a link that leads elsewhere.
+    """
+    held = contents_of(folder, name=name)
+    shards = [folder / own for own in held.weights]
     if not shards:
         other = next((p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt")), None)
         found = f"only {other}, which would have to be unpickled" if other else "no weights"
@@ -209,6 +203,7 @@ def check_weights(folder: Path, *, name: str) -> None:
             _names(shard)
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{name}: {shard} is broken ({error}): copy it again") from error
+    return held
 
 
 def _names(shard: Path) -> list[str]:

@@ -8,33 +8,59 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ivx.errors import CheckpointError
+from ivx.models.contents import ADAPTED, ADAPTER, CONFIG, GENERATION, Contents, contents_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+_FIRST = (CONFIG, "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+"""What follows the weights, in this order; everything else that is read comes behind it, by its name."""
 _OLDER = ("vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model", "added_tokens.json")
-"""What a tokenizer is made of where there is no tokenizer.json."""
-_SHARED = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+"""What a tokenizer is made of, which follows where there is no tokenizer.json."""
 
 
 def of_directory(folder: Path) -> str:
-    """SHA-256 over the weights, the config and the tokenizer of a checkpoint, 16 hexadecimal digits.
+    """SHA-256 over every file that is read of a checkpoint, 16 hexadecimal digits: those of a directory, or one GGUF.
 
-    They lie in a directory, or all in one GGUF file.
+    Of `generation_config.json` the tokens that end a text are read and nothing else; they count where config.json says
+    others.
+
+    Raises:
+        CheckpointError: a file is none, cannot be read, or was changed meanwhile.
     """
-    digest = hashlib.sha256()
+    found = contents_of(folder, name=folder.name)
     if folder.is_file():
-        with folder.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    names = sorted(path.name for path in folder.glob("*.safetensors")) + list(_SHARED)
-    if not (folder / "tokenizer.json").is_file():
-        names += _OLDER
-    for path in (folder / name for name in names):
-        if path.is_file():
-            digest.update(path.name.encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+        whole = _hashed(found, folder.name).hex()[:16]
+        found.refuse_change()
+        return whole
+    weights = [own for own in found.files if own.endswith(".safetensors")]
+    older = _OLDER if "tokenizer.json" not in found.files else ()
+    ordered = dict.fromkeys((*weights, *_FIRST, *older, *found.files))
+    digest = hashlib.sha256()
+    for own in ordered:
+        if own == GENERATION:
+            if _ends_otherwise(found):
+                digest.update(f"{own} {json.dumps(found.ends())}".encode())
+        elif own in found.files:
+            digest.update(own.encode())
+            digest.update(_hashed(found, own))
+    found.refuse_change()
     return digest.hexdigest()[:16]
+
+
+def _ends_otherwise(found: Contents) -> bool:
+    told = found.document(CONFIG) if CONFIG in found.files else {}
+    return found.ends() != told.get("eos_token_id")
+
+
+def _hashed(found: Contents, own: str) -> bytes:
+    """The SHA-256 of a file's bytes."""
+    path = found.files[own].place
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise CheckpointError(f"{found.name}: {path} cannot be read ({error.strerror}): let ivx read it") from error
 
 
 def with_adapter(base: str, adapter: Path) -> str:
@@ -44,10 +70,12 @@ def with_adapter(base: str, adapter: Path) -> str:
         CheckpointError: one of the files is not there.
     """
     digest = hashlib.sha256(base.encode())
-    for path in (adapter / "adapter_config.json", adapter / "adapter_model.safetensors"):
-        if not path.is_file():
-            raise CheckpointError(f"{adapter} holds no {path.name}: ivx reads safetensors adapters only")
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    found = contents_of(adapter, name=adapter.name)
+    for own in (ADAPTER, ADAPTED):
+        if own not in found.files:
+            raise CheckpointError(f"{adapter} holds no {own}: ivx reads safetensors adapters only")
+        digest.update(_hashed(found, own))
+    found.refuse_change()
     return digest.hexdigest()[:16]
 
 

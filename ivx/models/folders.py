@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ivx.errors import CheckpointError
-from ivx.models.adapters import CONFIG as ADAPTER
+from ivx.models.contents import ADAPTER
 
 MOST = 2_000
 """Entries of a folder that are looked at."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ivx.errors import CheckpointError
+from ivx.models.contents import judged
 
 SUFFIX = ".gguf"
 EXTRA = "ivx-explorer[gguf]"
@@ -73,9 +74,15 @@ def is_one(place: Path) -> bool:
 
 def only_in(folder: Path, *, name: str) -> Path | None:
     """The GGUF file of a directory without safetensors; None where it has none. Raises where it has several."""
-    if next(folder.glob("*.safetensors"), None) is not None:
+    try:
+        within = sorted(folder.iterdir())
+    except OSError as error:
+        raise CheckpointError(
+            f"{name}: {folder} cannot be looked into ({error.strerror}): let this user read it, or copy it again"
+        ) from error
+    if any(path.suffix == ".safetensors" for path in within):
         return None
-    found = sorted(path for path in folder.iterdir() if is_one(path))
+    found = [path for path in within if path.suffix.lower() == SUFFIX and judged(path, name=name)]
     if len(found) > 1:
         raise CheckpointError(f"{name}: {folder} holds {len(found)} GGUF files: name one of them, as {found[0]}")
     return found[0] if found else None

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
+from ivx.models.contents import Contents
+
 
 class Held(NamedTuple):
     """What a file's header says of a tensor: its dtype by the format's name, its shape, and its bytes."""
@@ -15,11 +17,11 @@ class Held(NamedTuple):
     size: int
 
 
-def tensors(folder: Path) -> dict[str, Held]:
-    """All tensors in a checkpoint's files, by name; for files that `check_weights` has passed."""
+def tensors(contents: Contents) -> dict[str, Held]:
+    """All tensors of a checkpoint's weights, by name; for files that `check_weights` has passed."""
     found: dict[str, Held] = {}
-    for shard in sorted(folder.glob("*.safetensors")):
-        found |= of_file(shard)
+    for own in contents.weights:
+        found |= of_file(contents.folder / own)
     return found
 
 

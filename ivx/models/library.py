@@ -14,6 +14,7 @@ from typing import Any
 
 from ivx.errors import CheckpointError, boundary
 from ivx.models import dequantised, gguf
+from ivx.models.contents import contents_of
 
 ALONE = threading.RLock()
 """Held by whoever imports transformers, or reads with it."""
@@ -40,7 +41,8 @@ def layers(folder: Path) -> int:
     with ALONE:
         from transformers import AutoConfig
 
-        found = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        with contents_of(folder, name=str(folder)).alone() as place:
+            found = AutoConfig.from_pretrained(place, trust_remote_code=False, local_files_only=True)
         return int(found.get_text_config(decoder=True).num_hidden_layers)
 
 
@@ -53,4 +55,7 @@ def tokenizer(folder: Path, *, name: str) -> Any:
     with ALONE, boundary(CheckpointError, told, "copy tokenizer.json beside the weights"):
         from transformers import AutoTokenizer
 
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        with contents_of(folder, name=name).alone() as place:
+            found = AutoTokenizer.from_pretrained(place, trust_remote_code=False, local_files_only=True)
+        found.name_or_path = str(folder)
+        return found

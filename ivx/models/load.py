@@ -25,6 +25,7 @@ from ivx.models import (
 from ivx.models import weights as tensors
 from ivx.models.anatomy import anatomy_of, refuse_misfit
 from ivx.models.cluster import cluster_of
+from ivx.models.contents import Contents, contents_of
 from ivx.models.model import Model
 from ivx.models.origin import origin_of
 from ivx.models.paths import parts
@@ -103,20 +104,24 @@ def _load(name: str, *, dtype: str, device: str, memory_gb: float | None, adapte
         parameters = found.estimate.parameters
         hf, surplus = _read_packed(folder, config, name=name, dtype=wanted, parameters=parameters)
     elif found.weights == "whole":
-        hf, surplus = _read(part, folder, name=name, dtype=wanted)
+        hf, surplus = _read(part, found.contents, name=name, dtype=wanted)
     else:
         on_disk = found.weights == "stream"
-        hf, stream, surplus = streamed(part, folder, name=name, dtype=wanted, device=place, on_disk=on_disk)
+        hf, stream, surplus = streamed(part, found.contents, name=name, dtype=wanted, device=place, on_disk=on_disk)
     refuse_own_head(hf, part, name=name)
+    tokenizer = library.tokenizer(folder, name=name)
     identity = fingerprint.of_directory(folder)
     if adapter is not None:
-        hf = adapters.merged(hf, Path(adapter).expanduser())
-        identity = fingerprint.with_adapter(identity, Path(adapter).expanduser())
+        beside = contents_of(Path(adapter).expanduser(), name=name)
+        hf = adapters.merged(hf, beside.folder)
+        identity = fingerprint.with_adapter(identity, beside.folder)
+        beside.refuse_change()
+    found.contents.refuse_change()  # what was hashed is what was read
     known = embedded(name)
     return Model(
         name=name,
         hf=_ready(hf if stream else hf.to(torch.device(place)), name=name),  # type: ignore[arg-type]  # wrong stub
-        tokenizer=library.tokenizer(folder, name=name),
+        tokenizer=tokenizer,
         anatomy=anatomy_of(hf.config),
         fingerprint=identity,
         source=str(folder),
@@ -160,17 +165,19 @@ def _proved(model: Model) -> Model:
     return model
 
 
-def _read(part: Part, folder: Path, *, name: str, dtype: torch.dtype) -> tuple[PreTrainedModel, tuple[str, ...]]:
+def _read(part: Part, contents: Contents, *, name: str, dtype: torch.dtype) -> tuple[PreTrainedModel, tuple[str, ...]]:
     """The model, and the names of tensors in its file that it rightly has no use for."""
+    folder = contents.folder
     method = quantisation.method_of(part.config)
     config = quantisation.asked_in_full(part.config)
     cure = f"copy them again, or bring the package of {method} up to date" if method else "copy them again"
     with (
         library.quietly(),  # what it would tell of tensors is judged below
         boundary(CheckpointError, f"{name}: the weights in {folder} cannot be read", cure),
+        contents.alone(weights=True) as place,
     ):
         read: Any = AutoModelForCausalLM.from_pretrained(
-            folder,
+            place,
             config=config,
             key_mapping=part.renamed or None,
             dtype=dtype,
@@ -184,11 +191,22 @@ def _read(part: Part, folder: Path, *, name: str, dtype: torch.dtype) -> tuple[P
             with torch.device("meta"):
                 plain = AutoModelForCausalLM.from_config(hf.config, dtype=dtype)
             hf = quantisation.in_full(hf, plain, method=method, dtype=dtype, name=name)
-    held = {tensor: part.own(tensor) for tensor in headers.tensors(folder)}
+        hf.config.name_or_path = hf.name_or_path = str(folder)
+        _own_memory(hf)
+    held = {tensor: part.own(tensor) for tensor in headers.tensors(contents)}
     others = {tensor for tensor, own in held.items() if own is None}
     loading["unexpected_keys"] = set(loading["unexpected_keys"]) - others
     mine = [own for own in held.values() if own is not None]
     return hf, tensors.refuse_strangers(loading, mine, config=hf.config, name=name)
+
+
+def _own_memory(hf: PreTrainedModel) -> None:
+    """Have every weight in memory of its own. Those whose dtype is their file's are seen through it: whoever wrote to
+    the file would change the model that is loaded, and whoever cut it would end the process."""
+    for tensor in (*hf.parameters(), *hf.buffers()):
+        if tensor.untyped_storage().resizable():
+            continue
+        tensor.data = tensor.data.clone()
 
 
 def _read_packed(

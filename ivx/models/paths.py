@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ivx.errors import CheckpointError
@@ -22,6 +23,16 @@ def roots() -> list[Path]:
     """The allowed roots, resolved."""
     named = [part for part in os.environ.get(ROOTS, "").split(os.pathsep) if part]
     return [Path(part).expanduser().resolve() for part in named or [os.getcwd()]]
+
+
+def readable() -> list[Path]:
+    """The directories under which a checkpoint's own links may lead where no page asks: the roots, with one's home
+    where none are set."""
+    found = roots()
+    if not os.environ.get(ROOTS):
+        with suppress(RuntimeError):  # nobody's home
+            found.append(Path.home().resolve())
+    return found
 
 
 def cache() -> Path:

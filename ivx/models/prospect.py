@@ -12,6 +12,7 @@ from transformers import CONFIG_MAPPING, AutoConfig
 from ivx.errors import CheckpointError, IvxError, UnsupportedArchitecture, boundary
 from ivx.models import adapters, dequantised, files, gguf, headers, memory, quantisation
 from ivx.models.anatomy import Anatomy, anatomy_of
+from ivx.models.contents import Contents, base_of, contents_of
 from ivx.models.precision import HALF
 from ivx.models.registry import embedded
 from ivx.models.wrapper import Part, text_part
@@ -35,6 +36,7 @@ class Prospect:
         packed: whether it is a GGUF file.
         quantised: the method of weights that are dequantised when they are read; None where they are not.
         memory_gb: what it may take; None for what is free.
+        contents: its files, as they were when it was looked at.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Prospect:
     packed: bool
     quantised: str | None
     memory_gb: float | None
+    contents: Contents
 
     @property
     def anatomy(self) -> Anatomy:
@@ -92,7 +95,7 @@ def prospect(
         raise IvxError(f"weights {weights!r} is not known: use auto, {', '.join(memory.WAYS)}")
     folder = files.locate(name, fetch=fetch)
     if (folder / adapters.CONFIG).is_file() and adapter is None:
-        name, adapter = adapters.base_of(folder), str(folder)
+        name, adapter = base_of(folder), str(folder)
         try:
             folder = files.locate(name, fetch=fetch)
         except CheckpointError as error:
@@ -103,7 +106,8 @@ def prospect(
     if adapter is not None and weights in ("compact", "stream"):
         raise IvxError(f"an adapter is merged into whole weights: use weights='whole' with it, not {weights!r}")
     packed = gguf.is_one(folder)
-    part, held = _packed(folder, name=name) if packed else _described(folder, name=name)
+    contents = contents_of(folder, name=name)
+    part, held = _packed(folder, name=name) if packed else _described(contents, name=name)
     anatomy_of(part.config)
     wanted = _dtype(dtype, part.config, small=embedded(name) is not None)
     quantised = quantisation.method_of(part.config)
@@ -126,7 +130,7 @@ def prospect(
         chosen = memory.choose(found, memory_gb=memory_gb, is_half=half)
     else:
         chosen = weights
-    return Prospect(name, folder, adapter, part, found, chosen, wanted, place, packed, quantised, memory_gb)
+    return Prospect(name, folder, adapter, part, found, chosen, wanted, place, packed, quantised, memory_gb, contents)
 
 
 def _packed(path: Path, *, name: str) -> tuple[Part, dict[str, headers.Held]]:
@@ -134,22 +138,27 @@ def _packed(path: Path, *, name: str) -> tuple[Part, dict[str, headers.Held]]:
     return Part(dequantised.config_of(path, name=name)), {}
 
 
-def _described(folder: Path, *, name: str) -> tuple[Part, dict[str, headers.Held]]:
+def _described(contents: Contents, *, name: str) -> tuple[Part, dict[str, headers.Held]]:
     """The part of a checkpoint that is loaded, and its tensors as the files' headers tell of them."""
-    raw, config = _config(folder, name=name)
-    files.check_weights(folder, name=name)
-    held = headers.tensors(folder)
+    raw, config = _config(contents, name=name)
+    files.check_weights(contents.folder, name=name)
+    held = headers.tensors(contents)
     part = text_part(config, raw, held, name=name)
     own = {tensor: there for tensor, there in held.items() if part.own(tensor) is not None}
     quantisation.refuse_unscaled(part.config, own, name=name)
     return part, own
 
 
-def _config(folder: Path, *, name: str) -> tuple[dict[str, Any], Any]:
-    """What config.json says, and what transformers makes of it."""
-    raw = files.read_config(folder, name=name)
+def _config(contents: Contents, *, name: str) -> tuple[dict[str, Any], Any]:
+    """What config.json says, and what transformers makes of it, without the liberties."""
+    folder, raw = contents.folder, files.read_config(contents.folder, name=name)
     try:
-        return raw, AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        with contents.alone() as place:
+            config = AutoConfig.from_pretrained(place, trust_remote_code=False, local_files_only=True)
+        config.name_or_path = str(folder)
+        return raw, config
+    except IvxError:
+        raise
     except Exception as error:  # a config raises whatever its class does
         if "auto_map" in raw:
             raise CheckpointError(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
@@ -12,6 +10,7 @@ from transformers.initialization import no_init_weights
 from ivx.errors import CheckpointError, UnsupportedArchitecture, boundary
 from ivx.models import weights
 from ivx.models.anatomy import anatomy_of, refuse_misfit
+from ivx.models.contents import GENERATION, Contents
 from ivx.models.stream import Stream
 from ivx.models.tensors import Files, Memory, Piece
 from ivx.models.wrapper import Part
@@ -21,7 +20,7 @@ _RENAMED = {"lm_head.weight": "embed_out.weight"}
 
 
 def streamed(
-    part: Part, folder: Path, *, name: str, dtype: torch.dtype, device: str, on_disk: bool
+    part: Part, contents: Contents, *, name: str, dtype: torch.dtype, device: str, on_disk: bool
 ) -> tuple[PreTrainedModel, Stream, tuple[str, ...]]:
     """A model whose weights are streamed from its files, or from memory; and the tensors it rightly has no use for.
 
@@ -29,7 +28,7 @@ def streamed(
         CheckpointError: a tensor is missing, or one is left over that should have had a place.
         UnsupportedArchitecture: its files hold its weights in another form than its modules, or its head is no matrix.
     """
-    config, files = part.config, Files(folder, name=name, own=part.own)
+    config, files = part.config, Files(contents.folder, name=name, own=part.own)
     # Memory that is never written is never given: a skeleton of any size costs nothing.
     with no_init_weights(), boundary(CheckpointError, f"{name}: no model can be built from its config.json", "copy it"):
         hf = AutoModelForCausalLM.from_config(config, dtype=dtype)
@@ -60,8 +59,8 @@ def streamed(
     for module in hf.modules():
         for buffer, value in module._buffers.items():
             module._buffers[buffer] = None if value is None else value.to(place)
-    if (folder / "generation_config.json").is_file():
-        hf.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
+    if GENERATION in contents.files:
+        hf.generation_config = GenerationConfig(eos_token_id=contents.ends())
     names = {parameter: found[tensor] or "" for tensor, parameter in hf.named_parameters() if parameter in visiting}
     source = files if on_disk else Memory(files, place, set(names.values()))
     return hf, Stream(hf.eval().requires_grad_(False), blocks, source, names, device=place), left

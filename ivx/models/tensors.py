@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ivx.errors import CheckpointError
+from ivx.models.contents import contents_of
 
 DTYPES = {
     "F64": torch.float64,
@@ -74,9 +75,16 @@ class Files:
 
     def __init__(self, folder: Path, *, name: str, own: Callable[[str], str | None] = str) -> None:
         self._open: dict[Path, int] = {}
+        self._seen: dict[Path, tuple[int, int, int]] = {}
         self.stored = {
-            tensor: where for path in sorted(folder.glob("*.safetensors")) for tensor, where in _in(path, name, own)
+            tensor: where
+            for shard in contents_of(folder, name=name).weights
+            for tensor, where in _in(folder / shard, name, own)
         }
+        for path in {where.path for where in self.stored.values()}:
+            # Kept open from now on, so that it stays the file whose header was read, whatever takes its name.
+            self._open[path] = os.open(path, os.O_RDONLY)
+            self._seen[path] = _state(self._open[path])
         self._rooms = threading.local()
 
     def read(self, piece: Piece) -> Tensor:
@@ -89,9 +97,9 @@ class Files:
             held = self._rooms.held = torch.empty(size, dtype=torch.uint8)
         room, done = memoryview(held.numpy().data)[:size], 0
         while done < size:
-            got = os.preadv(self._file(stored.path), [room[done:]], stored.offset + stored.row * piece.start + done)
-            if not got:
-                raise CheckpointError(f"{stored.path} has become shorter since it was opened: copy it again")
+            got = os.preadv(self._open[stored.path], [room[done:]], stored.offset + stored.row * piece.start + done)
+            if not got or _state(self._open[stored.path]) != self._seen[stored.path]:
+                raise CheckpointError(f"{stored.path} was written to since it was opened: load it again")
             done += got
         shape = (stop - piece.start, *stored.shape[1:]) if stored.shape else ()
         return held[:size].view(stored.dtype).view(shape)
@@ -99,11 +107,6 @@ class Files:
     def rows(self, name: str, which: list[int]) -> Tensor:
         """Some rows of a tensor, in this order."""
         return torch.stack([self.read(Piece(name, row, row + 1))[0].clone() for row in which])
-
-    def _file(self, path: Path) -> int:
-        if path not in self._open:
-            self._open[path] = os.open(path, os.O_RDONLY)
-        return self._open[path]
 
     def __del__(self) -> None:
         for file in self._open.values():
@@ -131,6 +134,12 @@ class Memory:
         """Some rows of a tensor, in this order."""
         held = self._held[name]
         return held.index_select(0, torch.tensor(which, device=held.device))
+
+
+def _state(file: int) -> tuple[int, int, int]:
+    """What tells a file that was written to from what it was."""
+    found = os.fstat(file)
+    return found.st_size, found.st_mtime_ns, found.st_ino
 
 
 def _in(path: Path, name: str, own: Callable[[str], str | None]) -> Iterator[tuple[str, Stored]]:

@@ -14,6 +14,7 @@ from transformers import LlamaConfig
 
 import ivx
 from ivx.models import adapters
+from ivx.models.contents import base_of
 from ivx.models.registry import ADAPTERS, TAUGHT
 from ivx.taught import card, lora
 from ivx.taught.corpus import TASKS, Corpus, fingerprint, pairs
@@ -112,7 +113,7 @@ def test_an_adapter_begins_as_nothing_and_is_merged_as_it_was_taught(model: ivx.
     assert {value.dtype for value in load_file(tmp_path / adapters.WEIGHTS).values()} == {torch.float16}
     merged = adapters.merged(fresh(model), tmp_path)
     assert (merged(ids).logits - taught).abs().max() < 1e-12 < (model.hf(ids).logits - taught).abs().max()
-    assert adapters.base_of(tmp_path) == "little"
+    assert base_of(tmp_path) == "little"
 
 
 def test_training_is_the_same_for_the_same_seed(model: ivx.Model, tmp_path: Path) -> None:
@@ -163,7 +164,7 @@ def test_the_adapters_are_small_whole_and_say_what_they_are() -> None:
     for one, file in zip(TAUGHT, files, strict=True):
         held = load_file(file)
         assert len(held) == 2 * 30 * 7 and {value.dtype for value in held.values()} == {torch.float16}
-        assert adapters.base_of(file.parent) == one.base == "smollm2"
+        assert base_of(file.parent) == one.base == "smollm2"
         told = (file.parent / "README.md").read_text(encoding="utf-8")
         assert "Taught here, with these tasks" in told and "apache-2.0" in told and fingerprint() in told
         assert card.table(shipped()["found"]) in told

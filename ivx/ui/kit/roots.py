@@ -8,7 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from ivx.models import paths
+from ivx.models import door, paths
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
@@ -38,5 +38,6 @@ def allowed() -> list[Path]:
 
 
 def within(name: str) -> str:
-    """A checkpoint's name, if this server may read it; raises `CheckpointError` where it may not."""
-    return paths.within_roots(name, among=allowed())
+    """A checkpoint's name, if this server may read it, and its links and an adapter's base with it; raises
+    `CheckpointError` where it may not."""
+    return door.within(name, among=allowed())

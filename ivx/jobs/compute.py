@@ -12,6 +12,7 @@ from ivx.errors import IvxError
 from ivx.jobs import identity, shipped
 from ivx.jobs.shipped import CONTEXT
 from ivx.models import files, fingerprint, library, registry
+from ivx.models.contents import contents_of
 from ivx.models.paths import parts
 from ivx.patching import gate
 from ivx.request import BaseRequest, LiveRequest
@@ -218,9 +219,10 @@ def fingerprint_of(store: Store, checkpoint: str, *, adapter: str | None = None)
 
 
 def _of_files(store: Store, folder: Path) -> str:
-    """Fingerprint of a directory, cached in the store until its files change: hashing gigabytes takes time."""
-    within = [folder] if folder.is_file() else sorted(folder.iterdir())
-    seen = [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in within if p.is_file()]
+    """Fingerprint of a directory, cached in the store until a file that is read of it changes: hashing gigabytes takes
+    time. Whoever sets a file's time back cannot set back when it was touched."""
+    held = contents_of(folder, name=folder.name)
+    seen = [[own, str(file.place), *file[1:]] for own, file in held.files.items()]
     key = f"fingerprint/{folder.resolve()}"
     match store.get(key):
         case {"seen": before, "fingerprint": str(found)} if before == seen:

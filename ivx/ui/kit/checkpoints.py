@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -17,6 +16,7 @@ from ivx.jobs import identity
 from ivx.jobs.shipped import texts_of
 from ivx.jobs.worker import worker
 from ivx.models import files, gguf, library, wheels
+from ivx.models.contents import TOKENIZER, contents_of
 from ivx.models.paths import parts
 from ivx.models.registry import CHECKPOINTS, FETCHED, TAUGHT, embedded, fetched
 from ivx.tasks.label import label_of
@@ -41,7 +41,8 @@ def token_of(result: Any) -> Callable[[int], str]:
 @cache
 def _token(checkpoint: str) -> Callable[[int], str]:
     folder = files.locate(checkpoint)
-    if (folder / "tokenizer.json").is_file():  # read without transformers, so that a stored run is drawn at once
+    held = contents_of(folder, name=checkpoint).files
+    if "tokenizer.json" in held:  # read without transformers, so that a stored run is drawn at once
         fast = Tokenizer.from_file(str(folder / "tokenizer.json"))
         return lambda i: label_of(fast.id_to_token(i))
     slow = library.tokenizer(folder, name=checkpoint)
@@ -54,10 +55,10 @@ def has_chat_template(checkpoint: str) -> bool:
     folder = files.locate(checkpoint)
     if gguf.is_one(folder):
         return bool(gguf.header_of(folder, name=checkpoint).keys.get("tokenizer.chat_template"))
-    if any((folder / name).is_file() for name in ("chat_template.jinja", "chat_template.json")):
+    held = contents_of(folder, name=checkpoint)
+    if "chat_template.jinja" in held.files or "chat_template.json" in held.files:
         return True
-    told = folder / "tokenizer_config.json"
-    return told.is_file() and bool(json.loads(told.read_text(encoding="utf-8")).get("chat_template"))
+    return TOKENIZER in held.files and bool(held.document(TOKENIZER).get("chat_template"))
 
 
 def layers_of(checkpoint: str) -> int:

@@ -100,7 +100,7 @@ def _fitting(folder: Path) -> Iterator[None]:
 def _refuse_what_reads_more(config: dict[str, Any], folder: Path) -> None:
     """Refuse an adapter for which peft would import, fetch or read something beside the adapter's own files."""
     kind = config.get("peft_type")
-    if kind not in MERGED:
+    if not isinstance(kind, str) or kind not in MERGED:
         raise CheckpointError(
             f"the adapter in {folder} is a {str(kind):.40}, which adds tokens or states instead of changing weights, "
             "or reads another model as it is made, so it cannot be merged: ivx reads adapters that can, such as LoRA"

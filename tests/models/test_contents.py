@@ -313,9 +313,9 @@ def test_a_page_judges_the_base_that_an_adapter_names(tmp_path: Path, nobodys: P
             door.within(named(base), among=roots)
     for base in ("tiny-sft", "org/name", str(inside)):
         assert door.within(named(base), among=roots) == str(folder)
-    for base in ("", 3, None, ["tiny-sft"]):
+    for nothing in ("", 3, None, ["tiny-sft"]):
         with pytest.raises(CheckpointError, match="does not name its base model"):
-            door.within(named(base), among=roots)
+            door.within(named(nothing), among=roots)
     (inside / "config.json").unlink()
     (inside / "config.json").symlink_to(private / "config.json")
     for name in (named(str(inside)), f"{inside}+{folder}"):

@@ -80,8 +80,8 @@ def test_of_the_generation_config_the_ends_count(checkpoint: Path) -> None:
         for way in ("whole", "stream"):
             assert ivx.load(str(checkpoint), weights=way).hf.generation_config.eos_token_id == ends
     assert len(found) == 5
-    for ends in ("2", True, 2.0, {"a": 1}, [2, "x"]):
-        own.write_text(json.dumps({"eos_token_id": ends}))
+    for told in ("2", True, 2.0, {"a": 1}, [2, "x"]):
+        own.write_text(json.dumps({"eos_token_id": told}))
         with pytest.raises(CheckpointError, match=r"generation_config\.json says eos_token_id .*: copy it again"):
             ivx.load(str(checkpoint))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ class Watched:
 
 
 _NOW: list[Watched] = []
-_REACHED = ("socket.connect", "socket.getaddrinfo", "pickle.find_class", "subprocess.Popen")
+_REACHED = ("socket.connect", "socket.getaddrinfo", "pickle.find_class")
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
@@ -33,7 +34,7 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
         return
     if event == "open" and isinstance(args[0], str | bytes):
         _NOW[-1].opened.append(Path(os.fsdecode(args[0])))
-    elif event in _REACHED:
+    elif event in _REACHED and not (event == "socket.connect" and args[0].family == socket.AF_UNIX):
         _NOW[-1].reached.append(f"{event} {args!r:.200}")
 
 

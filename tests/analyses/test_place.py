@@ -7,10 +7,12 @@ import re
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 
 import ivx
 from ivx.analyses.place import PLACE
+from ivx.analyses.place.compute import cost_of
 from ivx.analyses.place.request import PlaceRequest
 from ivx.analyses.place.result import Place
 from ivx.analyses.place.search import Pair, Panel, sinks
@@ -82,6 +84,13 @@ def test_every_row_is_one_patched_by_hand(model: Model, found: Place) -> None:
     assert {row["role"] for row in found.table.to_pylist()} == {"effect", "control", "random", "identity", "told"}
     assert any("z." in patch for patch in found.head_patches)
     check_rows(model, "olmo2", found, each=4, tolerance=1e-9)
+
+
+@pytest.mark.parametrize("readers", ["none", "blocks"])
+def test_the_rows_of_all_stages_are_forecast(model: Model, readers: str) -> None:
+    request = PlaceRequest("tiny-sft", TASK, readers=readers, dtype="float64", **FEW)
+    rows = ivx.place(model, TASK, readers=readers, **FEW).table.filter(pc.field("role") != "told").num_rows
+    assert cost_of(model, request).rows == pytest.approx(rows, rel=0.15)
 
 
 def test_prompts_of_different_length_share_their_heads_rows() -> None:

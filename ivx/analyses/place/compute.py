@@ -215,27 +215,38 @@ def _cut(name: str, sample: Sample) -> tuple[int, ...]:
 
 
 def cost_of(model: Model, request: PlaceRequest) -> Forecast:
-    """What a request will cost; the place that the last stages are about is taken to be the middle of the prompt."""
+    """What a request will cost; the places that the later stages are about are taken to be in the middle of the prompt,
+    and the curve to begin in the middle layer."""
     empty = _empty(model, request)
-    parts, middle = empty.parts, empty.columns[len(empty.columns) // 2]
-    controls = [role_of(name) for name in there(CONFIRMING, empty.samples)]
-    coarse = [
-        patch_of(layer, column, source)
-        for source in empty.sources
-        for column in empty.columns
-        for layer in range(0, model.layers, request.every)
-    ]
-    line = [patch_of(layer, middle, empty.sources[0]) for layer in range(model.layers)]
+    parts, source = empty.parts, empty.sources[0]
+    tried = tuple(role_of(name) for name in there(CHOOSING, empty.samples))
+    refined = tuple(role_of(name) for name in there(CONFIRMING, empty.samples))
+    layers, coarse = range(model.layers), range(0, model.layers, request.every)
+    half = len(empty.columns) // 2
+    near = sorted(range(len(empty.columns)), key=lambda k: abs(k - half))[:KEPT]
+    middle = empty.columns[half]
+    every = [patch_of(layer, column, one) for one in empty.sources for column in empty.columns for layer in coarse]
+    rest = [patch_of(layer, empty.columns[k], source) for k in near for layer in layers if layer not in coarse]
+    again = [patch_of(layer, empty.columns[k], source) for k in near for layer in coarse]
+    line = [patch_of(layer, middle, source) for layer in layers]
     asked: list[Sweep] = [
-        (parts.choosing, ("effect",), coarse),
-        (parts.controlled, tuple(controls[:-1]), coarse),
-        (parts.confirming, ("effect", *controls), line),
+        (parts.choosing, ("effect",), every),
+        (parts.controlled, tried, every),
+        (parts.choosing, ("effect",), rest),
+        (parts.controlled, refined, rest),
+        (parts.controlled, refined[len(tried) :], again),
+        (parts.confirming, ("effect", *refined), line),
     ]
+    if request.readers != "none":
+        put = request.layer if request.layer is not None else model.layers // 2
+        curve = [f"{line[put]},{STREAM}.{block}@{middle.position}=own" for block in layers[put + 1 :]]
+        asked.append((parts.confirming, ("effect", *tried[:1]), curve))
     costs = []
     for part, names, patches in asked:
         some = _some(empty.samples, part)
         runs = [r for r in _runs(empty.sources, some) if r.role in names]
-        costs.append(sweeping.cost_of(model, some, runs, patches))
+        if patches and names:
+            costs.append(sweeping.cost_of(model, some, runs, patches))
     return total_of(costs)
 
 

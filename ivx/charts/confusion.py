@@ -9,7 +9,7 @@ from typing import Any
 
 import altair as alt
 
-from ivx.charts.frame import framed, spec_of
+from ivx.charts.frame import framed, on_its_data, spec_of
 from ivx.charts.palette import Palette
 from ivx.charts.plane import short
 
@@ -88,6 +88,4 @@ def _frame(tasks: tuple[str, ...], bold: tuple[int, ...], p: Palette, height: in
         )
     )
     spec = spec_of(framed(alt.layer(cells, numbers), p, height=height, right=2, alt_text=alt_text))
-    for part in spec["layer"]:
-        part.pop("data", None)  # Altair's placeholder, which would hide the data of the whole
-    return spec
+    return on_its_data(spec)

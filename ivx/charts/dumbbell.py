@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from ivx.charts.frame import framed, layer_axis, spec_of
+from ivx.charts.frame import CHOSEN, framed, is_chosen, layer_axis, spec_of
 from ivx.charts.palette import LIGHT, Palette
 
-BELLS, MARKED, BASELINES = "bells", "marked", "baselines"
-"""Names of a dumbbell's data in its spec; `marked` is a parameter, too."""
+BELLS, ROWS, BASELINES = "bells", "rows", "baselines"
+"""Names of a dumbbell's data in its spec."""
 REACH = 1.025
 """End of the axis: room for half a dot beyond 100 %."""
 DASHES = ((5, 3), (1.5, 2.5))
@@ -59,13 +59,12 @@ def dumbbell(
     """
     frame = _frame(layers, palette, row, row_labels, alt_text)
     lines = [{"name": name, "value": value, "told": f"{name}: {value:.1%}"} for name, value in baselines.items()]
-    marked = [] if selected is None else [selected]
     return {
         **frame,
-        "params": [*frame["params"], {"name": MARKED, "value": marked}],
         "datasets": {
             BELLS: [{**bell._asdict(), "told": tooltip(bell)} for bell in bells],
-            MARKED: [{"layer": layer, "marked": layer in marked} for layer in range(layers)],
+            ROWS: [{"layer": layer} for layer in range(layers)],
+            CHOSEN: [] if selected is None else [{"layer": selected}],
             BASELINES: [{**line, "kind": k} for k, line in enumerate(lines)],
         },
     }
@@ -74,8 +73,8 @@ def dumbbell(
 @lru_cache(maxsize=64)
 def _frame(layers: int, p: Palette, row: int, row_labels: bool, alt_text: str) -> dict[str, Any]:
     """All of a dumbbell but its data and what is marked."""
-    test = f"indexof({MARKED}, datum.value) >= 0"
-    axis = layer_axis(p, layers, strong=test) if row_labels else alt.Axis(labels=False, minExtent=0, maxExtent=0)
+    strong = is_chosen("layer")
+    axis = layer_axis(p, layers, strong=strong) if row_labels else alt.Axis(labels=False, minExtent=0, maxExtent=0)
     y = alt.Y("layer:O", scale=alt.Scale(domain=list(range(layers))[::-1]), title=None, axis=axis)
     scale = alt.Scale(domain=[0, REACH])
     ticks = alt.Axis(
@@ -93,15 +92,14 @@ def _frame(layers: int, p: Palette, row: int, row_labels: bool, alt_text: str) -
     )
     across = alt.X("value:Q", scale=scale, title=None, axis=ticks)
     pick = alt.selection_point(name="cell", fields=["layer"], on="click", empty=False, clear=False)
-    rows = alt.Chart(alt.NamedData(name=MARKED)).encode(y=y)
+    rows = alt.Chart(alt.NamedData(name=ROWS)).encode(y=y)
     bells = alt.Chart(alt.NamedData(name=BELLS)).encode(y=y, tooltip=alt.Tooltip("told:N", title=" "))
     lines = alt.Chart(alt.NamedData(name=BASELINES)).encode(x=across, tooltip=alt.Tooltip("told:N", title=" "))
     small, large = (36, 66) if row >= 20 else (16, 28)
     chart = alt.layer(
-        # Every row can be clicked, also where its band is invisible.
-        rows.mark_rect(color=p.ink, cursor="pointer")
-        .encode(opacity=alt.when(alt.datum.marked).then(alt.value(0.05)).otherwise(alt.value(0)))
-        .add_params(pick),
+        alt.Chart(alt.NamedData(name=CHOSEN)).mark_rect(color=p.ink, opacity=0.05).encode(y=y),
+        # Every row can be clicked, and not its dots alone.
+        rows.mark_rect(opacity=0, cursor="pointer").add_params(pick),
         *(
             lines.transform_filter(alt.datum.kind == k).mark_rule(color=p.muted, strokeWidth=1.2, strokeDash=list(dash))
             for k, dash in enumerate(DASHES)
@@ -128,5 +126,4 @@ def dumbbell_figure(
     """The dumbbell for print: light, of fixed width, titled, nothing to click."""
     spec = dumbbell(bells, layers=layers, palette=LIGHT, row=row, baselines=baselines)
     shown = {"text": title, "subtitle": list(subtitle), "anchor": "start"}
-    marked = [param for param in spec["params"] if param["name"] == MARKED]
-    return {**spec, "width": 380, "title": shown, "params": marked}
+    return {key: value for key, value in {**spec, "width": 380, "title": shown}.items() if key != "params"}

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import altair as alt
 
 from ivx.charts.figure import printed
-from ivx.charts.frame import framed, listed, spec_of
+from ivx.charts.frame import framed, listed, on_its_data, spec_of
 from ivx.charts.heatmap import HATCH
 from ivx.charts.numbers import signed
 from ivx.charts.palette import Palette
@@ -132,6 +132,4 @@ def _frame(names: tuple[str, ...], scale: float, p: Palette, row_labels: bool, a
     ]
     height = ROW * len(names)
     spec = spec_of(framed(alt.layer(cells, hatch, *texts), p, height=height, right=2, alt_text=alt_text))
-    for part in spec["layer"]:
-        part.pop("data", None)  # Altair's placeholder, which would hide the data of the whole
-    return spec
+    return on_its_data(spec)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import altair as alt
 
-from ivx.charts.frame import CROWDED
+from ivx.charts.frame import CROWDED, marked
 from ivx.charts.heatmap import Tile, heatmap
 from ivx.charts.numbers import Judged, scale_of, signed
 from ivx.charts.palette import LIGHT
@@ -107,7 +107,7 @@ def beside(figures: Sequence[dict[str, Any]]) -> alt.HConcatChart:
 def part(spec: dict[str, Any]) -> dict[str, Any]:
     """A figure of fixed width without what belongs to a whole chart, and with its data in place of their names."""
     whole = ("config", "background", "$schema", "padding", "autosize", "datasets", "params", "usermeta")
-    own = _measured({key: value for key, value in spec.items() if key not in whole})
+    own = _measured(marked({key: value for key, value in spec.items() if key not in whole}, spec["datasets"]))
 
     def filled(one: dict[str, Any]) -> dict[str, Any]:
         name = one.get("data", {}).get("name")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,6 +34,9 @@ LETTERED = frozenset((*SIZES, "labelLimit", "limit", "minExtent", "maxExtent", "
 USUAL = (11.0, 12.0)
 """The sizes between which letters grow: smaller ones grow as the lower does, so that none is too small."""
 AS_IT_IS = frozenset(("data", "datasets"))
+
+CHOSEN = "chosen"
+"""Name of the data of what is chosen. They are all that a click changes, so that the browser keeps the chart."""
 
 CHECKED = False
 """Whether specs are checked against Vega-Lite's schema, which takes as long as building them: the tests do."""
@@ -81,6 +85,14 @@ def spec_of(chart: Chart) -> dict[str, Any]:
     return found if by == 1 else _enlarged(found, by)
 
 
+def on_its_data(spec: dict[str, Any]) -> dict[str, Any]:
+    """A spec whose layers are drawn of the data of the whole, but for those that have their own."""
+    for one in spec["layer"]:
+        if one.get("data") == {"name": "empty"}:
+            del one["data"]  # Altair's placeholder, which would hide the data of the whole
+    return spec
+
+
 def _enlarged(part: Any, by: float) -> Any:
     """A part of a spec with larger letters, and with the room that they take."""
     if isinstance(part, Mapping):
@@ -114,6 +126,24 @@ def layer_axis(p: Palette, layers: int, *, strong: str, names: Sequence[str] = (
         maxExtent=room,
         labelPadding=6,
     )
+
+
+def is_chosen(field: str) -> str:
+    """The Vega expression that holds for a label whose value is that field's of something chosen."""
+    return f"indata('{CHOSEN}', '{field}', datum.value)"
+
+
+def marked(spec: dict[str, Any], datasets: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """A chart whose labels do not ask its data what is chosen: as a part of another one it has none under a name."""
+
+    def told(found: re.Match[str]) -> str:
+        values = [row.get(found[1]) for row in datasets.get(CHOSEN, ())]
+        return f"indexof({[value for value in values if value is not None]}, datum.value) >= 0"
+
+    written: dict[str, Any] = json.loads(
+        re.sub(rf"indata\('{CHOSEN}', '(\w+)', datum\.value\)", told, json.dumps(spec))
+    )
+    return written
 
 
 def listed(labels: Sequence[str]) -> str:

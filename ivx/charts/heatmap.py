@@ -9,7 +9,7 @@ from typing import Any
 
 import altair as alt
 
-from ivx.charts.frame import CROWDED, framed, layer_axis, listed, spec_of
+from ivx.charts.frame import CHOSEN, CROWDED, framed, is_chosen, layer_axis, listed, on_its_data, spec_of
 from ivx.charts.numbers import signed
 from ivx.charts.palette import Palette
 
@@ -81,8 +81,6 @@ def heatmap(
         layers=layers,
         scale=scale,
         palette=palette,
-        strong_layer=selected[0] if selected else None,
-        bold=bold,
         row_labels=row_labels,
         row=row,
         names=tuple(names),
@@ -108,10 +106,11 @@ def heatmap(
                     "deep": tile.state not in PLAIN and not palette.flip[0] <= share <= palette.flip[1],
                     "glyph": ("×" if tile.state == UNDEFINED else tile.glyph) if roomy else "",
                     "told": tile.told or ("not computed" if tile.state == "empty" else ""),
-                    "selected": (layer, column) == selected,
                 }
             )
-    return {**frame, "data": {"name": DATA}, "datasets": {DATA: values}}
+    layer, column = selected or (None, None)
+    chosen = [{"layer": layer, "column": column, "bold": bold, "selected": selected is not None}]
+    return {**frame, "data": {"name": DATA}, "datasets": {DATA: values, CHOSEN: chosen}}
 
 
 @lru_cache(maxsize=256)
@@ -121,8 +120,6 @@ def _frame(
     layers: int,
     scale: float,
     palette: Palette,
-    strong_layer: int | None,
-    bold: int | None,
     row_labels: bool,
     row: int,
     names: tuple[str, ...],
@@ -134,8 +131,8 @@ def _frame(
     pick = alt.selection_point(name="cell", fields=["layer", "column"], on="click", empty=False, clear=False)
     # Explicit domains: a layer without data, such as a selection that is not there, must not add to the axes.
     rows, columns = alt.Scale(domain=list(range(layers))[::-1]), alt.Scale(domain=list(range(len(labels))))
-    y = alt.Y("layer:O", scale=rows, title=None, axis=_layer_axis(p, layers, strong_layer, row_labels, names))
-    x = alt.X("column:O", scale=columns, title=None, axis=column_axis(p, labels, bold, mono))
+    y = alt.Y("layer:O", scale=rows, title=None, axis=_layer_axis(p, layers, row_labels, names))
+    x = alt.X("column:O", scale=columns, title=None, axis=column_axis(p, labels, is_chosen("bold"), mono))
     base = alt.Chart().encode(x=x, y=y)
     stops = [-scale + 2 * scale * i / (len(p.diverging) - 1) for i in range(len(p.diverging))]
     plain = alt.FieldOneOfPredicate(field="state", oneOf=list(PLAIN))
@@ -183,7 +180,7 @@ def _frame(
         marks.transform_filter(where).mark_text(fontSize=10, dy=dy)
         for where, dy in (("datum.text != ''", 9), ("datum.hatch", 15), ("datum.text == '' && !datum.hatch", 0))
     ]
-    chosen = base.transform_filter("datum.selected")
+    chosen = alt.Chart(alt.NamedData(name=CHOSEN)).encode(x=x, y=y).transform_filter("datum.selected")
     under = chosen.mark_rect(cornerRadius=2, fillOpacity=0, stroke=p.background, strokeWidth=5)
     over = chosen.mark_rect(cornerRadius=2, fillOpacity=0, stroke=p.ink, strokeWidth=2.2)
     chart = framed(
@@ -193,21 +190,18 @@ def _frame(
         right=2,
         alt_text=alt_text,
     )
-    spec = spec_of(chart)
-    for part in spec["layer"]:
-        part.pop("data", None)  # Altair's placeholder, which would hide the data of the whole
-    return spec
+    return on_its_data(spec_of(chart))
 
 
-def _layer_axis(p: Palette, layers: int, strong: int | None, shown: bool, names: Sequence[str]) -> alt.Axis | None:
+def _layer_axis(p: Palette, layers: int, shown: bool, names: Sequence[str]) -> alt.Axis:
     if not shown:
         return alt.Axis(labels=False, minExtent=0, maxExtent=0, title=None)
-    return layer_axis(p, layers, strong=f"datum.value == {-1 if strong is None else strong}", names=names)
+    return layer_axis(p, layers, strong=is_chosen("layer"), names=names)
 
 
-def column_axis(p: Palette, labels: Sequence[str], bold: int | None, mono: bool) -> alt.Axis:
-    """The axis of columns, labelled by tokens, or by other names that are not `mono`; the `bold` one in ink."""
-    test = f"datum.value == {-1 if bold is None else bold}"
+def column_axis(p: Palette, labels: Sequence[str], test: str, mono: bool) -> alt.Axis:
+    """The axis of columns, labelled by tokens, or by other names that are not `mono`; in ink where the Vega expression
+    `test` holds."""
     return alt.Axis(
         orient="bottom",
         labelAngle=0,

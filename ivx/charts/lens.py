@@ -9,7 +9,7 @@ from typing import Any
 
 import altair as alt
 
-from ivx.charts.frame import CROWDED, framed, layer_axis, spec_of
+from ivx.charts.frame import CHOSEN, CROWDED, framed, is_chosen, layer_axis, on_its_data, spec_of
 from ivx.charts.heatmap import column_axis
 from ivx.charts.palette import Palette
 
@@ -66,7 +66,6 @@ def lens_grid(
         layers=layers,
         p=palette,
         by=by,
-        strong=chosen,
         taken=taken,
         row_labels=row_labels,
         row=row,
@@ -79,7 +78,7 @@ def lens_grid(
     for layer in range(layers):
         for position, token in enumerate(tokens):
             place = (layer, position)
-            point = {"layer": layer, "column": position, "selected": place == chosen}
+            point = {"layer": layer, "column": position}
             cell, old = have.get(place), was.get(place)
             if cell is None:
                 values.append({**point, "state": "empty", "shade": 0.0, "word": "", "bold": False, "deep": False})
@@ -97,7 +96,8 @@ def lens_grid(
                     "told": _tooltip(cell, token, old),
                 }
             )
-    return {**frame, "data": {"name": DATA}, "datasets": {DATA: values}}
+    here = [] if chosen is None else [{"layer": chosen[0], "column": chosen[1], "selected": True}]
+    return {**frame, "data": {"name": DATA}, "datasets": {DATA: values, CHOSEN: here}}
 
 
 def _tooltip(cell: LensCell, token: str, old: LensCell | None) -> str:
@@ -115,7 +115,6 @@ def _frame(
     layers: int,
     p: Palette,
     by: str,
-    strong: tuple[int, int] | None,
     taken: bool,
     row_labels: bool,
     row: int,
@@ -123,12 +122,11 @@ def _frame(
 ) -> dict[str, Any]:
     """All of a grid but its data."""
     pick = alt.selection_point(name="cell", fields=["layer", "column"], on="click", empty=False, clear=False)
-    layer_test = f"datum.value == {-1 if strong is None else strong[0]}"
     y = alt.Y(
         "layer:O",
         scale=alt.Scale(domain=list(range(layers))[::-1]),
         title=None,
-        axis=layer_axis(p, layers, strong=layer_test)
+        axis=layer_axis(p, layers, strong=is_chosen("layer"))
         if row_labels
         else alt.Axis(labels=False, minExtent=0, maxExtent=0, title=None),
     )
@@ -136,7 +134,7 @@ def _frame(
         "column:O",
         scale=alt.Scale(domain=list(range(len(tokens)))),
         title=None,
-        axis=column_axis(p, tokens, None if strong is None else strong[1], True),
+        axis=column_axis(p, tokens, is_chosen("column"), True),
     )
     base = alt.Chart().encode(x=x, y=y)
     stops = SHADES[by]
@@ -178,11 +176,9 @@ def _frame(
         named.transform_filter("!datum.bold").mark_text(**room),
         named.transform_filter("datum.bold").mark_text(fontWeight=700, **room),
     ]
-    picked = base.transform_filter("datum.selected")
+    picked = alt.Chart(alt.NamedData(name=CHOSEN)).encode(x=x, y=y)
     under = picked.mark_rect(cornerRadius=2, fillOpacity=0, stroke=p.background, strokeWidth=5)
     over = picked.mark_rect(cornerRadius=2, fillOpacity=0, stroke=p.orange if taken else p.ink, strokeWidth=2.2)
     chart = framed(alt.layer(fill, *words, under, over), p, height=row * layers, right=2, alt_text=alt_text)
     spec = spec_of(chart)
-    for part in spec["layer"]:
-        part.pop("data", None)  # Altair's placeholder, which would hide the data of the whole
-    return spec
+    return on_its_data(spec)

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from ivx.charts.frame import framed, layer_axis, printed_alone, spec_of
+from ivx.charts.frame import CHOSEN, framed, is_chosen, layer_axis, printed_alone, spec_of
 from ivx.charts.palette import LIGHT, Palette
 
-LINES, MARKED = "lines", "marked"
-"""Names of a chart's data in its spec; `marked` is a parameter, too."""
+LINES = "lines"
+"""Name of a chart's data in its spec."""
 
 
 class Dot(NamedTuple):
@@ -82,12 +82,7 @@ def lines(
         for dot in line.dots
     ]
     frame = _frame(layers, domain, form, palette, row, row_labels, alt_text)
-    here = [] if marked is None else [marked]
-    return {
-        **frame,
-        "params": [{"name": MARKED, "value": here}],
-        "datasets": {LINES: values, MARKED: [{"layer": layer} for layer in here]},
-    }
+    return {**frame, "datasets": {LINES: values, CHOSEN: [] if marked is None else [{"layer": marked}]}}
 
 
 def lines_figure(found: Sequence[Line], *, layers: int, title: str, subtitle: str) -> dict[str, Any]:
@@ -118,9 +113,8 @@ def _frame(
     layers: int, domain: tuple[float, float], form: str, p: Palette, row: int, row_labels: bool, alt_text: str
 ) -> dict[str, Any]:
     """All of a chart but its data and what is marked."""
-    strong = f"indexof({MARKED}, datum.value) >= 0"
     nothing = alt.Axis(labels=False, minExtent=0, maxExtent=0, title=None)
-    axis = layer_axis(p, layers, strong=strong) if row_labels else nothing
+    axis = layer_axis(p, layers, strong=is_chosen("layer")) if row_labels else nothing
     y = alt.Y("layer:O", scale=alt.Scale(domain=list(range(layers))[::-1]), title=None, axis=axis)
     scale = alt.Scale(domain=list(domain), nice=False)
     number = "replace(format(datum.value, '.2~f'), '-', '−')"
@@ -150,7 +144,7 @@ def _frame(
     colour = alt.Color("colour:N", scale=None, legend=None)
     base = alt.Chart(alt.NamedData(name=LINES)).encode(y=y)
     order = alt.Order("layer:Q")
-    band = alt.Chart(alt.NamedData(name=MARKED)).mark_rect(color=p.ink, opacity=0.05)
+    band = alt.Chart(alt.NamedData(name=CHOSEN)).mark_rect(color=p.ink, opacity=0.05)
     thick, thin = (base.transform_filter(test) for test in ("!datum.thin", "datum.thin"))
     drawn = {"x": x, "color": colour, "detail": "name:N", "order": order}
     chart = alt.layer(

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from ivx.charts.frame import framed, layer_axis, spec_of
+from ivx.charts.frame import CHOSEN, framed, is_chosen, layer_axis, spec_of
 from ivx.charts.numbers import signed
 from ivx.charts.palette import LIGHT, Palette
 
-LOSSES, MARKED = "losses", "marked"
-"""Names of the chart's data in its spec; `marked` is a parameter, too."""
+LOSSES, ROWS = "losses", "rows"
+"""Names of the chart's data in its spec."""
 LEAST = 0.5
 """The axis reaches so far at least, so that tiny effects are not drawn large."""
 KINDS = ("whole", "random", "erased")
@@ -53,18 +53,15 @@ def losses(
         for loss in found
     ]
     frame = _frame(layers, low, high, palette, row, alt_text)
-    marked = [] if selected is None else [selected]
-    return {
-        **frame,
-        "params": [*frame["params"], {"name": MARKED, "value": marked}],
-        "datasets": {LOSSES: values, MARKED: [{"layer": k, "marked": k in marked} for k in range(layers)]},
-    }
+    rows = [{"layer": layer} for layer in range(layers)]
+    chosen = [] if selected is None else [{"layer": selected}]
+    return {**frame, "datasets": {LOSSES: values, ROWS: rows, CHOSEN: chosen}}
 
 
 @lru_cache(maxsize=64)
 def _frame(layers: int, low: float, high: float, p: Palette, row: int, alt_text: str) -> dict[str, Any]:
     """All of the chart but its data and what is marked."""
-    axis = layer_axis(p, layers, strong=f"indexof({MARKED}, datum.value) >= 0")
+    axis = layer_axis(p, layers, strong=is_chosen("layer"))
     y = alt.Y("layer:O", scale=alt.Scale(domain=list(range(layers))[::-1]), title=None, axis=axis)
     scale = alt.Scale(domain=[low, high])
     ticks = alt.Axis(
@@ -79,14 +76,13 @@ def _frame(layers: int, low: float, high: float, p: Palette, row: int, alt_text:
         gridColor=p.line,
     )
     pick = alt.selection_point(name="cell", fields=["layer"], on="click", empty=False, clear=False)
-    rows = alt.Chart(alt.NamedData(name=MARKED)).encode(y=y)
+    rows = alt.Chart(alt.NamedData(name=ROWS)).encode(y=y)
     base = alt.Chart(alt.NamedData(name=LOSSES)).encode(y=y, tooltip=alt.Tooltip("told:N", title=" "))
     colours = {"whole": p.orange, "erased": p.blue, "random": p.faint}
     zero = alt.Chart(alt.Data(values=[{"x": 0}])).mark_rule(color=p.faint).encode(x=alt.X("x:Q", scale=scale))
     chart = alt.layer(
-        rows.mark_rect(color=p.ink, cursor="pointer")
-        .encode(opacity=alt.when(alt.datum.marked).then(alt.value(0.05)).otherwise(alt.value(0)))
-        .add_params(pick),
+        alt.Chart(alt.NamedData(name=CHOSEN)).mark_rect(color=p.ink, opacity=0.05).encode(y=y),
+        rows.mark_rect(opacity=0, cursor="pointer").add_params(pick),
         zero,
         base.mark_bar(size=min(8, row * 0.3), color=p.diverging[2], opacity=0.45).encode(
             x=alt.X("erased:Q", scale=scale), x2="whole:Q"
@@ -105,5 +101,4 @@ def losses_figure(found: Sequence[Loss], *, layers: int, title: str, subtitle: s
     """The chart for print: light, of fixed width, titled, nothing to click."""
     spec = losses(found, layers=layers, palette=LIGHT, row=32)
     shown = {"text": title, "subtitle": subtitle, "anchor": "start"}
-    marked = [param for param in spec["params"] if param["name"] == MARKED]
-    return {**spec, "width": 380, "title": shown, "params": marked}
+    return {key: value for key, value in {**spec, "width": 380, "title": shown}.items() if key != "params"}

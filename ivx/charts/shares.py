@@ -12,7 +12,7 @@ from typing import Any
 import altair as alt
 
 from ivx.charts.exchange import LABELS, SQUARES, Square
-from ivx.charts.frame import framed, listed, spec_of
+from ivx.charts.frame import framed, listed, on_its_data, spec_of
 from ivx.charts.heatmap import HATCH
 from ivx.charts.numbers import signed
 from ivx.charts.palette import Palette
@@ -101,9 +101,7 @@ def _frame(names: tuple[str, ...], p: Palette, height: int, alt_text: str) -> di
         base.mark_text(fontSize=10, dy=20).encode(text="ends:N", color=ink),  # its own line: cells are narrow
     ]
     spec = spec_of(framed(alt.layer(cells, hatch, *texts), p, height=height, right=2, alt_text=alt_text))
-    for part in spec["layer"]:
-        part.pop("data", None)  # Altair's placeholder, which would hide the data of the whole
-    return spec
+    return on_its_data(spec)
 
 
 def printed_shares(spec: dict[str, Any], *, title: str, subtitle: str, width: int) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from ivx.charts.frame import framed, layer_axis, spec_of
+from ivx.charts.frame import CHOSEN, framed, is_chosen, layer_axis, spec_of
 from ivx.charts.numbers import scale_of, signed
 from ivx.charts.palette import Palette
 
-BARS, MARKED = "bars", "marked"
-"""Names of a strip's data in its spec; `marked` is a parameter, too."""
+BARS = "bars"
+"""Name of a strip's data in its spec."""
 
 
 class Bar(NamedTuple):
@@ -50,22 +50,17 @@ def strip(
     ]  # fmt: skip
     reach = scale_of([end for bar in bars for end in (bar.low, bar.high)])
     frame = _frame(layers, reach, palette, row, tuple(names), alt_text)
-    return {
-        **frame,
-        "params": [{"name": MARKED, "value": list(marked)}],
-        "datasets": {BARS: values, MARKED: [{"layer": layer} for layer in marked]},
-    }
+    return {**frame, "datasets": {BARS: values, CHOSEN: [{"layer": layer} for layer in marked]}}
 
 
 @lru_cache(maxsize=64)
 def _frame(layers: int, reach: float, p: Palette, row: int, names: tuple[str, ...], alt_text: str) -> dict[str, Any]:
     """All of a strip but its data and what is marked."""
-    test = f"indexof({MARKED}, datum.value) >= 0"
     y = alt.Y(
         "layer:O",
         scale=alt.Scale(domain=list(range(layers))[::-1]),
         title=None,
-        axis=layer_axis(p, layers, strong=test, names=names),
+        axis=layer_axis(p, layers, strong=is_chosen("layer"), names=names),
     )
     x = alt.X(
         "value:Q",
@@ -90,7 +85,7 @@ def _frame(layers: int, reach: float, p: Palette, row: int, names: tuple[str, ..
         scale=alt.Scale(domain=["none", "toward", "away"], range=[p.faint, p.diverging[6], p.diverging[2]]),
     )
     base = alt.Chart(alt.NamedData(name=BARS)).encode(y=y)
-    band = alt.Chart(alt.NamedData(name=MARKED)).mark_rect(color=p.ink, opacity=0.05)
+    band = alt.Chart(alt.NamedData(name=CHOSEN)).mark_rect(color=p.ink, opacity=0.05)
     chart = alt.layer(
         band.encode(y=y),
         base.mark_bar(size=row * 0.4, cornerRadius=1).encode(

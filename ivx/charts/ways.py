@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from ivx.charts.frame import framed, listed, printed_alone, spec_of
+from ivx.charts.frame import CHOSEN, framed, is_chosen, listed, on_its_data, printed_alone, spec_of
 from ivx.charts.palette import Palette
 
 ROW = 34
@@ -59,10 +59,14 @@ def ways_chart(
     Args:
         selected: (task, way) of the outlined cell; its task's label is bold.
     """
-    strong = tasks.index(selected[0]) if selected and selected[0] in tasks else -1
-    frame = _frame(tuple(tasks), tuple(ways), palette, strong, alt_text)
-    values = [_value(square, tasks, ways, palette, selected) for square in squares]
-    return {**frame, "data": {"name": SQUARES}, "datasets": {SQUARES: values}}
+    frame = _frame(tuple(tasks), tuple(ways), palette, alt_text)
+    values = [_value(square, tasks, ways, palette) for square in squares]
+    chosen = [
+        {"task": value["task"], "way": value["way"], "selected": True}
+        for square, value in zip(squares, values, strict=True)
+        if (square.task, square.way) == selected
+    ]
+    return {**frame, "data": {"name": SQUARES}, "datasets": {SQUARES: values, CHOSEN: chosen}}
 
 
 def printed_ways(spec: dict[str, Any], *, title: str, ways: int) -> dict[str, Any]:
@@ -71,9 +75,7 @@ def printed_ways(spec: dict[str, Any], *, title: str, ways: int) -> dict[str, An
     return printed_alone(spec, title, width=COLUMN * ways, subtitle=told)
 
 
-def _value(
-    square: Square, tasks: Sequence[str], ways: Sequence[str], p: Palette, selected: tuple[str, str] | None
-) -> dict[str, Any]:
+def _value(square: Square, tasks: Sequence[str], ways: Sequence[str], p: Palette) -> dict[str, Any]:
     text = below = ""
     says = square.says or "not asked yet"
     share = 0.0
@@ -95,7 +97,6 @@ def _value(
         "deep": square.state == "follows" and share > p.flip[1],
         "best": square.best,
         "told": f"{square.task} by {square.way}: {says}",
-        "selected": (square.task, square.way) == selected,
     }
 
 
@@ -104,10 +105,10 @@ def _percent(share: Interval) -> str:
 
 
 @lru_cache(maxsize=64)
-def _frame(tasks: tuple[str, ...], ways: tuple[str, ...], p: Palette, strong: int, alt_text: str) -> dict[str, Any]:
+def _frame(tasks: tuple[str, ...], ways: tuple[str, ...], p: Palette, alt_text: str) -> dict[str, Any]:
     """All of a matrix but its data."""
     pick = alt.selection_point(name="cell", fields=["task", "way"], on="click", empty=False, clear=False)
-    test = f"datum.value == {strong}"
+    test = is_chosen("task")
     across = alt.Axis(
         orient="top",
         labelAngle=0,
@@ -161,13 +162,11 @@ def _frame(tasks: tuple[str, ...], ways: tuple[str, ...], p: Palette, strong: in
         texts.transform_filter("datum.best").mark_text(fontSize=11.5, dy=-6, fontWeight=700),
         base.transform_filter("datum.below != ''").encode(text="below:N", color=ink).mark_text(fontSize=10, dy=8),
     ]
-    chosen = base.transform_filter("datum.selected")
+    chosen = alt.Chart(alt.NamedData(name=CHOSEN)).encode(x=x, y=y)
     outline = [
         chosen.mark_rect(cornerRadius=2, fillOpacity=0, stroke=p.background, strokeWidth=5),
         chosen.mark_rect(cornerRadius=2, fillOpacity=0, stroke=p.ink, strokeWidth=2.2),
     ]
     chart = framed(alt.layer(cells, *marks, *outline), p, height=ROW * len(tasks), right=2, alt_text=alt_text)
     spec = spec_of(chart)
-    for part in spec["layer"]:
-        part.pop("data", None)  # Altair's placeholder, which would hide the data of the whole
-    return spec
+    return on_its_data(spec)

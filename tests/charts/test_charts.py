@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,14 +14,19 @@ import vl_convert
 from ivx.analyses.lens.result import LensCell
 from ivx.charts import frame
 from ivx.charts.bench import strength_curve
+from ivx.charts.dumbbell import dumbbell
+from ivx.charts.figure import beside
 from ivx.charts.frame import CROWDED, LEAST, labelled
 from ivx.charts.heatmap import Tile, heatmap
 from ivx.charts.lens import lens_grid
+from ivx.charts.lines import lines
+from ivx.charts.losses import losses
 from ivx.charts.numbers import scale_of, signed
 from ivx.charts.pairs import layers_laid
 from ivx.charts.palette import DARK, LIGHT, Palette
 from ivx.charts.scatter import Dot, scatter
 from ivx.charts.strip import Bar, strip
+from ivx.charts.ways import Square, ways_chart
 
 TILES = [
     Tile(0, 0, 2.5, "ok"),
@@ -50,6 +57,37 @@ def test_axes_hold_their_cells_and_nothing_else() -> None:
         spec, svg = drawn(**changes)
         assert "undefined" not in svg and "NaN" not in svg
         assert spec["layer"][0]["encoding"]["y"]["scale"]["domain"] == list(range(changes.get("layers", 3)))[::-1]
+
+
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        lambda at: heatmap(TILES, ["a", "b"], layers=2, scale=3.0, palette=LIGHT, selected=at, bold=at and at[1]),
+        lambda at: lens_grid([], ["a", "b"], layers=2, palette=LIGHT, chosen=at),
+        lambda at: ways_chart(
+            [Square("t", way, "empty") for way in "ab"], tasks=["t"], ways=["a", "b"], palette=LIGHT,
+            selected=at and ("t", "ab"[at[1]]),
+        ),
+        lambda at: dumbbell([], layers=2, palette=LIGHT, selected=at and at[0]),
+        lambda at: losses([], layers=2, palette=LIGHT, selected=at and at[0]),
+        lambda at: strip([], layers=2, palette=LIGHT, marked=[] if at is None else [at[0]]),
+        lambda at: lines([], layers=2, palette=LIGHT, domain=(0, 1), marked=at and at[0], row_labels=True),
+    ],
+)  # fmt: skip
+def test_a_click_changes_nothing_but_what_is_chosen(drawn: Callable[[tuple[int, int] | None], dict[str, Any]]) -> None:
+    places = [drawn(at) for at in (None, (0, 1), (1, 0))]
+    told = [[str(spec["datasets"].pop(frame.CHOSEN)), str(spec["config"])] for spec in places]
+    assert len({chosen for chosen, _ in told}) == 3
+    assert places[0] == places[1] == places[2], "else the browser draws the whole chart anew"
+
+
+def test_what_is_chosen_stays_marked_in_a_picture_of_several() -> None:
+    spec, svg = drawn(selected=(1, 0), bold=0)
+    bold = re.compile(r'font-weight="700"[^>]*>([^<]+)<')
+    assert set(bold.findall(svg)) == {"L1", "animal"}
+    title = {"title": {"text": "t"}, "width": 200}
+    both = vl_convert.vegalite_to_svg(beside([{**spec, **title}, {**drawn(selected=None)[0], **title}]).to_dict())
+    assert bold.findall(both).count("L1") == 1 and bold.findall(both).count("animal") == 2
 
 
 def test_letters_grow_and_nothing_else_does() -> None:

@@ -59,11 +59,12 @@ def test_a_dumbbell_holds_what_was_measured_and_marks_one_layer() -> None:
         (0, 0.4, 0.6, 0.1),
         (2, 0.9, 1.0, 0.12),
     ]
-    assert [v["marked"] for v in spec["datasets"]["marked"]] == [False, False, True], "every row is there to be clicked"
+    assert [v["layer"] for v in spec["datasets"]["rows"]] == [0, 1, 2], "every row is there to be clicked"
+    assert spec["datasets"]["chosen"] == [{"layer": 2}]
     assert [v["value"] for v in spec["datasets"]["baselines"]] == [0.99, 0.05]
     assert "selectivity 88.0%" in svg(spec)
     figure = dumbbell_figure(BELLS, layers=3, title="t", subtitle=["s"], baselines={})
-    assert [param["name"] for param in figure["params"]] == ["marked"], "nothing to click in print"
+    assert "params" not in figure, "nothing to click in print"
 
 
 def cloud(task: str, x: float, y: float, first: int) -> list[Dot]:

@@ -50,10 +50,13 @@ def test_the_difference_map_and_one_cursor_for_all(browser: Browser, app: str) -
         for row in page.locator(f"{TABLE} tr").all_inner_texts()[1:4]
     )
     assert change == pytest.approx(after - before, abs=0.011)
+    page.evaluate("document.querySelectorAll('[data-testid=stVegaLiteChart] svg').forEach((svg) => svg.drawn = true)")
     cell(page, 1, 3, 1).click()
     expect(page.get_by_text("Layer 3, :")).to_be_visible(timeout=PATIENCE)
     page.wait_for_url("**cell=resid_post.3*", timeout=PATIENCE)
     assert [outlined(page, number) for number in range(3)] == [1, 1, 1]
+    kept = page.evaluate("[...document.querySelectorAll('[data-testid=stVegaLiteChart] svg')].map((svg) => svg.drawn)")
+    assert kept == [True] * 6, "a click moves the outline and draws no chart anew"
 
     other = opened(browser, page.url)
     complete(other)

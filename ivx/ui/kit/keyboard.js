@@ -115,7 +115,12 @@ function current(chart) {
 }
 
 const isChosen = ({ __data__: item }) => item?.datum?.selected === true || item?.datum?.chosen === true;
-const chosen = (chart) => marks(chart).find(isChosen);
+
+// A chosen mark says so itself, or an outline that is drawn where it is says so.
+function chosen(chart) {
+  const said = [...chart.querySelectorAll("svg path, svg line")].find(isChosen);
+  return said && nearest(chart, middle(said));
+}
 
 function next(chart, mark, [dx, dy]) {
   const [x, y] = middle(mark);

@@ -112,12 +112,14 @@ def _probes(result: Separability) -> list[ProbeCell]:
 def _used(asked: Comparing, views: Views, where: tuple[int, int] | None, p: Palette) -> None:
     colours, found = asked.colours(p), []
     column = where[1] if where else 0
+    ends: list[float] = []
     for name in asked.names:
         result = stages.result(views, "effects", name)
-        cells = [] if result is None else [c for c in _followed(result) if c.column == column and c.n]
+        there = [] if result is None else [c for c in _followed(result) if c.n]
+        ends += [end for c in there for end in (c.low, c.high)]  # of every column: a click is not to move the axis
+        cells = [c for c in there if c.column == column]
         if cells:
             found.append(Line(stage(name), colours[name], tuple(Dot(c.layer, c.value, c.low, c.high) for c in cells)))
-    ends = [end for line in found for dot in line.dots for end in (dot.low, dot.high)]
     domain = max(-1.0, min([-0.1, *ends])), min(1.0, max([0.1, *ends]))
     about = "Change of the share of samples that follow, by layer and checkpoint"
     layer = where[0] if where else None

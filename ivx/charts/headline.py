@@ -9,12 +9,12 @@ from typing import Any, Literal, NamedTuple
 
 import altair as alt
 
-from ivx.charts.frame import framed, spec_of, with_axes
+from ivx.charts.frame import CHOSEN, framed, spec_of, with_axes
 from ivx.charts.numbers import signed
 from ivx.charts.palette import LIGHT, Palette
 
-PLACES, SELECTED = "places", "selected"
-"""Names of a headline's data in its spec."""
+PLACES = "places"
+"""Name of a headline's data in its spec."""
 SHAPES = {"resid_post": "circle", "attn_out": "square", "mlp_out": "triangle-up"}
 """Marks of the components; others are diamonds."""
 ROOM = 0.05
@@ -79,7 +79,7 @@ def headline(
     top, bottom = max([*ends, FLOOR]), min([*ends, -FLOOR / 2])
     frame = _frame(tuple(series), palette, unit, round(bottom * 1.1, 2), round(top * 1.12, 2), height, alt_text)
     rings = [] if selected is None else [v for v in values if (v["component"], v["layer"]) == selected]
-    return {**frame, "datasets": {PLACES: values, SELECTED: rings}}
+    return {**frame, "datasets": {PLACES: values, CHOSEN: rings}}
 
 
 def _tooltip(place: Place, unit: str) -> str:
@@ -145,7 +145,7 @@ def _frame(
         .add_params(pick)
     )
     rings = (
-        alt.Chart(alt.NamedData(name=SELECTED))
+        alt.Chart(alt.NamedData(name=CHOSEN))
         .mark_point(filled=False, stroke=p.ink, strokeWidth=2, size=190, opacity=1)
         .encode(x=across, y=up)
     )

@@ -108,8 +108,8 @@ def heatmap(
                     "told": tile.told or ("not computed" if tile.state == "empty" else ""),
                 }
             )
-    layer, column = selected or (None, None)
-    chosen = [{"layer": layer, "column": column, "bold": bold, "selected": selected is not None}]
+    here: tuple[int, int] | tuple[None, None] = selected or (None, None)
+    chosen = [{"layer": here[0], "column": here[1], "bold": bold, "selected": selected is not None}]
     return {**frame, "data": {"name": DATA}, "datasets": {DATA: values, CHOSEN: chosen}}
 
 

@@ -106,7 +106,7 @@ def test_the_headline_fills_findings_alone_and_rings_one_place_of_all(palette: P
     )
     values = spec["datasets"]["places"]
     assert [v["name"] for v in values] == ["L0", "", ""] and [v["main"] for v in values] == [True, False, True]
-    assert [v["series"] for v in spec["datasets"]["selected"]] == ["SFT, T_inst", "twin"]
+    assert [v["series"] for v in spec["datasets"]["chosen"]] == ["SFT, T_inst", "twin"]
     drawn = svg(spec)
     assert 'fill="#C2640F"' in drawn and f'fill="{palette.background}"' in drawn
     domain = next(p["encoding"]["y"]["scale"]["domain"] for p in spec["layer"] if "scale" in p["encoding"]["y"])

@@ -58,6 +58,15 @@ def test_the_difference_map_and_one_cursor_for_all(browser: Browser, app: str) -
     kept = page.evaluate("[...document.querySelectorAll('[data-testid=stVegaLiteChart] svg')].map((svg) => svg.drawn)")
     assert kept == [True] * 6, "a click moves the outline and draws no chart anew"
 
+    for number, layer in ((0, 5), (1, 3)):  # the last one again, after another was clicked in between
+        cell(page, number, layer, 1).click()
+        expect(page.get_by_text(f"Layer {layer}, :")).to_be_visible(timeout=PATIENCE)
+    page.go_back()
+    expect(page.get_by_text("Layer 5, :")).to_be_visible(timeout=PATIENCE)
+    cell(page, 1, 3, 1).click()  # and after a step Back
+    expect(page.get_by_text("Layer 3, :")).to_be_visible(timeout=PATIENCE)
+    page.wait_for_url("**cell=resid_post.3*", timeout=PATIENCE)
+
     other = opened(browser, page.url)
     complete(other)
     expect(other.get_by_text("Layer 3, :")).to_be_visible(timeout=PATIENCE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -20,7 +20,7 @@ from ivx.tasks import catalogue
 from ivx.tasks.way import MAX_TEMPLATE, MOST_SHOWN
 from ivx.ui.behaviour.card import card
 from ivx.ui.behaviour.readings import reading
-from ivx.ui.kit import address, blanks, checkpoints, choices, exports, pairs, pieces, progress, session
+from ivx.ui.kit import address, blanks, checkpoints, choices, clicks, exports, pairs, pieces, progress, session
 
 LEDE = (
     "Each cell is the share of queries whose text begins with the <b>whole answer</b> when the model is told, and "
@@ -148,14 +148,11 @@ def _chosen(result: Behaviour) -> tuple[str, str] | None:
 def _matrix(result: Behaviour, chosen: tuple[str, str] | None, p: Palette) -> None:
     tasks, ways = result.tasks, result.ways
     spec = _spec(result.squares(), tasks, ways, chosen, p)
-    key = f"ways-{result.run_id}"
 
-    def picked() -> None:
-        points = st.session_state[key]["selection"].get("cell") or []
-        if points:
-            st.session_state["cell"] = f"{tasks[int(points[0]['task'])]}~{ways[int(points[0]['way'])]}"
+    def picked(point: Mapping[str, Any]) -> None:
+        st.session_state["cell"] = f"{tasks[int(point['task'])]}~{ways[int(point['way'])]}"
 
-    st.vega_lite_chart(spec, key=key, theme=None, width="stretch", on_select=picked, selection_mode="cell")
+    clicks.chart(spec, key=f"ways-{result.run_id}", picked=picked)
 
 
 def _spec(

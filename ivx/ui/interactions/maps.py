@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -17,7 +18,7 @@ from ivx.charts.scatter import Dot, scatter
 from ivx.charts.strip import Bar, strip
 from ivx.stats.metrics import find
 from ivx.ui.interactions.card import pair_reading, split_reading
-from ivx.ui.kit import address, pieces
+from ivx.ui.kit import address, clicks, pieces
 
 SHAPLEY = "Shapley interaction"
 KEPT = 5
@@ -157,15 +158,13 @@ NAMES = {"j": "interaction J", "both": "effect", "gain": "gain over the better o
 
 def _clickable(result: Interactions | Game, laid: Laid, scale: float, chosen: Pair | None, p: Palette) -> None:
     chart = pair_map(laid, scale=scale, palette=p, chosen=chosen)
-    key = f"pairs-{result.run_id}"
 
-    def picked() -> None:
-        points = st.session_state[key]["selection"].get("cell") or []
+    def picked(point: Mapping[str, Any]) -> None:
         for pair in laid.pairs:
-            if points and (pair.row, pair.column) == (int(points[0]["layer"]), int(points[0]["column"])):
+            if (pair.row, pair.column) == (int(point["layer"]), int(point["column"])):
                 st.session_state["pair"] = pair.patch
 
-    st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=picked, selection_mode="cell")
+    clicks.chart(chart, key=f"pairs-{result.run_id}", picked=picked)
 
 
 def estimated(result: Interactions, metric: str, p: Palette) -> None:

@@ -17,7 +17,7 @@ from ivx.charts.heatmap import Tile, heatmap
 from ivx.charts.palette import Palette
 from ivx.patching.cells import Cell
 from ivx.patching.positions import position_of, taken
-from ivx.ui.kit import address, checkpoints, pieces
+from ivx.ui.kit import address, checkpoints, clicks, pieces
 from ivx.ui.kit.asking import read_by
 from ivx.vocabulary import source_token
 
@@ -94,12 +94,11 @@ def drawn(
         alt_text=told,
     )
 
-    def picked() -> None:
-        points = st.session_state[key]["selection"].get("cell") or []
-        if points and int(points[0]["column"]) < len(result.maps[site]):
-            st.session_state["cell"] = result.address(site, int(points[0]["layer"]), int(points[0]["column"]))
+    def picked(point: Mapping[str, Any]) -> None:
+        if int(point["column"]) < len(result.maps[site]):
+            st.session_state["cell"] = result.address(site, int(point["layer"]), int(point["column"]))
 
-    st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=picked, selection_mode="cell")
+    clicks.chart(chart, key=key, picked=picked)
 
 
 def column_at(result: Effects, at: At | None) -> int:

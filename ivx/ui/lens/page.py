@@ -24,7 +24,7 @@ from ivx.numeral import index_of
 from ivx.patching import gate
 from ivx.tasks import catalogue
 from ivx.tasks.way import Way
-from ivx.ui.kit import asking, blanks, checkpoints, choices, exports, following, pieces, progress, session
+from ivx.ui.kit import asking, blanks, checkpoints, choices, clicks, exports, following, pieces, progress, session
 from ivx.ui.kit.address import follows, from_url, hold, to_url
 from ivx.ui.lens import grids
 
@@ -226,12 +226,10 @@ def _grid(
     tokens = like.tokens if like is not None else BLANK
     spec = grids.spec_of(name, reading, tokens=tokens, layers=layers, spot=spot, target=target, palette=p)
 
-    def picked() -> None:
-        points = st.session_state[f"grid-{name}"]["selection"].get("cell") or []
-        if points:
-            st.session_state[key] = grids.named(Spot(int(points[0]["layer"]), int(points[0]["column"])))
+    def picked(point: Mapping[str, Any]) -> None:
+        st.session_state[key] = grids.named(Spot(int(point["layer"]), int(point["column"])))
 
-    st.vega_lite_chart(spec, key=f"grid-{name}", theme=None, width="stretch", on_select=picked, selection_mode="cell")
+    clicks.chart(spec, key=f"grid-{name}", picked=picked)
 
 
 def _texts(source: Reading, target: Reading, patched: Reading | None) -> None:

@@ -23,7 +23,7 @@ from ivx.engine.address import STREAM
 from ivx.numeral import index_of
 from ivx.patching.cells import Cell
 from ivx.stats.metrics import find
-from ivx.ui.kit import moving, pieces
+from ivx.ui.kit import clicks, moving, pieces
 from ivx.ui.lessons.answers import METRIC, alone, asked_pair, by_layers, stream, strongest
 from ivx.ui.lessons.guesses import Truth, pair_key, pair_of
 
@@ -268,11 +268,5 @@ def _chart(chart: dict[str, Any], now: Showing, answer: Callable[[dict[str, Any]
     if now.pick is None:
         st.vega_lite_chart(chart, theme=None, width="stretch")
         return
-    pick, key = now.pick, f"lesson-{now.key}"
-
-    def picked() -> None:
-        points = st.session_state[key]["selection"].get("cell") or []
-        if points:
-            pick(answer(points[0]))
-
-    st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=picked, selection_mode="cell")
+    pick = now.pick
+    clicks.chart(chart, key=f"lesson-{now.key}", picked=lambda point: pick(answer(dict(point))))

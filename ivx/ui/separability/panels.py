@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -19,7 +20,7 @@ from ivx.jobs.job import View
 from ivx.numeral import index_of
 from ivx.patching.cells import Cell
 from ivx.request import BaseRequest
-from ivx.ui.kit import address, pieces, progress
+from ivx.ui.kit import address, clicks, pieces, progress
 from ivx.ui.separability import card
 from ivx.ui.separability.subject import (
     APART,
@@ -63,12 +64,8 @@ def layer_of(component: str, read: Separability | None, cells: Mapping[str, list
     return max(probed, key=lambda cell: cell.selectivity.value).layer if probed else None
 
 
-def pick(key: str, name: str, components: list[str] | None = None) -> None:
+def pick(point: Mapping[str, Any], components: Sequence[str] = ()) -> None:
     """A click in a chart selects its layer, and its component where the chart shows several."""
-    points = st.session_state[key]["selection"].get(name) or []
-    if not points:
-        return
-    point = points[0]
     st.session_state["layer"] = str(int(point["layer"]))
     told = point.get("component") or (components[int(point["column"])] if components else None)
     if told in COMPONENTS and told != st.session_state.get("component"):
@@ -111,10 +108,7 @@ def dumbbell_chart(
         baselines={} if read is None else read.baselines(),
         alt_text=f"Probe accuracy and its control by layer, {component}",
     )
-    key = "bells"
-    st.vega_lite_chart(
-        chart, key=key, theme=None, width="stretch", on_select=lambda: pick(key, "cell"), selection_mode="cell"
-    )
+    clicks.chart(chart, key="bells", picked=pick)
 
 
 def apart_picker() -> None:
@@ -165,10 +159,7 @@ def map_panel(
         mono=False,
         alt_text=f"Effect by layer and component, {layers} layers",
     )
-    key = f"acts-{asked.main.key}-{asked.task}"
-    st.vega_lite_chart(
-        chart, key=key, theme=None, width="stretch", on_select=lambda: pick(key, "cell", names), selection_mode="cell"
-    )
+    clicks.chart(chart, key=f"acts-{asked.main.key}-{asked.task}", picked=partial(pick, components=names))
     if act is not None and act.state in ("refused", "failed"):
         pieces.note(act.message)
         return
@@ -217,10 +208,7 @@ def headline_panel(
         height=height,
         alt_text="Selectivity of the probe against the effect beyond its control, a dot for each layer and component",
     )
-    key = f"headline-{asked.main.key}-{asked.task}"
-    st.vega_lite_chart(
-        chart, key=key, theme=None, width="stretch", on_select=lambda: pick(key, "dot"), selection_mode="dot"
-    )
+    clicks.chart(chart, key=f"headline-{asked.main.key}-{asked.task}", picked=pick, by="dot")
     pieces.series(series, ["● stream ■ attention ▲ MLP", "filled: beats its control"])
     pieces.reading(" ".join(told))
 

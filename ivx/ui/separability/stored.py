@@ -14,7 +14,7 @@ from ivx.analyses.separability.result import Separability
 from ivx.charts.losses import Loss, losses
 from ivx.charts.palette import Palette
 from ivx.numeral import index_of
-from ivx.ui.kit import address, exports, pieces
+from ivx.ui.kit import address, clicks, exports, pieces
 from ivx.ui.separability import card, wordings
 from ivx.ui.separability.card import erased_card
 from ivx.ui.separability.panels import dumbbell_chart, layer_of, pick
@@ -72,10 +72,7 @@ def show_erased(found: Erasure, p: Palette) -> None:
             selected=layer,
             alt_text="Effect of the vector, whole, without what is read, and without as much at random, by layer",
         )
-        key = f"losses-{found.run_id}"
-        st.vega_lite_chart(
-            chart, key=key, theme=None, width="stretch", on_select=lambda: pick(key, "cell"), selection_mode="cell"
-        )
+        clicks.chart(chart, key=f"losses-{found.run_id}", picked=pick)
         names = ("whole vector", "without what is read", "without as much at random")
         pieces.series(list(zip(names, (p.orange, p.blue, p.faint), strict=True)), [])
     with right:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
+from typing import Any
 
 import streamlit as st
 
@@ -19,7 +21,7 @@ from ivx.engine.address import STREAM
 from ivx.errors import IvxError
 from ivx.patching.cells import Cell
 from ivx.stats.metrics import METRICS
-from ivx.ui.kit import address, asking, checkpoints, choices, following, pieces, places, progress
+from ivx.ui.kit import address, asking, checkpoints, choices, clicks, following, pieces, places, progress
 from ivx.ui.kit.evidence import shown_p
 from ivx.ui.kit.maps import column_at
 from ivx.ui.kit.readings import said_of
@@ -202,14 +204,11 @@ def _map(
     if result is None:
         st.vega_lite_chart(chart, theme=None, width="stretch")
         return
-    key = f"training-{name}-{result.run_id}"
 
-    def picked() -> None:
-        points = st.session_state[key]["selection"].get("cell") or []
-        if points:
-            st.session_state["cell"] = result.address(STREAM, int(points[0]["layer"]), int(points[0]["column"]))
+    def picked(point: Mapping[str, Any]) -> None:
+        st.session_state["cell"] = result.address(STREAM, int(point["layer"]), int(point["column"]))
 
-    st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=picked, selection_mode="cell")
+    clicks.chart(chart, key=f"training-{name}-{result.run_id}", picked=picked)
 
 
 def _card(asked: Comparing, there: dict[str, Effects], maps: Maps, differences: Maps, where: Where, p: Palette) -> None:

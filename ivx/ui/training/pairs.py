@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from ivx.errors import IvxError
 from ivx.stats.metrics import find
 from ivx.stats.verdict import Verdict
 from ivx.ui.interactions.card import pair_reading
-from ivx.ui.kit import address, checkpoints, pieces
+from ivx.ui.kit import address, checkpoints, clicks, pieces
 from ivx.ui.kit.evidence import shown_p
 from ivx.ui.kit.readings import said_of
 from ivx.ui.training import stages
@@ -162,15 +162,14 @@ def _map(
     if result is None:
         st.vega_lite_chart(chart, theme=None, width="stretch")
         return
-    key, pairs = f"jointly-{name}-{result.run_id}", laid.pairs
+    pairs = laid.pairs
 
-    def picked() -> None:
-        points = st.session_state[key]["selection"].get("cell") or []
+    def picked(point: Mapping[str, Any]) -> None:
         for pair in pairs:
-            if points and (pair.row, pair.column) == (int(points[0]["layer"]), int(points[0]["column"])):
+            if (pair.row, pair.column) == (int(point["layer"]), int(point["column"])):
                 st.session_state["pair"] = pair.patch
 
-    st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=picked, selection_mode="cell")
+    clicks.chart(chart, key=f"jointly-{name}-{result.run_id}", picked=picked)
 
 
 def _card(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any
 
@@ -21,7 +21,7 @@ from ivx.numeral import index_of
 from ivx.patching.cells import Cell
 from ivx.request import BaseRequest
 from ivx.stats.metrics import METRICS
-from ivx.ui.kit import address, checkpoints, pieces, progress, session
+from ivx.ui.kit import address, checkpoints, clicks, pieces, progress, session
 from ivx.ui.training import stages
 from ivx.ui.training.place import in_url
 from ivx.ui.training.readings import graft_reading
@@ -202,14 +202,12 @@ def _map(
     if picked is None:
         st.vega_lite_chart(chart, theme=None, width="stretch")
         return
-    donors, key = picked, f"graft-{name}-{'-'.join(labels)}"
+    donors = picked
 
-    def clicked() -> None:
-        points = st.session_state[key]["selection"].get("cell") or []
-        if points:
-            st.session_state["graft"] = f"{int(points[0]['layer'])}~{donors[int(points[0]['column'])]}"
+    def clicked(point: Mapping[str, Any]) -> None:
+        st.session_state["graft"] = f"{int(point['layer'])}~{donors[int(point['column'])]}"
 
-    st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=clicked, selection_mode="cell")
+    clicks.chart(chart, key=f"graft-{name}-{'-'.join(labels)}", picked=clicked)
 
 
 def _card(donors: list[str], maps: dict[str, list[Cell]], where: tuple[int, int] | None, p: Palette) -> None:

@@ -146,6 +146,17 @@ def marked(spec: dict[str, Any], datasets: Mapping[str, Sequence[Mapping[str, An
     return written
 
 
+def fitting(room: str, *forms: tuple[str, float], p: Palette) -> alt.ExprRef:
+    """A mark's text as the first of its forms that fits, or none.
+
+    Args:
+        room: the Vega expression of the pixels that there are.
+        forms: names of the fields that hold them, the longest first, each with the pixels that it takes.
+    """
+    told = "".join(f"({room}) >= {pixels * p.letters:g} ? datum.{field} : " for field, pixels in forms)
+    return alt.ExprRef(f"{told}''")
+
+
 def listed(labels: Sequence[str]) -> str:
     """Labels as a list in a Vega expression: they are data, and must not end their strings."""
     quoted = (label.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "⏎") for label in labels)

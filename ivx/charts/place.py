@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from ivx.charts.frame import framed, spec_of
+from ivx.charts.frame import fitting, framed, spec_of
 from ivx.charts.numbers import scale_of, signed
 from ivx.charts.palette import Palette
 
@@ -65,7 +65,7 @@ def place_chart(
         sources: name and label of each row, from the top.
         columns: token and role of each column.
     """
-    p, near = palette, palette.letters == 1
+    p = palette
     scale = scale_of([bar.effect for strip in strips for bar in strip.bars])
     rows = {name: k for k, (name, _) in enumerate(sources)}
     bars: list[dict[str, Any]] = []
@@ -84,7 +84,8 @@ def place_chart(
         shown = strip.followed == strip.followed and strip.followed >= FOLLOWED
         frames.append({
             **about, "x": left, "x2": left + WIDE, "y": floor, "y2": floor - HIGH, "zero": zero,
-            "chosen": strip.chosen, "text": f"{100 * strip.followed:.0f}%{' follow' * near}" if shown else "",
+            "chosen": strip.chosen, "share": f"{100 * strip.followed:.0f}%" if shown else "",
+            "text": f"{100 * strip.followed:.0f}% follow" if shown else "",
             "strong": any(bar.found for bar in strip.bars), "told": strip.told,
         })  # fmt: skip
         for bar in strip.bars:
@@ -141,12 +142,12 @@ def _drawn(
     chosen = (
         of(STRIPS).transform_filter("datum.chosen").mark_rect(fillOpacity=0, stroke=p.orange, strokeWidth=2.2)
     ).encode(x2="x2:Q", y2="y2:Q")
+    text = fitting(f"width / {(across[1] - across[0]) / WIDE:.3f}", ("text", 72), ("share", 30), p=p)
     share = (
         of(STRIPS)
-        .mark_text(align="right", baseline="top", fontSize=11, dx=-4, dy=4)
+        .mark_text(text=text, align="right", baseline="top", fontSize=11, dx=-4, dy=4)
         .encode(
             x=alt.X("x2:Q", scale=x_scale, axis=None),
-            text="text:N",
             color=alt.when(alt.datum.strong).then(alt.value(p.ink)).otherwise(alt.value(p.muted)),
         )
     )

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from ivx.charts.frame import CHOSEN, framed, is_chosen, listed, on_its_data, printed_alone, spec_of
+from ivx.charts.frame import CHOSEN, fitting, framed, is_chosen, listed, on_its_data, printed_alone, spec_of
 from ivx.charts.palette import Palette
 
 ROW = 34
@@ -23,6 +23,10 @@ RECOMMENDED = "◆"
 
 Interval = tuple[float, float, float]
 """A share with both ends of its interval."""
+
+
+WHOLE, SHARE = 104, 34
+"""Pixels that a share takes with its interval, and by itself."""
 
 
 class Square(NamedTuple):
@@ -76,24 +80,27 @@ def printed_ways(spec: dict[str, Any], *, title: str, ways: int) -> dict[str, An
 
 
 def _value(square: Square, tasks: Sequence[str], ways: Sequence[str], p: Palette) -> dict[str, Any]:
-    text = below = ""
+    text = short = below = bare = ""
     says = square.says or "not asked yet"
     share = 0.0
     if square.told is not None and square.bare is not None:
         share = square.told[0]
         text = _percent(square.told) + f" {RECOMMENDED}" * square.best
-        below = f"untold {100 * square.bare[0]:.0f}"
+        short, bare = f"{100 * share:.0f}%", f"{100 * square.bare[0]:.0f}"
+        below = f"untold {bare}"
         verdict = "follows" if square.state == "follows" else "does not follow"
         says = f"{verdict}: told {_percent(square.told)}, untold {_percent(square.bare)}, n = {square.n}"
     elif square.state == "refused":
-        text = "–"  # noqa: RUF001  (a dash, as elsewhere where there is no number)
+        text = short = "–"  # noqa: RUF001  (a dash, as elsewhere where there is no number)
     return {
         "task": tasks.index(square.task),
         "way": ways.index(square.way),
         "state": square.state,
         "share": round(share, 4),
         "text": text,
+        "short": short,
         "below": below,
+        "bare": bare,
         "deep": square.state == "follows" and share > p.flip[1],
         "best": square.best,
         "told": f"{square.task} by {square.way}: {says}",
@@ -115,6 +122,7 @@ def _frame(tasks: tuple[str, ...], ways: tuple[str, ...], p: Palette, alt_text: 
         labelExpr=f"{listed(ways)}[datum.value]",
         labelFontSize=12,
         labelColor=p.muted,
+        labelLimit=alt.ExprRef("max(bandwidth('x'), 24)"),
         minExtent=22,
         maxExtent=22,
     )
@@ -156,11 +164,16 @@ def _frame(tasks: tuple[str, ...], ways: tuple[str, ...], p: Palette, alt_text: 
         .then(alt.value(p.on_light))
         .otherwise(alt.value(p.muted))
     )
-    texts = base.transform_filter("datum.text != ''").encode(text="text:N", color=ink)
+    room = "bandwidth('x')"
+    text = fitting(room, ("text", WHOLE), ("short", SHARE), p=p)
+    below = fitting(room, ("below", WHOLE / 2), ("bare", SHARE), p=p)
+    texts = base.encode(color=ink)
     marks = [
-        texts.transform_filter("!datum.best").mark_text(fontSize=11.5, dy=alt.ExprRef("datum.below == '' ? 0 : -6")),
-        texts.transform_filter("datum.best").mark_text(fontSize=11.5, dy=-6, fontWeight=700),
-        base.transform_filter("datum.below != ''").encode(text="below:N", color=ink).mark_text(fontSize=10, dy=8),
+        texts.transform_filter("!datum.best").mark_text(
+            text=text, fontSize=11.5, dy=alt.ExprRef("datum.below == '' ? 0 : -6")
+        ),
+        texts.transform_filter("datum.best").mark_text(text=text, fontSize=11.5, dy=-6, fontWeight=700),
+        texts.mark_text(text=below, fontSize=10, dy=8),
     ]
     chosen = alt.Chart(alt.NamedData(name=CHOSEN)).encode(x=x, y=y)
     outline = [

@@ -24,6 +24,7 @@ from ivx.charts.losses import losses
 from ivx.charts.numbers import scale_of, signed
 from ivx.charts.pairs import layers_laid
 from ivx.charts.palette import DARK, LIGHT, Palette
+from ivx.charts.place import LEFT, Strip, place_chart
 from ivx.charts.scatter import Dot, scatter
 from ivx.charts.strip import Bar, strip
 from ivx.charts.ways import Square, ways_chart
@@ -88,6 +89,25 @@ def test_what_is_chosen_stays_marked_in_a_picture_of_several() -> None:
     title = {"title": {"text": "t"}, "width": 200}
     both = vl_convert.vegalite_to_svg(beside([{**spec, **title}, {**drawn(selected=None)[0], **title}]).to_dict())
     assert bold.findall(both).count("L1") == 1 and bold.findall(both).count("animal") == 2
+
+
+@pytest.mark.parametrize(
+    ("cell", "seen", "bare"),
+    [(140, "90% [70, 97]", "untold 30"), (60, "90%", "untold 30"), (40, "90%", "30"), (20, "", "")],
+)
+def test_a_number_is_written_as_its_cell_has_room(cell: int, seen: str, bare: str) -> None:
+    square = Square("t", "a", "follows", (0.9, 0.7, 0.97), (0.3, 0.15, 0.52), 20)
+    spec = ways_chart([square], tasks=["t"], ways=["a", "b"], palette=LIGHT)
+    svg = vl_convert.vegalite_to_svg({**spec, "width": 2 * cell, "autosize": "none"})
+    written = [one for one in re.findall(r">([^<>]+)</text>", svg) if re.match(r"\d|untold", one)]
+    assert written == [one for one in (seen, bare) if one]
+    strip = Strip("s", 0, (), 0.75, chosen=False, told="")
+    asked: dict[str, Any] = {"sources": [("s", "s")], "columns": [("a", "first")], "layers": 2, "unit": "logits"}
+    place = place_chart([strip], palette=LIGHT, **asked)
+    svg = vl_convert.vegalite_to_svg({**place, "width": round(cell * (LEFT + 1.08)), "autosize": "none"})
+    assert (
+        re.findall(r">(75%[^<>]*)</text>", svg) == [["75% follow"], ["75%"], ["75%"], []][(140, 60, 40, 20).index(cell)]
+    )
 
 
 def test_letters_grow_and_nothing_else_does() -> None:

@@ -73,6 +73,31 @@ def test_the_address_keeps_that_a_page_is_presented_until_it_is_left() -> None:
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize("path", ["training", pytest.param("separability", marks=pytest.mark.slow)])
+def test_a_page_is_gone_through_by_arrow_keys_picture_by_picture(browser: Browser, app: str, path: str) -> None:
+    page = opened(browser, f"{app}/{path}?present=1")
+    page.set_viewport_size(SIZE)
+    expect(page.locator(".ivx-head").first).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("Stop, keep what is done")).to_have_count(0, timeout=PATIENCE)
+    settled(page)
+    where = "document.querySelector('[data-testid=stMain]').scrollTop"
+    tops = [page.evaluate(where)]
+    while True:
+        page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(300)
+        if page.evaluate(where) == tops[-1]:
+            break
+        tops.append(page.evaluate(where))
+    assert tops[0] == 0 and len(tops) >= 2 and tops == sorted(set(tops))
+    expect(page.locator(".ivx-head").last).to_be_in_viewport()
+    for top in reversed(tops[:-1]):
+        page.keyboard.press("ArrowLeft")
+        page.wait_for_timeout(300)
+        assert page.evaluate(where) == top
+    page.close()
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize(
     "story",
     [pytest.param(one, id=one.key, marks=[pytest.mark.slow] * (one.key in ("twin", "together"))) for one in STORIES],

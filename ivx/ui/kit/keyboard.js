@@ -13,7 +13,7 @@ const KEYS = [
   ["Home, End", "to the first or last cell of a row"],
   ["Enter, Space", "open the cell’s card"],
   ["Esc", "leave the cell, or presenting"],
-  ["← →", "while presenting: through a lesson’s steps"],
+  ["← →", "while presenting: through a lesson’s steps or a page’s pictures"],
   ["?", "these keys"],
 ];
 
@@ -171,11 +171,34 @@ const OWN = "input, textarea, [contenteditable=true], [role=slider], :is([role=r
 function presented(event) {
   if (!BUTTONS[event.key] || !document.querySelector(BUTTONS.Escape) || document.querySelector(OPEN)) return;
   if (event.target.closest(OWN)) return;
+  const lesson = document.querySelector(BUTTONS.ArrowRight);
   const button = document.querySelector(`${BUTTONS[event.key]} button:enabled`);
-  if (!button) return;
+  if (button) button.click();
+  else if (lesson || !STEPS[event.key]) return;
+  else turn(STEPS[event.key][0]);
   event.preventDefault();
   event.stopPropagation();
-  button.click();
+}
+
+// A page is turned picture by picture: to the next row of panels that does not yet stand wholly on the screen.
+function turn(by) {
+  const page = document.querySelector('[data-testid="stMain"]');
+  const stops = stopsOf(page);
+  const at = stops.findLastIndex((top) => top <= page.scrollTop + 1);
+  page.scrollTo({ top: stops[Math.max(0, Math.min(stops.length - 1, at + by))] });
+}
+
+function stopsOf(page) {
+  const up = page.getBoundingClientRect().top - page.scrollTop;
+  const shown = [...page.querySelectorAll(".ivx-head")].filter((head) => head.checkVisibility());
+  const tops = [...new Set(shown.map((head) => Math.round(head.getBoundingClientRect().top - up)))].sort((a, b) => a - b);
+  const last = page.scrollHeight - page.clientHeight;
+  const stops = [0];
+  tops.forEach((top, k) => {
+    const end = tops[k + 1] ?? page.scrollHeight;
+    if (k > 0 && end > stops.at(-1) + page.clientHeight) stops.push(Math.min(top, last));
+  });
+  return [...new Set(stops)];
 }
 
 function go(chart, mark, said) {

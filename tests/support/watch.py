@@ -14,7 +14,7 @@ from typing import Any
 
 @dataclass
 class Watched:
-    """Paths that were opened, and what was reached for beside files: the net, and code in pickles."""
+    """Files that were opened, links followed, and what was reached for beside files: the net, and code in pickles."""
 
     opened: list[Path] = field(default_factory=list)
     reached: list[str] = field(default_factory=list)
@@ -22,7 +22,7 @@ class Watched:
     def under(self, folder: Path) -> set[str]:
         """What was opened of a folder, links followed, by the names in it."""
         own = {os.path.realpath(path): str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-        return {own[real] for path in self.opened if (real := os.path.realpath(path)) in own}
+        return {own[str(path)] for path in self.opened if str(path) in own}
 
 
 _NOW: list[Watched] = []
@@ -33,7 +33,7 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
     if not _NOW:
         return
     if event == "open" and isinstance(args[0], str | bytes):
-        _NOW[-1].opened.append(Path(os.fsdecode(args[0])))
+        _NOW[-1].opened.append(Path(os.path.realpath(os.fsdecode(args[0]))))  # now: a link may be gone soon
     elif event in _REACHED and not (event == "socket.connect" and args[0].family == socket.AF_UNIX):
         _NOW[-1].reached.append(f"{event} {args!r:.200}")
 

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from ivx.analyses import inscription
 from ivx.analyses.compare.exchange import Exchange
+from ivx.analyses.compare.result import Comparison
 from ivx.analyses.compare.text import short
 from ivx.analyses.effects.result import Effects
 from ivx.analyses.game.result import Game
@@ -101,6 +102,25 @@ def picture(*results: Shown, metric: str = PRIMARY, title: str = "", palette: Pa
         palette=palette if tuple(map(type, results)) == FAMILY else LIGHT,
     )
     return Picture(spec, pa.concat_tables(tables))
+
+
+def compared(found: Comparison, *, metric: str = PRIMARY) -> Picture:
+    """One picture of checkpoints side by side: their effect maps, then what changed from one to the next, on one scale.
+
+    Raises `IvxError` where a checkpoint has no effects, or where maps cannot be compared.
+    """
+    effects = [member.effects for member in found.members if member.effects is not None]
+    if len(effects) < len(found.members):
+        raise IvxError("a checkpoint of the comparison has no effect map: run the effects of each first")
+    captions = inscription.captions([effects[-1]], metric, drawn=(STREAM,))
+    said = "A difference is over the same samples: the later checkpoint’s effect less the earlier one’s."
+    spec = composed(
+        found.figures(metric),
+        title="What each checkpoint’s states do, and what training changed",
+        about=inscription.about(effects, metric),
+        captions=[*captions, f"{said} Runs {', '.join(one.run_id for one in effects)}."],
+    )
+    return Picture(spec, found.plotted(metric))
 
 
 def _panels(results: Sequence[Shown], metric: str, p: Palette) -> tuple[list[dict[str, Any]], list[pa.Table]]:

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from ivx.analyses.compare.exchange import Exchange
+from ivx.analyses.compare.request import Compared
+from ivx.analyses.compare.result import Comparison, Member
 from ivx.analyses.family import REAL
-from ivx.analyses.picture import picture
+from ivx.analyses.picture import compared, picture
 from ivx.charts.palette import DARK
 from ivx.errors import IvxError
 from ivx.jobs.compute import id_of, stored
@@ -92,3 +94,23 @@ def test_what_is_no_picture_is_refused(toy: dict[str, Any], tmp_path: Path) -> N
         picture(toy["vectors"]).save(tmp_path / "figure.pdf")
     with pytest.raises(IvxError, match="cannot be written"):
         picture(toy["vectors"]).save(tmp_path / "nowhere" / "figure.svg")
+
+
+def test_checkpoints_side_by_side_are_one_picture_with_their_differences(store: Store) -> None:
+    asked = Compared("animal/colour")
+    names = ("tiny-base", "tiny-sft")
+    found = Comparison(asked, tuple(Member(name, stored(store, asked.part("effects", name))) for name in names))
+    assert all(member.effects is not None for member in found.members)
+    made = compared(found)
+    written = texts(made.svg())
+    for said in ("what training changed", "tiny-base, tiny-sft", "n = 40", "tiny-sft − tiny-base", "less the earlier"):
+        assert said in written
+    rows = made.plotted.to_pylist()
+    assert len(rows) == 3 * 48 and {row["figure"] for row in rows} == {"resid_post", "tiny-sft − tiny-base"}
+    means = {(row["figure"], row["checkpoint"], row["cell"]): row["mean"] for row in rows}
+    for (figure, _, cell), mean in means.items():
+        if figure != "resid_post":
+            before, after = (means["resid_post", name, cell] for name in names)
+            assert mean == pytest.approx(after - before, abs=1e-6)
+    with pytest.raises(IvxError, match="run the effects of each first"):
+        compared(Comparison(asked, (*found.members, Member("tiny-dpo"))))

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ivx.analyses.compare.differences import Accuracies, accuracies_of, effect_differences, interaction_differences
 from ivx.analyses.compare.request import Compared
@@ -18,6 +19,8 @@ from ivx.analyses.vectors.result import Alike, Vectors
 from ivx.charts.numbers import scale_of
 from ivx.engine.address import STREAM
 from ivx.errors import IvxError
+from ivx.formats.plotted import judged
+from ivx.formats.plotted import table as plotted_table
 from ivx.models.registry import steps
 from ivx.patching import gate
 from ivx.patching.cells import Cell
@@ -159,33 +162,60 @@ class Comparison:
 
     def chart(self, metric: str = "contrast") -> alt.HConcatChart:
         """The effect maps and their differences side by side, all on one scale."""
-        from ivx.charts.figure import beside, figure
+        from ivx.charts.figure import beside
+
+        return beside(self.figures(metric))
+
+    def figures(self, metric: str = "contrast") -> list[dict[str, Any]]:
+        """The effect map of each checkpoint, then those of the differences, on one scale: Vega-Lite specs for print."""
+        from ivx.charts.figure import figure
 
         view = find(metric)
         of = {member.name: member.effects for member in self.members if member.effects}
         maps = {name: (of[name], cells) for name, cells in self.effects(metric).items()}
         maps |= {f"{b} − {a}": (of[b], cells) for (a, b), cells in self.differences(metric).items()}
         scale = scale_of([c.value for _, cells in maps.values() for c in cells if c.state != "zero"])
-        return beside(
-            [
-                figure(
-                    cells,
-                    [column.label for column in found.maps[STREAM]],
-                    layers=found.layers,
-                    site=STREAM,
-                    what=view.label,
-                    unit=view.unit,
-                    scale=scale,
-                    name=title,
-                )
-                for title, (found, cells) in maps.items()
-            ]
-        )
+        return [
+            figure(
+                cells,
+                [column.label for column in found.maps[STREAM]],
+                layers=found.layers,
+                site=STREAM,
+                what=view.label,
+                unit=view.unit,
+                scale=scale,
+                name=title,
+            )
+            for title, (found, cells) in maps.items()
+        ]
 
     def figure(self, metric: str = "contrast") -> dict[str, Any]:
         """The same chart as a Vega-Lite spec."""
         found: dict[str, Any] = self.chart(metric).to_dict()
         return found
+
+    def plotted(self, metric: str = "contrast") -> pa.Table:
+        """The cells of these figures as a table (`ivx.formats.plotted.ROWS`)."""
+        of = {member.name: member.effects for member in self.members if member.effects}
+        shown = [found.plotted(metric) for found in of.values()]
+        tables = [one.filter(pc.equal(one["figure"], STREAM)) for one in shown]
+        for (before, after), cells in self.differences(metric).items():
+            columns = of[after].maps[STREAM]
+            rows = [
+                judged(
+                    cell,
+                    f"{after} − {before}",
+                    cell.patch,
+                    label=f"L{cell.layer} {columns[cell.column].label}",
+                    layer=cell.layer,
+                    n=cell.n,
+                    metric=metric,
+                )
+                for cell in cells
+            ]
+            runs = f"{of[after].run_id} {of[before].run_id}"
+            tables.append(plotted_table(rows, checkpoint=after, task=self.asked.task, run=runs))
+        return pa.concat_tables(tables)
 
     def _rows(self, metric: str) -> Iterator[dict[str, Any]]:
         accuracies_of = self.summary(metric)

@@ -14,7 +14,7 @@ import streamlit as st
 from ivx.analyses.compare.exchange import Exchange
 from ivx.analyses.compare.result import Comparison
 from ivx.analyses.compare.text import short
-from ivx.analyses.picture import Picture, picture
+from ivx.analyses.picture import Picture, compared, picture
 from ivx.analyses.registry import analysis_of
 from ivx.archive import pack
 from ivx.formats import parquet, pictures, sheet
@@ -111,13 +111,17 @@ def offer_comparison(found: Comparison, metric: str) -> None:
     note = gate.opening(receipt)
     with st.popover("Export", width="stretch"):
         offered: list[Offered] = [
-            ("Parquet, every number", ".parquet", lambda: parquet.parquet(found.tidy(metric), receipt, note=note)),
-            ("CSV, every number", ".csv", lambda: sheet.csv(found.tidy(metric), note=note)),
+            (
+                "Parquet, every number",
+                "-numbers.parquet",
+                lambda: parquet.parquet(found.tidy(metric), receipt, note=note),
+            ),
+            ("CSV, every number", "-numbers.csv", lambda: sheet.csv(found.tidy(metric), note=note)),
         ]
+        name = f"ivx-{'-'.join(map(short, found.names))[:60]}"
         if all(member.effects is not None for member in found.members):
-            offered.append(("SVG, maps and differences", ".svg", lambda: pictures.svg(found.figure(metric))))
-            offered.append(("PNG, maps and differences", ".png", lambda: pictures.png(found.figure(metric))))
-        buttons(f"ivx-{'-'.join(found.names)[:60]}", offered)
+            take(name, partial(compared, found, metric=metric), note=note)
+        row("Every number of the comparison", name, offered)
         names, task = ",".join(found.names), found.asked.task
         grafts = (", transplant=True", " --transplant") if found.transplants else ("", "")
         asked = {

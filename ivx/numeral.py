@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_DIGITS = 9
+_DIGITS, _LONGEST = 9, 18
 MOST = 10_000
 """Most numbers of one span."""
 
@@ -29,7 +29,8 @@ def spans(text: str) -> tuple[int, ...]:
 
 
 def integer(text: str) -> int:
-    """The number that ASCII digits write, with or without a minus; raises `ValueError` for any other text."""
-    if not (text.isascii() and text.removeprefix("-").isdigit()):
-        raise ValueError(text)
+    """The number that up to 18 ASCII digits write, with or without a minus; raises `ValueError` for other text."""
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= _LONGEST):
+        raise ValueError(text[:40])
     return int(text)

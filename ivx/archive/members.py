@@ -40,12 +40,18 @@ def members(source: Path | str | BinaryIO) -> dict[str, bytes]:
     """The content of the members in `READ` by name, from a zip file or from a folder into which one was unpacked."""
     if isinstance(source, (str, Path)):
         path = Path(source)
-        if path.is_dir():
-            return {name: _of_folder(path / name, most) for name, most in READ.items()}
-        if not path.is_file():
-            raise IvxError(f"there is no file {path}: give an archive that `export` made")
-        with path.open("rb") as file:
-            return _of_zip(file)
+        try:
+            if path.is_dir():
+                return {name: _of_folder(path / name, most) for name, most in READ.items()}
+            if not path.is_file():
+                raise IvxError(f"there is no file {path}: give an archive that `export` made")
+            with path.open("rb") as file:
+                return _of_zip(file)
+        except (OSError, ValueError) as error:  # no right to look, a name too long, a NUL in it
+            told = getattr(error, "strerror", None) or error
+            raise IvxError(
+                f"{str(path)[:200]!r} cannot be read ({told}): give an archive that `export` made"
+            ) from error
     return _of_zip(source)
 
 

@@ -92,7 +92,8 @@ def id_of(store: Store, request: BaseRequest) -> str:
 def result_of(run: Run) -> Any | None:
     """The result that a run holds; None unless it is complete and whole."""
     receipt, kept, asked = run.receipt, run.kept(CONTEXT), run.asked
-    if receipt is None or kept is None:
+    # What was asked may be lost to damage: to ask again writes it again, and computes nothing that is still there.
+    if receipt is None or not isinstance(kept, dict) or not asked:
         return None
     table = run.table(named_by(asked).saved.key)
     return None if table is None else restored(asked, kept, table, receipt)

@@ -110,7 +110,7 @@ def set_to(address: str | None) -> Iterator[None]:
 def cores() -> int:
     """Cores that an actor takes where it has no GPU."""
     told = os.environ.get(CORES, "").strip() or str(FEW_CORES)
-    if not (told.isascii() and told.isdigit() and int(told)):
+    if not (told.isascii() and told.isdigit() and len(told) <= 9 and int(told)):
         raise IvxError(f"{CORES} is {told!r}: give the number of cores that an actor takes, such as {FEW_CORES}")
     return int(told)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from ivx.errors import CheckpointError
+from ivx.errors import CheckpointError, IvxError
 from ivx.models import registry
 
 ROOTS = "IVX_ROOTS"
@@ -43,7 +43,16 @@ def cache() -> Path:
         own = checkout / "cache"
     else:
         own = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "ivx"
-    return Path(os.environ.get(CACHE) or own).expanduser().resolve()
+    return resolved(Path(os.environ.get(CACHE) or own))
+
+
+def resolved(folder: Path) -> Path:
+    """A folder to write to, its links followed; raises `IvxError` for a loop of links, a NUL, or nobody's home."""
+    try:
+        return folder.expanduser().resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        told = str(error).splitlines()[0][:200]
+        raise IvxError(f"{str(folder)[:200]!r} leads to no folder ({told}): name another in {CACHE}") from error
 
 
 def fetched(name: str) -> Path:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from ivx.errors import IvxError
 
+LAST = 253_370_764_800.0
+"""The first of January 9999, in seconds since the epoch."""
 LEFT_BEHIND = 3600.0
 """Age in seconds at which a temporary file must be left from a dead process."""
 
@@ -88,7 +90,7 @@ def is_folder(path: Path) -> bool:
     """Whether a folder itself, not a link to one, lies there."""
     try:
         return stat.S_ISDIR(os.lstat(path).st_mode)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:  # none there, or in a folder that cannot be looked into
         return False
 
 
@@ -96,15 +98,15 @@ def is_file(path: Path) -> bool:
     """Whether a plain file itself, not a link to one, lies there."""
     try:
         return stat.S_ISREG(os.lstat(path).st_mode)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return False
 
 
 def names(folder: Path) -> list[str]:
-    """Names in a folder, sorted; none where there is no folder or it is a link."""
+    """Names in a folder, sorted; none where there is no folder, it is a link, or it cannot be looked into."""
     try:
         return sorted(os.listdir(folder)) if is_folder(folder) else []
-    except FileNotFoundError:
+    except OSError:
         return []
 
 
@@ -114,7 +116,7 @@ def size(path: Path) -> int:
         return sum(size(path / name) for name in names(path))
     try:
         found = os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return 0
     return found.st_size if stat.S_ISREG(found.st_mode) else 0
 
@@ -123,8 +125,25 @@ def remove(path: Path) -> None:
     """Remove a file, a link itself, or a folder with all in it; nothing outside is touched."""
     if is_folder(path):
         shutil.rmtree(path, ignore_errors=True)
-    else:
+        return
+    try:
         path.unlink(missing_ok=True)
+    except OSError as error:
+        raise IvxError(f"{path} cannot be removed ({error.strerror}): see to the rights of its folder") from error
+
+
+def changed(path: Path) -> float:
+    """Seconds since the epoch at which a file or folder was last changed, as a date can show them; 0 where it cannot
+    be seen."""
+    try:
+        return moment(os.lstat(path).st_mtime)
+    except OSError:
+        return 0.0
+
+
+def moment(seconds: float) -> float:
+    """Seconds since the epoch within what a date can show: a disk, or a document, may tell of the year 12027."""
+    return min(max(seconds, 0.0), LAST) if seconds == seconds else 0.0
 
 
 def sweep(folder: Path) -> None:
@@ -135,7 +154,7 @@ def sweep(folder: Path) -> None:
             try:
                 if time.time() - os.lstat(path).st_mtime > LEFT_BEHIND:
                     path.unlink()
-            except FileNotFoundError:  # another process swept first
+            except OSError:  # another process swept first, or the folder is not to be written to
                 continue
 
 

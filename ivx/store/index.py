@@ -50,8 +50,8 @@ _THEN = "the index is made anew from the runs"
 class Index:
     """Small JSON values by text key, in `<root>/index`; any thread, any process. Never raises for damaged contents."""
 
-    def __init__(self, root: Path, *, quarantine: Quarantine) -> None:
-        self._root, self._quarantine = root, quarantine
+    def __init__(self, root: Path, *, quarantine: Quarantine, writable: bool = True) -> None:
+        self._root, self._quarantine, self._writable = root, quarantine, writable
         self._lock = threading.Lock()
         self._cache: Cache | None = None
         self._stamp: tuple[int, int] | None = None
@@ -80,6 +80,19 @@ class Index:
             )
         self._try(lambda cache: cache.set(key, data))
 
+    def put_all(self, values: dict[str, Any]) -> None:
+        """Set many values in one go, which costs about as much as to set one; too large ones are left out."""
+        sealed = {key: documents.seal(value, f"index/{key}") for key, value in values.items()}
+
+        def act(cache: Cache) -> None:
+            with cache.transact():
+                for key, data in sealed.items():
+                    if len(data) <= LARGEST:
+                        cache.set(key, data)
+
+        if sealed:
+            self._try(act)
+
     def drop(self, key: str) -> None:
         """Forget a key."""
         self._try(lambda cache: cache.delete(key))
@@ -101,6 +114,8 @@ class Index:
 
     def _opened(self) -> Cache | None:
         """The database that lies there now, which another process may have replaced."""
+        if not self._writable:  # a database is locked, and so written to, by whoever reads it
+            return None
         with self._lock:
             if self._cache is None or self._stamp is None or self._stamp != _stamp(self._root / "index" / DBNAME):
                 self._cache = self._open()

@@ -6,6 +6,7 @@ Nothing damaged is deleted at once, so that it can be looked at; nor is it kept 
 from __future__ import annotations
 
 import os
+import stat
 import threading
 import time
 from pathlib import Path
@@ -26,11 +27,11 @@ class Quarantine:
 
     def take(self, path: Path, why: str, *, then: str) -> None:
         """Move `path`, of whatever kind, here and add a notice: `why`, and what happens `then`."""
-        if not files.is_folder(self._folder):
-            files.remove(self._folder)
-            os.makedirs(self._folder, 0o700, exist_ok=True)
         where = path.relative_to(self._root)
         try:
+            if not files.is_folder(self._folder):
+                self._folder.unlink(missing_ok=True)
+                os.makedirs(self._folder, 0o700, exist_ok=True)
             os.rename(path, self._folder / f"{time.time_ns():020d}-{'-'.join(where.parts)}")
         except FileNotFoundError:
             return  # another process was first
@@ -56,7 +57,7 @@ class Quarantine:
         try:
             os.mkdir(path, 0o700)
         except FileExistsError:
-            if os.lstat(path).st_mode & 0o077:
+            if stat.S_IMODE(os.lstat(path).st_mode) != 0o700:
                 os.chmod(path, 0o700)
         else:
             files.sync(path.parent)

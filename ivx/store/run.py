@@ -6,7 +6,6 @@ last and names the shards: while one of them is missing, the run is partial, wha
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -120,6 +119,10 @@ class Run:
         """Whether it is being computed."""
         return locks.is_held(self._folder / "lock")
 
+    def told(self) -> tuple[dict[str, Any], float]:
+        """`asked` and `created`, of one look at the document."""
+        return self._asked()
+
     @property
     def asked(self) -> dict[str, Any]:
         """What was asked for; empty where the document was lost."""
@@ -151,14 +154,20 @@ class Run:
     def rows(self, known: dict[str, int]) -> dict[str, int]:
         """Number of rows of each shard, doubled rows too; shards in `known` are not read."""
         named = {name: known[name] for name in self._names() if name in known}
-        return named | {name: table.num_rows for name, table in self._good(skip=named)}
+        for name in self._names():
+            if name not in named:
+                try:
+                    named[name] = shards.rows(self._folder / "shards" / name, run=self.id)
+                except Damaged as damage:
+                    self._take(self._folder / "shards" / name, damage)
+                except FileNotFoundError:
+                    continue
+        return named
 
-    def _good(self, skip: Any = ()) -> list[tuple[str, pa.Table]]:
-        """All shards except those to `skip`; damaged ones and those whose columns differ are set aside."""
+    def _good(self) -> list[tuple[str, pa.Table]]:
+        """All shards; damaged ones and those whose columns differ are set aside."""
         found: list[tuple[str, pa.Table]] = []
         for name in self._names():
-            if name in skip:
-                continue
             try:
                 table = shards.read(self._folder / "shards" / name, run=self.id)
                 if found and not table.schema.equals(found[0][1].schema):
@@ -203,11 +212,8 @@ class Run:
     def _asked(self) -> tuple[dict[str, Any], float]:
         match self._document("asked"):
             case {"asked": dict(asked), "created": float(created)}:
-                return asked, created
-        try:
-            return {}, os.lstat(self._folder).st_mtime
-        except FileNotFoundError:
-            return {}, 0.0
+                return asked, files.moment(created)
+        return {}, files.changed(self._folder)
 
     def _document(self, name: str) -> Any | None:
         path = self._folder / f"{name}.json"
@@ -242,6 +248,10 @@ class Run:
             yield
         except FileNotFoundError:
             raise Gone(f"run {self.id} was deleted from the store meanwhile: ask for it again") from None
+        except OSError as error:
+            raise IvxError(
+                f"{self._folder} cannot be written ({error.strerror}): free some space, or see to its rights"
+            ) from error
 
 
 def _is_listed(shard: Any) -> bool:

@@ -62,6 +62,20 @@ def read(path: Path, *, run: str) -> pa.Table:
     return table.replace_schema_metadata(None)
 
 
+def rows(path: Path, *, run: str) -> int:
+    """Number of rows of a shard of `run`, none of which is decoded; raises `Damaged`, or FileNotFoundError."""
+    data = files.read(path, limit=BYTES)
+    if digest(data) != _promised(path):
+        raise Damaged("does not hold what its name says")
+    try:
+        told = pq.read_metadata(pa.BufferReader(data))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise Damaged("is not readable as Parquet") from error
+    if (told.metadata or {}).get(_RUN) != run.encode():
+        raise Damaged("belongs to another run")
+    return int(told.num_rows)
+
+
 def verify(path: Path) -> int:
     """Bytes of a shard whose content matches its name; raises `Damaged`, or FileNotFoundError.
 

@@ -12,8 +12,10 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import stat
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,17 +75,25 @@ class Store:
     """Runs on disk; any number of threads and processes may share one."""
 
     def __init__(self, root: Path | None = None, *, limit_gb: float | None = None) -> None:
-        """Open the store at `root` (or IVX_CACHE, or `cache/` beside the package), made where there is none."""
+        """Open the store at `root` (or IVX_CACHE, or `cache/` beside the package), made where there is none.
+
+        One that cannot be written to can be read: `read_only` says why, and so does a notice. Raises `IvxError` where
+        there can be no store.
+        """
         self._limit = int((_limit_gb() if limit_gb is None else limit_gb) * 1e9)
-        self.root = (root or paths.cache()).expanduser().resolve()
+        self.root = paths.resolved(root) if root else paths.cache()
         self._runs = self.root / "runs"
         self._quarantine = Quarantine(self.root)
-        self._open()
-        self._index = Index(self.root, quarantine=self._quarantine)
+        self.read_only = _own(self.root)
+        if self.read_only:
+            self._quarantine.say(f"{self._refusal()[:1].upper()}{self._refusal()[1:]}.")
+        else:
+            self._open()
+        self._index = Index(self.root, quarantine=self._quarantine, writable=not self.read_only)
         self._lock = threading.Lock()
         self._noted: dict[str, float] = {}
         self._room = 0
-        for name in files.names(self._runs):
+        for name in [] if self.read_only else files.names(self._runs):
             if name.startswith(".") and name.endswith(_GONE):  # a delete that was cut short
                 files.remove(self._runs / name)
 
@@ -98,15 +108,21 @@ class Store:
         """The run of this id, made where there is none; `asked` has `kind`, `request` and `checkpoint`."""
         if not RUN.fullmatch(run):
             raise IvxError(f"{run!r} is no run id: one has 12 hexadecimal digits")
-        self._open()
+        self._check_writable()
         found = self._run(run)
-        found.begin(asked)
+        try:
+            self._open()
+            found.begin(asked)
+        except OSError as error:
+            raise _unwritable(self._runs / run, error) from error
         self._note(run)
         return found
 
     def entries(self) -> list[Entry]:
         """Every run, the last used first."""
-        found = [self._entry(run) for run in self._ids()]
+        counted = dict[str, Any]()
+        found = [self._entry(run, counted) for run in self._ids()]
+        self._index.put_all(counted)
         return sorted((entry for entry in found if entry.bytes), key=lambda entry: entry.used, reverse=True)
 
     def of_kind(self, kind: str) -> list[Run]:
@@ -120,11 +136,13 @@ class Store:
 
     def delete(self, run: str) -> None:
         """Remove a run; raises `IvxError` where there is none, or it is being computed."""
+        self._check_writable()
         if not self._drop(self._known(run)):
             raise IvxError(f"run {run} is being computed: stop it before it is deleted")
 
     def pin(self, run: str, pinned: bool) -> None:
         """Keep a run from being dropped to make room, however long unused; or no longer."""
+        self._check_writable()
         path = self._runs / self._known(run) / "pinned"
         if not pinned:
             files.remove(path)
@@ -143,6 +161,16 @@ class Store:
         """Note a small value made of what JSON knows; it may be lost with the index, so keep no only copy here."""
         self._index.put(f"value/{key}", value)
 
+    def _check_writable(self) -> None:
+        if self.read_only:
+            raise IvxError(self._refusal())
+
+    def _refusal(self) -> str:
+        return (
+            f"the store {self.root} can only be read ({self.read_only}): see to its rights, or name another folder in "
+            "IVX_CACHE, to compute, import, pin or delete"
+        )
+
     def _open(self) -> None:
         _own(self.root)
         self._quarantine.folder(self._runs, then="another folder is made")
@@ -158,20 +186,21 @@ class Store:
             raise IvxError(f"there is no run {run!r} in {self.root}: `python -m ivx runs` lists them")
         return run
 
-    def _entry(self, run: str) -> Entry:
+    def _entry(self, run: str, counted: dict[str, Any]) -> Entry:
+        """One run of the list; rows that had to be counted go into `counted`, by their key in the index."""
         found = self._run(run)
         listed = found.listed()
         if listed is not None:
             state, rows = "complete", sum(shard["rows"] for shard in listed["shards"])
         else:
-            state, rows = "running" if found.is_locked() else "partial", self._rows(found)
-        asked = found.asked
+            state, rows = "running" if found.is_locked() else "partial", self._rows(found, counted)
+        asked, created = found.told()
         return Entry(
             run=run,
             kind=str(asked.get("kind", "")),
             asked=asked,
             state=state,
-            created=found.created,
+            created=created,
             used=self._used(run),
             bytes=files.size(self._runs / run),
             rows=rows,
@@ -179,13 +208,13 @@ class Store:
             pinned=self._pinned(run),
         )
 
-    def _rows(self, run: Run) -> int:
+    def _rows(self, run: Run, counted: dict[str, Any]) -> int:
         """Rows so far; shards are named by their content, so that those counted once need not be read again."""
         noted = self._index.get(f"rows/{run.id}")
         known = noted if isinstance(noted, dict) else {}
         found = run.rows(known)
         if found != known:
-            self._index.put(f"rows/{run.id}", found)
+            counted[f"rows/{run.id}"] = found
         return sum(found.values())
 
     def _pinned(self, run: str) -> bool:
@@ -202,11 +231,8 @@ class Store:
     def _used(self, run: str) -> float:
         noted = self._index.get(f"used/{run}")
         if isinstance(noted, float):
-            return noted
-        try:
-            return os.lstat(self._runs / run).st_mtime
-        except FileNotFoundError:
-            return 0.0
+            return files.moment(noted)
+        return files.changed(self._runs / run)
 
     def _wrote(self, run: str, size: int) -> None:
         """Called by a run: it has grown by `size` bytes, or, with 0, is complete."""
@@ -233,8 +259,11 @@ class Store:
         for run in sorted(sizes, key=used.__getitem__):
             if written in large or (over <= 0 and run not in large):
                 break
-            if run != written and not self._pinned(run) and self._drop(run) and run not in large:
-                over -= sizes[run]
+            try:
+                if run != written and not self._pinned(run) and self._drop(run) and run not in large:
+                    over -= sizes[run]
+            except IvxError as error:  # it stays, and others go
+                self._quarantine.say(f"No room was made: {error}.")
         with self._lock:
             # Where nothing could be dropped, the folders are not walked again for every shard.
             self._room = max(-over, self._limit // 20)
@@ -250,6 +279,8 @@ class Store:
                 os.rename(self._runs / run, gone)
         except Gone:
             return True
+        except OSError as error:
+            raise _unwritable(self._runs / run, error) from error
         files.remove(gone)
         for key in ("used", "rows"):
             self._index.drop(f"{key}/{run}")
@@ -269,14 +300,36 @@ def _limit_gb() -> float:
     return limit
 
 
-def _own(root: Path) -> None:
-    """Make the root, open to this user alone; refuse one that other people or other programs rely on."""
-    home = Path(os.path.expanduser("~")).resolve()
+def _unwritable(path: Path, error: OSError) -> IvxError:
+    return IvxError(f"{path} cannot be written ({error.strerror}): free some space, or see to its rights")
+
+
+def _own(root: Path) -> str:
+    """Make the root, open to this user alone; refuse one that other people or other programs rely on.
+
+    Returns why it can only be read; empty where it can be written to.
+    """
+    home = Path(os.path.expanduser("~")).absolute()
     try:
-        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with suppress(OSError, RuntimeError):  # a home that leads nowhere holds no store
+            home = home.resolve()
+        try:
+            root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError:
+            if not files.is_folder(root):
+                raise
         found = root.stat()
-        if found.st_uid != os.geteuid() or found.st_mode & 0o1000 or home.is_relative_to(root):
+        if found.st_mode & stat.S_ISVTX or home.is_relative_to(root):
             raise IvxError(f"{root} cannot be a store: name a folder of its own in IVX_CACHE")
-        root.chmod(0o700)
+        why = "it belongs to another user" if found.st_uid != os.geteuid() else ""
+        if not why and stat.S_IMODE(found.st_mode) != 0o700:
+            try:
+                root.chmod(0o700)
+            except OSError as error:
+                why = error.strerror or "its rights cannot be set"
+        if not why and not os.access(root, os.W_OK):
+            why = "nothing can be written there"
+        os.listdir(root)
     except OSError as error:
         raise IvxError(f"{root} cannot be a store ({error.strerror}): name another folder in IVX_CACHE") from error
+    return why

@@ -20,6 +20,7 @@ from ivx.analyses.registry import checked, named_by, restored
 from ivx.archive import members
 from ivx.errors import IvxError
 from ivx.formats import parquet
+from ivx.formats.receipts import receipt_read
 from ivx.jobs.compute import result_of
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ MAX_NAME = 1_000
 """Most characters of a checkpoint's name or place."""
 
 
+MAX_VALUES = 4_000_000
+"""Most values of a document, counted before any is made: an empty list has two bytes in a file, and 64 in memory."""
 MAX_DEPTH = 8
 """Most levels of nested lists and objects."""
 
@@ -61,6 +64,7 @@ def unpack(source: Path | str | BinaryIO) -> Unpacked:
     saved = named_by(asked).saved
     table = parquet.read(found["rows.parquet"], saved.rows, longest=saved.longest)
     _check_same(asked, receipt, table)
+    receipt = receipt_read(receipt)  # without what no page knows
     origin = receipt.get("origin", receipt["run"])
     marks = {"run": _address(asked, context, origin, table), "origin": origin, "imported": True}
     run = Unpacked(asked, receipt | marks, context, table.replace_schema_metadata(None))
@@ -112,6 +116,9 @@ def _json(data: bytes, name: str) -> dict[str, Any]:
         raise ValueError(f"{text} is no number of JSON")
 
     try:
+        values = data.count(b",") + data.count(b"[") + data.count(b"{")
+        if values > MAX_VALUES:
+            raise ValueError(f"{values:,} values, more than {MAX_VALUES:,}")
         found = json.loads(data.decode("utf-8"), parse_constant=constant)
         level, depth = [found], 0
         while level := [v for part in level if isinstance(part, (dict, list)) for v in _values(part)]:
@@ -135,8 +142,9 @@ def _check_same(asked: dict[str, Any], receipt: dict[str, Any], table: pa.Table)
     """Refuse documents of different runs; and malformed ones, as far as the analysis does not check them."""
     if set(asked) != {"kind", "request", "checkpoint"}:
         _refuse("asked.json has other parts than kind, request and checkpoint")
-    for name in ("request", "checkpoint"):
-        if receipt.get(name) != asked[name]:
+    for name in ("kind", "request", "checkpoint"):
+        # Compared as JSON: to Python, True is 1, and 1 is 1.0.
+        if json.dumps(receipt.get(name), sort_keys=True) != json.dumps(asked[name], sort_keys=True):
             _refuse(f"receipt.json and asked.json name different {name}s")
     checkpoint = asked["checkpoint"]
     names = {"name", "fingerprint", "source"}

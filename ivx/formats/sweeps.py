@@ -11,13 +11,12 @@ import pyarrow.compute as pc
 from ivx.engine.address import KEYS_VALUES
 from ivx.engine.schema import KEY
 from ivx.errors import AddressError
-from ivx.formats.checks import IDS, LARGEST, boolean, each, keys, maybe, number, refuse, text, whole
-from ivx.formats.samples import MAX_SAMPLES, MAX_WARNINGS
+from ivx.formats.checks import IDS, LARGEST, refuse, whole
+from ivx.formats.receipts import receipt_read
 from ivx.numeral import index_of
 from ivx.patching.positions import check_named
 from ivx.patching.roles import ROLES
 from ivx.patching.table import NUMBERS
-from ivx.stats.following import Following
 from ivx.tasks.samples import Samples
 
 
@@ -34,8 +33,6 @@ class Swept(Protocol):
 
 def check_sweep(found: Swept, *, sites: Sequence[str], roles: Sequence[str] = ROLES) -> None:
     """Refuse a result whose rows and receipt are not what sweeps of these sites return; raises `IvxError`."""
-    for name in ("contrast", "control"):
-        maybe(found.receipt.get(name), f"receipt, {name}", text)
     check_receipt(found.receipt, rows=found.table.num_rows, samples=len(found.samples.rows))
     table, n = found.table, len(found.samples.rows)
     # An undefined row holds no number at all; a divergence may be lacking by itself.
@@ -93,28 +90,6 @@ def check_layers(table: pa.Table, *, site: str, layers: int) -> None:
 
 def check_receipt(told: dict[str, Any], *, rows: int, samples: int) -> None:
     """Refuse a receipt that lacks what every one has, or counts other rows or samples; raises `IvxError`."""
-    for name in ("task", "dtype", "device", "engine", "how"):
-        text(told.get(name), f"receipt, {name}")
-    each(told.get("warnings"), "receipt, warnings", text, most=MAX_WARNINGS)
-    each(told.get("checks"), "receipt, checks", _check, most=MAX_WARNINGS)
-    versions = told.get("versions")
-    if not isinstance(versions, dict) or len(versions) > MAX_WARNINGS:
-        refuse("receipt, versions", "packages and their versions")
-    for told_of in (*versions, *versions.values()):
-        text(told_of, "receipt, versions")
+    receipt_read(told)
     for name, count in {"rows": rows, "samples": samples}.items():
-        whole(told.get(name), f"receipt, {name}", count, count)
-    number(told.get("seconds"), "receipt, seconds")
-    if (counts := told.get("following")) is not None:
-        keys(counts, *Following._fields, what="receipt, following")
-        for name, count in counts.items():
-            whole(count, f"receipt, following, {name}", 0, MAX_SAMPLES)
-
-
-def _check(told: Any, what: str) -> None:
-    keys(told, "name", "passed", "deviation", "tolerance", "detail", what=what)
-    boolean(told["passed"], f"{what}, passed")
-    for name in ("name", "detail"):
-        text(told[name], f"{what}, {name}")
-    for name in ("deviation", "tolerance"):
-        maybe(told[name], f"{what}, {name}", number)
+        whole(told[name], f"receipt, {name}", count, count)

@@ -106,11 +106,13 @@ def computed(
     *,
     on_progress: Progress | None = None,
     beat: Callable[[], None] = lambda: None,
+    between: Callable[[], None] = lambda: None,
 ) -> Any:
     """Compute a request; rows are stored as they finish, and those stored by an earlier start, or by a small run that
     has them in common, are not computed again.
 
-    What `on_progress` or `beat` raises ends the work; `beat` is called where there is nothing new to show.
+    What `on_progress`, `beat` or `between` raises ends the work. `beat` is called where there is nothing new to show,
+    and before anything is stored; `between`, where new rows have been stored and others are to come.
 
     Raises:
         Busy: another process is computing it.
@@ -128,16 +130,21 @@ def computed(
             known, begun = common
             run.keep(BEGUN, {"begun_by": begun})
 
-        def keep(result: Any) -> None:
+        def keep(result: Any) -> bool:
             nonlocal kept
-            if result.table.num_rows > kept:
+            beat()  # who was given up while it was away stores nothing
+            new = result.table.num_rows > kept
+            if new:
                 run.append(result.table.slice(kept))
                 kept = result.table.num_rows
+            return new
 
         def progress(result: Any, done: int, total: int) -> None:
-            keep(result)
+            new = keep(result)
             if on_progress is not None:
                 on_progress(result, done, total)
+            if new and done < total:
+                between()
 
         given = [needed(store, run_id) for run_id in analysis.needs(request)]
         found = analysis.compute(model, request, on_progress=progress, known=known, beat=beat, given=given)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-import traceback
 from dataclasses import dataclass
 from typing import Any
 
-from ivx.errors import Cancelled, IvxError
+from ivx.errors import Cancelled
+from ivx.jobs import failure
 from ivx.jobs.pace import Pace
 
 LIVE = ("queued", "loading", "running")
@@ -43,21 +43,25 @@ class Job:
     """A request and its progress; every method may be called from any thread.
 
     `sessions` wait for it; it is `wanted` where one of them wants it computed, not only looked up. An `idle` one is
-    done when nothing else waits. `seconds` is its device time so far, `number` its order of arrival, `born` its time of
-    arrival; `not_before` belongs to the queue.
+    done when nothing else waits. `seconds` is its device time so far, `foreseen` about how much it will take in all, 0
+    where that is not known; `number` its order of arrival, `born` its time of arrival; `beaten` is when it last gave a
+    sign of life. `not_before`, `since` and `is_oldest` belong to the queue. What it ended as stays: a thread that was
+    given up and comes back changes nothing.
     """
 
     def __init__(self, request: Any, session: str = "", *, idle: bool = False) -> None:
         self.request, self.idle = request, idle
         self.sessions, self.wanted = {session}, False
         self._looked: dict[str, float] = {}
-        self.number, self.seconds, self.not_before = next(_numbers), 0.0, 0.0
-        self.born = time.monotonic()
+        self.number, self.seconds, self.foreseen = next(_numbers), 0.0, 0.0
+        self.not_before, self.since, self.is_oldest = 0.0, 0.0, False
+        self.born = self.beaten = time.monotonic()
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._ended, self._sought = threading.Event(), threading.Event()
         self._state, self._done, self._total = "queued", 0, 0
         self._pace = Pace()
+        self._left: float | None = None
         self._result: Any = None
         self._stored = False
         self._message = self._trace = ""
@@ -116,35 +120,58 @@ class Job:
         """Called by the worker: begin loading or running, or wait again; raises `Cancelled` where it was stopped."""
         self.beat()
         with self._lock:
+            if self._state not in LIVE:
+                raise Cancelled
+            if state == "queued":
+                self._left = self._pace.left(time.monotonic())
             self._state, self._pace = state, Pace()
 
     def progress(self, result: Any, done: int, total: int) -> None:
         """Called by the worker: rows so far; raises `Cancelled` when it was stopped."""
         work = getattr(result, "work", None) or (done, total)
         with self._lock:
-            self._result, self._done, self._total = result, done, total
-            self._pace.told(time.monotonic(), *work)
+            if self._state in LIVE:
+                self._result, self._done, self._total = result, done, total
+                self._pace.told(time.monotonic(), *work)
         self.beat()
 
+    def left(self) -> float | None:
+        """About how many seconds of the device it still takes; None where nothing is known of that."""
+        with self._lock:
+            paced = self._pace.left(time.monotonic()) if self._state == "running" else self._left
+        if paced is None and self.foreseen:
+            return max(0.0, self.foreseen - self.seconds)
+        return paced
+
     def beat(self) -> None:
-        """Called by the worker now and then: raises `Cancelled` when it was stopped."""
+        """Called by the worker now and then, as a sign of life: raises `Cancelled` when it was stopped."""
+        self.beaten = time.monotonic()
         if self._stop.is_set():
             raise Cancelled
 
     def finish(self, result: Any, *, stored: bool = False) -> None:
         """Called by the worker or reader: the whole result."""
         with self._lock:
-            self._result, self._state, self._stored = result, "done", stored
-            self._done = self._total
-        self._ended.set()
-        self._sought.set()
+            if self._state in LIVE:
+                self._result, self._state, self._stored = result, "done", stored
+                self._done = self._total
+        self._over()
 
-    def end(self, error: Exception) -> None:
+    def end(self, error: BaseException) -> None:
         """Called by the worker or reader: the job ended without a result."""
-        state = "stopped" if isinstance(error, Cancelled) else "refused" if isinstance(error, IvxError) else "failed"
+        self._fail(failure.state_of(error), failure.sentence_of(error), failure.trace_of(error))
+
+    def abandon(self, message: str, trace: str = "") -> None:
+        """Given up: whatever the thread that was at it does later is ignored, and it ends with its next beat."""
+        self._stop.set()
+        self._fail("failed", message, trace)
+
+    def _fail(self, state: str, message: str, trace: str) -> None:
         with self._lock:
-            self._state = state
-            self._message = str(error) or type(error).__name__
-            self._trace = "" if state != "failed" else "".join(traceback.format_exception(error))
+            if self._state in LIVE:
+                self._state, self._message, self._trace = state, message, trace
+        self._over()
+
+    def _over(self) -> None:
         self._ended.set()
         self._sought.set()

@@ -1,8 +1,10 @@
-"""The queue: who is next on a device, fairly between sessions.
+"""The queue: who is next on a device, fairly between sessions, and so that nobody waits for ever.
 
-What a job has spent is its own device time plus the recent device time of its session. The job that has spent least
-is next; so a small request passes a long one, and one session's thirty requests do not stand before another's first.
-Idle jobs are taken when no other waits.
+What a job claims is its own device time, what it has had or will take, plus the recent device time of its session. The
+job that claims least is next; so a small request passes a long one, and one session's thirty requests do not stand
+before another's first. A quarter of the time goes to whoever has waited longest, whatever it claims: with n jobs
+waiting, and turns of at most T seconds, none waits longer than n · (5 T + `PATIENCE`). Idle jobs are taken when no
+other waits.
 """
 
 from __future__ import annotations
@@ -18,6 +20,15 @@ QUANTUM = 2.0
 """Seconds by which a waiting job must have spent less, for the running one to step back."""
 HALF_LIFE = 60.0
 """Seconds in which a session's recorded device time decays to half."""
+PATIENCE = 10.0
+"""Seconds that a job waits before its turn may come for the length of its wait alone."""
+SHARE = 4
+"""One in so many seconds goes to whoever has waited longest."""
+
+
+def nothing(_: Job) -> float:
+    """The cost of switching where there is none."""
+    return 0.0
 
 
 class Queue:
@@ -28,27 +39,36 @@ class Queue:
         self._changed = threading.Condition()
         self._waiting: list[Job] = []
         self._had: dict[str, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
+        self._owed = 0.0  # seconds given by claims, less those that this earned to whoever waited longest
 
     def put(self, job: Job, *, after: float = 0.0) -> None:
         """Let a job wait; it is not taken before `after` seconds have passed."""
         with self._changed:
-            job.not_before = self._clock() + after
+            job.since = self._clock()
+            job.not_before, job.is_oldest = job.since + after, False
             self._waiting.append(job)
             self._changed.notify()
 
-    def take(self) -> Job:
-        """The next job; waits for one."""
+    def take(self, *, cost: Callable[[Job], float] = nothing) -> Job:
+        """The next job; waits for one. `cost` is that of switching to a job, in seconds."""
         with self._changed:
             while True:
                 now = self._clock()
                 waiting = [job for job in self._waiting if not job.idle] or self._waiting
                 ready = [job for job in waiting if job.not_before <= now]
                 if ready:
-                    first = min(ready, key=lambda job: (self._spent(job), job.number))
+                    oldest = self._overdue(ready, now)
+                    first = oldest or min(ready, key=lambda job: (self._claim(job) + cost(job), job.number))
+                    first.is_oldest = oldest is not None
                     self._waiting.remove(first)
                     return first
                 soonest = min((job.not_before - now for job in waiting), default=None)
                 self._changed.wait(soonest)
+
+    def holds(self, job: Job) -> bool:
+        """Whether a job waits here."""
+        with self._changed:
+            return job in self._waiting
 
     def charge(self, job: Job, seconds: float) -> None:
         """Note that a job, for all who wait for it, has had the device for some seconds."""
@@ -56,23 +76,59 @@ class Queue:
             job.seconds += seconds
             for session in job.sessions:
                 self._had[session] = (self._lately(session) + seconds / len(job.sessions), self._clock())
+            if any(not other.idle for other in self._waiting):
+                self._owed += -(SHARE - 1) * seconds if job.is_oldest else seconds
+            else:
+                self._owed = 0.0
 
-    def is_due(self, running: Job, *, cost: Callable[[Job], float]) -> bool:
-        """Whether a waiting job has spent so much less that the running one steps back; `cost` is that of switching."""
+    def is_due(self, running: Job, *, cost: Callable[[Job], float], lasted: float = 0.0) -> bool:
+        """Whether the running job steps back: for one that claims so much less, or for one that has waited longest.
+
+        Args:
+            cost: of switching to a job, what that must be worth in seconds.
+            lasted: seconds of the running job's turn.
+        """
         with self._changed:
-            now, spent = self._clock(), self._spent(running)
+            now, claim = self._clock(), self._claim(running)
             ready = [job for job in self._waiting if job.not_before <= now and not job.idle]
-            return any(self._spent(job) + max(QUANTUM, cost(job)) < spent for job in ready)
+            oldest = self._overdue(ready, now)
+            if oldest is not None and lasted >= cost(oldest):
+                return True
+            return any(self._claim(job) + max(QUANTUM, cost(job)) < claim for job in ready)
 
     def ahead(self, job: Job) -> int:
         """How many waiting jobs are taken before this one."""
-        with self._changed:
-            mine = (job.idle, self._spent(job), job.number)
-            others = [other for other in self._waiting if other is not job]
-            return sum((other.idle, self._spent(other), other.number) < mine for other in others)
+        return len(self.before(job))
 
-    def _spent(self, job: Job) -> float:
-        return job.seconds + min((self._lately(session) for session in job.sessions), default=0.0)
+    def before(self, job: Job) -> list[tuple[Job, float]]:
+        """The waiting jobs that are taken before this one, and how many seconds each may have until it claims as much,
+        and steps back."""
+        with self._changed:
+            mine = self._rank(job)
+            others = [other for other in self._waiting if other is not job and self._rank(other) < mine]
+            return [(other, self._margin(other, job)) for other in others]
+
+    def margin(self, running: Job, job: Job) -> float:
+        """Seconds until a running job steps back for a waiting one, at most."""
+        with self._changed:
+            return self._margin(running, job)
+
+    def _overdue(self, ready: list[Job], now: float) -> Job | None:
+        """Who has waited longest, where it is its turn for that alone."""
+        waited = [job for job in ready if not job.idle and now - job.since >= PATIENCE]
+        if not waited or self._owed < PATIENCE:
+            return None
+        return min(waited, key=lambda job: (job.since, job.number))
+
+    def _margin(self, other: Job, job: Job) -> float:
+        return max(0.0, self._claim(job) - self._claim(other)) + QUANTUM
+
+    def _rank(self, job: Job) -> tuple[bool, float, int]:
+        return job.idle, self._claim(job), job.number
+
+    def _claim(self, job: Job) -> float:
+        lately = min((self._lately(session) for session in job.sessions), default=0.0)
+        return max(job.seconds, job.foreseen) + lately
 
     def _lately(self, session: str) -> float:
         seconds, since = self._had[session]

@@ -1,35 +1,38 @@
 """The worker: one thread owns the model and the device, another reads what is stored; equal requests are one job.
 
 A long job steps back for one that has spent less, at the end of a pass, when its rows are stored; it goes on from them
-when it is its turn again.
+when it is its turn again. Whatever a library raises, or does not return from, ends its own job: a thread that died or
+froze is noticed, and another serves the next.
 """
 
 from __future__ import annotations
 
-import gc
+import logging
 import queue
-import sys
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ivx.errors import Cancelled
+from ivx.errors import Cancelled, IvxError
+from ivx.jobs import failure, service
 from ivx.jobs.compute import Busy, computed, stored
+from ivx.jobs.device import Asked, forget_half_a_load, give_back
 from ivx.jobs.job import Job
+from ivx.jobs.outlook import Outlook, wait_of
 from ivx.jobs.queue import Queue
+from ivx.jobs.service import Service
+from ivx.jobs.turn import Turn
 from ivx.models.library import ALONE
-from ivx.request import BaseRequest, LiveRequest
+from ivx.patching import kept
+from ivx.request import LiveRequest
 from ivx.store.store import Store
 
 if TYPE_CHECKING:
     from ivx.models.model import Model
-
-Asked = BaseRequest | LiveRequest
 
 KEPT = 48
 """How many ended jobs, with their results, are remembered."""
@@ -40,8 +43,13 @@ SETTLED_SECONDS = 0.5
 """How long a choice must stand before its checkpoint is read ahead: who goes through a list has none of them read."""
 WATCHED_SECONDS = 60.0
 """A session that has not looked for so long has closed its page; its job goes on."""
-SWITCH_SECONDS = 0.0003
+WATCH_SECONDS = 1.0
+"""How often it is seen to that both threads serve."""
+DIED = "the thread that computed this was ended from within, by a library or a signal: ask again, another one serves"
+LOST = "this request was lost between two threads, one of which ended: ask again"
+HELD = "an earlier call for this very run was given up and has not returned: ask for it when the server was restarted"
 _MAKING = threading.Lock()
+_LOG = logging.getLogger("ivx")
 
 
 class _SteppedBack(Cancelled):
@@ -57,22 +65,42 @@ class Worker:
         self._jobs: OrderedDict[Asked, Job] = OrderedDict()
         self._asked: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._queue = Queue()
-        self._model: Model | None = None
-        self._key: tuple | None = None
-        self._load_seconds = 0.0
-        for name, serve in (("ivx-reader", self._read), ("ivx-worker", self._serve)):
-            threading.Thread(target=serve, name=name, daemon=True).start()
+        self._outlook = Outlook()
+        self._limit = service.limit()
+        self._tending = threading.Lock()
+        self._lost: set[Job] = set()
+        self._left: list[tuple[Service, Job]] = []
+        self._reader, self._server = self._reading(), self._serving()
+        self._reader.start()
+        self._server.start()
+        self._watch = self._watching()
+
+    def _reading(self) -> Service:
+        return Service("ivx-reader", self._read, reads=True)
+
+    def _serving(self) -> Service:
+        return Service("ivx-worker", self._serve)
+
+    def _watching(self) -> threading.Thread:
+        watch = threading.Thread(target=self._look_after, name="ivx-watch", daemon=True)
+        watch.start()
+        return watch
 
     def submit(self, request: Asked, *, session: str = "", compute: bool = True) -> Job:
         """The job of this request, which the session now waits for: the one there is, or a new one.
 
         Without `compute` it is only looked up in the store, and stopped where it is not there.
         """
+        if not self._watch.is_alive():
+            self._watch = self._watching()
+        if self._reader.is_dead or self._server.is_dead:
+            self.tend()
         with self._lock:
             job, idle = self._jobs.get(request), isinstance(request, Wake)
             over = ("stopped", "failed", "refused", *(["done"] if idle else []))  # a model that was read may be gone
             if job is None or job.is_stopping or job.view().state in over:
                 job = self._jobs[request] = Job(request, session, idle=idle)
+                job.foreseen = 0.0 if idle else self._outlook.foreseen(request)
                 self._asked.put(job)
             if idle:
                 self._supersede(request, session)
@@ -108,6 +136,12 @@ class Worker:
         """How many jobs are before a queued one."""
         return self._queue.ahead(job)
 
+    def wait(self, job: Job) -> tuple[int, float | None]:
+        """How many jobs are before a queued one, the one at the device among them, and about how many seconds its turn
+        is away, where that is known."""
+        server = self._server
+        return wait_of(job, server.job, queue=self._queue, device=server.device)
+
     def under_way(self) -> list[Job]:
         """The jobs that were asked for and have not ended: the one at the device first, then in their turns."""
         with self._lock:
@@ -119,57 +153,118 @@ class Worker:
         for request in ended[: max(0, len(self._jobs) - KEPT)]:
             del self._jobs[request]
 
-    def _read(self) -> None:
-        """The reader's thread: what is stored is answered at once, the rest queued."""
+    def tend(self) -> None:
+        """See to it that both threads serve: the job of one that died or froze fails, and another takes its place."""
+        with self._tending:
+            self._left = [(gone, job) for gone, job in self._left if not gone.is_dead]
+            for old in (self._reader, self._server):
+                silent = old.frozen_for(self._limit)
+                if silent is not None:
+                    self._replace(
+                        old, f"abandoned: no sign of life for {silent:.0f} s; ask again, another thread serves"
+                    )
+                elif old.is_dead:
+                    self._replace(old, DIED)
+            self._find_lost()
+
+    def _look_after(self) -> None:
         while True:
-            job = self._asked.get()
+            time.sleep(WATCH_SECONDS)
             try:
-                live = isinstance(job.request, LiveRequest)
-                found = None if live else stored(self.store, job.request)
-            except Exception as error:  # the job carries it; the reader lives on
-                job.end(error)
-                continue
-            if found is not None:
-                job.finish(found, stored=True)
-                continue
-            with self._lock:  # so that nobody wants it in between
-                if not job.wanted:
-                    job.end(Cancelled())
-                    continue
-            if not job.is_stopping:
-                self._queue.put(job, after=SETTLED_SECONDS if job.idle else 0.0)
-                job.miss()
+                self.tend()
+            except Exception as error:  # what it finds in one look, it may not in the next
+                _LOG.warning("the worker's threads could not be looked after: %s", error)
 
-    def _serve(self) -> None:
+    def _replace(self, old: Service, sentence: str) -> None:
+        """Leave a thread behind: from here on it owns nothing, and what it does is ignored."""
+        job, trace = old.job, failure.stack_of(old.thread.ident)
+        if old is self._reader:
+            new = self._reader = self._reading()
+        else:
+            new = self._server = self._serving()
+        if job is not None:
+            job.abandon(sentence, trace)
+            if not old.is_dead:
+                self._left.append((old, job))
+        ALONE.forsake(old.thread.ident)
+        forget_half_a_load()
+        new.start()
+
+    def _find_lost(self) -> None:
+        """A thread that ends just when it has taken a job leaves it to nobody: twice seen so, it has failed."""
+        with self._lock:
+            live = [job for job in self._jobs.values() if job.view().live]
+        if not self._asked.empty():
+            live = [job for job in live if job.sought(0.0)]
+        owned = (self._reader.job, self._server.job)
+        lost = {job for job in live if job not in owned and not self._queue.holds(job)}
+        for job in lost & self._lost:
+            job.abandon(LOST)
+        self._lost = lost - self._lost
+
+    def _read(self, mine: Service) -> None:
+        """The reader's thread: what is stored is answered at once, the rest queued."""
+        while mine is self._reader:
+            try:
+                mine.job = job = self._asked.get()
+                job.beaten = time.monotonic()
+                self._look_up(mine, job)
+            except BaseException as error:  # the job carries it; the reader lives on
+                _end(mine.job, error)
+            mine.job = None
+
+    def _look_up(self, mine: Service, job: Job) -> None:
+        live = isinstance(job.request, LiveRequest)
+        found = None if live else stored(self.store, job.request)
+        if found is not None:
+            job.finish(found, stored=True)
+            return
+        with self._lock:  # so that nobody wants it in between
+            if not job.wanted:
+                job.end(Cancelled())
+                return
+        if not job.is_stopping:
+            self._queue.put(job, after=SETTLED_SECONDS if job.idle else 0.0)
+            job.miss()
+
+    def _serve(self, mine: Service) -> None:
         """The device's thread. Torch is imported for its first job only: stored results need none."""
-        first = self._queue.take()
-        with suppress(Cancelled):  # its turn ends a stopped job
-            first.enter("loading")
-        with ALONE:
-            import torch
+        while mine is self._server:
+            try:
+                mine.job = job = self._queue.take(cost=self._loading)
+                job.beaten = time.monotonic()
+                self._turn(mine, job)
+            except BaseException as error:  # raised into the thread between two jobs, or while one was ended
+                _end(mine.job, error)
+            mine.job = None
 
-            from ivx.models import load  # noqa: F401  (with all of transformers that it needs)
-
-        # The pages' Python and the worker's take turns; at the default of 5 ms, every one of the worker's thousands of
-        # small tensor calls would wait that long for its turn while a page is drawn.
-        sys.setswitchinterval(SWITCH_SECONDS)
-        # One core stays with the pages.
-        torch.set_num_threads(max(1, torch.get_num_threads() - 1))
-        self._turn(first)
-        while True:
-            self._turn(self._queue.take())
-
-    def _turn(self, job: Job) -> None:
+    def _turn(self, mine: Service, job: Job) -> None:
         """A job's time at the device: until it ends, or steps back."""
-        began, had = time.monotonic(), job.seconds
+        began, had, spent = time.monotonic(), job.seconds, False
+        back: float | None = None
         try:
-            self._answer(job)
-        except (_SteppedBack, Busy) as reason:
-            self._again(job, after=BUSY_SECONDS if isinstance(reason, Busy) else 0.0)
-        except Exception as error:  # the job carries it; the worker lives on
-            job.end(error)
+            self._answer(mine, job)
+        except _SteppedBack:
+            back = 0.0
+        except Busy:
+            if any(left.request == job.request for _, left in self._left):
+                job.end(IvxError(HELD))
+            else:
+                back = BUSY_SECONDS
+        except BaseException as error:  # the job carries it; the worker lives on
+            spent = failure.is_memory(error)
+            _end(job, error)
+        if mine is not self._server:
+            return
         # What was charged at the end of a pass is not charged twice.
         self._queue.charge(job, time.monotonic() - began - (job.seconds - had))
+        if back is not None:
+            self._again(job, after=back)
+        if job.view().state == "done" and not job.idle:
+            self._outlook.learn(job)
+        if spent:  # what the model holds is the most that can be given back; another request reads it again
+            mine.device.let_go()
+            give_back()
 
     def _again(self, job: Job, *, after: float) -> None:
         try:
@@ -179,48 +274,49 @@ class Worker:
         else:
             self._queue.put(job, after=after)
 
-    def _answer(self, job: Job) -> None:
+    def _answer(self, mine: Service, job: Job) -> None:
         job.enter("loading")
         model = self._loaded(job.request)
         job.enter("running")
         if isinstance(job.request, LiveRequest):
             job.finish(job.request.answered(model, self.store, beat=job.beat))
             return
-        began, rows = time.monotonic(), 0
+        charged = time.monotonic()
+        turn = Turn(charged, kept=kept.seconds())
 
-        def progress(result: Any, done: int, total: int) -> None:
-            nonlocal began, rows
-            job.progress(result, done, total)
-            if result.table.num_rows > rows and done < total:
-                rows, now = result.table.num_rows, time.monotonic()
-                self._queue.charge(job, now - began)
-                began = now
-                if self._queue.is_due(job, cost=self._switching):
-                    raise _SteppedBack
+        def between() -> None:
+            nonlocal charged
+            now = time.monotonic()
+            turn.stored(now, kept=kept.seconds())
+            self._queue.charge(job, now - charged)
+            charged = now
+            if turn.may_end(now) and self._queue.is_due(job, cost=self._switching, lasted=now - turn.began):
+                raise _SteppedBack
 
-        job.finish(computed(self.store, model, job.request, on_progress=progress, beat=job.beat))
+        found = computed(self.store, model, job.request, on_progress=job.progress, beat=job.beat, between=between)
+        job.finish(found)
 
     def _switching(self, other: Job) -> float:
         """Seconds that switching to another job must be worth: 0 where it needs the loaded model."""
-        return 0.0 if _key_of(other.request) == self._key else RELOADS * self._load_seconds
+        return RELOADS * self._loading(other)
+
+    def _loading(self, job: Job) -> float:
+        """Seconds until a job's model is loaded, as long as the last one took: 0 where it is there."""
+        device = self._server.device
+        return 0.0 if device.has(job.request) else device.load_seconds
 
     def _loaded(self, asked: Asked) -> Model:
-        with ALONE:
-            from ivx.models.load import load
-
-        key = _key_of(asked)
-        if self._key != key or self._model is None:
-            # The old model is let go before the new one is read: two never stand in memory together.
-            self._model, self._key = None, None
-            gc.collect()  # one whose weights are streamed refers to itself
-            began = time.monotonic()
-            self._model = load(asked.checkpoint, **asked.loading)
-            self._key, self._load_seconds = key, time.monotonic() - began
-        return self._model
+        return self._server.device.loaded(asked)
 
 
-def _key_of(asked: Asked) -> tuple:
-    return asked.checkpoint, *asked.loading.values()
+def _end(job: Job | None, error: BaseException) -> None:
+    """End a job with what was raised, whatever that raises in turn."""
+    if job is None:
+        return
+    try:
+        job.end(error)
+    except BaseException as other:
+        job.abandon(f"{type(error).__name__}, and then {type(other).__name__}, while the job was ended")
 
 
 def worker() -> Worker:

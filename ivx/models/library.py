@@ -6,7 +6,6 @@ once get tensors of each other's dtype. While it imports its parts it hands out 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +13,10 @@ from typing import Any
 
 from ivx.errors import CheckpointError, boundary
 from ivx.models import dequantised, gguf
+from ivx.models.alone import Alone
 from ivx.models.contents import contents_of
 
-ALONE = threading.RLock()
+ALONE = Alone()
 """Held by whoever imports transformers, or reads with it."""
 
 

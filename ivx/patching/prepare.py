@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
+from copy import deepcopy
 from dataclasses import asdict, replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -20,7 +21,7 @@ from ivx.errors import IvxError
 from ivx.models.doctor import report_of
 from ivx.models.finite import cure, dtype_of
 from ivx.models.model import Model
-from ivx.patching import gate
+from ivx.patching import gate, kept
 from ivx.patching.roles import Ids
 from ivx.patching.spelling import Spelling, spelling_of
 from ivx.patching.table import labelled, undefined
@@ -53,11 +54,28 @@ def _spelling(model: Model, pair: Pair, request: InstructionRequest) -> Spelling
 
 
 def prepare(model: Model, request: InstructionRequest, *, more: Collection[str] = ()) -> tuple[Samples, dict[str, Any]]:
-    """The samples of a request, and its receipt: what was asked, of what, and what was checked."""
+    """The samples of a request, and its receipt: what was asked, of what, and what was checked.
+
+    They are found once for each model in memory; the receipt is the caller's own.
+    """
+    subject = request.subject(model.collection, lambda: model.tokenizer)
+    told = len(getattr(request, "controls", ())) + len(more) + 1
+    samples, receipt = kept.once(
+        model,
+        ("prepared", request, frozenset(more), subject),
+        lambda: _prepared(model, request, subject, more),
+        rows=request.samples * told,
+    )
+    return samples, deepcopy(receipt)
+
+
+def _prepared(
+    model: Model, request: InstructionRequest, subject: str, more: Collection[str]
+) -> tuple[Samples, dict[str, Any]]:
     pair, samples = samples_of(model, request, more=more)
     spelling = _spelling(model, pair, request)
     return samples, {
-        **receipt_of(model, request, request.subject(model.collection, lambda: model.tokenizer)),
+        **receipt_of(model, request, subject),
         "contrast": pair.contrast.name,
         "control": pair.control.name if pair.control else None,
         "samples": len(samples.rows),
@@ -138,11 +156,16 @@ def measured(receipt: dict[str, Any], table: pa.Table, *, began: float) -> dict[
 
 
 def run_told(model: Model, samples: Samples, *, beat: Callable[[], None] = lambda: None) -> tuple[pa.Table, How]:
-    """The instructed runs, unpatched, and how the engine works on this model.
+    """The instructed runs, unpatched, and how the engine works on this model; found once for each model in memory.
 
     Raises:
         IvxError: none of them has finite logits.
     """
+    key = tuple((s.source, s.instructed, s.answer_tokens, s.contrast_tokens) for s in samples.rows)
+    return kept.once(model, ("told", key), lambda: _told(model, samples, beat), rows=len(samples.rows))
+
+
+def _told(model: Model, samples: Samples, beat: Callable[[], None]) -> tuple[pa.Table, How]:
     found = sweep(
         model,
         source=[s.source for s in samples.rows],

@@ -93,7 +93,7 @@ def test_no_analysis_is_long_at_the_model_without_a_beat(
 def test_a_job_that_is_stopped_at_its_estimate_ends_with_that_pass(request_of: Any, at: int, tmp_path: Path) -> None:
     worker, request = Worker(Store(tmp_path)), request_of()
     woken = worker.submit(Wake(SFT), session="a")
-    assert woken.wait(60) and worker._model is not None
+    assert woken.wait(60) and worker._server.device.model is not None
     graphs, after = 0, 0
 
     def passed(*_: Any) -> None:
@@ -103,7 +103,7 @@ def test_a_job_that_is_stopped_at_its_estimate_ends_with_that_pass(request_of: A
         if graphs == at:
             worker.leave(request, session="a")
 
-    handle = worker._model.hf.register_forward_pre_hook(passed)
+    handle = worker._server.device.model.hf.register_forward_pre_hook(passed)
     job = worker.submit(request, session="a")
     assert job.wait(60)
     handle.remove()

@@ -167,10 +167,10 @@ def test_it_is_known_at_once_whether_a_request_is_stored(store: Store) -> None:
 def test_a_model_is_read_before_it_is_asked_for(store: Store) -> None:
     worker = Worker(store)
     patient(worker.submit(Wake("tiny-sft"), session="warm"))
-    read = worker._model
+    read = worker._server.device.model
     assert read is not None and read.name == "tiny-sft"
     patient(worker.submit(SMALL, session="a"))
-    assert worker._model is read
+    assert worker._server.device.model is read
 
 
 def test_who_leaves_stops_nobody_else(store: Store) -> None:
@@ -281,7 +281,7 @@ def test_who_has_closed_the_page_is_not_counted_but_still_served() -> None:
 def test_a_model_is_gone_before_the_next_is_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     worker, left = Worker(store), []
     patient(worker.submit(Wake("tiny-sft"), session="a"))
-    model = weakref.ref(worker._model.hf)  # type: ignore[union-attr]
+    model = weakref.ref(worker._server.device.model.hf)  # type: ignore[union-attr]
     read = load
 
     def watched(name: str, **how: Any) -> Model:

@@ -28,7 +28,7 @@ from ivx.analyses.effects.shared import shared
 from ivx.engine.linear.estimate import estimate_groups
 from ivx.engine.plan.forecast import Forecast, total_of
 from ivx.models.model import Model
-from ivx.patching import sweeping
+from ivx.patching import kept, sweeping
 from ivx.patching.prepare import measured, opening, prepare, run_told
 from ivx.patching.replay import replay
 from ivx.patching.roles import Runs, denoising, disturbing
@@ -159,6 +159,18 @@ def _estimates(
     beat: Callable[[], None],
 ) -> Iterator[dict[str, dict[str, float]]]:
     """Mean estimated effect of every address, by metric: what fills the maps until the exact cells come."""
+    key = ("effects", request, rows[: ESTIMATED_SAMPLES[-1]])
+    count = sum(map(len, patches.values()))
+    return kept.refined(model, key, lambda: _estimated(model, request, rows, patches, beat), rows=count)
+
+
+def _estimated(
+    model: Model,
+    request: EffectsRequest,
+    rows: Sequence[Sample],
+    patches: dict[str, list[str]],
+    beat: Callable[[], None],
+) -> Iterator[dict[str, dict[str, float]]]:
     names = [address for addresses in patches.values() for address in addresses]
     moved: dict[str, list[Array]] = {metric: [] for metric in ESTIMATED}
     # Prompts of one length go through the model together: the first samples are of the commonest.

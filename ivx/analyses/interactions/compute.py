@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 
 import pyarrow as pa
@@ -22,7 +23,7 @@ from ivx.analyses.interactions.result import Interactions
 from ivx.engine.linear.curvature import curvature
 from ivx.engine.plan.forecast import Forecast
 from ivx.models.model import Model
-from ivx.patching import sweeping
+from ivx.patching import kept, sweeping
 from ivx.patching.prepare import measured, opening, prepare, run_told, samples_of
 from ivx.patching.replay import replay as replay_rows
 from ivx.patching.roles import Ids, Runs, denoising
@@ -77,7 +78,9 @@ def compute(
     total = rows_in(samples, runs, played)
     site = ",".join(request.sites)
     if on_progress is not None:
-        for shades in _estimates(model, request, samples.rows, players, sets[2], beat):
+        shade = partial(_estimates, model, request, samples.rows, players, sets[2], beat)
+        key = ("interactions", request, samples.rows[: ESTIMATED_SAMPLES[-1]])
+        for shades in kept.refined(model, key, shade, rows=len(sets[2])):
             estimates = shades
             on_progress(result(), done, total)
     instructed, made = run_told(model, samples, beat=beat)

@@ -1,0 +1,53 @@
+"""The outlook: about how long a job will take, from the last one of its kind, and how long one still waits."""
+
+from __future__ import annotations
+
+import threading
+
+from ivx.jobs.device import Asked, Device
+from ivx.jobs.job import Job
+from ivx.jobs.queue import Queue
+
+
+class Outlook:
+    """What jobs have taken; every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._took: dict[tuple, float] = {}
+
+    def learn(self, job: Job) -> None:
+        """A job was computed to its end."""
+        with self._lock:
+            self._took[_alike(job.request)] = job.seconds / _size(job.request)
+
+    def foreseen(self, request: Asked) -> float:
+        """Seconds of the device that a request will take, by its samples; 0 where none of its kind was computed yet."""
+        with self._lock:
+            return self._took.get(_alike(request), 0.0) * _size(request)
+
+
+def wait_of(job: Job, running: Job | None, *, queue: Queue, device: Device) -> tuple[int, float | None]:
+    """How many are before a waiting job, the running one among them, and about how many seconds its turn is away; None
+    where that is not known.
+
+    A long one before it steps back as soon as it has had more.
+    """
+    before = queue.before(job)
+    if running is not None and running is not job:
+        before.append((running, queue.margin(running, job)))
+    left = [(other.left(), margin) for other, margin in before]
+    if any(known is None for known, _ in left):
+        return len(before), None
+    seconds = sum(min(known, margin) for known, margin in left if known is not None)
+    return len(before), seconds + (0.0 if device.has(job.request) else device.load_seconds)
+
+
+def _alike(request: Asked) -> tuple:
+    """What two requests have in common that take alike."""
+    sites, controls = (len(getattr(request, name, ())) for name in ("sites", "controls"))
+    return type(request), request.checkpoint, *request.loading.values(), sites, controls
+
+
+def _size(request: Asked) -> float:
+    return float(getattr(request, "samples", 1))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 
 from ivx.jobs.device import Asked, Device
 from ivx.jobs.job import Job
 from ivx.jobs.queue import Queue
+
+LATELY = 20
+"""Jobs whose mean stands for one of which nothing is known."""
 
 
 class Outlook:
@@ -15,10 +19,12 @@ class Outlook:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._took: dict[tuple, float] = {}
+        self._each: deque[float] = deque(maxlen=LATELY)
 
     def learn(self, job: Job) -> None:
         """A job was computed to its end."""
         with self._lock:
+            self._each.append(job.seconds)
             self._took[_alike(job.request)] = job.seconds / _size(job.request)
 
     def foreseen(self, request: Asked) -> float:
@@ -26,17 +32,25 @@ class Outlook:
         with self._lock:
             return self._took.get(_alike(request), 0.0) * _size(request)
 
+    def typical(self) -> float | None:
+        """Seconds of the device that a request of no known kind has taken, each with its samples; None before any."""
+        with self._lock:
+            return sum(self._each) / len(self._each) if self._each else None
 
-def wait_of(job: Job, running: Job | None, *, queue: Queue, device: Device) -> tuple[int, float | None]:
+
+def wait_of(
+    job: Job, running: Job | None, *, queue: Queue, device: Device, typical: float | None
+) -> tuple[int, float | None]:
     """How many are before a waiting job, the running one among them, and about how many seconds its turn is away; None
     where that is not known.
 
-    A long one before it steps back as soon as it has had more.
+    A long one before it steps back as soon as it has had more. One of which nothing is known is taken for a `typical`
+    one.
     """
     before = queue.before(job)
     if running is not None and running is not job:
         before.append((running, queue.margin(running, job)))
-    left = [(other.left(), margin) for other, margin in before]
+    left = [(typical if (known := other.left()) is None else known, margin) for other, margin in before]
     if any(known is None for known, _ in left):
         return len(before), None
     seconds = sum(min(known, margin) for known, margin in left if known is not None)

@@ -132,15 +132,12 @@ class Worker:
         with self._lock:
             return sum(job.watchers(within=WATCHED_SECONDS) for job in self._jobs.values() if job.view().live)
 
-    def ahead(self, job: Job) -> int:
-        """How many jobs are before a queued one."""
-        return self._queue.ahead(job)
-
     def wait(self, job: Job) -> tuple[int, float | None]:
         """How many jobs are before a queued one, the one at the device among them, and about how many seconds its turn
         is away, where that is known."""
         server = self._server
-        return wait_of(job, server.job, queue=self._queue, device=server.device)
+        typical = self._outlook.typical()
+        return wait_of(job, server.job, queue=self._queue, device=server.device, typical=typical)
 
     def under_way(self) -> list[Job]:
         """The jobs that were asked for and have not ended: the one at the device first, then in their turns."""

@@ -113,10 +113,18 @@ def waiting(request: Asked, now: View) -> str:
 
 
 def _behind(request: Asked) -> str:
-    """What a waiting request waits behind: what is being computed, for whomever, and how many wait before it."""
-    running, before = session.running(), session.ahead(request)
+    """What a waiting request waits behind: what is being computed, for whomever, how many are before it, and for about
+    how long."""
+    running, (before, seconds) = session.running(), session.wait(request)
     told = "" if running is None or running.request == request else f" behind {named(running)}"
-    return told + (f", {before} before it" if before else "")
+    return f"{told}, {before} before this one{_about(seconds)}" if before else told
+
+
+def _about(seconds: float | None) -> str:
+    """How long a wait is, roughly."""
+    if seconds is None:
+        return "; for how long is known when the first has ended"
+    return f"; about {max(1, round(seconds))} s" if seconds < 90 else f"; about {round(seconds / 60)} min"
 
 
 def named(job: Job) -> str:
@@ -126,6 +134,9 @@ def named(job: Job) -> str:
     named = ", ".join(map(_without_folder, (asked.checkpoint, *tasks)))
     what = f"{getattr(asked, 'kind', 'a short question')} on {named}"
     far = status(now) if now.total else waiting_for(now)
+    if now.state == "queued":
+        before, seconds = session.wait(asked)
+        far += f", {before} before this one{_about(seconds)}" if before else ""
     return f"{what} ({far}{'' if session.is_watched(job) else ', nobody looks at it'})"
 
 

@@ -131,10 +131,10 @@ def request_of(asked: dict[str, Any]) -> BaseRequest:
     return request_of(asked)
 
 
-def ahead(request: Asked) -> int:
-    """How many requests are answered before this one."""
+def wait(request: Asked) -> tuple[int, float | None]:
+    """How many requests are before this one, and about how many seconds its turn is away, where that is known."""
     found = worker().find(request)
-    return 0 if found is None else worker().ahead(found)
+    return (0, 0.0) if found is None else worker().wait(found)
 
 
 def running() -> Job | None:

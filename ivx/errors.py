@@ -41,6 +41,18 @@ class Cancelled(Exception):
     """Raised by a caller's `on_rows` to end a sweep early; the model is left as it was."""
 
 
+class Unanswered(Exception):
+    """A confined process gave no answer; the message is the reason, in words."""
+
+
+class Ended(Unanswered):
+    """It took too much, or broke off: `took more than 20 s`."""
+
+
+class Failed(Unanswered):
+    """A library raised in it: the kind of error, and its first line."""
+
+
 @contextmanager
 def boundary(kind: type[IvxError], sentence: str, cure: str = "") -> Iterator[None]:
     """Whatever a library raises inside becomes `kind`: the sentence, the library's first line in brackets, the cure.
@@ -55,4 +67,5 @@ def boundary(kind: type[IvxError], sentence: str, cure: str = "") -> Iterator[No
         _LOG.debug("%s", sentence, exc_info=True)
         first = next(iter(str(error).strip().splitlines()), "")
         reason = f"{type(error).__name__}: {first}" if first else type(error).__name__
+        reason = first if isinstance(error, Unanswered) else reason
         raise kind(f"{sentence} ({reason}){': ' * bool(cure)}{cure}") from error

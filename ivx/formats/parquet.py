@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import resource
-import subprocess
 import sys
-from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ivx.errors import IvxError
+from ivx import confined
+from ivx.errors import Ended, IvxError
 from ivx.formats.decode import Limits, Unfit, decode
 
 RECEIPT_KEY = b"ivx"
@@ -52,16 +49,13 @@ def read(data: bytes, schema: pa.Schema, *, longest: int = MAX_LIST, memory: int
         memory: bytes that decoding may take, of its own process.
     """
     asked = schema.serialize().to_pybytes()
-    child = [sys.executable, "-m", "ivx.formats.parquet", str(memory), str(longest)]
-    # Arrow's own pools set aside far more addresses than they use, which would count against the bound.
-    settings = {**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1"}
-    settings["PYTHONPATH"] = os.pathsep.join(part for part in sys.path if part)
+    arguments = (str(memory), str(longest))
+    settings = {"ARROW_DEFAULT_MEMORY_POOL": "system"}  # its own pools set aside far more addresses than they use
+    given = len(asked).to_bytes(4) + asked + data
     try:
-        done = subprocess.run(
-            child, input=len(asked).to_bytes(4) + asked + data, capture_output=True, timeout=SECONDS, env=settings
-        )
-    except subprocess.TimeoutExpired as error:
-        raise IvxError(f"rows.parquet takes more than {SECONDS} s to decode: ask for a smaller run") from error
+        done = confined.program("ivx.formats.parquet", given, arguments, seconds=SECONDS, settings=settings)
+    except Ended as error:
+        raise IvxError(f"rows.parquet {error} to decode: ask for a smaller run") from error
     if done.returncode == 2:
         raise IvxError(done.stderr.decode("utf-8", "replace").strip())
     if done.returncode:
@@ -93,9 +87,8 @@ def _check_schema(found: pa.Schema, wanted: pa.Schema) -> None:
 
 def _main() -> int:
     """The decoding process: a schema and a file from standard input, an Arrow stream to standard output."""
-    for limit, bound in ((resource.RLIMIT_AS, int(sys.argv[1])), (resource.RLIMIT_CPU, SECONDS)):
-        with suppress(ValueError, OSError):  # a system may not know the limit, or hold a lower one already
-            resource.setrlimit(limit, (bound, bound))
+    confined.confine(confined.Bounds(int(sys.argv[1]), SECONDS))
+    confined.allow_seconds(SECONDS)
     size = int.from_bytes(sys.stdin.buffer.read(4))
     schema = pa.ipc.read_schema(pa.py_buffer(sys.stdin.buffer.read(size)))
     try:

@@ -24,7 +24,7 @@ from huggingface_hub.hf_api import RepoFile
 from safetensors import SafetensorError, safe_open
 
 from ivx.errors import CheckpointError
-from ivx.models import gguf, origin, paths, registry
+from ivx.models import fields, gguf, origin, paths, registry
 from ivx.models.anatomy import WRAPPERS
 from ivx.models.contents import CONFIG, Contents, contents_of
 from ivx.models.quantisation import refuse_unreadable
@@ -166,6 +166,7 @@ def read_config(folder: Path, *, name: str) -> dict:
     kind = config.get("model_type")
     if not isinstance(kind, str) or not kind:
         raise CheckpointError(f"{name}: {path} names no model_type: copy it again")
+    fields.refuse_nonsense(config, path, name=name)
     kinds = config.get("architectures") or ["CausalLM"]
     if not isinstance(kinds, list) or not all(isinstance(kind, str) for kind in kinds):
         raise CheckpointError(f"{name}: architectures in {path} is not a list of names: copy it again")
@@ -207,5 +208,5 @@ def check_weights(folder: Path, *, name: str) -> Contents:
 
 
 def _names(shard: Path) -> list[str]:
-    with safe_open(shard, framework="pt") as file:
+    with safe_open(shard, framework="numpy") as file:  # torch's way maps it to be written to, which counts as memory
         return list(file.keys())

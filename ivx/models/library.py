@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ivx.errors import CheckpointError, boundary
-from ivx.models import dequantised, gguf
+from ivx.models import dequantised, gguf, judge, stranger
 from ivx.models.alone import Alone
 from ivx.models.contents import contents_of
 
@@ -38,6 +38,7 @@ def quietly() -> Iterator[None]:
 
 def layers(folder: Path) -> int:
     """How many layers a checkpoint's text model has where config.json leaves that to the architecture's default."""
+    judge.refuse_unjudged(folder, name=str(folder))
     with ALONE:
         from transformers import AutoConfig
 
@@ -47,7 +48,19 @@ def layers(folder: Path) -> int:
 
 
 def tokenizer(folder: Path, *, name: str) -> Any:
-    """The tokenizer in a checkpoint's directory or GGUF file; raises `CheckpointError` where none can be read."""
+    """The tokenizer in a checkpoint's directory or GGUF file; a stranger's is judged, and stays in a confined process.
+
+    Raises:
+        CheckpointError: none can be read, or not within bounds.
+    """
+    if judge.is_trusted(folder):
+        return read_tokenizer(folder, name=name)
+    judge.refuse_unjudged(folder, name=name)
+    return stranger.Tokenizer(folder, name=name)
+
+
+def read_tokenizer(folder: Path, *, name: str) -> Any:
+    """The tokenizer, read by transformers here and now; raises `CheckpointError` where none can be read."""
     told = f"{name}: {folder} has no tokenizer that can be read"
     if gguf.is_one(folder):
         with ALONE, boundary(CheckpointError, told, "use the checkpoint that it was made from"):

@@ -10,7 +10,7 @@ import torch
 from transformers import CONFIG_MAPPING, AutoConfig
 
 from ivx.errors import CheckpointError, IvxError, UnsupportedArchitecture, boundary
-from ivx.models import adapters, dequantised, files, gguf, headers, memory, quantisation
+from ivx.models import adapters, dequantised, fields, files, gguf, headers, judge, memory, quantisation
 from ivx.models.anatomy import Anatomy, anatomy_of
 from ivx.models.contents import Contents, base_of, contents_of
 from ivx.models.precision import HALF
@@ -103,6 +103,21 @@ def prospect(
                 f"the adapter in {folder} was trained on {name!r}, which is not here ({error}); give the base as the "
                 "checkpoint, and this directory as its adapter"
             ) from error
+    judge.refuse_unjudged(folder, name=name, adapter=None if adapter is None else Path(adapter).expanduser())
+    return of_files(folder, name=name, dtype=dtype, place=place, weights=weights, adapter=adapter, memory_gb=memory_gb)
+
+
+def of_files(
+    folder: Path,
+    *,
+    name: str,
+    dtype: str = "auto",
+    place: str = "cpu",
+    weights: str = "auto",
+    adapter: str | None = None,
+    memory_gb: float | None = None,
+) -> Prospect:
+    """The prospect of files that were judged, as `prospect` gives it; `place` is the device's name for torch."""
     if adapter is not None and weights in ("compact", "stream"):
         raise IvxError(f"an adapter is merged into whole weights: use weights='whole' with it, not {weights!r}")
     packed = gguf.is_one(folder)
@@ -152,6 +167,8 @@ def _described(contents: Contents, *, name: str) -> tuple[Part, dict[str, header
 def _config(contents: Contents, *, name: str) -> tuple[dict[str, Any], Any]:
     """What config.json says, and what transformers makes of it, without the liberties."""
     folder, raw = contents.folder, files.read_config(contents.folder, name=name)
+    if raw["model_type"] in CONFIG_MAPPING:
+        fields.refuse_unknown(raw, folder / "config.json", name=name)
     try:
         with contents.alone() as place:
             config = AutoConfig.from_pretrained(place, trust_remote_code=False, local_files_only=True)
@@ -166,8 +183,8 @@ def _config(contents: Contents, *, name: str) -> tuple[dict[str, Any], Any]:
                 "use a checkpoint whose architecture is part of transformers"
             ) from error
         if raw["model_type"] in CONFIG_MAPPING:
-            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise CheckpointError(f"{name}: its config.json cannot be read ({first:.200}): copy it again") from error
+            told = " ".join(str(error).split()) or type(error).__name__
+            raise CheckpointError(f"{name}: its config.json cannot be read ({told:.300}): copy it again") from error
         raise UnsupportedArchitecture(
             f"{name}: transformers does not know the architecture {raw['model_type']!r}, so neither does ivx"
         ) from error

@@ -23,7 +23,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ivx.errors import CheckpointError, IvxError
-from ivx.models import gguf, library, paths, registry
+from ivx.models import gguf, judge, library, paths, registry
 from ivx.models.origin import NAME, Origin
 
 ROOM = 2**20
@@ -184,7 +184,8 @@ def _turn(weights: Path, made: Path, *, name: str, wheel: Wheel) -> None:
     """A checkpoint as the hub has them, in float32: the numbers that the blocks stand for, each exactly."""
     from ivx.models.load import load
 
-    model = load(str(weights), device="cpu", dtype="float32", weights="whole", ray="")
+    with judge.trusting(weights):  # its hash is pinned
+        model = load(str(weights), device="cpu", dtype="float32", weights="whole", ray="")
     model.hf.config.name_or_path = name
     with library.quietly():
         model.hf.save_pretrained(made)

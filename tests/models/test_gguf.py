@@ -97,7 +97,7 @@ def test_its_quantisation_is_named(made: Path, capsys: pytest.CaptureFixture[str
 def test_tables_are_those_of_the_safetensors_made_from_it(made: Path, tmp_path: Path) -> None:
     model = ivx.load(str(made))
     model.hf.save_pretrained(tmp_path / "same")
-    model.tokenizer.save_pretrained(tmp_path / "same")
+    library.read_tokenizer(made, name="made").save_pretrained(tmp_path / "same")
     asked: dict[str, Any] = {"samples": 4, "position": "last", "sites": ("resid_post", "z")}
     one = ivx.effects(str(made), "animal/colour", **asked)
     other = ivx.effects(str(tmp_path / "same"), "animal/colour", **asked)

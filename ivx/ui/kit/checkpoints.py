@@ -15,7 +15,7 @@ from ivx.errors import CheckpointError, IvxError
 from ivx.jobs import identity
 from ivx.jobs.shipped import texts_of
 from ivx.jobs.worker import worker
-from ivx.models import files, gguf, library, wheels
+from ivx.models import files, gguf, judge, library, wheels
 from ivx.models.contents import TOKENIZER, contents_of
 from ivx.models.paths import parts
 from ivx.models.registry import CHECKPOINTS, FETCHED, TAUGHT, embedded, fetched
@@ -42,11 +42,12 @@ def token_of(result: Any) -> Callable[[int], str]:
 def _token(checkpoint: str) -> Callable[[int], str]:
     folder = files.locate(checkpoint)
     held = contents_of(folder, name=checkpoint).files
-    if "tokenizer.json" in held:  # read without transformers, so that a stored run is drawn at once
+    # Read without transformers, so that a stored run is drawn at once.
+    if judge.is_trusted(folder) and "tokenizer.json" in held:
         fast = Tokenizer.from_file(str(folder / "tokenizer.json"))
         return lambda i: label_of(fast.id_to_token(i))
     slow = library.tokenizer(folder, name=checkpoint)
-    return lambda i: label_of(slow.convert_ids_to_tokens(i))
+    return cache(lambda i: label_of(slow.convert_ids_to_tokens(i)))
 
 
 @cache

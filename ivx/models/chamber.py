@@ -18,7 +18,7 @@ from typing import Any
 from ivx import confined
 from ivx.errors import CheckpointError
 from ivx.models import document, fields, files, gguf, headers, library, prospect
-from ivx.models.contents import ADAPTED, ADAPTER, GENERATION, Contents, contents_of
+from ivx.models.contents import ADAPTED, ADAPTER, CONFIG, GENERATION, Contents, contents_of
 from ivx.models.judge import ELSE
 
 PLAIN = (
@@ -74,6 +74,8 @@ def words(place: str, name: str) -> dict[str, Any]:
         if len(ids) > PER_LETTER * len(text.encode()) + MARGIN:
             raise CheckpointError(f"{about} makes {len(ids):,} tokens of {len(text):,} characters ({shown}): {ELSE}")
         _refuse_unknown(ids, about=about, shown=shown)
+        if text in PLAIN:
+            _refuse_chance(ids, text, about=about)
         written = _tokenizer().decode(ids)
         if len(written) > PER_ID * len(ids) + MARGIN:
             raise CheckpointError(f"{about} writes {len(written):,} characters for {len(ids):,} tokens: {ELSE}")
@@ -82,6 +84,11 @@ def words(place: str, name: str) -> dict[str, Any]:
                 f"{about} took more than {SLOW:g} s for a text of {len(text):,} characters ({shown}): {ELSE}"
             )
     return {"length": len(_tokenizer())}
+
+
+def _refuse_chance(ids: Sequence[int], text: str, *, about: str) -> None:
+    if any(_tokenizer()(text)["input_ids"] != ids for _ in range(3)):
+        raise CheckpointError(f"{about} reads one text as other tokens each time (dropout): {ELSE}")
 
 
 def _refuse_unknown(ids: Sequence[int], *, about: str, shown: str) -> None:
@@ -132,10 +139,10 @@ def adapter(place: str, name: str, adapter: str) -> None:
         return  # which is said where it is merged
     path, told = held.folder / ADAPTER, held.document(ADAPTER)
     fields.refuse_nonsense(told, path, name=name)
+    files.check_weights(held.folder, name=name)
     is_plain = isinstance(told.get("target_modules"), list) and not any(told.get(field) for field in PATTERNS)
     if is_plain and told.get("peft_type") == "LORA" or find_spec("peft") is None:
         return
-    files.check_weights(held.folder, name=name)
     numbers = sum(prod(one.shape) for one in headers.of_file(held.folder / ADAPTED).values())
     described = _described(held)
     if described > numbers + MARGIN:
@@ -163,7 +170,13 @@ def _described(held: Contents) -> int:
 
 def open_(place: str, name: str) -> None:
     """Hold a tokenizer, for the answers below."""
-    _HELD["tokenizer"] = library.read_tokenizer(Path(place), name=name)
+    folder = Path(place)
+    _HELD["tokenizer"] = library.read_tokenizer(folder, name=name)
+    _HELD["about"] = f"{name}: the tokenizer in {place}"
+    if CONFIG in contents_of(folder, name=name).files:
+        told = files.read_config(folder, name=name)
+        inner = told.get("text_config")
+        _HELD["vocabulary"] = {**told, **(inner if isinstance(inner, dict) else {})}.get("vocab_size")
 
 
 def _tokenizer() -> Any:
@@ -185,8 +198,11 @@ def facts() -> dict[str, Any]:
 
 
 def encode(text: Any, how: dict[str, Any]) -> dict[str, Any]:
-    """The tokens of a text."""
-    return dict(_tokenizer()(text, **how))
+    """The tokens of a text; raises `CheckpointError` where one of them is none of the model's."""
+    found = dict(_tokenizer()(text, **how))
+    for ids in found["input_ids"] if isinstance(text, list | tuple) else [found["input_ids"]]:
+        _refuse_unknown(ids, about=_HELD["about"], shown="a text")
+    return found
 
 
 def decode(ids: list[int] | int, how: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import psutil
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from ivx.errors import MemoryRefused
 from ivx.models.anatomy import anatomy_of
@@ -53,13 +53,17 @@ def free_bytes(device: str) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def estimate(config: Any, *, dtype: torch.dtype, device: str, file_bytes: int = 0) -> Estimate:
-    """Memory a model of this config needs; the parameters are counted on an empty model, so exactly."""
+def empty_model(config: Any) -> PreTrainedModel:
+    """A model of this config whose weights take no memory."""
     with torch.device("meta"):
-        empty = AutoModelForCausalLM.from_config(config)
+        return AutoModelForCausalLM.from_config(config)
+
+
+def estimate(empty: PreTrainedModel, *, dtype: torch.dtype, device: str, file_bytes: int = 0) -> Estimate:
+    """Memory that a model needs; its parameters are counted on an empty one, so exactly."""
     parameters = sum(p.numel() for p in empty.parameters())
     weights = parameters * dtype.itemsize / 1e9
-    blocks = empty.get_submodule(anatomy_of(config).blocks).children()
+    blocks = empty.get_submodule(anatomy_of(empty.config).blocks).children()
     block = max((sum(p.numel() for p in block.parameters()) for block in blocks), default=0) * dtype.itemsize / 1e9
     return Estimate(
         parameters,

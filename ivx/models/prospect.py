@@ -11,6 +11,7 @@ from transformers import CONFIG_MAPPING, AutoConfig
 
 from ivx.errors import CheckpointError, IvxError, UnsupportedArchitecture, boundary
 from ivx.models import adapters, dequantised, fields, files, gguf, headers, judge, memory, quantisation
+from ivx.models import weights as tensors
 from ivx.models.anatomy import Anatomy, anatomy_of
 from ivx.models.contents import Contents, base_of, contents_of
 from ivx.models.precision import HALF
@@ -135,7 +136,10 @@ def of_files(
         raise IvxError(f"{name}: quantised weights are dequantised whole: use weights='whole', not {weights!r}")
     with boundary(CheckpointError, f"{name}: no model can be built from its config.json", "copy it again"):
         size = sum(there.size for there in held.values())
-        found = memory.estimate(part.config, dtype=wanted, device=place, file_bytes=size)
+        empty = memory.empty_model(part.config)
+        found = memory.estimate(empty, dtype=wanted, device=place, file_bytes=size)
+    if not packed and not quantised:
+        tensors.refuse_misshapen(empty, {part.own(tensor) or "": one.shape for tensor, one in held.items()}, name=name)
     if adapter is not None:
         adapters.refuse_unfit(Path(adapter).expanduser(), part.config)
     if packed or (weights == "auto" and (adapter is not None or quantised)):

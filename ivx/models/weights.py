@@ -6,7 +6,7 @@ transformers draws what a file lacks at random, drops what the model has no plac
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -59,6 +59,25 @@ def refuse_strangers(loading: dict[str, Any], held: Collection[str], *, config: 
             "do not belong together, or the weights are quantised or wrapped; save it again with save_pretrained"
         )
     return tuple(sorted({*surplus, *beyond}))
+
+
+def refuse_misshapen(empty: nn.Module, held: Mapping[str, tuple[int, ...]], *, name: str) -> None:
+    """Refuse a file of which a tensor has another shape than the parameter of its name, before memory is taken for it.
+
+    Args:
+        empty: the model, without weights.
+        held: the shapes of the tensors in the file.
+
+    Raises:
+        CheckpointError: naming the tensor and both shapes.
+    """
+    for tensor, parameter in empty.named_parameters():
+        shape, wanted = held.get(tensor), tuple(parameter.shape)
+        if shape is not None and shape != wanted:
+            raise CheckpointError(
+                f"{name}: {tensor} has the shape {shape} in its file, which cannot be read as the {wanted} that "
+                "config.json makes it: copy both again, from one checkpoint"
+            )
 
 
 def refuse_non_finite(net: nn.Module, *, name: str) -> None:

@@ -61,10 +61,18 @@ STAND_INS = {
 }
 
 
+def expected(name: str, what: str) -> tuple[str, str]:
+    """What is said where it is opened, and where a turn is put into its template: which may be any text."""
+    is_text = what in ("cut", "deep", "a list", "null", "a number of many digits")
+    if name == "chat_template.jinja" and (is_text or what == "empty"):
+        return "", "does not write a user's turn as it stands" if is_text else ""
+    return rf"{name}|{name.split('.')[0]}|tokenizer|template", ""
+
+
 def cases() -> list[Case]:
     """All of them."""
     found = [
-        Case(f"{name} is {what}", WHY, at("base", name, harm), rf"{name}|{name.split('.')[0]}|tokenizer|template")
+        Case(f"{name} is {what}", WHY, at("base", name, harm), *expected(name, what))
         for name in FILES
         for what, harm in HARMS.items()
     ]

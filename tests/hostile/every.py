@@ -15,3 +15,5 @@ FAMILIES = {
     "adapters": adapters.cases,
 }
 CASES: dict[str, Case] = {f"{family}: {case.what}": case for family, cases in FAMILIES.items() for case in cases()}
+SLOW = {name for name, case in CASES.items() if "took" in case.sentence}
+"""Those that a limit of time ends."""

@@ -15,7 +15,7 @@ REFUSED = {
     "loops in loops": LOOP,
     "loops that write": "{% for a in range(99999) %}{% for b in range(99999) %}xxxxxxxxxx{% endfor %}{% endfor %}",
     "a text times ten thousand million": "{{ 'x' * 10000000000 }}",
-    "a text doubled forty times": "{% set n = namespace(x='xxxx') %}{% for a in range(40) %}{% set n.x=n.x+n.x %}{% endfor %}",
+    "a text doubled often": "{% set n = namespace(x='xxxx') %}{% for a in range(40) %}{% set n.x=n.x*2 %}{% endfor %}",
     "a list times a thousand million": "{{ ([0] * 10000000000) | length }}",
     "a number of ten million digits": "{{ (9 ** 99999999) % 7 }}",
 }

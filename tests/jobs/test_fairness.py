@@ -173,7 +173,7 @@ def test_every_wait_is_within_the_bound_that_the_queue_states() -> None:
         assert all(work.waited <= bound for work in works), (bound, works)
 
 
-LARGE = EffectsRequest("tiny-sft", "animal/can-fly", samples=60, sites=("resid_post", "z"))
+LARGE = EffectsRequest("tiny-sft", "animal/can-fly", samples=30, sites=("resid_post", "z"))
 
 
 @pytest.fixture
@@ -189,7 +189,6 @@ def slowed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
     monkeypatch.setattr(prepare, "_prepared", slowly)
     monkeypatch.setattr(workers, "RELOADS", 0)
-    monkeypatch.setattr("ivx.jobs.queue.QUANTUM", 0.05)
     return made
 
 
@@ -210,7 +209,10 @@ def test_three_requests_on_a_slowed_model_come_to_their_ends_with_the_rows_of_an
     model = worker._server.device.model
     assert model is not None
     passes: Counter[str] = Counter()
-    handle = model.blocks[0].register_forward_pre_hook(lambda *_: passes.update(["all"]))
+    count = [
+        block.register_forward_pre_hook(lambda _, of: passes.update({"all": of[0].shape[0] * of[0].shape[1]}))
+        for block in model.blocks
+    ]
     jobs = [worker.submit(request, session=f"s{i}") for i, request in enumerate(asked)]
     for job in jobs:
         assert job.wait(180) and job.view().state == "done", job.view()
@@ -223,8 +225,9 @@ def test_three_requests_on_a_slowed_model_come_to_their_ends_with_the_rows_of_an
     kept._kept.clear()
     passes.clear()
     alone = [computed(Store(tmp_path / "alone"), model, request) for request in asked]
-    handle.remove()
-    print(f"{len(turns)} steps back; {together} passes side by side, {passes['all']} one after another")
+    for handle in count:
+        handle.remove()
+    print(f"{len(turns)} steps back; {together} states side by side, {passes['all']} one after another")
     assert together <= 1.3 * passes["all"]
     for job, found in zip(jobs, alone, strict=True):
         same(job.view().result.table, found.table)

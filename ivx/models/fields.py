@@ -105,6 +105,9 @@ def _wanted(field: str, value: Any, *, is_text: bool) -> str:
     if field in POSITIVE:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         return "" if is_number and value > 0 else "a number above 0"
+    if field == "lora_alpha":
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return "" if is_number and abs(value) <= 10**9 else "a number"
     if field in NAMES and is_text:
         return "" if isinstance(value, str) else "the name of an activation"
     return ""

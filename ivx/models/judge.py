@@ -24,7 +24,7 @@ from ivx.version import VERSION
 
 ORIGINAL = Original("ivx.models.chamber")
 """What strangers' files are read in."""
-SECONDS = 18.0
+SECONDS = 12.0
 """Longest that a judgement may take, all its parts together."""
 TEMPLATE_SECONDS = 5.0
 """Longest that a chat template may take."""

@@ -139,7 +139,7 @@ def of_files(
         empty = memory.empty_model(part.config)
         found = memory.estimate(empty, dtype=wanted, device=place, file_bytes=size)
     if not packed and not quantised:
-        tensors.refuse_misshapen(empty, {part.own(tensor) or "": one.shape for tensor, one in held.items()}, name=name)
+        tensors.refuse_misfit(empty, {part.own(tensor) or "": one for tensor, one in held.items()}, name=name)
     if adapter is not None:
         adapters.refuse_unfit(Path(adapter).expanduser(), part.config)
     if packed or (weights == "auto" and (adapter is not None or quantised)):

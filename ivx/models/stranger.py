@@ -18,6 +18,8 @@ from ivx.models import judge
 
 SECONDS = 5.0
 """Longest that one text may take; a text of a prompt's length takes a millisecond."""
+OPENING = 8.0
+"""Longest that one may take to be read, in seconds: it was judged in the like."""
 MOST = 8
 """Processes that are held at once; the one that was asked longest ago ends first, and begins again when it is asked."""
 LONGEST = 200_000
@@ -36,7 +38,7 @@ class Tokenizer:
     def __init__(self, place: Path, *, name: str) -> None:
         self._place, self._name = place.absolute(), name
         self._seen = judge.stamp(place)
-        told = self._ask("facts", seconds=judge.SECONDS)
+        told = self._ask("facts")
         self._length = int(told.pop("length"))
         self.is_fast: bool
         self.chat_template: str | None
@@ -52,7 +54,8 @@ class Tokenizer:
         """As transformers': a mapping of `input_ids` and what else was asked for."""
         from transformers import BatchEncoding
 
-        return BatchEncoding(self._words("encode", text=text, how=how), tensor_type=return_tensors)
+        found, alone = self._words("encode", text=text, how=how), isinstance(text, str)
+        return BatchEncoding(found, tensor_type=return_tensors, prepend_batch_axis=alone and return_tensors is not None)
 
     def encode(self, text: str, **how: Any) -> list[int]:
         """The ids of a text."""
@@ -136,7 +139,7 @@ class _Held:
             raise CheckpointError(f"{name}: the files in {place} have changed since it was opened: open it again")
         copy = judge.copy_for(place, seconds=SECONDS)
         with judge.telling(f"{name}: the tokenizer in {place}"):
-            copy.ask("open", seconds=judge.SECONDS, place=str(place), name=name)
+            copy.ask("open", seconds=OPENING, place=str(place), name=name)
         return copy
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from ivx.errors import CheckpointError
+from ivx.models.headers import Held
 
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.", re.ASCII)
 _BESIDE = re.compile(r"^(?:model\.)?mtp\b|^v_head\.|rotary_emb\.inv_freq$|\.(?:masked_)?bias$", re.ASCII)
@@ -61,21 +62,27 @@ def refuse_strangers(loading: dict[str, Any], held: Collection[str], *, config: 
     return tuple(sorted({*surplus, *beyond}))
 
 
-def refuse_misshapen(empty: nn.Module, held: Mapping[str, tuple[int, ...]], *, name: str) -> None:
-    """Refuse a file of which a tensor has another shape than the parameter of its name, before memory is taken for it.
+def refuse_misfit(empty: nn.Module, held: Mapping[str, Held], *, name: str) -> None:
+    """Refuse a file of which a tensor has another shape than the parameter of its name, or holds whole numbers, before
+    memory is taken for it.
 
     Args:
         empty: the model, without weights.
-        held: the shapes of the tensors in the file.
+        held: the tensors in the file.
 
     Raises:
-        CheckpointError: naming the tensor and both shapes.
+        CheckpointError: naming the tensor and both shapes, or its dtype.
     """
     for tensor, parameter in empty.named_parameters():
-        shape, wanted = held.get(tensor), tuple(parameter.shape)
-        if shape is not None and shape != wanted:
+        found, wanted = held.get(tensor), tuple(parameter.shape)
+        if found is not None and not found.dtype.startswith(("F", "BF")):
             raise CheckpointError(
-                f"{name}: {tensor} has the shape {shape} in its file, which cannot be read as the {wanted} that "
+                f"{name}: {tensor} is stored as {found.dtype}, which cannot be read as a weight in floating point: use "
+                "the checkpoint that it was made from"
+            )
+        if found is not None and found.shape != wanted:
+            raise CheckpointError(
+                f"{name}: {tensor} has the shape {found.shape} in its file, which cannot be read as the {wanted} that "
                 "config.json makes it: copy both again, from one checkpoint"
             )
 

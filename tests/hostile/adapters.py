@@ -82,7 +82,7 @@ def cases() -> list[Case]:
         ("modules that are not there", config(target_modules=["evil"]), unfit),
         ("modules that are saved whole", config(modules_to_save=["lm_head"]), unfit),
         ("code of its own", config(auto_mapping={"base_model_class": "system", "parent_library": "os"}), ""),
-        ("a corpus to be drawn from", config(init_lora_weights="eva"), unfit),
+        ("a corpus to be drawn from", config(init_lora_weights="eva"), ""),
         ("weights to be split", config(init_lora_weights="pissa"), ""),
         ("of a base that leads up", base("../outside"), "base|outside|not here|path"),
         ("of a base elsewhere", base("/etc"), "base|etc|not here"),

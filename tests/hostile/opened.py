@@ -21,6 +21,7 @@ import torch
 import ivx
 from ivx.errors import IvxError
 from ivx.models import judge
+from ivx.models.paths import ROOTS
 from ivx.models.prospect import prospect
 from ivx.tasks.encoder import Encoder
 from tests.hostile.every import CASES
@@ -81,19 +82,20 @@ def main(bases: Path, work: Path, names: list[str]) -> None:
     allowed = [sys.prefix, sys.base_prefix, str(Path(ivx.__file__).parents[1]), os.environ["IVX_CACHE"]]
     allowed += ["/proc", "/sys", "/usr", "/lib", "/dev/null", "/dev/urandom", "/etc", *filter(None, sys.path)]
     allowed = [os.path.realpath(place) for place in allowed]
+    folder = work / "case"
+    os.environ[ROOTS] = str(folder / "base")
     for name in ["", *names]:
-        folder = work / "case"
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(bases, folder)
         edited = json.loads((folder / "adapter" / "adapter_config.json").read_text())
         edited["base_model_name_or_path"] = str(folder / "base")
         (folder / "adapter" / "adapter_config.json").write_text(json.dumps(edited))
-        for path in (folder / "outside").iterdir():
-            os.utime(path, (1, time.time()))  # never read since it was written
         found: dict[str, Any] = {}
         began = 0.0
         if name:
             CASES[name].harm(folder)
+        for path in (folder / "outside").iterdir():
+            os.utime(path, (1, time.time()))  # never read since it was written
         for which in [CASES[name].opened] if name else ["base", "packed.gguf", "adapter"]:
             watch.opened, watch.gap, watch.child, began = [], 0.0, 0, time.monotonic()
             try:

@@ -12,17 +12,17 @@ BOUND = "chat template in .* (took more|broke off)"
 CANNOT = "cannot write a user's turn|does not write|writes other things|writes more than"
 LOOP = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
 REFUSED = {
+    "centred in a thousand million": "{{ 'x' | center(4000000000) }}",
+    "a format of a thousand million": "{{ '{:>4000000000}'.format('x') }}",
+    "a width of a thousand million": "{{ '%01000000000d' % 1 }}",
     "loops in loops": LOOP,
     "loops that write": "{% for a in range(99999) %}{% for b in range(99999) %}xxxxxxxxxx{% endfor %}{% endfor %}",
     "a text times ten thousand million": "{{ 'x' * 10000000000 }}",
-    "a text doubled often": "{% set n = namespace(x='xxxx') %}{% for a in range(40) %}{% set n.x=n.x*2 %}{% endfor %}",
+    "doubled often": "{% set n = namespace(x='xxxx') %}{% for a in range(40) %}{% set n.x = n.x * 2 %}{% endfor %}",
     "a list times a thousand million": "{{ ([0] * 10000000000) | length }}",
     "a number of ten million digits": "{{ (9 ** 99999999) % 7 }}",
 }
 AT_A_TURN = {
-    "a width of a thousand million": "{{ '%01000000000d' % 1 }}",
-    "a format of a thousand million": "{{ '{:>4000000000}'.format('x') }}",
-    "centred in a thousand million": "{{ 'x' | center(4000000000) }}",
     "a macro that calls itself": "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
     "a broken line": "{% for %}",
     "a class behind a text": "{{ ''.__class__.__mro__[1].__subclasses__() }}",
@@ -37,7 +37,7 @@ AT_A_TURN = {
     "the text in capitals": "{{ messages[0]['content'] | upper }}",
     "something else around long texts": "{% if messages[0]['content'] | length > 10 %}!{% endif %}" + FINE,
     "a hundred thousand letters around it": "{% for a in range(99999) %}xx{% endfor %}" + FINE,
-    "two hundred million letters around it": "{{ 'x' * 200000000 }}" + FINE,
+    "twenty million letters around it": "{{ 'x' * 20000000 }}" + FINE,
     "a loop for one text": "{% if 'braces' in messages[0]['content'] %}" + LOOP + "{% endif %}" + FINE,
     "gigabytes for one text": "{% if 'braces' in messages[0]['content'] %}{{ 'x' * 10000000000 }}{% endif %}" + FINE,
 }
@@ -71,7 +71,7 @@ def cases() -> list[Case]:
     found += [Case(f"a template, {what}", WHY, settings(told), "", CANNOT) for what, told in AT_A_TURN.items()]
     found += [Case(f"a template, {what}", WHY, settings(told)) for what, told in WRITES.items()]
     found += [
-        Case("a template that is a number", WHY, settings(5), "no tokenizer|the tokenizer|chat template"),
+        Case("a template that is a number", WHY, settings(5), ""),
         Case("a template that is a list of numbers", WHY, settings([1]), "no tokenizer|the tokenizer|chat template"),
         Case("several templates", WHY, settings([{"name": "default", "template": LOOP}]), BOUND),
         Case("a vast template", WHY, vast, "chat_template.jinja .*bytes|took more|chat template"),

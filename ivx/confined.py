@@ -11,6 +11,7 @@ of Python's; libraries in native code pass that by, and none of them opens a nam
 from __future__ import annotations
 
 import array
+import errno
 import json
 import os
 import resource
@@ -308,7 +309,17 @@ def _reply(answer: Callable[..., Any], given: Mapping[str, Any]) -> bytes:
 def _guard(reads: Sequence[str], *, desk: str) -> None:
     """Refuse, from now on, the net, other programs, writing elsewhere than at its desk, and reading what is neither
     named nor Python's."""
-    own = [sys.prefix, sys.base_prefix, sys.exec_prefix, *filter(None, sys.path), "/proc", "/sys", "/lib", "/usr/lib"]
+    own = [
+        sys.prefix,
+        sys.base_prefix,
+        sys.exec_prefix,
+        str(Path(__file__).parent),
+        "/proc",
+        "/sys",
+        "/lib",
+        "/usr/lib",
+    ]
+    own += [place for place in sys.path if place.endswith(("site-packages", "dist-packages"))]
     roots = [os.path.realpath(path) for path in (*own, *reads)]
     roots += ["/dev/null", "/dev/urandom", "/etc/localtime"]
 
@@ -320,7 +331,7 @@ def _guard(reads: Sequence[str], *, desk: str) -> None:
             path = os.path.realpath(os.fsdecode(told[0]))
             writing = isinstance(told[2], int) and told[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
             if not any(path == one or path.startswith(one.rstrip(os.sep) + os.sep) for one in own_of(writing)):
-                raise PermissionError(f"{path} is not its own file")
+                raise PermissionError(errno.EACCES, "not its own file", path)
         elif event in _REFUSED:
             raise PermissionError(f"{event} is not for it to do")
 

@@ -6,13 +6,13 @@ PORT   ?= 8501
 WORKERS ?= 2
 BIN    := $(VENV)/bin
 
-.PHONY: run test test-slow test-gpu test-ray real lint tiny taught bench clean
+.PHONY: run test test-slow test-gpu test-ray real lint docs tiny taught bench clean
 
 run: $(VENV)/.installed
 	@echo "ivx: http://127.0.0.1:$(PORT)"
 	$(BIN)/python -m ivx app --port $(PORT)
 
-test: $(VENV)/.installed-dev lint
+test: $(VENV)/.installed-dev lint docs
 	@command -v chromium >/dev/null 2>&1 || [ -n "$$IVX_CHROMIUM" ] || { \
 	  echo "ivx: the browser tests need Chromium: 'apt-get install chromium', or set IVX_CHROMIUM to its path" >&2; exit 2; }
 	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
@@ -32,6 +32,9 @@ real: $(VENV)/.installed-dev
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 tiny: $(VENV)/.installed
 	$(BIN)/python -m ivx.tiny
@@ -59,4 +62,4 @@ $(VENV)/.installed-ray: requirements-ray.txt $(VENV)/.installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) site .pytest_cache .ruff_cache .mypy_cache .hypothesis

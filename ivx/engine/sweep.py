@@ -56,9 +56,11 @@ def sweep(
     """Patch every sample's target run with every patch set, and read the last token.
 
     Args:
-        source, target: token ids per sample, ragged is fine; states are taken from the source run.
-        answer, contrast: per sample one token id, or those of an answer's spellings: then its logit is the log of
-            their summed exponentials, and its rank that of the likeliest.
+        source: token ids per sample, ragged is fine; states are taken from this run.
+        target: token ids per sample of the run that is patched.
+        answer: per sample one token id, or those of an answer's spellings: then its logit is the log of their summed
+            exponentials, and its rank that of the likeliest.
+        contrast: likewise, of another task's answer.
         patches: addresses (`ivx.engine.address`); sets are joined by commas. A patch without `~` takes the same
             position of the source.
         reference: token ids per sample of a run to compare distributions with (column `kl_reference`).

@@ -29,7 +29,7 @@ TARGET = [[3, 60, 21, 90, 14], [7, 44, 13, 9, 2, 40, 11]]
 HOOKS_ONLY = {"bitnet", "diffllama", "doge"}
 """Attention that does more to the heads' outputs than to project them, or asks for it with arguments of its own."""
 REFUSED = ("bloom", "falcon", "gptj", "opt")
-README = Path(__file__).parents[2] / "README.md"
+MODELS = Path(__file__).parents[2] / "docs" / "models.md"
 
 
 def patches(model: Model) -> list[str]:
@@ -127,7 +127,7 @@ def test_heads_whose_keys_and_values_are_of_unlike_width(kind: str, rope: int, n
 
 
 def test_the_readme_names_every_architecture() -> None:
-    text = README.read_text(encoding="utf-8")
+    text = MODELS.read_text(encoding="utf-8")
     assert f"| by plan | {', '.join(sorted(set(ANATOMIES) - HOOKS_ONLY))} |" in text
     assert f"| refused | {', '.join(REFUSED)}, and all others |" in text
     assert not HOOKS_ONLY or f"| by hooks | {', '.join(sorted(HOOKS_ONLY))} |" in text

@@ -22,7 +22,7 @@ from ivx.ui.kit.checkpoints import layers_of
 from tests.support.checkpoints import configured
 from tests.support.wrappers import renamed, wrapper_of
 
-README = Path(__file__).parents[2] / "README.md"
+MODELS = Path(__file__).parents[2] / "docs" / "models.md"
 IDS = [[20, 33, 47, 80, 64, 90, 22, 120, 45]]
 OLD = {"model.language_model.": "language_model.model.", "lm_head.": "language_model.lm_head."}
 NEW = {"language_model.model.": "model.language_model.", "language_model.lm_head.": "lm_head."}
@@ -127,7 +127,7 @@ def test_nothing_else_is_read_into_memory(tmp_path: Path) -> None:
 
 
 def test_the_readme_lists_the_table() -> None:
-    row = next(line for line in README.read_text().splitlines() if line.startswith("| a wrapper of a text model"))
+    row = next(line for line in MODELS.read_text().splitlines() if line.startswith("| a wrapper of a text model"))
     assert row.split(":")[1].split("|")[0].strip().split(", ") == sorted(WRAPPERS)
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ivx.confined import MOST, Bounds, Copy, Original
+from ivx.confined.bounds import Bounds
+from ivx.confined.line import MOST
+from ivx.confined.original import Copy, Original
 from ivx.errors import Ended, Failed, TaskError
 
 ORIGINAL = Original("tests.support.confined")

@@ -14,7 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ivx import confined
+from ivx.confined.bounds import Bounds, allow_seconds, confine
+from ivx.confined.program import program
 from ivx.errors import Ended, IvxError
 from ivx.formats.decode import Limits, Unfit, decode
 
@@ -53,7 +54,7 @@ def read(data: bytes, schema: pa.Schema, *, longest: int = MAX_LIST, memory: int
     settings = {"ARROW_DEFAULT_MEMORY_POOL": "system"}  # its own pools set aside far more addresses than they use
     given = len(asked).to_bytes(4) + asked + data
     try:
-        done = confined.program("ivx.formats.parquet", given, arguments, seconds=SECONDS, settings=settings)
+        done = program("ivx.formats.parquet", given, arguments, seconds=SECONDS, settings=settings)
     except Ended as error:
         raise IvxError(f"rows.parquet {error} to decode: ask for a smaller run") from error
     if done.returncode == 2:
@@ -87,8 +88,8 @@ def _check_schema(found: pa.Schema, wanted: pa.Schema) -> None:
 
 def _main() -> int:
     """The decoding process: a schema and a file from standard input, an Arrow stream to standard output."""
-    confined.confine(confined.Bounds(int(sys.argv[1]), SECONDS))
-    confined.allow_seconds(SECONDS)
+    confine(Bounds(int(sys.argv[1]), SECONDS))
+    allow_seconds(SECONDS)
     size = int.from_bytes(sys.stdin.buffer.read(4))
     schema = pa.ipc.read_schema(pa.py_buffer(sys.stdin.buffer.read(size)))
     try:

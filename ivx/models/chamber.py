@@ -15,7 +15,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from ivx import confined
+from ivx.confined.service import serve
 from ivx.errors import CheckpointError
 from ivx.models import document, fields, files, gguf, headers, library, prospect
 from ivx.models.contents import ADAPTED, ADAPTER, CONFIG, GENERATION, Contents, contents_of
@@ -253,7 +253,7 @@ def _main() -> None:
     with suppress(ImportError):
         import accelerate  # noqa: F401
         import gguf as _  # noqa: F401
-    confined.serve(ANSWERS)
+    serve(ANSWERS)
 
 
 if __name__ == "__main__":

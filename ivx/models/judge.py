@@ -16,7 +16,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ivx.confined import Bounds, Copy, Original
+from ivx.confined.bounds import Bounds
+from ivx.confined.original import Copy, Original
 from ivx.errors import CheckpointError, Failed, Unanswered
 from ivx.models import paths, registry
 from ivx.models.contents import contents_of

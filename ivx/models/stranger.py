@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ivx.confined import Copy
+from ivx.confined.original import Copy
 from ivx.errors import CheckpointError, Ended, Failed
 from ivx.models import judge
 

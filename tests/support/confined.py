@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from ivx.confined import serve
+from ivx.confined.service import serve
 from ivx.errors import TaskError
 
 

@@ -42,6 +42,12 @@ def _parser() -> argparse.ArgumentParser:
         part.add(commands)
     app = commands.add_parser("app", help="serve the app to a browser on this machine")
     app.add_argument("--port", type=integer, default=8501)
+    app.add_argument(
+        "--metrics",
+        default="",
+        metavar="PORT",
+        help="tell Prometheus's metrics, and /health, at this port of this machine (default: IVX_METRICS, or nowhere)",
+    )
     add_ray(app)
     app.set_defaults(run=_app)
     return parser
@@ -50,4 +56,4 @@ def _parser() -> argparse.ArgumentParser:
 def _app(asked: argparse.Namespace) -> None:
     from ivx.ui.serve import serve
 
-    serve(asked.port)
+    serve(asked.port, metrics_at=asked.metrics)

@@ -11,6 +11,7 @@ from typing import Any
 from ivx.errors import Cancelled
 from ivx.jobs import failure
 from ivx.jobs.pace import Pace
+from ivx.jobs.tally import TALLY
 
 LIVE = ("queued", "loading", "running")
 _numbers = itertools.count()
@@ -131,6 +132,7 @@ class Job:
         work = getattr(result, "work", None) or (done, total)
         with self._lock:
             if self._state in LIVE:
+                TALLY.rows(_rows(result) - _rows(self._result))
                 self._result, self._done, self._total = result, done, total
                 self._pace.told(time.monotonic(), *work)
         self.beat()
@@ -153,6 +155,7 @@ class Job:
         """Called by the worker or reader: the whole result."""
         with self._lock:
             if self._state in LIVE:
+                TALLY.rows(0 if stored else _rows(result) - _rows(self._result))
                 self._result, self._state, self._stored = result, "done", stored
                 self._done = self._total
         self._over()
@@ -173,5 +176,12 @@ class Job:
         self._over()
 
     def _over(self) -> None:
+        if self.wanted and not (self.idle or self._stored or self._ended.is_set()):
+            TALLY.ended(self._state)
         self._ended.set()
         self._sought.set()
+
+
+def _rows(result: Any) -> int:
+    """Rows of a result; 0 where it is none, or a short answer."""
+    return getattr(getattr(result, "table", None), "num_rows", 0)

@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from ivx.jobs.job import Job
+from ivx.jobs.tally import TALLY
 
 QUANTUM = 2.0
 """Seconds by which a waiting job must have spent less, for the running one to step back."""
@@ -74,6 +75,7 @@ class Queue:
         """Note that a job, for all who wait for it, has had the device for some seconds."""
         with self._changed:
             job.seconds += seconds
+            TALLY.charge(seconds)
             for session in job.sessions:
                 self._had[session] = (self._lately(session) + seconds / len(job.sessions), self._clock())
             if any(not other.idle for other in self._waiting):

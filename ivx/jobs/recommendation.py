@@ -6,6 +6,7 @@ first time. A run that was imported, or of an adapter, or that did not ask by th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ivx.analyses.behaviour.request import DEFAULT, BehaviourRequest
@@ -26,10 +27,15 @@ class Recommended(NamedTuple):
     run: str
 
 
-def recommended(store: Store, checkpoint: str, task: str) -> Recommended | None:
+def recommended(
+    store: Store, checkpoint: str, task: str, *, may_see: Callable[[str], bool] = lambda run: True
+) -> Recommended | None:
     """How the newest run of behaviour would ask this task of this checkpoint; None where none asked it.
 
     Checkpoints are the same that have the same weights, and tasks that have the same texts, whatever they are called.
+
+    Args:
+        may_see: whether whoever asks may see a run of this id: another's recommends no words of its own.
     """
     runs = store.of_kind(BehaviourRequest.kind)
     if not runs:
@@ -43,8 +49,13 @@ def recommended(store: Store, checkpoint: str, task: str) -> Recommended | None:
     mine = {
         run: one for run, one in told.items() if one.get("checkpoint") == fingerprint and pair in one.get("ways", {})
     }
+    mine = {run: one for run, one in mine.items() if not _has_words(one["ways"][pair]) or may_see(run)}
     newest = max(mine, key=lambda run: mine[run]["created"], default=None)
     return None if newest is None else Recommended(Way(**mine[newest]["ways"][pair]), newest)
+
+
+def _has_words(way: dict[str, Any]) -> bool:
+    return bool(way.get("template") or way.get("system"))
 
 
 def _noted(store: Store, run: Run) -> dict[str, Any]:

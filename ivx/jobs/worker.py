@@ -132,6 +132,16 @@ class Worker:
         with self._lock:
             return sum(job.watchers(within=WATCHED_SECONDS) for job in self._jobs.values() if job.view().live)
 
+    @property
+    def is_well(self) -> bool:
+        """Whether both its threads live."""
+        return not (self._reader.is_dead or self._server.is_dead)
+
+    @property
+    def has_model(self) -> bool:
+        """Whether a model is in memory."""
+        return self._server.device.model is not None
+
     def wait(self, job: Job) -> tuple[int, float | None]:
         """How many jobs are before a queued one, the one at the device among them, and about how many seconds its turn
         is away, where that is known."""

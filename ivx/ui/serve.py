@@ -11,7 +11,9 @@ from pathlib import Path
 
 from ivx.jobs.worker import worker
 from ivx.models.cluster import named
+from ivx.ui import metrics, tidy
 from ivx.ui.frame import SERVED
+from ivx.ui.kit import limits, visitor
 
 ENTRY = Path(__file__).parent / "entry" / "app.py"
 LOOK_SECONDS, PATIENCE = 0.05, 30.0
@@ -19,14 +21,25 @@ PAINTED_SECONDS = 2.0
 """From a page's drawing to its being painted, on a slow machine: reading torch would hold it up."""
 
 
-def serve(port: int) -> None:
+def serve(port: int, *, metrics_at: str = "") -> None:
     """Serve the app on this machine alone, until it is interrupted.
 
+    Args:
+        metrics_at: port of this machine, or `127.0.0.1:port`, that metrics are told at; by default `IVX_METRICS`, and
+            nowhere where that is not set.
+
     Raises:
-        IvxError: it can have no store, or no cluster can be what `IVX_RAY` names.
+        IvxError: it can have no store, no cluster can be what `IVX_RAY` names, or a limit or the address of metrics is
+            none.
     """
     named()
+    limits.limits()
+    told = limits.metrics_at(metrics_at) or limits.metrics()
+    tidy.few_arenas()
     worker()
+    visitor.swept()
+    if told is not None:
+        metrics.begin(*told, sessions=tidy.sessions)
     from streamlit.web import cli
 
     threading.Thread(target=_warm, name="ivx-warm", daemon=True).start()

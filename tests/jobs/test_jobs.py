@@ -14,7 +14,7 @@ from ivx.analyses.transplant.request import TransplantRequest
 from ivx.jobs import worker as workers
 from ivx.jobs.worker import Wake, worker
 from ivx.store.store import Store
-from ivx.ui.kit import progress, session
+from ivx.ui.kit import progress, visitor
 from tests.support.browser import ROOT
 from tests.support.pages import separability
 
@@ -97,4 +97,4 @@ def test_a_checkpoint_is_read_as_soon_as_it_is_chosen(
     assert not page.exception and ahead is not None and ahead.wait(60) and ahead.view().state == "done"
     page.run()
     assert fresh.find(Wake("tiny-dpo", **loading)) is ahead, "once a choice"
-    assert ahead.sessions == {page.session_state[session.SESSION]}
+    assert ahead.sessions == {page.session_state[visitor.SESSION]}

@@ -108,7 +108,8 @@ def checkpoints() -> list[str]:
     """The checkpoints to choose from: embedded, fetched, and those this session has opened."""
     found = [c.name for c in CHECKPOINTS if c.path is not None and c.path.is_dir()]
     found += [c.name for c in (*FETCHED, *TAUGHT) if wheels.is_here(c.name) or identity.is_away(c.name)]
-    return found + [name for name, *_ in _others() if name not in found]
+    found += [name for name, *_ in _others() if name not in found]
+    return [name for name in found if roots.offered(name)]
 
 
 def _others() -> list[tuple[str, ...]]:

@@ -10,7 +10,7 @@ import streamlit as st
 from ivx.jobs.recommendation import Recommended, recommended
 from ivx.jobs.worker import worker
 from ivx.tasks.way import Way
-from ivx.ui.kit import address, asking, pieces
+from ivx.ui.kit import address, asking, owned, pieces
 
 TAKEN = "ivx.taken"
 """The session's choices that were last taken from a recommendation."""
@@ -29,7 +29,9 @@ def follow(task: str, *checkpoints: str) -> None:
     """
     address.follows(TAKEN)
     store = worker().store
-    found = next((one for name in reversed(checkpoints) if (one := recommended(store, name, task))), None)
+    found = next(
+        (one for name in reversed(checkpoints) if (one := recommended(store, name, task, may_see=owned.may_see))), None
+    )
     best = asking.INITIAL | (asking.chosen_by(found.way) if found else {})
     now = {key: address.from_url(key, first) for key, first in asking.INITIAL.items()}
     plain = address.from_url("asked", "", ("", PLAINLY))

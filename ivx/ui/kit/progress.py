@@ -130,6 +130,8 @@ def _about(seconds: float | None) -> str:
 def named(job: Job) -> str:
     """A job in words: what it is, how far, how long still, and whether anybody looks at it."""
     asked, now = job.request, job.view()
+    if not session.may_know(job):
+        return "somebody else’s request"
     tasks = (asked.task,) if hasattr(asked, "task") else getattr(asked, "tasks", ())
     named = ", ".join(map(_without_folder, (asked.checkpoint, *tasks)))
     what = f"{getattr(asked, 'kind', 'a short question')} on {named}"

@@ -8,7 +8,12 @@ from pathlib import Path
 
 import streamlit as st
 
+from ivx.errors import CheckpointError
 from ivx.models import door, paths
+from ivx.models.contents import contents_of
+from ivx.models.files import locate
+from ivx.models.registry import embedded
+from ivx.ui.kit.limits import CHECKPOINTS, MODEL_GB, limits
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
@@ -40,4 +45,55 @@ def allowed() -> list[Path]:
 def within(name: str) -> str:
     """A checkpoint's name, if this server may read it, and its links and an adapter's base with it; raises
     `CheckpointError` where it may not."""
-    return door.within(name, among=allowed())
+    return door.within(admitted(name), among=allowed())
+
+
+def admitted(name: str) -> str:
+    """A checkpoint's name, if this server's owner lets guests open it: all that come embedded are, and without a list
+    all others; raises `CheckpointError` where it is not, or is larger than allowed here."""
+    if embedded(name):
+        return name
+    most = limits()
+    if most.checkpoints is not None and not any(_same(name, one) for one in most.checkpoints):
+        raise CheckpointError(
+            f"{name[:100]!r} is not among the checkpoints that this server opens: choose one of "
+            f"{', '.join(('tiny-sft', *most.checkpoints))}, or ask its owner to add it to {CHECKPOINTS}"
+        )
+    if most.model_gb < float("inf"):
+        _fits(name, most.model_gb)
+    return name
+
+
+def offered(name: str) -> bool:
+    """Whether a checkpoint stands in the lists of this server."""
+    listed = limits().checkpoints
+    return listed is None or bool(embedded(name)) or any(_same(name, one) for one in listed)
+
+
+def _same(name: str, listed: str) -> bool:
+    """Whether a name means a listed checkpoint; paths are compared as they are resolved."""
+    if name == listed:
+        return True
+    with suppress(OSError, ValueError, RuntimeError):
+        return listed.startswith(("/", "~", ".")) and _place(name) == _place(listed)
+    return False
+
+
+def _place(name: str) -> str:
+    return "+".join(str(Path(part).expanduser().resolve()) for part in name.split("+"))
+
+
+def _fits(name: str, most: float) -> None:
+    """Refuse a checkpoint whose files are larger than this; one that is not here yet is judged once it is."""
+    for part in filter(None, paths.parts(name)):
+        with suppress(CheckpointError):
+            folder = locate(part, fetch=False)
+            size = sum(file.size for file in contents_of(folder, name=name).files.values()) / 1e9
+            if size > most:
+                break
+    else:
+        return
+    raise CheckpointError(
+        f"{name[:100]!r} has {size:.1f} GB of files, and this server opens up to {most:g} GB: choose a smaller one, or "
+        f"ask its owner to raise {MODEL_GB}"
+    )

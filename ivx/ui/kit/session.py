@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +17,19 @@ from ivx.jobs.compute import id_of, result_of
 from ivx.jobs.job import Job
 from ivx.jobs.worker import WATCHED_SECONDS, Asked, Wake, worker
 from ivx.request import BaseRequest
-from ivx.ui.kit import pieces
+from ivx.ui.kit import owned, pieces, roots, visitor
 from ivx.ui.kit.address import RUN, from_url
+from ivx.ui.kit.limits import JOBS, limits
+from ivx.ui.kit.visitor import session
 
 TICK_SECONDS = 0.6
 FIRST_TICK_SECONDS = 0.2
 SEEK_SECONDS = 0.25
 """How long a page waits for a result that may be stored, so as not to draw a needless wait."""
-SESSION = "ivx.session"
 SEEN = "ivx.seen"
 """Session set of requests that were looked up or joined."""
 FILES = "ivx.files"
 """Session list of the user's own task files: (shown name, path)."""
-
-
-def session() -> str:
-    """The session's name: one for each open page, the same until it is closed."""
-    return str(st.session_state.setdefault(SESSION, secrets.token_hex(8)))
 
 
 def job(request: Asked, *, compute: bool) -> Job | None:
@@ -45,12 +41,44 @@ def job(request: Asked, *, compute: bool) -> Job | None:
     seen = st.session_state.setdefault(SEEN, set())
     new, wanted = request not in seen, found is not None and found.wanted
     if (compute and (new or not wanted)) or (new and found is None):
-        found = worker().submit(request, session=session(), compute=compute)
+        found = _submitted(request, compute=compute)
         found.sought(SEEK_SECONDS)
     elif found is not None and new:
         found.join(session())
     seen.add(request)
+    if found is not None:
+        _noted(found)
     return None if found is None or is_absent(found) else found
+
+
+def _submitted(request: Asked, *, compute: bool = True) -> Job:
+    """Submit a request for this session, if its user may have it computed here.
+
+    Raises:
+        IvxError: the checkpoint may not be opened here, or as many requests of this user wait as may.
+    """
+    if compute:
+        roots.admitted(request.checkpoint)
+        known, allowed = worker().find(request), limits().jobs
+        waiting = [one for one in worker().under_way() if one is not known and _is_mine(one)]
+        if len(waiting) >= allowed and not isinstance(request, Wake):
+            raise IvxError(
+                f"{len(waiting)} of your requests wait or are computed, as many as this server allows one user: wait "
+                f"for one, stop one on the page Runs, or ask the server's owner to raise {JOBS}"
+            )
+    return worker().submit(request, session=session(), compute=compute)
+
+
+def _is_mine(found: Job) -> bool:
+    """Whether this user waits for a job, in this session or another."""
+    return visitor.user() in map(visitor.user_of, found.sessions)
+
+
+def _noted(found: Job) -> None:
+    """Remember the run of a job that has rows: this user asked for it."""
+    now = found.view()
+    if now.result is not None and session() in found.sessions:
+        owned.note(getattr(now.result, "run_id", ""), made=found.wanted and not now.stored)
 
 
 def is_absent(found: Job) -> bool:
@@ -66,9 +94,12 @@ def is_sought(request: Asked) -> bool:
 
 def stored_run(*kinds: str) -> Any | None:
     """The result of the run that the address bar names; None where the store has none of that name and these kinds."""
+    run = from_url(RUN, "")
     try:
-        found = _result(from_url(RUN, ""))
+        found = _result(run) if owned.may_see(run) else None
     except LookupError:
+        return None
+    if found is None:
         return None
     return found if found.request.kind in kinds else None
 
@@ -93,9 +124,11 @@ def run_strip(kinds: str | Sequence[str], told: Callable[[Any], str]) -> DeltaGe
 def looked_up(request: BaseRequest) -> Any | None:
     """The result of a request that is stored, at once; None where there is none, or its checkpoint is not known."""
     try:
-        return _result(id_of(worker().store, request))
+        found = _result(id_of(worker().store, request))
     except (LookupError, IvxError):
         return None
+    owned.note(found.run_id, made=False)
+    return found
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
@@ -149,14 +182,21 @@ def is_watched(found: Job) -> bool:
 
 
 def stop(found: Job) -> None:
-    """Leave a job, for all who wait for it where none of them looks; what is done is kept."""
-    for one in [session()] if is_watched(found) else found.sessions:
-        found.leave(one)
+    """Leave a job, for all of this user's sessions; on one's own server for all who wait for it, where none of them
+    looks. What is done is kept."""
+    for one in found.sessions:
+        if visitor.user_of(one) == visitor.user() or (roots.own() and not is_watched(found)):
+            found.leave(one)
 
 
 def may_stop(found: Job) -> bool:
-    """Whether a job is this session's, or nobody looks at it."""
-    return session() in found.sessions or not is_watched(found)
+    """Whether a job is this user's, or, on one's own server, nobody looks at it."""
+    return _is_mine(found) or (roots.own() and not is_watched(found))
+
+
+def may_know(found: Job) -> bool:
+    """Whether this user may be told what a job is about."""
+    return roots.own() or _is_mine(found) or not owned.is_private({"request": asdict(found.request)})
 
 
 def tick(*, first: bool = False) -> float:
@@ -166,7 +206,7 @@ def tick(*, first: bool = False) -> float:
 
 def start(request: Asked) -> None:
     """Compute a request, or go on with it."""
-    worker().submit(request, session=session())
+    _submitted(request)
 
 
 def go_on(before: Iterable[Asked], then: Iterable[Asked]) -> None:
@@ -181,7 +221,7 @@ def go_on(before: Iterable[Asked], then: Iterable[Asked]) -> None:
 
 def wake(checkpoint: str, **loading: str) -> None:
     """Read a checkpoint ahead of its first request; `loading` is what that will say of dtype and device."""
-    worker().submit(Wake(checkpoint, **loading), session=session())
+    _submitted(Wake(checkpoint, **loading))
 
 
 def leave(request: Asked) -> None:

@@ -103,7 +103,7 @@ def asks(way: Way) -> Way:
     return Way("chat" if told.chats else "prompt", told.template)
 
 
-@st.cache_data(show_spinner=False)
+@st.cache_data(max_entries=60, show_spinner=False)
 def _defaults(collection: str, way: Way) -> tuple[str, str]:
     """Default prompts: a told one up to the end of its instruction, and the bare one of a query."""
     task = catalogue.find(TASK, collection=collection).task

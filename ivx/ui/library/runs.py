@@ -15,20 +15,21 @@ from ivx.errors import IvxError
 from ivx.jobs.replay import ReplayRequest
 from ivx.jobs.worker import worker
 from ivx.store.store import Entry, Store
-from ivx.ui.kit import pieces, session
+from ivx.ui.kit import owned, pieces, roots, session
 from ivx.ui.library import listing, underway
 from ivx.ui.library.listing import STATES
 
 REPLAYED = 5
 """Rows that are computed again."""
+OTHERS = "Only who had it computed here may."
 
 
 def show() -> None:
     """The list left; right, what is known of the chosen run, or how two differ."""
     store = worker().store
-    for notice in store.notices():
+    for notice in store.notices() if roots.own() else ():
         pieces.note(notice)
-    entries = store.entries()
+    entries = [entry for entry in store.entries() if owned.may_see(entry.run, entry.asked)]
     left, right = st.columns([1.75, 1], gap="medium")
     with left:
         stored = f"{len(entries)} runs, {sum(entry.bytes for entry in entries) / 1e6:,.1f} MB"
@@ -84,12 +85,18 @@ def _one(store: Store, entry: Entry) -> None:
         "Go on", type="primary", width="stretch", disabled=not entry.asked, help="Compute what is missing."
     ):
         session.start(session.request_of(entry.asked))
-    if pin.button("Unpin" if entry.pinned else "Pin", width="stretch", help="A pinned run is never dropped for room."):
+    mine = owned.may_change(entry.run)
+    if pin.button(
+        "Unpin" if entry.pinned else "Pin",
+        width="stretch",
+        disabled=not mine,
+        help="A pinned run is never dropped for room." if mine else OTHERS,
+    ):
         store.pin(entry.run, not entry.pinned)
         st.rerun()
     with delete.popover("Delete", width="stretch"):
         st.write("Its rows are removed; asked for again, they are computed again.")
-        if st.button("Delete it", type="primary"):
+        if st.button("Delete it", type="primary", disabled=not mine, help=None if mine else OTHERS):
             try:
                 store.delete(entry.run)
                 st.rerun()
@@ -213,7 +220,10 @@ def _import(store: Store) -> None:
         if given is None:
             return
         try:
-            run = unpack.keep(unpack.unpack(given), store)
+            unpacked = unpack.unpack(given)
+            new = store.find(unpacked.receipt["run"]) is None
+            run = unpack.keep(unpacked, store)
+            owned.note(run, made=new)
         except IvxError as error:
             pieces.refusal("This zip cannot be used", str(error), "Export the run again where it was computed.")
             return

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tempfile
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from ivx.tasks.place import FILES, named
 from ivx.tasks.preview import way_of
 from ivx.tasks.sample import Sample
 from ivx.tasks.samples import build
-from ivx.ui.kit import address, asking, checkpoints, choices, pairs, pieces, session
+from ivx.ui.kit import address, asking, checkpoints, choices, pairs, pieces, session, visitor
 from ivx.ui.library import typed
 
 SHOWN = 4
@@ -114,7 +112,11 @@ def _upload() -> None:
     if given is None:
         return
     files = {"": given} | beside
-    kept = _kept({key: (file.name, file.getvalue()) for key, file in files.items()})
+    try:
+        kept = _kept({key: (file.name, file.getvalue()) for key, file in files.items()})
+    except IvxError as error:
+        pieces.refusal("This file cannot be kept", str(error), "Take away files above that are not needed.")
+        return
     parts |= {key: kept[key].name for key in beside}
     if "against" in beside:  # the columns of two files of one collection have the same names
         parts["against"] = named(parts["against"], query=parts["query"], answer=parts["answer"])
@@ -172,28 +174,19 @@ def _further() -> tuple[dict[str, str], dict[str, Any]]:
     return parts, beside
 
 
-@cache
-def _folder() -> tempfile.TemporaryDirectory:
-    """Where uploads lie while the server runs; only its owner may look inside."""
-    return tempfile.TemporaryDirectory(prefix="ivx-tasks-")
-
-
 def _kept(files: Mapping[str, tuple[str, bytes]]) -> dict[str, Path]:
-    """Write uploads that belong together, each a name and its content, into a folder named by their hash.
+    """Write uploads that belong together, each a name and its content, into a folder of this session's named by their
+    hash; raises `IvxError` where it has too many.
 
     A given name is untrusted: only its letters, digits and dashes are used, which then name the task.
     """
     told = hashlib.sha256()
     for key, (name, content) in sorted(files.items()):
         told.update(repr((key, name, hashlib.sha256(content).digest())).encode())
-    folder = Path(_folder().name) / told.hexdigest()[:16]
-    folder.mkdir(exist_ok=True)
-    found: dict[str, Path] = {}
-    for key, (name, content) in files.items():
+    found: dict[str, str] = {}
+    for key, (name, _) in files.items():
         plain = re.sub("[^A-Za-z0-9_-]+", "-", Path(name).stem).strip("-")[:LONGEST] or "task"
         kind = Path(name).suffix.lower()
-        path = folder / f"{plain}{kind}"
-        found[key] = folder / f"{plain}-{key}{kind}" if path in found.values() else path
-        if not found[key].exists():
-            found[key].write_bytes(content)
-    return found
+        found[key] = f"{plain}-{key}{kind}" if f"{plain}{kind}" in found.values() else f"{plain}{kind}"
+    folder = visitor.keep(told.hexdigest()[:16], {found[key]: content for key, (_, content) in files.items()})
+    return {key: folder / name for key, name in found.items()}

@@ -27,4 +27,4 @@ def _draw() -> None:
             "Stop", key=f"stop-{job.number}", width="stretch", help="What is done is kept."
         ):
             session.stop(job)
-            st.rerun(scope="fragment")
+            st.rerun()  # the whole page: the click may have come with a run of all of it

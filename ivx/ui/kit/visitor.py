@@ -1,0 +1,115 @@
+"""A visitor: which session this is, whose it is, and the folder of what they uploaded.
+
+A user is a name that somebody signed in with, or else one session. What a session uploaded lies in a folder that goes
+with it: when Streamlit lets the session go, two minutes after its page was closed, or when the server ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+import streamlit as st
+
+from ivx.errors import IvxError
+from ivx.models import paths
+from ivx.ui.kit.limits import UPLOAD_MB, UPLOADS, limits
+
+SESSION = "ivx.session"
+FOLDER = "ivx.uploads"
+"""The session's folder of uploads, which is removed once nobody refers to it."""
+PREFIX = "of-"
+
+
+def session() -> str:
+    """The session's name: one for each open page, the same until it is closed; what stands before a slash is the
+    user's."""
+    if SESSION not in st.session_state:
+        known, own = signed_in(), secrets.token_hex(8)
+        st.session_state[SESSION] = f"{known}/{own}" if known else own
+    return str(st.session_state[SESSION])
+
+
+def signed_in() -> str:
+    """A name for whoever has signed in, by which nobody is known elsewhere; empty where nobody has."""
+    with suppress(AttributeError, KeyError):
+        if st.user.get("is_logged_in"):
+            told = [str(st.user.get(part) or "") for part in ("iss", "sub", "email")]
+            return hashlib.sha256("\0".join(told).encode()).hexdigest()[:16]
+    return ""
+
+
+def user() -> str:
+    """Whose session this is."""
+    return user_of(session())
+
+
+def user_of(name: str) -> str:
+    """Whose session one of this name is."""
+    return name.partition("/")[0]
+
+
+def keep(folder: str, files: dict[str, bytes]) -> Path:
+    """Write what the session uploaded into a folder of its own, by plain names; returns the folder.
+
+    Raises:
+        IvxError: it would be more than one user may keep here.
+    """
+    place = _own() / folder
+    new = {name: content for name, content in files.items() if not (place / name).exists()}
+    held = [path.stat().st_size for path in _own().rglob("*") if path.is_file()]
+    allowed = limits()
+    if len(held) + len(new) > allowed.uploads:
+        raise IvxError(
+            f"this server keeps {allowed.uploads} uploaded files of one session: reload the page to begin with none, "
+            f"or ask its owner to raise {UPLOADS}"
+        )
+    if sum(held) + sum(map(len, new.values())) > allowed.upload_mb * 1e6:
+        raise IvxError(
+            f"this server keeps {allowed.upload_mb:g} MB of one session's files: give smaller ones, or ask its owner "
+            f"to raise {UPLOAD_MB}"
+        )
+    place.mkdir(exist_ok=True)
+    for name, content in new.items():
+        (place / name).write_bytes(content)
+    return place
+
+
+def swept() -> int:
+    """Remove the folders of uploads that servers left which did not end in order; returns how many."""
+    gone = 0
+    with suppress(OSError):
+        for one in _uploads().iterdir():
+            process = one.name.partition("-")[2].partition("-")[0]
+            if one.name.startswith(PREFIX) and process.isdigit() and not _lives(int(process)):
+                shutil.rmtree(one, ignore_errors=True)
+                gone += 1
+    return gone
+
+
+def _own() -> Path:
+    if FOLDER not in st.session_state:
+        _uploads().mkdir(parents=True, exist_ok=True, mode=0o700)
+        st.session_state[FOLDER] = tempfile.TemporaryDirectory(
+            prefix=f"{PREFIX}{os.getpid()}-", dir=_uploads(), ignore_cleanup_errors=True
+        )
+    return Path(st.session_state[FOLDER].name)
+
+
+def _uploads() -> Path:
+    return paths.cache() / "uploads"
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -34,4 +34,8 @@ EXPOSE 8501
 
 # Inside the container the app listens to the container's own network; `-p 127.0.0.1:…` keeps it to this machine.
 ENV STREAMLIT_SERVER_ADDRESS=0.0.0.0
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
+  CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:9464/health', timeout=4)"]
+# Told inside the container only.
+ENV IVX_METRICS=127.0.0.1:9464
 CMD ["ivx", "app"]

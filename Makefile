@@ -6,7 +6,7 @@ PORT   ?= 8501
 WORKERS ?= 2
 BIN    := $(VENV)/bin
 
-.PHONY: run test test-slow test-gpu test-ray real lint docs tiny taught bench clean
+.PHONY: run test test-slow test-gpu test-ray soak real lint docs tiny taught bench clean
 
 run: $(VENV)/.installed
 	@echo "ivx: http://127.0.0.1:$(PORT)"
@@ -25,6 +25,9 @@ test-gpu: $(VENV)/.installed-dev
 
 test-ray: $(VENV)/.installed-dev $(VENV)/.installed-ray
 	$(BIN)/python -m pytest -m ray
+
+soak: $(VENV)/.installed-dev
+	$(BIN)/python tests/support/soak.py --sessions 50 --minutes 10
 
 real: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m real

@@ -14,7 +14,7 @@ from ivx.analyses.transplant.request import TransplantRequest
 from ivx.jobs import worker as workers
 from ivx.jobs.worker import Wake, worker
 from ivx.store.store import Store
-from ivx.ui.kit import progress, visitor
+from ivx.ui.kit import progress, session, visitor
 from tests.support.browser import ROOT
 from tests.support.pages import separability
 

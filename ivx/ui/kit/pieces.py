@@ -44,8 +44,9 @@ def title(question: str, lede: str) -> None:
 
     `lede` is ivx's own text and may hold <b>.
     """
+    if not st.session_state.get(TITLED):  # what was missing may have a heading already
+        present.way_in()
     st.session_state[TITLED] = True
-    present.way_in()
     st.html(f'<h1 class="ivx-q">{escape(question)}</h1><div class="ivx-lede">{glossary.marked(lede)}</div>')
 
 

@@ -6,12 +6,14 @@ import re
 import urllib.error
 import urllib.request
 from http.server import ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
 from ivx.analyses.defaults import glance
 from ivx.errors import IvxError
 from ivx.jobs import worker as workers
+from ivx.jobs.service import Service
 from ivx.jobs.tally import Tally
 from ivx.store.store import Store
 from ivx.ui import metrics
@@ -34,8 +36,8 @@ def value(told: str, name: str) -> float:
     return float(next(line for line in told.splitlines() if line.startswith(f"{name} ")).rpartition(" ")[2])
 
 
-def test_metrics_are_told_to_this_machine_alone(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    fresh = workers.Worker(Store(tmp_path))  # type: ignore[arg-type]
+def test_metrics_are_told_to_this_machine_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh = workers.Worker(Store(tmp_path))
     monkeypatch.setattr(workers, "_worker", lambda: fresh)
     server = metrics.begin("127.0.0.1", free_port(), sessions=lambda: 3)
     try:
@@ -47,7 +49,12 @@ def test_metrics_are_told_to_this_machine_alone(tmp_path: object, monkeypatch: p
         rows, done = (
             value(told, one) - value(before, one) for one in ("ivx_rows_total", 'ivx_jobs_ended_total{state="done"}')
         )
-        assert done == 1 and rows >= 0 and value(told, "ivx_sessions") == 3 and value(told, "ivx_model_loaded") == 1
+        assert (
+            done == 1
+            and rows == job.view().result.table.num_rows
+            and value(told, "ivx_sessions") == 3
+            and value(told, "ivx_model_loaded") == 1
+        )
         assert value(told, "ivx_device_seconds_total") > value(before, "ivx_device_seconds_total")
         assert "tiny" not in told and "noun" not in told
         assert asked(server, "/health") == (200, "ok\n") and asked(server, "/")[0] == 404
@@ -67,9 +74,13 @@ def test_metrics_at_another_address_are_refused(told: str) -> None:
     assert metrics_at("") is None and metrics_at("9464") == metrics_at("127.0.0.1:9464") == ("127.0.0.1", 9464)
 
 
-def test_a_worker_whose_thread_has_ended_is_not_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "THREADS", ("ivx-worker-that-has-ended",))
-    assert not metrics.is_well()
+def test_a_worker_whose_thread_has_ended_is_not_well(tmp_path: Path) -> None:
+    fresh = workers.Worker(Store(tmp_path))
+    assert fresh.is_well
+    fresh._server = Service("ivx-ended", lambda own: None)
+    fresh._server.start()
+    fresh._server.thread.join(20)
+    assert not fresh.is_well
 
 
 def test_a_tally_only_grows() -> None:

@@ -64,4 +64,9 @@ def _alike(request: Asked) -> tuple:
 
 
 def _size(request: Asked) -> float:
-    return float(getattr(request, "samples", 1))
+    """How much it asks for: samples, or those that it names."""
+    match getattr(request, "samples", 1):
+        case int(number):
+            return float(number)
+        case named:
+            return float(max(1, len(named)))

@@ -12,6 +12,7 @@ import resource
 import stat
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -56,9 +57,9 @@ def content(packed: bytes) -> dict[str, bytes]:
         return {name: file.read(name) for name in file.namelist()}
 
 
-def zipped(parts: dict[str, bytes]) -> io.BytesIO:
+def zipped(parts: dict[str, bytes], *, how: int = zipfile.ZIP_DEFLATED) -> io.BytesIO:
     sink = io.BytesIO()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as file:
+    with zipfile.ZipFile(sink, "w", how) as file:
         for name, data in parts.items():
             file.writestr(name, data)
     return sink
@@ -83,6 +84,16 @@ def test_a_result_comes_back_the_same(found: Effects, packed: bytes) -> None:
     assert run.receipt == json.loads(json.dumps(found.receipt)) | marks
     assert packed == pack.of_result(found, metric="logprob"), "equal runs make equal archives"
     assert again.run_id != found.run_id, "an imported run never answers a request"
+
+
+def test_a_document_of_millions_of_lists_is_refused_before_one_is_made(packed: bytes) -> None:
+    vast = b'{"a": [' + b"[]," * 5_000_000 + b"[]]}"
+    bomb = zipped({**content(packed), "context.json": vast}, how=zipfile.ZIP_STORED)
+    tracemalloc.start()
+    refused(bomb, "context.json is not JSON as expected .*values, more than 4,000,000")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * len(vast), "its lists alone would take twenty times as much"
 
 
 def test_a_context_is_json_and_its_own_inverse(found: Effects, asked: Parts) -> None:

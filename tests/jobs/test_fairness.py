@@ -51,20 +51,20 @@ def simulate(works: list[Work], *, foresee: bool = False) -> float:
     """Serve them all as the worker does; returns the seconds that this takes, and notes each one's longest wait."""
     clock, start = Clock(), Clock.now
     queue, coming = Queue(clock), sorted(works, key=lambda work: work.arrives)
-    of = {}
+    of: dict[Job, tuple[Work, list[int]]] = {}
 
     def arrive() -> None:
         while coming and start + coming[0].arrives <= clock.now:
             work = coming.pop(0)
             work.job = Job(None, work.session)
             work.job.foreseen = work.alone if foresee else 0.0
-            of[work.job] = [work, work.passes]
+            of[work.job] = work, [work.passes]
             queue.put(work.job)
             work.job.since = start + work.arrives
 
     spent = 0.0  # seconds in what is kept
-    while coming or any(left for _, left in of.values()):
-        if coming and not any(left for _, left in of.values()):
+    while coming or any(left[0] for _, left in of.values()):
+        if coming and not any(left[0] for _, left in of.values()):
             clock.now = max(clock.now, start + coming[0].arrives)
         arrive()
         job = queue.take()
@@ -78,12 +78,12 @@ def simulate(works: list[Work], *, foresee: bool = False) -> float:
         work.turns += 1
         while True:
             clock.now += work.each
-            of[job][1] -= 1
+            left[0] -= 1
             arrive()
             turn.stored(clock.now, kept=spent)
             queue.charge(job, clock.now - charged)
             charged = clock.now
-            if not of[job][1]:
+            if not left[0]:
                 work.ended = clock.now - start
                 break
             if turn.may_end(clock.now) and queue.is_due(job, cost=lambda _: 0.0, lasted=clock.now - turn.began):
@@ -263,7 +263,11 @@ def test_what_is_kept_is_bounded_and_goes_with_its_model() -> None:
     made: list[int] = []
 
     def get(key: int, rows: int) -> int:
-        return kept.once(model, key, lambda: made.append(key) or key, rows=rows)
+        def make() -> int:
+            made.append(key)
+            return key
+
+        return kept.once(model, key, make, rows=rows)
 
     assert get(1, 10) == get(1, 10) == 1 and made == [1]
     get(2, kept.MOST)
@@ -274,9 +278,9 @@ def test_what_is_kept_is_bounded_and_goes_with_its_model() -> None:
     assert made[3:] == [3, 3], "what is too much by itself is not kept"
     steps = list(kept.refined(model, "r", lambda: iter("abc"), rows=1))
     assert steps == ["a", "b", "c"] and list(kept.refined(model, "r", lambda: iter("x"), rows=1)) == ["c"]
-    half = kept.refined(model, "h", lambda: iter("abc"), rows=1)
+    half = kept.refined(model, "h", lambda: (letter for letter in "abc"), rows=1)
     next(half)
-    half.close()
+    half.close()  # type: ignore[attr-defined]  # a generator, whatever it says
     assert list(kept.refined(model, "h", lambda: iter("xyz"), rows=1)) == ["x", "y", "z"], "what was cut off is not"
     before = len(kept._kept)
     Model.hf = Part()

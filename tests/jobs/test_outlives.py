@@ -118,7 +118,7 @@ def kill(thread: int | None) -> None:
 def shoot() -> None:
     """The thread is ended from outside, as often as it catches that: at last behind its own handlers."""
     target = threading.get_ident()
-    threading.Thread(target=lambda: (time.sleep(0.05), kill(target))).start()
+    threading.Timer(0.05, kill, [target]).start()
     while True:
         time.sleep(0.01)
 
@@ -210,7 +210,7 @@ def test_a_thread_that_is_gone_is_noticed_and_another_serves(
     old = getattr(worker, which)
     monkeypatch.setattr(workers, "_end", lambda *_: sys.exit("not even this"))
     until = time.monotonic() + 60
-    jobs = []
+    jobs: list[Job] = []
     while not old.is_dead and time.monotonic() < until:
         kill(old.thread.ident)
         jobs.append(worker.submit(Ending("tiny-sft", "leave"), session=f"s{len(jobs)}"))
@@ -314,7 +314,12 @@ def test_a_lock_is_taken_from_who_never_lets_go_of_it() -> None:
     holder.start()
     assert held.wait(10)
     entered = threading.Event()
-    waiter = threading.Thread(target=lambda: (lock.__enter__(), entered.set(), lock.__exit__(None, None, None)))
+
+    def come() -> None:
+        with lock:
+            entered.set()
+
+    waiter = threading.Thread(target=come)
     waiter.start()
     lock.forsake(threading.get_ident())
     assert not entered.wait(0.7), "from nobody else"

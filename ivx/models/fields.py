@@ -10,7 +10,7 @@ from typing import Any
 
 from ivx.errors import CheckpointError
 
-_LAYERS, _HEADS, _WIDTH, _WIDE, _WORDS, _EXPERTS = 1_024, 16_384, 262_144, 4_194_304, 16_777_216, 65_536
+_LAYERS, _HEADS, _WIDTH, _WIDE, _WORDS, _EXPERTS = 512, 16_384, 262_144, 4_194_304, 16_777_216, 65_536
 COUNTS: Mapping[str, tuple[int, int]] = {
     **dict.fromkeys(("num_hidden_layers", "n_layer", "n_layers", "num_layers"), (1, _LAYERS)),
     **dict.fromkeys(("num_mtp_layers", "num_nextn_predict_layers", "first_k_dense_replace"), (0, _LAYERS)),

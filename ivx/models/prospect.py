@@ -38,6 +38,7 @@ class Prospect:
         quantised: the method of weights that are dequantised when they are read; None where they are not.
         memory_gb: what it may take; None for what is free.
         contents: its files, as they were when it was looked at.
+        misfit: which tensor of its files is none of the model's; empty where all fit.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Prospect:
     quantised: str | None
     memory_gb: float | None
     contents: Contents
+    misfit: str = ""
 
     @property
     def anatomy(self) -> Anatomy:
@@ -64,7 +66,8 @@ class Prospect:
         return self.estimate.needed(self.weights)
 
     def refuse_what_cannot_fit(self) -> None:
-        """Raise `MemoryRefused` where it needs more than is free, or allowed."""
+        """Raise `MemoryRefused` where it needs more than is free, or allowed; `CheckpointError` where its files do not
+        hold the weights for which memory would be taken."""
         memory.refuse_what_cannot_fit(
             self.estimate,
             dtype=self.dtype,
@@ -73,6 +76,8 @@ class Prospect:
             weights=self.weights,
             only_whole=self.packed or bool(self.quantised) or self.adapter is not None,
         )
+        if self.misfit:
+            raise CheckpointError(f"{self.name}: {self.misfit}")
 
 
 def prospect(
@@ -138,8 +143,8 @@ def of_files(
         size = sum(there.size for there in held.values())
         empty = memory.empty_model(part.config)
         found = memory.estimate(empty, dtype=wanted, device=place, file_bytes=size)
-    if not packed and not quantised:
-        tensors.refuse_misfit(empty, {part.own(tensor) or "": one for tensor, one in held.items()}, name=name)
+    own = {part.own(tensor) or "": one for tensor, one in held.items()}
+    misfit = "" if packed or quantised else tensors.misfit(empty, own)
     if adapter is not None:
         adapters.refuse_unfit(Path(adapter).expanduser(), part.config)
     if packed or (weights == "auto" and (adapter is not None or quantised)):
@@ -149,7 +154,9 @@ def of_files(
         chosen = memory.choose(found, memory_gb=memory_gb, is_half=half)
     else:
         chosen = weights
-    return Prospect(name, folder, adapter, part, found, chosen, wanted, place, packed, quantised, memory_gb, contents)
+    return Prospect(
+        name, folder, adapter, part, found, chosen, wanted, place, packed, quantised, memory_gb, contents, misfit
+    )
 
 
 def _packed(path: Path, *, name: str) -> tuple[Part, dict[str, headers.Held]]:

@@ -62,29 +62,26 @@ def refuse_strangers(loading: dict[str, Any], held: Collection[str], *, config: 
     return tuple(sorted({*surplus, *beyond}))
 
 
-def refuse_misfit(empty: nn.Module, held: Mapping[str, Held], *, name: str) -> None:
-    """Refuse a file of which a tensor has another shape than the parameter of its name, or holds whole numbers, before
-    memory is taken for it.
+def misfit(empty: nn.Module, held: Mapping[str, Held]) -> str:
+    """What tensor of a file has another shape than the parameter of its name, or holds whole numbers; empty for none.
 
     Args:
         empty: the model, without weights.
         held: the tensors in the file.
-
-    Raises:
-        CheckpointError: naming the tensor and both shapes, or its dtype.
     """
     for tensor, parameter in empty.named_parameters():
         found, wanted = held.get(tensor), tuple(parameter.shape)
         if found is not None and not found.dtype.startswith(("F", "BF")):
-            raise CheckpointError(
-                f"{name}: {tensor} is stored as {found.dtype}, which cannot be read as a weight in floating point: use "
-                "the checkpoint that it was made from"
+            return (
+                f"{tensor} is stored as {found.dtype}, which cannot be read as a weight in floating point: use the "
+                "checkpoint that it was made from"
             )
         if found is not None and found.shape != wanted:
-            raise CheckpointError(
-                f"{name}: {tensor} has the shape {found.shape} in its file, which cannot be read as the {wanted} that "
+            return (
+                f"{tensor} has the shape {found.shape} in its file, which cannot be read as the {wanted} that "
                 "config.json makes it: copy both again, from one checkpoint"
             )
+    return ""
 
 
 def refuse_non_finite(net: nn.Module, *, name: str) -> None:

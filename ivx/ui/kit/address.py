@@ -25,6 +25,9 @@ AUTO = "auto"
 HELD = "ivx.held"
 """Session dictionary: by page, the keys that follow the address there."""
 PAGE = "ivx.page"
+CARRIED, CARRYING = ("checkpoint", "task", "metric"), "ivx.carried"
+"""What goes from page to page, and the session dictionary that keeps it: Streamlit forgets a control's value with its
+page, where the browser has not told it of that control."""
 RUN = "run"
 PRESENT, ON = "present", "1"
 """What the address says on every page that is presented."""
@@ -54,10 +57,15 @@ leads on; and the next page's view under the last one's name, as Streamlit write
 
 def enter(page: str) -> None:
     """Begin a run of a page: after a step Back or Forward to it, what the session held for it is forgotten."""
+    left = st.session_state.get(PAGE) != page
     st.session_state[PAGE] = page
     if stepped():
         for key in {*_held(), *(key for key in st.query_params if not key.startswith("ivx."))}:
             st.session_state.pop(key, None)
+    elif left:
+        for key, value in st.session_state.get(CARRYING, {}).items():
+            if key not in st.session_state and key not in st.query_params:
+                st.session_state[key] = value
     if presenting() and PRESENT not in st.query_params:  # led to from another page
         st.query_params[PRESENT] = ON
     with st.container(key="ivx-steps"):
@@ -129,6 +137,8 @@ def to_url(**parts: Any) -> None:
     """Write the whole view into the address bar; empty parts are left out."""
     follows(*parts)
     wanted = {key: str(value) for key, value in parts.items() if value not in (None, "")}
+    carried = {key: wanted[key] for key in CARRIED if key in wanted}
+    st.session_state[CARRYING] = st.session_state.get(CARRYING, {}) | carried
     wanted |= _loading(wanted.get("checkpoint", ""))
     if presenting():
         wanted[PRESENT] = ON

@@ -17,7 +17,7 @@ def test_only_ascii_digits_below_the_bound_are_an_index(text: str, number: int |
 
 
 def test_an_option_is_written_in_ascii_digits() -> None:
-    assert [integer(text) for text in ("0", "12", "-3", "9" * 30)] == [0, 12, -3, int("9" * 30)]
-    for text in ("", "-", "²", "٣", "+1", "1_0", " 1", "1.0", "--1"):
+    assert [integer(text) for text in ("0", "12", "-3", "9" * 18)] == [0, 12, -3, int("9" * 18)]
+    for text in ("", "-", "²", "٣", "+1", "1_0", " 1", "1.0", "--1", "9" * 19, "9" * 5000):
         with pytest.raises(ValueError):
             integer(text)

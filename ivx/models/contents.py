@@ -184,6 +184,8 @@ def contents_of(folder: Path, *, name: str, among: Sequence[Path] | None = None)
         found = [own for own in os.listdir(folder) if own in NAMES or _LIKE.fullmatch(own)]
         if (folder / TEMPLATES).is_dir():
             found += [f"{TEMPLATES}/{own}" for own in os.listdir(folder / TEMPLATES) if own.endswith(".jinja")]
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{name}: there is no {folder}: name a directory that is there") from error
     except OSError as error:
         raise CheckpointError(
             f"{name}: {folder} cannot be looked into ({error.strerror}): let this user read it, or copy it again"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def within(name: str, *, among: Sequence[Path]) -> str:
         return found
     base, adapter = paths.parts(found)
     for part in filter(None, (base, adapter)):
-        if Path(part).expanduser().exists():
+        if os.path.exists(os.path.expanduser(part)):  # what can be no path is none, and said where it is opened
             held = contents_of(Path(part).expanduser(), name=part, among=among)
             if adapter is None and ADAPTER in held.files and CONFIG not in held.files:
                 _base_within(held.folder, among)

@@ -26,6 +26,7 @@ from ivx.analyses.vectors.compute import replay as replay_states
 from ivx.analyses.vectors.request import VectorsRequest
 from ivx.analyses.vectors.result import TABLE as ROWS_OF_VECTORS
 from ivx.analyses.vectors.result import Vectors
+from ivx.charts.frame import CHOSEN
 from ivx.charts.lines import LINES, Dot, Line, colours_of, lines
 from ivx.charts.palette import DARK, LIGHT
 from ivx.cli.main import main
@@ -326,7 +327,7 @@ def test_lines_of_checkpoints_are_told_apart() -> None:
     dots = tuple(Dot(layer, layer / 10, layer / 10 - 0.1, layer / 10 + 0.1) for layer in range(3))
     spec = lines([Line("SFT", "#123456", dots)], layers=3, palette=LIGHT, domain=(0, 1), marked=1)
     assert [row["told"] for row in spec["datasets"][LINES]][1] == "SFT, L1: 10% [0%, 20%]"
-    assert spec["params"][0]["value"] == [1]
+    assert spec["datasets"][CHOSEN] == [{"layer": 1}]
 
 
 WAY: dict[str, Any] = {"demonstrations": 4, "template": "{demonstrations} {field} : {query} . answer :"}

@@ -151,7 +151,7 @@ def test_a_checkpoint_with_an_adapter_is_a_member(tmp_path: Path, store: Store) 
     assert stored(store, request) is None, "its weights have no fingerprint before they are merged"
     with pytest.raises(IvxError, match="names an adapter already"):
         ivx.load(name, adapter=str(tmp_path / "tuned"))
-    with pytest.raises(IvxError, match=r"holds no adapter_model\.safetensors"):
+    with pytest.raises(IvxError, match="there is no .*none: name a directory"):
         ivx.load(f"{BASE}+{tmp_path}/none")
 
 

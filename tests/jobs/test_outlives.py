@@ -162,7 +162,7 @@ def failed(job: Job, words: str, *, state: str = "failed") -> None:
     ("name", "words"),
     [
         ("panic", "PanicException"),
-        ("leave", "SystemExit (bye)"),
+        ("leave", "SystemExit"),
         ("interrupt", "KeyboardInterrupt"),
         ("close", "GeneratorExit"),
         ("exhaust", "memory ran out"),

@@ -44,8 +44,11 @@ def title(question: str, lede: str) -> None:
 
     `lede` is ivx's own text and may hold <b>.
     """
-    if not st.session_state.get(TITLED):  # what was missing may have a heading already
-        present.way_in()
+    present.way_in()
+    _heading(question, lede)
+
+
+def _heading(question: str, lede: str) -> None:
     st.session_state[TITLED] = True
     st.html(f'<h1 class="ivx-q">{escape(question)}</h1><div class="ivx-lede">{glossary.marked(lede)}</div>')
 
@@ -203,7 +206,7 @@ def refusal(heading: str, message: str, todo: str) -> None:
     if st.session_state.get(TITLED, True):
         top = f'<div class="top"><h2>{escape(heading)}</h2></div>'
     else:
-        title(heading, "")
+        _heading(heading, "")  # without a way to present it, which the page's own title may bring
     st.html(f'<div class="ivx-card">{top}<p>{escape(message)}</p><h3>What to do</h3><div>{escape(todo)}</div></div>')
 
 

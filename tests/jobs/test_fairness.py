@@ -192,6 +192,7 @@ def slowed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return made
 
 
+@pytest.mark.slow
 def test_three_requests_on_a_slowed_model_come_to_their_ends_with_the_rows_of_an_undisturbed_one(
     slowed: Counter[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,6 +235,7 @@ def test_three_requests_on_a_slowed_model_come_to_their_ends_with_the_rows_of_an
         assert job.view().result.receipt["warnings"] == found.receipt["warnings"]
 
 
+@pytest.mark.slow
 def test_a_small_request_is_served_while_long_ones_are_prepared_and_computed(
     slowed: Counter[str], tmp_path: Path
 ) -> None:

@@ -50,6 +50,7 @@ def test_the_difference_map_and_one_cursor_for_all(browser: Browser, app: str) -
         for row in page.locator(f"{TABLE} tr").all_inner_texts()[1:4]
     )
     assert change == pytest.approx(after - before, abs=0.011)
+    page.wait_for_timeout(2_000)  # what was computed just now is drawn once more, as a page that waits for nothing
     page.evaluate("document.querySelectorAll('[data-testid=stVegaLiteChart] svg').forEach((svg) => svg.drawn = true)")
     cell(page, 1, 3, 1).click()
     expect(page.get_by_text("Layer 3, :")).to_be_visible(timeout=PATIENCE)

@@ -54,10 +54,15 @@ class Device:
 
 def give_back() -> None:
     """Return memory that is free to the system: to other processes, and to the next estimate of what there is."""
-    gc.collect()
+    trim()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
+
+
+def trim() -> None:
+    """Collect what refers to itself, and return the host's free memory."""
+    gc.collect()
     with suppress(OSError, AttributeError):  # only glibc keeps it, and only glibc can be told
         ctypes.CDLL(None).malloc_trim(0)
 

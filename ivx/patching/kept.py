@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ivx.models.model import Model
 
 MOST = 20_000
-"""Rows that are kept for one model, counted as prompts or cells: about 40 MB. What has more by itself is not kept."""
+"""Rows that are kept for one model, counted as prompts or cells. What has more by itself is not kept."""
 T = TypeVar("T")
 
 _lock = threading.Lock()

@@ -22,10 +22,6 @@ frame, when a session's first request names one.
 """
 STYLE = Path(__file__).with_name("style.css")
 LOGO = Path(__file__).with_name("logo.svg")
-KEPT = (
-    "checkpoint", "task", "metric", "by", "format", "spelling", "template", "system", "asked", "placed",
-)  # fmt: skip
-"""Keys of widgets whose choice outlives a page that does not have them: Streamlit would drop it."""
 MENUS = {
     "": {"overview": "Overview"},
     "Learn": {"lessons": "Lessons", "glossary": "Glossary"},
@@ -78,12 +74,10 @@ def run() -> None:
     _style(page.url_path)
     keyboard.walks()
     present.way_out()
-    for key in KEPT:
-        if key in st.session_state:
-            st.session_state[key] = st.session_state[key]
     st.session_state[TITLED] = False
     try:
         page.run()
+        address.keep()
     except IvxError as error:  # raised before the page has a job that could report it
         from ivx.ui.kit import pieces
 

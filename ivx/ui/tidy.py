@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import gc
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import pyarrow as pa
 from streamlit import runtime
 from streamlit.starlette import App
+
+from ivx.jobs.device import trim
 
 EVERY_SECONDS = 20.0
 M_ARENA_MAX, ARENAS = -8, 2
@@ -43,13 +43,10 @@ def ended() -> int:
     return len(kept)  # whoever asks for its length has it drop what is over
 
 
-def given_back() -> None:
-    """Collect what refers to itself, and give freed memory back to the system."""
-    gc.collect()
+def give_back() -> None:
+    """Give freed memory back to the system, Arrow's, too."""
     pa.default_memory_pool().release_unused()
-    if sys.platform == "linux":
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
+    trim()
 
 
 @asynccontextmanager
@@ -69,5 +66,5 @@ async def _tidying() -> None:
         now = ended() + sessions()
         # A collection stops all threads for a quarter of a second: only where something may have gone.
         if now < before:
-            await asyncio.to_thread(given_back)
+            await asyncio.to_thread(give_back)
         before = now

@@ -29,18 +29,8 @@ def test_a_page_outlives_numbers_that_are_none(page: str) -> None:
         assert not at.exception, (page, asked, at.exception[0].message)
 
 
-OWN = {
-    "behaviour": "Behaviour",
-    "place": "Place",
-    "effects": "Effects",
-    "separability": "Separability",
-    "interactions": "Interactions",
-    "lens": "Patch lens",
-    "bench": "Vector bench",
-    "pathways": "Pathways",
-    "tasks": "Tasks",
-    "checkpoints": "Checkpoints",
-}
+OTHERS = {"overview", "lessons", "glossary", "training", "runs"}
+OWN = {path: title for held in frame.MENUS.values() for path, title in held.items() if path not in OTHERS}
 """Pages on which one checkpoint is chosen, with their titles."""
 
 

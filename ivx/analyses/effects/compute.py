@@ -161,7 +161,7 @@ def _estimates(
     """Mean estimated effect of every address, by metric: what fills the maps until the exact cells come."""
     key = ("effects", request, rows[: ESTIMATED_SAMPLES[-1]])
     count = sum(map(len, patches.values()))
-    return kept.refined(model, key, lambda: _estimated(model, request, rows, patches, beat), rows=count)
+    return kept.refined(model, key, partial(_estimated, model, request, rows, patches, beat), rows=count)
 
 
 def _estimated(

@@ -25,9 +25,13 @@ AUTO = "auto"
 HELD = "ivx.held"
 """Session dictionary: by page, the keys that follow the address there."""
 PAGE = "ivx.page"
-CARRIED, CARRYING = ("checkpoint", "task", "metric"), "ivx.carried"
-"""What goes from page to page, and the session dictionary that keeps it: Streamlit forgets a control's value with its
-page, where the browser has not told it of that control."""
+CARRIED = (
+    "checkpoint", "task", "metric", "by", "format", "spelling", "template", "system", "asked", "placed",
+)  # fmt: skip
+"""Keys of controls whose choice goes from page to page, and outlives one that does not have them."""
+CHOICES = "ivx.choices"
+"""Session dictionary of these choices: Streamlit forgets a control's value with its page, and also where the browser
+has not yet told it of that control."""
 RUN = "run"
 PRESENT, ON = "present", "1"
 """What the address says on every page that is presented."""
@@ -62,14 +66,26 @@ def enter(page: str) -> None:
     if stepped():
         for key in {*_held(), *(key for key in st.query_params if not key.startswith("ivx."))}:
             st.session_state.pop(key, None)
-    elif left:
-        for key, value in st.session_state.get(CARRYING, {}).items():
-            if key not in st.session_state and key not in st.query_params:
-                st.session_state[key] = value
+        for key in CARRIED:
+            _choices().pop(key, None)
+    keep()
+    for key, value in _choices().items():
+        if key in st.session_state or (left and key not in st.query_params):
+            st.session_state[key] = st.session_state.get(key, value)  # set anew, or it goes with its control
     if presenting() and PRESENT not in st.query_params:  # led to from another page
         st.query_params[PRESENT] = ON
     with st.container(key="ivx-steps"):
         st.html(STEPS, unsafe_allow_javascript=True)
+
+
+def keep() -> None:
+    """Keep what is chosen now for the pages to come."""
+    _choices().update({key: st.session_state[key] for key in CARRIED if st.session_state.get(key) is not None})
+
+
+def _choices() -> dict[str, Any]:
+    found: dict[str, Any] = st.session_state.setdefault(CHOICES, {})
+    return found
 
 
 def presenting() -> bool:
@@ -137,8 +153,6 @@ def to_url(**parts: Any) -> None:
     """Write the whole view into the address bar; empty parts are left out."""
     follows(*parts)
     wanted = {key: str(value) for key, value in parts.items() if value not in (None, "")}
-    carried = {key: wanted[key] for key in CARRIED if key in wanted}
-    st.session_state[CARRYING] = st.session_state.get(CARRYING, {}) | carried
     wanted |= _loading(wanted.get("checkpoint", ""))
     if presenting():
         wanted[PRESENT] = ON

@@ -107,7 +107,8 @@ def secret(tmp_path: Path) -> Path:
     return path
 
 
-def test_an_address_reads_no_file(browser: Browser, app: str, secret: Path) -> None:
+@pytest.mark.parametrize("where", ["tasks", pytest.param("effects", marks=pytest.mark.slow)])
+def test_an_address_reads_no_file(browser: Browser, app: str, secret: Path, where: str) -> None:
     for task in (
         str(secret),
         f"file://{secret}",
@@ -115,12 +116,11 @@ def test_an_address_reads_no_file(browser: Browser, app: str, secret: Path) -> N
         "/etc/passwd",
         "\\\\host\\share\\x.csv",
     ):
-        for where in ("tasks", "effects"):
-            page = opened(browser, f"{app}/{where}?task={urllib.parse.quote(task)}")
-            expect(page.get_by_text("ivx has no task of that name")).to_be_visible(timeout=PATIENCE)
-            shown = page.locator("body").inner_text()
-            assert "SWORDFISH" not in shown and "root:" not in shown
-            page.close()
+        page = opened(browser, f"{app}/{where}?task={urllib.parse.quote(task)}")
+        expect(page.get_by_text("ivx has no task of that name")).to_be_visible(timeout=PATIENCE)
+        shown = page.locator("body").inner_text()
+        assert "SWORDFISH" not in shown and "root:" not in shown
+        page.close()
 
 
 @pytest.mark.parametrize("key", ["task", "checkpoint"])
@@ -154,6 +154,9 @@ def test_words_of_a_file_are_no_markdown(browser: Browser, app: str, tmp_path: P
 # Signing in
 
 PAGES = ("/", *(f"/{path.stem}" for path in sorted((ROOT / "ivx" / "ui" / "pages").glob("[a-z]*.py"))))
+SOME = pytest.mark.parametrize(
+    "paths", [PAGES[::4], pytest.param(PAGES, marks=pytest.mark.slow)], ids=["some", "all"]
+)
 KEY = "of-this-test-alone"
 
 
@@ -184,9 +187,10 @@ def nothing_but(page: Page, text: str) -> None:
         assert page.locator(part).count() == 0, part
 
 
-def test_with_sign_in_no_page_draws_before_it(browser: Browser, tmp_path: Path) -> None:
+@SOME
+def test_with_sign_in_no_page_draws_before_it(browser: Browser, tmp_path: Path, paths: tuple[str, ...]) -> None:
     with serving(**secrets(tmp_path, auth("http://app.test"))) as url:
-        for path in PAGES:
+        for path in paths:
             page = opened(browser, url + path)
             nothing_but(page, "This server asks who you are")
             expect(page.get_by_role("button", name="Sign in")).to_be_visible()
@@ -213,7 +217,7 @@ def test_who_has_signed_in_enters_and_a_forged_cookie_does_not(
         context.close()
 
 
-@pytest.mark.parametrize("paths", [PAGES[::4], pytest.param(PAGES, marks=pytest.mark.slow)], ids=["some", "all"])
+@SOME
 def test_secrets_that_cannot_be_read_lock_the_door(browser: Browser, tmp_path: Path, paths: tuple[str, ...]) -> None:
     with serving(**secrets(tmp_path, "[auth\nclient_id = ")) as url:
         for path in paths:

@@ -77,7 +77,7 @@ def heatmap(
         row, names: height of a row, and what the rows are called where they are not layers.
     """
     frame = _frame(
-        tuple(labels),
+        len(labels),
         layers=layers,
         scale=scale,
         palette=palette,
@@ -110,12 +110,23 @@ def heatmap(
             )
     here: tuple[int, int] | tuple[None, None] = selected or (None, None)
     chosen = [{"layer": here[0], "column": here[1], "bold": bold, "selected": selected is not None}]
-    return {**frame, "data": {"name": DATA}, "datasets": {DATA: values, CHOSEN: chosen}}
+    return {**_labelled(frame, labels), "data": {"name": DATA}, "datasets": {DATA: values, CHOSEN: chosen}}
+
+
+def _labelled(frame: dict[str, Any], labels: Sequence[str]) -> dict[str, Any]:
+    """A frame whose columns have their labels."""
+    told = {"labelExpr": named_by(labels)}
+
+    def layer(one: dict[str, Any]) -> dict[str, Any]:
+        x = one["encoding"]["x"]
+        return {**one, "encoding": {**one["encoding"], "x": {**x, "axis": {**x["axis"], **told}}}}
+
+    return {**frame, "layer": [layer(one) for one in frame["layer"]]}
 
 
 @lru_cache(maxsize=256)
 def _frame(
-    labels: tuple[str, ...],
+    columns: int,
     *,
     layers: int,
     scale: float,
@@ -126,13 +137,14 @@ def _frame(
     mono: bool,
     alt_text: str,
 ) -> dict[str, Any]:
-    """All of a map but its data. Building it takes a hundred times as long as filling it, so it is kept."""
+    """All of a map but its data and the labels of its columns, which are anybody's words. Building it takes a hundred
+    times as long as filling it, so it is kept."""
     p = palette
     pick = alt.selection_point(name="cell", fields=["layer", "column"], on="click", empty=False, clear=False)
     # Explicit domains: a layer without data, such as a selection that is not there, must not add to the axes.
-    rows, columns = alt.Scale(domain=list(range(layers))[::-1]), alt.Scale(domain=list(range(len(labels))))
-    y = alt.Y("layer:O", scale=rows, title=None, axis=_layer_axis(p, layers, row_labels, names))
-    x = alt.X("column:O", scale=columns, title=None, axis=column_axis(p, labels, is_chosen("bold"), mono))
+    up, across = alt.Scale(domain=list(range(layers))[::-1]), alt.Scale(domain=list(range(columns)))
+    y = alt.Y("layer:O", scale=up, title=None, axis=_layer_axis(p, layers, row_labels, names))
+    x = alt.X("column:O", scale=across, title=None, axis=column_axis(p, (), is_chosen("bold"), mono))
     base = alt.Chart().encode(x=x, y=y)
     stops = [-scale + 2 * scale * i / (len(p.diverging) - 1) for i in range(len(p.diverging))]
     plain = alt.FieldOneOfPredicate(field="state", oneOf=list(PLAIN))
@@ -172,7 +184,7 @@ def _frame(
     )
     numbers = base.transform_filter("datum.text != ''").encode(text="text:N", color=ink)
     # The plot's width, which the page decides.
-    fits = alt.ExprRef(f"width / {len(labels)} < {NARROW * p.letters:g} ? 0 : 1")
+    fits = alt.ExprRef(f"width / {columns} < {NARROW * p.letters:g} ? 0 : 1")
     text = numbers.transform_filter("datum.glyph == ''").mark_text(fontSize=11, opacity=fits)
     raised = numbers.transform_filter("datum.glyph != ''").mark_text(fontSize=11, dy=-6, opacity=fits)
     marks = base.transform_filter("datum.glyph != ''").encode(text="glyph:N", color=ink)
@@ -205,7 +217,7 @@ def column_axis(p: Palette, labels: Sequence[str], test: str, mono: bool) -> alt
     return alt.Axis(
         orient="bottom",
         labelAngle=0,
-        labelExpr=f"{listed(labels)}[datum.value]",
+        labelExpr=named_by(labels),
         labelFont="Source Code Pro, monospace" if mono else "Source Sans, sans-serif",
         labelFontSize=alt.ExprRef(f"clamp(bandwidth('x') / {4.4 / p.letters:.3g}, 9, 11.5)"),
         labelColor={"condition": {"test": test, "value": p.ink}, "value": p.muted},
@@ -217,3 +229,8 @@ def column_axis(p: Palette, labels: Sequence[str], test: str, mono: bool) -> alt
         maxExtent=22,
         labelPadding=7,
     )
+
+
+def named_by(labels: Sequence[str]) -> str:
+    """The Vega expression of a column's label."""
+    return f"{listed(labels)}[datum.value]"

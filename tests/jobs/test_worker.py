@@ -158,10 +158,11 @@ def test_what_is_only_looked_up_is_computed_for_who_wants_it(
 
 def test_it_is_known_at_once_whether_a_request_is_stored(store: Store) -> None:
     """Before a model is read: a page waits for it, so as not to draw a wait that is none."""
-    worker = Worker(store)
-    worker._loaded = lambda _: time.sleep(60)  # type: ignore[assignment, return-value, method-assign]
+    worker, over = Worker(store), threading.Event()
+    worker._loaded = lambda _: over.wait(60)  # type: ignore[assignment, return-value, method-assign]
     job = worker.submit(SMALL, session="a")
     assert job.sought(20) and job.view().live
+    over.set()
 
 
 def test_a_model_is_read_before_it_is_asked_for(store: Store) -> None:

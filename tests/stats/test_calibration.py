@@ -73,7 +73,7 @@ def test_an_interval_of_95_holds_the_mean_95_times_in_100(n: int) -> None:
             held.append((found.low <= 0) & (found.high >= 0))
             sure.append(found.p < 0.05)
         coverage, size = float(np.mean(held)), float(np.mean(sure))
-        told("coverage of 95 %", n, name, {"": coverage, "p < .05": size, "percentile": _percentile(draw, n)})
+        told("coverage of 95 %", n, name, {"": coverage, "p < .05": size})
         if name == "lognormal":
             assert coverage > 0.88 and size < 0.12
             continue
@@ -83,12 +83,17 @@ def test_an_interval_of_95_holds_the_mean_95_times_in_100(n: int) -> None:
         assert n < 20 or size >= 0.035, (n, name)
 
 
-def _percentile(draw: Draw, n: int) -> float:
-    """What the usual bootstrap would cover, for comparison."""
-    values = draw(np.random.default_rng([n, 9]), (1_000, n))
-    found = stats.bootstrap((values,), np.mean, axis=1, n_resamples=500, batch=100, method="percentile", rng=0)
-    interval = found.confidence_interval
-    return float(np.mean((interval.low <= 0) & (interval.high >= 0)))
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [5, 10, 20])
+def test_the_usual_bootstrap_would_hold_it_less_often(n: int) -> None:
+    """Why intervals are not percentiles of means drawn anew."""
+    for name, draw in {**SYMMETRIC, **SKEWED, "lognormal": LOGNORMAL}.items():
+        values = draw(np.random.default_rng([n, 9]), (1_000, n))
+        found = stats.bootstrap((values,), np.mean, axis=1, n_resamples=500, batch=100, method="percentile", rng=0)
+        interval, own = found.confidence_interval, means(values, seed=0)
+        coverage = [float(np.mean((one.low <= 0) & (one.high >= 0))) for one in (interval, own)]
+        told("coverage of 95 %", n, name, {"percentile": coverage[0], "ours": coverage[1]})
+        assert coverage[0] < coverage[1]
 
 
 @pytest.mark.parametrize("n", those(6, 8, EXACT, 20, 40, 200, fast=(6, EXACT, 20)))
@@ -104,7 +109,7 @@ def test_a_flip_of_signs_is_wrong_as_often_as_it_says(n: int) -> None:
 
 
 @pytest.mark.parametrize("n", those(5, 10, 20, 50, 200, fast=(20,)))
-@pytest.mark.parametrize("stronger", those(0.0, 0.25, 0.5, 0.75, fast=(0.0, 0.5)))
+@pytest.mark.parametrize("stronger", those(0.0, 0.25, 0.5, 0.75, fast=(0.0,)))
 def test_where_nothing_beats_its_control_a_map_has_a_false_finding_in_5_of_100(n: int, stronger: float) -> None:
     """Every cell acts, none more than its control; in a share of the cells the control acts more."""
     rng, wrong, count = np.random.default_rng([n, int(stronger * 4)]), 0, 400

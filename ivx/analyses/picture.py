@@ -113,12 +113,13 @@ def compared(found: Comparison, *, metric: str = PRIMARY) -> Picture:
     if len(effects) < len(found.members):
         raise IvxError("a checkpoint of the comparison has no effect map: run the effects of each first")
     captions = inscription.captions([effects[-1]], metric, drawn=(STREAM,))
+    others = [one.run_id for one in effects[:-1]]  # the last one's stands in its own caption
     said = "A difference is over the same samples: the later checkpoint’s effect less the earlier one’s."
     spec = composed(
         found.figures(metric),
         title="What each checkpoint’s states do, and what training changed",
         about=inscription.about(effects, metric),
-        captions=[*captions, f"{said} Runs {', '.join(one.run_id for one in effects)}."],
+        captions=[*captions, f"{said} The other run{'s' * (len(others) > 1)}: {', '.join(others)}."],
     )
     return Picture(spec, found.plotted(metric))
 

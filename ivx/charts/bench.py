@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from ivx.charts.frame import framed, spec_of
+from ivx.charts.frame import CHOSEN, framed, spec_of
 from ivx.charts.palette import Palette
 
-DATA, CHOSEN = "points", "chosen"
-"""Names of a curve's data in its spec."""
+DATA = "points"
+"""Name of a curve's data in its spec."""
 HOLLOW = "hollow"
 VECTOR, CONTROL, RANDOM = "vector", "control", "random"
 """Curves: the vector, another task's vector, and a random one."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import altair as alt
 
-from ivx.charts.frame import framed, labelled, layer_axis, listed, spec_of
+from ivx.charts.frame import CHOSEN, framed, labelled, layer_axis, listed, spec_of
 from ivx.charts.palette import Palette
 
 RIBBONS, STAYS, NAMES = "ribbons", "stays", "names"
@@ -101,7 +101,8 @@ def flow(
         for x, y, text, name in _placed(order, columns=len(labels), layers=layers, chosen=chosen)
     ]
     told = {"description": alt_text, "params": [*frame["params"], {"name": SHOWN, "value": shown}]}
-    return {**frame, **told, "datasets": {RIBBONS: rows, STAYS: standing, NAMES: named}}
+    here = [{"name": name} for name in (chosen, chosen.partition("@")[0])] if chosen else []  # an edge, and its head
+    return {**frame, **told, "datasets": {RIBBONS: rows, STAYS: standing, NAMES: named, CHOSEN: here}}
 
 
 def _placed(

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from ivx.charts.frame import fitting, framed, spec_of
+from ivx.charts.frame import CHOSEN, fitting, framed, spec_of
 from ivx.charts.numbers import scale_of, signed
 from ivx.charts.palette import Palette
 
@@ -57,6 +57,7 @@ def place_chart(
     layers: int,
     palette: Palette,
     unit: str,
+    opened: tuple[str, int] | None = None,
     alt_text: str = "",
 ) -> dict[str, Any]:
     """The Vega-Lite spec; its selection `pair` has the fields `source` and `column`.
@@ -64,6 +65,7 @@ def place_chart(
     Args:
         sources: name and label of each row, from the top.
         columns: token and role of each column.
+        opened: source and column of the pair that is outlined.
     """
     p = palette
     scale = scale_of([bar.effect for strip in strips for bar in strip.bars])
@@ -106,7 +108,8 @@ def place_chart(
     across = (-LEFT, len(columns) * (WIDE + GAP))
     up = (-len(sources) * (HIGH + GAP), 0.45)
     spec = _drawn(across, up, len(sources), p, alt_text)
-    return {**spec, "datasets": {BARS: bars, STRIPS: frames, LINES: lines, HEADS: heads, ROWS: names}}
+    here = [frame for frame in frames if (frame["source"], frame["column"]) == opened]
+    return {**spec, "datasets": {BARS: bars, STRIPS: frames, LINES: lines, HEADS: heads, ROWS: names, CHOSEN: here}}
 
 
 def _step(strip: Strip, layers: int) -> float:
@@ -139,9 +142,8 @@ def _drawn(
         )
     )
     line = of(LINES).mark_line(color=p.muted, strokeWidth=1.1).encode(detail="key:N", order="layer:Q")
-    chosen = (
-        of(STRIPS).transform_filter("datum.chosen").mark_rect(fillOpacity=0, stroke=p.orange, strokeWidth=2.2)
-    ).encode(x2="x2:Q", y2="y2:Q")
+    best = of(STRIPS).transform_filter("datum.chosen").mark_rect(fillOpacity=0, stroke=p.orange, strokeWidth=2.2)
+    opened = of(CHOSEN).mark_rect(fillOpacity=0, stroke=p.ink, strokeWidth=5)  # seen beside the frame of the best
     text = fitting(f"width / {(across[1] - across[0]) / WIDE:.3f}", ("text", 72), ("share", 30), p=p)
     share = (
         of(STRIPS)
@@ -156,7 +158,7 @@ def _drawn(
     role = of(HEADS).mark_text(fontSize=10.5, color=p.muted, limit=limit, dy=2 * (p.letters - 1))
     name = of(ROWS).mark_text(align="right", fontSize=12.5, fontWeight=600, color=p.ink, limit=130)
     chart = alt.layer(
-        frame, zero, bars, line, chosen, share,
+        frame, zero, bars, line, opened.encode(x2="x2:Q", y2="y2:Q"), best.encode(x2="x2:Q", y2="y2:Q"), share,
         token.encode(text="token:N"), role.encode(text="role:N"), name.encode(text="text:N"),
     )  # fmt: skip
     return spec_of(framed(chart, p, height=rows * PIXELS + round(40 * p.letters), right=4, alt_text=alt_text))

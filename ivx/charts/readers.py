@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from ivx.charts.frame import framed, spec_of, with_axes
+from ivx.charts.frame import CHOSEN, framed, spec_of, with_axes
 from ivx.charts.numbers import signed
 from ivx.charts.palette import Palette
 
@@ -34,12 +34,14 @@ def reader_curve(
     whole: float,
     unit: str,
     palette: Palette,
+    chosen: int | None = None,
     height: int = 260,
     alt_text: str = "",
 ) -> dict[str, Any]:
     """The Vega-Lite spec: blocks across, what is read so far up; a band of ink is a block that reads.
 
-    Its selection `step` has the field `block`. `whole` is the effect where nothing is given back.
+    Its selection `step` has the field `block`. `whole` is the effect where nothing is given back, `chosen` the block
+    that is marked.
     """
     p = palette
     start = {"block": layer, "value": 0.0, "low": 0.0, "high": 0.0, "control": 0.0, "reads": False, "told": "put here"}
@@ -71,7 +73,9 @@ def reader_curve(
         .mark_text(color=p.ink, fontWeight=700, fontSize=12, baseline="top", dy=3)
         .encode(x=x, y=alt.value(0), text="block:Q")
     )
+    opened = alt.Chart(alt.NamedData(name=CHOSEN)).mark_rect(color=p.ink, opacity=0.08)
     chart = alt.layer(
+        opened.encode(x=alt.X("left:Q"), x2="right:Q"),
         bands,
         numbers,
         alt.Chart(alt.NamedData(name=WHOLE)).mark_rule(color=p.faint, strokeDash=[4, 3]).encode(y="value:Q"),
@@ -88,7 +92,8 @@ def reader_curve(
         for dot in found
         if dot.reads
     ]
-    return {**spec, "datasets": {READ: values, BANDS: marked, WHOLE: [{"value": whole}]}}
+    here = [] if chosen is None else [{"left": chosen - 0.5, "right": chosen + 0.5, "block": chosen}]
+    return {**spec, "datasets": {READ: values, BANDS: marked, WHOLE: [{"value": whole}], CHOSEN: here}}
 
 
 def printed_curve(spec: dict[str, Any], *, title: str, subtitle: str) -> dict[str, Any]:

@@ -11,18 +11,13 @@ from scipy import stats
 
 from ivx.analyses.effects.result import Effects
 from ivx.errors import IvxError
-from ivx.jobs.compute import stored
-from ivx.jobs.shipped import shipped
 from ivx.stats.intervals import RESAMPLES, SPREAD_FLOOR, clusters
-from ivx.store.store import Store
+from tests.support.results import shipped_effects
 
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> Effects:
-    asked = next(one for one in shipped() if one.kind == "effects" and one.checkpoint == "tiny-sft")
-    found = stored(Store(tmp_path_factory.mktemp("store")), asked)
-    assert isinstance(found, Effects)
-    return found
+    return shipped_effects(tmp_path_factory.mktemp("store"))
 
 
 def by_sample(result: Effects, patch: str) -> list[float]:

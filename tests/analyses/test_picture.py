@@ -105,6 +105,8 @@ def test_checkpoints_side_by_side_are_one_picture_with_their_differences(store: 
     written = texts(made.svg())
     for said in ("what training changed", "tiny-base, tiny-sft", "n = 40", "tiny-sft − tiny-base", "less the earlier"):
         assert said in written
+    for member in found.members:
+        assert member.effects is not None and written.count(member.effects.run_id) == 1
     rows = made.plotted.to_pylist()
     assert len(rows) == 3 * 48 and {row["figure"] for row in rows} == {"resid_post", "tiny-sft − tiny-base"}
     means = {(row["figure"], row["checkpoint"], row["cell"]): row["mean"] for row in rows}

@@ -14,12 +14,10 @@ from streamlit.testing.v1 import AppTest
 from ivx.analyses.effects.request import EffectsRequest
 from ivx.analyses.effects.result import Effects
 from ivx.charts.numbers import signed
-from ivx.jobs.compute import stored
-from ivx.jobs.shipped import shipped
-from ivx.store.store import Store
 from ivx.ui.kit import checkpoints, moving
 from tests.support.browser import CARD, PATIENCE, finished
 from tests.support.browser import opened as opened_in
+from tests.support.results import shipped_effects
 from tests.ui.test_address import named, opened, said
 
 VIEW = {"checkpoint": "tiny-sft", "task": "animal/colour", "metric": "contrast"}
@@ -29,10 +27,7 @@ HERE, THERE = "resid_post.1@0~-1", "resid_post.3@0~-1"
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> Effects:
-    asked = next(one for one in shipped() if one.kind == "effects" and one.checkpoint == "tiny-sft")
-    found = stored(Store(tmp_path_factory.mktemp("store")), asked)
-    assert isinstance(found, Effects)
-    return found
+    return shipped_effects(tmp_path_factory.mktemp("store"))
 
 
 def shown(app: AppTest) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
@@ -10,8 +11,8 @@ from ivx.analyses.place.found import Found
 from ivx.analyses.place.readers import Readers
 from ivx.analyses.place.request import PlaceRequest
 from ivx.analyses.place.search import Pair, Panel, Parts, patch_of
-from ivx.charts.acts import Acting, acting_chart
 from ivx.charts.frame import printed_alone
+from ivx.charts.layers import Layer, layer_bars
 from ivx.charts.palette import LIGHT, Palette
 from ivx.charts.place import Bar, Strip, place_chart, printed
 from ivx.charts.readers import Read, printed_curve, reader_curve
@@ -20,6 +21,9 @@ from ivx.patching.positions import Column
 from ivx.stats.following import percent
 from ivx.stats.metrics import find
 from ivx.tasks.samples import Samples
+
+SAID = {"control": ", no better than its controls", "zero": ", not different from 0"}
+"""What the bar of a layer that is no finding says of itself."""
 
 
 class Searched(Protocol):
@@ -72,14 +76,16 @@ def strips(found: Searched, metric: str) -> list[Strip]:
     return drawn
 
 
-def chart(found: Searched, metric: str, palette: Palette) -> dict[str, Any]:
-    """The search, a Vega-Lite spec with a selection `pair` of fields `source` and `column`."""
+def chart(found: Searched, metric: str, palette: Palette, *, opened: Pair | None = None) -> dict[str, Any]:
+    """The search, a Vega-Lite spec with a selection `pair` of fields `source` and `column`; the `opened` one is
+    outlined."""
     named = [(source, search.source_label(source, found.samples.rows)) for source in found.sources]
     row = found.samples.rows[0]
     heads = [(column.label, search.offset_name(column, row)) for column in found.columns]
     return place_chart(
         strips(found, metric), sources=named, columns=heads, layers=found.layers, palette=palette,
-        unit=find(metric).unit, alt_text=f"{len(named)} source tokens by {len(heads)} patched tokens, layer by layer",
+        unit=find(metric).unit, opened=opened,
+        alt_text=f"{len(named)} source tokens by {len(heads)} patched tokens, layer by layer",
     )  # fmt: skip
 
 
@@ -89,35 +95,43 @@ def dots(readers: Readers) -> list[Read]:
     return [Read(s.block, s.value, s.low, s.high, s.control, s.block in blocks) for s in readers.steps]
 
 
-def curve(found: Searched, metric: str, palette: Palette) -> dict[str, Any] | None:
-    """The reader curve, a Vega-Lite spec with a selection `step` of field `block`; None where there is none."""
+def curve(found: Searched, metric: str, palette: Palette, *, chosen: int | None = None) -> dict[str, Any] | None:
+    """The reader curve, a Vega-Lite spec with a selection `step` of field `block`, of which `chosen` is marked; None
+    where there is none."""
     readers = found.readers(metric)
     if readers is None:
         return None
     return reader_curve(
-        dots(readers), layer=readers.layer, whole=readers.whole, unit=find(metric).unit, palette=palette
+        dots(readers), layer=readers.layer, whole=readers.whole, unit=find(metric).unit, palette=palette, chosen=chosen
     )
 
 
-def acting(found: Found) -> list[Acting]:
+def acting(found: Found) -> list[Layer]:
     """The layers of the best pair, as they are drawn."""
     return [
-        Acting(layer, *cell[:3], max((one.mean for one in cell.against.values()), default=0.0), cell.state)
+        Layer(
+            layer,
+            *cell[:3],
+            max((one.mean for one in cell.against.values()), default=math.nan),
+            found=cell.state == "ok",
+            said=SAID.get(cell.state, ""),
+        )
         for layer, cell in enumerate(found.cells)
     ]
 
 
 def acts(
-    found: Found, metric: str, palette: Palette, *, chosen: int | None = None, height: int = 300
+    found: Found, metric: str, palette: Palette, *, selected: int | None = None, height: int = 300
 ) -> dict[str, Any]:
     """The layers of the best pair, a Vega-Lite spec with a selection `cell` of field `layer`."""
-    return acting_chart(
+    return layer_bars(
         acting(found),
+        layers=len(found.cells),
         unit=find(metric).unit,
         palette=palette,
         said=f"one token, one layer: {percent(found.followed)} follow" if found.kind == "place" else "",
         best=found.at.layer,
-        chosen=chosen,
+        selected=selected,
         height=height,
         alt_text=f"Effect of the vector in each of {len(found.cells)} layers, with intervals and the strongest control",
     )

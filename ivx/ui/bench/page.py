@@ -26,7 +26,7 @@ from ivx.patching import gate
 from ivx.tasks import catalogue
 from ivx.tasks.way import Way
 from ivx.ui.bench.readings import bench_reading
-from ivx.ui.kit import address, blanks, checkpoints, choices, exports, pieces, places, progress, session
+from ivx.ui.kit import address, blanks, checkpoints, choices, clicks, exports, pieces, places, progress, session
 
 HOW = {
     "add-first": "add, first token",
@@ -231,14 +231,10 @@ def _about(found: Bench, request: BenchRequest) -> str:
 
 
 def _curve(on: str, points: Sequence[Dose], alpha: float, p: Palette) -> None:
-    spec = _spec(on, points, alpha, p)
+    def picked(point: Mapping[str, Any]) -> None:
+        st.session_state["alpha"] = f"{STRENGTHS[int(point['at'])]:g}"
 
-    def picked() -> None:
-        chosen = st.session_state[f"curve-{on}"]["selection"].get("cell") or []
-        if chosen:
-            st.session_state["alpha"] = f"{STRENGTHS[int(chosen[0]['at'])]:g}"
-
-    st.vega_lite_chart(spec, key=f"curve-{on}", theme=None, width="stretch", on_select=picked, selection_mode="cell")
+    clicks.chart(_spec(on, points, alpha, p), key=f"curve-{on}", picked=picked)
 
 
 def _spec(on: str, points: Sequence[Dose], alpha: float, p: Palette) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import streamlit as st
@@ -13,17 +13,27 @@ TURNS = "ivx.turns"
 """Session dictionary: how often each chart was begun anew."""
 
 
-def chart(spec: Mapping[str, Any], *, key: str, picked: Callable[[Mapping[str, Any]], None], by: str = "cell") -> None:
+def chart(
+    spec: Mapping[str, Any],
+    *,
+    key: str,
+    picked: Callable[[Mapping[str, Any]], None],
+    by: str = "cell",
+    of: Collection[str] = (),
+) -> None:
     """Draw a chart whose selection `by` calls `picked` with the clicked mark's fields.
 
     A browser reports no click on the mark that it reported last, though another chart, the address or a step Back has
     chosen something else since. A chart whose last click is no longer what its spec says is chosen is begun anew.
+
+    Args:
+        of: those of the fields that say what is chosen, such as the layer of a cell; all of them by default.
     """
     turns: dict[str, int] = st.session_state.setdefault(TURNS, {})
-    if (last := _clicked(_named(key, turns), by)) and not any(
-        row.items() >= last.items() for row in spec["datasets"].get(CHOSEN, [last])
-    ):
-        turns[key] = turns.get(key, 0) + 1
+    if last := _clicked(_named(key, turns), by):
+        said = {name: value for name, value in last.items() if not of or name in of}
+        if not any(row.items() >= said.items() for row in spec["datasets"].get(CHOSEN, [said])):
+            turns[key] = turns.get(key, 0) + 1
     named = _named(key, turns)
 
     def told() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
+from typing import Any
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -32,7 +33,7 @@ from ivx.jobs.worker import worker
 from ivx.models.registry import known
 from ivx.numeral import index_of
 from ivx.stats.metrics import find
-from ivx.ui.kit import address, blanks, checkpoints, exports, pieces, progress, quick, session
+from ivx.ui.kit import address, blanks, checkpoints, clicks, exports, pieces, progress, quick, session
 from ivx.ui.kit import family as kit
 from ivx.ui.overview import findings
 
@@ -166,9 +167,7 @@ def _missing(asked: Asked, now: View | None, p: Palette) -> None:
 
 def _bars(layers: int, p: Palette) -> None:
     """The axis of layers of a chart to come."""
-    chart = layer_bars(
-        [], layers=layers, unit="", palette=p, selected=None, band=None, height=kit.HEIGHT, alt_text="Empty chart"
-    )
+    chart = layer_bars([], layers=layers, unit="", palette=p, height=kit.HEIGHT, alt_text="Empty chart")
     st.vega_lite_chart(chart, theme=None, width="stretch")
 
 
@@ -181,18 +180,14 @@ def _acts(asked: Asked, result: Place, judged: kit.Judged, href: str, p: Palette
     label = result.columns[result.best[0].pair.column].label
     pieces.head("Where it acts", findings.where(found, result.samples.rows, label), href=href)
     layer = index_of(address.from_url("layer", ""), below=result.layers)
-    key = f"acts-{result.run_id}"
-    chart = acts(found, asked.metric, p, chosen=layer, height=kit.HEIGHT)
-    pick = partial(_pick, key)
-    st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=pick, selection_mode="cell")
+    chart = acts(found, asked.metric, p, selected=layer, height=kit.HEIGHT)
+    clicks.chart(chart, key=f"acts-{result.run_id}", picked=_pick)
     pieces.reading(findings.acts(result, found, asked.metric), result.receipt)
 
 
-def _pick(key: str) -> None:
+def _pick(point: Mapping[str, Any]) -> None:
     """A click on a layer asks for its readers."""
-    points = st.session_state[key]["selection"].get("cell") or []
-    if points:
-        st.session_state["layer"] = str(int(points[0]["layer"]))
+    st.session_state["layer"] = str(int(point["layer"]))
 
 
 def _reads(asked: Asked, result: Place, judged: kit.Judged, href: str, p: Palette) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -28,6 +29,7 @@ from ivx.ui.kit import (
     blanks,
     checkpoints,
     choices,
+    clicks,
     exports,
     following,
     maps,
@@ -108,9 +110,8 @@ def _draw(asked: Mapping[str, BaseRequest], views: Views, metric: str, p: Palett
             if now is not None and now.state in ("refused", "failed"):
                 pieces.refusal("This cannot be shown", now.message, "Choose another checkpoint or task above.")
                 continue
-            key = f"overview-{panel.key}"
-            pick = partial(_pick, key, found.layer_of if name == "game" else int)
-            st.vega_lite_chart(panel.chart, key=key, theme=None, width="stretch", on_select=pick, selection_mode="cell")
+            pick = partial(_pick, found.layer_of if name == "game" else int)
+            clicks.chart(panel.chart, key=f"overview-{panel.key}", picked=pick, of=("layer",))
             if panel.reading:
                 pieces.reading(panel.reading, {} if now is None or now.result is None else now.result.receipt)
     states = {cell.state for cell in found.cells} | {pair.state for pair in found.pairs}
@@ -140,11 +141,9 @@ def _layer(found: StoredRuns) -> int | None:
     return found.strongest if asked is None else asked
 
 
-def _pick(key: str, layer_of: Callable[[int], int]) -> None:
+def _pick(layer_of: Callable[[int], int], point: Mapping[str, Any]) -> None:
     """A click anywhere in a row selects its layer, or its group's first, in every panel."""
-    points = st.session_state[key]["selection"].get("cell") or []
-    if points:
-        st.session_state["layer"] = str(layer_of(int(points[0]["layer"])))
+    st.session_state["layer"] = str(layer_of(int(point["layer"])))
 
 
 def _measured(name: str, request: BaseRequest, now: View | None) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import streamlit as st
 
 from ivx.analyses.pathways.drawing import Drawing, drawings
@@ -13,7 +16,7 @@ from ivx.charts.numbers import signed
 from ivx.charts.overlap import Level, overlap_chart
 from ivx.charts.palette import Palette
 from ivx.jobs.job import View
-from ivx.ui.kit import address, pieces, progress
+from ivx.ui.kit import address, clicks, pieces, progress
 from ivx.ui.pathways import card
 from ivx.ui.pathways.readings import flow_reading, name_of_task, percent, shared_reading, unit_of
 
@@ -83,14 +86,12 @@ def picture(result: Pathways, drawing: Drawing, p: Palette, *, first: bool, chos
     if chosen is None:
         st.vega_lite_chart(chart, theme=None, width="stretch")
         return
-    key = f"flow-{drawing.run}-{result.run_id}"
 
-    def picked() -> None:
-        points = st.session_state[key]["selection"].get("edge") or []
-        if points and points[0].get("name"):
-            st.session_state["side"], st.session_state["edge"] = drawing.run, str(points[0]["name"])
+    def picked(point: Mapping[str, Any]) -> None:
+        if point.get("name"):
+            st.session_state["side"], st.session_state["edge"] = drawing.run, str(point["name"])
 
-    st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=picked, selection_mode="edge")
+    clicks.chart(chart, key=f"flow-{drawing.run}-{result.run_id}", picked=picked, by="edge")
 
 
 def overlap_panel(overlap: Overlap | None, result: Pathways, p: Palette) -> None:

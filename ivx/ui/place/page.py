@@ -98,7 +98,7 @@ def _draw(request: PlaceRequest, metric: str, now: View, p: Palette) -> None:
     pair, layer = _opened(result)
     left, right = st.columns(COLUMNS, gap="medium")
     with left:
-        panels.search_panel(result, metric, now, p)
+        panels.search_panel(result, pair, metric, now, p)
         if now.state == "done":
             pieces.reading(panels.reading(result, metric), result.receipt)
         else:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import partial
 from html import escape
+from typing import Any
 
 import streamlit as st
 
@@ -18,7 +20,7 @@ from ivx.charts.palette import Palette
 from ivx.jobs.job import View
 from ivx.stats.following import percent
 from ivx.stats.metrics import find
-from ivx.ui.kit import pieces, progress
+from ivx.ui.kit import clicks, pieces, progress
 from ivx.ui.kit.evidence import interval
 from ivx.vocabulary import source_token
 
@@ -31,24 +33,20 @@ def strip_of(pair: Pair, layer: int) -> str:
     return f"{pair.source}~{pair.column}~{layer}"
 
 
-def search_panel(result: Place, metric: str, now: View, p: Palette) -> None:
-    """Every pair of tokens as a strip; a click opens it."""
+def search_panel(result: Place, pair: Pair, metric: str, now: View, p: Palette) -> None:
+    """Every pair of tokens as a strip, the opened one outlined; a click opens another."""
     n = len(result.parts.choosing)
     told = f"effect by layer, one scale; n = {n} queries that choose"
     pieces.head("Source × patched token", progress.status(now) if now.live else told)
-    key = f"place-{result.run_id}-{metric}"
-    chart = drawing.chart(result, metric, p)
-    pick = partial(_pick_strip, key, result, metric)
-    st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=pick, selection_mode="pair")
+    chart = drawing.chart(result, metric, p, opened=pair)
+    clicks.chart(chart, key=f"place-{result.run_id}-{metric}", picked=partial(_pick, result, metric), by="pair")
 
 
-def _pick_strip(key: str, result: Place, metric: str) -> None:
-    points = st.session_state[key]["selection"].get("pair") or []
-    if points:
-        pair = Pair(str(points[0]["source"]), int(points[0]["column"]))
-        panel = _panel(result, pair, metric)
-        if panel is not None:
-            st.session_state[STRIP] = strip_of(pair, panel.layer)
+def _pick(result: Place, metric: str, point: Mapping[str, Any]) -> None:
+    pair = Pair(str(point["source"]), int(point["column"]))
+    panel = _panel(result, pair, metric)
+    if panel is not None:
+        st.session_state[STRIP] = strip_of(pair, panel.layer)
 
 
 def _panel(result: Place, pair: Pair, metric: str) -> Panel | None:
@@ -62,34 +60,17 @@ def opened_panel(result: Place, pair: Pair, layer: int, metric: str, p: Palette)
     queries = result.parts.confirming if confirmed else result.parts.choosing
     how = "fresh queries" if confirmed else "that choose"
     pieces.head(_named(result, pair), f"{find(metric).unit}; n = {len(queries)} {how}", more=result.label(pair))
-    bars = _confirmed(found) if confirmed and found is not None else [] if panel is None else _tried(panel)
+    bars = drawing.acting(found) if confirmed and found is not None else [] if panel is None else _tried(panel)
     band = (found.at.first, found.at.last) if confirmed and found is not None and found.kind != "none" else None
-    key = f"opened-{result.run_id}-{strip_of(pair, 0)}-{metric}"
     chart = layer_bars(
         bars, layers=result.layers, unit=find(metric).unit, palette=p, selected=layer, band=band,
         height=max(220, 96 * len(result.sources) - 24), alt_text=f"{result.label(pair)}, effect by layer",
     )  # fmt: skip
 
-    def pick() -> None:
-        points = st.session_state[key]["selection"].get("bar") or []
-        if points:
-            st.session_state[STRIP] = strip_of(pair, int(points[0]["layer"]))
+    def picked(point: Mapping[str, Any]) -> None:
+        st.session_state[STRIP] = strip_of(pair, int(point["layer"]))
 
-    st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=pick, selection_mode="bar")
-
-
-def _confirmed(found: Found) -> list[Layer]:
-    return [
-        Layer(
-            layer,
-            cell.value,
-            cell.low,
-            cell.high,
-            max((against.mean for against in cell.against.values()), default=math.nan),
-            cell.state == "ok" and cell.value > 0,
-        )
-        for layer, cell in enumerate(found.cells)
-    ]
+    clicks.chart(chart, key=f"opened-{result.run_id}-{strip_of(pair, 0)}-{metric}", picked=picked)
 
 
 def _tried(panel: Panel) -> list[Layer]:

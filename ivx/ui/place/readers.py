@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from typing import Any
 
 import streamlit as st
 
@@ -18,7 +18,7 @@ from ivx.jobs.job import View
 from ivx.models.registry import embedded
 from ivx.numeral import index_of
 from ivx.stats.metrics import find
-from ivx.ui.kit import address, blanks, pieces, progress, session
+from ivx.ui.kit import address, blanks, clicks, pieces, progress, session
 from ivx.ui.kit.evidence import interval, whiskers
 
 BLOCK = "block"
@@ -27,7 +27,8 @@ BLOCK = "block"
 
 def curve_panel(result: Place, metric: str, now: View, p: Palette) -> None:
     """What the blocks up to each have read of the vector; a click on a block opens its heads."""
-    readers, chart = result.readers(metric), drawing.curve(result, metric, p)
+    opened = index_of(address.from_url(BLOCK, ""), below=result.layers)
+    readers, chart = result.readers(metric), drawing.curve(result, metric, p, chosen=opened)
     if readers is None or chart is None:
         pieces.head("Who reads it", progress.status(now) if now.live else "")
         if not now.live:
@@ -35,16 +36,12 @@ def curve_panel(result: Place, metric: str, now: View, p: Palette) -> None:
         return
     n = len(result.parts.confirming)
     pieces.head("Who reads it", f"put at layer {readers.layer}, own value back after each block; n = {n}")
-    key = f"readers-{result.run_id}-{metric}"
-    pick = partial(_pick, key)
-    st.vega_lite_chart(chart, key=key, theme=None, width="stretch", on_select=pick, selection_mode="step")
+    clicks.chart(chart, key=f"readers-{result.run_id}-{metric}", picked=_pick, by="step")
     pieces.reading(_curve_reading(readers, metric), result.receipt)
 
 
-def _pick(key: str) -> None:
-    points = st.session_state[key]["selection"].get("step") or []
-    if points:
-        st.session_state[BLOCK] = str(int(points[0]["block"]))
+def _pick(point: Mapping[str, Any]) -> None:
+    st.session_state[BLOCK] = str(int(point["block"]))
 
 
 def _curve_reading(readers: Readers, metric: str) -> str:

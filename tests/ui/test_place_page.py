@@ -63,20 +63,20 @@ def test_a_page_opens_at_the_place_and_goes_back_by_a_click(page: str, found: Pl
     assert found.at is not None and (found.at.source_token, found.at.position) == ("keyword", "field")
     app = opened(page, **FAMILY.get(page, {}))
     now = {key: app.session_state[key] for key in AT[page]}
-    assert now == AT[page] and "At the place that the search found: keyword → “:”" in said(app)
+    assert now == AT[page] and "At the place found: keyword → “:”" in said(app)
     app.button("placed-otherwise").click().run()
     assert not any(app.session_state[key] == value for key, value in AT[page].items())
-    assert "Elsewhere; the search found: keyword" in said(app) and app.query_params["placed"] == "published"
+    assert "Not at the place found: keyword" in said(app) and app.query_params["placed"] == "published"
     app.button("placed-otherwise").click().run()
     assert {key: app.session_state[key] for key in AT[page]} == AT[page]
 
 
 def test_what_the_address_names_stays_and_another_task_is_as_published(found: Place) -> None:
     app = opened("effects", source="t_inst")
-    assert app.session_state["source"] == "t_inst" and "Elsewhere; the search found" in said(app)
+    assert app.session_state["source"] == "t_inst" and "Not at the place found" in said(app)
     app = opened("effects")
     app.selectbox("task").set_value("animal/can-fly").run()
-    assert app.session_state["source"] == "t_inst" and "the search found" not in said(app)
+    assert app.session_state["source"] == "t_inst" and "the place found" not in said(app)
     app.selectbox("task").set_value(TASK).run()
     assert app.session_state["source"] == "keyword"
 
@@ -95,7 +95,7 @@ def test_the_cell_of_the_place_is_selected(found: Place) -> None:
 @pytest.mark.parametrize("page", [*AT, "bench", "overview"])
 def test_without_a_search_nothing_changes(page: str) -> None:
     app = opened(page, checkpoint="tiny-dpo", task="animal/can-fly")
-    assert "the search found" not in said(app).lower() and "placed" not in app.query_params
+    assert "the place found" not in said(app).lower() and "placed" not in app.query_params
 
 
 def test_the_page_says_what_was_found_and_who_reads_it(found: Place) -> None:

@@ -41,6 +41,8 @@ OPENED = "ivx.bench.opened"
 UNEDITED = "ivx.bench.default"
 DEFAULT = 20
 """Free texts of the first view: with fewer than six no test could find anything."""
+SHOWN = 3
+"""Prompts of a kind whose texts are seen at once."""
 NAMES = {QUERIES: "On the task’s queries", FREE: "On free text"}
 
 
@@ -105,7 +107,7 @@ def _default(task: str, collection: str) -> str:
 def show(request: BenchRequest | None, p: Palette) -> None:
     """Draw the curves as soon as they are computed and the texts beside them; or a stored run's curves."""
     if request is not None:
-        places.said(st.session_state[OPENED], only="The bench puts the vector of T_inst on the first token, or on all.")
+        places.said(st.session_state[OPENED], only="The vector of T_inst is put on the first token, or on all.")
     names = [f"{strength:g}" for strength in STRENGTHS]
     alpha = float(address.from_url("alpha", "1", names))
     if request is None:
@@ -196,7 +198,7 @@ def _panels(
             what = f"n = {points[0].n}, {SHARE[on]}" if points else waiting[0]
             pieces.head(NAMES[on], what)
             _curve(on, points, alpha, p)
-            pieces.reading(bench_reading(points, alpha, on=on), found.receipt)
+            pieces.reading(bench_reading(points, alpha), found.receipt)
             if on == FREE:
                 typed()
             else:
@@ -223,10 +225,10 @@ def _panels(
 
 def _about(found: Bench, request: BenchRequest) -> str:
     control = found.receipt["control"]
-    other = f"; that of {control} {found.norms[CONTROL]:.1f}" if CONTROL in found.norms else ""
+    other = f", {control} {found.norms[CONTROL]:.1f}" if CONTROL in found.norms else ""
     return (
-        f"The vector is the mean over {found.wordings} wordings; its norm is {found.norms[VECTOR]:.1f}{other}. "
-        f"The states that it meets have {found.norms['states']:.1f}."
+        f"Norms: vector (mean of {found.wordings} wordings) {found.norms[VECTOR]:.1f}{other}, states it meets "
+        f"{found.norms['states']:.1f}."
     )
 
 
@@ -273,18 +275,22 @@ def _table(texts: Sequence[BenchText], waiting: str) -> None:
     if not texts:
         pieces.note(waiting)
         return
-    rows = ""
-    for on in (QUERIES, FREE):
-        for text in (text for text in texts if text.on == on):
-            right = text.expected and text.moved.startswith(text.expected)
-            rows += (
-                f"<tr><td><code>{escape(text.shown)}</code></td><td>{escape(text.without)}</td>"
-                f'<td class="moved{" right" if right else ""}">{escape(text.moved)}</td>'
-                f"<td>{escape(text.control)}</td></tr>"
-            )
+    mine = [[_row(text) for text in texts if text.on == on] for on in (QUERIES, FREE)]
+    shown, rest = ("".join(row for rows in mine for row in rows[part]) for part in (slice(SHOWN), slice(SHOWN, None)))
+    more = sum(max(0, len(rows) - SHOWN) for rows in mine)
+    folded = f"<details><summary>{more} more</summary><table>{rest}</table></details>" if more else ""
     st.html(
-        '<div class="ivx-card facts ivx-texts"><table><tr><td>query or text</td><td>without</td>'
-        f"<td>with the vector</td><td>another task’s</td></tr>{rows}</table></div>"
+        '<div class="ivx-card facts ivx-texts"><table><tr><td>prompt</td><td>without</td>'
+        f"<td>with it</td><td>another task’s</td></tr>{shown}</table>{folded}</div>"
+    )
+
+
+def _row(text: BenchText) -> str:
+    """One prompt's texts, as HTML."""
+    right = text.expected and text.moved.startswith(text.expected)
+    return (
+        f"<tr><td><code>{escape(text.shown)}</code></td><td>{escape(text.without)}</td>"
+        f'<td class="moved{" right" if right else ""}">{escape(text.moved)}</td><td>{escape(text.control)}</td></tr>'
     )
 
 
@@ -294,11 +300,11 @@ def _legend(p: Palette) -> None:
 
     st.html(
         '<div class="ivx-legend">'
-        + mark(p.orange, "the vector, more than both controls")
-        + mark("transparent", "the vector, no finding", f"box-shadow:inset 0 0 0 2px {p.orange}")
-        + mark(p.blue, "another task’s vector")
-        + mark(p.faint, "random, of equal norm")
-        + "<span>bands: 95% intervals (Wilson) · across: strength α, not to scale</span></div>"
+        + mark(p.orange, "vector, beyond both controls")
+        + mark("transparent", "vector, no finding", f"box-shadow:inset 0 0 0 2px {p.orange}")
+        + mark(p.blue, "another task’s")
+        + mark(p.faint, "random, equal norm")
+        + "<span>bands: 95% intervals (Wilson)</span><span>α not to scale</span></div>"
     )
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ivx.analyses.bench.result import CONTROL, QUERIES, RANDOM, STRENGTHS, VECTOR, Dose
+from ivx.analyses.bench.result import CONTROL, RANDOM, STRENGTHS, VECTOR, Dose
 
 FEW = 6
 """Samples below which no test could find anything."""
 
 
-def bench_reading(points: Sequence[Dose], alpha: float, *, on: str) -> str:
+def bench_reading(points: Sequence[Dose], alpha: float) -> str:
     """What the vector did at the chosen strength, and where it did most, from the numbers alone."""
     at = {(point.role, point.strength): point for point in points}
     own = at.get((VECTOR, alpha))
@@ -21,13 +21,12 @@ def bench_reading(points: Sequence[Dose], alpha: float, *, on: str) -> str:
         return f"At α = 0 nothing is moved: {own.share:.0%} [{own.low:.0%}, {own.high:.0%}]."
     others = [
         f"{name} {at[role, alpha].share:.0%}"
-        for role, name in ((CONTROL, "another task’s"), (RANDOM, "a random one"))
+        for role, name in ((CONTROL, "another task’s"), (RANDOM, "random"))
         if (role, alpha) in at
     ]
-    what = "follows on" if on == QUERIES else "names one of the answers on"
     text = (
-        f"At α = {alpha:g} it {what} <b>{own.share:.0%}</b> [{own.low:.0%}, {own.high:.0%}], without a vector on "
-        f"{none.share:.0%}; with {', '.join(others)}."
+        f"At α = {alpha:g}: <b>{own.share:.0%}</b> [{own.low:.0%}, {own.high:.0%}]; "
+        f"{', '.join([f'no vector {none.share:.0%}', *others])}."
     )
     found = [point for point in points if point.role == VECTOR and point.state == "ok" and point.share > none.share]
     if own.n < FEW:

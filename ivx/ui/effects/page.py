@@ -29,6 +29,7 @@ from ivx.ui.kit import (
     evidence,
     exports,
     following,
+    glossary,
     maps,
     moving,
     pieces,
@@ -41,6 +42,7 @@ from ivx.ui.kit.choices import SAMPLES, SITES_SHOWN, TOKENS, chosen, listed, pla
 from ivx.ui.kit.readings import reading
 from ivx.vocabulary import DIRECTION, DIRECTIONS, OTHERS, POSITION, SHOWN_CONTROLS, source_token
 
+JUDGED = "{}; judged together with the first map, the primary one"
 SOURCES = {"t_inst": "T_inst", "keyword": "keyword", "all": "each"}
 Asked = EffectsRequest | ScanRequest
 KINDS = ("effects", "scan")
@@ -79,19 +81,19 @@ def lede(request: Asked | None, metric: str) -> str:
     """The page's one sentence."""
     stored = session.stored_run(*KINDS) if request is None else None
     asked = stored.request if stored is not None else request
-    about = METRICS[metric].about
+    far = glossary.explained("how far the answer moves", f"{METRICS[metric].about.capitalize()}.")
     if isinstance(asked, ScanRequest):
-        return f"Each cell takes one of the instruction’s tokens and puts its state into the bare prompt: {about}."
+        return f"Each cell puts the state of one of the instruction’s tokens into the bare prompt: {far}."
     shown = asked is not None and asked.demonstrations
+    taken = "at the end of a run of demonstrations" if shown else "of the instructed run"
     what = {
-        "denoise": "replaces one activation of the bare prompt by "
-        + ("that at the end of a run of demonstrations" if shown else "the instructed run’s"),
-        "noise": "replaces one activation of the instructed run by the bare prompt’s",
-        "resample": "replaces one activation of the instructed run by another sample’s, told the same",
-        "zero": "sets one activation of the instructed run to 0",
-        "mean": "sets one activation of the instructed run to its mean over samples",
+        "denoise": f"puts one state {taken} into the bare prompt",
+        "noise": "puts one state of the bare prompt into the instructed run",
+        "resample": "puts one state of another sample, told the same, into the instructed run",
+        "zero": "sets one state of the instructed run to 0",
+        "mean": "sets one state of the instructed run to its mean over samples",
     }[asked.direction if asked is not None else "denoise"]
-    return f"Each cell {what} and reports how far the answer moves: {about}."
+    return f"Each cell {what}: {far}."
 
 
 def show(request: Asked | None, metric: str, p: Palette) -> None:
@@ -161,16 +163,14 @@ def _panels(
     first, at = next(iter(found)), _at(result)
     # The maps share a unit, not a scale: heads move far less than the stream, so their map has its own and says so.
     for (site, cells), place in zip(found.items(), places, strict=False):
-        scale, own = _scale(cells), ""
-        if site != first:
-            own = " Judged together with the first map, the primary one."
-        if site != first and scale != _scale(found[first]):
-            own += f" It has its own scale, ±{scale:g}."
+        scale = _scale(cells)
+        own = f" Its own scale: ±{scale:g}." if site != first and scale != _scale(found[first]) else ""
         with place:
             head = site == "z"
             pieces.head(
                 f"Layer × {'head' if head else 'position'}",
                 progress.status(now) if now.live else _measured(result, site),
+                more="" if site == first or now.live else JUDGED.format(_measured(result, site)),
             )
             if chosen is not None and chosen.site == site and not now.live:
                 moving.watch(result, chosen, metric, key=site)

@@ -18,7 +18,7 @@ from ivx.stats.metrics import find
 from ivx.stats.power import unable
 from ivx.stats.verdict import Verdict
 from ivx.ui.kit import checkpoints, evidence, pieces
-from ivx.ui.kit.evidence import controls, interval, samples, shown_p, tokens, top, whiskers
+from ivx.ui.kit.evidence import controls, interval, shown_p, tokens, top, whiskers
 from ivx.ui.kit.readings import said_of
 
 CONTROL = "another task’s"
@@ -80,11 +80,10 @@ def _of_pair(
         f'<div class="ivx-card{" open" * texts}" data-testid="ivx-card">'
         f"{top(f'{names[0]} and {names[1]}', cell.patch, result.receipt)}"
         f'{pieces.signed_bars(values)}<div style="margin-top:8px">{said}</div>{beside}'
-        f'<div class="soft" style="margin-top:6px">{evidence.counted(cell.n, cell.undefined)}, '
-        f"{cell.same_sign:.0%} same sign · followed "
+        f'<div class="soft" style="margin-top:6px">{evidence.counted(cell.n, cell.undefined)} · followed '
         f"{levels[0]:.0%} → {levels[1]:.0%}</div>"
-        f"{tokens(detail, token, p, after='After both')}{samples(detail)}"
-        f"{evidence.answers(detail, result.samples)}</div>"
+        f"{tokens(detail, token, p, after='After both')}"
+        f"{evidence.spread(detail, result.samples, same_sign=cell.same_sign)}</div>"
     )
 
 
@@ -110,9 +109,7 @@ def _of_game(result: Game, pair: Pair, metric: str, p: Palette) -> None:
     )
 
 
-def pair_reading(
-    pairs: Sequence[Pair], *, unit: str, what: str, n: int, controlled: bool = True, alone: bool = True
-) -> str:
+def pair_reading(pairs: Sequence[Pair], *, unit: str, n: int, controlled: bool = True, alone: bool = True) -> str:
     """How many pairs interact, which way, and the strongest; with `alone`, how many beat the better one, too."""
     found = sorted((pair for pair in pairs if pair.state == "ok"), key=lambda pair: -abs(pair.value))
     if not found:
@@ -126,9 +123,12 @@ def pair_reading(
     beyond = " beyond the controls" if controlled else ", no control was run"
     exceed = f"{strict} exceed" if strict > 1 else "one exceeds" if strict else "none exceeds"
     above = f"; {exceed} both the sum and the stronger half" if alone else ""
+    ways = {"more": len(found) - less, "less": less}
+    told = " and ".join(f"{count} {way}" for way, count in ways.items() if count and count < len(found))
+    told = told or f"{'all ' * (len(found) > 1)}{'less' if less else 'more'}"
     return (
-        f"{many}{beyond}, {len(found) - less} give more together and {less} less{above}. Strongest {escape(what)}: "
-        f"<b>{escape(top.name)}, {signed(top.value, 2)}</b> {escape(unit)}."
+        f"{many}{beyond}, {told} together than apart{above}. Strongest: <b>{escape(top.name)}, "
+        f"{signed(top.value, 2)}</b> {escape(unit)}."
     )
 
 

@@ -123,7 +123,6 @@ def together(
         said = pair_reading(
             laid.pairs,
             unit=unit,
-            what=name,
             n=len(result.samples.rows),
             controlled=controlled,
             alone=isinstance(result, Interactions),

@@ -53,22 +53,30 @@ def card(
     said = said_of(cell, controlled=bool(against), floor=find(metric).floor)
     said += _unbeaten(cell, against, metric, result.request.direction)
     written = follows(result, detail, live=live)
+    told = [
+        f"{escape(unit)}, {said}",
+        f"95% CI {interval(cell.low, cell.high)}",
+        f"adjusted p {shown_p(cell.p)}",
+        counted(cell.n, cell.undefined),
+        f"followed {levels[0]:.0%} → {levels[1]:.0%}",
+    ]
     st.html(
         f'<div class="ivx-card{" open" * written}" data-testid="ivx-card">'
         f"{top(f'Layer {cell.layer}, {where(result, cell)}', cell.patch, result.receipt)}"
-        f'<div class="row"><span class="big" style="color:{colour}">{signed(cell.value, 2)}</span>'
-        f'<span class="soft">{escape(unit)}, {said} · 95% CI {interval(cell.low, cell.high)} · '
-        f"adjusted p {shown_p(cell.p)} · "
-        f"{counted(cell.n, cell.undefined)}, {cell.same_sign:.0%} same sign · "
-        f"followed {levels[0]:.0%} → {levels[1]:.0%}</span></div>"
+        f'<div class="row"><span class="big" style="color:{colour}">{signed(cell.value, 2)}</span>{facts(told)}</div>'
         f"<h3>Against its controls</h3>{whiskers(rows, p)}{tokens(detail, token, p)}"
-        f"{samples(detail)}{answers(detail, result.samples)}</div>"
+        f"{spread(detail, result.samples, same_sign=cell.same_sign)}</div>"
     )
     if written:
         texts(result, cell.patch, detail)
     if not live:
         found = CodeCell(cell.site, cell.patch)
         links(result, detail, metric, token=token, link=link, cell=found, more=more)
+
+
+def facts(told: Sequence[str]) -> str:
+    """What stands beside the number, in soft letters, as HTML: each a few words of HTML."""
+    return f'<span class="soft ivx-facts">{" ".join(f"<span>{one}</span>" for one in told)}</span>'
 
 
 def where(result: Effects, cell: Cell) -> str:
@@ -121,15 +129,23 @@ def tokens(detail: Sequence[dict[str, Any]], token: Any, p: Palette, *, after: s
     )
 
 
-def samples(detail: Sequence[dict[str, Any]]) -> str:
-    """The samples with the largest and the smallest effect, as HTML."""
+def spread(detail: Sequence[dict[str, Any]], asked: Samples, *, same_sign: float | None = None) -> str:
+    """How the samples differ, as HTML that opens on a click: those with the largest and the smallest effect, the
+    effect by answer where answers repeat, and of which queries it holds."""
     if not detail:
-        return "<h3>Samples</h3><div>none has finite logits</div>"
+        return "<h3>No sample has finite logits</h3>"
     ranked = sorted(detail, key=lambda d: -d["effect"])
-    told = [
+    most, least = (
         ", ".join(f"{escape(d['query'])} {signed(d['effect'], 1)}" for d in some[:2]) for some in (ranked, ranked[::-1])
-    ]
-    return f"<h3>Samples</h3><div>most {told[0]} · least {told[1]}</div>"
+    )
+    signs = "" if same_sign is None else f"<div>{same_sign:.0%} same sign</div>"
+    count = len({row["answer"] for row in detail})
+    alike = f", {count} answers" if count < len(detail) else ""
+    return (
+        f"<details><summary>{len(detail)} samples{alike}</summary>"
+        f"{signs}<div>most {most}; least {least}</div>{_answers(detail)}"
+        f'<div class="soft">{escape(asked.population)}</div></details>'
+    )
 
 
 def counted(n: int, undefined: int) -> str:
@@ -140,8 +156,8 @@ def counted(n: int, undefined: int) -> str:
 MOST_ANSWERS = 6
 
 
-def answers(detail: Sequence[dict[str, Any]], asked: Samples) -> str:
-    """The effect by answer where answers repeat, and of which queries it holds, as HTML."""
+def _answers(detail: Sequence[dict[str, Any]]) -> str:
+    """The mean effect by answer where answers repeat, as HTML."""
     found: dict[str, list[float]] = defaultdict(list)
     for row in detail:
         found[row["answer"]].append(row["effect"])
@@ -153,9 +169,7 @@ def answers(detail: Sequence[dict[str, Any]], asked: Samples) -> str:
         for answer, v in told[:MOST_ANSWERS]
     )
     more = f" and {len(told) - MOST_ANSWERS} more" * (len(told) > MOST_ANSWERS)
-    return (
-        f"<h3>By answer, mean (samples)</h3><div>{shown}{more}</div><div class='soft'>{escape(asked.population)}</div>"
-    )
+    return f"<div>by answer, mean (samples): {shown}{more}</div>"
 
 
 def tops(detail: Sequence[dict[str, Any]], when: str, token: Any) -> list[tuple[str, float, bool]]:
@@ -269,11 +283,13 @@ def _draw(now: View) -> None:
         rows = f'<div class="soft">{escape(now.message or "not written")}</div>'
     else:
         rows = "".join(
-            f'<div><span class="soft">{escape(text.query)}, answer {escape(text.answer)}:</span> '
+            f'<div><span class="soft">{escape(text.query)} ({escape(text.answer)}):</span> '
             f"{_quoted(text.before)} → <b>{_quoted(text.after)}</b></div>"
             for text in now.result
         )
-    st.html(f'<div class="ivx-card ivx-text" data-testid="ivx-text"><h3>Greedy text, before → after</h3>{rows}</div>')
+    told = "Greedy, of the samples where the patch does most and least; in brackets the answer"
+    head = f'<h3 title="{told}">Text, before → after</h3>'
+    st.html(f'<div class="ivx-card ivx-text" data-testid="ivx-text">{head}{rows}</div>')
 
 
 def _quoted(text: str) -> str:

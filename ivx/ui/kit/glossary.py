@@ -62,7 +62,7 @@ TERMS = (
     ),
     Term(
         "hatched",
-        r"hatched|no better than a control",
+        r"[Hh]atched|no better than a control",
         "Different from 0, but no better than a control, which moves the answer as much: not a finding.",
     ),
     Term(
@@ -130,8 +130,12 @@ TERMS = (
 )
 """In the order of the list. Where two begin at the same letter, the first is meant."""
 
-_ASIDE = r"""<(?P<tag>a|code|button)\b.*?</(?P=tag)>|</?[A-Za-z](?:[^>"']|"[^"]*"|'[^']*')*>|“[^”]*”|&#?\w+;"""
-"""What no term is looked for in: links, code, tags, quotations (a user's own words stand in these), entities."""
+_ASIDE = (
+    r"""<(?P<tag>a|code|button)\b.*?</(?P=tag)>|<span class="ivx-term".*?</span>|"""
+    r"""</?[A-Za-z](?:[^>"']|"[^"]*"|'[^']*')*>|“[^”]*”|&#?\w+;"""
+)
+"""What no term is looked for in: links, code, what explains itself already, tags, quotations (a user's own words stand
+in these), entities."""
 _FOUND = re.compile(
     "|".join([_ASIDE, r"\b(?:" + "|".join(f"(?P<t{i}>{one.pattern})" for i, one in enumerate(TERMS)) + r")(?!\w)"]),
     re.DOTALL,
@@ -159,6 +163,11 @@ def dotted(term: Term, shown: str) -> str:
         f'<span class="ivx-term" role="term" tabindex="0" aria-description="{meaning}" data-tip="{meaning}">'
         f"{shown}</span>"
     )
+
+
+def explained(shown: str, meaning: str) -> str:
+    """Words that explain themselves like a term, such as what a chosen metric measures; both are plain text."""
+    return dotted(Term("", "", meaning), escape(shown))
 
 
 def listed() -> str:

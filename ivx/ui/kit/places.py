@@ -86,15 +86,16 @@ def said(opened: Opened, *, only: str = "") -> None:
         return
     name = f"{named(found)}, {reach(found.at)}"
     if not opened.able:
-        pieces.note(f"The search found: {name} (run {found.run}). This page does not stand there. {only}".rstrip())
+        pieces.note(f"The place found: {name} (run {found.run}). This page does not stand there. {only}".rstrip())
         return
     there = opened.now == opened.best
+    usual = there and opened.best == opened.published  # the place is where one looks anyway
     line, button = st.columns([6, 1], gap="small", vertical_alignment="center")
     with line:
-        told = f"At the place that the search found: {name}" if there else f"Elsewhere; the search found: {name}"
-        pieces.note(f"{told} (run {found.run}).{f' {only}' if only else ''}")
-    if there and opened.best == opened.published:
-        return  # the place is where one looks anyway
+        told = f"{'At' if there else 'Not at'} the place found: {name} (run {found.run})."
+        pieces.note(told if usual or not only else f"{told} {only}")
+    if usual:
+        return
     wanted = dict(opened.published if there else opened.best)
     button.button(
         "As published" if there else "To the place",

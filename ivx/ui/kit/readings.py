@@ -18,7 +18,7 @@ from ivx.stats.verdict import Against
 from ivx.vocabulary import CONTROL
 
 SAID = {
-    "ok": "differs from 0 and from its controls",
+    "ok": "beyond its controls",
     "control": "no better than a control",
     "zero": "not different from 0",
     "undefined": "undefined: no sample has finite logits",
@@ -90,9 +90,9 @@ def reading(
     tied = [c for c in found[1:] if np.sign(c.value) == np.sign(top.value) and abs(c.value) >= _near(top)]
     if tied:
         others = f" and {len(tied) - 1} more" * (len(tied) > 1)
-        text += f" No weaker by its interval: {_named(tied[0], columns)} {_value(tied[0])}{others}."
+        text += f" Within its interval: {_named(tied[0], columns)} {_value(tied[0])}{others}."
     if hatched and abs(hatched[0].value) > abs(found[-1].value):
-        text += f" {_named(hatched[0], columns)} moves it {_value(hatched[0])}, but {control(hatched[0])}."
+        text += f" Hatched: {_named(hatched[0], columns)} {_value(hatched[0])}, {control(hatched[0])}."
     return text
 
 

@@ -115,8 +115,8 @@ def _draw(asked: Mapping[str, BaseRequest], views: Views, metric: str, p: Palett
             if panel.reading:
                 pieces.reading(panel.reading, {} if now is None or now.result is None else now.result.receipt)
     states = {cell.state for cell in found.cells} | {pair.state for pair in found.pairs}
-    unit = f"{find(metric).unit}, effect and interaction on one scale"
-    pieces.legend(p, found.scale, unit, pending="estimate" in states, states=states, ends=find(metric).ends)
+    view = find(metric)
+    pieces.legend(p, found.scale, view.unit, pending="estimate" in states, states=states, ends=view.ends)
     pieces.secondary(metric)
     progress.running_several(asked, views)
     _foot(found, views)
@@ -155,18 +155,17 @@ def _measured(name: str, request: BaseRequest, now: View | None) -> str:
     what = {
         "effects": "resid_post, layer × position",
         "separability": "probe accuracy",
-        "game": "Shapley interaction, later layer × earlier layer",
+        "game": "Shapley interaction, later × earlier",
     }
     return what[name] if now.state == "done" else f"{now.state}, {what[name]}"
 
 
 def _lede(found: StoredRuns, checkpoint: str) -> str:
     """What the three panels found, each by its own rule."""
-    intro = "The state of the instruction’s last token, T_inst, is copied into a prompt that has no instruction."
     known = embedded(checkpoint)
     trained = " This family was trained to have such a vector; its twin was not." if known else ""
     first = "" if found.effects is None else pieces.first(found.effects.receipt)
-    return f"{first}{intro} {panels.at_a_glance(checkpoint, found.cells, found.probed, found.pairs)}{trained}"
+    return f"{first}{panels.at_a_glance(found.cells, found.probed, found.pairs)}{trained}"
 
 
 def _blank(asked: Mapping[str, BaseRequest], p: Palette) -> None:
@@ -198,7 +197,7 @@ def _foot(found: StoredRuns, views: Views) -> None:
     if result is None:
         return
     done = [now for now in views.values() if now is not None and now.state == "done"]
-    stored = " · stored, came with ivx; the page Runs replays it" if is_shipped(result.run_id) else ""
+    stored = " · came with ivx" if is_shipped(result.run_id) else ""
     rows = sum(one.table.num_rows for one in (found.effects, found.separability, found.game) if one is not None)
     strip, export = st.columns([6, 1], gap="medium", vertical_alignment="bottom")
     with strip:

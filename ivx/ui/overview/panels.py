@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import streamlit as st
@@ -24,7 +23,6 @@ from ivx.stats.metrics import find
 from ivx.stats.power import unable
 from ivx.stats.verdict import Against
 from ivx.ui.interactions import card, maps
-from ivx.ui.interactions.maps import SHAPLEY
 from ivx.ui.kit import readings
 from ivx.ui.separability.card import probe_reading
 
@@ -175,9 +173,7 @@ def _pairs(found: StoredRuns, layer: int | None, p: Palette) -> Panel:
     if found.game is None:
         return Panel("pairs", chart, "")
     n, controlled = len(found.game.samples.rows), bool(found.game.samples.control)
-    told = card.pair_reading(
-        found.pairs, unit=find(found.metric).unit, what=SHAPLEY, n=n, controlled=controlled, alone=False
-    )
+    told = card.pair_reading(found.pairs, unit=find(found.metric).unit, n=n, controlled=controlled, alone=False)
     return Panel(f"pairs-{found.game.run_id}", chart, told)
 
 
@@ -188,7 +184,7 @@ def _nowhere(cells: Sequence[Cell]) -> str:
     return "<b>acts nowhere</b> beyond its controls"
 
 
-def at_a_glance(checkpoint: str, cells: Sequence[Cell], probed: Sequence[ProbeCell], pairs: Sequence[Pair]) -> str:
+def at_a_glance(cells: Sequence[Cell], probed: Sequence[ProbeCell], pairs: Sequence[Pair]) -> str:
     """Where the vector acts, from where on it can be read, which layers act together: findings only, a clause each."""
     told = []
     if cells and not any(cell.state == "estimate" for cell in cells):
@@ -211,5 +207,6 @@ def at_a_glance(checkpoint: str, cells: Sequence[Cell], probed: Sequence[ProbeCe
             else "shows <b>no interaction</b> beyond its control"
         )
     if not told:
-        return ""
-    return f"In <b>{escape(checkpoint)}</b> it {', '.join(told[:-1])}{' and ' * (len(told) > 1)}{told[-1]}."
+        return "The state of T_inst is copied into a bare prompt."
+    said = f"{', '.join(told[:-1])}{' and ' * (len(told) > 1)}{told[-1]}"
+    return f"The state of T_inst, copied into a bare prompt, {said}."

@@ -9,7 +9,6 @@ p = pieces.theme()
 asked = page.controls()
 pieces.title(
     "How much of the vector does it take?",
-    "The mean state of T_inst over all wordings of an instruction goes into prompts that were not told, at one layer "
-    "and at strength α: do they follow now?",
+    "The mean state of T_inst over all wordings goes into untold prompts, at one layer and strength α: do they follow?",
 )
 page.show(asked, p)

@@ -42,7 +42,7 @@ def card(result: Place, pair: Pair, layer: int, metric: str, *, live: bool, link
         f"{evidence.interval(found.effect.low, found.effect.high)} · n = {found.effect.n} {_queries(found)} · "
         f"followed {untold} → {patched}, told {told}</span></div>"
         f"<h3>Against its controls</h3>{evidence.whiskers(rows, p)}{evidence.tokens(found.detail, token, p)}"
-        f"{evidence.samples(found.detail)}</div>"
+        f"{evidence.spread(found.detail, result.samples)}</div>"
     )
     if not live:
         evidence.links(result, found.detail, metric, token=token, link=link, cell=CodeCell("", found.patch))

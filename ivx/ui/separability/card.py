@@ -71,34 +71,35 @@ def erased_card(found: Erasure, layer: int, p: Palette) -> None:
 def _probed(cell: ProbeCell | None) -> str:
     if cell is None:
         return "<h3>Can be read</h3><div>not computed yet</div>"
-    more = [
+    others = [
         f"{name} {estimate.value:.0%}"
         for name, estimate in (("nearest centroid", cell.centroid), ("RBF kernel", cell.nonlinear))
         if estimate is not None
     ]
     if cell.margin is not None:
-        more.append(f"margin {cell.margin.value:.1f} nats")
+        others.append(f"margin {cell.margin.value:.1f} nats")
+    if cell.within is not None and cell.capacity is not None:
+        others.append(
+            f"where every family is seen {cell.within.value:.0%}, on random labels that can be learnt "
+            f"{cell.capacity.value:.0%} ({CAPACITY})"
+        )
+    more = "".join(f"<div>{escape(one[0].upper() + one[1:])}</div>" for one in others)
     return (
         f"<h3>Can be read</h3><div>accuracy <b>{cell.accuracy.value:.0%}</b> {_span(cell.accuracy)}, shuffled "
         f"{cell.control.value:.0%}: selectivity <b>{cell.selectivity.value:.0%}</b> {_span(cell.selectivity)}</div>"
-        f"{_beside(cell)}"
-        f'<div class="soft">{" · ".join(more)} · adjusted p {evidence.shown_p(cell.p)} · n = {cell.n}</div>'
+        f"{_over_words(cell)}"
+        f'<div class="soft">adjusted p {evidence.shown_p(cell.p)} · n = {cell.n}</div>'
+        f"<details><summary>Other probes</summary>{more}</details>"
     )
 
 
-def _beside(cell: ProbeCell) -> str:
-    """What a bag of words leaves of the accuracy, and what the probe could learn of labels that mean nothing."""
-    told = ""
-    if cell.over_words is not None:
-        over = cell.over_words
-        value, low, high = (signed(100 * share, 0) for share in (over.value, over.low, over.high))
-        told += f"<div>{value} points over a bag of words [{low}, {high}]</div>"
-    if cell.within is not None and cell.capacity is not None:
-        told += (
-            f'<div title="{CAPACITY}">where every family is seen {cell.within.value:.0%}, and '
-            f"{cell.capacity.value:.0%} on random labels that can be learnt</div>"
-        )
-    return told
+def _over_words(cell: ProbeCell) -> str:
+    """What a bag of words leaves of the accuracy."""
+    if cell.over_words is None:
+        return ""
+    over = cell.over_words
+    value, low, high = (signed(100 * share, 0) for share in (over.value, over.low, over.high))
+    return f"<div>{value} points over a bag of words [{low}, {high}]</div>"
 
 
 def _span(estimate: Estimate) -> str:
@@ -152,10 +153,9 @@ def probe_reading(found: Separability, component: str, layer: int | None) -> str
         else (f" Not beyond a guess: up to {cell.selectivity.high:.0%} over shuffled labels is not ruled out.")
     )
     return (
-        f"At layer {layer} a linear probe tells {len(found.tasks)} tasks apart at <b>{cell.accuracy.value:.0%}</b> "
-        f"[{cell.accuracy.low:.0%}, {cell.accuracy.high:.0%}]; shuffled labels give {cell.control.value:.0%}, a guess "
-        f"{found.chance:.0%}. A bag of words (dashed) {also}reaches {words:.0%}, the token’s embedding (dotted) "
-        f"{token:.0%}.{unsure}"
+        f"At layer {layer}: <b>{cell.accuracy.value:.0%}</b> [{cell.accuracy.low:.0%}, {cell.accuracy.high:.0%}] over "
+        f"{len(found.tasks)} tasks; shuffled labels {cell.control.value:.0%}, a guess {found.chance:.0%}, bag of words "
+        f"(dashed) {also}{words:.0%}, token’s embedding (dotted) {token:.0%}.{unsure}"
     )
 
 
@@ -169,10 +169,10 @@ def read_and_act(name: str, probed: Sequence[ProbeCell], cells: Sequence[Cell]) 
     text = f"<b>{escape(name)}</b>: read at {len(readable)} of {len(probed)} layers"
     if readable:
         ends = [cell.selectivity.value for cell in readable]
-        text += f" ({min(ends):.0%} to {max(ends):.0%})"
+        text += f" ({100 * min(ends):.0f}–{max(ends):.0%})"
     if not found:
-        return f"{text}; <b>none</b> acts beyond its control."
+        return f"{text}; <b>none acts</b>."
     top = max(found, key=lambda cell: abs(cell.value - (cell.control or 0.0)))
-    acts = "1 acts beyond its" if len(found) == 1 else f"{len(found)} act beyond their"
-    control = "" if top.control is None else f" against {signed(top.control, 2)}"
-    return f"{text}; <b>{acts}</b> control, most L{top.layer}, {signed(top.value, 2)}{control}."
+    acts = "1 acts" if len(found) == 1 else f"{len(found)} act"
+    control = "" if top.control is None else f", control {signed(top.control, 2)}"
+    return f"{text}; <b>{acts}</b>, most L{top.layer}, {signed(top.value, 2)}{control}."

@@ -31,9 +31,8 @@ from ivx.ui.separability.subject import (
 )
 
 LEDE = (
-    "A linear probe reads the task from the state of one token, the instruction’s last (T_inst) or the last that names "
-    "the task (keyword); the same state is then copied into a bare prompt. <b>What can be read need not act</b>: the "
-    "embedded family was trained to differ in just this."
+    "A linear probe reads the task from the state of one token; the same state is copied into a bare prompt. <b>What "
+    "can be read need not act</b>: the embedded family was trained to differ in just this."
 )
 ERASURE = "erasure"
 PUBLISHED = {"source": "t_inst", "put": "first"}
@@ -71,6 +70,7 @@ def controls() -> Queries | None:
         format_func=lambda s: SOURCES[s],
         required=True,
         width="stretch",
+        help="The instruction’s last token (T_inst), or the last one of the words that name the task (keyword).",
     )
     subject = Subject(checkpoint, str(source or "t_inst"))
     apart = address.from_url("apart", "all", list(APART))

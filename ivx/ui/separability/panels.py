@@ -164,7 +164,7 @@ def map_panel(
         pieces.note(act.message)
         return
     if not live:
-        pieces.reading(f"−{scale:g} to +{scale:g} logits; hatched: another task’s vector does as much; grey: 0.")
+        pieces.reading(f"±{scale:g} logits; hatched: another task’s vector does as much; grey: 0.")
 
 
 def places_of(asked: Queries, views: Views) -> list[Place]:
@@ -209,7 +209,7 @@ def headline_panel(
         alt_text="Selectivity of the probe against the effect beyond its control, a dot for each layer and component",
     )
     clicks.chart(chart, key=f"headline-{asked.main.key}-{asked.task}", picked=pick, by="dot")
-    pieces.series(series, ["● stream ■ attention ▲ MLP", "filled: beats its control"])
+    pieces.series(series, ["● stream ■ attention ▲ MLP", "filled: acts beyond its control"])
     pieces.reading(" ".join(told))
 
 

@@ -191,7 +191,7 @@ def _picked(read: Separability) -> list[int]:
 
 def _list(read: Separability, picked: list[int]) -> None:
     if not picked:
-        pieces.note("Draw a line around points to read their wordings and follow them through the layers; shift adds.")
+        pieces.note("Draw a line around points to read their wordings; shift adds more.")
         return
     lines = "".join(
         f"<div><span>{escape(read.wordings[k].text)}</span><i>{escape(read.wordings[k].task)}</i></div>"

@@ -48,7 +48,7 @@ def accuracy(views: Views, name: str) -> str:
     effects: Effects | None = stages.result(views, "effects", name)
     if effects is None:
         return ""
-    return f"{told_of(effects).answer:.0%} correct when instructed"
+    return f"{told_of(effects).answer:.0%} correct"
 
 
 def _pending(asked: Comparing, views: Views, part: str, done: str) -> str:
@@ -100,7 +100,7 @@ def _read(asked: Comparing, views: Views, layer: int | None, p: Palette) -> None
             words.append(result.baseline(WORDS).accuracy.value)
     about = "Probe accuracy minus that on shuffled labels, by layer and checkpoint"
     _chart(asked, views, found, domain=(0, 1), form="percent", layer=layer, p=p, about=about, first=True)
-    bag = f" A bag of words tells {shown(max(words), 'percent')} of the wordings apart." if words else ""
+    bag = f" A bag of words: {shown(max(words), 'percent')}." if words else ""
     pieces.reading(f"{_at(found, layer, 'percent')}{bag}" if found else "")
 
 
@@ -152,7 +152,7 @@ def _alike(asked: Comparing, views: Views, layer: int | None, p: Palette) -> Non
     about = "Cosine of the instruction vectors of two checkpoints, by layer"
     low = -1.0 if min(ends, default=0.0) < -0.25 else min(0.0, *ends, 0.0)
     _chart(asked, views, found, domain=(low, 1), form="number", layer=layer, p=p, about=about)
-    pieces.reading(f"{_at(found, layer, 'number')} Dashed: with another task’s vector." if found else "")
+    pieces.reading(f"{_at(found, layer, 'number')} Dashed: another task’s." if found else "")
 
 
 @st.cache_data(max_entries=50, show_spinner=False, hash_funcs={Vectors: lambda r: (r.run_id, r.table.num_rows)})
@@ -170,7 +170,7 @@ def _answers(asked: Comparing, views: Views, p: Palette) -> None:
             rows.append((stage(name), found, colours[name]))
     stages.accuracies(rows)
     n = rows[0][1].n if rows else 0
-    pieces.reading(f"Tick: without the instruction. n = {n}." if rows else "")
+    pieces.reading(f"Pale: of the right kind. Tick: untold. n = {n}." if rows else "")
 
 
 def _at(found: list[Line], layer: int | None, form: str) -> str:

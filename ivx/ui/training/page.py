@@ -21,10 +21,8 @@ from ivx.engine.address import STREAM
 from ivx.errors import IvxError
 from ivx.patching.cells import Cell
 from ivx.stats.metrics import METRICS
-from ivx.ui.kit import address, asking, checkpoints, choices, clicks, following, pieces, places, progress
-from ivx.ui.kit.evidence import shown_p
+from ivx.ui.kit import address, asking, checkpoints, choices, clicks, following, glossary, pieces, places, progress
 from ivx.ui.kit.maps import column_at
-from ivx.ui.kit.readings import said_of
 from ivx.ui.training import curves, exchange, pairs, stages, transplants
 from ivx.ui.training.place import OPENED, PLACED, PUBLISHED, at_of, chosen_place, in_url
 from ivx.ui.training.readings import difference_reading
@@ -106,7 +104,8 @@ def _draw(asked: Comparing, requests: dict, views: Views, p: Palette) -> None:
     places = [place for row in stages.rows_of(len(asked.names)) for place in row]
     for k, (name, place) in enumerate(zip(asked.names, places, strict=True)):
         with place:
-            pieces.head(stage(name), stages.status(views[key("effects", name)], curves.accuracy(views, name)))
+            told = stages.status(views[key("effects", name)], curves.accuracy(views, name))
+            pieces.head(stage(name), told, more="answers right when instructed; the same samples, one scale")
             _map(there.get(name), maps.get(name, []), scale, where, p, name=name, first=k == 0)
     pending = any(cell.state == "estimate" for cells in maps.values() for cell in cells)
     pieces.legend(p, scale, METRICS[asked.metric].unit, pending=pending, ends=METRICS[asked.metric].ends)
@@ -166,7 +165,8 @@ def _chosen(there: dict[str, Effects], maps: Maps, *, at: At | None) -> Where:
 
 def _lede(asked: Comparing, there: dict[str, Effects], maps: Maps, where: Where) -> str:
     """What each checkpoint does at the marked cell; ivx's own text."""
-    what = f"Each cell replaces one state of the bare prompt by the told run’s: {METRICS[asked.metric].about}."
+    far = glossary.explained("how far the answer moves", f"{METRICS[asked.metric].about.capitalize()}.")
+    what = f"Each cell puts one state of the instructed run into the bare prompt: {far}."
     if where is None:
         return what
     label = escape(next(iter(there.values())).maps[STREAM][where[1]].label)
@@ -176,7 +176,7 @@ def _lede(asked: Comparing, there: dict[str, Effects], maps: Maps, where: Where)
         if cell is not None and cell.state != "estimate":
             said = {"ok": "", "control": " (no better than its control)", "zero": " (not different from 0)"}[cell.state]
             told.append(f"{escape(stage(name))} <b>{signed(cell.value)}</b>{said}")
-    return f"Layer {where[0]} into {label}: {', '.join(told)}. The same samples, one scale." if told else what
+    return f"Layer {where[0]} into {label}: {', '.join(told)}." if told else what
 
 
 def at(cells: list[Cell], where: tuple[int, int]) -> Cell | None:
@@ -227,8 +227,4 @@ def _card(asked: Comparing, there: dict[str, Effects], maps: Maps, differences: 
     }
     rows += [Row.of(name, cell, p.muted) for name, cell in changed.items()]
     stages.table([row for row in rows if row.state != "estimate"])
-    tested = [
-        f"{name} {shown_p(cell.p)} ({said_of(cell, controlled=cell.control is not None)})"
-        for name, cell in changed.items()
-    ]
-    pieces.note(f"Adjusted p: {'; '.join(tested)}." if tested else "")
+    stages.unsure(changed)

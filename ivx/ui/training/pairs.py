@@ -20,7 +20,6 @@ from ivx.stats.verdict import Verdict
 from ivx.ui.interactions.card import pair_reading
 from ivx.ui.kit import address, checkpoints, clicks, pieces
 from ivx.ui.kit.evidence import shown_p
-from ivx.ui.kit.readings import said_of
 from ivx.ui.training import stages
 from ivx.ui.training.place import in_url
 from ivx.ui.training.readings import pair_difference_reading
@@ -61,7 +60,6 @@ def draw(asked: Comparing, requests: dict, views: Views, p: Palette) -> None:
                 else pair_reading(
                     maps[name].pairs,
                     unit=find(asked.metric).unit,
-                    what="J",
                     n=len(there[name].samples.rows),
                     controlled=bool(there[name].controls),
                 ),
@@ -196,8 +194,4 @@ def _card(
     }
     rows += [Row.of(name, verdict, p.muted) for name, verdict in changed.items()]
     stages.table(rows)
-    tested = [
-        f"{name} {shown_p(verdict.p)} ({said_of(verdict, controlled=verdict.control is not None)})"
-        for name, verdict in changed.items()
-    ]
-    pieces.note(f"Adjusted p: {'; '.join(tested)}." if tested else "")
+    stages.unsure(changed)

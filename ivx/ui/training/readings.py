@@ -27,8 +27,18 @@ def difference_reading(cells: Sequence[Cell], columns: Sequence[Column]) -> str:
     more = sum(c.value > 0 for c in found)
     return (
         f"Largest: <b>{_named(top, columns)}</b>, <b>{_value(top)}</b> [{signed(top.low, 2)}, {signed(top.high, 2)}]; "
-        f"{_control(top)}. {more} cells gain, {len(found) - more} lose."
+        f"{_control(top)}. {_counted(more, len(found) - more)}."
     )
+
+
+def _counted(more: int, less: int) -> str:
+    """How many cells gain, and how many lose."""
+    told = (
+        f"{count} cell{'s' * (count > 1)} {verb}{'s' * (count == 1)}"
+        for count, verb in ((more, "gain"), (less, "lose"))
+        if count
+    )
+    return ", ".join(told)
 
 
 def graft_reading(cells: Sequence[Cell], donors: Sequence[str], *, own: int) -> str:
@@ -64,4 +74,4 @@ def _value(cell: Cell) -> str:
 
 
 def _control(cell: Cell) -> str:
-    return "no control" if cell.control is None else f"with another task’s vector {signed(cell.control, 2)}"
+    return "no control" if cell.control is None else f"another task’s {signed(cell.control, 2)}"

@@ -28,6 +28,8 @@ from ivx.stats.verdict import Verdict
 from ivx.tasks import catalogue
 from ivx.ui.kit import address, asking, blanks, checkpoints, choices, exports, pieces, places, progress, session
 from ivx.ui.kit.choices import parts_of
+from ivx.ui.kit.evidence import shown_p
+from ivx.ui.kit.readings import said_of
 
 OWN = "own choice"
 ROW = 24
@@ -252,24 +254,25 @@ def result(views: Views, part: str, name: str) -> Any | None:
 
 
 class Row(NamedTuple):
-    """A line of a table: a mean with its interval, what its control does, and its state."""
+    """A line of a table: a mean with its interval, what its control does, its adjusted p, and its state."""
 
     name: str
     value: float
     low: float
     high: float
     control: float | None
+    p: float | None
     state: str
     colour: str
 
     @classmethod
     def of(cls, name: str, found: Cell | Verdict, colour: str) -> Row:
         """The line of what was judged."""
-        return cls(name, found.value, found.low, found.high, found.control, found.state, colour)
+        return cls(name, found.value, found.low, found.high, found.control, found.p, found.state, colour)
 
 
 def table(rows: Sequence[Row]) -> None:
-    """Means in lines: name, mean with its interval on one axis, the number, and what its control does."""
+    """Means in lines: name, mean with its interval on one axis, the number, what its control does, and its p."""
     if not rows:
         return
     ends = [0.0, *(end for row in rows for end in (row.low, row.high))]
@@ -288,25 +291,39 @@ def table(rows: Sequence[Row]) -> None:
             f'<i class="line" style="left:{on(row.low)};width:{width};background:{row.colour}"></i>'
             f'<i class="dot" style="left:{on(row.value)};background:{row.colour}"></i></div></td>'
             f'<td class="num{"" if row.state == "ok" else " soft"}">{signed(row.value, 2)}</td>'
-            f'<td class="num soft">{control}</td></tr>'
+            f'<td class="num soft">{control}</td>'
+            f'<td class="num soft">{shown_p(row.p).removeprefix("= ").replace(" ", "")}</td></tr>'
         )
-    head = '<tr class="soft"><td></td><td></td><td class="num">mean</td><td class="num">control</td></tr>'
+    head = (
+        '<tr class="soft"><td></td><td></td><td class="num">mean</td><td class="num">control</td>'
+        '<td class="num" title="adjusted for all that is tested beside it">p</td></tr>'
+    )
     st.html(f'<table class="ivx-stage" data-testid="ivx-stage">{head}{"".join(lines)}</table>')
 
 
+def unsure(changed: Mapping[str, Cell | Verdict]) -> None:
+    """What is not ruled out of the differences that are not different from 0."""
+    told = [
+        f"{name}: {said_of(one, controlled=one.control is not None)}"
+        for name, one in changed.items()
+        if one.state == "zero"
+    ]
+    pieces.note(f"{'; '.join(told)}." if told else "")
+
+
 def accuracies(rows: Sequence[tuple[str, Accuracies, str]]) -> None:
-    """Two bars a checkpoint: right answers when told, and answers of the kind that was asked for."""
+    """A bar a checkpoint: right answers when told, and behind it, pale, answers of the kind that was asked for."""
     lines = []
     for name, told, colour in rows:
-        for what, share, tick in (("right", told.answer, told.untold), ("right kind", told.kind, None)):
-            if share is None:
-                continue
-            mark = "" if tick is None else f'<i class="at" style="left:{tick:.0%}"></i>'
-            lines.append(
-                f'<tr><td>{escape(name) if what == "right" else ""}</td><td class="soft">{what}</td><td class="wide">'
-                f'<div class="ivx-share"><i style="width:{share:.1%};background:{colour};'
-                f'opacity:{1 if what == "right" else 0.45}"></i>{mark}</div></td><td class="num">{share:.0%}</td></tr>'
-            )
+        kind = max(told.answer, told.kind or 0.0)
+        said = "" if told.kind is None else f", of the right kind {told.kind:.0%}"
+        lines.append(
+            f'<tr title="{escape(name, quote=True)}: right {told.answer:.0%}{said}; untold {told.untold:.0%}"><td>'
+            f'{escape(name)}</td><td class="wide"><div class="ivx-share">'
+            f'<i style="width:{kind:.1%};background:{colour};opacity:.35"></i>'
+            f'<i style="width:{told.answer:.1%};background:{colour}"></i><i class="at" style="left:{told.untold:.0%}">'
+            f'</i></div></td><td class="num">{told.answer:.0%}</td></tr>'
+        )
     st.html(f'<table class="ivx-stage" style="min-height:{ROW * 8}px">{"".join(lines)}</table>')
 
 

@@ -11,7 +11,7 @@ import altair as alt
 from ivx.charts.frame import CHOSEN, fitting, framed, is_chosen, listed, on_its_data, printed_alone, spec_of
 from ivx.charts.palette import Palette
 
-ROW = 34
+ROW, PRESENTED_ROW = 34, 33
 """Height of a row in pixels."""
 COLUMN = 118
 """Width of a printed column."""
@@ -114,6 +114,7 @@ def _percent(share: Interval) -> str:
 @lru_cache(maxsize=64)
 def _frame(tasks: tuple[str, ...], ways: tuple[str, ...], p: Palette, alt_text: str) -> dict[str, Any]:
     """All of a matrix but its data."""
+    row = ROW if p.letters == 1 else PRESENTED_ROW
     pick = alt.selection_point(name="cell", fields=["task", "way"], on="click", empty=False, clear=False)
     test = is_chosen("task")
     across = alt.Axis(
@@ -180,6 +181,6 @@ def _frame(tasks: tuple[str, ...], ways: tuple[str, ...], p: Palette, alt_text: 
         chosen.mark_rect(cornerRadius=2, fillOpacity=0, stroke=p.background, strokeWidth=5),
         chosen.mark_rect(cornerRadius=2, fillOpacity=0, stroke=p.ink, strokeWidth=2.2),
     ]
-    chart = framed(alt.layer(cells, *marks, *outline), p, height=ROW * len(tasks), right=2, alt_text=alt_text)
+    chart = framed(alt.layer(cells, *marks, *outline), p, height=row * len(tasks), right=2, alt_text=alt_text)
     spec = spec_of(chart)
     return on_its_data(spec)

@@ -17,6 +17,17 @@ from tests.ui.test_address import opened as opened_by_itself
 SIZE: ViewportSize = {"width": 1280, "height": 720}
 FOLD = """() => Math.max(document.documentElement.scrollHeight,
   document.querySelector("[data-testid=stMain]").scrollHeight)"""
+SHORT = ("effects", "interactions", "behaviour", "lens", "bench", "checkpoints", "runs", "overview?checkpoint=tiny-sft")
+LONG = ("separability", "place", "pathways", "glossary")
+"""Pages of one picture, and of several; all but one are looked at in the slow tests."""
+PICTURES = ".ivx-head, .ivx-glossary > div"
+ROWS = """(pictures) => {
+  const page = document.querySelector("[data-testid=stMain]");
+  const tops = [...page.querySelectorAll(pictures)].filter((one) => one.checkVisibility())
+    .map((one) => Math.floor(one.getBoundingClientRect().top + page.scrollTop));
+  const rows = [...new Set(tops)].sort((a, b) => a - b);
+  return rows.map((top, k) => [top, rows[k + 1] ?? page.scrollHeight]);
+}"""
 LETTERS = """() => {
   const walker = document.createTreeWalker(document.querySelector("[data-testid=stMain]"), NodeFilter.SHOW_TEXT);
   const found = [];
@@ -38,6 +49,15 @@ def settled(page: Page) -> None:
     expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_visible(timeout=PATIENCE)
     expect(page.locator("[data-testid=stSkeleton]")).to_have_count(0, timeout=PATIENCE)
     expect(page.locator("[data-stale=true]")).to_have_count(0, timeout=PATIENCE)
+
+
+def computed(page: Page) -> None:
+    """What the page begins by itself has ended, and is drawn."""
+    expect(page.locator(PICTURES).first).to_be_visible(timeout=PATIENCE)
+    for _ in range(2):
+        page.wait_for_timeout(1_000)
+        expect(page.get_by_text("Stop, keep what is done")).to_have_count(0, timeout=PATIENCE)
+        settled(page)
 
 
 def seen(page: Page) -> None:
@@ -73,13 +93,11 @@ def test_the_address_keeps_that_a_page_is_presented_until_it_is_left() -> None:
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("path", ["training", pytest.param("separability", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("path", ["training", *(pytest.param(path, marks=pytest.mark.slow) for path in LONG)])
 def test_a_page_is_gone_through_by_arrow_keys_picture_by_picture(browser: Browser, app: str, path: str) -> None:
     page = opened(browser, f"{app}/{path}?present=1")
     page.set_viewport_size(SIZE)
-    expect(page.locator(".ivx-head").first).to_be_visible(timeout=PATIENCE)
-    expect(page.get_by_text("Stop, keep what is done")).to_have_count(0, timeout=PATIENCE)
-    settled(page)
+    computed(page)
     where = "document.querySelector('[data-testid=stMain]').scrollTop"
     tops = [page.evaluate(where)]
     while True:
@@ -89,11 +107,24 @@ def test_a_page_is_gone_through_by_arrow_keys_picture_by_picture(browser: Browse
             break
         tops.append(page.evaluate(where))
     assert tops[0] == 0 and len(tops) >= 2 and tops == sorted(set(tops))
-    expect(page.locator(".ivx-head").last).to_be_in_viewport()
+    expect(page.locator(PICTURES).last).to_be_in_viewport()
+    for begins, ends in page.evaluate(ROWS, PICTURES):
+        assert any(top <= begins and ends <= top + SIZE["height"] for top in tops), "a picture is never seen whole"
     for top in reversed(tops[:-1]):
         page.keyboard.press("ArrowLeft")
         page.wait_for_timeout(300)
         assert page.evaluate(where) == top
+    page.close()
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.parametrize("path", SHORT)
+def test_a_page_of_one_picture_is_all_above_the_fold(browser: Browser, app: str, path: str) -> None:
+    page = opened(browser, f"{app}/{path}{'&' if '?' in path else '?'}present=1")
+    page.set_viewport_size(SIZE)
+    computed(page)
+    assert page.evaluate(FOLD) <= SIZE["height"]
     page.close()
 
 

@@ -23,9 +23,8 @@ from ivx.ui.behaviour.readings import reading
 from ivx.ui.kit import address, blanks, checkpoints, choices, clicks, exports, pairs, pieces, progress, session
 
 LEDE = (
-    "Each cell is the share of queries whose text begins with the <b>whole answer</b> when the model is told, and "
-    "below it the share when it is not. Where the two do not differ, a map of the instruction shows how a preference "
-    "moves, not what the model does."
+    "Each cell is the share of queries whose text begins with the <b>whole answer</b> when told, and below it when not "
+    "told. Where the two do not differ, a map shows how a preference moves, not what the model does."
 )
 KINDS = ("behaviour",)
 COLUMNS = [1.9, 1.0]
@@ -193,9 +192,9 @@ def _legend(p: Palette) -> None:
     st.html(
         '<div class="ivx-legend">'
         f'<span>follows, 0<span class="ramp" style="background:{ramp}"></span>100%</span>'
-        f'<span><span class="box" style="background:{p.nothing}"></span>does not: told no more than untold, or not '
-        f"above {FLOOR:.0%} for certain</span><span>{RECOMMENDED} recommended: "
-        "prompt, or what is followed more</span></div>"
+        f'<span title="Told no more than untold, or not above {FLOOR:.0%} for certain"><span class="box" '
+        f'style="background:{p.nothing}"></span>does not follow for certain</span>'
+        f'<span title="The plain prompt, or what is followed more">{RECOMMENDED} recommended</span></div>'
     )
 
 

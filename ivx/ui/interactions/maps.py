@@ -21,8 +21,14 @@ from ivx.ui.interactions.card import pair_reading, split_reading
 from ivx.ui.kit import address, clicks, pieces
 
 SHAPLEY = "Shapley interaction"
+PRESENTED_ROW = 40
 KEPT = 5
 """Pairs that are chosen on one half of the samples."""
+
+
+def row_height(laid: Laid, p: Palette) -> int:
+    """Height of a row of the map and of what stands beside it; less where a page is presented."""
+    return laid.height if p.letters == 1 else min(laid.height, PRESENTED_ROW)
 
 
 def is_strip(result: Interactions | Game) -> bool:
@@ -67,7 +73,9 @@ def alone(result: Interactions | Game, metric: str, laid: Laid, chosen: Pair | N
         bars = [Bar(c.layer, c.value, c.low, c.high, c.state != "zero") for c in result.singles(metric)]
     told = "Effect of each layer alone"
     names = () if laid.layers else laid.rows
-    chart = strip(bars, layers=len(laid.rows), palette=p, row=laid.height, names=names, marked=marked, alt_text=told)
+    chart = strip(
+        bars, layers=len(laid.rows), palette=p, row=row_height(laid, p), names=names, marked=marked, alt_text=told
+    )
     st.vega_lite_chart(chart, theme=None, width="stretch")
 
 
@@ -156,7 +164,7 @@ NAMES = {"j": "interaction J", "both": "effect", "gain": "gain over the better o
 
 
 def _clickable(result: Interactions | Game, laid: Laid, scale: float, chosen: Pair | None, p: Palette) -> None:
-    chart = pair_map(laid, scale=scale, palette=p, chosen=chosen)
+    chart = pair_map(laid, scale=scale, palette=p, chosen=chosen, row=row_height(laid, p))
 
     def picked(point: Mapping[str, Any]) -> None:
         for pair in laid.pairs:

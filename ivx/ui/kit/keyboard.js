@@ -190,13 +190,13 @@ function turn(by) {
 
 function stopsOf(page) {
   const up = page.getBoundingClientRect().top - page.scrollTop;
-  const shown = [...page.querySelectorAll(".ivx-head")].filter((head) => head.checkVisibility());
+  const shown = [...page.querySelectorAll(".ivx-head, .ivx-glossary > div")].filter((head) => head.checkVisibility());
   const tops = [...new Set(shown.map((head) => Math.round(head.getBoundingClientRect().top - up)))].sort((a, b) => a - b);
   const last = page.scrollHeight - page.clientHeight;
   const stops = [0];
   tops.forEach((top, k) => {
     const end = tops[k + 1] ?? page.scrollHeight;
-    if (k > 0 && end > stops.at(-1) + page.clientHeight) stops.push(Math.min(top, last));
+    if (end > stops.at(-1) + page.clientHeight) stops.push(Math.min(top, last));
   });
   return [...new Set(stops)];
 }

@@ -29,7 +29,7 @@ CROWDED = 16
 
 def row_height(layers: int, p: Palette) -> int:
     """Height of a layer's row: room for numbers, unless there are too many layers; less where a page is presented."""
-    return (42 if p.letters == 1 else 36) if layers <= CROWDED else 14
+    return (42 if p.letters == 1 else 34) if layers <= CROWDED else 14
 
 
 def cells_map(

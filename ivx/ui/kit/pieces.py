@@ -83,9 +83,11 @@ def first(receipt: Mapping[str, Any]) -> str:
     return f"<b>{escape(said)}</b> " if said else ""
 
 
-def note(text: str) -> None:
-    """A caption that may hold a user's text: Streamlit's own parses Markdown and would fetch an image that it names."""
-    st.html(f'<div class="ivx-note">{escape(text)}</div>')
+def note(text: str, *, more: str = "") -> None:
+    """A caption that may hold a user's text, with `more` on hover: Streamlit's own parses Markdown and would fetch an
+    image that it names."""
+    hover = f' title="{escape(more, quote=True)}"' if more else ""
+    st.html(f'<div class="ivx-note"{hover}>{escape(text)}</div>')
 
 
 def plain(text: str) -> str:

@@ -92,8 +92,8 @@ def said(opened: Opened, *, only: str = "") -> None:
     usual = there and opened.best == opened.published  # the place is where one looks anyway
     line, button = st.columns([6, 1], gap="small", vertical_alignment="center")
     with line:
-        told = f"{'At' if there else 'Not at'} the place found: {name} (run {found.run})."
-        pieces.note(told if usual or not only else f"{told} {only}")
+        told = f"{'At' if there else 'Not at'} the place found: {name}."
+        pieces.note(told if usual or not only else f"{told} {only}", more=f"By the search of run {found.run}")
     if usual:
         return
     wanted = dict(opened.published if there else opened.best)

@@ -52,7 +52,7 @@ def spec_of(
         chosen=spot,
         taken=name == "source",
         row_labels=name != "patched",
-        row=38 if layers <= CROWDED else 16,
+        row=(38 if palette.letters == 1 else 32) if layers <= CROWDED else 16,
         alt_text=f"{name} prompt: the top word of every layer’s stream at every token",
     )
 

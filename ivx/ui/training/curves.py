@@ -15,7 +15,7 @@ from ivx.charts.palette import Palette
 from ivx.engine.address import STREAM
 from ivx.errors import IvxError
 from ivx.patching.cells import Cell
-from ivx.ui.kit import checkpoints, pieces
+from ivx.ui.kit import checkpoints, glossary, pieces
 from ivx.ui.training import stages
 from ivx.ui.training.stages import ROW, Comparing, Views, key, stage
 
@@ -41,14 +41,6 @@ def draw(asked: Comparing, views: Views, where: tuple[int, int] | None, p: Palet
         pieces.head("Does it follow?", "when told")
         _answers(asked, views, p)
     stages.line_legend(asked, p)
-
-
-def accuracy(views: Views, name: str) -> str:
-    """A checkpoint's accuracy with the instruction, for a panel's head."""
-    effects: Effects | None = stages.result(views, "effects", name)
-    if effects is None:
-        return ""
-    return f"{told_of(effects).answer:.0%} correct"
 
 
 def _pending(asked: Comparing, views: Views, part: str, done: str) -> str:
@@ -100,8 +92,8 @@ def _read(asked: Comparing, views: Views, layer: int | None, p: Palette) -> None
             words.append(result.baseline(WORDS).accuracy.value)
     about = "Probe accuracy minus that on shuffled labels, by layer and checkpoint"
     _chart(asked, views, found, domain=(0, 1), form="percent", layer=layer, p=p, about=about, first=True)
-    bag = f" A bag of words: {shown(max(words), 'percent')}." if words else ""
-    pieces.reading(f"{_at(found, layer, 'percent')}{bag}" if found else "")
+    bag = f"A bag of words: {shown(max(words), 'percent')}." if words else ""
+    _told(found, layer, "percent", bag)
 
 
 @st.cache_data(max_entries=50, show_spinner=False, hash_funcs={Separability: lambda r: (r.run_id, r.table.num_rows)})
@@ -124,7 +116,7 @@ def _used(asked: Comparing, views: Views, where: tuple[int, int] | None, p: Pale
     about = "Change of the share of samples that follow, by layer and checkpoint"
     layer = where[0] if where else None
     _chart(asked, views, found, domain=domain, form="change", layer=layer, p=p, about=about)
-    pieces.reading(_at(found, layer, "change"))
+    _told(found, layer, "change")
 
 
 @st.cache_data(max_entries=50, show_spinner=False, hash_funcs={Effects: lambda r: (r.run_id, r.table.num_rows)})
@@ -152,7 +144,7 @@ def _alike(asked: Comparing, views: Views, layer: int | None, p: Palette) -> Non
     about = "Cosine of the instruction vectors of two checkpoints, by layer"
     low = -1.0 if min(ends, default=0.0) < -0.25 else min(0.0, *ends, 0.0)
     _chart(asked, views, found, domain=(low, 1), form="number", layer=layer, p=p, about=about)
-    pieces.reading(f"{_at(found, layer, 'number')} Dashed: another task’s." if found else "")
+    _told(found, layer, "number", "Dashed: another task’s.")
 
 
 @st.cache_data(max_entries=50, show_spinner=False, hash_funcs={Vectors: lambda r: (r.run_id, r.table.num_rows)})
@@ -173,6 +165,13 @@ def _answers(asked: Comparing, views: Views, p: Palette) -> None:
     pieces.reading(f"Pale: of the right kind. Tick: untold. n = {n}." if rows else "")
 
 
+def _told(found: list[Line], layer: int | None, form: str, more: str = "") -> None:
+    """What is said under a chart, and every line at the marked layer, which opens on a click."""
+    at = _at(found, layer, form)
+    opens = f"<details><summary>At L{layer}</summary>{at}</details>" if at else ""
+    st.html(f'<div class="ivx-reading">{glossary.marked(more) if found else ""}{opens}</div>')
+
+
 def _at(found: list[Line], layer: int | None, form: str) -> str:
     """Every line at the marked layer, in words."""
     told = []
@@ -180,4 +179,4 @@ def _at(found: list[Line], layer: int | None, form: str) -> str:
         dot = next((dot for dot in line.dots if dot.layer == layer), None)
         if dot is not None and not line.thin:
             told.append(f"{escape(line.name)} <b>{shown(dot.value, form)}</b>")
-    return f"At L{layer}: {', '.join(told)}." if told else ""
+    return f"{', '.join(told)}." if told else ""

@@ -153,7 +153,7 @@ def _draw(
         pieces.note(COMMON)
     stages.stop(views, requests)
     stages.trouble(views, requests)
-    stages.foot(asked, list(there.values()), "transplants", [], views, offer=offer)
+    stages.foot(asked, list(there.values()), [], views, offer=offer)
     stages.to_url(asked, **in_url(asked))
 
 

@@ -104,8 +104,7 @@ def _draw(asked: Comparing, requests: dict, views: Views, p: Palette) -> None:
     places = [place for row in stages.rows_of(len(asked.names)) for place in row]
     for k, (name, place) in enumerate(zip(asked.names, places, strict=True)):
         with place:
-            told = stages.status(views[key("effects", name)], curves.accuracy(views, name))
-            pieces.head(stage(name), told, more="answers right when instructed; the same samples, one scale")
+            pieces.head(stage(name), stages.status(views[key("effects", name)], ""))
             _map(there.get(name), maps.get(name, []), scale, where, p, name=name, first=k == 0)
     pending = any(cell.state == "estimate" for cells in maps.values() for cell in cells)
     pieces.legend(p, scale, METRICS[asked.metric].unit, pending=pending, ends=METRICS[asked.metric].ends)
@@ -137,7 +136,7 @@ def _draw(asked: Comparing, requests: dict, views: Views, p: Palette) -> None:
         )
         for name, effects in there.items()
     ]
-    stages.foot(asked, list(there.values()), "checkpoints", members, views)
+    stages.foot(asked, list(there.values()), members, views)
     stages.to_url(asked, **in_url(asked))
 
 

@@ -83,7 +83,7 @@ def draw(asked: Comparing, requests: dict, views: Views, p: Palette) -> None:
     if there:
         stages.trouble(views, requests)
     members = [Member(name, interactions=result) for name, result in there.items()]
-    stages.foot(asked, list(there.values()), "checkpoints", members, views)
+    stages.foot(asked, list(there.values()), members, views)
     stages.to_url(asked, **in_url(asked))
 
 

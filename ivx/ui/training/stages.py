@@ -24,12 +24,12 @@ from ivx.jobs.job import View
 from ivx.models.registry import embedded, families, known, steps
 from ivx.patching.cells import Cell
 from ivx.request import BaseRequest
+from ivx.stats.power import room
 from ivx.stats.verdict import Verdict
 from ivx.tasks import catalogue
 from ivx.ui.kit import address, asking, blanks, checkpoints, choices, exports, pieces, places, progress, session
 from ivx.ui.kit.choices import parts_of
 from ivx.ui.kit.evidence import shown_p
-from ivx.ui.kit.readings import said_of
 
 OWN = "own choice"
 ROW = 24
@@ -303,12 +303,8 @@ def table(rows: Sequence[Row]) -> None:
 
 def unsure(changed: Mapping[str, Cell | Verdict]) -> None:
     """What is not ruled out of the differences that are not different from 0."""
-    told = [
-        f"{name}: {said_of(one, controlled=one.control is not None)}"
-        for name, one in changed.items()
-        if one.state == "zero"
-    ]
-    pieces.note(f"{'; '.join(told)}." if told else "")
+    left = [f"{name} up to ±{room((one.low, one.high)):.2f}" for name, one in changed.items() if one.state == "zero"]
+    pieces.note(f"Not ruled out: {'; '.join(left)}." if left else "")
 
 
 def accuracies(rows: Sequence[tuple[str, Accuracies, str]]) -> None:
@@ -330,7 +326,6 @@ def accuracies(rows: Sequence[tuple[str, Accuracies, str]]) -> None:
 def foot(
     asked: Comparing,
     found: Sequence[Effects | Interactions | Transplant],
-    what: str,
     members: Sequence[Member],
     views: Views,
     grafts: Mapping[tuple[str, str], Transplant] = MappingProxyType({}),
@@ -356,7 +351,7 @@ def foot(
     receipt = {**found[0].receipt, "checks": list(worst.values()), "run": runs, **weights}
     strip, export = st.columns([6, 1], gap="medium", vertical_alignment="bottom")
     with strip:
-        pieces.trust(receipt, rows=f"n = {n} · {len(found)} {what} · {rows:,} rows")
+        pieces.trust(receipt, rows=f"n = {n} · {rows:,} rows")
     if not any(now is not None and now.live for now in views.values()):
         with export:
             if offer is None:

@@ -138,7 +138,7 @@ def _draw(
         for donor in donors
         if (result := stages.result(views, donor, receiver)) is not None
     }
-    stages.foot(asked, results, "transplants", members, views, grafts)
+    stages.foot(asked, results, members, views, grafts)
     stages.to_url(asked, **in_url(asked))
 
 

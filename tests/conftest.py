@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import atexit
 import os
-import shutil
 import sys
-import tempfile
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 if not any(os.path.exists(device) for device in ("/dev/nvidiactl", "/dev/kfd")):  # no GPU: its kernels are interpreted
     os.environ.setdefault("TRITON_INTERPRET", "1")
-os.environ["IVX_CACHE"] = tempfile.mkdtemp(prefix="ivx-store-")
-atexit.register(shutil.rmtree, os.environ["IVX_CACHE"], ignore_errors=True)
+from ivx import scratch  # noqa: E402  (before what reads the environment)
+
+STORE = scratch.folder("store")
+os.environ["IVX_CACHE"] = STORE.name
 
 from collections.abc import Generator, Iterator  # noqa: E402  (after the environment is set)
 

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 ROOMS = [
     "version",
     "errors",
+    "scratch",
     "confined",
     "numeral",
     "charts",

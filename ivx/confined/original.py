@@ -8,7 +8,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ivx import errors
+from ivx import errors, scratch
 from ivx.confined.bounds import Bounds
 from ivx.confined.line import got, put
 from ivx.confined.program import environment
@@ -112,7 +111,7 @@ class Copy:
         self._line = line
         self._bounds = bounds
         self._lock = threading.Lock()
-        self._desk = tempfile.TemporaryDirectory(prefix="ivx-confined-", ignore_cleanup_errors=True)
+        self._desk = scratch.folder("confined")
         told = {
             "memory": bounds.memory,
             "reads": [str(path) for path in reads],

@@ -11,18 +11,18 @@ import atexit
 import logging
 import os
 import secrets
-import shutil
 import socket
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from ivx import scratch
 from ivx.errors import IvxError, boundary
 from ivx.models.registry import embedded
 
@@ -158,9 +158,9 @@ def _join(ray: Any, running: str | None) -> None:
             raise IvxError(f"nothing answers at {running}: start the cluster there, or give its head's address")
         ray.init(address=running, **quiet)
         return
-    place = tempfile.mkdtemp(prefix="ivx-ray-")  # its own, so that nobody takes it for the machine's cluster
+    place = scratch.folder("ray")  # its own, so that nobody takes it for the machine's cluster
     atexit.register(_leave, ray, place)
-    ray.init(address="local", include_dashboard=False, _temp_dir=place, **quiet)
+    ray.init(address="local", include_dashboard=False, _temp_dir=place.name, **quiet)
     here = ray.get_runtime_context().gcs_address
     if not here.startswith("127.0.0.1:"):
         ray.shutdown()
@@ -170,9 +170,9 @@ def _join(ray: Any, running: str | None) -> None:
         )
 
 
-def _leave(ray: Any, place: str) -> None:
+def _leave(ray: Any, place: TemporaryDirectory[str]) -> None:
     ray.shutdown()
-    shutil.rmtree(place, ignore_errors=True)
+    place.cleanup()
 
 
 def _answers(address: str) -> bool:

@@ -15,13 +15,13 @@ import json
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ivx import scratch
 from ivx.errors import CheckpointError
 from ivx.models import document, liberties, paths
 
@@ -118,7 +118,7 @@ class Contents:
     def alone(self, *, weights: bool = False) -> Iterator[Path]:
         """A folder with what is read and nothing else, for transformers: links to the files, and documents of which
         the liberties were taken; with the weights where they are asked for."""
-        with tempfile.TemporaryDirectory(prefix="ivx-checkpoint-") as made:
+        with scratch.folder("checkpoint") as made:
             shards = self._shards() if weights else {}
             for own, file in self.files.items():
                 there = Path(made, own)
@@ -137,7 +137,7 @@ class Contents:
     @contextmanager
     def adapter_alone(self) -> Iterator[Path]:
         """As `alone`, with an adapter's two files."""
-        with tempfile.TemporaryDirectory(prefix="ivx-adapter-") as made:
+        with scratch.folder("adapter") as made:
             told = liberties.taken_away(self.document(ADAPTER))
             Path(made, ADAPTER).write_text(json.dumps(told), encoding="utf-8")
             Path(made, ADAPTED).symlink_to(self.files[ADAPTED].place)

@@ -7,13 +7,13 @@ would be another model without a word, and is refused.
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import isclose
 from pathlib import Path
 from typing import Any
 
+from ivx import scratch
 from ivx.errors import CheckpointError, UnsupportedArchitecture, boundary
 from ivx.models.gguf import header_of
 
@@ -120,7 +120,7 @@ def _alone() -> Iterator[str]:
     bar = reader.tqdm
     reader.tqdm = lambda tensors, **_: tensors
     try:
-        with tempfile.TemporaryDirectory(prefix="ivx-gguf-") as nowhere:
+        with scratch.folder("gguf") as nowhere:
             yield nowhere
     finally:
         reader.tqdm = bar

@@ -6,8 +6,8 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
+from ivx import scratch
 from ivx.errors import TaskError
 from ivx.tasks.assembly import ANOTHER, FIELD, assembled
 from ivx.tasks.layouts.columns import ROLES
@@ -102,7 +102,7 @@ def _told(instructions: Iterable[Instruction], role: str) -> list[dict[str, str]
 
 def _check(pair: Pair, text: str) -> None:
     """Read what was written: a pair is not always one that a file can hold."""
-    with TemporaryDirectory(prefix="ivx-task-") as folder:
+    with scratch.folder("task") as folder:
         path = Path(folder) / "task.csv"
         path.write_text(text, encoding="utf-8", newline="")
         found = read_pair(path)

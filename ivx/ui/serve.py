@@ -5,10 +5,13 @@ Before the first visitor comes: what the first page shows; once that is painted:
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from pathlib import Path
+from types import FrameType
 
+from ivx import scratch
 from ivx.jobs.worker import worker
 from ivx.models.cluster import named
 from ivx.ui import metrics, tidy
@@ -37,13 +40,23 @@ def serve(port: int, *, metrics_at: str = "") -> None:
     told = limits.metrics_at(metrics_at) or limits.metrics()
     tidy.few_arenas()
     worker()
+    scratch.swept()
     visitor.swept()
     if told is not None:
         metrics.begin(*told, sessions=tidy.sessions)
     from streamlit.web import cli
 
     threading.Thread(target=_warm, name="ivx-warm", daemon=True).start()
+    signal.signal(signal.SIGTERM, _terminated)
     cli.main(["run", str(ENTRY), "--server.port", str(port)], standalone_mode=False)
+
+
+def _terminated(number: int, _frame: FrameType | None) -> None:
+    """End by a signal, which whoever serves raises anew when it has ended: a call that never returns is not waited for,
+    and yet no folder is left to the next server."""
+    scratch.end()
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
 
 
 def _warm() -> None:

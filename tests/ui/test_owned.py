@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from ivx import scratch
 from ivx.analyses.defaults import glance
 from ivx.analyses.effects.request import EffectsRequest
 from ivx.analyses.lens.request import LensRequest
@@ -127,10 +128,11 @@ st.text(str(visitor.keep("a", {"own.csv": b"zqprivateword"})))
 
 
 def test_uploads_of_a_server_that_was_killed_are_swept(fresh: workers.Worker) -> None:
-    gone, lives = (paths.cache() / "uploads" / f"of-{process}-x" for process in (2**22 + 1, os.getpid()))
-    for one in (gone, lives):
-        one.mkdir(parents=True)
-    assert visitor.swept() == 1 and not gone.exists() and lives.exists()
+    place = paths.cache() / "uploads"
+    with scratch.folder("of", among=place) as lives:
+        gone = place / f"{scratch.PREFIX}abcdefgh"  # of a process whose lock is let go of
+        (gone / "of-x").mkdir(parents=True)
+        assert visitor.swept() == 1 and not gone.exists() and Path(lives).exists()
 
 
 @pytest.mark.parametrize(

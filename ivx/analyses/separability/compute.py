@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sklearn
 
+from ivx import scratch
 from ivx.analyses.base import Progress, Steps
 from ivx.analyses.separability import projection
 from ivx.analyses.separability.probes import Scores, bag_of_words, probe
@@ -180,10 +180,8 @@ def _captured(
     prompts = [wording.ids for wording in wordings]
     if size_of(model, request.components, len(prompts)) <= SMALL:
         return capture(model, prompts, sites=request.components, beat=beat)
-    place = paths.cache() / "states"
-    place.mkdir(parents=True, exist_ok=True)
-    # Mapped files outlive their names, so that nothing is left behind, however this process ends.
-    with TemporaryDirectory(dir=place) as folder:
+    # Mapped files outlive their names: this folder goes before they do.
+    with scratch.folder("states", among=paths.cache() / "states") as folder:
         return capture(model, prompts, sites=request.components, folder=Path(folder), beat=beat)
 
 

@@ -7,15 +7,13 @@ with it: when Streamlit lets the session go, two minutes after its page was clos
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
-import shutil
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 import streamlit as st
 
+from ivx import scratch
 from ivx.errors import IvxError
 from ivx.models import paths
 from ivx.ui.kit.limits import UPLOAD_MB, UPLOADS, limits
@@ -23,7 +21,6 @@ from ivx.ui.kit.limits import UPLOAD_MB, UPLOADS, limits
 SESSION = "ivx.session"
 FOLDER = "ivx.uploads"
 """The session's folder of uploads, which is removed once nobody refers to it."""
-PREFIX = "of-"
 
 
 def session() -> str:
@@ -81,35 +78,15 @@ def keep(folder: str, files: dict[str, bytes]) -> Path:
 
 
 def swept() -> int:
-    """Remove the folders of uploads that servers left which did not end in order; returns how many."""
-    gone = 0
-    with suppress(OSError):
-        for one in _uploads().iterdir():
-            process = one.name.partition("-")[2].partition("-")[0]
-            if one.name.startswith(PREFIX) and process.isdigit() and not _lives(int(process)):
-                shutil.rmtree(one, ignore_errors=True)
-                gone += 1
-    return gone
+    """Remove the uploads that servers left which did not end in order; returns of how many servers."""
+    return scratch.swept(_uploads())
 
 
 def _own() -> Path:
     if FOLDER not in st.session_state:
-        _uploads().mkdir(parents=True, exist_ok=True, mode=0o700)
-        st.session_state[FOLDER] = tempfile.TemporaryDirectory(
-            prefix=f"{PREFIX}{os.getpid()}-", dir=_uploads(), ignore_cleanup_errors=True
-        )
+        st.session_state[FOLDER] = scratch.folder("of", among=_uploads())
     return Path(st.session_state[FOLDER].name)
 
 
 def _uploads() -> Path:
     return paths.cache() / "uploads"
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

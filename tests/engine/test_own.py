@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig
 
 import ivx
 from ivx.engine.hooks.differences import added
@@ -22,10 +21,9 @@ from ivx.engine.linear.estimate import estimate
 from ivx.engine.plan.run import Item, plan_of
 from ivx.engine.workload import checked
 from ivx.errors import AddressError, IvxError
-from ivx.models.load import wrap
 from ivx.models.model import Model
-from tests.support import oracle, published
-from tests.support.random_models import random_model
+from tests.support import oracle
+from tests.support.random_models import linear_model, random_model
 
 SOURCE = [[5, 17, 33, 8], [9, 2, 40, 11, 77], [23, 4, 90]]
 TARGET = [[3, 60, 21, 90, 14], [7, 44, 13], [3, 60, 21, 8]]
@@ -183,26 +181,6 @@ def test_an_own_value_is_numbered_with_the_target_s() -> None:
     # All heads one by one are z, whatever stood there before.
     heads = ",".join(f"z.1.{head}@2=own" for head in range(4))
     assert tokens("resid_post.0@2,z.1@2=own", f"resid_post.0@2,{heads}") == tokens("resid_post.0@2,z.1@2=own")
-
-
-def linear_model(*, layers: int = 5) -> Model:
-    """A llama whose every block is linear: attention that does not look, no norm, an MLP with a constant gate."""
-    config = AutoConfig.for_model(
-        "llama", hidden_size=24, intermediate_size=32, num_hidden_layers=layers, num_attention_heads=4,
-        num_key_value_heads=2, head_dim=6, vocab_size=101, max_position_embeddings=64, mlp_bias=True,
-        pad_token_id=0, bos_token_id=1, eos_token_id=2,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    hf = published.made(config, dtype=torch.float64)
-    with torch.no_grad():
-        for value in hf.parameters():
-            value.normal_(std=0.2)
-        for block in hf.model.layers:
-            block.self_attn.q_proj.weight.zero_()
-            block.mlp.gate_proj.weight.zero_()
-            block.input_layernorm, block.post_attention_layernorm = nn.Identity(), nn.Identity()
-    hf.model.norm = nn.Identity()
-    return wrap(hf, None, name="linear llama")
 
 
 @pytest.mark.parametrize("engine", ["plan", "hooks"])

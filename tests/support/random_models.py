@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import AutoConfig
 
 from ivx.models.load import wrap
@@ -97,3 +98,24 @@ def random_model(
             elif "norm" in name or "ln_" in name:
                 value.add_(0.3 * torch.randn_like(value))
     return wrap(hf, tokenizer, check=check, name=f"random {kind}")
+
+
+def linear_model(*, layers: int = 5, tokenizer: Any = None) -> Model:
+    """A llama whose every block is linear: attention that does not look, no norm, an MLP with a constant gate."""
+    config = AutoConfig.for_model(
+        "llama", hidden_size=24, intermediate_size=32, num_hidden_layers=layers, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=6, max_position_embeddings=64, mlp_bias=True,
+        vocab_size=101 if tokenizer is None else len(tokenizer),
+        pad_token_id=0, bos_token_id=1, eos_token_id=2,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    hf = published.made(config, dtype=torch.float64)
+    with torch.no_grad():
+        for value in hf.parameters():
+            value.normal_(std=0.2)
+        for block in hf.model.layers:
+            block.self_attn.q_proj.weight.zero_()
+            block.mlp.gate_proj.weight.zero_()
+            block.input_layernorm, block.post_attention_layernorm = nn.Identity(), nn.Identity()
+    hf.model.norm = nn.Identity()
+    return wrap(hf, tokenizer, name="linear llama")

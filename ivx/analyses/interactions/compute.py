@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from ivx.analyses.base import Progress, Steps
 from ivx.analyses.effects.compute import ESTIMATED, shaded
 from ivx.analyses.interactions.deltas import add_rows, replay_added
-from ivx.analyses.interactions.players import Player, players_of, sets_with_equals
+from ivx.analyses.interactions.players import Player, played, players_of, sets_with_equals
 from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.analyses.interactions.result import Interactions
 from ivx.engine.linear.curvature import curvature
@@ -54,7 +54,7 @@ def compute(
     samples, receipt = prepare(model, request, more=("neutral",) if delta else ())
     players = players_of(model, request, samples.rows)
     sets, equals = sets_with_equals(request, players, samples, layers=model.layers)
-    played = [text for found in sets.values() for text in found if text not in equals]
+    patches = played(request, sets, equals)
     finished = [ROWS.empty_table() if known is None else known]
     done = 0 if known is None else known.filter(pc.field("role") != "told").num_rows
     estimates: dict[str, dict[str, float]] = {}
@@ -75,7 +75,7 @@ def compute(
         )
 
     runs = prompts_of(request, samples)
-    total = rows_in(samples, runs, played)
+    total = rows_in(samples, runs, patches)
     site = ",".join(request.sites)
     if on_progress is not None:
         shade = partial(_estimates, model, request, samples.rows, players, sets[2], beat)
@@ -94,9 +94,9 @@ def compute(
 
     if delta:
         receipt["how"] = "hooks: differences are added"
-        add_rows(model, request, samples, players, played, site, arrived, beat=beat)
+        add_rows(model, request, samples, players, patches, site, arrived, beat=beat)
     else:
-        made |= sweep_rows(model, samples, runs, site, played, arrived, known=known)
+        made |= sweep_rows(model, samples, runs, site, patches, arrived, known=known)
         receipt["how"] = str(made)
     return result()
 
@@ -108,8 +108,7 @@ def cost_of(model: Model, request: InteractionsRequest) -> Forecast | None:
     _, samples = samples_of(model, request)
     players = players_of(model, request, samples.rows)
     sets, equals = sets_with_equals(request, players, samples, layers=model.layers)
-    played = [text for found in sets.values() for text in found if text not in equals]
-    return sweeping.cost_of(model, samples, prompts_of(request, samples), played)
+    return sweeping.cost_of(model, samples, prompts_of(request, samples), played(request, sets, equals))
 
 
 def prompts_of(request: InteractionsRequest, samples: Samples, _: str = "") -> tuple[Runs, ...]:

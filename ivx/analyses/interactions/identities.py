@@ -12,6 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from ivx.analyses.interactions.request import WHOLE
 from ivx.engine.address import Patch, PatchSet
 
 ERASED = "the later patch erases the earlier one, and nothing reads the token in between"
@@ -19,7 +20,6 @@ UNREAD = "no later block reads this token"
 REPEATED = "the MLP already reads the source's state, so it adds the source's anyway"
 
 _STAGES = {"resid_pre": 0, "z": 1, "attn_out": 1, "resid_mid": 2, "mlp_out": 3, "resid_post": 4}
-_WHOLE = ("resid_pre", "resid_mid", "resid_post")
 
 
 class Reduced(NamedTuple):
@@ -69,7 +69,7 @@ def _erases(later: Patch, patch: Patch, *, last: bool) -> bool:
     if later.site == "attn_out":
         # What attention adds is all that comes of its heads at this token.
         return patch.site == "z" and patch.layer == later.layer
-    if later.site not in _WHOLE:
+    if later.site not in WHOLE:
         return False
     one, two = _time(patch), _time(later)
     behind = (one, patch.layer) < (two, later.layer)

@@ -12,6 +12,7 @@ from itertools import combinations
 from ivx.analyses.interactions.pairs import PairCell
 from ivx.analyses.interactions.players import Player
 from ivx.analyses.interactions.request import InteractionsRequest
+from ivx.analyses.interactions.restored import PARTS, SYMBOL, RestoredPair
 from ivx.charts.numbers import signed
 from ivx.charts.pairs import DEGENERATE, HARMFUL, STRICT, Laid, Pair
 from ivx.formats.plotted import Plotted
@@ -67,3 +68,33 @@ def drawn(cells: Sequence[PairCell], laid: Laid, players: Sequence[Player], metr
             own = (cell.j, cell.low, cell.high, cell.p, cell.control_j, cell.p_control, cell.state)
             name, layer = named[cell.patch], later[cell.second]
             yield Plotted("pairs", cell.patch, name, layer, *own, n=cell.n, what=f"J of {metric}", unit=unit)
+
+
+def laid_parts(pairs: Sequence[RestoredPair], players: Sequence[Player], part: str) -> Laid:
+    """One part of J of the finished pairs of layers."""
+    number = {player.address: i for i, player in enumerate(players)}
+    found = []
+    for pair in pairs:
+        low, high, judged = number[pair.first], number[pair.second], pair.part(part)
+        told = f"{SYMBOL[part]} {signed(judged.value, 2)} [{signed(judged.low, 2)}, {signed(judged.high, 2)}]"
+        glyph, state = (DEGENERATE, "zero") if pair.degenerate else ("", judged.state)
+        one, two = players[low].label, players[high].label
+        names = f"{one}, {two}: {told}", f"{one} with {two}"
+        found.append(Pair(low, high, pair.patch, judged.value, state, glyph, *names, high, low))
+    labels = tuple(player.label for player in players)
+    return Laid(tuple(found), labels, labels[:-1], layers=True)
+
+
+def drawn_parts(pairs: Sequence[RestoredPair], players: Sequence[Player], metric: str) -> Iterator[Plotted]:
+    """Both parts of J of the finished pairs as rows, the degenerate ones without p."""
+    of = {player.address: player for player in players}
+    for part in PARTS:
+        for pair in pairs:
+            v, free = pair.part(part), bool(pair.degenerate)
+            name = f"{of[pair.first].label} with {of[pair.second].label}"
+            tested = (v.value, v.low, v.high, None if free else v.p, v.control, None if free else v.p_control)
+            what = f"{SYMBOL[part]} of {metric}"
+            yield Plotted(
+                part, pair.patch, name, of[pair.second].layer, *tested, "degenerate" if free else v.state,
+                n=pair.n, what=what, unit=find(metric).unit,
+            )  # fmt: skip

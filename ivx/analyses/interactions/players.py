@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from ivx.analyses.interactions.identities import reduced
 from ivx.analyses.interactions.request import InteractionsRequest
-from ivx.engine.address import parse
+from ivx.analyses.interactions.restored import given_back
+from ivx.engine.address import OWN, parse
 from ivx.errors import IvxError
 from ivx.patching.positions import Column, column_at, columns_of
 from ivx.tasks.sample import Sample
@@ -71,11 +72,21 @@ def sets_with_equals(
     equals: dict[str, tuple[str, str]] = {}
     if request.patch == "delta":
         return sets, equals  # what is added erases nothing
-    for text in (text for found in sets.values() for text in found):
+    more = given_back(sets[2]).values() if request.restored else ()
+    for text in (*(text for found in sets.values() for text in found), *more):
         left, reason = reduced(parse(text), layers=layers, lengths=lengths)
         if reason:
-            equals[text] = (",".join(map(str, left)), reason)
+            # Own values behind no patch are the unpatched run.
+            rest = () if all(patch.value == OWN for patch in left) else left
+            equals[text] = (",".join(map(str, rest)), reason)
     return sets, equals
+
+
+def played(request: InteractionsRequest, sets: dict[int, Sets], equals: dict[str, tuple[str, str]]) -> list[str]:
+    """The sets that are run, restored ones behind the others."""
+    found = [text for some in sets.values() for text in some]
+    found += given_back(sets[2]).values() if request.restored else ()
+    return [text for text in found if text not in equals]
 
 
 def sets_of(players: Sequence[Player], request: InteractionsRequest, *, size: int) -> Sets:

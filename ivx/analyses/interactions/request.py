@@ -20,6 +20,8 @@ DELTA_CONTROLS = ("task", "random")
 """Controls of added differences: another task's difference from an idle sentence, and a random one of its norm."""
 PLAYERS = {"heads": ("z",), "components": ("attn_out", "mlp_out")}
 """The sites of heads, and of components."""
+WHOLE = ("resid_pre", "resid_mid", "resid_post")
+"""The sites of the whole stream."""
 
 
 @dataclass(frozen=True)
@@ -37,22 +39,30 @@ class InteractionsRequest(Request):
         controls: what is patched at both places instead, as for effects; a finding's J must beat the control's J.
         patch: `overwrite` puts the vector in the state's place; `delta` adds its difference from an idle sentence's,
             so that one patch of a token does not erase another.
+        restored: run each pair's first player with the token's own value back at the second, too, which splits J into
+            what overwriting takes away and the rest; for layers of one whole-stream site.
     """
 
     kind: ClassVar[str] = "interactions"
-    since: ClassVar[tuple[str, ...]] = ("patch",)
+    since: ClassVar[tuple[str, ...]] = ("patch", "restored")
     position_words: ClassVar[tuple[str, ...]] = (*POSITION_WORDS, "all")
     sites: tuple[str, ...] = ("resid_post",)
     over: str = "layers"
     order: int = 2
     controls: tuple[str, ...] = ("task", "random")
     patch: str = "overwrite"
+    restored: bool = False
 
     @property
     def overwrites(self) -> bool:
         """Whether players write the whole stream of one token, so that a later one erases an earlier one."""
-        whole = any(site.startswith("resid") for site in self.sites)
+        whole = any(site in WHOLE for site in self.sites)
         return whole and self.patch == "overwrite" and self.over != "positions"
+
+    @property
+    def splits(self) -> bool:
+        """Whether J can be split into what overwriting takes away and the rest."""
+        return self.overwrites and self.over == "layers" and len(self.sites) == 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -71,3 +81,8 @@ class InteractionsRequest(Request):
             raise IvxError(f"a delta has no control {', '.join(wrong)}: use {', '.join(DELTA_CONTROLS)}")
         if (self.position == "all") != (self.over == "positions"):
             raise IvxError("position all and over positions go together: players are all positions, or stand at one")
+        if self.restored and not self.splits:
+            raise IvxError(
+                "restored pairs are of layers that overwrite one site of the stream: ask for over layers, patch "
+                f"overwrite and one of the sites {', '.join(WHOLE)}"
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import combinations
@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from ivx.analyses.base import Result
-from ivx.analyses.interactions.layout import drawn, laid
+from ivx.analyses.interactions.layout import drawn, drawn_parts, laid, laid_parts
 from ivx.analyses.interactions.pairs import PairCell, TripleCell
 from ivx.analyses.interactions.players import Player, Sets
 from ivx.analyses.interactions.request import InteractionsRequest
+from ivx.analyses.interactions.restored import PARTS, RestoredPair, given_back, terms
 from ivx.charts.pairs import Laid, pair_figure
 from ivx.formats.plotted import Plotted
 from ivx.patching.cells import Cell
@@ -30,7 +31,7 @@ from ivx.tasks.samples import Samples
 
 OVERWRITTEN = (
     "J holds what the later patch overwrites of the earlier one at its token, so that even a linear circuit has one: "
-    "the game of keys and values, and patches that add, overwrite nothing"
+    "restored pairs take it out; the game of keys and values, and patches that add, overwrite nothing"
 )
 BENT = (
     "{} is not linear in logits, so that logits which add up have a J in it: a pair is marked where some monotone "
@@ -115,29 +116,79 @@ class Interactions(Result[InteractionsRequest]):
                 cells.append(PairCell(one, two, text, *(shade,) * 3, degenerate=reason))
         return cells
 
+    def parts(self, metric: str = "contrast") -> list[RestoredPair]:
+        """The two parts of every finished pair's J, where restored pairs were asked for; else of none."""
+        if metric not in self._parted:
+            self._parted[metric] = self._parts(metric)
+        return self._parted[metric]
+
+    @cached_property
+    def _parted(self) -> dict[str, list[RestoredPair]]:
+        """Cache of the parts by metric."""
+        return {}
+
+    def _parts(self, metric: str) -> list[RestoredPair]:
+        mine, theirs = self.effects("effect", metric), self._controlled(metric)
+        known = set(mine).intersection(*theirs.values())
+        owns = given_back(self.sets[2]) if self.request.restored else {}
+        done = {pair: own for pair, own in owns.items() if known.issuperset((pair, own, *pair.split(",")))}
+        free = [{*done}.intersection(self.equals), {*done}.difference(self.equals)]
+        judged: dict[str, dict[str, Verdict]] = {}
+        for part in PARTS:
+            every = {pair: terms(part, pair, own, self.equals) for pair, own in done.items()}
+            judged[part] = {}
+            for some in free:  # what follows from the singles is no part of the family that p is adjusted over
+                chosen = {pair: counted for pair, counted in every.items() if pair in some}
+                judged[part] |= self._compared(chosen, mine, theirs, metric)
+        pairs = []
+        for pair, own in done.items():
+            one, two = self._names(self.sets[2][pair])
+            pairs.append(
+                RestoredPair(
+                    first=one,
+                    second=two,
+                    patch=pair,
+                    own=own,
+                    left=_mean(mine[own]),
+                    restored=judged["restored"][pair],
+                    lost=judged["lost"][pair],
+                    degenerate=self.equals.get(pair, ("", ""))[1],
+                    n=len(self.samples.rows),
+                )
+            )
+        return pairs
+
     def notes(self, metric: str = "contrast") -> list[str]:
         """What J holds beside an interaction, a sentence each: what patches overwrite, and the bend of a metric."""
         told = []
-        if self.request.overwrites:
+        if self.request.overwrites and not self.request.restored:
             told.append(OVERWRITTEN)
         if self.request.bends(metric):
             told.append(BENT.format(find(metric).label))
         return told
 
     def laid(self, metric: str = "contrast", *, show: str = "j") -> Laid:
-        """The pairs on a map: `show` is `j`, `both` or `gain`; their state is J's in any case."""
+        """The pairs on a map: `show` is `j`, `both` or `gain`, whose state is J's in any case; or `restored` or `lost`,
+        a part of J in its own state."""
+        if show in PARTS:
+            return laid_parts(self.parts(metric), self.players, show)
         return laid(self.cells(metric), self.players, self.request, show=show)
 
     @property
     def figure_names(self) -> tuple[str, ...]:
-        """The pair map."""
-        return ("pairs",)
+        """The pair map, and where they were asked for those of J's parts."""
+        return ("pairs", *PARTS) if self.request.restored else ("pairs",)
 
     def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
-        """The pair map as it would be printed, a Vega-Lite spec by name."""
-        view = find(metric)
-        title = f"Interaction J of {', '.join(self.request.sites)}: {view.label}"
-        return {"pairs": pair_figure(self.laid(metric), title=title, unit=view.unit)}
+        """The maps as they would be printed, a Vega-Lite spec by name."""
+        view, of = find(metric), f"{', '.join(self.request.sites)}: {find(metric).label}"
+        titles = {"pairs": f"Interaction J of {of}", "restored": f"J° of {of}", "lost": f"Taken by overwriting, {of}"}
+        return {
+            name: pair_figure(
+                self.laid(metric, show="j" if name == "pairs" else name), title=titles[name], unit=view.unit
+            )
+            for name in self.figure_names
+        }
 
     def triples(self, metric: str = "contrast") -> list[TripleCell]:
         """Every finished triple; none where pairs were asked for."""
@@ -171,8 +222,11 @@ class Interactions(Result[InteractionsRequest]):
         texts = [text for text in self._judged(2, metric) if text not in self.equals]
         if not texts or len(self.samples.rows) < 2:
             return {}
-        found = split_half(self._values(texts, mine), keep=keep, seed=self.request.seed, groups=self.samples.groups)
-        return self._compared([texts[i] for i in found.cells], mine, self._controlled(metric), metric, of=found.rest)
+        found = split_half(
+            _values(self._counted(texts), mine), keep=keep, seed=self.request.seed, groups=self.samples.groups
+        )
+        chosen = self._counted([texts[i] for i in found.cells])
+        return self._compared(chosen, mine, self._controlled(metric), metric, of=found.rest)
 
     def additivity(self, metric: str = "contrast") -> float | None:
         """R² of each sample's best additive model over the sets that were run, all samples together; 1 is linear.
@@ -194,8 +248,9 @@ class Interactions(Result[InteractionsRequest]):
         return {text: published_p(mine[text], mine[one] + mine[two]) for text, (one, two) in names.items()}
 
     def drawn(self, metric: str = "contrast") -> Iterator[Plotted]:
-        """What the figure shows, a number at a time (`ivx.formats.plotted`); estimates are left out."""
-        return drawn(self.cells(metric), self.laid(metric), self.players, metric)
+        """What the figures show, a number at a time (`ivx.formats.plotted`); estimates are left out."""
+        yield from drawn(self.cells(metric), self.laid(metric), self.players, metric)
+        yield from drawn_parts(self.parts(metric), self.players, metric)
 
     def summary(self, metric: str = "contrast") -> dict[str, Any]:
         """The result in short, ready for JSON: the receipt, then singles, pairs and triples with their controls."""
@@ -215,6 +270,7 @@ class Interactions(Result[InteractionsRequest]):
             "singles": [asdict(cell) for cell in self.singles(metric)],
             "pairs": [told(cell) for cell in self.cells(metric)],
             "triples": [told(cell) for cell in self.triples(metric)],
+            **({"restored": [pair.told() for pair in self.parts(metric)]} if self.request.restored else {}),
         }
 
     def effects(self, role: str, metric: str = "contrast") -> Effects:
@@ -234,7 +290,7 @@ class Interactions(Result[InteractionsRequest]):
             for t, chosen in self.sets[2].items()
             if t not in self.equals and self._terms(chosen).keys() <= mine.keys()
         ]
-        return dict(zip(texts, self._values(texts, mine), strict=True)) if texts else {}
+        return dict(zip(texts, _values(self._counted(texts), mine), strict=True)) if texts else {}
 
     def detail(self, patch: str, metric: str = "contrast") -> list[dict[str, Any]]:
         """Each sample under one set: effect, and the top tokens before and after as (token, share) pairs."""
@@ -266,11 +322,10 @@ class Interactions(Result[InteractionsRequest]):
                 found[self.equals.get(text, (text, ""))[0]] += (-1) ** (len(chosen) - size)
         return dict(found)
 
-    def _values(self, texts: Sequence[str], effects: Effects) -> Array:
-        """The interactions of some sets: `[sets, samples]`."""
+    def _counted(self, texts: Sequence[str]) -> dict[str, dict[str, int]]:
+        """The terms of some sets' interactions."""
         chosen = {text: found[text] for text in texts for found in self.sets.values() if text in found}
-        terms = (self._terms(players) for players in chosen.values())
-        return np.stack([sum(times * effects[part] for part, times in counted.items()) for counted in terms])
+        return {text: self._terms(players) for text, players in chosen.items()}
 
     def _judged(self, size: int, metric: str) -> dict[str, Verdict]:
         """Verdicts on the interactions of one size (of single players: on their effects), where all parts are done.
@@ -285,19 +340,26 @@ class Interactions(Result[InteractionsRequest]):
         done = [text for text, counted in terms.items() if counted.keys() <= known]
         found: dict[str, Verdict] = {}
         for free in (False, True):
-            texts = [text for text in done if (text in self.equals) == free]
-            if texts:
-                found |= self._compared(texts, mine, theirs, metric)
+            some = {text: terms[text] for text in done if (text in self.equals) == free}
+            found |= self._compared(some, mine, theirs, metric)
         self._verdicts[size, metric] = {text: found[text] for text in done}
         return self._verdicts[size, metric]
 
     def _compared(
-        self, texts: Sequence[str], mine: Effects, theirs: dict[str, Effects], metric: str, *, of: Any = slice(None)
+        self,
+        terms: Mapping[str, Mapping[str, int]],
+        mine: Effects,
+        theirs: dict[str, Effects],
+        metric: str,
+        *,
+        of: Any = slice(None),
     ) -> dict[str, Verdict]:
-        """Verdicts on the interactions of some sets against every control's, over the samples `of`."""
-        others = {name: self._values(texts, effects)[:, of] for name, effects in theirs.items()}
+        """Verdicts on sums of effects, by name, against every control's, over the samples `of`."""
+        if not terms:
+            return {}
+        others = {name: _values(terms, effects)[:, of] for name, effects in theirs.items()}
         judged = verdicts(
-            self._values(texts, mine)[:, of],
+            _values(terms, mine)[:, of],
             others.pop("task", None),
             floor=find(metric).floor,
             shares=find(metric).shares,
@@ -306,7 +368,7 @@ class Interactions(Result[InteractionsRequest]):
             others=others,
             beside=[name for name in others if not is_real(name, direction="denoise")],
         )
-        return dict(zip(texts, judged, strict=True))
+        return dict(zip(terms, judged, strict=True))
 
     def _gains(self, done: Sequence[str], mine: Effects, *, shares: bool) -> dict[str, tuple[float, float, float]]:
         """By pair: gain over the better single, lower end of the gain over either, and the larger p of the two."""
@@ -338,6 +400,11 @@ def _shared(j: Verdict, reason: str) -> dict[str, Any]:
         "same_sign": j.same_sign,
         "undefined": j.undefined,
     }
+
+
+def _values(terms: Mapping[str, Mapping[str, int]], effects: Effects) -> Array:
+    """Sums of effects: `[sums, samples]`."""
+    return np.stack([sum(times * effects[part] for part, times in counted.items()) for counted in terms.values()])
 
 
 def _mean(values: Array) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ivx.analyses.base import Words
 from ivx.analyses.effects.text import map_caption
+from ivx.analyses.interactions.restored import PARTS
 from ivx.analyses.interactions.result import Interactions
 from ivx.stats.power import unable
 from ivx.vocabulary import CONTROL, position, source_token
@@ -41,6 +42,8 @@ def text_of(summary: dict[str, Any]) -> str:
     for t in sorted(summary["triples"], key=lambda t: -abs(t["j"])):
         tested = f"[{t['low']:+.2f}, {t['high']:+.2f}]{t['p']:10.4f}  {t['state']}" if not t["degenerate"] else ""
         lines.append(f"{t['patch']:69}{t['j']:+8.2f}  {tested or 'degenerate: ' + t['degenerate']}")
+    if "restored" in summary:
+        lines += _restored(summary["restored"])
     if "published_test" in summary:
         p = summary["published_test"]["p"]
         passed = sum(value < 0.05 for value in p.values())
@@ -51,15 +54,40 @@ def text_of(summary: dict[str, Any]) -> str:
     return "\n".join([*lines, *(f"note: {note}" for note in told)])
 
 
+def _restored(pairs: list[dict[str, Any]]) -> list[str]:
+    """One line per pair: J° and what overwriting takes away; those that follow from the singles are left out."""
+    ran = sorted((p for p in pairs if not p["degenerate"]), key=lambda p: -abs(p["restored"]["value"]))
+    found = [[p for p in ran if p[part]["state"] == "ok"] for part in PARTS]
+    lines = [
+        f"restored, J = J° + O (O: what overwriting takes away): of {len(ran)} pairs {len(found[0])} have a J° beyond "
+        f"their controls, {len(found[1])} an O",
+        f"{'pair':46}{'J°':>8}  95 % interval     adj. p  state  {'O':>8}  95 % interval     adj. p  state",
+    ]
+    for p in ran:
+        parts = [
+            f"{v['value']:+8.2f}  [{v['low']:+.2f}, {v['high']:+.2f}]{v['p']:10.4f}  {v['state']:7}"
+            for v in (p[part] for part in PARTS)
+        ]
+        lines.append(f"{p['patch']:46}{''.join(parts).rstrip()}")
+    return lines
+
+
 def caption(found: Interactions, figure: str, metric: str) -> str:
-    """The caption of the printed map of pairs."""
+    """The caption of a printed map of pairs."""
     asked = found.request
     added = asked.patch == "delta"
+    j = {
+        "pairs": "J(a, b) = f(ab) − f(a) − f(b)",
+        "restored": "J°(a, b) = f(ab) − f(b) − f(a | own b)",
+        "lost": "O(a, b) = f(a | own b) − f(a)",
+    }[figure]
+    back = "" if figure == "pairs" else "f(a | own b): with the token’s own value back at b. "
+    marked = "Diamond: above the sum and the better of the two; triangle: both alone push the answer away; "
     shown = (
-        f"J(a, b) = f(ab) − f(a) − f(b), where f is the effect of {'adding' if added else 'writing'} the "
+        f"{j}, where f is the effect of {'adding' if added else 'writing'} the "
         f"{', '.join(asked.sites)} states of {source_token(asked.source_token).caption}"
         f"{', less those of an idle sentence,' if added else ''} at {position(asked.position).caption} of the bare "
-        "prompt. Diamond: above the sum and the better of the two; triangle: both alone push the answer away; dash: "
+        f"prompt. {back}{marked if figure == 'pairs' else ''}{'dash' if figure == 'pairs' else 'Dash'}: "
         "degenerate, J follows from the two alone. " + "".join(f"{note}. " for note in found.notes(metric))
     ).strip()
     against = ", ".join(CONTROL[name].caption for name in found.controls if name != "shuffled")

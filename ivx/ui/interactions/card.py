@@ -26,6 +26,7 @@ BENT = {
     True: " Each pushes the same way alone and beside the other, so a monotone transform of this metric removes J.",
     False: " No monotone transform of this metric removes J.",
 }
+PART = {"restored": "J°", "lost": "lost"}
 PAPER = "A t-test of “both exceed the sum”, yes or no by sample, against 50.0: it passes whatever the data are."
 
 
@@ -73,6 +74,7 @@ def _of_pair(
         beside = f"<h3>J against its controls</h3>{whiskers(rows, p)}"
         if "task" not in result.controls:
             beside += '<div class="soft">This task has no other task beside it to compare with.</div>'
+        beside += _split(result, cell, metric, p)
         paper = result.published_test(metric)[cell.patch]
         beside += f'<div class="soft" title="{PAPER}">The paper’s test: p {shown_p(paper)}, whatever the data.</div>'
     levels = [result.level("followed", patch=patch) or 0.0 for patch in ("", cell.patch)]
@@ -85,6 +87,26 @@ def _of_pair(
         f"{tokens(detail, token, p, after='After both')}"
         f"{evidence.spread(detail, result.samples, same_sign=cell.same_sign)}</div>"
     )
+
+
+def _split(result: Interactions, cell: PairCell, metric: str, p: Palette) -> str:
+    """The two parts of the pair's J, each beside another task's; nothing where they were not asked for."""
+    pair = next((pair for pair in result.parts(metric) if pair.patch == cell.patch), None)
+    if pair is None:
+        return ""
+    rows = []
+    for part, name in PART.items():
+        found = pair.part(part)
+        colour = p.muted if found.state != "ok" else p.orange if found.value > 0 else p.blue
+        rows.append((name, found.value, found.low, found.high, colour))
+        if found.control is not None and found.control_low is not None and found.control_high is not None:
+            rows.append((f"{name}, other task", found.control, found.control_low, found.control_high, p.muted))
+    tested = "; ".join(
+        f"{name} adjusted p {shown_p(found.p)}, {said_of(found, controlled=bool(result.controls))}"
+        for part, name in PART.items()
+        for found in [pair.part(part)]
+    )
+    return f'<h3>J = J° + lost</h3>{whiskers(rows, p)}<div class="soft">{tested}.</div>'
 
 
 def _of_game(result: Game, pair: Pair, metric: str, p: Palette) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import streamlit as st
 
 from ivx.analyses.game.result import Game
+from ivx.analyses.interactions.restored import PARTS
 from ivx.analyses.interactions.result import BENT, Interactions
 from ivx.charts.heatmap import Tile, heatmap
 from ivx.charts.numbers import scale_of, signed
@@ -133,9 +134,11 @@ def together(
             unit=unit,
             n=len(result.samples.rows),
             controlled=controlled,
-            alone=isinstance(result, Interactions),
+            alone=isinstance(result, Interactions) and what not in PARTS,
         )
-        if isinstance(result, Interactions) and not all(cell.degenerate for cell in result.cells(metric)):
+        if what in PARTS:
+            pass  # the halves are of J
+        elif isinstance(result, Interactions) and not all(cell.degenerate for cell in result.cells(metric)):
             said += f" {_split(result, metric)}"
         pieces.reading(said, result.receipt)
         for note in notes_of(result, metric):
@@ -160,7 +163,13 @@ def notes_of(result: Interactions | Game, metric: str) -> list[str]:
     return told
 
 
-NAMES = {"j": "interaction J", "both": "effect", "gain": "gain over the better one"}
+NAMES = {
+    "j": "interaction J",
+    "restored": "J° without overwriting",
+    "lost": "lost by overwriting",
+    "both": "effect",
+    "gain": "gain over the better one",
+}
 
 
 def _clickable(result: Interactions | Game, laid: Laid, scale: float, chosen: Pair | None, p: Palette) -> None:

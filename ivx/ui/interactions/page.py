@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,8 @@ from streamlit.delta_generator import DeltaGenerator
 
 from ivx.analyses.game.request import GameRequest
 from ivx.analyses.game.result import Game
-from ivx.analyses.interactions.request import PLAYERS, InteractionsRequest
+from ivx.analyses.interactions.request import PLAYERS, WHOLE, InteractionsRequest
+from ivx.analyses.interactions.restored import PARTS
 from ivx.analyses.interactions.result import Interactions
 from ivx.analyses.place.found import At
 from ivx.charts.palette import Palette
@@ -37,7 +39,9 @@ from ivx.ui.kit import maps as kit
 from ivx.ui.kit.choices import SAMPLES, SOURCE, chosen, placed, popover, several
 from ivx.vocabulary import POSITION, POSITION_WORDS, position
 
-SHOW = {"j": "J", "both": "both", "gain": "gain"}
+SHOW = {"j": "J", "restored": "J°", "lost": "lost", "both": "both", "gain": "gain"}
+ALWAYS = tuple(what for what in SHOW if what not in PARTS)
+"""What pairs of any kind show; the parts of J are those of layers that overwrite."""
 GAMES = {"read": "keys, values", "stream": "stream"}
 """The clean game first: whole-stream patches overwrite each other, so that even a linear circuit seems to interact."""
 STREAM_ALONE = ("among", "order", "over", "pairs_n", "patch", "show")
@@ -51,10 +55,10 @@ KINDS = ("interactions", "game")
 
 def controls() -> tuple[Request | None, str, str]:
     """Draw the controls: checkpoint, task, what is shown, which game, More; for a stored run only what is shown."""
-    address.hold("show", "j", list(SHOW))
     if address.from_url(address.RUN, ""):
-        place = session.run_strip(KINDS, choices.line_of)
-        return None, "j" if session.stored_run("game") is not None else _show(place), choices.metric_now()
+        place, pairs = session.run_strip(KINDS, choices.line_of), session.stored_run("interactions")
+        split = pairs is not None and pairs.request.restored
+        return None, "j" if session.stored_run("game") is not None else _show(place, split=split), choices.metric_now()
     one, two, three, four, five = st.columns([1.42, 0.86, 0.9, 1.04, 0.52], gap="small", vertical_alignment="bottom")
     checkpoint, task = choices.checkpoint_and_task(one, two)
     following.follow(task, checkpoint)
@@ -70,7 +74,7 @@ def controls() -> tuple[Request | None, str, str]:
         "nothing is overwritten, and the interaction is Shapley’s. Stream: a player’s state is replaced, so a later "
         "patch overwrites an earlier one of that token, which alone makes them interact.",
     )
-    show = _show(three, only_j=game == "read")
+    show = _show(three, only_j=game == "read", split=_splits())
     allowed = GameRequest.position_words if game == "read" else POSITION_WORDS
     way = asking.held()
     # What demonstrations show acts on the token that answers; the first one is the instruction's.
@@ -82,7 +86,10 @@ def controls() -> tuple[Request | None, str, str]:
         asked = _game_fields(five) | checkpoints.loading(checkpoint)
         return GameRequest(checkpoint, task, **asked), show, choices.metric_now()
     asked = _pair_fields(five) | checkpoints.loading(checkpoint)
-    return InteractionsRequest(checkpoint, task, **asked), show, choices.metric_now()
+    request = InteractionsRequest(checkpoint, task, **asked)
+    if show not in PARTS and not (request.splits and session.looked_up(replace(request, restored=True))):
+        return request, show, choices.metric_now()
+    return replace(request, restored=True), show, choices.metric_now()
 
 
 def _first() -> str:
@@ -91,16 +98,28 @@ def _first() -> str:
     return "stream" if theirs else "read"
 
 
-def _show(place: DeltaGenerator, *, only_j: bool = False) -> str:
+def _splits() -> bool:
+    """Whether J of the pairs that More asks for can be split: of layers that overwrite one site of the stream."""
+    now = {key: st.session_state.get(key, st.query_params.get(key, default)) for key, default in PAIRS.items()}
+    sites = now["among"].split(",") if isinstance(now["among"], str) else list(now["among"])
+    return now["over"] == "layers" and now["patch"] == "overwrite" and len(sites) == 1 and sites[0] in WHOLE
+
+
+def _show(place: DeltaGenerator, *, only_j: bool = False, split: bool = False) -> str:
+    shown = list(SHOW) if split else list(ALWAYS)
+    address.hold("show", "j", shown)
+    if st.session_state.get("show") not in shown:
+        st.session_state["show"] = "j"
     chosen = place.segmented_control(
         "Show",
-        list(SHOW),
+        shown,
         key="show",
         format_func=lambda s: SHOW[s],
         required=True,
         width="stretch",
         disabled=only_j,
-        help="J: effect of both minus the sum of the two alone. Both: of the two. Gain: over the better one.",
+        help="J: effect of both minus the sum of the two alone. J°: what is left of it without overwriting. Lost: what "
+        "overwriting takes away. Both: of the two. Gain: over the better one.",
     )
     return "j" if only_j else str(chosen or "j")
 
@@ -200,6 +219,11 @@ def lede(request: Request | None) -> str:
         )
     put = getattr(asked, "position", "first")
     where = "" if put == "all" else f", at {position(put).caption}"
+    if getattr(asked, "restored", False):
+        return (
+            f"J(a, b) = effect of patching both − the sum of the two alone{where}. Giving the token its own value back "
+            "at b splits it: <b>J = J° + lost</b>, what overwriting takes away."
+        )
     return f"J(a, b) = effect of patching both − the sum of the effects of the two alone{where}."
 
 

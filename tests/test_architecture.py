@@ -49,6 +49,7 @@ BUILDS_ON = {
     "game": {"effects"},
     "erasure": {"separability"},
     "transplant": {"vectors"},
+    "mediation": {"effects"},
     "function": {"vectors"},
     "bench": {"lens"},
 }

@@ -21,6 +21,7 @@ from ivx.analyses.function import FUNCTION
 from ivx.analyses.game import GAME
 from ivx.analyses.interactions import INTERACTIONS
 from ivx.analyses.lens import LENS
+from ivx.analyses.mediation import MEDIATION
 from ivx.analyses.pathways import PATHWAYS
 from ivx.analyses.place import PLACE
 from ivx.analyses.separability import SEPARABILITY
@@ -34,6 +35,7 @@ from ivx.request import BaseRequest
 ANALYSES: tuple[Analysis[Any, Any], ...] = (
     BEHAVIOUR,
     PLACE,
+    MEDIATION,
     EFFECTS,
     SCAN,
     INTERACTIONS,

@@ -7,5 +7,5 @@ from ivx.ui.place import page
 
 p = pieces.theme()
 request, metric = page.controls()
-pieces.title("Where does the instruction act, and who reads it there?", page.LEDE)
+pieces.title("Where does the instruction act, and who reads it there?", page.lede())
 page.show(request, metric, p)

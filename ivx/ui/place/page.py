@@ -9,6 +9,8 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from ivx.analyses.mediation.request import MediationRequest
+from ivx.analyses.mediation.result import Mediation
 from ivx.analyses.place.looked import best_look
 from ivx.analyses.place.request import PlaceRequest
 from ivx.analyses.place.result import Place
@@ -19,7 +21,7 @@ from ivx.jobs.job import View
 from ivx.numeral import index_of
 from ivx.ui.kit import address, asking, blanks, checkpoints, choices, exports, following, pieces, progress, session
 from ivx.ui.kit.choices import SOURCE, chosen, placed, popover
-from ivx.ui.place import panels, readers
+from ivx.ui.place import mediation, panels, readers
 from ivx.ui.place.card import card
 from ivx.vocabulary import POSITION_WORDS, SOURCE_WORDS, position, source_token
 
@@ -27,7 +29,11 @@ LEDE = (
     "One token’s state at one layer is put on one token of the bare prompt, beside its controls: from each named token "
     "of the instruction, on each token, layer by layer. Some queries choose the place; <b>others confirm it</b>."
 )
-KINDS = ("place",)
+PASSES = (
+    "One vector is put at one place; each part behind it is given its own unpatched value. <b>What is then lost of the "
+    "effect passes through it</b>; what is left is direct."
+)
+KINDS = ("place", "mediation")
 COLUMNS, UNDER = [2.35, 1.15], [1.2, 1.15, 1.15]
 SAMPLES = PlaceRequest.samples
 EVERY = {"1": "every layer", "2": "every second layer", "3": "every third layer", "4": "every fourth layer"}
@@ -62,8 +68,15 @@ def controls() -> tuple[PlaceRequest | None, str]:
     return request if session.looked_up(whole) is None else whole, metric
 
 
-def _line(asked: PlaceRequest) -> str:
+def lede() -> str:
+    """The page's one sentence."""
+    return PASSES if session.stored_run("mediation") is not None else LEDE
+
+
+def _line(asked: PlaceRequest | MediationRequest) -> str:
     """A stored run's request in a line."""
+    if isinstance(asked, MediationRequest):
+        return f"{choices.line_of(asked)} · layer {asked.layer} · through {asked.through}"
     source = "each named token" if asked.source_token == "all" else source_token(asked.source_token).label
     heads = " · heads" if asked.readers == "heads" else ""
     return f"{asked.checkpoint} · {asked.task} · {asked.samples} samples asked for · vector from {source}{heads}"
@@ -77,7 +90,9 @@ def show(request: PlaceRequest | None, metric: str, p: Palette) -> None:
 
     def view(asked: PlaceRequest | None) -> dict[str, str]:
         told = {"metric": metric} if asked is None else _parts(asked, metric)
-        return told | {name: address.from_url(name, "") for name in (panels.STRIP, readers.BLOCK)}
+        kept = {name: address.from_url(name, "") for name in (panels.STRIP, readers.BLOCK, mediation.CARRIER)}
+        through = address.from_url(mediation.THROUGH, "none")
+        return told | kept | ({} if through == "none" else {mediation.THROUGH: through})
 
     if request is not None:
         following.said()
@@ -90,6 +105,9 @@ def _parts(request: PlaceRequest, metric: str) -> dict[str, str]:
 
 
 def _draw(request: PlaceRequest, metric: str, now: View, p: Palette) -> None:
+    if isinstance(now.result, Mediation):
+        _mediated(now.result, metric, p)
+        return
     result: Place = now.result
     if not result.panels():
         _blank(request, now, p)
@@ -114,8 +132,17 @@ def _draw(request: PlaceRequest, metric: str, now: View, p: Palette) -> None:
     with right:
         parts = _parts(request, metric) | {panels.STRIP: panels.strip_of(pair, layer)}
         card(result, pair, layer, metric, live=now.live, link=address.link(result, **parts), p=p)
+    mediation.section(result, metric, p, live=now.live)
     pieces.secondary(metric)
     exports.foot(result, metric, live=now.live)
+
+
+def _mediated(result: Mediation, metric: str, p: Palette) -> None:
+    """A stored mediation by itself."""
+    pieces.distrust(result.receipt)
+    mediation.whole(result, metric, p)
+    pieces.secondary(metric)
+    exports.foot(result, metric, live=False)
 
 
 def _opened(result: Place) -> tuple[Pair, int]:

@@ -27,6 +27,7 @@ from ivx.analyses.effects.result import Effects
 from ivx.analyses.effects.shared import shared
 from ivx.engine.linear.estimate import estimate_groups
 from ivx.engine.plan.forecast import Forecast, total_of
+from ivx.errors import IvxError
 from ivx.models.model import Model
 from ivx.patching import kept, sweeping
 from ivx.patching.prepare import measured, opening, prepare, run_told
@@ -67,6 +68,8 @@ def _empty(model: Model, request: EffectsRequest) -> Effects:
     """The result before any row."""
     samples, receipt = prepare(model, request)
     within("layers", request.layers, model.layers)
+    if request.window > model.layers:
+        raise IvxError(f"window is {request.window}: this model has {model.layers} layers, so choose that at most")
     maps = {site: map_of(site, model, request, samples) for site in request.sites}
     return Effects(
         request=request, table=ROWS.empty_table(), samples=samples, maps=maps, layers=model.layers, receipt=receipt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ivx.analyses.effects.request import EffectsRequest, ScanRequest
@@ -35,6 +36,12 @@ def address_of(request: EffectsRequest | ScanRequest, site: str, layer: int, col
     if request.direction == "denoise":
         return f"{where}~-1"
     return f"{where}={request.direction}" if ablated else where
+
+
+def together(request: EffectsRequest, site: str, layer: int, columns: Sequence[Column], *, layers: int) -> str:
+    """The patches of one cell: of the layers around its own, at these columns; lower layers first."""
+    first, last = max(0, layer - (request.window - 1) // 2), min(layers - 1, layer + request.window // 2)
+    return ",".join(address_of(request, site, one, column) for one in range(first, last + 1) for column in columns)
 
 
 def within(name: str, told: str, count: int) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from ivx.engine.address import ABLATIONS
 from ivx.errors import IvxError
-from ivx.request import Request, check_controls, check_sites, check_spans, check_word
+from ivx.request import Request, check_controls, check_counts, check_sites, check_spans, check_word
 from ivx.vocabulary import (
     CONTROLS,
     DIRECTIONS,
@@ -17,6 +17,9 @@ from ivx.vocabulary import (
     SHOWN_CONTROLS,
     SOURCE_WORDS,
 )
+
+MOST_TOGETHER = 100
+"""Most states that a cell patches together."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +41,11 @@ class EffectsRequest(Request):
             (`ivx.patching.roles`).
         layers, heads: which of them are patched, such as 4-17 or 0,3,8-11; by default all. P values are adjusted over
             what is run alone.
+        window: how many neighbouring layers a cell patches together, around its own; fewer at both ends.
+        span: how many neighbouring tokens a cell patches together, from its own on; fewer at the end.
     """
 
-    since: ClassVar[tuple[str, ...]] = ("layers", "heads")
+    since: ClassVar[tuple[str, ...]] = ("layers", "heads", "window", "span")
 
     kind: ClassVar[str] = "effects"
     position_words: ClassVar[tuple[str, ...]] = ("all", *POSITION_WORDS)
@@ -50,10 +55,24 @@ class EffectsRequest(Request):
     controls: tuple[str, ...] = ("task",)
     layers: str = ""
     heads: str = ""
+    window: int = 1
+    span: int = 1
+
+    @property
+    def joint(self) -> str:
+        """What a cell patches together, in words; empty where it is one state."""
+        layers = f"the {self.window} layers around its own" if self.window > 1 else ""
+        tokens = f"the {self.span} tokens from its own on" if self.span > 1 else ""
+        return " and ".join(filter(None, [layers, tokens]))
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_sites(self.sites)
+        check_counts(self, window=(1, MOST_TOGETHER), span=(1, MOST_TOGETHER))
+        if self.window * self.span > MOST_TOGETHER:
+            raise IvxError(f"window × span is {self.window * self.span}: a cell patches {MOST_TOGETHER} states at most")
+        if self.joint and "z" in self.sites:
+            raise IvxError("heads have no window and no span: leave out the site z")
         check_word("direction", self.direction, DIRECTIONS)
         check_controls(self.controls, (*CONTROLS, *OTHERS, *SHOWN_CONTROLS))
         check_spans(self, "layers", "heads")

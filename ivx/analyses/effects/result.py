@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ivx.analyses.base import Result
-from ivx.analyses.effects.maps import address_of, within
+from ivx.analyses.effects.maps import address_of, together, within
 from ivx.analyses.effects.request import EffectsRequest, ScanRequest
 from ivx.errors import IvxError
 from ivx.formats.plotted import Plotted, judged
@@ -47,9 +47,12 @@ class Effects(Result[EffectsRequest | ScanRequest]):
 
     def address(self, site: str, layer: int, column: int) -> str:
         """The patch behind one cell."""
-        scanned = isinstance(self.request, ScanRequest)
-        at = position_of(self.request.position, self.samples.rows) if scanned else 0
-        return address_of(self.request, site, layer, self.maps[site][column], at=at)
+        columns = self.maps[site]
+        if isinstance(self.request, ScanRequest):
+            at = position_of(self.request.position, self.samples.rows)
+            return address_of(self.request, site, layer, columns[column], at=at)
+        reached = columns[column : column + self.request.span]
+        return together(self.request, site, layer, reached, layers=self.layers)
 
     def cells(self, site: str, metric: str = "contrast") -> list[Cell]:
         """Every finished cell of one map, lowest layer first, then those that are estimated so far."""
@@ -184,14 +187,14 @@ class Effects(Result[EffectsRequest | ScanRequest]):
         """Every map as it would be printed, a Vega-Lite spec by site."""
         from ivx.charts.figure import figure
 
-        view = find(metric)
+        view, joint = find(metric), getattr(self.request, "joint", "").replace("its own", "each")
         return {
             site: figure(
                 self.cells(site, metric),
                 [column.label for column in columns],
                 layers=self.layers,
                 site=site,
-                what=view.label,
+                what=f"{view.label}{f', {joint}' if joint else ''}",
                 unit=view.unit,
             )
             for site, columns in self.maps.items()
@@ -223,7 +226,13 @@ class Effects(Result[EffectsRequest | ScanRequest]):
             name: {"unpatched": self.level(name), "told": self.level(name, role="told")}
             for name in ("followed", "preference")
         }
-        about = {"metric": metric, "part": self.part, "population": self.samples.population, "levels": levels}
+        about = {
+            "metric": metric,
+            "part": self.part,
+            "joint": getattr(self.request, "joint", ""),
+            "population": self.samples.population,
+            "levels": levels,
+        }
         return {**self.receipt, **about, "cells": cells}
 
     def level(self, metric: str, *, role: str = "effect", site: str | None = None, patch: str = "") -> float | None:

@@ -28,15 +28,23 @@ def text_of(summary: dict[str, Any]) -> str:
     for cell in summary["cells"]:
         controls = "".join(f"{cell['controls'][name]['mean']:+12.2f}" for name in names)
         lines.append(
-            f"{cell['patch']:28}{cell['label']:>16}{cell['value']:+9.2f}  [{cell['low']:+.2f}, {cell['high']:+.2f}]"
-            f"{controls}  {cell['state']:8}{share(cell['followed']):>8}"
+            f"{_named(cell['patch']):28}{cell['label']:>16}{cell['value']:+9.2f}  "
+            f"[{cell['low']:+.2f}, {cell['high']:+.2f}]{controls}  {cell['state']:8}{share(cell['followed']):>8}"
         )
-    notes = [
+    joint = summary["joint"]
+    notes = [f"note: each cell patches {joint} together: its address is in the rows"] if joint else []
+    notes += [
         f"note: {warning}" for warning in filter(None, (*summary["warnings"], summary["part"], summary["population"]))
     ]
     if lacking := unable(summary["samples"], cells=len(summary["cells"])):
         notes.append(f"note: {lacking}")
     return "\n".join([*lines, *notes])
+
+
+def _named(patch: str) -> str:
+    """A cell's address; of several patched together the first and the last."""
+    parts = patch.split(",")
+    return patch if len(parts) == 1 else f"{parts[0]} … {parts[-1].partition('~')[0]}"
 
 
 def share(level: float | None) -> str:
@@ -80,6 +88,11 @@ def map_caption(found: Any, metric: str, *, shown: str, cell: str, value: str, a
 
 
 def _shown(asked: EffectsRequest | ScanRequest, site: str) -> str:
+    joint = getattr(asked, "joint", "")
+    return f"{_one(asked, site)} A cell patches {joint} together." if joint else _one(asked, site)
+
+
+def _one(asked: EffectsRequest | ScanRequest, site: str) -> str:
     put = position(asked.position).caption
     if isinstance(asked, ScanRequest):
         return f"Each cell writes the {site} state of one of the instruction's tokens at {put} of the bare prompt."

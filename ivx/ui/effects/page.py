@@ -93,7 +93,8 @@ def lede(request: Asked | None, metric: str) -> str:
         "zero": "sets one state of the instructed run to 0",
         "mean": "sets one state of the instructed run to its mean over samples",
     }[asked.direction if asked is not None else "denoise"]
-    return f"Each cell {what}: {far}."
+    joint = "" if asked is None else asked.joint
+    return f"Each cell {what}{f', <b>{joint} at once</b>' if joint else ''}: {far}."
 
 
 def show(request: Asked | None, metric: str, p: Palette) -> None:
@@ -257,6 +258,9 @@ def _at(result: Effects) -> At | None:
 
 
 BESIDE = {"1": "one", "2": "two, the stronger counts", "3": "three, the strongest counts"}
+WINDOW = {"1": "one", "2": "two", "3": "three around each", "5": "five around each", "10": "ten around each"}
+SPAN = {"1": "one", "2": "two, from each on", "3": "three, from each on", "5": "five, from each on"}
+TOGETHER = "Cells patch a sliding window of layers, or a range of tokens, at once. Heads have none."
 EFFECTS = {
     "direction": "denoise",
     "sites": SITES_SHOWN,
@@ -265,6 +269,8 @@ EFFECTS = {
     "others": "1",
     "layers": "",
     "heads": "",
+    "window": "1",
+    "span": "1",
     **asking.INITIAL,
     **asking.PLAIN,
     **places.PLAIN,
@@ -284,6 +290,10 @@ def _fields(place: DeltaGenerator, task: str, *, source: str, checkpoint: str) -
         common = asking.asking("n", SAMPLES["effects"])
         layers = listed("layers", "Layers", "All, or such as 4-17 or 0,3,8-11.")
         heads = listed("heads", "Heads", "All, or such as 0,3.") if "z" in sites else ""
+        alone, there = source == "all", checkpoints.rows_of(checkpoint)
+        windows = {k: name for k, name in WINDOW.items() if not there or int(k) <= there}
+        window = chosen("window", "Layers patched together", windows, "1", disabled=alone, help=TOGETHER)
+        span = chosen("span", "Tokens patched together", SPAN, "1", disabled=alone, help=TOGETHER)
         if told:
             st.caption("The told run’s tokens align by what they are: T_inst, query, answer cue.")
     source = "t_inst" if told else token or source
@@ -291,6 +301,8 @@ def _fields(place: DeltaGenerator, task: str, *, source: str, checkpoint: str) -
     if source == "all":
         asked = tuple(site for site in sites if site != "z") or ("resid_post",)
         return common | {"sites": asked, "position": "first" if position == "all" else position}
+    if (window, span) != ("1", "1"):
+        sites, heads = tuple(site for site in sites if site != "z") or ("resid_post",), ""
     controls = glance.controls_of(direction, sites, position, alike=glance.is_alone(task, checkpoint))
     controls += OTHERS[: int(more) - 1]
     if common["demonstrations"]:
@@ -298,8 +310,5 @@ def _fields(place: DeltaGenerator, task: str, *, source: str, checkpoint: str) -
     return (
         common
         | {"direction": direction, "sites": sites, "position": position, "controls": controls}
-        | {
-            "layers": layers,
-            "heads": heads,
-        }
+        | {"layers": layers, "heads": heads, "window": int(window), "span": int(span)}
     )

@@ -63,9 +63,7 @@ def section(result: Place, metric: str, p: Palette, *, live: bool) -> None:
     if layer >= result.layers - 1:
         pieces.note("Nothing stands behind the last layer.")
         return
-    asked = {
-        field.name: getattr(result.request, field.name) for field in fields(MediationRequest) if field.name in TAKEN
-    }
+    asked = {name: getattr(result.request, name) for name in TAKEN}
     at = {"source_token": found.at.source_token, "position": found.at.position, "layer": layer}
     _asked(MediationRequest(**asked | at, through=str(through)), metric, p)
 

@@ -43,6 +43,8 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time the registry say
     from ivx.archive.unpack import read as read
     from ivx.engine.sweep import sweep as sweep
     from ivx.errors import IvxError as IvxError
+    from ivx.formats.vector import Vector as Vector
+    from ivx.formats.vector import load_vector as load_vector
     from ivx.jobs.compare import compare as compare
     from ivx.jobs.exchange import exchange as exchange
     from ivx.jobs.places import place_of as place_of
@@ -58,10 +60,12 @@ _OTHERS = (
     "IvxError",
     "Model",
     "Picture",
+    "Vector",
     "compare",
     "exchange",
     "get",
     "load",
+    "load_vector",
     "picture",
     "place_of",
     "read",
@@ -93,6 +97,8 @@ def __getattr__(name: str) -> Any:
             from ivx.analyses import picture as module
         case "read":
             from ivx.archive import unpack as module
+        case "Vector" | "load_vector":
+            from ivx.formats import vector as module
         case "Model":
             from ivx.models import model as module
         case "Comparison":

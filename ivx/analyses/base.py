@@ -258,6 +258,14 @@ class Analysis(ABC, Generic[Q, R]):
         """The result in short, with the command's extras; `answer` computes what they need of other requests."""
         return found.summary(metric)
 
+    def check_extras(self, **extras: Any) -> None:
+        """Refuse extras of the command that cannot be had, before anything is computed; raises `IvxError`."""
+        return
+
+    def write(self, found: R, **extras: Any) -> None:
+        """Write the files that extras of the command name."""
+        return
+
     def compute(
         self,
         model: Model,

@@ -110,6 +110,8 @@ def _run(asked: argparse.Namespace) -> None:
     analysis: Analysis[Any, Any] = asked.analysis
     metric = find(asked.metric).name if analysis.measured else "contrast"
     check_files(asked)
+    extras = {name: getattr(asked, name) for name in analysis.extras}
+    analysis.check_extras(**extras)
     for field in fields(analysis.request):
         if field.metadata.get("repeated"):
             setattr(asked, field.name, tuple(getattr(asked, field.name)))
@@ -129,7 +131,7 @@ def _run(asked: argparse.Namespace) -> None:
         )
 
     found = answer(request_of(analysis.request, asked))
-    extras = {name: getattr(asked, name) for name in analysis.extras}
     summary = analysis.summary(found, metric, answer=answer, **extras)
     write_shown(found, asked, metric)
+    analysis.write(found, **extras)
     report(found, summary, out=asked.out, as_json=asked.json, words=analysis.words.text)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ivx.analyses.base import Analysis, Progress, Saved, Steps, Words, name_of
 from ivx.analyses.function.request import FunctionRequest
+from ivx.analyses.vectors import file
+from ivx.formats.vector import ADD
 
 if TYPE_CHECKING:
     from ivx.analyses.function.result import FunctionVectors
@@ -76,6 +78,7 @@ class HeadSums(Analysis[FunctionRequest, "FunctionVectors"]):
     title = "the heads that carry a task shown by demonstrations, as one vector, beside the instruction's"
     page = None
     elsewhere = "No page draws it yet: `ivx function` prints it, and its archive holds the figures."
+    extras = file.EXTRAS
 
     @property
     def steps(self) -> Steps[FunctionRequest, FunctionVectors]:
@@ -94,6 +97,12 @@ class HeadSums(Analysis[FunctionRequest, "FunctionVectors"]):
         from ivx.analyses.function.text import WORDS
 
         return WORDS
+
+    def check_extras(self, **extras: Any) -> None:
+        file.check(ADD, **extras)
+
+    def write(self, found: FunctionVectors, **extras: Any) -> None:
+        file.write(found, ADD, **extras)
 
 
 FUNCTION = HeadSums()

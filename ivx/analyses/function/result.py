@@ -13,12 +13,14 @@ import numpy as np
 from ivx.analyses.base import Result
 from ivx.analyses.function.ranking import Head, Overlap, average, order, overlap
 from ivx.analyses.function.request import FunctionRequest
-from ivx.analyses.vectors.result import Alike
+from ivx.analyses.vectors.result import Alike, taken_from
 from ivx.charts.figure import figure
 from ivx.charts.lines import Dot, Line, lines_figure
 from ivx.charts.palette import LIGHT
 from ivx.engine.address import STREAM
+from ivx.errors import IvxError
 from ivx.formats.plotted import Plotted, judged
+from ivx.formats.vector import ADD, Vector
 from ivx.patching.cells import Cell
 from ivx.patching.table import ROWS as ROWS
 from ivx.patching.table import by_patch
@@ -147,6 +149,21 @@ class FunctionVectors(Result[FunctionRequest]):
             for n in [values["effect"].shape[1]]
             for patch, own, plain in zip(done, effect, state, strict=True)
         ]
+
+    def vector(self, layer: int, *, operation: str = ADD) -> Vector:
+        """The function vector of the task, to be added in one layer: saved, or tried.
+
+        Raises:
+            IvxError: there is no such layer, heads are not ranked yet, or it is to overwrite.
+        """
+        if operation != ADD:
+            raise IvxError("a function vector is added, it is no state that could stand in place of another")
+        if not 0 <= layer < self.layers or not self.vectors:
+            raise IvxError(f"layer {layer}: {self.request.checkpoint} has layers 0 to {self.layers - 1}")
+        heads = [[head.layer, head.head] for head in self.top()]
+        about = {**taken_from(self), "token": "last of the demonstrations", "less": None, "of": "function vector"}
+        values = np.array(self.vectors["task"], np.float32)
+        return Vector(STREAM, layer, ADD, values, {**about, "heads": heads})
 
     def levels(self) -> dict[str, tuple[float, float, float] | None]:
         """Shares of the measured half that follow, with Wilson's interval: told by demonstrations, and not at all."""

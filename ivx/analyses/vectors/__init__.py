@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ivx.analyses.base import Analysis, Progress, Saved, Steps, Words, name_of
+from ivx.analyses.vectors import file
 from ivx.analyses.vectors.request import VectorsRequest
+from ivx.formats.vector import OVERWRITE
 
 if TYPE_CHECKING:
     from ivx.analyses.vectors.result import Vectors
@@ -71,6 +73,7 @@ class SourceStates(Analysis[VectorsRequest, "Vectors"]):
     page = None
     elsewhere = "It is a part of a comparison: the page Post-training shows it beside the others."
     measured = False
+    extras = file.EXTRAS
 
     @property
     def steps(self) -> Steps[VectorsRequest, Vectors]:
@@ -89,6 +92,12 @@ class SourceStates(Analysis[VectorsRequest, "Vectors"]):
         from ivx.analyses.vectors.text import WORDS
 
         return WORDS
+
+    def check_extras(self, **extras: Any) -> None:
+        file.check(OVERWRITE, **extras)
+
+    def write(self, found: Vectors, **extras: Any) -> None:
+        file.write(found, OVERWRITE, **extras)
 
 
 VECTORS = SourceStates()

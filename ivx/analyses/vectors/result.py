@@ -17,6 +17,7 @@ from ivx.charts.lines import Dot, Line, lines_figure
 from ivx.charts.palette import LIGHT
 from ivx.errors import IvxError
 from ivx.formats.plotted import Plotted
+from ivx.formats.vector import ADD, OVERWRITE, Vector
 from ivx.stats.intervals import Array, mean_interval
 from ivx.tasks.samples import Samples, paired
 
@@ -78,6 +79,29 @@ class Vectors(Result[VectorsRequest]):
         if role not in self._states:
             raise IvxError(f"there are no vectors of the role {role}: this task has no control task")
         return self._states[role]
+
+    def vector(self, layer: int, *, operation: str = OVERWRITE) -> Vector:
+        """The mean over samples in one layer, to be saved or tried.
+
+        Args:
+            operation: `overwrite`, the mean state; or `add`, the same less the mean of another task's instructions, so
+                that what any two instructions have in common is not added twice.
+
+        Raises:
+            IvxError: there is no such layer, or nothing to subtract.
+        """
+        if not 0 <= layer < self.layers:
+            raise IvxError(f"layer {layer}: {self.request.checkpoint} has layers 0 to {self.layers - 1}")
+        values = self.states()[layer].mean(axis=0)
+        if operation == ADD:
+            values = values - self.states("control")[layer].mean(axis=0)
+        return Vector(
+            self.request.component,
+            layer,
+            operation,
+            values.astype(np.float32),
+            {**taken_from(self), "of": "mean state"},
+        )
 
     def norms(self) -> Array:
         """Mean length of the instruction's vectors, `[layers]`."""
@@ -141,6 +165,22 @@ class Vectors(Result[VectorsRequest]):
             flat = pc.list_flatten(rows["state"]).to_numpy().reshape(rows.num_rows, self.width)
             found[role] = flat[order].reshape(self.layers, n, self.width).astype(np.float64)
         return found
+
+
+def taken_from(found: Result[Any]) -> dict[str, Any]:
+    """What a vector's file says of the run that it was taken from."""
+    receipt, request = found.receipt, found.receipt["request"]
+    return {
+        "run": found.run_id,
+        "kind": found.request.kind,
+        "checkpoint": receipt["checkpoint"]["name"],
+        "fingerprint": receipt["checkpoint"]["fingerprint"],
+        "task": request["task"],
+        "less": receipt.get("control"),
+        "token": request["source_token"],
+        "samples": receipt["samples"],
+        "ivx": receipt["versions"]["ivx"],
+    }
 
 
 def alike(a: Array, b: Array, *, other: tuple[Array, Array] | None, seed: int) -> list[Alike]:

@@ -33,7 +33,7 @@ def added(
     *,
     target: Prompts,
     answer: Sequence[Answer],
-    contrast: Sequence[Answer],
+    contrast: Sequence[Answer] | None,
     sets: Mapping[str, PatchSet],
     differences: Sequence[Differences],
 ) -> Iterator[pa.RecordBatch]:
@@ -57,7 +57,8 @@ def added(
         ids = torch.tensor([list(target[i]) for i in samples], device=model.device)
         with only_user(model), torch.inference_mode():
             base = _logits(model, ids)
-        goals = readout.Goals([answer[i] for i in samples], [contrast[i] for i in samples], base)
+        contrasts = None if contrast is None else [contrast[i] for i in samples]
+        goals = readout.Goals([answer[i] for i in samples], contrasts, base)
         rows = [(k, i, name) for name in sets for k, i in enumerate(samples)]
         step = rows_within(model, length, budget)
         for start in range(0, len(rows), step):

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from html import escape
+from importlib.util import find_spec
 from typing import Any
 
 import streamlit as st
 
 from ivx.analyses.compare.result import Member
 from ivx.analyses.transplant.result import Transplant
+from ivx.analyses.vectors import file
 from ivx.analyses.vectors.result import Vectors, check_shapes
 from ivx.charts.figure import tile
 from ivx.charts.heatmap import heatmap
 from ivx.charts.lines import Dot, Line, lines
 from ivx.charts.numbers import scale_of, signed
 from ivx.charts.palette import Palette
+from ivx.engine.address import STREAM
 from ivx.errors import IvxError
+from ivx.formats.vector import ADD
 from ivx.numeral import index_of
 from ivx.patching.cells import Cell
 from ivx.request import BaseRequest
 from ivx.stats.metrics import METRICS
-from ivx.ui.kit import address, checkpoints, clicks, pieces, progress, session
+from ivx.ui.kit import address, checkpoints, clicks, exports, pieces, progress, session
 from ivx.ui.training import stages
 from ivx.ui.training.place import in_url
 from ivx.ui.training.readings import graft_reading
@@ -110,6 +115,8 @@ def _draw(
     card, norms, choice = st.columns([1, 1, 1], gap="medium")
     with card:
         _card(donors, maps, where, p)
+        if where is not None:
+            _take(vectors[donors[where[1]]], where[0])
     with norms:
         pieces.head("How long are the vectors?", "mean norm by layer")
         _norms(asked, vectors, where, p)
@@ -224,6 +231,27 @@ def _card(donors: list[str], maps: dict[str, list[Cell]], where: tuple[int, int]
     ]
     stages.table(rows)
     pieces.note("Control: the donor’s vector of another task, for the same samples.")
+
+
+def _take(vectors: Vectors, layer: int) -> None:
+    """Downloads of one vector: put in place of a state, or added."""
+    has_other = bool(vectors.samples.control)
+    name = f"ivx-{vectors.run_id}-{vectors.request.component}.{layer}"
+    offered: list[exports.Offered] = [
+        ("Mean state, safetensors", ".safetensors", vectors.vector(layer).safetensors),
+    ]
+    if has_other:
+        moved = vectors.vector(layer, operation=ADD)
+        offered.append(("Difference, safetensors", "-difference.safetensors", moved.safetensors))
+        if layer and vectors.request.component == STREAM and find_spec("gguf"):
+            named = partial(moved.gguf, hint=file.hint(vectors))
+            offered.append(("Difference, GGUF for llama.cpp", "-difference.gguf", named))
+    with st.popover("Take this vector"):
+        exports.buttons(name, offered)
+        st.caption(
+            "A mean state overwrites a token’s; a difference, the state less that of another task’s instructions, is "
+            "added. `ivx.load_vector` reads each back. llama.cpp adds its own to every token, behind block 1 or later."
+        )
 
 
 def _norms(asked: Comparing, vectors: dict[str, Vectors], where: tuple[int, int] | None, p: Palette) -> None:

@@ -52,11 +52,14 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time the registry say
     from ivx.models.load import wrap as wrap
     from ivx.models.model import Model as Model
     from ivx.models.wheels import get as get
+    from ivx.report.inspection import Inspection as Inspection
+    from ivx.report.inspection import inspect as inspect
 
 __version__ = VERSION
 _OTHERS = (
     "Comparison",
     "Exchange",
+    "Inspection",
     "IvxError",
     "Model",
     "Picture",
@@ -64,6 +67,7 @@ _OTHERS = (
     "compare",
     "exchange",
     "get",
+    "inspect",
     "load",
     "load_vector",
     "picture",
@@ -95,6 +99,8 @@ def __getattr__(name: str) -> Any:
             from ivx.jobs import exchange as module
         case "Picture" | "picture":
             from ivx.analyses import picture as module
+        case "Inspection" | "inspect":
+            from ivx.report import inspection as module
         case "read":
             from ivx.archive import unpack as module
         case "Vector" | "load_vector":

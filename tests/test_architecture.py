@@ -31,6 +31,7 @@ ROOMS = [
     "analyses",
     "jobs",
     "archive",
+    "report",
     "tiny",
     "taught",
     "ui",

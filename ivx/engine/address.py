@@ -3,6 +3,9 @@
     site.layer[.head]@position[~source_position][=random]
     site.layer[.head]@position=zero|mean|own                            sets are joined by commas
 
+Heads have `z`, and the sites inside attention: `q`, `k`, `v` (before rotation; of `k` and `v` the key heads count) and
+`pattern`, a token's attention row, which fits a run of equal length at the same token alone.
+
 `*` is every position; positions count from 0, or from the end when negative. Without `~` the source's state at the
 same position is taken (a negative position counts from the end of either run). `=zero` and `=mean` ablate instead, the
 mean over samples; `=own` writes what stands there in the unpatched target, so that behind other patches it gives a
@@ -20,6 +23,11 @@ from typing import NamedTuple
 from ivx.errors import AddressError
 
 SITES = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z")
+PATTERN = "pattern"
+INSIDE = ("q", "k", "v", PATTERN)
+"""Sites inside attention, which hooks alone reach."""
+HEADED = ("z", *INSIDE)
+"""Sites of which a head has its own part."""
 STREAM = "resid_post"
 """The residual stream after a block: the site that is meant where none is named."""
 ABLATIONS = ("zero", "mean")
@@ -96,12 +104,18 @@ def _parse_one(text: str) -> Patch:
             "such as resid_post.3@0~-1 or z.5.4@-1"
         )
     part = found.groupdict()
-    if part["site"] not in SITES:
-        raise AddressError(f"{text!r}: there is no site {part['site']!r}; the sites are {', '.join(SITES)}")
-    if part["head"] is not None and part["site"] != "z":
-        raise AddressError(f"{text!r}: only z has heads; write {part['site']}.{part['layer']}@…")
+    if part["site"] not in (*SITES, *INSIDE):
+        raise AddressError(
+            f"{text!r}: there is no site {part['site']!r}; the sites are {', '.join((*SITES, *INSIDE))}"
+        )
+    if part["head"] is not None and part["site"] not in HEADED:
+        raise AddressError(
+            f"{text!r}: only z has heads, and {', '.join(INSIDE)}; write {part['site']}.{part['layer']}@…"
+        )
     if part["value"] is not None and part["value"] not in (*SOURCELESS, RANDOM):
         raise AddressError(f"{text!r}: a value is =zero, =mean, =own or =random, not ={part['value']}")
+    if part["site"] == PATTERN and part["value"] not in (None, "zero", OWN):
+        raise AddressError(f"{text!r}: an attention row is taken from a run, or is =zero or =own")
     if part["value"] in SOURCELESS and part["source"] is not None:
         raise AddressError(f"{text!r}: ={part['value']} takes nothing from the source: leave out ~{part['source']}")
     return Patch(
@@ -114,12 +128,14 @@ def _parse_one(text: str) -> Patch:
     )
 
 
-def check(patch: Patch, *, layers: int, heads: int, parallel: bool) -> None:
-    """Refuse a layer, head or site that this model does not have."""
+def check(patch: Patch, *, layers: int, heads: int, parallel: bool, key_heads: int | None = None) -> None:
+    """Refuse a layer, head or site that this model does not have; as many `key_heads` as heads by default."""
     if patch.layer >= layers:
         raise AddressError(f"{patch}: this checkpoint has layers 0 to {layers - 1}")
-    if patch.head is not None and patch.head >= heads:
-        raise AddressError(f"{patch}: this checkpoint has heads 0 to {heads - 1}")
+    keyed = patch.site in ("k", "v")
+    there = (key_heads or heads) if keyed else heads
+    if patch.head is not None and patch.head >= there:
+        raise AddressError(f"{patch}: this checkpoint has {'key ' * keyed}heads 0 to {there - 1}")
     if patch.site == "resid_mid" and parallel:
         raise AddressError(
             f"{patch}: attention and MLP of this checkpoint read the same input, so no resid_mid lies between "
@@ -146,6 +162,11 @@ def spots(patch: Patch, *, sample: int, target: Sequence[int], source: Sequence[
         positions = list(range(goal))
     if patch.value in SOURCELESS:
         return [(p, p) for p in positions]
+    if patch.site == PATTERN and (origin != goal or patch.source not in (None, patch.position)):
+        raise AddressError(
+            f"{patch}: sample {sample} has {origin} source and {goal} target tokens, and an attention row fits the "
+            "same token of a run of equal length alone: give prompts whose tokens align"
+        )
     if patch.source is not None:
         taken = resolve(patch.source, length=origin, patch=patch, run="source", sample=sample)
         return [(p, taken) for p in positions]

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
+from ivx.engine.address import INSIDE
 from ivx.engine.hooks import run as by_hooks
 from ivx.engine.how import How, Maker
 from ivx.engine.plan import run as by_plan
@@ -56,14 +57,14 @@ class Replica:
     def begin(self, beat: Beat) -> str:
         """Why hooks do the work; empty where the plan does."""
         with self._alone():
-            return hooks_because(self._model, self._terms)
+            return hooks_because(self._model, self._terms, self._asked)
 
     def rows(self, samples: Sequence[int], beat: Beat) -> Generator[pa.RecordBatch, None, None]:
         """The rows of these samples as they finish; `beat` is called between layers."""
         with self._alone():
             budget = (self._terms.memory_gb or FREE_SHARE * free_bytes(self.device) / 1e9) / self._beside
             asked = self._asked.of(samples)
-            if hooks_because(self._model, self._terms):
+            if hooks_because(self._model, self._terms, asked):
                 batches = by_hooks.run(self._model, asked, memory_gb=budget)
             else:
                 planned = by_plan.run(self._model, asked, memory_gb=budget, beat=beat, note=self.kernels.add)
@@ -98,13 +99,14 @@ class Alone:
         self.how |= How(kernels=frozenset(self._replica.kernels))
 
 
-def hooks_because(model: Model, terms: Terms) -> str:
+def hooks_because(model: Model, terms: Terms, asked: Workload) -> str:
     """Why hooks do this sweep; empty where the plan does."""
     if terms.engine == "hooks":
         return "asked for"
     if terms.attention != "auto":
         return f"attention={terms.attention}"
-    why = unfit(model)
+    inside = sorted({patch.site for patches in asked.patches.values() for patch in patches} & set(INSIDE))
+    why = f"{', '.join(inside)} lie inside attention, which no plan reaches" if inside else unfit(model)
     if why is not None and terms.engine == "plan":
         raise IvxError(f"{model.name} cannot be swept by plan: {why}; leave the engine to auto")
     return why or ""

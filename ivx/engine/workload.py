@@ -81,7 +81,13 @@ def checked(
             _check_ids(model, ids, f"the {name} of sample {sample}")
     wanted = {text: parse(text) for text in patches}
     for patch in {p for patch_set in wanted.values() for p in patch_set}:
-        check(patch, layers=model.layers, heads=model.heads, parallel=model.anatomy.parallel)
+        check(
+            patch,
+            layers=model.layers,
+            heads=model.heads,
+            parallel=model.anatomy.parallel,
+            key_heads=model.key_heads,
+        )
         for sample, (goal, origin) in enumerate(zip(target, source, strict=True)):
             spots(patch, sample=sample, target=goal, source=origin)
     runs = [tuple(tuple(int(i) for i in ids) for ids in prompts) for prompts in (source, target, reference or ())]

@@ -81,6 +81,11 @@ class Model:
         return int(self.hf.config.num_attention_heads)
 
     @cached_property
+    def key_heads(self) -> int:
+        """Number of key heads, each of which as many query heads share."""
+        return int(getattr(self.hf.config, "num_key_value_heads", None) or self.heads)
+
+    @cached_property
     def head_dim(self) -> int:
         """Width of one head's `z`: that of its values, which some architectures make unlike that of its keys."""
         config = self.hf.config

@@ -14,7 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 KNOWN = frozenset(
-    {"dropout", "scaling", "sliding_window", "softcap", "s_aux", "is_causal", "position_ids", "use_cache"}
+    {
+        *("dropout", "scaling", "sliding_window", "softcap", "s_aux"),
+        *("is_causal", "position_ids", "use_cache", "output_router_logits"),
+    }
 )
 """Options of attention calls that are understood here; all from `is_causal` on, and `dropout`, change nothing."""
 

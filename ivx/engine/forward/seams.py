@@ -112,8 +112,7 @@ class Seams:
         self.regions = Regions(model.blocks, self.own, hold=model.hold) if way.compiled else None
         self.options: dict[int, dict[str, Any]] = {}
         self.padded = missing(model.device, model.dtype) if way.together else None
-        key_heads = getattr(model.hf.config, "num_key_value_heads", None) or model.heads
-        self.tile = tile_of(model.dtype, model.heads, key_heads)
+        self.tile = tile_of(model.dtype, model.heads, model.key_heads)
 
     @property
     def kernels(self) -> str | None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ivx.engine import readout
-from ivx.engine.address import spots
+from ivx.engine.address import HEADED, spots
 from ivx.engine.hooks.run import rows_within
 from ivx.engine.hooks.sites import Writes, write
 from ivx.engine.readout import Answer
@@ -58,8 +58,9 @@ def patched(
         reference=None,
     )
     for address, patch_set in asked.patches.items():
-        if len(patch_set) != 1 or patch_set[0].site == "z" or patch_set[0].position is None:
-            raise IvxError(f"{address}: a vector is written at one token of one site other than z")
+        part = patch_set[0].site in HEADED and (patch_set[0].site != "z" or patch_set[0].head is None)
+        if len(patch_set) != 1 or part or patch_set[0].position is None:
+            raise IvxError(f"{address}: a vector is written at one token of one site other than z, or of one head of z")
         if patch_set[0].value:
             raise IvxError(f"{address}: the vectors given are what is written: leave out ={patch_set[0].value}")
     budget = FREE_SHARE * free_bytes(str(model.device)) / 1e9
@@ -80,7 +81,8 @@ def patched(
                             spots(patch, sample=i, target=asked.target[i], source=asked.target[i])[0][0] for i in part
                         ]
                         values = list(vectors[part].to(model.device))
-                        writes = {(patch.site, patch.layer): Writes(list(range(len(part))), at, [-1] * len(at), values)}
+                        heads = [-1 if patch.head is None else patch.head] * len(at)
+                        writes = {(patch.site, patch.layer): Writes(list(range(len(part))), at, heads, values)}
                     with write(model, writes):
                         logits = _logits(model, ids)
                     of = list(range(len(part)))

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from ivx.engine import readout
-from ivx.engine.address import OWN, RANDOM, Patch, PatchSet, spots
+from ivx.engine.address import HEADED, OWN, PATTERN, RANDOM, Patch, PatchSet, spots
 from ivx.engine.draws import draw_of, drawn
-from ivx.engine.hooks.sites import Place, Writes, read, write
+from ivx.engine.hooks.inside import where_of
+from ivx.engine.hooks.sites import Place, Writes, heads_at, read, write
 from ivx.engine.workload import Workload, by_length
 from ivx.models.model import Model
 
@@ -165,11 +166,12 @@ def writes_of(
             target, source = asked.target[sample], asked.source[sample]
             for position, taken in spots(patch, sample=sample, target=target, source=source):
                 value = _value(model, asked, patch, sample, taken, states, means)
-                if patch.site != "z":
+                if patch.site not in HEADED:
                     cells[place][k, position, -1] = value
                     continue
-                by_head = value.view(model.heads, -1)
-                for head in range(model.heads) if patch.head is None else (patch.head,):
+                heads = heads_at(model, patch.site)
+                by_head = value.view(heads, -1)
+                for head in range(heads) if patch.head is None else (patch.head,):
                     cells[place][k, position, head] = by_head[head]
     return {place: _as_writes(found) for place, found in cells.items()}
 
@@ -178,15 +180,24 @@ def _value(
     model: Model, asked: Workload, patch: Patch, sample: int, taken: int, states: States, means: dict[Patch, Tensor]
 ) -> Tensor:
     if patch.value == "zero":
-        width = model.heads * model.head_dim if patch.site == "z" else model.width
+        width = _width(model, patch.site, len(asked.target[sample]))
         return torch.zeros(width, dtype=model.dtype, device=model.device)
     if patch.value == "mean":
         return means[patch]
     state = states[(patch.site, patch.layer), _giver(asked, patch, sample), taken]
     if patch.value == RANDOM:
         draw = draw_of(patch, target=asked.target[sample], source=asked.source[sample], taken=taken)
-        return drawn(state, draw, heads=model.heads)
+        return drawn(state, draw, heads=heads_at(model, patch.site))
     return state
+
+
+def _width(model: Model, site: str, tokens: int) -> int:
+    """Numbers of a site's state in a prompt of so many tokens."""
+    if site in ("q", "k"):
+        where = where_of(model, site)
+        return where.stop - where.start
+    each = {"z": model.head_dim, "v": model.head_dim, PATTERN: tokens}
+    return heads_at(model, site) * each[site] if site in each else model.width
 
 
 def _as_writes(cells: dict[tuple[int, int, int], Tensor]) -> Writes:

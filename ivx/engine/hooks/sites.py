@@ -3,7 +3,7 @@
 Three context managers: `read` keeps the states that are asked for, `write` overwrites states of a batch, `visited` lets
 any function see and replace them. All leave the model as it was, whatever happens inside. What a site is on a given
 architecture comes from its `Anatomy`: `attn_out` and `mlp_out` are what is *added* to the residual stream (after the
-norm, on post-norm blocks).
+norm, on post-norm blocks). The sites inside attention are `ivx.engine.hooks.inside`'s.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ivx.engine.address import HEADED, INSIDE
+from ivx.engine.hooks.inside import Visit, visited_inside
 from ivx.models.model import Model
 
 Place = tuple[str, int]
@@ -27,7 +29,7 @@ Place = tuple[str, int]
 class Writes:
     """States to put at one place of a batch: `values[k]` goes to row `rows[k]`, token `positions[k]`, head `heads[k]`.
 
-    `heads` holds -1 throughout for every site but `z`.
+    `heads` holds -1 throughout for every site that has no heads.
     """
 
     rows: list[int] = field(default_factory=list)
@@ -38,7 +40,7 @@ class Writes:
 
 @contextmanager
 def read(model: Model, places: Iterable[Place], *, token: int | None = None) -> Iterator[dict[Place, Tensor]]:
-    """Collect the states at `places` while the model runs: `[batch, tokens, width]`, `z` as concatenated heads.
+    """Collect the states at `places` while the model runs: `[batch, tokens, width]`, those of heads side by side.
 
     With `token`, only that token's state is kept, `[batch, width]`, so the other activations can be freed.
     """
@@ -65,8 +67,8 @@ def write(model: Model, writes: dict[Place, Writes]) -> Iterator[None]:
 
         def visit(state: Tensor) -> Tensor:
             state = state.clone(memory_format=torch.contiguous_format)
-            if place[0] == "z":
-                by_head = state.view(*state.shape[:-1], model.heads, -1)
+            if place[0] in HEADED:
+                by_head = state.view(*state.shape[:-1], heads_at(model, place[0]), -1)
                 by_head[rows, positions, torch.tensor(w.heads, device=device)] = values.to(state)
             else:
                 state[rows, positions] = values.to(state)
@@ -78,8 +80,9 @@ def write(model: Model, writes: dict[Place, Writes]) -> Iterator[None]:
         yield
 
 
-Visit = Callable[[Tensor], Tensor | None]
-"""Is called with a site's state; the state that it returns, if any, replaces it."""
+def heads_at(model: Model, site: str) -> int:
+    """How many heads a site has that has any: of keys and values, the key heads."""
+    return model.key_heads if site in ("k", "v") else model.heads
 
 
 @contextmanager
@@ -87,8 +90,10 @@ def visited(model: Model, visits: Mapping[Place, Visit]) -> Iterator[None]:
     """Let each visit see, and perhaps replace, the state of its place in every pass that runs inside the context."""
     by_layer: dict[int, dict[str, Visit]] = defaultdict(dict)
     for (site, layer), visit in visits.items():
-        by_layer[layer][site] = visit
-    with ExitStack() as stack:
+        if site not in INSIDE:
+            by_layer[layer][site] = visit
+    inside = {place: visit for place, visit in visits.items() if place[0] in INSIDE}
+    with ExitStack() as stack, visited_inside(model, inside):
         for layer, sites in by_layer.items():
             for handle in _hook_block(model, layer, sites):
                 stack.callback(handle.remove)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ivx.engine.linear.frozen import Kernel, attending, spread
+from ivx.engine.forward.kernel import Call, Kernel, attending, spread
 from ivx.engine.turns import only_user
 from ivx.models.model import Model
 
@@ -45,9 +45,9 @@ def reads_of(model: Model, prompts: Sequence[Sequence[int]]) -> list[Reads]:
     """What the heads of every layer read in prompts of one length."""
     found: dict[int, Reads] = {}
 
-    def kernel(layer: int, weights: Callable[[], Tensor], value: Tensor) -> Tensor:
-        attention = weights()
-        found[layer] = Reads(attention, spread(value, attention.shape[1]))
+    def kernel(layer: int, call: Call) -> Tensor:
+        attention = call.weights()
+        found[layer] = Reads(attention, spread(call.value, attention.shape[1]))
         return torch.matmul(*found[layer]).transpose(1, 2)
 
     _last_logits(model, prompts, kernel)
@@ -65,9 +65,9 @@ def with_edges(model: Model, prompts: Sequence[Sequence[int]], edges: Tensor, *,
     kept = edges.to(model.device)
     causal = torch.ones(kept.shape[-2:], dtype=torch.bool, device=model.device).tril()
 
-    def kernel(layer: int, weights: Callable[[], Tensor], value: Tensor) -> Tensor:
-        attention = weights() * kept[:, layer]
-        z = torch.matmul(attention, spread(value, attention.shape[1]))
+    def kernel(layer: int, call: Call) -> Tensor:
+        attention = call.weights() * kept[:, layer]
+        z = torch.matmul(attention, spread(call.value, attention.shape[1]))
         if fill is not None:
             z = z + fill(layer, causal & ~kept[:, layer])
         return z.transpose(1, 2)

@@ -16,21 +16,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.pytorch_utils import Conv1D
 
-from ivx.engine.forward.attention import KNOWN, probabilities
-from ivx.engine.forward.seams import replaced, softmax_dtype
+from ivx.engine.forward.kernel import Call, attending
+from ivx.engine.forward.seams import replaced
 from ivx.errors import UnsupportedArchitecture
 from ivx.models.model import Model
 
-NAME = "ivx_frozen"
 PROPORTIONAL = 1e-4
 """Largest relative deviation of a norm's channels from one common scale per token."""
 
@@ -41,17 +38,7 @@ Held = dict[nn.Module, Tensor]
 """What each module holds; attention `[batch, heads, tokens, tokens]`."""
 Attend = Callable[[int, Tensor, Tensor], Tensor]
 """Makes z `[batch, tokens, heads, width]` of a layer, its attention and its values `[batch, heads, tokens, width]`."""
-Kernel = Callable[[int, Callable[[], Tensor], Tensor], Tensor]
-"""As `Attend`, but is given a function that computes the attention."""
 Forward = Callable[[Tensor], Tensor]
-
-
-def _interface(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Any, **options: Any) -> Any:
-    """Takes the place of an attention kernel, and calls the module's own."""
-    return module.__dict__[NAME](query, key, value, options), None
-
-
-ALL_ATTENTION_FUNCTIONS.register(NAME, _interface)
 
 
 class Norm(NamedTuple):
@@ -156,53 +143,14 @@ def frozen(model: Model, held: Held, constants: Sequence[Tensor], attend: Attend
         modules.append(module)
         forms.append(_biased(module, bias, constants[parts.place[module]]))
 
-    def kernel(layer: int, weights: Callable[[], Tensor], value: Tensor) -> Tensor:
+    def kernel(layer: int, call: Call) -> Tensor:
         module = parts.attention[layer]
         if module not in held:
-            held[module] = weights()
-        return attend(layer, held[module], value)
+            held[module] = call.weights()
+        return attend(layer, held[module], call.value)
 
     with uncapped(model), attending(model, kernel), replaced(modules, forms):
         yield
-
-
-@contextmanager
-def attending(model: Model, kernel: Kernel) -> Iterator[None]:
-    """A layer's z is what `kernel` gives inside this context."""
-    config, modules = model.hf.config, parts_of(model).attention
-    softmax = [softmax_dtype(module, model) for module in modules]
-    before = config._attn_implementation
-    for layer, module in enumerate(modules):
-        module.__dict__[NAME] = partial(_attended, kernel, layer, module, softmax[layer])
-    try:
-        config._attn_implementation = NAME
-        yield
-    finally:
-        config._attn_implementation = before
-        for module in modules:
-            module.__dict__.pop(NAME, None)
-
-
-def _attended(
-    kernel: Kernel,
-    layer: int,
-    module: nn.Module,
-    softmax: torch.dtype | None,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    options: dict[str, Any],
-) -> Tensor:
-    def weights() -> Tensor:
-        strange = {k for k, v in options.items() if v is not None} - KNOWN
-        if strange:
-            raise UnsupportedArchitecture(
-                f"attention is called with {', '.join(sorted(strange))}, which pathways do not know"
-            )
-        with torch.no_grad():
-            return probabilities(query, key, module=module, options=options, softmax=softmax)
-
-    return kernel(layer, weights, value)
 
 
 def softcap(model: Model) -> float | None:
@@ -271,13 +219,3 @@ def _biased(module: nn.Module, bias: Tensor, constant: Tensor) -> Forward:
         return out + (constant - 1) * bias if states.ndim == 3 else out
 
     return forward
-
-
-def spread(values: Tensor, heads: int) -> Tensor:
-    """Values of key heads `[batch, key heads, tokens, width]`, one for each query head."""
-    return values.repeat_interleave(heads // values.shape[1], dim=1)
-
-
-def mixed(_: int, attention: Tensor, values: Tensor) -> Tensor:
-    """z as the model has it: values, weighted by attention."""
-    return torch.matmul(attention, spread(values, attention.shape[1])).transpose(1, 2)

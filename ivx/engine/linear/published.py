@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ivx.engine.forward.kernel import mixed, spread
 from ivx.engine.linear.fidelity import fidelity_of, own_logits
-from ivx.engine.linear.frozen import Attend, frozen, mixed, spread
+from ivx.engine.linear.frozen import Attend, frozen
 from ivx.engine.linear.records import RANK, Published
 from ivx.engine.linear.surrogate import Surrogate
 from ivx.engine.turns import only_user

@@ -24,8 +24,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ivx.engine.forward.kernel import mixed, spread
 from ivx.engine.hooks.sites import Place, Writes, write
-from ivx.engine.linear.frozen import Held, frozen, mixed, parts_of, spread
+from ivx.engine.linear.frozen import Held, frozen, parts_of
 from ivx.engine.turns import only_user
 from ivx.errors import IvxError
 from ivx.models.model import Model

@@ -26,6 +26,8 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time the registry say
     from ivx.analyses.interactions.result import Interactions as Interactions
     from ivx.analyses.lens import lens as lens
     from ivx.analyses.lens.result import Reading as Reading
+    from ivx.analyses.mechanism import mechanism as mechanism
+    from ivx.analyses.mechanism.result import Mechanism as Mechanism
     from ivx.analyses.mediation import mediation as mediation
     from ivx.analyses.mediation.result import Mediation as Mediation
     from ivx.analyses.pathways import pathways as pathways

@@ -21,6 +21,7 @@ from ivx.analyses.function import FUNCTION
 from ivx.analyses.game import GAME
 from ivx.analyses.interactions import INTERACTIONS
 from ivx.analyses.lens import LENS
+from ivx.analyses.mechanism import MECHANISM
 from ivx.analyses.mediation import MEDIATION
 from ivx.analyses.pathways import PATHWAYS
 from ivx.analyses.place import PLACE
@@ -43,6 +44,7 @@ ANALYSES: tuple[Analysis[Any, Any], ...] = (
     SEPARABILITY,
     ERASURE,
     PATHWAYS,
+    MECHANISM,
     VECTORS,
     TRANSPLANT,
     FUNCTION,

@@ -58,8 +58,8 @@ def patched(
         reference=None,
     )
     for address, patch_set in asked.patches.items():
-        part = patch_set[0].site in HEADED and (patch_set[0].site != "z" or patch_set[0].head is None)
-        if len(patch_set) != 1 or part or patch_set[0].position is None:
+        odd = patch_set[0].site in HEADED and (patch_set[0].site != "z" or patch_set[0].head is None)
+        if len(patch_set) != 1 or odd or patch_set[0].position is None:
             raise IvxError(f"{address}: a vector is written at one token of one site other than z, or of one head of z")
         if patch_set[0].value:
             raise IvxError(f"{address}: the vectors given are what is written: leave out ={patch_set[0].value}")

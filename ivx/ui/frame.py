@@ -31,6 +31,7 @@ MENUS = {
         "effects": "Effects",
         "separability": "Separability",
         "interactions": "Interactions",
+        "mechanism": "Mechanism",
         "lens": "Patch lens",
         "bench": "Vector bench",
     },

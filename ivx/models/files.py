@@ -28,7 +28,7 @@ from ivx.models import fields, gguf, origin, paths, registry
 from ivx.models.anatomy import WRAPPERS
 from ivx.models.contents import CONFIG, Contents, contents_of
 from ivx.models.quantisation import refuse_unreadable
-from ivx.models.registry import CHECKPOINTS, FETCHED, TAUGHT, embedded
+from ivx.models.registry import CHECKPOINTS, FETCHED, PLANTED, TAUGHT, embedded
 
 WANTED = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "vocab.txt", "merges.txt"]
 """What is fetched from the hub: nothing that would have to be unpickled."""
@@ -71,7 +71,7 @@ def locate(name: str, *, fetch: bool = True) -> Path:
             f"{name} is a file, not a checkpoint: give the directory that holds its config.json, or a GGUF file (.gguf)"
         )
     if name.startswith((".", "/", "~")) or name.count("/") != 1 or "\\" in name:
-        near = difflib.get_close_matches(name, [c.name for c in (*CHECKPOINTS, *FETCHED, *TAUGHT)], n=1)
+        near = difflib.get_close_matches(name, [c.name for c in (*CHECKPOINTS, *PLANTED, *FETCHED, *TAUGHT)], n=1)
         hint = f"did you mean {near[0]}?" if near else "built in are " + ", ".join(c.name for c in CHECKPOINTS)
         raise CheckpointError(f"there is no checkpoint or directory {name!r}: {hint}")
     return _from_hub(name, fetch=fetch)

@@ -20,7 +20,7 @@ REAL_RUNS, IDENTITIES = ADAPTERS.with_name("runs"), ADAPTERS.with_name("identiti
 @dataclass(frozen=True)
 class Checkpoint:
     """One checkpoint that is known by name. `about` says in one line what it is, and what is toy about it; `base` names
-    the fetched checkpoint that its adapter is merged into."""
+    the fetched checkpoint that its adapter is merged into; of a `planted` one the weights are set by hand."""
 
     name: str
     family: str
@@ -28,11 +28,12 @@ class Checkpoint:
     about: str
     collection: str = "english"
     base: str | None = None
+    planted: bool = False
 
     @property
     def path(self) -> Path | None:
         """Its directory, when it is embedded."""
-        return EMBEDDED / self.name if self.family == "tiny" else None
+        return EMBEDDED / self.name if self.family == "tiny" or self.planted else None
 
     @property
     def adapter(self) -> Path | None:
@@ -52,6 +53,20 @@ CHECKPOINTS = (
         "tiny-period",
     ),
 )
+
+
+def _planted(name: str, stage: str, about: str) -> Checkpoint:
+    return Checkpoint(name, name, stage, about, "planted", planted=True)
+
+
+PLANTED = (
+    _planted("planted-path", "one path", "a linear circuit: keyword → T_inst → answer, one head each"),
+    _planted("planted-and", "AND", "an answer where instruction AND query name it"),
+    _planted("planted-or", "OR", "an answer where instruction OR query name it"),
+    _planted("planted-xor", "XOR", "an answer where instruction or query name it, but not both"),
+    _planted("planted-heads", "shared heads", "tasks that share one of two heads, none, or the work but not the heads"),
+)
+"""Checkpoints whose weights are set by hand, so that their circuits are known; each is a family of its own."""
 
 
 def _public(family: str, ids: tuple[str, str, str]) -> tuple[Checkpoint, ...]:
@@ -104,13 +119,13 @@ TAUGHT = (
     ),
 )
 """Checkpoints that are a fetched one and an adapter that comes with ivx."""
-KNOWN = (*CHECKPOINTS, *FETCHED, *TAUGHT, *PUBLIC)
+KNOWN = (*CHECKPOINTS, *PLANTED, *FETCHED, *TAUGHT, *PUBLIC)
 """All checkpoints that are known by name."""
 
 
 def embedded(name: str) -> Checkpoint | None:
     """The embedded checkpoint of that name, if there is one."""
-    return next((checkpoint for checkpoint in CHECKPOINTS if checkpoint.name == name), None)
+    return next((checkpoint for checkpoint in (*CHECKPOINTS, *PLANTED) if checkpoint.name == name), None)
 
 
 STAGES = ("base", "instruct", "SFT", "DPO")

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ivx.errors import TaskError
-from ivx.tasks import english, tiny
+from ivx.tasks import english, planted, tiny
 from ivx.tasks.place import place_of
 from ivx.tasks.reader import read_pair
 from ivx.tasks.task import Pair, Task
 
-COLLECTIONS = ("tiny", "tiny-period", "english")
+COLLECTIONS = ("tiny", "tiny-period", "english", "planted")
 
 
 def tasks(collection: str) -> dict[str, Task]:
@@ -23,6 +23,8 @@ def tasks(collection: str) -> dict[str, Task]:
         return tiny.tasks(" .")
     if collection == "english":
         return english.tasks()
+    if collection == "planted":
+        return planted.tasks()
     raise TaskError(f"there is no collection {collection!r}: use one of {', '.join(COLLECTIONS)}")
 
 

@@ -1,4 +1,5 @@
-"""`python -m ivx.tiny [train]` makes the embedded family; `evaluate` measures it, `runs` what the first page shows."""
+"""`python -m ivx.tiny [train]` makes the embedded family; `evaluate` measures it, `runs` what the first page shows.
+`planted` makes the checkpoints whose circuits are set by hand."""
 
 from __future__ import annotations
 
@@ -20,6 +21,8 @@ def main() -> int:
     train = commands.add_parser("train", help="base, SFT, its twin and DPO, then their cards (the default)")
     evaluate = commands.add_parser("evaluate", help="measure checkpoints and print the cards' tables")
     commands.add_parser("runs", help="compute what the first page shows of them, and write it beside the weights")
+    planted = commands.add_parser("planted", help="write the checkpoints whose weights are set by hand")
+    planted.add_argument("--out", type=Path, default=EMBEDDED)
     for command in (parser, train):
         command.add_argument("--seed", type=int, default=0)
         command.add_argument("--out", type=Path, default=EMBEDDED)
@@ -32,7 +35,7 @@ def main() -> int:
     asked = parser.parse_args()
     torch.set_num_threads(min(2, torch.get_num_threads()))
     torch.use_deterministic_algorithms(True)
-    return {"evaluate": _evaluate, "runs": _runs}.get(asked.command, _train)(asked)
+    return {"evaluate": _evaluate, "runs": _runs, "planted": _planted}.get(asked.command, _train)(asked)
 
 
 def _train(asked: argparse.Namespace) -> int:
@@ -44,6 +47,13 @@ def _train(asked: argparse.Namespace) -> int:
         family(folder, seed=int(folder.name.removeprefix("seed-")))
     for checkpoint in CHECKPOINTS:
         _write(asked.out, checkpoint, others)
+    return 0
+
+
+def _planted(asked: argparse.Namespace) -> int:
+    from ivx.tiny.planted import save
+
+    save(asked.out)
     return 0
 
 

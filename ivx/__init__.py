@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time the registry say
     from ivx.analyses.picture import picture as picture
     from ivx.analyses.place import place as place
     from ivx.analyses.place.result import Place as Place
+    from ivx.analyses.published import AS_PUBLISHED as AS_PUBLISHED
     from ivx.analyses.separability import separability as separability
     from ivx.analyses.separability.result import Separability as Separability
     from ivx.analyses.transplant import transplant as transplant
@@ -59,6 +60,7 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time the registry say
 
 __version__ = VERSION
 _OTHERS = (
+    "AS_PUBLISHED",
     "Comparison",
     "Exchange",
     "Inspection",
@@ -99,6 +101,8 @@ def __getattr__(name: str) -> Any:
             from ivx.jobs import compare as module
         case "exchange":
             from ivx.jobs import exchange as module
+        case "AS_PUBLISHED":
+            from ivx.analyses import published as module
         case "Picture" | "picture":
             from ivx.analyses import picture as module
         case "Inspection" | "inspect":

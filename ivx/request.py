@@ -25,7 +25,7 @@ from ivx.vocabulary import OTHERS, POSITION_WORDS, SOURCE_WORDS
 if TYPE_CHECKING:
     from ivx.models.model import Model
 
-WAY = ("target_format", "template", "system", "demonstrations", "spelling")
+WAY = ("target_format", "template", "system", "demonstrations", "spelling", "wording")
 """The fields of a request that mean a way of asking."""
 ENGINE = "plan-2"
 """Name and version of the way rows are computed; part of every run id."""
@@ -50,6 +50,8 @@ class BaseRequest(ABC):
     kind: ClassVar[str] = ""
     since: ClassVar[tuple[str, ...]] = ()
     """Fields of this class that came later: at their default they are in no run id, so that earlier ids stay theirs."""
+    early: ClassVar[tuple[str, ...]] = ()
+    """Those of the classes above that this kind has had from its beginning: they are in every run id of it."""
     same: ClassVar[tuple[str, ...]] = ("weights",)
     """Fields that change no number: they are in no run id."""
     checkpoint: str
@@ -68,7 +70,7 @@ class BaseRequest(ABC):
     @classmethod
     def later(cls) -> frozenset[str]:
         """The fields that came later, those of the classes above among them."""
-        return frozenset(name for above in cls.__mro__ for name in vars(above).get("since", ()))
+        return frozenset(name for above in cls.__mro__ for name in vars(above).get("since", ())) - {*cls.early}
 
     @abstractmethod
     def about(self, collection: str) -> str:
@@ -121,13 +123,18 @@ class InstructionRequest(BaseRequest):
         system: the system's turn in front of a `chat` prompt.
         demonstrations: how many solved queries show the task in the source run, in place of an instruction; 0 for none.
         spelling: how the answer is written: `auto`, as the model prefers it, `space`, `plain`, `capital`, `lower`,
-            `space-capital`, `space-lower`, or `sum`, the sum of the probabilities of all of them.
+            `space-capital`, `space-lower`, `sum`, the sum of the probabilities of all of them, or `alone`,
+            the token of the answer by itself.
+        wording: number of the one wording that all samples are told by, 0 for the first; by default one is drawn for
+            each.
     """
 
-    since: ClassVar[tuple[str, ...]] = ("template", "system", "demonstrations", "spelling")
+    since: ClassVar[tuple[str, ...]] = ("template", "system", "demonstrations", "spelling", "wording")
     source_words: ClassVar[tuple[str, ...]] = SOURCE_WORDS
     phrased: ClassVar[tuple[str, ...]] = ("keyword", "before", "all")
     """Source tokens that demonstrations do not have."""
+    instructs: ClassVar[bool] = False
+    """Whether an instruction is told beside demonstrations."""
     task: str
     _: KW_ONLY
     against: str | None = None
@@ -138,12 +145,17 @@ class InstructionRequest(BaseRequest):
     system: str = ""
     demonstrations: int = 0
     spelling: str = AUTO
+    wording: int | None = None
 
     def __post_init__(self) -> None:
         check_counts(self, samples=(1, 10_000))
         check_place("source_token", self.source_token, self.source_words)
         if "unpaired" in getattr(self, "controls", ()) and not self.demonstrations:
             raise IvxError("the control unpaired shuffles the answers of demonstrations: ask for some, or leave it out")
+        if self.wording is not None and self.demonstrations and not self.instructs:
+            raise IvxError(
+                f"there is no wording {self.wording} of demonstrations, which stand in its place: leave one of both out"
+            )
         if self.way.demonstrations and self.source_token in self.phrased:
             raise IvxError(
                 "demonstrations have no task phrase: take the state of their last token (t_inst), or name an index"

@@ -220,6 +220,7 @@ class Analysis(ABC, Generic[Q, R]):
         elsewhere: where such a run is seen, when no page opens it.
         measured: whether its numbers are shown in a metric that the reader chooses.
         extras: options of its command beside the fields of the request, by name.
+        published: whether it is an experiment of the paper, which its command can ask as the paper does, too.
     """
 
     request: ClassVar[type[BaseRequest]]
@@ -229,6 +230,7 @@ class Analysis(ABC, Generic[Q, R]):
     elsewhere: ClassVar[str] = ""
     measured: ClassVar[bool] = True
     extras: ClassVar[Mapping[str, Extra]] = {}
+    published: ClassVar[bool] = False
 
     @property
     def kind(self) -> str:

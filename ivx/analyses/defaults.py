@@ -41,7 +41,8 @@ SUBJECTS = ((FIRST[0], "t_inst"), (TWIN, "t_inst"), (TWIN, "keyword"))
 def effects(checkpoint: str, task: str, **more: Any) -> EffectsRequest:
     """The layer × position and layer × head maps, with every control that applies."""
     sites = (STREAM, "z")
-    controls = controls_of("denoise", sites, "all", alike=is_alone(task, checkpoint))
+    alike = more.get("wording") is not None or is_alone(task, checkpoint)
+    controls = controls_of("denoise", sites, "all", alike=alike)
     controls += SHOWN_CONTROLS if more.get("demonstrations") else ()
     return EffectsRequest(checkpoint, task, sites=sites, samples=SAMPLES, controls=controls, **more)
 

@@ -12,9 +12,10 @@ from dataclasses import MISSING, Field, fields
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from ivx.analyses.base import Analysis
+from ivx.analyses.base import Analysis, Json
+from ivx.analyses.published import DIFFERENT, METRIC, as_published, corrected
 from ivx.analyses.registry import ANALYSES, analysis_of
-from ivx.cli.output import add_files, add_ray, bar, check_files, report, write_shown
+from ivx.cli.output import add_files, add_ray, bar, check_files, plain, report, write_shown
 from ivx.numeral import integer
 from ivx.request import BaseRequest
 
@@ -30,6 +31,12 @@ def add(commands: Any) -> None:
         for name, extra in analysis.extras.items():
             value: dict[str, Any] = {"metavar": extra.metavar} if extra.metavar else {"action": "store_true"}
             parser.add_argument(f"--{name.replace('_', '-')}", help=extra.help, **value)
+        if analysis.published:
+            parser.add_argument(
+                "--as-published",
+                action="store_true",
+                help=f"ask as the paper does ({_safe(plain(DIFFERENT))}), and print what ivx makes of it beside it",
+            )
         if analysis.measured:
             parser.add_argument("--metric", default="contrast", help="what the summary is read by (default: contrast)")
         add_ray(parser)
@@ -130,8 +137,28 @@ def _run(asked: argparse.Namespace) -> None:
             on_progress=bar if sys.stderr.isatty() else None,
         )
 
-    found = answer(request_of(analysis.request, asked))
+    request: Any = request_of(analysis.request, asked)
+    extras = {name: getattr(asked, name) for name in analysis.extras}
+    words: Callable[[Json], str] = analysis.words.text
+    beside: Json | None = None
+    if analysis.published and asked.as_published:
+        metric = METRIC
+        beside = answer(corrected(request)).summary(metric)
+        request = as_published(request)
+    found = answer(request)
     summary = analysis.summary(found, metric, answer=answer, **extras)
     write_shown(found, asked, metric)
     analysis.write(found, **extras)
-    report(found, summary, out=asked.out, as_json=asked.json, words=analysis.words.text)
+    if beside is not None:
+        summary, words = {**summary, "corrected": beside}, _both(words)
+    report(found, summary, out=asked.out, as_json=asked.json, words=words)
+
+
+def _both(words: Callable[[Json], str]) -> Callable[[Json], str]:
+    """What a command prints of a result as published, and of the corrected one behind it."""
+
+    def told(summary: Json) -> str:
+        own = words({name: value for name, value in summary.items() if name != "corrected"})
+        return f"AS PUBLISHED\n{own}\n\nCORRECTED\n{words(summary['corrected'])}"
+
+    return told

@@ -42,6 +42,7 @@ def add(commands: Any) -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", default=text, help=told[name] + shown)
     for name, number in NUMBERS.items():
         parser.add_argument(f"--{name}", type=integer, default=number, help=f"{told[name]} (default: {number})")
+    parser.add_argument("--wording", type=integer, help=told["wording"])
     parser.add_argument("--matched", action="store_true", help=told["matched"])
     parser.add_argument("--metric", default="contrast")
     add_ray(parser)
@@ -63,6 +64,7 @@ def _exchange(asked: argparse.Namespace) -> None:
         tuple(filter(None, asked.tasks.split(","))),
         against=asked.against,
         matched=asked.matched,
+        wording=asked.wording,
         on_progress=bar_of_part if sys.stderr.isatty() else None,
         **{name: getattr(asked, name) for name in (*TEXTS, *NUMBERS)},
     )

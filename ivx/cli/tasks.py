@@ -28,6 +28,7 @@ def add(commands: Any) -> None:
     for name in ("template", "system"):
         tasks.add_argument(f"--{name}", default="", help=told[name])
     tasks.add_argument("--spelling", default="auto", help=told["spelling"])
+    tasks.add_argument("--wording", type=integer, help=told["wording"])
     tasks.set_defaults(run=_tasks)
 
     doctor = commands.add_parser("doctor", help="prove the facts that patches rely on, on one checkpoint")
@@ -65,7 +66,10 @@ def _tasks(asked: argparse.Namespace) -> None:
     model = load(asked.checkpoint or "tiny-sft", check=False)
     pair = catalogue.find(asked.task, collection=model.collection, against=asked.against)
     way = way_of(
-        pair, Way(asked.target_format, asked.template, asked.system, asked.demonstrations or 0, asked.spelling)
+        pair,
+        Way(
+            asked.target_format, asked.template, asked.system, asked.demonstrations or 0, asked.spelling, asked.wording
+        ),
     )
     samples = build(pair, model.tokenizer, samples=asked.samples, way=way)
     print(preview(pair, samples, model.tokenizer))

@@ -36,6 +36,7 @@ def exchange(
     system: str = "",
     demonstrations: int = 0,
     spelling: str = "auto",
+    wording: int | None = None,
     matched: bool = False,
     seed: int = 0,
     store: Store | None = None,
@@ -73,6 +74,7 @@ def exchange(
         "system": system,
         "demonstrations": demonstrations,
         "spelling": spelling,
+        "wording": wording,
         "seed": seed,
         **loading,
     }

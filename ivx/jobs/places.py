@@ -54,7 +54,7 @@ def placed(store: Store, checkpoint: str, task: str, way: Way) -> Placed | None:
     Checkpoints are the same that have the same weights, and tasks that have the same texts, whatever they are called.
     """
     try:
-        request = PlaceRequest(checkpoint, task, **dict(zip(WAY, _plain(way), strict=True)))
+        request = PlaceRequest(checkpoint, task, **dict(zip(WAY, _plain(way), strict=False)))
         identity = fingerprint_of(store, checkpoint)
         about = request.about(_collection(checkpoint))
     except (IvxError, OSError):  # the page's own request is refused for it, with its reason
@@ -139,4 +139,5 @@ def _collection(checkpoint: str) -> str:
 
 
 def _plain(way: Way) -> list[Any]:
-    return [way.form, way.template, way.system, way.demonstrations, way.spelling]
+    told = [way.form, way.template, way.system, way.demonstrations, way.spelling]
+    return told if way.wording is None else [*told, way.wording]

@@ -21,7 +21,7 @@ from ivx.models.model import Model
 from ivx.tasks.encoder import Encoder
 from ivx.tasks.sample import Sample
 from ivx.tasks.samples import build
-from ivx.tasks.spelling import SPELLINGS, SUM, summed, usual, words
+from ivx.tasks.spelling import ALONE, SPELLINGS, SUM, summed, usual, words
 from ivx.tasks.task import Pair
 from ivx.tasks.way import Way
 
@@ -68,7 +68,7 @@ class Spelling:
 
 def spelling_of(model: Model, pair: Pair, way: Way, *, samples: int, seed: int) -> Spelling:
     """The spelling of a pair's answers in a way of asking; found once for each model in memory."""
-    if way.spelling in SPELLINGS:
+    if way.spelling in (*SPELLINGS, ALONE):
         return Spelling(way.spelling, {})
     known = _known.setdefault(model.hf, {})
     key = (pair.fingerprint, way, samples, seed)

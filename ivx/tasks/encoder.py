@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from ivx.errors import TaskError
-from ivx.tasks.spelling import AUTO, spelled, usual
+from ivx.tasks.spelling import ALONE, AUTO, spelled, usual
 from ivx.tasks.turn import Turn, turn_of
 
 
@@ -69,11 +69,14 @@ class Encoder:
         """The tokens of `answer` as the model would emit them after `prompt`.
 
         Args:
-            spelling: one of `ivx.tasks.spelling.SPELLINGS`; `auto` is the usual one, mostly with a space in front.
+            spelling: one of `ivx.tasks.spelling.SPELLINGS`; `auto` is the usual one, mostly with a space in front;
+                `alone`, the answer with nothing in front of it, whatever the prompt.
 
         Raises:
             TaskError: the first of them is not the answer's alone: it merges with the prompt, or is blank.
         """
+        if spelling == ALONE:
+            return tuple(self.tokenizer(answer, add_special_tokens=False)["input_ids"])
         spelling = usual(prompt) if spelling == AUTO else spelling
         before, after = self.ids(prompt), self.ids(prompt + spelled(answer, spelling))
         shared = next((i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), len(before))

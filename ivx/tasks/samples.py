@@ -16,7 +16,7 @@ from ivx.stats.intervals import clusters
 from ivx.tasks.encoder import Encoder
 from ivx.tasks.label import label_of
 from ivx.tasks.sample import Sample, Unfit, sampled
-from ivx.tasks.spelling import AS_GIVEN, AUTO, SUM
+from ivx.tasks.spelling import ALONE, AS_GIVEN, AUTO, SUM
 from ivx.tasks.task import Instruction, Pair, Task
 from ivx.tasks.telling import Tellings
 from ivx.tasks.way import Way
@@ -94,7 +94,7 @@ def build(
     way = way or Way(target_format)
     if split not in SPLITS:
         raise TaskError(f"there is no split {split!r}: use one of {', '.join(SPLITS)}")
-    if pair.cased and way.spelling not in (AUTO, *AS_GIVEN, SUM):
+    if pair.cased and way.spelling not in (AUTO, *AS_GIVEN, SUM, ALONE):
         raise TaskError(
             f"{pair.task.name} against {pair.contrast.name} is about capitals, and the spelling {way.spelling} changes "
             f"them: use {AUTO}, {', '.join(AS_GIVEN)} or {SUM}"
@@ -104,6 +104,10 @@ def build(
         assert encoder.turn  # what no prompt can be put into is refused at once
     draw = random.Random(f"{pair.task.name} {seed}")
     wordings, queries = _of_split(pair, split, way)
+    if way.wording is not None and not way.demonstrations:
+        if way.wording >= len(wordings):
+            raise TaskError(f"{pair.task.name} has wordings 0 to {len(wordings) - 1}, none of number {way.wording}")
+        wordings = wordings[way.wording : way.wording + 1]
     draw.shuffle(queries)
     tellings = Tellings(pair, way, wordings, queries, draw=draw, seed=seed, controls=controls)
     made: list[_Made] = []

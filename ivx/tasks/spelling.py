@@ -12,6 +12,9 @@ AUTO = "auto"
 """The spelling that the model itself prefers."""
 SUM = "sum"
 """All of them: an answer's probability is the sum of its spellings'."""
+ALONE = "alone"
+"""The answer as the tokenizer writes it by itself, with nothing in front: the token that the paper takes, which a model
+need not ever write there."""
 _CASES: dict[str, Callable[[str], str]] = {
     "": str,
     "capital": lambda text: text[:1].upper() + text[1:],
@@ -29,7 +32,9 @@ AS_GIVEN = ("space", "plain")
 
 
 def spelled(answer: str, spelling: str) -> str:
-    """The answer in one of the `SPELLINGS`."""
+    """The answer in one of the `SPELLINGS`, or alone."""
+    if spelling == ALONE:
+        return answer
     gap, case = _SPELLED[spelling]
     return gap + case(answer)
 
@@ -53,6 +58,8 @@ def words(spelling: str) -> str:
     """A spelling in words."""
     if spelling == SUM:
         return "as a sum over spellings"
+    if spelling == ALONE:
+        return "by itself, as published"
     gap = "with a space in front" if spelling.startswith("space") else "without a space in front"
     case = {"capital": ", capitalised", "lower": ", in lower case"}.get(spelling.rpartition("-")[2], "")
     return gap + case

@@ -54,12 +54,18 @@ class Tellings:
         """The telling of another task."""
         if self.way.demonstrations:
             return self._demonstrated(task, tuple(task.answers), query)
-        return Telling(random.Random(f"{task.name} {query} {self.seed}").choice(task.instructions))
+        return self._worded(task, random.Random(f"{task.name} {query} {self.seed}"))
+
+    def _worded(self, task: Task, draw: random.Random) -> Telling:
+        """Another task's instruction: one that is drawn, or where all are told by one wording, its own of that number
+        (counted round, where it has fewer)."""
+        told = task.instructions
+        return Telling(draw.choice(told) if self.way.wording is None else told[self.way.wording % len(told)])
 
     def _instructed(self, query: str) -> dict[str, Telling]:
         found = {"rows": Telling(self._draw.choice(self._wordings))}
         if self.pair.control:
-            found["control"] = Telling(self._draw.choice(self.pair.control.instructions))
+            found["control"] = self._worded(self.pair.control, self._draw)
         if "neutral" in self.controls:
             found["neutral"] = Telling(neutral(self.pair.task.template))
         if "counter" in self.controls:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ivx.errors import TaskError
 from ivx.tasks.prompt import FORMATS, Rendering, Template, completed, rendered
-from ivx.tasks.spelling import AUTO, SPELLINGS, SUM
+from ivx.tasks.spelling import ALONE, AUTO, SPELLINGS, SUM
 
 MOST_SHOWN = 64
 """Most demonstrations."""
@@ -24,7 +24,8 @@ class Way:
             place of the task's own; empty for that one.
         system: the system's turn before a user's, in a chat template; empty for none.
         demonstrations: how many solved queries stand in the instruction's place; 0 for an instruction.
-        spelling: `auto`, one of `ivx.tasks.spelling.SPELLINGS`, or `sum` for all of them.
+        spelling: `auto`, one of `ivx.tasks.spelling.SPELLINGS`, `sum` for all of them, or `alone`.
+        wording: number of the one wording of an instruction for all queries; None where each has one of its own.
     """
 
     form: str = "prompt"
@@ -32,14 +33,17 @@ class Way:
     system: str = ""
     demonstrations: int = 0
     spelling: str = AUTO
+    wording: int | None = None
 
     def __post_init__(self) -> None:
         if self.form not in FORMATS:
             raise TaskError(f"there is no target format {self.form!r}: use one of {', '.join(FORMATS)}")
-        if self.spelling not in (known := (AUTO, *SPELLINGS, SUM)):
+        if self.spelling not in (known := (AUTO, *SPELLINGS, SUM, ALONE)):
             raise TaskError(f"there is no spelling {self.spelling!r}: use one of {', '.join(known)}")
         if not 0 <= self.demonstrations <= MOST_SHOWN:
             raise TaskError(f"demonstrations is {self.demonstrations}: choose 0 to {MOST_SHOWN}")
+        if self.wording is not None and self.wording < 0:
+            raise TaskError(f"there is no wording {self.wording}: the first is number 0")
         for name, text in (("template", self.template), ("system turn", self.system)):
             if len(text) > MAX_TEMPLATE:
                 raise TaskError(f"the {name} has more than {MAX_TEMPLATE:,} characters: shorten it")

@@ -484,7 +484,7 @@ def test_what_is_written_to_compute_it_again_is_that_request() -> None:
     assert all(
         getattr(told, name) == getattr(request, name) for name in ("wording", "published", "traced", "of", "task")
     )
-    assert "ivx.pathways('tiny-sft', 'animal/colour', samples=40, of='logit', wording=0" in in_python(request, "logit")
+    assert "ivx.pathways('tiny-sft', 'animal/colour', samples=40, wording=0, of='logit'" in in_python(request, "logit")
 
 
 def test_batches_change_nothing(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:

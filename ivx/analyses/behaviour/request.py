@@ -38,10 +38,15 @@ class BehaviourRequest(BaseRequest):
         system: the system's turn in front of a `chat` prompt.
         demonstrations: how many solved queries show the task in the way `demonstrations`.
         spelling: how the answer is written: `auto`, as the model prefers it in each way, `space`, `plain`, `capital`,
-            `lower`, `space-capital`, `space-lower`, or `sum`, the sum of the probabilities of all of them.
+            `lower`, `space-capital`, `space-lower`, `sum`, the sum of the probabilities of all of them, or `alone`,
+            the token of the answer by itself.
+        wording: number of the one wording that all samples are told by, 0 for the first; by default one is drawn for
+            each.
         samples: how many queries of each task are asked.
         tokens: how many tokens are written after each prompt.
     """
+
+    since: ClassVar[tuple[str, ...]] = ("wording",)
 
     kind: ClassVar[str] = "behaviour"
     tasks: tuple[str, ...] = ("all",)
@@ -51,6 +56,7 @@ class BehaviourRequest(BaseRequest):
     system: str = ""
     demonstrations: int = 8
     spelling: str = AUTO
+    wording: int | None = None
     samples: int = 40
     tokens: int = 20
 
@@ -83,8 +89,8 @@ class BehaviourRequest(BaseRequest):
             # A template that has a place for demonstrations, and none for an instruction, wants them.
             shown = "{demonstrations}" in self.template and "{instruction}" not in self.template
             count = self.demonstrations if shown else 0
-            return Way(template=self.template, demonstrations=count, spelling=self.spelling)
-        return Way(name, system=self.system if name == "chat" else "", spelling=self.spelling)
+            return Way(template=self.template, demonstrations=count, spelling=self.spelling, wording=self.wording)
+        return Way(name, system=self.system if name == "chat" else "", spelling=self.spelling, wording=self.wording)
 
     def about(self, collection: str) -> str:
         pairs = catalogue.pairs(self.tasks, collection=collection)

@@ -12,7 +12,7 @@ from ivx.analyses.behaviour.result import KEY, TABLE, Asking, Behaviour
 from ivx.formats.checks import IDS, each, refuse, typed
 from ivx.formats.samples import MAX_SAMPLES, layers_read
 from ivx.formats.sweeps import bounded, check_receipt
-from ivx.tasks.spelling import AS_GIVEN, SPELLINGS, SUM
+from ivx.tasks.spelling import ALONE, AS_GIVEN, SPELLINGS, SUM
 from ivx.tasks.written import begins, forms
 
 MAX_CELLS = 10_000
@@ -44,7 +44,7 @@ def check(found: Behaviour) -> None:
     cells = {(one.task, one.way): one for one in found.asked}
     if len(cells) < len(found.asked) or any(one.way not in found.ways for one in found.asked):
         refuse("asked", "each task once in each way that was asked for")
-    if any(one.samples and (one.refused or one.spelling not in (*SPELLINGS, SUM)) for one in found.asked):
+    if any(one.samples and (one.refused or one.spelling not in (*SPELLINGS, SUM, ALONE)) for one in found.asked):
         refuse("asked", "a spelling for what was asked, and a reason for what was not")
     counts = table.group_by(["task", "way", "told"]).aggregate([("sample", "count"), ("sample", "max")]).to_pylist()
     wanted = {(one.task, one.way, told): one.samples for one in found.asked if one.samples for told in (True, False)}

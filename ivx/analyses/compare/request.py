@@ -27,8 +27,8 @@ class Compared:
     """What every checkpoint of a comparison is asked; by default what all pages ask first, to share runs.
 
     Attributes:
-        task, against, source_token, target_format, samples, template, system, demonstrations, spelling, seed: as in
-            the requests.
+        task, against, source_token, target_format, samples, template, system, demonstrations, spelling, wording, seed:
+            as in the requests.
         position: where vectors are patched, alone, in pairs, and when they are transplanted.
         pair_samples: samples of the interactions, which need more.
         tasks: tasks that the probes tell apart.
@@ -50,6 +50,7 @@ class Compared:
     system: str = ""
     demonstrations: int = 0
     spelling: str = AUTO
+    wording: int | None = None
 
     def __post_init__(self) -> None:
         self.part("vectors", "any")  # refused as its parts would be, before a checkpoint is read
@@ -70,7 +71,7 @@ class Compared:
         }
         if name == "effects":
             sites = EffectsRequest.sites
-            alike = defaults.is_alone(self.task, checkpoint)
+            alike = self.wording is not None or defaults.is_alone(self.task, checkpoint)
             controls = defaults.controls_of("denoise", sites, "all", alike=alike)
             controls += SHOWN_CONTROLS if self.demonstrations else ()
             return EffectsRequest(checkpoint, self.task, sites=sites, controls=controls, **asked, **loading)

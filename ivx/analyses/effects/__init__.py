@@ -25,6 +25,7 @@ def effects(
     system: str = "",
     demonstrations: int = 0,
     spelling: str = "auto",
+    wording: int | None = None,
     position: str = "all",
     sites: Sequence[str] = ("resid_post", "z"),
     direction: str = "denoise",
@@ -60,6 +61,7 @@ def effects(
         system=system,
         demonstrations=demonstrations,
         spelling=spelling,
+        wording=wording,
         position=position,
         sites=names_of(sites),
         direction=direction,
@@ -89,6 +91,7 @@ def scan(
     system: str = "",
     demonstrations: int = 0,
     spelling: str = "auto",
+    wording: int | None = None,
     position: str = "first",
     sites: Sequence[str] = ("resid_post",),
     controls: Sequence[str] = ("task", "identity", "aggregation"),
@@ -119,6 +122,7 @@ def scan(
         system=system,
         demonstrations=demonstrations,
         spelling=spelling,
+        wording=wording,
         position=position,
         sites=names_of(sites),
         controls=names_of(controls),
@@ -138,6 +142,7 @@ class EffectMaps(Analysis[EffectsRequest, "Effects"]):
     function = staticmethod(effects)
     title = "effect of patching, by layer and position or head"
     page = "effects"
+    published = True
 
     @property
     def steps(self) -> Steps[EffectsRequest, Effects]:

@@ -27,6 +27,7 @@ class FunctionRequest(InstructionRequest):
     """
 
     kind: ClassVar[str] = "function"
+    instructs: ClassVar[bool] = True
     _: KW_ONLY
     demonstrations: int = 8
     heads: int = 10

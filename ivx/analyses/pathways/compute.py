@@ -35,18 +35,18 @@ from ivx.engine.linear.records import Fidelity as Reconstructed
 from ivx.engine.linear.records import Published
 from ivx.engine.linear.surrogate import Surrogate
 from ivx.engine.plan.forecast import Counted
-from ivx.errors import AddressError, TaskError
+from ivx.errors import AddressError
 from ivx.models.finite import dtype_of
 from ivx.models.model import Model
 from ivx.patching.positions import column_at, columns_of
-from ivx.patching.prepare import defined, following, prepare
+from ivx.patching.prepare import defined, prepare
 from ivx.patching.spelling import spelling_of
 from ivx.patching.sweeping import instruction_of
 from ivx.patching.table import Key
 from ivx.tasks import catalogue
 from ivx.tasks.sample import Sample
 from ivx.tasks.samples import Samples, build
-from ivx.tasks.task import Pair, Task
+from ivx.tasks.task import Pair
 
 LEAST = 4
 """Fewest samples for circuits, ranked on one half and tried on the other."""
@@ -136,10 +136,6 @@ def _samples(
     """The task's samples, the contrast task's of the same queries, and the receipt."""
     here, receipt = prepare(model, request)
     pair = catalogue.find(request.task, collection=model.collection, against=request.against)
-    if request.wording is not None:
-        pair = Pair(_worded(pair.task, request.wording), _worded(pair.contrast, request.wording), pair.control)
-        here = _built(model, request, pair, samples=request.samples)
-        receipt |= following(model, here.rows)
     other = _built(model, request, Pair(pair.contrast, pair.task, pair.control), samples=len(pair.queries))
     by_query = {sample.query: sample for sample in other.rows}
     rows = tuple(sample for sample in here.rows if sample.query in by_query)
@@ -156,14 +152,6 @@ def _built(model: Model, request: PathwaysRequest, pair: Pair, *, samples: int) 
     found = spelling_of(model, pair, request.way, samples=samples, seed=request.seed)
     way = replace(request.way, spelling=found.spelling)
     return build(pair, model.tokenizer, way=way, samples=samples, seed=request.seed)
-
-
-def _worded(task: Task, wording: int) -> Task:
-    """The task with one of its wordings."""
-    count = len(task.instructions)
-    if not 0 <= wording < count:
-        raise TaskError(f"{task.name} has wordings 0 to {count - 1}, none of number {wording}")
-    return replace(task, instructions=(task.instructions[wording],))
 
 
 def _kinds(

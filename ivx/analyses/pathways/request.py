@@ -15,8 +15,6 @@ class PathwaysRequest(Request):
 
     Attributes:
         of: what is split: `contrast`, the answer's logit minus the contrast's, or `logit`, the answer's alone.
-        wording: number of one wording that all samples of the task get, so that its tokens stay apart; by
-            default one is drawn for each.
         patch_layer: block at whose output the instruction's vector is patched into the bare prompt, at `position` and
             from `source_token`, to compare that run's pathway with the instructed one's; by default none is.
         paths: how many of the strongest paths are kept.
@@ -28,9 +26,9 @@ class PathwaysRequest(Request):
     """
 
     kind: ClassVar[str] = "pathways"
+    early: ClassVar[tuple[str, ...]] = ("wording",)
     _: KW_ONLY
     of: str = "contrast"
-    wording: int | None = None
     patch_layer: int | None = None
     paths: int = 20
     traced: int = 4

@@ -13,13 +13,14 @@ from ivx.analyses import defaults as glance
 from ivx.analyses.effects.request import EffectsRequest, ScanRequest
 from ivx.analyses.effects.result import Effects
 from ivx.analyses.place.found import At
+from ivx.analyses.published import is_published
 from ivx.charts.numbers import scale_of
 from ivx.charts.palette import Palette
 from ivx.engine.address import SITES
 from ivx.jobs.job import View
 from ivx.patching.cells import Cell
 from ivx.stats.metrics import METRICS, find
-from ivx.ui.effects import scan
+from ivx.ui.effects import published, scan
 from ivx.ui.kit import (
     address,
     asking,
@@ -108,8 +109,15 @@ def show(request: Asked | None, metric: str, p: Palette) -> None:
         return told | {name: address.from_url(name, "") for name in ("cell", maps.PIN)}
 
     if request is not None:
-        following.said()
-        places.said(st.session_state[OPENED])
+        as_published = is_published(request)
+        if not as_published:
+            following.said()
+            places.said(st.session_state[OPENED])
+        published.switch(EFFECTS, on=as_published)
+        if as_published and isinstance(request, EffectsRequest):
+            blank = partial(_blank, request, p=p)
+            published.show(request, metric, p, blank=blank, parts=_parts(request, metric))
+            return
     progress.follow_or_open(request, KINDS, draw=draw, blank=lambda asked, now: _blank(asked, now, p), view=view)
 
 
@@ -303,7 +311,8 @@ def _fields(place: DeltaGenerator, task: str, *, source: str, checkpoint: str) -
         return common | {"sites": asked, "position": "first" if position == "all" else position}
     if (window, span) != ("1", "1"):
         sites, heads = tuple(site for site in sites if site != "z") or ("resid_post",), ""
-    controls = glance.controls_of(direction, sites, position, alike=glance.is_alone(task, checkpoint))
+    alike = common["wording"] is not None or glance.is_alone(task, checkpoint)
+    controls = glance.controls_of(direction, sites, position, alike=alike)
     controls += OTHERS[: int(more) - 1]
     if common["demonstrations"]:
         controls += SHOWN_CONTROLS

@@ -26,7 +26,7 @@ HELD = "ivx.held"
 """Session dictionary: by page, the keys that follow the address there."""
 PAGE = "ivx.page"
 CARRIED = (
-    "checkpoint", "task", "metric", "by", "format", "spelling", "template", "system", "asked", "placed",
+    "checkpoint", "task", "metric", "by", "format", "spelling", "template", "system", "worded", "asked", "placed",
 )  # fmt: skip
 """Keys of controls whose choice goes from page to page, and outlives one that does not have them."""
 CHOICES = "ivx.choices"

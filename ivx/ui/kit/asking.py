@@ -12,20 +12,23 @@ from ivx.numeral import index_of
 from ivx.request import WAY
 from ivx.tasks.prompt import FORMATS
 from ivx.tasks.sample import Sample
-from ivx.tasks.spelling import AUTO, SPELLINGS, SUM, words
+from ivx.tasks.spelling import ALONE, AUTO, SPELLINGS, SUM, words
 from ivx.tasks.way import MAX_TEMPLATE, MOST_SHOWN, Way
 from ivx.ui.kit import address
 from ivx.ui.kit.choices import chosen, counted
 
 TOLD = {"0": "an instruction", "4": "4 demonstrations", "8": "8 demonstrations", "16": "16 demonstrations"}
-SPELLED = {AUTO: "as the model writes it", SUM: "sum over spellings"} | {name: words(name) for name in SPELLINGS}
+SPELLED = {AUTO: "as the model writes it", SUM: "sum over spellings"} | {
+    name: words(name) for name in (*SPELLINGS, ALONE)
+}
 FORMS = {
     "prompt": "prompt: query and cue",
     "query": "query: the bare word",
     "filler": "filler: a stop and word",
     "chat": "chat: a user’s turn",
 }
-INITIAL = {"by": "0", "format": "prompt", "spelling": AUTO, "template": "", "system": ""}
+WORDED = {"": "one drawn for each sample"} | {str(k): f"number {k} for all samples" for k in range(10)}
+INITIAL = {"by": "0", "format": "prompt", "spelling": AUTO, "template": "", "system": "", "worded": ""}
 """The choices at first, by the keys of their controls."""
 PLAIN = {"asked": ""}
 """Beside them in an address: `plain` where these choices are asked for in place of a recommended way."""
@@ -51,7 +54,8 @@ def way_of(fields: dict[str, Any]) -> Way:
 
 def fields_of(way: Way) -> dict[str, Any]:
     """The request's fields that mean a way of asking; `way_of` is the inverse."""
-    return dict(zip(WAY, (way.form, way.template, way.system, way.demonstrations, way.spelling), strict=True))
+    told = (way.form, way.template, way.system, way.demonstrations, way.spelling, way.wording)
+    return dict(zip(WAY, told, strict=True))
 
 
 def read_by(sample: Sample, text: Callable[[int], str]) -> dict[str, str]:
@@ -71,6 +75,7 @@ def chosen_by(way: Way) -> dict[str, str]:
         "spelling": way.spelling,
         "template": way.template,
         "system": way.system,
+        "worded": "" if way.wording is None else str(way.wording),
     }
     return {key: value for key, value in told.items() if value != INITIAL[key]}
 
@@ -83,6 +88,7 @@ def said(way: Way) -> str:
         "a template of one’s own" if way.template else "",
         "with a system’s turn" if way.system else "",
         "" if way.spelling == AUTO else f"answers {SPELLED[way.spelling]}",
+        "" if way.wording is None else f"all by wording {way.wording}",
     ]
     return ", ".join(filter(None, told))
 
@@ -100,7 +106,8 @@ def held() -> Way:
     own = now["format"] not in ("query", "filler")
     system = now["system"].strip() if now["format"] == "chat" else ""
     try:
-        return Way(now["format"], now["template"].strip() if own else "", system, count, now["spelling"])
+        worded = None if count else index_of(now["worded"])
+        return Way(now["format"], now["template"].strip() if own else "", system, count, now["spelling"], worded)
     except TaskError:
         return Way()
 
@@ -135,13 +142,34 @@ def way(*, open: bool = False, instructed: bool = False) -> dict[str, Any]:
         disabled=form in ("query", "filler"),
     )
     system = _text("system", "System’s turn", "You answer with one word.", open, disabled=form != "chat")
+    worded = "" if instructed else _chosen_wording(int(told))
     return {
         "target_format": form,
         "demonstrations": int(told),
         "spelling": spelling,
         "template": "" if form in ("query", "filler") else template,
         "system": system if form == "chat" else "",
+        "wording": index_of(worded) if worded else None,
     }
+
+
+def _chosen_wording(shown: int) -> str:
+    """One wording for all samples, or one for each; demonstrations have none."""
+    found = chosen(
+        "worded",
+        "Wording of the instruction",
+        _every_worded(),
+        "",
+        disabled=shown > 0,
+        help="One wording for all samples is what the paper asks by: its effect is that wording’s, not the task’s.",
+    )
+    return "" if shown else found
+
+
+def _every_worded() -> dict[str, str]:
+    """The wordings to choose from; another number may have been asked for."""
+    now = index_of(address.from_url("worded", ""), below=10_000)
+    return WORDED | ({str(now): f"number {now} for all samples"} if now is not None else {})
 
 
 def _chosen_told() -> str:

@@ -220,4 +220,5 @@ def _circuit_fields(place: DeltaGenerator) -> dict[str, Any]:
         samples = counted("traced_n", "Samples", SAMPLES["traced"], low=10, high=400)
         asking.way(instructed=True)
     way = asking.fields_of(asking.told_by_instruction(asking.held()))
+    del way["wording"]  # the page has a choice of its own for it
     return way | {"edge_check": unit == "edges", "ablation": ablation, "samples": samples}

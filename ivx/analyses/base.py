@@ -220,6 +220,7 @@ class Analysis(ABC, Generic[Q, R]):
         elsewhere: where such a run is seen, when no page opens it.
         measured: whether its numbers are shown in a metric that the reader chooses.
         extras: options of its command beside the fields of the request, by name.
+        told: whether its rows hold the told run of each sample, which some metrics need.
         published: whether it is an experiment of the paper, which its command can ask as the paper does, too.
     """
 
@@ -230,6 +231,7 @@ class Analysis(ABC, Generic[Q, R]):
     elsewhere: ClassVar[str] = ""
     measured: ClassVar[bool] = True
     extras: ClassVar[Mapping[str, Extra]] = {}
+    told: ClassVar[bool] = False
     published: ClassVar[bool] = False
 
     @property

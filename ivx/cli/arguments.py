@@ -16,6 +16,7 @@ from ivx.analyses.base import Analysis, Json
 from ivx.analyses.published import DIFFERENT, METRIC, as_published, corrected
 from ivx.analyses.registry import ANALYSES, analysis_of
 from ivx.cli.output import add_files, add_ray, bar, check_files, plain, report, write_shown
+from ivx.errors import IvxError
 from ivx.numeral import integer
 from ivx.request import BaseRequest
 
@@ -116,6 +117,8 @@ def _run(asked: argparse.Namespace) -> None:
 
     analysis: Analysis[Any, Any] = asked.analysis
     metric = find(asked.metric).name if analysis.measured else "contrast"
+    if find(metric).needs and not analysis.told:
+        raise IvxError(f"--metric {metric} needs the told run beside each sample, as effects and scan have it alone")
     check_files(asked)
     extras = {name: getattr(asked, name) for name in analysis.extras}
     analysis.check_extras(**extras)

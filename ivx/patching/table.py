@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from ivx.tasks.samples import Samples
 
 Key = tuple[str, str, str, int]
 """The name of a replayed row: role, site, patch and sample, or their stand-ins."""
+TOP = "top_ids"
 NUMBERS = ("logit", "contrast", "logsumexp", "rank", "kl_target", "kl_reference")
 
 
@@ -33,8 +35,12 @@ def sampled(table: pa.Table, rows: int, *, seed: int) -> list[dict[str, Any]]:
 
 
 def numbers(table: pa.Table) -> Columns:
-    """The sufficient numbers of a table's rows, in their order."""
-    return {name: table[name].to_numpy().astype(np.float64) for name in NUMBERS}
+    """The sufficient numbers of a table's rows, in their order, and the id of their top token."""
+    found = {name: table[name].to_numpy().astype(np.float64) for name in NUMBERS}
+    if TOP in table.column_names:
+        firsts = pc.list_slice(table[TOP], 0, 1, return_fixed_size_list=True)  # none where a row has no tokens
+        found["top"] = pc.list_element(firsts, 0).to_numpy().astype(np.float64)
+    return found
 
 
 def by_patch(table: pa.Table, *, role: str, site: str, samples: int) -> dict[str, Columns]:
@@ -63,13 +69,21 @@ def rows_of(table: pa.Table, *, role: str, site: str | None, patch: str) -> pa.T
     return table.filter(chosen).sort_by("sample")
 
 
-def detail(table: pa.Table, samples: Samples, *, site: str, patch: str, metric: str) -> list[dict[str, Any]]:
+def detail(
+    table: pa.Table,
+    samples: Samples,
+    *,
+    site: str,
+    patch: str,
+    metric: str,
+    read: Callable[[Columns], Columns] = lambda columns: columns,
+) -> list[dict[str, Any]]:
     """Each sample under one patch set: its number, effect, and the top tokens before and after as (token, share) pairs.
 
-    Samples whose rows are undefined are left out.
+    Samples whose rows are undefined are left out. `read` adds what a metric needs beside the numbers of rows.
     """
     before, after = (rows_of(table, role="effect", site=site, patch=p) for p in ("", patch))
-    effects = find(metric).effect(numbers(after), numbers(before))
+    effects = find(metric).effect(read(numbers(after)), read(numbers(before)))
     tops = [_tops(rows) for rows in (before, after)]
     return [
         {

@@ -142,6 +142,7 @@ class EffectMaps(Analysis[EffectsRequest, "Effects"]):
     function = staticmethod(effects)
     title = "effect of patching, by layer and position or head"
     page = "effects"
+    told = True
     published = True
 
     @property
@@ -173,6 +174,7 @@ class SourceScan(Analysis[ScanRequest, "Effects"]):
     function = staticmethod(scan)
     title = "effect by the instruction's token that the vector is taken from"
     page = "effects"
+    told = True
 
     @property
     def steps(self) -> Steps[ScanRequest, Effects]:

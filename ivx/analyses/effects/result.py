@@ -96,7 +96,7 @@ class Effects(Result[EffectsRequest | ScanRequest]):
         rows = rows_of(self.table, role="effect", site=site, patch=patch)
         if not patch or rows.num_rows != len(self.samples.rows):
             raise IvxError(f"{patch} is no finished cell of these maps ({', '.join(self.maps)})")
-        return effect(numbers(rows), self._rows("effect", site, ""))
+        return effect(self._beside(numbers(rows)), self._rows("effect", site, ""))
 
     @property
     def controls(self) -> list[str]:
@@ -172,7 +172,9 @@ class Effects(Result[EffectsRequest | ScanRequest]):
             groups=self.samples.groups,
             seed=self.request.seed,
             others=arrays,
-            beside=[name for name in arrays if not is_real(name, direction=self.request.direction)],
+            beside=[
+                name for name in ("", *arrays) if view.against or not is_real(name, direction=self.request.direction)
+            ],
         )
         for (site, place), of in zip(done, verdict, strict=True):
             judged[site][place] = of
@@ -241,12 +243,29 @@ class Effects(Result[EffectsRequest | ScanRequest]):
 
     def detail(self, site: str, patch: str, metric: str = "contrast") -> list[dict[str, Any]]:
         """Each sample under one patch: effect, and the top tokens before and after as (token, share) pairs."""
-        return detail(self.table, self.samples, site=site, patch=patch, metric=metric)
+        return detail(self.table, self.samples, site=site, patch=patch, metric=metric, read=self._beside)
 
     def _rows(self, role: str, site: str | None, patch: str) -> Columns:
         if site is None and role != "told":
             site = next(iter(self.maps))
-        return numbers(rows_of(self.table, role=role, site=site, patch=patch))
+        return self._beside(numbers(rows_of(self.table, role=role, site=site, patch=patch)))
+
+    def _beside(self, columns: Columns) -> Columns:
+        """The numbers of one row for each sample, with its told run, and whether its top token is an option."""
+        told = self._told
+        there = len(told["logit"]) == len(columns["logit"])
+        none = np.full(len(columns["logit"]), np.nan)
+        top, options = columns["top"], {token for sample in self.samples.rows for token in sample.answer_tokens}
+        return columns | {
+            "told_logit": told["logit"] if there else none,
+            "told_contrast": told["contrast"] if there else none,
+            "option": np.where(np.isnan(top), np.nan, np.isin(top, list(options))),
+        }
+
+    @cached_property
+    def _told(self) -> Columns:
+        """The told runs, by sample."""
+        return numbers(rows_of(self.table, role="told", site=None, patch=""))
 
     def _effects(
         self, role: str, site: str, effect: Callable[[Columns, Columns], NDArray[np.float64]]
@@ -254,4 +273,7 @@ class Effects(Result[EffectsRequest | ScanRequest]):
         """Per patch the effects of all samples, for patches whose samples are all done."""
         found = by_patch(self.table, role=role, site=site, samples=len(self.samples.rows))
         base = found.pop("", None)
-        return {} if base is None else {name: effect(rows, base) for name, rows in found.items()}
+        if base is None:
+            return {}
+        base = self._beside(base)
+        return {name: effect(self._beside(rows), base) for name, rows in found.items()}

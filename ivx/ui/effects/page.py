@@ -47,16 +47,17 @@ JUDGED = "{}; judged together with the first map, the primary one"
 SOURCES = {"t_inst": "T_inst", "keyword": "keyword", "all": "each"}
 Asked = EffectsRequest | ScanRequest
 KINDS = ("effects", "scan")
+UNDEFINED = "What the instruction moves is not told from 0 here, told less bare: there is nothing to recover."
 
 
 def controls() -> tuple[Asked | None, str]:
     """Draw the controls: checkpoint, task, metric, source token, More; for a stored run only the metric, no request."""
     if address.from_url(address.RUN, ""):
-        return None, choices.metric(session.run_strip(KINDS, choices.line_of))
+        return None, choices.metric(session.run_strip(KINDS, choices.line_of), choices.MORE_METRICS)
     one, two, three, four, five = st.columns([1.42, 0.86, 0.66, 1.12, 0.52], gap="small", vertical_alignment="bottom")
     checkpoint, task = choices.checkpoint_and_task(one, two)
     following.follow(task, checkpoint)
-    metric = choices.metric(three)
+    metric = choices.metric(three, choices.MORE_METRICS)
     told = address.from_url("direction", "denoise", DIRECTIONS) != "denoise"
     opened = places.follow(task, checkpoint, way=asking.held(), published=PUBLISHED, best=_choices)
     st.session_state[OPENED] = opened
@@ -148,6 +149,8 @@ def _draw(request: Asked, metric: str, now: View, p: Palette) -> None:
                 evidence.card(result, chosen, metric, live=now.live, link=link, p=p, more=more)
             else:
                 pinned.beside(result, kept, chosen, metric, link=link, p=p)
+    if all(c.state == "undefined" for cells in found.values() for c in cells):
+        pieces.note(UNDEFINED if metric == "recovery" else "")
     pending = any(c.state == "estimate" for cells in found.values() for c in cells)
     pieces.legend(p, _scale(next(iter(found.values()))), find(metric).unit, pending=pending, ends=find(metric).ends)
     pieces.secondary(metric)

@@ -117,6 +117,8 @@ def line_of(asked: Request) -> str:
 
 
 SHOWN_METRICS = ("contrast", "logit", "logprob", "followed", "kl")
+MORE_METRICS = tuple(METRICS)
+"""What the rows of effects give."""
 
 
 def checkpoint(place: DeltaGenerator, *, exact: bool = False, first: str = defaults.FIRST[0]) -> str:
@@ -211,10 +213,10 @@ def no_task(name: str) -> None:
     pieces.refusal(f"The task {shown[:SHOWN_LETTERS]} is not here", why, todo)
 
 
-def metric(place: DeltaGenerator) -> str:
+def metric(place: DeltaGenerator, shown: Sequence[str] = SHOWN_METRICS) -> str:
     """The metric control; it changes the view and never runs the model."""
-    address.hold("metric", "contrast", SHOWN_METRICS)
-    return str(place.selectbox("Metric", SHOWN_METRICS, key="metric", format_func=lambda m: METRICS[m].label))
+    address.hold("metric", "contrast", shown)
+    return str(place.selectbox("Metric", shown, key="metric", format_func=lambda m: METRICS[m].label))
 
 
 def metric_now() -> str:

@@ -51,6 +51,8 @@ def card(
     own = "this vector" if result.request.direction == "denoise" else result.request.direction
     rows = [(own, cell.value, cell.low, cell.high, colour), *controls(against, p)]
     said = said_of(cell, controlled=bool(against), floor=find(metric).floor)
+    if other := find(metric).against:
+        said = f"{'not different' if cell.state == 'zero' else 'different'} from {other}"
     said += _unbeaten(cell, against, metric, result.request.direction)
     written = follows(result, detail, live=live)
     told = [

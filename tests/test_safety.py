@@ -154,9 +154,7 @@ def test_words_of_a_file_are_no_markdown(browser: Browser, app: str, tmp_path: P
 # Signing in
 
 PAGES = ("/", *(f"/{path.stem}" for path in sorted((ROOT / "ivx" / "ui" / "pages").glob("[a-z]*.py"))))
-SOME = pytest.mark.parametrize(
-    "paths", [PAGES[::4], pytest.param(PAGES, marks=pytest.mark.slow)], ids=["some", "all"]
-)
+SOME = pytest.mark.parametrize("paths", [PAGES[::4], pytest.param(PAGES, marks=pytest.mark.slow)], ids=["some", "all"])
 KEY = "of-this-test-alone"
 
 

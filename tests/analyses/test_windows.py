@@ -15,7 +15,7 @@ from tests.support import oracle
 from tests.support.random_models import random_model
 
 TOKENIZER = AutoTokenizer.from_pretrained(EMBEDDED / "tiny-sft", local_files_only=True)
-MODEL = random_model("gpt2", tokenizer=TOKENIZER, n_layer=4)
+MODEL = random_model("gpt2", tokenizer=TOKENIZER, num_hidden_layers=4, n_layer=4)
 TASK = "tiny:animal/colour"
 
 

@@ -25,7 +25,7 @@ from ivx.vocabulary import CONTROL
 THROUGH, CARRIER = "through", "carrier"
 """What may carry the effect, and the carrier that is opened, in the view."""
 CHOICES = {
-    "none": "not asked",
+    "none": "not shown",
     "heads": "heads",
     "components": "attention, MLP",
     "positions": "tokens between",
@@ -70,6 +70,7 @@ def section(result: Place, metric: str, p: Palette, *, live: bool) -> None:
 
 TAKEN = (
     *("checkpoint", "task", "against", "target_format", "samples", "template", "system", "demonstrations", "spelling"),
+    "wording",
     *("seed", "dtype", "device", "adapter", "weights"),
 )
 """Fields that are the search's."""

@@ -13,7 +13,7 @@ from ivx.analyses.interactions.restored import PARTS
 from ivx.analyses.interactions.result import BENT, Interactions
 from ivx.charts.heatmap import Tile, heatmap
 from ivx.charts.numbers import scale_of, signed
-from ivx.charts.pairs import MARKS, Laid, Pair, pair_map
+from ivx.charts.pairs import DEGENERATE, MARKS, Laid, Pair, pair_map
 from ivx.charts.palette import Palette
 from ivx.charts.scatter import Dot, scatter
 from ivx.charts.strip import Bar, strip
@@ -144,7 +144,8 @@ def together(
         for note in notes_of(result, metric):
             pieces.note(f"{note}.")
     pending = any(pair.state == "estimate" for pair in laid.pairs)
-    glyphs = MARKS if isinstance(result, Interactions) else {}
+    shown = (DEGENERATE,) if what in PARTS else tuple(MARKS)
+    glyphs = {glyph: MARKS[glyph] for glyph in shown} if isinstance(result, Interactions) else {}
     pieces.legend(p, scale, unit, pending=pending, ends=("less", "more"), glyphs=glyphs)
 
 

@@ -59,7 +59,7 @@ def controls() -> tuple[Request | None, str, str]:
         place, pairs = session.run_strip(KINDS, choices.line_of), session.stored_run("interactions")
         split = pairs is not None and pairs.request.restored
         return None, "j" if session.stored_run("game") is not None else _show(place, split=split), choices.metric_now()
-    one, two, three, four, five = st.columns([1.42, 0.86, 0.9, 1.04, 0.52], gap="small", vertical_alignment="bottom")
+    one, two, three, four, five = st.columns([1.2, 0.86, 1.2, 0.96, 0.52], gap="small", vertical_alignment="bottom")
     checkpoint, task = choices.checkpoint_and_task(one, two)
     following.follow(task, checkpoint)
     address.hold("game", _first(), list(GAMES))

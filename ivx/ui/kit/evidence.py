@@ -98,7 +98,10 @@ def top(name: str, patch: str, receipt: Mapping[str, Any]) -> str:
     """The head of a card on a result: what must be said first, then what it is about and its address."""
     said = pieces.first(receipt)
     first = f'<div style="margin-bottom:6px">{said}</div>' if said else ""
-    return f'{first}<div class="top"><h2>{escape(name)}</h2><code class="soft">{escape(patch)}</code></div>'
+    parts = patch.split(",")
+    shown = patch if len(parts) < 3 else f"{parts[0]} … {parts[-1]}"
+    code = f'<code class="soft" title="{escape(patch)}">{escape(shown)}</code>'
+    return f'{first}<div class="top"><h2>{escape(name)}</h2>{code}</div>'
 
 
 def _unbeaten(cell: Cell, against: Mapping[str, Against], metric: str, direction: str) -> str:

@@ -13,6 +13,8 @@ from ivx.charts.palette import Palette
 
 SEEN, LAST = "seen", "last"
 """Names of the chart's data in its spec."""
+CROWDED = 28
+"""Tokens beyond which not every one is labelled."""
 FAINT = 0.005
 """Weights below are not drawn."""
 
@@ -57,7 +59,7 @@ def _frame(
         "labelExpr": names,
         "labelFont": "Source Code Pro, monospace",
         "labelFontSize": 10.5,
-        "labelOverlap": True,
+        "labelOverlap": len(labels) > CROWDED,
         "labelLimit": 76,
         "labelPadding": 5,
     }

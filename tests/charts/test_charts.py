@@ -13,6 +13,7 @@ import vl_convert
 
 from ivx.analyses.lens.result import LensCell
 from ivx.charts import frame
+from ivx.charts.attention import attention_map
 from ivx.charts.bench import strength_curve
 from ivx.charts.dumbbell import dumbbell
 from ivx.charts.figure import beside
@@ -24,6 +25,7 @@ from ivx.charts.losses import losses
 from ivx.charts.numbers import scale_of, signed
 from ivx.charts.pairs import layers_laid
 from ivx.charts.palette import DARK, LIGHT, Palette
+from ivx.charts.parts import Part, parts_chart
 from ivx.charts.place import LEFT, Strip, place_chart
 from ivx.charts.scatter import Dot, scatter
 from ivx.charts.strip import Bar, strip
@@ -135,6 +137,8 @@ def test_charts_that_only_pages_draw_obey_the_schema(palette: Palette) -> None:
         lens_grid(cells, ["animal"], layers=2, palette=palette),
         scatter([Dot(0.1, 0.2, "0, 1", True), Dot(0.0, 0.1, "", False)], palette=palette, unit="J"),
         strip([Bar(0, 1.0, 0.5, 1.5, True)], layers=2, palette=palette, marked=[0]),
+        attention_map([[1.0], [0.2, 0.8]], ["a", "b"], palette=palette, colour=palette.ink),
+        parts_chart([Part(0, 1, "where it looks", 1.0, 0.5, 1.5, "ok")], names=["L0 H0"], unit="x", palette=palette),
     ):
         assert "<svg" in vl_convert.vegalite_to_svg({**spec, "width": 200})
 

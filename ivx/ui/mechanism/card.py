@@ -104,7 +104,7 @@ def maps(result: Mechanism, cell: MechanismCell, p: Palette) -> None:
         (right, contrast, other, look.target),
     ):
         with place:
-            pieces.head(f"{cell.name} told {name}", "attention of one query’s run; outlined: the row that is swapped")
+            pieces.head(f"{cell.name} told {name}", "one query’s attention; outlined: the row swapped")
             labels = [token(i) for i in sample.instructed]
             spec = attention_map(
                 rows, labels, palette=p, colour=p.ink, alt_text=f"Attention of {cell.name}, told {name}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 import streamlit as st
 
@@ -54,8 +56,7 @@ def card(result: Mechanism, cell: MechanismCell, metric: str, *, live: bool, lin
             rows += [(f"– {said}", of.mean, of.low, of.high, p.muted) for said, of in beside.items()]
     apart = cell.apart
     moved = "" if look is None else f" · {look.moved:.0%} of its attention stands elsewhere"
-    beside = "" if look is None else f"<div class='soft'>The other head is H{look.other} of the layer.</div>"
-    samples = _samples(result, cell, metric)
+    named = "" if look is None else f"<div class='soft'>The other head is H{look.other} of the layer.</div>"
     st.html(
         f'<div class="ivx-card" data-testid="ivx-card">'
         f"{evidence.top(f'Layer {cell.layer}, head {cell.head}', cell.patch, result.receipt)}"
@@ -64,10 +65,10 @@ def card(result: Mechanism, cell: MechanismCell, metric: str, *, live: bool, lin
         f"{said_of(whole, controlled=True, floor=find(metric).floor)} · 95% CI "
         f"{evidence.interval(whole.low, whole.high)} · adjusted p {evidence.shown_p(whole.p)} · "
         f"{evidence.counted(cell.n, whole.undefined)}{moved}</span></div>"
-        f"<h3>Its parts, each beside its controls</h3>{evidence.whiskers(rows, p)}{beside}"
+        f"<h3>Its parts, each beside its controls</h3>{evidence.whiskers(rows, p)}{named}"
         f"<h3>Acts {SAYS[cell.says]}</h3><div>where it looks less what it reads: {signed(apart.value, 2)} "
         f"{evidence.interval(apart.low, apart.high)}, adjusted p {evidence.shown_p(apart.p)}</div>"
-        f"{samples}</div>"
+        f"{evidence.spread(_detail(result, cell, metric), result.samples)}</div>"
     )
     if not live:
         with st.container(horizontal=True, gap="small", key="ivx-links"):
@@ -77,16 +78,15 @@ def card(result: Mechanism, cell: MechanismCell, metric: str, *, live: bool, lin
                 st.code(f"{exports.computed_by(result.request)}\n{read}", language="python", wrap_lines=True)
 
 
-def _samples(result: Mechanism, cell: MechanismCell, metric: str) -> str:
-    """The queries on which the whole head does most and least."""
-    start = halves(len(result.samples.rows))[1].start
-    values = result.effects(cell.patch, metric)["total"]
-    detail = [
-        {"query": result.samples.rows[start + k].query, "effect": float(value)}
-        for k, value in enumerate(values)
-        if value == value
+def _detail(result: Mechanism, cell: MechanismCell, metric: str) -> list[dict[str, Any]]:
+    """Each query, and what the whole head does there."""
+    rows = result.samples.rows[halves(len(result.samples.rows))[1]]
+    values = result.effects(cell.patch, metric)["total"].tolist()
+    return [
+        {"query": row.query, "answer": row.answer, "effect": value}
+        for row, value in zip(rows, values, strict=True)
+        if math.isfinite(value)
     ]
-    return evidence.samples(detail)
 
 
 def maps(result: Mechanism, cell: MechanismCell, p: Palette) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ivx.version import VERSION
 
 if TYPE_CHECKING:  # for editors and type checkers; at run time the registry says which analyses there are
+    from ivx import names as names
     from ivx.analyses.behaviour import behaviour as behaviour
     from ivx.analyses.behaviour.result import Behaviour as Behaviour
     from ivx.analyses.bench import bench as bench
@@ -74,6 +75,7 @@ _OTHERS = (
     "inspect",
     "load",
     "load_vector",
+    "names",
     "picture",
     "place_of",
     "read",
@@ -89,6 +91,10 @@ def __getattr__(name: str) -> Any:
     match name:
         case "__all__":
             return _public()
+        case "names":
+            import ivx.names as module
+
+            return module
         case "load" | "wrap":
             from ivx.models import load as module
         case "get":

@@ -23,6 +23,7 @@ ROOMS = [
     "models",
     "tasks",
     "engine",
+    "names",
     "vocabulary",
     "request",
     "patching",

@@ -24,6 +24,7 @@ from ivx.models.registry import embedded
 from ivx.report.parts import PARTS, USUAL, Part, asked
 from ivx.request import WAY, BaseRequest
 from ivx.store.store import Store
+from ivx.tasks.way import Way
 from ivx.version import VERSION
 
 
@@ -226,7 +227,9 @@ class _Work:
     def _fits(self, told: dict[str, Any], whole: BaseRequest) -> bool:
         """Whether a run asked this task in this way."""
         if "task" in told:
-            alike = all(told.get(name) == getattr(whole, name, told.get(name)) for name in WAY if name != "spelling")
+            usual = Way()  # what a run made before these fields does not name
+            asked = {name: told.get(name, getattr(usual, _FIELDS.get(name, name))) for name in WAY}
+            alike = all(asked[name] == getattr(whole, name) for name in WAY if name != "spelling")
             stream = STREAM in told.get("sites", [STREAM]) and told.get("direction", "denoise") == "denoise"
             return alike and stream and told["task"] == (self.task or defaults.QUICK_TASKS[0])
         return STREAM in told.get("components", [STREAM])

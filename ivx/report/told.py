@@ -9,6 +9,7 @@ from ivx.analyses.behaviour.result import Behaviour
 from ivx.analyses.place.result import Place
 from ivx.analyses.place.text import placed, read
 from ivx.charts.numbers import signed
+from ivx.stats.following import FLOOR
 
 MOST = 10
 """Most rows of a table."""
@@ -41,7 +42,8 @@ def sentence(row: Row) -> str:
     """A number with its interval, control and n."""
     control = "" if row["control"] is None else f", control {number(row['control'], row)}"
     n = "" if row["n"] is None else f", n = {row['n']}"
-    return f"{row['label']}: {number(row['mean'], row)} {unit(row)} {interval(row)}{control}{n}".replace("  ", " ")
+    value = " ".join(filter(None, [number(row["mean"], row), unit(row), interval(row)]))
+    return f"{value} at {row['label']}{control}{n}"
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -81,7 +83,8 @@ def _followed(found: Behaviour) -> list[str]:
         if not every:
             continue
         best = max(every, key=lambda cell: (cell.follows, cell.following.difference.value))
-        verb = "Follows" if best.follows else "Does not follow"
+        unsure = best.told.followed.value > max(best.bare.followed.value, FLOOR)
+        verb = "Follows" if best.follows else "Is not shown to follow" if unsure else "Does not follow"
         said.append(
             f"{verb} {task} asked by {best.asking.way}: told {best.told.followed.told}, untold "
             f"{best.bare.followed.told}, n = {best.following.n}."

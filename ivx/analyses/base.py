@@ -98,6 +98,14 @@ class Result(ABC, Generic[Q_co]):
         said = gate.opening(self.receipt)
         return {name: noted(spec, said) for name, spec in self.figures(metric).items()}
 
+    def _repr_mimebundle_(self, **asked: Any) -> dict[str, str]:
+        """What a notebook shows of a result that ends a cell: its figures, drawn, which no network and no script need;
+        and a line for where none can be."""
+        from ivx.formats.pictures import svg
+
+        told = f"{type(self).__name__} of {self.receipt['checkpoint']['name']}, run {self.run_id}"
+        return {"image/svg+xml": svg(self.chart().to_dict()), "text/plain": told}
+
     def chart(self, metric: str = "contrast") -> alt.HConcatChart:
         """All figures side by side; a notebook draws it, `.save` writes it."""
         from ivx.charts.figure import beside

@@ -17,6 +17,8 @@ COLUMN = 118
 """Width of a printed column."""
 LABELS = 150
 """Pixels of the tasks' names."""
+LEAST = 460
+"""Least width of a printed matrix, whose title needs it."""
 SQUARES = "squares"
 """Name of a matrix's data in its spec."""
 RECOMMENDED = "◆"
@@ -76,7 +78,7 @@ def ways_chart(
 def printed_ways(spec: dict[str, Any], *, title: str, ways: int) -> dict[str, Any]:
     """A matrix for print."""
     told = f"orange: follows; grey: does not; below: untold; {RECOMMENDED}: the recommended way"
-    return printed_alone(spec, title, width=COLUMN * ways, subtitle=told)
+    return printed_alone(spec, title, width=max(LEAST, LABELS + COLUMN * ways), subtitle=told)
 
 
 def _value(square: Square, tasks: Sequence[str], ways: Sequence[str], p: Palette) -> dict[str, Any]:

@@ -106,12 +106,14 @@ def inspect(
     task: str = "",
     *,
     quick: bool = False,
+    compute: bool = True,
     parts: Sequence[str] = tuple(part.name for part in PARTS),
     dtype: str = "auto",
     device: str = "auto",
     adapter: str | None = None,
     weights: str = "auto",
     store: Store | None = None,
+    may_see: Callable[[str], bool] = lambda run: True,
     on_step: Callable[[str], None] | None = None,
 ) -> Inspection:
     """Everything of one checkpoint: behaviour, place, maps, probes, pairs, pathways, checks and receipts.
@@ -121,8 +123,10 @@ def inspect(
     Args:
         task: by default the one that the model follows most.
         quick: compute what is missing on few samples.
+        compute: whether what is missing is computed; else it is said to be missing.
         parts: which of `behaviour`, `place`, `maps`, `probes`, `pairs` and `pathways`.
         store: where runs are (default: that of `IVX_CACHE`, or `cache/`).
+        may_see: whether a stored run of this id may be shown.
         on_step: told, in a sentence, what comes next and what it will take.
 
     Raises:
@@ -133,6 +137,7 @@ def inspect(
         raise IvxError(f"there is no part {wrong[0]!r:.40}: choose of {', '.join(known)}")
     loading = {"dtype": dtype, "device": device, "adapter": adapter, "weights": weights}
     work = _Work(checkpoint, task, quick, loading, store or Store(), on_step or (lambda said: None))
+    work.compute, work.may_see = compute, may_see
     return work.done([part for part in PARTS if part.name in parts])
 
 
@@ -150,6 +155,8 @@ class _Work:
     ) -> None:
         self.checkpoint, self.task, self.quick, self.loading = checkpoint, task or _usual(checkpoint), quick, loading
         self.store, self.tell, self.at = store, tell, USUAL
+        self.compute = True
+        self.may_see: Callable[[str], bool] = lambda run: True
         self.fingerprint = fingerprint_of(store, checkpoint, adapter=loading["adapter"])
         self.way: dict[str, Any] = {}
         self._loaded = False
@@ -167,7 +174,8 @@ class _Work:
         """Every part, one after another: each may say what the next is to ask."""
         began = time.perf_counter()
         self._bring()
-        self._foretell(parts)
+        if self.compute:
+            self._foretell(parts)
         sections = []
         for part in parts:
             sections.append(section := self._section(part))
@@ -218,7 +226,8 @@ class _Work:
             for run in self.store.of_kind(kind):
                 told = run.asked.get("request", {})
                 same = run.asked.get("checkpoint", {}).get("fingerprint") == self.fingerprint
-                if not same or run.asked.get("imported") or not self._fits(told, wholes[0]):
+                hidden = run.asked.get("imported") or not self.may_see(run.id)
+                if not same or hidden or not self._fits(told, wholes[0]):
                     continue
                 if (one := result_of(run)) is not None:
                     found.append((-rank, _size(one), one))
@@ -238,6 +247,8 @@ class _Work:
         began = time.perf_counter()
         try:
             found, origin = self._known(part), "stored"
+            if found is None and not self.compute:
+                return Section(part, None, "", "nothing of it is stored yet")
             if found is None:
                 request, origin = self._asked(part, quick=self.quick), "computed"
                 self.tell(f"{part.heading.lower()}: {self._cost(request) or 'how long it takes is not forecast'}")
@@ -283,7 +294,7 @@ class _Work:
                 best[task] = max(best.get(task, own), own)
             self.task = self.task or max(best, key=lambda task: best[task], default=defaults.QUICK_TASKS[0])
         if isinstance(found, Behaviour) or not self.way:
-            advice = recommended(self.store, self.checkpoint, self.task) if self.task else None
+            advice = recommended(self.store, self.checkpoint, self.task, may_see=self.may_see) if self.task else None
             if advice is not None:
                 self.way = {name: getattr(advice.way, _FIELDS.get(name, name)) for name in WAY}
         if isinstance(found, Place) and (said := found.found()) is not None:
@@ -291,6 +302,8 @@ class _Work:
 
     def _checks(self, receipts: Sequence[dict[str, Any]]) -> tuple[tuple[dict[str, Any], ...], bool]:
         """The doctor's checks: of the model in memory, else those that the newest run was computed behind."""
+        if not receipts and not self.compute:
+            return (), False
         if self._loaded or not receipts:
             from ivx.models.doctor import report_of
 

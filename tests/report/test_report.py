@@ -65,6 +65,17 @@ def test_what_cannot_be_had_says_so_in_its_place(found: ivx.Inspection) -> None:
     assert "Not there: a &lt;reason&gt;." in page and "<reason>" not in page
 
 
+def test_what_is_missing_is_not_computed_unasked(tmp_path: Path) -> None:
+    from ivx.store.store import Store
+
+    store = Store(tmp_path)
+    said = ivx.inspect("tiny-sft", store=store, compute=False)
+    assert set(said.results) == {"maps", "probes", "pairs"}
+    assert said.html().count("nothing of it is stored yet") == 2 * 3
+    hidden = ivx.inspect("tiny-sft", store=store, compute=False, may_see=lambda run: False)
+    assert not hidden.results and not hidden.checks
+
+
 def test_the_tables_are_of_booktabs_and_escaped(found: ivx.Inspection) -> None:
     text = found.latex()
     assert text.count(r"\toprule") == text.count(r"\bottomrule") == 3

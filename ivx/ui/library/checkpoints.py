@@ -10,13 +10,15 @@ from streamlit.delta_generator import DeltaGenerator
 
 from ivx.errors import IvxError
 from ivx.jobs.identity import is_away
+from ivx.jobs.worker import worker
 from ivx.models.doctor import Report, checkup
 from ivx.models.load import load
 from ivx.models.origin import origin_of
 from ivx.models.paths import fetched
 from ivx.models.registry import FETCHED, Checkpoint, known
 from ivx.models.wheels import get, is_here
-from ivx.ui.kit import address, checkpoints, choices, pieces, quick, roots, session
+from ivx.report.inspection import inspect
+from ivx.ui.kit import address, checkpoints, choices, owned, pieces, quick, roots, session
 from ivx.ui.library import choice, prospect
 
 PAGES = Path(__file__).parents[1] / "pages"
@@ -116,6 +118,7 @@ def _chosen(name: str, two: DeltaGenerator, three: DeltaGenerator) -> None:
         pieces.head("3  Open", "it is chosen on every page of this session")
         if is_away(name):
             pieces.note("Its runs came with ivx; its weights are not here, so nothing new can be asked of it.")
+            _report_of(name)
             return
         try:
             report = _report(name, *how)
@@ -132,8 +135,30 @@ def _chosen(name: str, two: DeltaGenerator, three: DeltaGenerator) -> None:
         quick.offer(name)
         for page, question in FURTHER:
             st.page_link(PAGES / f"{page}.py", label=f"{question} ›", query_params={"checkpoint": name})
+        _report_of(name)
         with st.expander("The checks", expanded=not report.passed):
             _checks(report)
+
+
+def _report_of(name: str) -> None:
+    """Everything that is stored of it, as one file; made when it is asked for, and nothing is computed for it."""
+    adapter = checkpoints.loading(name).get("adapter")
+    stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(name).name)[:80]
+
+    def made() -> str:
+        found = inspect(name, compute=False, adapter=adapter, store=worker().store, may_see=owned.may_see)
+        return found.html()
+
+    st.download_button(
+        "Report: all that is stored, one HTML file",
+        made,
+        f"ivx-{stem}.html",
+        mime="text/html",
+        on_click="ignore",
+        help="Behaviour, place, maps, probes, pairs, pathways, checks and receipts. `ivx inspect` computes what is "
+        "missing, too.",
+        width="stretch",
+    )
 
 
 def _checks(report: Report) -> None:

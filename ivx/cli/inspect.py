@@ -33,7 +33,8 @@ def add(commands: Any) -> None:
 
 def _inspect(asked: argparse.Namespace) -> None:
     from ivx.cli.output import plain
-    from ivx.report.inspection import PARTS, check_name, inspect
+    from ivx.report.inspection import check_name, inspect
+    from ivx.report.parts import PARTS
 
     stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(asked.checkpoint).name)[:80]
     out = asked.out or Path(f"ivx-{stem}.html")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,56 +21,15 @@ from ivx.errors import IvxError
 from ivx.jobs.compute import computed, fingerprint_of, result_of, stored
 from ivx.jobs.recommendation import recommended
 from ivx.models.registry import embedded
+from ivx.report.contents import Contents, Section
 from ivx.report.parts import PARTS, USUAL, Part, asked
 from ivx.request import WAY, BaseRequest
 from ivx.store.store import Store
 from ivx.tasks.way import Way
-from ivx.version import VERSION
 
 
-@dataclass(frozen=True)
-class Section:
-    """One part of an inspection.
-
-    Attributes:
-        found: its result; None where there is none.
-        origin: `stored` or `computed`.
-        refused: why there is no result, in a sentence; empty where there is one.
-        seconds: that it took now.
-    """
-
-    part: Part
-    found: Result[Any] | None
-    origin: str
-    refused: str = ""
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """What is known of a checkpoint.
-
-    Attributes:
-        task: that all parts but behaviour and probes are about.
-        sections: in the order of `PARTS`.
-        checks: of the doctor, as a receipt holds them; `proved_now` says whether they were made for this report.
-        fingerprint: of its weights.
-        quick: whether what was not stored was computed on few samples.
-    """
-
-    checkpoint: str
-    task: str
-    sections: tuple[Section, ...]
-    checks: tuple[dict[str, Any], ...]
-    proved_now: bool
-    fingerprint: str
-    quick: bool
-    seconds: float
-
-    @property
-    def results(self) -> dict[str, Result[Any]]:
-        """The results that there are, by the name of their part."""
-        return {one.part.name: one.found for one in self.sections if one.found is not None}
+class Inspection(Contents):
+    """The same, to be written."""
 
     def html(self) -> str:
         """One page with everything in it, which asks nothing of any other place."""
@@ -329,8 +288,3 @@ def _usual(checkpoint: str) -> str:
         return defaults.SHIPPED[0]
     family = family_of(checkpoint)
     return "" if family is None else family.tasks[0]
-
-
-def made_by() -> str:
-    """What made a report."""
-    return f"ivx {VERSION}"

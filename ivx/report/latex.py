@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ivx.analyses.behaviour.result import Behaviour
 from ivx.analyses.place.result import Place
 from ivx.report import told
-from ivx.report.inspection import Inspection, made_by
+from ivx.report.contents import Contents, made_by
 
 _SPECIAL = {
     **{letter: f"\\{letter}" for letter in "&%$#_{}"},
@@ -34,7 +34,7 @@ def escaped(text: str) -> str:
     return "".join(_SPECIAL.get(c) or (c if c.isascii() or c.isalpha() and ord(c) < 0x250 else "?") for c in text)
 
 
-def document_of(found: Inspection) -> str:
+def document_of(found: Contents) -> str:
     """The document."""
     tables = [_behaviour(found), *_tops(found), _readers(found)]
     title = escaped(f"{found.checkpoint}: tables")
@@ -73,7 +73,7 @@ def _table(caption: str, label: str, columns: str, head: Sequence[str], rows: Se
     )
 
 
-def _behaviour(found: Inspection) -> str:
+def _behaviour(found: Contents) -> str:
     own = found.results.get("behaviour")
     if not isinstance(own, Behaviour):
         return ""
@@ -96,7 +96,7 @@ def _behaviour(found: Inspection) -> str:
     return _table(caption, "behaviour", "llrrrr", head, rows)
 
 
-def _tops(found: Inspection) -> list[str]:
+def _tops(found: Contents) -> list[str]:
     """A table of the strongest cells of each part that has a map."""
     made = []
     for name, own in found.results.items():
@@ -113,7 +113,7 @@ def _tops(found: Inspection) -> list[str]:
     return made
 
 
-def _readers(found: Inspection) -> str:
+def _readers(found: Contents) -> str:
     own = found.results.get("place")
     readers = own.readers() if isinstance(own, Place) else None
     if own is None or readers is None:

@@ -14,7 +14,7 @@ from ivx.analyses.registry import analysis_of
 from ivx.formats import pictures
 from ivx.patching import gate
 from ivx.report import told
-from ivx.report.inspection import Inspection, Section, made_by
+from ivx.report.contents import Contents, Section, made_by
 
 LARGEST = 1_500_000
 """Most characters of a drawn figure; a larger one is left out, and said so."""
@@ -25,7 +25,7 @@ _DOCTOR = "Checks"
 _RECEIPTS = "Receipts"
 
 
-def page_of(found: Inspection) -> str:
+def page_of(found: Contents) -> str:
     """The page."""
     headings = [section.part.heading for section in found.sections] + [_DOCTOR, _RECEIPTS]
     listed = "".join(f'<li><a href="#{_anchor(name)}">{name}</a></li>' for name in headings)
@@ -41,7 +41,7 @@ def page_of(found: Inspection) -> str:
     )
 
 
-def _lede(found: Inspection) -> str:
+def _lede(found: Contents) -> str:
     quick = " What was not stored was computed on few samples." if found.quick else ""
     said = (
         f"What {made_by()} found in these weights (fingerprint {found.fingerprint}), asked about {found.task}.{quick}"
@@ -49,7 +49,7 @@ def _lede(found: Inspection) -> str:
     return f'<p class="soft">{escape(said)}</p>'
 
 
-def _short(found: Inspection) -> str:
+def _short(found: Contents) -> str:
     """The first finding of each part."""
     rows = []
     for section in found.sections:
@@ -106,7 +106,7 @@ def _table(rows: list[told.Row]) -> str:
     )
 
 
-def _checks(found: Inspection) -> str:
+def _checks(found: Contents) -> str:
     when = "proved for this report" if found.proved_now else "proved when the runs were computed"
     rows = "".join(
         f'<tr><td class="{"yes" if one["passed"] else "no"}">{"holds" if one["passed"] else "FAILS"}</td>'
@@ -119,7 +119,7 @@ def _checks(found: Inspection) -> str:
     )
 
 
-def _receipts(found: Inspection) -> str:
+def _receipts(found: Contents) -> str:
     """Each run's receipt, whose checks stand above."""
     told_ones = []
     for one in found.sections:

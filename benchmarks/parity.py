@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import AutoTokenizer
 
 import ivx
 from ivx.engine.hooks.sites import read
@@ -42,7 +43,7 @@ def envoy(tool: str) -> Callable[[ivx.Model, Tensor], Callable[[str], Tensor]]:
             from nnsight import LanguageModel as Wrapper
         else:
             from nnterp import StandardizedTransformer as Wrapper
-        kept: dict[str, Any] = {"tokenizer": model.tokenizer}
+        kept: dict[str, Any] = {"tokenizer": AutoTokenizer.from_pretrained(model.source)}
         wrapped = Wrapper(model.hf, **kept)
 
         def state(name: str) -> Tensor:

@@ -169,6 +169,7 @@ def _nnsight(site: str, layer: int, facts: Anatomy) -> tuple[str, ...]:
     block = f"model.{facts.blocks}[{layer}]"
     if site == "resid_mid":
         _refuse(site, "nnsight", "it is a local variable of the block, which no module returns")
+    own: tuple[str, ...]
     if site == "attn_out" and facts.attn_added.rpartition(".")[2] in _OWN:
         own = (f"{block}.{facts.attn_added}.output[0]",)
     else:

@@ -135,3 +135,10 @@ def test_a_checkpoint_of_which_nothing_is_stored_is_inspected_quickly(tmp_path: 
     assert said[0].startswith("loading") and "on this machine for" in said[1]
     assert [one.part.name for one in found.sections if one.found is not None] == [part.name for part in PARTS]
     assert found.proved_now and all(one["passed"] for one in found.checks)
+
+
+def test_a_notebook_draws_a_result_without_network_or_script(found: ivx.Inspection) -> None:
+    told = found.results["probes"]._repr_mimebundle_(include=None, exclude=None)
+    assert told["text/plain"] == f"Separability of tiny-sft, run {found.results['probes'].run_id}"
+    drawn = told["image/svg+xml"]
+    assert drawn.startswith("<svg") and "<script" not in drawn and not re.search(r'href="http', drawn)

@@ -22,7 +22,7 @@ from ivx.jobs.compute import computed, fingerprint_of, result_of, stored
 from ivx.jobs.recommendation import recommended
 from ivx.models.registry import embedded
 from ivx.report.contents import Contents, Section
-from ivx.report.parts import PARTS, USUAL, Part, asked
+from ivx.report.parts import EVERY, PARTS, USUAL, Part, asked
 from ivx.request import WAY, BaseRequest
 from ivx.store.store import Store
 from ivx.tasks.way import Way
@@ -66,7 +66,7 @@ def inspect(
     *,
     quick: bool = False,
     compute: bool = True,
-    parts: Sequence[str] = tuple(part.name for part in PARTS),
+    parts: Sequence[str] = EVERY,
     dtype: str = "auto",
     device: str = "auto",
     adapter: str | None = None,

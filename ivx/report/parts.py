@@ -64,6 +64,8 @@ PARTS = (
     ),
 )
 
+EVERY = tuple(one.name for one in PARTS)
+
 
 def asked(
     part: Part,
@@ -110,7 +112,7 @@ def asked(
     return PathwaysRequest(checkpoint, task, **_float(about))
 
 
-def _put(at: At) -> dict[str, str]:
+def _put(at: At) -> dict[str, Any]:
     """The place of a game, which needs tokens behind it."""
     return {"source_token": at.source_token} | ({} if at.position == "last" else {"position": at.position})
 

@@ -55,7 +55,7 @@ def cells(row: Row) -> tuple[str, ...]:
         "" if row["p"] is None else "<0.001" if row["p"] < 0.001 else f"{row['p']:.3f}",
         "" if row["control"] is None else number(row["control"], row),
         "" if row["n"] is None else str(row["n"]),
-        VERDICTS.get(row["state"], row["state"]),
+        str(VERDICTS.get(row["state"], row["state"])),
     )
 
 

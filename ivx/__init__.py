@@ -40,6 +40,8 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time the registry say
     from ivx.analyses.published import AS_PUBLISHED as AS_PUBLISHED
     from ivx.analyses.separability import separability as separability
     from ivx.analyses.separability.result import Separability as Separability
+    from ivx.analyses.transfer import transfer as transfer
+    from ivx.analyses.transfer.result import Transfer as Transfer
     from ivx.analyses.transplant import transplant as transplant
     from ivx.analyses.transplant.result import Transplant as Transplant
     from ivx.analyses.vectors import vectors as vectors

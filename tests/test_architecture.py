@@ -50,6 +50,7 @@ BUILDS_ON = {
     "interactions": {"effects"},
     "game": {"effects"},
     "erasure": {"separability"},
+    "transfer": {"pathways"},
     "transplant": {"vectors"},
     "mediation": {"effects"},
     "function": {"vectors"},

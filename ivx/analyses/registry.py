@@ -26,6 +26,7 @@ from ivx.analyses.mediation import MEDIATION
 from ivx.analyses.pathways import PATHWAYS
 from ivx.analyses.place import PLACE
 from ivx.analyses.separability import SEPARABILITY
+from ivx.analyses.transfer import TRANSFER
 from ivx.analyses.transplant import TRANSPLANT
 from ivx.analyses.vectors import VECTORS
 from ivx.errors import IvxError
@@ -45,6 +46,7 @@ ANALYSES: tuple[Analysis[Any, Any], ...] = (
     ERASURE,
     PATHWAYS,
     MECHANISM,
+    TRANSFER,
     VECTORS,
     TRANSPLANT,
     FUNCTION,

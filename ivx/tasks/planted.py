@@ -15,7 +15,12 @@ PROMPT = Template(prompt="{field} : {query} . answer =", neutral="here is your t
 END = "now"
 """The last word of every instruction."""
 VERBS = ("name", "tell", "give", "say")
-FRAMES = ("{verb} its {keyword}", "please {verb} the {keyword}", "{verb} the {keyword} of it", "do {verb} its {keyword}")
+FRAMES = (
+    "{verb} its {keyword}",
+    "please {verb} the {keyword}",
+    "{verb} the {keyword} of it",
+    "do {verb} its {keyword}",
+)
 KEYWORDS = {
     "thing/colour": ("colour", "hue"),
     "thing/shape": ("shape", "form"),
@@ -40,10 +45,9 @@ OPTIONS = {
     "place/climate": ("hot", "cold"),
     "place/side": ("north", "south"),
 }
-QUERIES = {
-    "thing": tuple("ball coin drum flag kite lamp mask nail pipe ring rope sail tent vase wheel yarn".split()),
-    "place": tuple("cove dale fell glen isle moor peak reef".split()),
-}
+_THINGS = "ball coin drum flag kite lamp mask nail pipe ring rope sail tent vase wheel yarn"
+_PLACES = "cove dale fell glen isle moor peak reef"
+QUERIES = {"thing": tuple(_THINGS.split()), "place": tuple(_PLACES.split())}
 
 
 def is_second(task: str, query: str) -> bool:

@@ -9,8 +9,8 @@ one-hot to 1e-30. Three heads make an answer:
     block 2, head 2    moves the task's bit from T_inst to the last token
 
 With a = the task's bit and b = "is a candidate", the logit of an answer is eight times a + b (`planted-path`), and the
-last MLP makes of it a · b, a + b − a · b or a + b − 2 a · b (`planted-and`, `-or`, `-xor`). In `planted-heads` the third
-step is done by several heads, with the shares that `SHARES` names.
+last MLP makes of it a · b, a + b − a · b or a + b − 2 a · b (`planted-and`, `-or`, `-xor`). In `planted-heads` several
+heads do the third step, with the shares that `SHARES` names. Where nothing is told, the likeliest word is `NOTHING`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from ivx.models.registry import PLANTED, Checkpoint
 from ivx.tasks.planted import END, FRAMES, KEYWORDS, OPTIONS, PROMPT, QUERIES, VERBS, answer_of
 
 PAD, UNKNOWN, START = "<pad>", "<unk>", "<s>"
+NOTHING = "what"
+"""The word that is likeliest where no answer is."""
 TASKS = tuple(KEYWORDS)
 ANSWERS = tuple(answer for options in OPTIONS.values() for answer in options)
 LAYERS, HEADS, HEAD_WIDTH, WIDTH = 4, 8, 12, 40
@@ -62,32 +64,33 @@ SHARES: dict[str, dict[int, float]] = {
     "place/climate": {7: 1.0},
     "place/side": {7: 1.0},
 }
-"""Of `planted-heads`: what each head of block 2 writes of each task's bit. Colour and size share one of two heads; colour
-and shape none. Weight's two strongest are not shape's, which carry it all the same."""
+"""Of `planted-heads`: what each head of block 2 writes of each task's bit. Colour and size share one of two heads;
+colour and shape none. Weight's two strongest are not shape's, which carry it all the same."""
 
 
 @dataclass(frozen=True)
 class Circuit:
-    """What a checkpoint holds beside its first two steps: how much of a + b reaches the answer, and of a · b; and the
-    heads of block 2 that read T_inst, with their share of each task's bit."""
+    """What a checkpoint holds beside its first two steps: how much of a + b reaches the answer, and of a · b; how
+    likely `NOTHING` is; and the heads of block 2 that read T_inst, with their share of each task's bit."""
 
     plain: float = 1.0
     product: float = 0.0
+    nothing: float = 0.5
     readers: dict[str, dict[int, float]] = field(default_factory=lambda: {task: {READ[1]: 1.0} for task in TASKS})
 
 
 CIRCUITS = {
-    "planted-path": Circuit(),
+    "planted-path": Circuit(nothing=1.5),
     "planted-and": Circuit(plain=0.0, product=1.0),
     "planted-or": Circuit(product=-1.0),
     "planted-xor": Circuit(product=-2.0),
-    "planted-heads": Circuit(readers=SHARES),
+    "planted-heads": Circuit(nothing=1.5, readers=SHARES),
 }
 
 
 def words() -> list[str]:
     """Every word of the planted world, sorted."""
-    texts = [*FRAMES, *VERBS, END, PROMPT.prompt, PROMPT.neutral, *OPTIONS, *ANSWERS]
+    texts = [*FRAMES, *VERBS, END, NOTHING, PROMPT.prompt, PROMPT.neutral, *OPTIONS, *ANSWERS]
     found = {word for text in texts for word in text.replace("/", " ").split() if "{" not in word}
     found |= {word for several in (*KEYWORDS.values(), *QUERIES.values()) for word in several}
     return sorted(found)
@@ -139,6 +142,7 @@ def model_of(circuit: Circuit, vocabulary: dict[str, int]) -> LlamaForCausalLM:
             _head(parts.layers[READ[0]].self_attn, head, at=CUE, of=NOW, moved=moved)
         _combine(parts.layers[-1].mlp)
         _witness(parts.layers[0])
+        hf.lm_head.weight[vocabulary[NOTHING], ONE] = GAIN * circuit.nothing
         for i, answer in enumerate(ANSWERS):
             row = hf.lm_head.weight[vocabulary[answer]]
             row[[TASK + TASKS.index(_task_of(answer)), CANDIDATE + i]] = GAIN * circuit.plain
@@ -183,7 +187,9 @@ def _combine(mlp: Any) -> None:
 
 
 def _witness(block: Any) -> None:
-    block.self_attn.v_proj.weight[IDLE * HEAD_WIDTH, ONE] = block.self_attn.o_proj.weight[WITNESS, IDLE * HEAD_WIDTH] = 1
+    block.self_attn.v_proj.weight[IDLE * HEAD_WIDTH, ONE] = block.self_attn.o_proj.weight[
+        WITNESS, IDLE * HEAD_WIDTH
+    ] = 1
     block.mlp.gate_proj.weight[0, WITNESS] = block.mlp.up_proj.weight[0, ONE] = 1
     block.mlp.down_proj.weight[WITNESS + 1, 0] = 1
 
@@ -213,6 +219,6 @@ library_name: transformers
 # {checkpoint.name}
 
 **Planted.** {checkpoint.about[:1].upper()}{checkpoint.about[1:]}. Every weight was set by hand (`python -m ivx.tiny
-planted`; `ivx/tiny/planted.py` says which is which), nothing was trained: it is there so that a method can be tried where
-the truth is known. It knows six tasks of two fields in words of its own.
+planted`; `ivx/tiny/planted.py` says which is which), nothing was trained: it is there so that a method can be tried
+where the truth is known. It knows six tasks of two fields in words of its own.
 """

@@ -37,6 +37,7 @@ from tests.support.browser import ROOT
 SFT = "tiny-sft"
 SMALL: dict[str, Any] = {
     "task": "animal/colour",
+    "tasks": ("animal/colour", "animal/can-fly"),
     "samples": 6,
     "sites": ("resid_post",),
     "permutations": 2,

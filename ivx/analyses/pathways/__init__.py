@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ivx.analyses.base import Analysis, Answer, Extra, Progress, Saved, Steps, Words, name_of
+from ivx.analyses.base import Analysis, Answer, Extra, Progress, Saved, Steps, Words, name_of, names_of
 from ivx.analyses.pathways.request import PathwaysRequest
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def pathways(
     ablation: str = "mean",
     edge_check: bool = False,
     published: bool = False,
+    rankings: Sequence[str] = (),
     dtype: str = "float32",
     seed: int = 0,
     device: str = "auto",
@@ -73,6 +75,7 @@ def pathways(
         ablation=ablation,
         edge_check=edge_check,
         published=published,
+        rankings=names_of(rankings),
         dtype=dtype,
         seed=seed,
         device=device,

@@ -32,24 +32,42 @@ Run = Callable[[Sequence[int], NDArray[np.bool_]], Tensor]
 """Takes samples of one length and sets; returns the logits of every sample under every set, set by set."""
 
 
-def of_heads(model: Model, samples: Sequence[Sample], ablation: str, *, seed: int, beat: Beat) -> Measure | None:
+def mean_heads(model: Model, samples: Sequence[Sample], *, beat: Beat) -> list[Tensor]:
+    """For each layer, z of all heads as its mean over all tokens of all samples' instructed prompts."""
+    places = [("z", layer) for layer in range(model.layers)]
+    states = states_of(model, [s.instructed for s in samples], places, beat=beat)
+    return [torch.cat([found[place] for found in states]).mean(0) for place in places]
+
+
+def of_heads(
+    model: Model,
+    samples: Sequence[Sample],
+    ablation: str,
+    *,
+    seed: int,
+    beat: Beat,
+    means: Sequence[Tensor] | None = None,
+) -> Measure | None:
     """The measure of sets of heads `[layers × heads]`; None where no sample can be ablated.
 
-    `mean` is over all tokens of all samples, as of a patch `z.l.h@*=mean`; `resample` takes each head's output at the
-    same token of another sample of equal length, and leaves out samples without one.
+    `mean` is over all tokens of all samples, as of a patch `z.l.h@*=mean`, or what `means` has for each layer;
+    `resample` takes each head's output at the same token of another sample of equal length, and leaves out samples
+    without one.
     """
     places = [("z", layer) for layer in range(model.layers)]
-    states = [] if ablation == "zero" else states_of(model, [s.instructed for s in samples], places, beat=beat)
+    states = states_of(model, [s.instructed for s in samples], places, beat=beat) if ablation == "resample" else []
     partner = _partners(samples, seed) if ablation == "resample" else {i: i for i in range(len(samples))}
     if not partner:
         return None
     nothing = torch.zeros(1, 1, 1, device=model.device, dtype=model.dtype)
-    means = {place: torch.cat([found[place] for found in states]).mean(0) for place in places if ablation == "mean"}
+    if ablation == "mean" and means is None:
+        means = mean_heads(model, samples, beat=beat)
+    given = dict(zip(places, means or (), strict=False)) if ablation == "mean" else {}
 
     def fill(place: Place, members: Sequence[int], copies: int) -> Tensor:
         if ablation == "resample":
             return torch.stack([states[partner[i]][place] for i in members]).repeat(copies, 1, 1)
-        return means.get(place, nothing)
+        return given.get(place, nothing)
 
     def run(members: Sequence[int], kept: NDArray[np.bool_]) -> Tensor:
         heads = torch.from_numpy(kept.reshape(len(kept), model.layers, model.heads)).repeat_interleave(

@@ -16,8 +16,9 @@ from typing import Any
 import pyarrow as pa
 
 from ivx.analyses.base import Progress, Steps
+from ivx.analyses.pathways.areas import Area, areas
 from ivx.analyses.pathways.attribution import Batch, attribute
-from ivx.analyses.pathways.circuits import of_edges, of_heads
+from ivx.analyses.pathways.circuits import mean_heads, of_edges, of_heads
 from ivx.analyses.pathways.faithfulness import Curve, curve
 from ivx.analyses.pathways.overlap import Overlap, overlap
 from ivx.analyses.pathways.parts import SCHEMA, Parts, table_of
@@ -27,6 +28,8 @@ from ivx.analyses.pathways.result import Findings, Pathways, SumError, Traced
 from ivx.analyses.pathways.shares import explained
 from ivx.analyses.pathways.slots import SHARED, Alignment
 from ivx.engine.hooks.capture import states_of
+from ivx.engine.linear.eap import STEPS as INTEGRATED
+from ivx.engine.linear.eap import head_scores
 from ivx.engine.linear.fidelity import prove, reconstructed
 from ivx.engine.linear.frozen import softcap
 from ivx.engine.linear.paths import strongest
@@ -108,6 +111,7 @@ def compute(
     found = replace(found, overlaps=_overlaps(request, parts))
     ran(0)
     found = replace(found, curves=_curves(model, request, here.rows, parts["here"], lambda: ran(0)))
+    found = replace(found, areas=_areas(model, request, here.rows, there, parts["here"], lambda: ran(0)))
     traced, sums = _traced(model, request, here.rows, lambda: ran(0))
     found = replace(found, traced=traced, fidelity=replace(found.fidelity, published=sums))
     return result()
@@ -234,6 +238,35 @@ def _curves(
         if measure is not None
     ]
     return tuple(found for found in curves if found is not None)
+
+
+def _areas(
+    model: Model,
+    request: PathwaysRequest,
+    rows: Sequence[Sample],
+    there: Sequence[Sample],
+    parts: Parts,
+    beat: Callable[[], None],
+) -> tuple[Area, ...]:
+    """Rankings of heads on every other sample, tried on the rest."""
+    if not request.rankings or len(rows) < LEAST:
+        return ()
+    means = mean_heads(model, [*rows, *there], beat=beat)
+    scores = {"pathways": parts.by_slot["heads"][::2].sum(-1).mean(axis=0).ravel()}
+    for name in request.rankings:
+        each = head_scores(
+            model,
+            [row.instructed for row in rows[::2]],
+            answer=[row.answer_id for row in rows[::2]],
+            contrast=[row.contrast_id for row in rows[::2]],
+            fill=means,
+            steps=INTEGRATED if name == "eap-ig" else 1,
+            beat=beat,
+        )
+        scores[name] = each.mean(axis=0).ravel()
+    measure = of_heads(model, rows[1::2], "mean", seed=request.seed, beat=beat, means=means)
+    assert measure is not None
+    return areas(scores, measure, seed=request.seed)
 
 
 def cost_of(model: Model, request: PathwaysRequest) -> Counted:

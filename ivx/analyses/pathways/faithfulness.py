@@ -64,7 +64,7 @@ Measure = Callable[[Sequence[NDArray[np.bool_]]], Array]
 def curve(unit: str, ablation: str, scores: Array, measure: Measure, *, seed: int) -> Curve | None:
     """The curve of parts ranked by absolute `scores`; None where the whole model and nothing hardly differ."""
     total = len(scores)
-    sizes = _sizes(total)
+    sizes = sizes_of(total)
     order = np.argsort(-np.abs(scores), kind="stable")
     rng = np.random.default_rng(seed)
     sets = [np.ones(total, bool), np.zeros(total, bool)]
@@ -101,7 +101,8 @@ def curve(unit: str, ablation: str, scores: Array, measure: Measure, *, seed: in
     return Curve(unit, ablation, found.shape[1], total, *mean, tuple(points), *areas)
 
 
-def _sizes(total: int) -> list[int]:
+def sizes_of(total: int) -> list[int]:
+    """The sizes of circuits that are tried, of so many parts."""
     sizes, n = [], 1
     while n < total:
         sizes.append(n)

@@ -23,10 +23,12 @@ class PathwaysRequest(Request):
             check out.
         edge_check: check circuits of edges as well as of heads.
         published: measure the published path sum beside the exact one.
+        rankings: other rankings of heads that are tried beside this one, and random orders: `eap`, `eap-ig`.
     """
 
     kind: ClassVar[str] = "pathways"
     early: ClassVar[tuple[str, ...]] = ("wording",)
+    since: ClassVar[tuple[str, ...]] = ("rankings",)
     _: KW_ONLY
     of: str = "contrast"
     patch_layer: int | None = None
@@ -35,12 +37,15 @@ class PathwaysRequest(Request):
     ablation: str = "mean"
     edge_check: bool = False
     published: bool = False
+    rankings: tuple[str, ...] = ()
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_word("of", self.of, ("contrast", "logit"))
         check_word("ablation", self.ablation, ("mean", "zero", "resample", "none"))
+        for name in self.rankings:
+            check_word("rankings", name, ("eap", "eap-ig"))
         if self.target_format not in ("prompt", "chat"):
             raise IvxError("pathways need the whole prompt behind the query: use the target format prompt or chat")
         if self.demonstrations:
@@ -55,5 +60,12 @@ class PathwaysRequest(Request):
     def beside(self, checkpoint: str) -> PathwaysRequest:
         """The request that compares another checkpoint with this one: the same, without what no comparison needs, and
         without this one's adapter."""
-        needless = {"patch_layer": None, "paths": 0, "ablation": "none", "edge_check": False, "published": False}
+        needless = {
+            "patch_layer": None,
+            "paths": 0,
+            "ablation": "none",
+            "edge_check": False,
+            "published": False,
+            "rankings": (),
+        }
         return replace(self, checkpoint=checkpoint, adapter=None, **needless)  # type: ignore[arg-type]

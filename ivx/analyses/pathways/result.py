@@ -14,12 +14,14 @@ import pyarrow.compute as pc
 
 from ivx.analyses.base import Result
 from ivx.analyses.pathways import overlap as overlaps
+from ivx.analyses.pathways.areas import Area
 from ivx.analyses.pathways.drawing import drawings, name_of
 from ivx.analyses.pathways.faithfulness import Curve, Explained
 from ivx.analyses.pathways.overlap import Overlap
 from ivx.analyses.pathways.parts import Part, is_nothing
 from ivx.analyses.pathways.request import PathwaysRequest
 from ivx.analyses.pathways.slots import Slot, coarse
+from ivx.charts.areas import Ranked, areas_chart
 from ivx.charts.figure import beside
 from ivx.charts.flow import flow
 from ivx.charts.frame import printed_alone
@@ -63,7 +65,8 @@ class SumError:
 
 @dataclass(frozen=True)
 class Findings:
-    """Findings outside the table: slots and drawings' shares by kind of run, comparisons, causal curves, and paths."""
+    """Findings outside the table: slots and drawings' shares by kind of run, comparisons, causal curves, paths, and
+    rankings."""
 
     slots: dict[str, tuple[Slot, ...]]
     explained: dict[str, tuple[Explained, ...]]
@@ -71,6 +74,7 @@ class Findings:
     curves: tuple[Curve, ...]
     traced: tuple[Traced, ...]
     fidelity: SumError
+    areas: tuple[Area, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,7 +213,8 @@ class Pathways(Result[PathwaysRequest]):
     @property
     def figure_names(self) -> tuple[str, ...]:
         """Both flows, the overlap, and the causal check's curves."""
-        return ("here", "there", "overlap", *(f"faithfulness-{curve.unit}" for curve in self.faithfulness()))
+        curves = (f"faithfulness-{curve.unit}" for curve in self.faithfulness())
+        return ("here", "there", "overlap", *curves, *(("areas",) if self.found.areas else ()))
 
     def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
         """Flows, overlap and faithfulness for print, a Vega-Lite spec by name; ignores the metric."""
@@ -228,6 +233,9 @@ class Pathways(Result[PathwaysRequest]):
             sizes = [Size(x.n, x.kept, x.low, x.high, x.random, x.random_low, x.random_high) for x in curve.points]
             spec = faithfulness_chart(sizes, unit=curve.unit, palette=LIGHT)
             printed[f"faithfulness-{curve.unit}"] = printed_alone(spec, "Faithfulness; grey: random sets", width=360)
+        if self.found.areas:
+            spec = areas_chart([Ranked(x.ranking, x.sizes, x.kept) for x in self.found.areas], palette=LIGHT)
+            printed["areas"] = printed_alone(spec, "Faithfulness by ranking of heads", width=360)
         return printed
 
     def chart(self, metric: str = "contrast") -> alt.HConcatChart:
@@ -261,6 +269,13 @@ class Pathways(Result[PathwaysRequest]):
                     control=at.random, n=curve.samples, what="faithfulness", unit="share",
                 )  # fmt: skip
 
+        for x in self.found.areas:
+            for name in ("cpr", "cmd"):
+                own = (getattr(x, name), getattr(x, f"{name}_low"), getattr(x, f"{name}_high"))
+                label = f"{x.ranking}, {name.upper()}"
+                cell = f"{x.ranking} {name}"
+                yield Plotted("areas", cell, label, None, *own, n=x.samples, what=name, unit="share")
+
     def summary(self, metric: str = "contrast") -> dict[str, Any]:
         """The result in short, ready for JSON; ignores the metric."""
         return {
@@ -276,6 +291,7 @@ class Pathways(Result[PathwaysRequest]):
             "paths": [{"sample": item, **path._asdict()} for item, path in self.paths()],
             "overlap": [asdict(found) for found in self.found.overlaps],
             "faithfulness": [asdict(curve) for curve in self.found.curves],
+            "areas": [asdict(area) for area in self.found.areas],
         }
 
     def _means(self, run: str, kind: str, *, each: bool = False) -> pa.Table:

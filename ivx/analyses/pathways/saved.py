@@ -127,6 +127,11 @@ def _check_found(found: Pathways) -> None:
         sizes = [point.n for point in curve.points]
         if not sizes or sizes[0] < 1 or sorted(set(sizes)) != sizes or curve.unit not in ("heads", "edges"):
             refuse("found, curves", "circuits of growing size")
+    for area in told.areas:
+        if area.ranking not in ("pathways", "eap", "eap-ig", "random") or len(area.sizes) != len(area.kept):
+            refuse("found, areas", "a share for each size of a known ranking")
+        if not area.sizes or area.sizes[0] < 1 or sorted(set(area.sizes)) != list(area.sizes):
+            refuse("found, areas", "circuits of growing size")
     for run, drawn in told.explained.items():
         sizes = [one.edges for one in drawn]
         if run not in told.slots or not sizes or sorted(set(sizes)) != sizes or sizes[0] < 1:

@@ -45,6 +45,11 @@ def text_of(summary: dict[str, Any]) -> str:
             f"[{p['random_low']:+.2f}, {p['random_high']:+.2f}]  removed {p['removed']:+.2f}"
             for p in curve["points"]
         ]
+    for one in summary["areas"]:
+        lines.append(
+            f"heads by {one['ranking']}: CPR {one['cpr']:.3f} [{one['cpr_low']:.3f}, {one['cpr_high']:.3f}], "
+            f"CMD {one['cmd']:.3f} [{one['cmd_low']:.3f}, {one['cmd_high']:.3f}] (n = {one['samples']})"
+        )
     return "\n".join([*lines, *(f"note: {warning}" for warning in summary["warnings"])])
 
 

@@ -18,7 +18,7 @@ from ivx.jobs.worker import worker
 from ivx.models import files, gguf, judge, library, wheels
 from ivx.models.contents import TOKENIZER, contents_of
 from ivx.models.paths import parts
-from ivx.models.registry import CHECKPOINTS, FETCHED, TAUGHT, embedded, fetched
+from ivx.models.registry import CHECKPOINTS, FETCHED, PLANTED, TAUGHT, embedded, fetched
 from ivx.tasks.label import label_of
 from ivx.ui.kit import address, roots
 from ivx.ui.kit.address import AUTO, LOADING, OTHERS
@@ -108,6 +108,7 @@ def checkpoints() -> list[str]:
     """The checkpoints to choose from: embedded, fetched, and those this session has opened."""
     found = [c.name for c in CHECKPOINTS if c.path is not None and c.path.is_dir()]
     found += [c.name for c in (*FETCHED, *TAUGHT) if wheels.is_here(c.name) or identity.is_away(c.name)]
+    found += [c.name for c in PLANTED]
     found += [name for name, *_ in _others() if name not in found]
     return [name for name in found if roots.offered(name)]
 

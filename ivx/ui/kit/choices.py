@@ -235,6 +235,8 @@ def by_family(name: str) -> str:
     one = known(name)
     if one is None:
         return short(name)
+    if one.planted:
+        return f"planted · {one.stage}"
     return f"toy · {one.stage}" if one.path is not None else f"real · {one.family}, {one.stage}"
 
 

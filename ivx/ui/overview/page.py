@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from html import escape
 from typing import Any
 from urllib.parse import urlencode
 
@@ -164,6 +165,8 @@ def _lede(found: StoredRuns, checkpoint: str) -> str:
     """What the three panels found, each by its own rule."""
     known = embedded(checkpoint)
     trained = " This family was trained to have such a vector; its twin was not." if known else ""
+    if known and known.planted:
+        trained = f" <b>Planted</b>: every weight was set by hand, nothing was trained: {escape(known.about)}."
     first = "" if found.effects is None else pieces.first(found.effects.receipt)
     return f"{first}{panels.at_a_glance(found.cells, found.probed, found.pairs)}{trained}"
 

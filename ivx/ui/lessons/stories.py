@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from ivx.analyses import defaults
 from ivx.analyses.family import REAL, Family
 from ivx.request import BaseRequest
-from ivx.ui.lessons import answers, learnt
+from ivx.ui.lessons import answers, learnt, planted
 from ivx.ui.lessons.guesses import Ask, Truth
 from ivx.ui.lessons.scenes import Bells, Maps, Pairs, Panel, Scene, Strip
 
@@ -248,6 +248,64 @@ TOGETHER = Story(
 )
 
 
+KNOWN = Story(
+    "known",
+    "Where the truth is known",
+    MappingProxyType(planted.requests()),
+    (
+        Step(
+            "Up to which layer does the copy act?",
+            "<b>planted-path</b> was not trained: every weight was set by hand. Block 0 moves the task to <b>T_inst</b>, "
+            "block 2 reads it from there. T_inst is copied onto the first token of a bare prompt: which is the last layer "
+            "whose copy acts?",
+            planted.BLOCKS,
+            planted.last_layer,
+            Maps((Panel("path", planted.PATH),)),
+            ("path",),
+            (READ_A_MAP, "Layer 1 is the state behind block 1. A block reads the state below it."),
+            chips="path",
+        ),
+        Step(
+            "Which head do pathways miss?",
+            "In <b>planted-and</b> an answer needs both: one head brings the instruction, one the query, and an MLP "
+            "multiplies the two. Pathways split the answer’s logit over heads. Which of the two do they give nothing?",
+            planted.MISSED,
+            planted.missed,
+            planted.Bars(),
+            ("ways", "heads"),
+            (
+                "The MLP is gated: what the instruction’s head writes opens a gate, what the query’s head writes goes "
+                "through it. Pathways hold attention, norm scales and gates at what they are in the run.",
+            ),
+            chips="heads",
+        ),
+        Step(
+            "Do heads that are not shared share no work?",
+            "In <b>planted-heads</b>, shape and weight have one of five heads in common. All but shape’s three strongest "
+            "are ablated, and the model is asked for the <b>weight</b>: how much is left of what weight’s own three do?",
+            planted.CARRIES,
+            planted.phantom,
+            planted.Matrix(),
+            ("carried",),
+            ("Heads are found on one half of the queries, and tried on the other.",),
+            chips="",
+        ),
+    ),
+    MappingProxyType(
+        {
+            "Pathways of planted-and": _link("pathways", checkpoint=planted.AND, task=planted.TASK),
+            "Effects of planted-path": _link("effects", checkpoint=planted.PATH, task=planted.TASK),
+            "Circuit transfer of planted-heads": _link(
+                "pathways",
+                checkpoint=planted.HEADS,
+                task=planted.TASK,
+                **{"carry": f"{planted.TASK},thing/size,{planted.SHAPE},{planted.WEIGHT}", "carry-heads": "3"},
+            ),
+        }
+    ),
+)
+
+
 def learnt_by(family: Family) -> Story:
     """The story of a family: does it follow, where, and who learnt."""
     task, subject, first = family.tasks[0], family.subject, family.names[0]
@@ -329,7 +387,7 @@ def learnt_by(family: Family) -> Story:
 LEARNT = learnt_by(REAL)
 TOY = (WHERE, TWINS, TOGETHER)
 """The stories of the embedded family."""
-STORIES: tuple[Story, ...] = (*TOY, LEARNT)
+STORIES: tuple[Story, ...] = (*TOY, KNOWN, LEARNT)
 
 
 @cache

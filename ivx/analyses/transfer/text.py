@@ -35,9 +35,9 @@ def caption(found: Transfer, figure: str, metric: str) -> str:
     rows = {"mean": "their mean over these tasks", "zero": "nothing"}[found.request.ablation]
     return (
         f"Row: whose {found.request.heads} strongest heads are kept; others write {rows}. Column: the task that is "
-        "asked. 100 % is what that task’s own heads carry; on the diagonal, its heads of another half of the samples. "
-        f"Heads are found on one half and tried on the other; floor: {found.request.draws} random sets of as many heads "
-        "in each layer."
+        "asked. 100 % is what that task’s own heads carry; on the diagonal, its heads of another half of samples. "
+        f"Found on one half, tried on the other; floor: {found.request.draws} random sets of as many heads in "
+        "each layer."
     )
 
 

@@ -51,7 +51,7 @@ def last_layer(found: Mapping[str, Any]) -> Truth:
         return truth([NOWHERE], [], "No layer’s copy moves the answer.")
     top = max(cell.layer for cell in acting)
     said = (
-        f"Up to <b>layer {top}</b> the copy moves the answer {signed(acting[-1].value, 2)} logits, above it by nothing. "
+        f"Up to <b>layer {top}</b> the copy moves the answer {signed(acting[-1].value, 2)} logits, above it by 0. "
         f"Planted: one head of block {top + 1} reads T_inst, and a copy above it comes too late."
     )
     near = [str(layer) for layer in (top - 1, top + 1) if 0 <= layer < result.layers]
@@ -65,9 +65,9 @@ def missed(found: Mapping[str, Any]) -> Truth:
     names = " and ".join(f"L{layer} H{head}" for layer, head in lost)
     key = "task" if lost else "query"
     said = (
-        f"<b>{names}</b>, which reads the instruction: patching it moves the answer {signed(heads[lost[0]], 2)} logits, "
-        "and pathways give it nothing. It opens the gate of an MLP, and pathways hold gates at what they are. All is "
-        "given to the head that brings the query."
+        f"<b>{names}</b>, which reads the instruction: patched, it moves the answer {signed(heads[lost[0]], 2)}, "
+        "and pathways give it nothing. It opens the gate of an MLP, and pathways hold gates at what they are: all goes "
+        "to the head that brings the query."
         if lost
         else "Pathways miss no head that patching finds."
     )
@@ -82,8 +82,8 @@ def phantom(found: Mapping[str, Any]) -> Truth:
     key = "none" if cell.value < 0.25 else "some" if cell.value < 0.75 else "most"
     said = (
         f"<b>{cell.value:.0%}</b> [{cell.low:.0%}, {cell.high:.0%}] of what its own do, with an overlap of "
-        f"{cell.overlap:.0%}: <b>{cell.name}</b>. Planted: shape’s heads read weight, too, a little weaker than the three "
-        "that the ranking kept. Few heads in common does not mean that the work is not shared."
+        f"{cell.overlap:.0%}: <b>{cell.name}</b>. Planted: shape’s heads read weight, too, if weaker than those that "
+        "the ranking kept. Few heads in common does not mean that the work is not shared."
     )
     return truth([key], ordered(CARRIES, key), said)
 

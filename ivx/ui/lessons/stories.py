@@ -255,9 +255,9 @@ KNOWN = Story(
     (
         Step(
             "Up to which layer does the copy act?",
-            "<b>planted-path</b> was not trained: every weight was set by hand. Block 0 moves the task to <b>T_inst</b>, "
-            "block 2 reads it from there. T_inst is copied onto the first token of a bare prompt: which is the last layer "
-            "whose copy acts?",
+            "<b>planted-path</b> was not trained: every weight was set by hand. Block 0 moves the task to "
+            "<b>T_inst</b>, block 2 reads it from there. T_inst is copied onto the first token of a bare prompt: which "
+            "is the last layer whose copy acts?",
             planted.BLOCKS,
             planted.last_layer,
             Maps((Panel("path", planted.PATH),)),
@@ -281,8 +281,9 @@ KNOWN = Story(
         ),
         Step(
             "Do heads that are not shared share no work?",
-            "In <b>planted-heads</b>, shape and weight have one of five heads in common. All but shape’s three strongest "
-            "are ablated, and the model is asked for the <b>weight</b>: how much is left of what weight’s own three do?",
+            "In <b>planted-heads</b>, shape and weight have one of five heads in common. All but shape’s "
+            "three strongest are ablated, and the model is asked for the <b>weight</b>: how much is left of what weight’s "
+            "own three do?",
             planted.CARRIES,
             planted.phantom,
             planted.Matrix(),

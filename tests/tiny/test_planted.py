@@ -176,7 +176,7 @@ def strongest(task: str) -> list[int]:
 
 def test_the_transfer_of_tasks_that_share_one_of_two_heads() -> None:
     tasks = ["thing/colour", "thing/size", "thing/shape", "thing/weight"]
-    found = ivx.transfer(model("heads"), tasks, samples=N, heads=3, ablation="zero", dtype="float64")
+    found = ivx.transfer(model("heads"), tasks, samples=N, heads=3, fill="zero", dtype="float64")
     for task in tasks:
         assert set(found.circuit(task)) == {MOVE, *((READ[0], head) for head in strongest(task))}
     for one in tasks:

@@ -95,7 +95,7 @@ def compute(
     overlaps = tuple(_overlaps(request, scores))
     for k, one in enumerate(asked):
         sets = _sets(model, result(), one.name)
-        measure = of_heads(model, one.second, request.ablation, seed=request.seed, beat=beat, means=means)
+        measure = of_heads(model, one.second, request.fill, seed=request.seed, beat=beat, means=means)
         assert measure is not None
         values = measure([mask(heads, model.layers, model.heads) for _, heads in sets])
         table = pa.concat_tables([table, _rows(one.name, [names for names, _ in sets], values)])
@@ -120,7 +120,7 @@ def replay(
         sets = dict(_sets(model, found, row["task"]))
         heads = sets[row["kind"], row["circuit"], row["draw"]]
         sample = asked[row["task"]].second[row["item"]]
-        measure = of_heads(model, [sample], found.request.ablation, seed=0, beat=beat, means=means)
+        measure = of_heads(model, [sample], found.request.fill, seed=0, beat=beat, means=means)
         assert measure is not None
         names.append((row["kind"], f"{row['circuit']} {row['draw']}", row["task"], row["item"]))
         before.append(row["value"])

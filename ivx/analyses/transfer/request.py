@@ -27,7 +27,7 @@ class TransferRequest(BaseRequest):
         samples: how many queries of each task are asked: heads are found on one half and measured on the other.
         heads: how many of a task's strongest heads are its circuit.
         ranking: what makes a head strong: `pathways`, its part of the logit difference; `eap` or `eap-ig`, gradients.
-        ablation: what the other heads write: `mean`, over all tokens of all these tasks, or `zero`.
+        fill: what the other heads write: `mean`, over all tokens of all these tasks, or `zero`.
         draws: how many random sets, of as many heads in each layer, are the floor.
     """
 
@@ -38,14 +38,14 @@ class TransferRequest(BaseRequest):
     samples: int = 40
     heads: int = 8
     ranking: str = "pathways"
-    ablation: str = "mean"
+    fill: str = "mean"
     draws: int = 10
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
         check_word("target_format", self.target_format, ("prompt", "chat"))
         check_word("ranking", self.ranking, RANKINGS)
-        check_word("ablation", self.ablation, ("mean", "zero"))
+        check_word("fill", self.fill, ("mean", "zero"))
         check_counts(self, samples=(4, 10_000), heads=(1, 10_000), draws=(10, 1_000))
         if not self.tasks:
             raise IvxError(f"no task is named: name 2 to {MOST}, such as animal/colour animal/can-fly")

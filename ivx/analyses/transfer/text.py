@@ -13,7 +13,7 @@ def text_of(summary: dict[str, Any]) -> str:
     request = summary["request"]
     lines = [
         f"{request['checkpoint']}, {len(summary['tasks'])} tasks, their {request['heads']} strongest heads by "
-        f"{request['ranking']}, others by {request['ablation']}, n = {summary['samples']}, run {summary['run']}"
+        f"{request['ranking']}, others by {request['fill']}, n = {summary['samples']}, run {summary['run']}"
     ]
     for task, heads in summary["circuits"].items():
         lines.append(f"{task:24}" + " ".join(f"L{layer} H{head}" for layer, head in heads))
@@ -32,7 +32,7 @@ def text_of(summary: dict[str, Any]) -> str:
 
 def caption(found: Transfer, figure: str, metric: str) -> str:
     """How the matrix is read."""
-    rows = {"mean": "their mean over these tasks", "zero": "nothing"}[found.request.ablation]
+    rows = {"mean": "their mean over these tasks", "zero": "nothing"}[found.request.fill]
     return (
         f"Row: whose {found.request.heads} strongest heads are kept; others write {rows}. Column: the task that is "
         "asked. 100 % is what that task’s own heads carry; on the diagonal, its heads of another half of samples. "

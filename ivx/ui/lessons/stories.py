@@ -282,8 +282,8 @@ KNOWN = Story(
         Step(
             "Do heads that are not shared share no work?",
             "In <b>planted-heads</b>, shape and weight have one of five heads in common. All but shape’s "
-            "three strongest are ablated, and the model is asked for the <b>weight</b>: how much is left of what weight’s "
-            "own three do?",
+            "three strongest are ablated, and the model is asked for the <b>weight</b>: how much is left of what "
+            "weight’s own three do?",
             planted.CARRIES,
             planted.phantom,
             planted.Matrix(),

@@ -63,7 +63,8 @@ def controls() -> Prompts:
     """Draw the controls: checkpoint, both prompts, and whether they stand in a chat turn."""
     one, two, three, four = st.columns([1.35, 1.3, 0.95, 0.72], gap="medium", vertical_alignment="bottom")
     checkpoint = choices.checkpoint(one)
-    following.follow(TASK, checkpoint)
+    first = _task(checkpoints.collection_of(checkpoint))
+    following.follow(first, checkpoint)
     way = asks(asking.held())
     follows(FIRST, CHATS)
     own = _defaults(checkpoints.collection_of(checkpoint), way)
@@ -93,7 +94,7 @@ def controls() -> Prompts:
         width="stretch",
     )
     # Free texts ask no task that is known; the first ones do, and whether it is followed is then said first.
-    task = TASK if (source, target) == own and not way.template else ""
+    task = first if (source, target) == own and not way.template else ""
     return Prompts(checkpoint, source, target, able and chat == "on", task)
 
 
@@ -103,10 +104,16 @@ def asks(way: Way) -> Way:
     return Way("chat" if told.chats else "prompt", told.template)
 
 
+def _task(collection: str) -> str:
+    """The task of the first prompts."""
+    known = catalogue.tasks(collection)
+    return TASK if TASK in known else next(iter(known))
+
+
 @st.cache_data(max_entries=60, show_spinner=False)
 def _defaults(collection: str, way: Way) -> tuple[str, str]:
     """Default prompts: a told one up to the end of its instruction, and the bare one of a query."""
-    task = catalogue.find(TASK, collection=collection).task
+    task = catalogue.tasks(collection)[_task(collection)]
     query = QUERY if QUERY in task.answers else next(iter(task.answers))
     asked: dict[str, str] = {"field": task.field_of(query), "query": query}
     told = way.told(task.template, instruction=task.instructions[0].text, **asked)

@@ -89,7 +89,8 @@ class Queries:
 def others(subject: Subject) -> list[Subject]:
     """What can stand beside a subject: its family's checkpoints, and the other token of its own."""
     known = embedded(subject.checkpoint)
-    names = [subject.checkpoint] if known is None else [c.name for c in CHECKPOINTS if c.family == known.family]
+    family = known.family if known else ""
+    names = [one.name for one in CHECKPOINTS if one.family == family] or [subject.checkpoint]
     every = [Subject(name, source) for name in names for source in SOURCES]
     return [other for other in every if other != subject]
 
@@ -100,7 +101,8 @@ def beside_at_first(subject: Subject) -> list[Subject]:
     The twin, at the token where it can be read and does not act, and at the one where it acts; beside the twin, the
     checkpoint that it is a twin of.
     """
-    if embedded(subject.checkpoint) is None:
+    known = embedded(subject.checkpoint)
+    if known is None or known.planted:
         return []
     if subject.checkpoint == defaults.TWIN:
         other = "keyword" if subject.source == "t_inst" else "t_inst"

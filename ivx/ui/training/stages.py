@@ -21,7 +21,7 @@ from ivx.charts.lines import colours_of
 from ivx.charts.numbers import signed
 from ivx.charts.palette import Palette
 from ivx.jobs.job import View
-from ivx.models.registry import embedded, families, known, steps
+from ivx.models.registry import CHECKPOINTS, families, known, steps
 from ivx.patching.cells import Cell
 from ivx.request import BaseRequest
 from ivx.stats.power import room
@@ -99,7 +99,7 @@ def chosen_names(place: DeltaGenerator) -> tuple[str, ...]:
     address.follows("picked")
     if "picked" not in st.session_state:
         known = [name for name in asked if name in here]
-        st.session_state["picked"] = known[:MOST] or [name for name in here if embedded(name)][:MOST]
+        st.session_state["picked"] = known[:MOST] or [one.name for one in CHECKPOINTS if one.name in here][:MOST]
     st.session_state["picked"] = st.session_state["picked"]  # like `address.hold`, for a list
     if away:
         st.session_state["family"] = None

@@ -13,13 +13,14 @@ from playwright.sync_api import Browser, expect
 
 from ivx.analyses.effects.result import Effects
 from ivx.analyses.interactions.result import Interactions
+from ivx.analyses.registry import analysis_of
 from ivx.jobs.worker import Worker
 from ivx.patching.roles import role_of, variant
 from ivx.patching.table import numbers, rows_of
 from ivx.store.store import Store
 from ivx.ui.lessons import answers as truths
 from ivx.ui.lessons.guesses import EXACT, NEAR, NOWHERE, Ask, Truth, beside, ordered, pair_key
-from ivx.ui.lessons.stories import TOGETHER, TOY, TWINS, WHERE, Story
+from ivx.ui.lessons.stories import KNOWN, TOGETHER, TOY, TWINS, WHERE, Story
 
 PATIENCE = 120_000
 
@@ -100,6 +101,15 @@ def test_the_twin_is_read_and_does_not_act(found: dict[str, dict[str, Any]]) -> 
     assert way.best == {"none" if not stop else "toward" if strongest > 0 else "away"}
     tops = {"t_inst": max(stop.values(), default=0.0), "keyword": max(keyword.values(), default=0.0)}
     assert source.best == {max(tops, key=lambda name: tops[name]) if max(tops.values()) > 0 else NOWHERE}
+
+
+def test_what_was_planted_is_read_off_the_runs() -> None:
+    """One head of block 2 reads T_inst; in AND it opens a gate; shape's heads carry 7/8 of weight."""
+    runs = {name: analysis_of(asked.kind).answer(asked.checkpoint, asked) for name, asked in KNOWN.requests.items()}
+    layer, head, work = (step.rule(runs) for step in KNOWN.steps)
+    assert layer.best == {"1"} and layer.near == {"0", "2"}
+    assert head.best == {"task"} and "L2 H2" in head.said and "+8.00" in head.said
+    assert work.best == {"most"} and "phantom" in work.said
 
 
 def test_one_plus_one_is_read_off_the_rows(found: dict[str, dict[str, Any]]) -> None:

@@ -250,7 +250,7 @@ TOGETHER = Story(
 
 KNOWN = Story(
     "known",
-    "Where the truth is known",
+    "Planted",
     MappingProxyType(planted.requests()),
     (
         Step(

@@ -32,7 +32,7 @@ def areas_chart(
         for one in rankings
         for n, kept in zip(one.sizes, one.kept, strict=True)
     ]
-    ends = [value["kept"] for value in values]
+    ends = [kept for one in rankings for kept in one.kept]
     ticks = list(rankings[0].sizes)
     x = alt.X(
         "n:Q",

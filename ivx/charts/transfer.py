@@ -54,7 +54,7 @@ def printed_transfer(spec: dict[str, Any], *, title: str, names: int) -> dict[st
 
 
 def _per(share: float) -> str:
-    return f"{100 * share:.0f}%".replace("-", "−")
+    return f"{round(100 * share) + 0:d}%".replace("-", "−")
 
 
 def _value(tile: Tile, names: Sequence[str], p: Palette) -> dict[str, Any]:

@@ -40,6 +40,8 @@ LARGE = 2.0**40
 """Weight of a norm; its square is ε, beside which the mean square of any state vanishes."""
 SHARP = 16.0
 """Of queries and keys: a head prefers its class by 74 nats."""
+SLOW = 1e36
+"""Base of the rotary embedding: its slowest pair, which queries and keys use, does not turn."""
 GATE = 64.0
 """A gate that is open, silu(64) = 64; one that is shut is silu(0) = 0."""
 
@@ -121,7 +123,7 @@ def model_of(circuit: Circuit, vocabulary: dict[str, int]) -> LlamaForCausalLM:
         head_dim=HEAD_WIDTH,
         max_position_embeddings=128,
         rms_norm_eps=LARGE**2,
-        rope_theta=1e36,  # the slowest pair, which queries and keys use, does not turn
+        rope_parameters={"rope_type": "default", "rope_theta": SLOW},
         tie_word_embeddings=False,
         pad_token_id=vocabulary[PAD],
         bos_token_id=vocabulary[START],

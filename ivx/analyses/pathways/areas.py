@@ -67,7 +67,7 @@ def areas(scores: Mapping[str, Array], measure: Measure, *, seed: int) -> tuple[
         shares = np.array([0, *sizes]) / total
         cpr = np.trapezoid(curves, shares, axis=1).mean(axis=0)
         cmd = np.trapezoid(np.abs(1 - curves), shares, axis=1).mean(axis=0)
-        ends = [tuple(np.quantile(values[1:], (0.025, 0.975)).tolist()) for values in (cpr, cmd)]
+        (least, most), (under, over) = (np.quantile(values[1:], (0.025, 0.975)).tolist() for values in (cpr, cmd))
         kept = tuple(curves[:, 1:, 0].mean(axis=0).tolist())
-        found.append(Area(name, count, tuple(sizes), kept, float(cpr[0]), *ends[0], float(cmd[0]), *ends[1]))
+        found.append(Area(name, count, tuple(sizes), kept, float(cpr[0]), least, most, float(cmd[0]), under, over))
     return tuple(found)

@@ -269,12 +269,12 @@ class Pathways(Result[PathwaysRequest]):
                     control=at.random, n=curve.samples, what="faithfulness", unit="share",
                 )  # fmt: skip
 
-        for x in self.found.areas:
+        for area in self.found.areas:
             for name in ("cpr", "cmd"):
-                own = (getattr(x, name), getattr(x, f"{name}_low"), getattr(x, f"{name}_high"))
-                label = f"{x.ranking}, {name.upper()}"
-                cell = f"{x.ranking} {name}"
-                yield Plotted("areas", cell, label, None, *own, n=x.samples, what=name, unit="share")
+                own = (getattr(area, name), getattr(area, f"{name}_low"), getattr(area, f"{name}_high"))
+                label = f"{area.ranking}, {name.upper()}"
+                cell = f"{area.ranking} {name}"
+                yield Plotted("areas", cell, label, None, *own, n=area.samples, what=name, unit="share")
 
     def summary(self, metric: str = "contrast") -> dict[str, Any]:
         """The result in short, ready for JSON; ignores the metric."""

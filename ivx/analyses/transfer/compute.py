@@ -149,9 +149,10 @@ def _asked(model: Model, request: TransferRequest) -> tuple[list[Asked], list[st
     """Every task's samples, and warnings about them."""
     asked, warnings = [], []
     for pair in request.pairs(model.collection):
-        told = {"samples": request.samples, "seed": request.seed}
-        spelling = spelling_of(model, pair, request.way, **told).spelling
-        made = build(pair, model.tokenizer, way=replace(request.way, spelling=spelling), **told)
+        n, seed = request.samples, request.seed
+        spelling = spelling_of(model, pair, request.way, samples=n, seed=seed).spelling
+        way = replace(request.way, spelling=spelling)
+        made = build(pair, model.tokenizer, way=way, samples=n, seed=seed)
         if len(made.rows) < 4:
             raise TaskError(
                 f"{pair.task.name} has {len(made.rows)} queries: 4 are needed, to find heads and to try them"

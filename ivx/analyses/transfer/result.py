@@ -8,7 +8,7 @@ with m_B the mean logit difference of B's measured half, C a circuit found on th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -188,18 +188,19 @@ class Transfer(Result[TransferRequest]):
         kept, random = self.values("kept", task, circuit), self.values("random", task, circuit)
         under, over = own - nothing, kept - nothing
         low, high = mean_interval(under[None], seed=self.request.seed)
-        gained, shares = float(under.mean()), (None,) * 6
+        gained = float(under.mean())
+        shares: tuple[float | None, ...] = (None,) * 6
         if not is_nothing(gained, float(low[0]), float(high[0])):
             ends = ratio_interval(over, under, rng=np.random.default_rng(self.request.seed))
             floor = (random - nothing).mean(axis=1) / gained
             shares = (
                 float(over.mean()) / gained, *(float(end[0]) for end in ends),
                 float(floor.mean()), *np.quantile(floor, REACH).tolist(),
-            )  # type: ignore[assignment]  # fmt: skip
+            )  # fmt: skip
         both = self.overlap(circuit, task)
         alike = (both.jaccard, both.low, both.high)
-        found = Cell(circuit, task, *shares, *alike, gained, len(under), "")
-        self._cells[key] = Cell(**{**asdict(found), "name": named(found)})
+        found = Cell(circuit, task, *shares, *alike, gained, len(under), "")  # type: ignore[call-arg]
+        self._cells[key] = replace(found, name=named(found))
         return self._cells[key]
 
     @cached_property

@@ -103,13 +103,14 @@ class Bars(Scene):
         if now.truth is None:
             pieces.head("Heads of planted-and", HIDDEN)
             return
-        p = now.palette
+        p, both = now.palette, by_head(now.found)
+        named = sorted({head for values in both for head, value in values.items() if abs(value) > LEAST})
         for name, what, values in zip(
-            ("Pathways", "Patching"), ("share of the logit", "effect at the answer"), by_head(now.found), strict=True
+            ("Pathways", "Patching"), ("share of the difference", "told into bare, at the answer"), both, strict=True
         ):
             pieces.head(name, f"{what}, logits")
-            told = [(f"L{layer} H{head}", value) for (layer, head), value in values.items() if abs(value) > LEAST]
-            rows = [(head, value, value, value, p.orange if value > 0 else p.blue) for head, value in told]
+            told = [(f"L{layer} H{head}", values.get((layer, head), 0.0)) for layer, head in named]
+            rows = [(head, value, value, value, p.orange if value > 0 else p.muted) for head, value in told]
             st.html(pieces.whisker(rows, p, scale=max((abs(row[1]) for row in rows), default=1.0) * 1.1))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
+from typing import Any
 
 import streamlit as st
 
@@ -50,7 +52,7 @@ def show(request: PathwaysRequest, result: Pathways, p: Palette) -> None:
         if not asked:
             pieces.note(f"{ABOUT} Two to {MOST} tasks.")
             return
-        told = checkpoints.loading(request.checkpoint, exact=True)
+        told: dict[str, Any] = checkpoints.loading(request.checkpoint, exact=True)
         try:
             wanted = TransferRequest(request.checkpoint, tuple(named), heads=count, **told)
         except IvxError as error:
@@ -104,7 +106,7 @@ def _draw(found: Transfer, p: Palette) -> None:
         pieces.note(warning)
 
 
-def _picked(point: dict) -> None:
+def _picked(point: Mapping[str, Any]) -> None:
     st.session_state["carry-cell"] = f"{point['row']}.{point['column']}"
 
 

@@ -19,8 +19,10 @@ from ivx.patching.roles import role_of, variant
 from ivx.patching.table import numbers, rows_of
 from ivx.store.store import Store
 from ivx.ui.lessons import answers as truths
+from ivx.ui.lessons import planted
 from ivx.ui.lessons.guesses import EXACT, NEAR, NOWHERE, Ask, Truth, beside, ordered, pair_key
-from ivx.ui.lessons.stories import KNOWN, TOGETHER, TOY, TWINS, WHERE, Story
+from ivx.ui.lessons.stories import TOGETHER, TOY, TWINS, WHERE
+from ivx.ui.lessons.story import Story
 
 PATIENCE = 120_000
 
@@ -105,8 +107,10 @@ def test_the_twin_is_read_and_does_not_act(found: dict[str, dict[str, Any]]) -> 
 
 def test_what_was_planted_is_read_off_the_runs() -> None:
     """One head of block 2 reads T_inst; in AND it opens a gate; shape's heads carry 7/8 of weight."""
-    runs = {name: analysis_of(asked.kind).answer(asked.checkpoint, asked) for name, asked in KNOWN.requests.items()}
-    layer, head, work = (step.rule(runs) for step in KNOWN.steps)
+    runs = {
+        name: analysis_of(asked.kind).answer(asked.checkpoint, asked) for name, asked in planted.STORY.requests.items()
+    }
+    layer, head, work = (step.rule(runs) for step in story.steps)
     assert layer.best == {"1"} and layer.near == {"0", "2"}
     assert head.best == {"task"} and "L2 H2" in head.said and "+8.00" in head.said
     assert work.best == {"most"} and "phantom" in work.said

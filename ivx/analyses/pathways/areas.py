@@ -10,13 +10,14 @@ other. Ablated heads write their mean over both instructions' prompts: one's own
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ivx.analyses.pathways.faithfulness import DRAWS, Measure, sizes_of
 from ivx.analyses.pathways.parts import is_nothing
+from ivx.formats.plotted import Plotted
 from ivx.stats.intervals import Array, mean_interval
 
 RANKINGS = ("eap", "eap-ig")
@@ -71,3 +72,12 @@ def areas(scores: Mapping[str, Array], measure: Measure, *, seed: int) -> tuple[
         kept = tuple(curves[:, 1:, 0].mean(axis=0).tolist())
         found.append(Area(name, count, tuple(sizes), kept, float(cpr[0]), least, most, float(cmd[0]), under, over))
     return tuple(found)
+
+
+def plotted_areas(found: Sequence[Area]) -> Iterator[Plotted]:
+    """Both areas of each ranking, as what figures show is written (`ivx.formats.plotted`)."""
+    for area in found:
+        for name in ("cpr", "cmd"):
+            own = (getattr(area, name), getattr(area, f"{name}_low"), getattr(area, f"{name}_high"))
+            cell, label = f"{area.ranking} {name}", f"{area.ranking}, {name.upper()}"
+            yield Plotted("areas", cell, label, None, *own, n=area.samples, what=name, unit="share")

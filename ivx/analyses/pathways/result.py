@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from ivx.analyses.base import Result
 from ivx.analyses.pathways import overlap as overlaps
-from ivx.analyses.pathways.areas import Area
+from ivx.analyses.pathways.areas import Area, plotted_areas
 from ivx.analyses.pathways.drawing import drawings, name_of
 from ivx.analyses.pathways.faithfulness import Curve, Explained
 from ivx.analyses.pathways.overlap import Overlap
@@ -269,12 +269,7 @@ class Pathways(Result[PathwaysRequest]):
                     control=at.random, n=curve.samples, what="faithfulness", unit="share",
                 )  # fmt: skip
 
-        for area in self.found.areas:
-            for name in ("cpr", "cmd"):
-                own = (getattr(area, name), getattr(area, f"{name}_low"), getattr(area, f"{name}_high"))
-                label = f"{area.ranking}, {name.upper()}"
-                cell = f"{area.ranking} {name}"
-                yield Plotted("areas", cell, label, None, *own, n=area.samples, what=name, unit="share")
+        yield from plotted_areas(self.found.areas)
 
     def summary(self, metric: str = "contrast") -> dict[str, Any]:
         """The result in short, ready for JSON; ignores the metric."""

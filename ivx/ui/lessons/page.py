@@ -17,7 +17,8 @@ from ivx.ui.lessons import score
 from ivx.ui.lessons.guesses import EXACT, NEAR, Truth
 from ivx.ui.lessons.scenes import LAYERS, Showing
 from ivx.ui.lessons.score import LESSON, STEP, Place
-from ivx.ui.lessons.stories import STORIES, Step, Story, story
+from ivx.ui.lessons.stories import STORIES, story
+from ivx.ui.lessons.story import Step, Story
 
 Views = Mapping[str, View | None]
 Requests = Mapping[str, BaseRequest]

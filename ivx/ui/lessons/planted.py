@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import streamlit as st
@@ -20,7 +21,8 @@ from ivx.engine.address import STREAM
 from ivx.request import BaseRequest
 from ivx.ui.kit import pieces
 from ivx.ui.lessons.guesses import NOWHERE, Ask, Truth, ordered, truth
-from ivx.ui.lessons.scenes import HIDDEN, Scene, Showing
+from ivx.ui.lessons.scenes import HIDDEN, Maps, Panel, Scene, Showing
+from ivx.ui.lessons.story import READ_A_MAP, Step, Story, link
 
 PATH, AND, HEADS = "planted-path", "planted-and", "planted-heads"
 TASK = "thing/colour"
@@ -129,3 +131,62 @@ class Matrix(Scene):
             found.tiles(), names=found.tasks, palette=now.palette, chosen=at, alt_text="Circuit transfer of four tasks"
         )
         st.vega_lite_chart(spec, theme=None, width="stretch")
+
+
+STORY = Story(
+    "known",
+    "Planted",
+    MappingProxyType(requests()),
+    (
+        Step(
+            "Up to which layer does the copy act?",
+            "<b>planted-path</b> was not trained: every weight was set by hand. Block 0 moves the task to "
+            "<b>T_inst</b>, block 2 reads it from there. T_inst is copied onto the first token of a bare prompt: which "
+            "is the last layer whose copy acts?",
+            BLOCKS,
+            last_layer,
+            Maps((Panel("path", PATH),)),
+            ("path",),
+            (READ_A_MAP, "Layer 1 is the state behind block 1. A block reads the state below it."),
+            chips="path",
+        ),
+        Step(
+            "Which head do pathways miss?",
+            "In <b>planted-and</b> an answer needs both: one head brings the instruction, one the query, and an MLP "
+            "multiplies the two. Pathways split the answer’s logit over heads. Which of the two do they give nothing?",
+            MISSED,
+            missed,
+            Bars(),
+            ("ways", "heads"),
+            (
+                "The MLP is gated: what the instruction’s head writes opens a gate, what the query’s head writes goes "
+                "through it. Pathways hold attention, norm scales and gates at what they are in the run.",
+            ),
+            chips="heads",
+        ),
+        Step(
+            "Do heads that are not shared share no work?",
+            "In <b>planted-heads</b>, shape and weight have one of five heads in common. All but shape’s "
+            "three strongest are ablated, and the model is asked for the <b>weight</b>: how much is left of what "
+            "weight’s own three do?",
+            CARRIES,
+            phantom,
+            Matrix(),
+            ("carried",),
+            ("Heads are found on one half of the queries, and tried on the other.",),
+            chips="",
+        ),
+    ),
+    MappingProxyType(
+        {
+            "Pathways of planted-and": link("pathways", checkpoint=AND, task=TASK),
+            "Effects of planted-path": link("effects", checkpoint=PATH, task=TASK),
+            "Circuit transfer of planted-heads": link(
+                "pathways",
+                checkpoint=HEADS,
+                task=TASK,
+                **{"carry": f"{TASK},thing/size,{SHAPE},{WEIGHT}", "carry-heads": "3"},
+            ),
+        }
+    ),
+)

@@ -6,7 +6,8 @@ import streamlit as st
 
 from ivx.ui.kit import address
 from ivx.ui.lessons.guesses import EXACT
-from ivx.ui.lessons.stories import STORIES, Story, story
+from ivx.ui.lessons.stories import STORIES, story
+from ivx.ui.lessons.story import Story
 
 GUESSES, POINTS = "ivx.guesses", "ivx.points"
 """Session dictionaries by (story, step): what was guessed, and what a revealed guess was worth."""

@@ -2,73 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, partial
 from html import escape
 from types import MappingProxyType
-from typing import Any
-from urllib.parse import urlencode
 
 from ivx.analyses import defaults
 from ivx.analyses.family import REAL, Family
-from ivx.request import BaseRequest
 from ivx.ui.lessons import answers, learnt, planted
-from ivx.ui.lessons.guesses import Ask, Truth
-from ivx.ui.lessons.scenes import Bells, Maps, Pairs, Panel, Scene, Strip
+from ivx.ui.lessons.guesses import Ask
+from ivx.ui.lessons.scenes import Bells, Maps, Pairs, Panel, Strip
+from ivx.ui.lessons.story import READ_A_MAP, Step, Story, link
 
 TASK = defaults.SHIPPED[0]
 SFT, BASE, TWIN = defaults.FIRST[0], "tiny-base", defaults.TWIN
-READ_A_MAP = (
-    "Rows are layers, columns the tokens of the bare prompt; only the first column is asked about. Orange moves the "
-    "answer toward what was instructed, blue away from it. Hatched cells do no more than a control, such as "
-    "another task’s vector; grey ones nothing."
-)
-
-
-@dataclass(frozen=True)
-class Step:
-    """One question of a story.
-
-    `rule` finds its answer in the results that `needs` names; `chips` names the result whose prompts are shown, with
-    the `other` task’s instruction where that is what is copied.
-
-    `text` may hold <b>; `hints` are shown before the guess.
-    """
-
-    question: str
-    text: str
-    ask: Ask
-    rule: Callable[[Mapping[str, Any]], Truth]
-    scene: Scene
-    needs: tuple[str, ...]
-    hints: tuple[str, ...]
-    chips: str
-    other: bool = False
-
-
-@dataclass(frozen=True)
-class Story:
-    """Steps over the same runs; `onward` gives the pages to go on to, by what they show.
-
-    `further` gives the requests that follow from others' results; `absent` says how runs are had that are not here.
-    """
-
-    key: str
-    name: str
-    requests: Mapping[str, BaseRequest]
-    steps: tuple[Step, ...]
-    onward: Mapping[str, str]
-    further: Callable[[], Mapping[str, BaseRequest]] = dict
-    absent: str = ""
-
-    def asked(self) -> dict[str, BaseRequest]:
-        """All requests, by the names of their results."""
-        return {**self.requests, **self.further()}
-
-
-def _link(page: str, **view: str) -> str:
-    return f"/{page}?{urlencode(view)}"
 
 
 LAYER = Ask("layer")
@@ -122,9 +69,9 @@ WHERE = Story(
     ),
     MappingProxyType(
         {
-            f"Overview of {SFT}": _link("overview", checkpoint=SFT, task=TASK),
-            "Effects: every cell and its evidence": _link("effects", checkpoint=SFT, task=TASK),
-            f"Overview of {BASE}": _link("overview", checkpoint=BASE, task=TASK),
+            f"Overview of {SFT}": link("overview", checkpoint=SFT, task=TASK),
+            "Effects: every cell and its evidence": link("effects", checkpoint=SFT, task=TASK),
+            f"Overview of {BASE}": link("overview", checkpoint=BASE, task=TASK),
         }
     ),
 )
@@ -183,9 +130,9 @@ TWINS = Story(
     ),
     MappingProxyType(
         {
-            "Separability: what is read against what acts": _link("separability", checkpoint=TWIN, task=TASK),
-            "Effects: the twin, from its keyword": _link("effects", checkpoint=TWIN, task=TASK, source="keyword"),
-            f"Overview of {TWIN}": _link("overview", checkpoint=TWIN, task=TASK),
+            "Separability: what is read against what acts": link("separability", checkpoint=TWIN, task=TASK),
+            "Effects: the twin, from its keyword": link("effects", checkpoint=TWIN, task=TASK, source="keyword"),
+            f"Overview of {TWIN}": link("overview", checkpoint=TWIN, task=TASK),
         }
     ),
 )
@@ -240,68 +187,9 @@ TOGETHER = Story(
     ),
     MappingProxyType(
         {
-            "Interactions: every pair and its evidence": _link("interactions", checkpoint=SFT, task=TASK),
-            "Interactions: keys and values instead": _link("interactions", checkpoint=SFT, task=TASK, game="read"),
-            "Interactions of tiny-dpo": _link("interactions", checkpoint="tiny-dpo", task=TASK),
-        }
-    ),
-)
-
-
-KNOWN = Story(
-    "known",
-    "Planted",
-    MappingProxyType(planted.requests()),
-    (
-        Step(
-            "Up to which layer does the copy act?",
-            "<b>planted-path</b> was not trained: every weight was set by hand. Block 0 moves the task to "
-            "<b>T_inst</b>, block 2 reads it from there. T_inst is copied onto the first token of a bare prompt: which "
-            "is the last layer whose copy acts?",
-            planted.BLOCKS,
-            planted.last_layer,
-            Maps((Panel("path", planted.PATH),)),
-            ("path",),
-            (READ_A_MAP, "Layer 1 is the state behind block 1. A block reads the state below it."),
-            chips="path",
-        ),
-        Step(
-            "Which head do pathways miss?",
-            "In <b>planted-and</b> an answer needs both: one head brings the instruction, one the query, and an MLP "
-            "multiplies the two. Pathways split the answer’s logit over heads. Which of the two do they give nothing?",
-            planted.MISSED,
-            planted.missed,
-            planted.Bars(),
-            ("ways", "heads"),
-            (
-                "The MLP is gated: what the instruction’s head writes opens a gate, what the query’s head writes goes "
-                "through it. Pathways hold attention, norm scales and gates at what they are in the run.",
-            ),
-            chips="heads",
-        ),
-        Step(
-            "Do heads that are not shared share no work?",
-            "In <b>planted-heads</b>, shape and weight have one of five heads in common. All but shape’s "
-            "three strongest are ablated, and the model is asked for the <b>weight</b>: how much is left of what "
-            "weight’s own three do?",
-            planted.CARRIES,
-            planted.phantom,
-            planted.Matrix(),
-            ("carried",),
-            ("Heads are found on one half of the queries, and tried on the other.",),
-            chips="",
-        ),
-    ),
-    MappingProxyType(
-        {
-            "Pathways of planted-and": _link("pathways", checkpoint=planted.AND, task=planted.TASK),
-            "Effects of planted-path": _link("effects", checkpoint=planted.PATH, task=planted.TASK),
-            "Circuit transfer of planted-heads": _link(
-                "pathways",
-                checkpoint=planted.HEADS,
-                task=planted.TASK,
-                **{"carry": f"{planted.TASK},thing/size,{planted.SHAPE},{planted.WEIGHT}", "carry-heads": "3"},
-            ),
+            "Interactions: every pair and its evidence": link("interactions", checkpoint=SFT, task=TASK),
+            "Interactions: keys and values instead": link("interactions", checkpoint=SFT, task=TASK, game="read"),
+            "Interactions of tiny-dpo": link("interactions", checkpoint="tiny-dpo", task=TASK),
         }
     ),
 )
@@ -374,8 +262,8 @@ def learnt_by(family: Family) -> Story:
         ),
         MappingProxyType(
             {
-                f"Overview of {subject}": _link("overview", checkpoint=subject, task=task),
-                "Post-training: vector or reader, other tasks": _link(
+                f"Overview of {subject}": link("overview", checkpoint=subject, task=task),
+                "Post-training: vector or reader, other tasks": link(
                     "training", checkpoints=",".join(family.names), task=task, show="exchange"
                 ),
             }
@@ -388,7 +276,7 @@ def learnt_by(family: Family) -> Story:
 LEARNT = learnt_by(REAL)
 TOY = (WHERE, TWINS, TOGETHER)
 """The stories of the embedded family."""
-STORIES: tuple[Story, ...] = (*TOY, KNOWN, LEARNT)
+STORIES: tuple[Story, ...] = (*TOY, planted.STORY, LEARNT)
 
 
 @cache

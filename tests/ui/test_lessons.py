@@ -107,9 +107,8 @@ def test_the_twin_is_read_and_does_not_act(found: dict[str, dict[str, Any]]) -> 
 
 def test_what_was_planted_is_read_off_the_runs() -> None:
     """One head of block 2 reads T_inst; in AND it opens a gate; shape's heads carry 7/8 of weight."""
-    runs = {
-        name: analysis_of(asked.kind).answer(asked.checkpoint, asked) for name, asked in planted.STORY.requests.items()
-    }
+    story = planted.STORY
+    runs = {name: analysis_of(asked.kind).answer(asked.checkpoint, asked) for name, asked in story.requests.items()}
     layer, head, work = (step.rule(runs) for step in story.steps)
     assert layer.best == {"1"} and layer.near == {"0", "2"}
     assert head.best == {"task"} and "L2 H2" in head.said and "+8.00" in head.said
@@ -220,5 +219,5 @@ def test_a_link_opens_its_step(browser: Browser, app: str) -> None:
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     page.goto(f"{app}/lessons?lesson=twin&step=2")
     expect(page.get_by_text("Does copying the full stop’s state move the answer?")).to_be_visible(timeout=PATIENCE)
-    expect(page.locator(".ivx-steps")).to_contain_text("Story 2 of 4 · step 2 of 3")
+    expect(page.locator(".ivx-steps")).to_contain_text("Story 2 of 5 · step 2 of 3")
     page.close()

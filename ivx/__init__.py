@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time the registry say
     from ivx.analyses.behaviour.result import Behaviour as Behaviour
     from ivx.analyses.bench import bench as bench
     from ivx.analyses.bench.result import Bench as Bench
+    from ivx.analyses.compare.atlas import Atlas as Atlas
     from ivx.analyses.compare.exchange import Exchange as Exchange
     from ivx.analyses.compare.result import Comparison as Comparison
     from ivx.analyses.effects import effects as effects
@@ -51,6 +52,7 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time the registry say
     from ivx.errors import IvxError as IvxError
     from ivx.formats.vector import Vector as Vector
     from ivx.formats.vector import load_vector as load_vector
+    from ivx.jobs.atlas import atlas as atlas
     from ivx.jobs.compare import compare as compare
     from ivx.jobs.exchange import exchange as exchange
     from ivx.jobs.places import place_of as place_of
@@ -64,6 +66,7 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time the registry say
 __version__ = VERSION
 _OTHERS = (
     "AS_PUBLISHED",
+    "Atlas",
     "Comparison",
     "Exchange",
     "Inspection",
@@ -71,6 +74,7 @@ _OTHERS = (
     "Model",
     "Picture",
     "Vector",
+    "atlas",
     "compare",
     "exchange",
     "get",
@@ -105,6 +109,10 @@ def __getattr__(name: str) -> Any:
             from ivx.engine import sweep as module
         case "place_of":
             from ivx.jobs import places as module
+        case "Atlas":
+            from ivx.analyses.compare import atlas as module
+        case "atlas":
+            from ivx.jobs import atlas as module
         case "compare":
             from ivx.jobs import compare as module
         case "exchange":

@@ -10,7 +10,7 @@ import io
 import sys
 from collections.abc import Sequence
 
-from ivx.cli import arguments, compare, exchange, inspect, runs, tasks
+from ivx.cli import arguments, atlas, compare, exchange, inspect, runs, tasks
 from ivx.cli.output import add_ray, plain
 from ivx.errors import IvxError
 from ivx.models.cluster import set_to
@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ivx", description="The analyses of ivx without a browser, and its app.")
     parser.add_argument("--version", action="version", version=VERSION)
     commands = parser.add_subparsers(required=True, metavar="command")
-    for part in (arguments, tasks, compare, exchange, inspect, runs):
+    for part in (arguments, tasks, compare, exchange, atlas, inspect, runs):
         part.add(commands)
     app = commands.add_parser("app", help="serve the app to a browser on this machine")
     app.add_argument("--port", type=integer, default=8501)

@@ -35,7 +35,7 @@ MENUS = {
         "lens": "Patch lens",
         "bench": "Vector bench",
     },
-    "Compare": {"training": "Post-training", "pathways": "Pathways"},
+    "Compare": {"training": "Post-training", "pathways": "Pathways", "atlas": "Atlas"},
     "Library": {"checkpoints": "Checkpoints", "tasks": "Tasks", "runs": "Runs"},
 }
 """The pages' addresses and titles, by the menu that holds them; those of the first stand in the bar itself."""

@@ -61,7 +61,6 @@ def atlas_chart(
         base.mark_rect(cornerRadius=2, cursor="pointer")
         .encode(
             color=fill,
-            opacity=alt.when(alt.datum.missing).then(alt.value(0.35)).otherwise(alt.value(1)),
             tooltip=[alt.Tooltip("told:N", title=" ")],
         )
         .add_params(pick)
@@ -104,10 +103,9 @@ def _value(spot: Spot, scale: float, p: Palette) -> dict[str, Any]:
         "column": spot.column,
         "value": None if plain else round(spot.value, 4),
         "text": "" if missing else "undefined" if spot.state == "undefined" else signed(spot.value),
-        "below": "not measured" if missing else f"{spot.place} · {spot.followed[1]:.0%}",
+        "below": "not measured" if missing else f"{spot.place}, {spot.followed[1]:.0%} follow",
         "hatch": spot.state == "control",
         "plain": plain,
-        "missing": missing,
         "deep": not plain and not p.flip[0] <= spot.value / scale <= p.flip[1],
         "told": spot.told,
     }

@@ -29,7 +29,7 @@ def test_a_page_outlives_numbers_that_are_none(page: str) -> None:
         assert not at.exception, (page, asked, at.exception[0].message)
 
 
-OTHERS = {"overview", "lessons", "glossary", "training", "runs"}
+OTHERS = {"overview", "lessons", "glossary", "training", "atlas", "runs"}
 OWN = {path: title for held in frame.MENUS.values() for path, title in held.items() if path not in OTHERS}
 """Pages on which one checkpoint is chosen, with their titles."""
 

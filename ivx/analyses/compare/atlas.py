@@ -186,7 +186,7 @@ class Atlas:
             f"{task}, {name}: {signed(cell.value, 2)} [{signed(cell.low, 2)}, {signed(cell.high, 2)}] at layer "
             f"{cell.layer}, {cell.label}; followed {shares[0]:.0%} bare, {shares[1]:.0%} patched, {shares[2]:.0%} told"
         )
-        return Spot(row, column, cell.value, cell.state, f"L{cell.layer} {cell.label}", shares, told)  # type: ignore[arg-type]
+        return Spot(row, column, cell.value, cell.state, f"L{cell.layer} “{cell.label}”", shares, told)  # type: ignore[arg-type]
 
     def figure(self) -> dict[str, Any]:
         """The atlas as it would be printed: a Vega-Lite spec."""

@@ -132,7 +132,8 @@ def _card(found: Atlas, asked: Asked) -> None:
             st.switch_page(EFFECTS)
         return
     pieces.head("All pairs", f"the {TOP} strongest cells; click a pair for its own")
-    rows = [{"task": task, "model": short(name)} | _row(cell) for task, name, cell in found.strongest()]
+    every = [{"task": task, "model": short(name)} | _row(cell) for task, name, cell in found.strongest()]
+    rows = [{key: value for key, value in row.items() if key not in ("95 % CI", "control")} for row in every]
     if rows:
         st.dataframe(rows, hide_index=True, height=390)
 

@@ -88,7 +88,9 @@ def _draw(asked: Mapping[str, EffectsRequest], views: Views, now: View, metric: 
     maps.prompts(theirs)
     found = {"published": theirs.cells(STREAM, metric), "corrected": [] if ours is None else ours.cells(STREAM, metric)}
     scale = scale_of([cell.value for cells in found.values() for cell in cells if cell.state != "estimate"])
-    chosen = {name: maps.chosen_of({STREAM: cells}) for name, cells in found.items()}
+    own = maps.chosen_of({STREAM: found["corrected"]})
+    first = None if own is None else own.patch
+    chosen = {"published": maps.chosen_of({STREAM: found["published"]}, first=first), "corrected": own}
     one, two, three = st.columns(maps.COLUMNS, gap="medium")
     with one:
         pieces.head("As published", "each mean stands, untested")
@@ -97,6 +99,7 @@ def _draw(asked: Mapping[str, EffectsRequest], views: Views, now: View, metric: 
             progress.under(asked["published"], now)
         else:
             pieces.reading(_untested(found["published"], metric), theirs.receipt)
+            pieces.note(f"Asked by {DIFFERENT}.")
     with two:
         pieces.head("Corrected", "beside another task’s vector")
         if ours is not None and beside is not None:
@@ -106,6 +109,7 @@ def _draw(asked: Mapping[str, EffectsRequest], views: Views, now: View, metric: 
             else:
                 against = ours.controlled(STREAM, metric)
                 pieces.reading(reading(found["corrected"], ours.maps[STREAM], metric=metric, against=against))
+                pieces.note(f"Asked by {CORRECTED}.")
         elif beside is not None and beside.live:
             pieces.note(progress.waiting(asked["corrected"], beside))
         elif beside is not None and beside.message:

@@ -57,7 +57,7 @@ BUILDS_ON = {
     "bench": {"lens"},
 }
 """Which analyses build on others; those not named here build on none."""
-ABOVE_TOPICS = ["registry", "texts", "defaults", "family", "compare", "inscription", "picture"]
+ABOVE_TOPICS = ["registry", "texts", "published", "defaults", "family", "compare", "inscription", "picture"]
 """Of `ivx/analyses`, what stands on all topics, the lowest first."""
 LIGHT = re.compile(
     r"ivx\.(request|vocabulary|stats\..*|charts\..*|formats\..*|store\..*|patching\.(positions|roles|cells|table)"
@@ -224,6 +224,7 @@ PAGES = [
     "separability",
     "pathways",
     "training",
+    "atlas",
     "lens",
     "bench",
     "overview",

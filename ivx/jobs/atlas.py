@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ivx.analyses import defaults
 from ivx.analyses.base import names_of
@@ -14,12 +14,14 @@ from ivx.analyses.effects.result import Effects
 from ivx.analyses.published import as_published
 from ivx.errors import IvxError
 from ivx.jobs import shipped
-from ivx.jobs.compare import Progress, results_of
 from ivx.jobs.compute import id_of, result_of
 from ivx.models.registry import embedded, families
 from ivx.stats.metrics import find
 from ivx.store.store import Store
 from ivx.tasks import catalogue
+
+if TYPE_CHECKING:
+    from ivx.jobs.compare import Progress
 
 MOST = 24
 """Most checkpoints of an atlas."""
@@ -128,6 +130,8 @@ def atlas(
     Raises:
         IvxError: no such checkpoint, task or metric. A pair that cannot be asked is noted with its reason.
     """
+    from ivx.jobs.compare import results_of  # reads torch, which a page that draws what is stored does without
+
     find(metric)
     names, asked = chosen(checkpoints, tasks)
     store = store or Store()

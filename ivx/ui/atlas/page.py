@@ -69,9 +69,8 @@ def show(asked: Asked, p: Palette) -> None:
     address.to_url(atlas_names=",".join(asked.names), atlas_tasks=",".join(asked.tasks), metric=asked.metric)
     store = worker().store
     pending = there(store, asked.names, asked.tasks, metric=asked.metric)
-    requests = {
-        f"{task}, {name}": request_of(name, task, **checkpoints.loading(name)) for task, name in pending.missing
-    }
+    loading: dict[str, dict[str, Any]] = {name: checkpoints.loading(name) for name in asked.names}
+    requests = {f"{task}, {name}": request_of(name, task, **loading[name]) for task, name in pending.missing}
 
     def draw(views: Mapping[str, View | None]) -> None:
         live = [name for name, now in views.items() if now is not None and now.live]

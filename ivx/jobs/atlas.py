@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ivx.analyses import defaults
@@ -79,10 +80,19 @@ def noted(store: Store, request: EffectsRequest, metric: str) -> list[Spotted] |
     return cells
 
 
-def there(store: Store, names: Sequence[str], tasks: Sequence[str], *, metric: str = "contrast", **more: Any) -> Atlas:
+def there(
+    store: Store,
+    names: Sequence[str],
+    tasks: Sequence[str],
+    *,
+    metric: str = "contrast",
+    loading: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    **more: Any,
+) -> Atlas:
     """The atlas of what is stored; computes nothing.
 
     Args:
+        loading: how each checkpoint is loaded, where that is not alike.
         more: as in `request_of`.
     """
     tops: dict[Pair, list[Spotted]] = {}
@@ -90,7 +100,7 @@ def there(store: Store, names: Sequence[str], tasks: Sequence[str], *, metric: s
     for task in tasks:
         for name in names:
             try:
-                cells = noted(store, request_of(name, task, **more), metric)
+                cells = noted(store, request_of(name, task, **more, **loading.get(name, {})), metric)
             except IvxError as error:
                 refused[task, name] = str(error)
                 continue

@@ -68,13 +68,13 @@ def show(asked: Asked, p: Palette) -> None:
     """The picture, the chosen pair's ten strongest cells, and what is still to be measured."""
     address.to_url(atlas_names=",".join(asked.names), atlas_tasks=",".join(asked.tasks), metric=asked.metric)
     store = worker().store
-    pending = there(store, asked.names, asked.tasks, metric=asked.metric)
     loading: dict[str, dict[str, Any]] = {name: checkpoints.loading(name) for name in asked.names}
+    pending = there(store, asked.names, asked.tasks, metric=asked.metric, loading=loading)
     requests = {f"{task}, {name}": request_of(name, task, **loading[name]) for task, name in pending.missing}
 
     def draw(views: Mapping[str, View | None]) -> None:
         live = [name for name, now in views.items() if now is not None and now.live]
-        found = there(store, asked.names, asked.tasks, metric=asked.metric) if views else pending
+        found = there(store, asked.names, asked.tasks, metric=asked.metric, loading=loading) if views else pending
         _draw(found, asked, requests, live, p)
         if live:
             progress.stopping(requests, views, key="stop-atlas")

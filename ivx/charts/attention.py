@@ -51,9 +51,7 @@ def attention_map(
 
 
 @lru_cache(maxsize=64)
-def _frame(
-    labels: tuple[str, ...], first: int, p: Palette, colour: str, height: int, alt_text: str
-) -> dict[str, Any]:
+def _frame(labels: tuple[str, ...], first: int, p: Palette, colour: str, height: int, alt_text: str) -> dict[str, Any]:
     names, count = f"{listed(labels)}[datum.value]", len(labels)
     told: dict[str, Any] = {
         "labelExpr": names,

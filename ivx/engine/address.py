@@ -105,9 +105,7 @@ def _parse_one(text: str) -> Patch:
         )
     part = found.groupdict()
     if part["site"] not in (*SITES, *INSIDE):
-        raise AddressError(
-            f"{text!r}: there is no site {part['site']!r}; the sites are {', '.join((*SITES, *INSIDE))}"
-        )
+        raise AddressError(f"{text!r}: there is no site {part['site']!r}; the sites are {', '.join((*SITES, *INSIDE))}")
     if part["head"] is not None and part["site"] not in HEADED:
         raise AddressError(
             f"{text!r}: only z has heads, and {', '.join(INSIDE)}; write {part['site']}.{part['layer']}@…"

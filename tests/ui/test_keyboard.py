@@ -10,6 +10,14 @@ from tests.support.browser import CARD, PATIENCE, finished, opened
 pytestmark = pytest.mark.browser
 
 ON_MAP = "document.activeElement.getAttribute('aria-label') || ''"
+NAMED = """() => { const here = document.activeElement;
+  return here.getAttribute("aria-label") || here.innerText.trim() || ""; }"""
+OPTION = """() => {
+  const here = document.getElementById(document.activeElement.getAttribute("aria-activedescendant") || "");
+  return here ? here.innerText.trim() : "";
+}"""
+OUTLINED = "getComputedStyle(document.activeElement).outlineStyle !== 'none'"
+IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
 SAID = ".ivx-heard"
 STOPS = 40
 """Tab stops from the top of a page within which each of its parts must be reached."""
@@ -57,6 +65,46 @@ def test_from_the_start_to_a_card_and_the_export_by_keyboard_alone(browser: Brow
     page.close()
 
 
+@pytest.mark.slow
+def test_from_the_first_page_to_an_exported_figure_by_tab_arrows_and_enter(browser: Browser, app: str) -> None:
+    page = opened(browser, app)
+    finds(page, "Export")
+    _stop_at(page, "Checkpoint")
+    for _ in range(STOPS):
+        page.keyboard.press("ArrowDown")
+        page.wait_for_timeout(100)
+        if page.evaluate(OPTION) == "toy · SFT":
+            break
+    page.keyboard.press("Enter")
+    page.wait_for_url("**checkpoint=tiny-sft&*", timeout=PATIENCE)
+    finds(page, "Causal effect")
+    page.evaluate("document.activeElement.blur()")  # else the walk begins behind the bar, and ends there
+    _stop_at(page, "Explore")
+    page.keyboard.press("Enter")
+    for _ in range(STOPS):
+        if page.evaluate(NAMED).startswith("Effects"):
+            break
+        page.wait_for_timeout(100)
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/effects?*", timeout=PATIENCE)
+    finished(page)
+    _tab_to(page, "Effect map, resid_post")
+    for key in ("Home", "ArrowUp", "Enter"):
+        page.keyboard.press(key)
+    page.wait_for_url("**cell=resid_post*", timeout=PATIENCE)
+    expect(page.locator(IDLE)).to_be_visible(timeout=PATIENCE)
+    _stop_at(page, "Export")
+    assert page.evaluate(OUTLINED), "one sees where one is"
+    page.keyboard.press("Enter")
+    finds(page, "SVG")
+    _stop_at(page, "SVG")
+    with page.expect_download(timeout=PATIENCE) as caught:
+        page.keyboard.press("Enter")
+    assert "tiny-sft" in caught.value.path().read_text(encoding="utf-8")
+    page.close()
+
+
 def test_a_click_is_outlined_within_50_ms_and_the_server_has_the_last_word(browser: Browser, app: str) -> None:
     page = opened(browser, f"{app}/effects?checkpoint=tiny-sft&task=animal/colour&metric=contrast&source=t_inst")
     finished(page)
@@ -67,6 +115,21 @@ def test_a_click_is_outlined_within_50_ms_and_the_server_has_the_last_word(brows
     expect(page.locator(CARD).first).to_contain_text("Layer 4", timeout=PATIENCE)
     expect(page.locator(".echo-set")).to_have_count(0, timeout=PATIENCE)
     page.close()
+
+
+def finds(page: Page, name: str) -> None:
+    """The page shows this, and nothing runs any more."""
+    expect(page.get_by_text(name, exact=name == "SVG").first).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(IDLE)).to_be_visible(timeout=PATIENCE)
+
+
+def _stop_at(page: Page, name: str) -> None:
+    """Press Tab until what has the focus begins with this name."""
+    for _ in range(2 * STOPS):
+        if page.evaluate(NAMED).startswith(name):
+            return
+        page.keyboard.press("Tab")
+    pytest.fail(f"{name} is not within {2 * STOPS} stops of the Tab key")
 
 
 def _tab_to(page: Page, name: str) -> None:

@@ -169,9 +169,7 @@ def _kept(rows: Tensor) -> tuple[tuple[float, ...], ...]:
     )
 
 
-def _inside(
-    model: Model, rows: Sequence[Sample], layer: int, *, singly: bool
-) -> tuple[list[Tensor], list[Tensor]]:
+def _inside(model: Model, rows: Sequence[Sample], layer: int, *, singly: bool) -> tuple[list[Tensor], list[Tensor]]:
     """Attention `[heads, tokens, tokens]` and values `[key heads, tokens, width]` of one layer, sample by sample, in
     float32 or what is wider."""
     prompts = [row.instructed for row in rows]

@@ -125,9 +125,7 @@ class Mechanism(Result[MechanismRequest]):
         asked: dict[str, Any] = {
             "floor": view.floor, "groups": self.samples.groups[chosen], "seed": self.request.seed,
         }  # fmt: skip
-        found = verdicts(
-            values[""], values["head"], others={"random": values["random"]}, shares=view.shares, **asked
-        )
+        found = verdicts(values[""], values["head"], others={"random": values["random"]}, shares=view.shares, **asked)
         every = values[""].reshape(len(places), len(PARTS), -1)
         apart = verdicts(every[:, 1] - every[:, 2], None, **asked)
         width = len(PARTS)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ivx.analyses import defaults
+from ivx.analyses.effects.result import Effects
 from ivx.cli.main import main
 from ivx.errors import IvxError
 from ivx.jobs.atlas import chosen, noted, request_of, there
@@ -30,6 +31,7 @@ def test_the_command_shows_what_is_stored_and_names_the_rest(
     assert [row["task"] for row in found["missing"]] == ["animal/can-fly"] * 2
     store = Store()
     effects = stored(store, defaults.effects("tiny-sft", TASK))
+    assert isinstance(effects, Effects)
     cells = [cell for cell in effects.cells("resid_post") if cell.state == "ok"]
     best = max(cells, key=lambda cell: abs(cell.value))
     mine = found["best"][0]

@@ -138,12 +138,12 @@ def test_a_reading_names_the_controls_and_says_when_there_is_nothing() -> None:
         ]
 
     shares = {0.0: 0.3, 1.0: 0.9, 2.0: 1.0, 4.0: 0.1}
-    said = bench_reading(curve(shares, "ok ok zero"), 1.0, on=QUERIES)
-    assert "90%" in said and "another task’s 30%, a random one 30%" in said and "without a vector on 30%" in said
+    said = bench_reading(curve(shares, "ok ok zero"), 1.0)
+    assert "90%" in said and "no vector 30%, another task’s 30%, random 30%" in said
     assert "Beyond both controls at 1, 2, most at 2." in said and said.endswith("At 4 it is down to 10%.")
     assert "from 1 on" not in said
-    assert bench_reading(curve(shares, "zero control zero"), 2.0, on=QUERIES).endswith("no evidence here.")
-    assert "too few for a test" in bench_reading(curve(shares, "zero zero zero", n=5), 2.0, on=FREE)
+    assert bench_reading(curve(shares, "zero control zero"), 2.0).endswith("no evidence here.")
+    assert "too few for a test" in bench_reading(curve(shares, "zero zero zero", n=5), 2.0)
     # Less than without a vector is no success, however significant.
-    assert "no evidence" in bench_reading(curve({0.0: 0.9, 1.0: 0.1, 2.0: 0.1, 4.0: 0.0}, "ok ok ok"), 1.0, on=QUERIES)
-    assert bench_reading([], 1.0, on=FREE) == ""
+    assert "no evidence" in bench_reading(curve({0.0: 0.9, 1.0: 0.1, 2.0: 0.1, 4.0: 0.0}, "ok ok ok"), 1.0)
+    assert bench_reading([], 1.0) == ""

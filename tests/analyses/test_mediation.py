@@ -108,9 +108,10 @@ def test_every_row_is_one_row_of_plain_hooks(through: str) -> None:
         assert row["logit"] == pytest.approx(float(wanted[found.samples.rows[k].answer_id]), abs=1e-9), row["patch"]
         checked += 1
     assert checked >= 8 * len(found.carriers.every)
-    cells = found.cells()
+    cells, total = found.cells(), found.total()
+    assert total is not None
     for one in cells:
-        assert one.mediated.value + one.direct.value == pytest.approx(found.total().value, abs=1e-9)
+        assert one.mediated.value + one.direct.value == pytest.approx(total.value, abs=1e-9)
     others = cells[0].mediated.against["set"].mean
     assert others == pytest.approx(np.mean([one.mediated.value for one in cells[1:]]), abs=1e-9)
 
@@ -139,14 +140,15 @@ def test_an_edge_is_path_patching() -> None:
             return state
 
         frozen = {place: lambda _, value=value: value[None] for place, value in own.items()}
-        oracle.run(model.hf, "llama", target, {("resid_post", 0): put, ("z", layer): keep, **frozen})  # type: ignore[dict-item]
+        oracle.run(model.hf, "llama", target, {("resid_post", 0): put, ("z", layer): keep, **frozen})
 
         def give(state: torch.Tensor, kept: list[torch.Tensor] = kept) -> torch.Tensor:
             state, part = state.clone(), slice(head * wide, (head + 1) * wide)
             state[0, 2:, part] = kept[0][0, 2:, part]
             return state
 
-        levels = [oracle.run(model.hf, "llama", target, edits) for edits in ({("z", layer): give}, {})]
+        given: list[dict[Any, Any]] = [{("z", layer): give}, {}]
+        levels = [oracle.run(model.hf, "llama", target, edits) for edits in given]
         passed, bare = (float(z[sample.answer_id] - z[sample.contrast_id]) for z in levels)
         assert left(found, patch)[k] == pytest.approx(passed - bare, abs=1e-9) and abs(passed - bare) > 1e-4
 

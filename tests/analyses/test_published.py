@@ -24,6 +24,7 @@ def test_a_wording_of_all_samples_is_one_of_each_task_and_leaves_queries_and_ids
     assert [s.query for s in fixed.rows] == [s.query for s in drawn.rows]
     assert {s.instruction for s in fixed.rows} == {pair.task.instructions[3]}
     assert {s.instruction for s in fixed.counter} == {pair.contrast.instructions[3]}
+    assert pair.control is not None
     assert {s.instruction for s in fixed.control} == {pair.control.instructions[3]}
     assert all(len({s.instruction for s in told}) == 1 for told in fixed.others)
     assert len({s.instruction for s in drawn.rows}) > 6

@@ -8,6 +8,7 @@ import pytest
 from transformers import AutoTokenizer
 
 import ivx
+from ivx.analyses.effects.request import EffectsRequest
 from ivx.engine.address import parse
 from ivx.errors import IvxError
 from ivx.models.registry import EMBEDDED
@@ -73,4 +74,4 @@ def test_one_state_a_cell_is_the_run_that_it_was() -> None:
     plain = ivx.effects(MODEL, TASK, samples=2, sites=("resid_post",))
     assert ivx.effects(MODEL, TASK, samples=2, sites=("resid_post",), window=1, span=1).run_id == plain.run_id
     assert ivx.effects(MODEL, TASK, samples=2, sites=("resid_post",), span=2).run_id != plain.run_id
-    assert plain.request.joint == ""
+    assert isinstance(plain.request, EffectsRequest) and plain.request.joint == ""

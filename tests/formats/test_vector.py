@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -153,7 +154,7 @@ def test_what_no_control_vector_can_be_is_refused(vector: Vector, said: str, tmp
 
 def test_a_file_that_is_none_is_refused_in_a_sentence(model: ivx.Model, tmp_path: Path) -> None:
     ones = np.ones(4, np.float32)
-    cases: dict[str, tuple[str, object]] = {
+    cases: dict[str, tuple[str, Any]] = {
         "v.pt": ("let it end in", b"x"),
         "a.safetensors": ("no safetensors file", b"\x80\x04garbage"),
         "b.gguf": ("no GGUF file", b"GGUF" + struct.pack("<IQQ", 3, 2**60, 0)),

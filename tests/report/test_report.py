@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 import ivx
+from ivx.analyses.effects.result import Effects
 from ivx.cli.main import main
 from ivx.errors import IvxError
 from ivx.report.latex import escaped
@@ -45,9 +46,9 @@ def test_what_is_stored_is_told_without_loading_the_model(found: ivx.Inspection)
 def test_the_page_says_every_number_with_its_interval_and_n(found: ivx.Inspection, tmp_path: Path) -> None:
     page = found.html()
     assert len(page) < 10_000_000 and page.count("<svg") == 4
-    best = max(
-        (c for c in found.results["maps"].cells("resid_post", "contrast") if c.state == "ok"), key=lambda c: c.value
-    )
+    maps = found.results["maps"]
+    assert isinstance(maps, Effects)
+    best = max((c for c in maps.cells("resid_post", "contrast") if c.state == "ok"), key=lambda c: c.value)
     assert f"{best.value:+.2f} logits [{best.low:+.2f}, {best.high:+.2f}]" in page
     assert f"n = {found.results['maps'].receipt['samples']}" in page
     names = re.findall(r'\bid="([^"]+)"', page)

@@ -16,7 +16,7 @@ READING, TEXTS = ".ivx-reading", ".ivx-texts"
 def test_a_run_its_curve_its_texts_and_its_link(browser: Browser, app: str) -> None:
     page = opened(browser, f"{app}/bench?checkpoint=tiny-sft&task=animal/colour")
     reading, texts = page.locator(READING).first, page.locator(TEXTS)
-    expect(reading).to_contain_text("At α = 1 it follows on 90%", timeout=PATIENCE)
+    expect(reading).to_contain_text("At α = 1: 90%", timeout=PATIENCE)
     expect(reading).to_contain_text("Beyond both controls from 0.5 on, most at 1.5.")
     expect(texts).to_contain_text("tickarachnidbrownarachnid", timeout=PATIENCE)
     # A strength is chosen on the curve; the texts, the other curve and the link go with it.

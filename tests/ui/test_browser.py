@@ -89,7 +89,7 @@ def test_the_export_is_an_archive_of_what_is_shown(browser: Browser, app: str, t
 
 
 def test_the_twin_acts_at_the_keyword_only(browser: Browser, app: str) -> None:
-    for source, said in (("t_inst", "no better than a control"), ("keyword", "differs from 0 and from its controls")):
+    for source, said in (("t_inst", "no better than a control"), ("keyword", "beyond its controls")):
         page = opened(browser, f"{app}/effects?checkpoint=tiny-sft-period&source={source}&cell=resid_post.2@0~-1")
         finished(page)
         expect(page.locator(CARD).first).to_contain_text("resid_post.2@0~-1", timeout=PATIENCE)

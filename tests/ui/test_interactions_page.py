@@ -60,7 +60,7 @@ def test_the_page_opens_on_the_game_that_overwrites_nothing(browser: Browser, ap
     expect(page.get_by_text("Both layers: Shapley interaction")).to_be_visible(timeout=PATIENCE)
     finished(page)
     expect(page.locator(CARD).first).to_contain_text("Shapley value of each", timeout=PATIENCE)
-    expect(page.locator(".ivx-reading").first).to_contain_text("give more together")
+    expect(page.locator(".ivx-reading").first).to_contain_text("more together than apart")
     assert "game=" not in page.url
     old = opened(browser, f"{app}/interactions?checkpoint=tiny-sft&pairs_n=10&show=gain")
     expect(old.get_by_text("overwrites of the earlier one")).to_be_visible(timeout=PATIENCE)

@@ -44,7 +44,7 @@ def test_a_finding_is_told_with_interval_and_its_nearest_control() -> None:
     assert "a random vector of its norm +0.60" in text, (
         "another sample's is no bar, and the nearest of the rest is told"
     )
-    assert "L0 at animal moves it +4.50, but another task’s vector +4.80" in text
+    assert "Hatched: L0 at animal +4.50, another task’s vector +4.80." in text
 
 
 def test_what_is_told_of_a_hatched_cell_is_a_control_that_it_does_not_beat() -> None:
@@ -76,15 +76,15 @@ def test_a_no_says_what_it_leaves_open() -> None:
     assert "Up to ±0.30 is not ruled out" in said(cell("zero", 0.1))
     assert said_of(cell("zero", 0.1)) == "not different from 0, though up to ±0.30 is not ruled out"
     assert "less than what counts" in said_of(cell("zero", 0.0), floor=0.5)
-    assert "with n = 5 no test" in pair_reading([], unit="logits", what="J", n=5)
+    assert "with n = 5 no test" in pair_reading([], unit="logits", n=5)
     for n, cells in ((6, 1), (12, 60), (17, 2_016)):
         assert not unable(n, cells=cells) and unable(n - 1, cells=cells)
 
 
 def test_without_controls_nothing_is_beyond_them() -> None:
     pairs = [Pair(1, 4, "a", -9.1, "ok", "", name="L1 with L4")]
-    text = pair_reading(pairs, unit="logits", what="J", n=40, controlled=False)
-    assert "no control was run" in text and "beyond" not in text and "0 give more together and 1 less" in text
+    text = pair_reading(pairs, unit="logits", n=40, controlled=False)
+    assert "no control was run" in text and "beyond" not in text and "less together than apart" in text
     assert said_of(cell("ok", 2.0), controlled=False) == "differs from 0; no control was run"
     bare = reading([cell("zero", 0.1)], COLUMNS, metric="contrast", against={})
     assert "controls" not in bare
@@ -92,8 +92,8 @@ def test_without_controls_nothing_is_beyond_them() -> None:
 
 def test_signs_and_ties_are_told() -> None:
     assert "away from the answer" in said(cell("ok", -2.0)) and "away" not in said(cell("ok", 2.0))
-    assert "No weaker by its interval: L2 at animal +1.95" in said(cell("ok", 2.0), cell("ok", 1.95, layer=2))
-    assert "No weaker" not in said(cell("ok", 2.0), cell("ok", 1.5, layer=2), cell("ok", -1.95, layer=4))
+    assert "Within its interval: L2 at animal +1.95" in said(cell("ok", 2.0), cell("ok", 1.95, layer=2))
+    assert "Within its interval" not in said(cell("ok", 2.0), cell("ok", 1.5, layer=2), cell("ok", -1.95, layer=4))
 
 
 def test_tokens_are_text() -> None:
@@ -106,7 +106,7 @@ def test_pairs_are_told_by_their_names_and_halves_by_what_holds() -> None:
         Pair(1, 4, "a", 9.1, "ok", STRICT, name="L1 <with> L4"),
         Pair(0, 1, "b", -12.0, "control", name="L0 with L1"),
     ]
-    text = pair_reading(pairs, unit="logits", what="interaction J", n=40)
+    text = pair_reading(pairs, unit="logits", n=40)
     assert "<b>1 pair</b> interacts" in text and "L1 &lt;with&gt; L4, +9.10" in text and "12" not in text
     held, fell = (Verdict(1.0, 0.5, 1.5, 0.01, 1.0, state) for state in ("ok", "control"))
     assert "<b>1 of 2</b> pairs hold" in split_reading({"a": held, "b": fell}) and split_reading({}) == ""
@@ -116,8 +116,8 @@ def test_answers_of_a_file_are_text_on_a_card_and_added_differences_write_none()
     evil = "<img src=x>"
     row = samples_of(load("tiny-sft"), EffectsRequest("tiny-sft", "animal/colour", samples=2))[1].rows[0]
     asked = Samples(tuple(replace(row, answer=evil) for _ in range(3)), (), ())
-    text = evidence.answers([{"answer": evil, "effect": 1.0}] * 3, asked)
-    assert text.count("&lt;img src=x&gt;") == 2 and "<img" not in text
+    text = evidence.spread([{"answer": evil, "query": evil, "effect": 1.0}] * 3, asked)
+    assert text.count("&lt;img src=x&gt;") == 6 and "<img" not in text
     for patch, written in (("overwrite", True), ("delta", False)):
         request = InteractionsRequest("tiny-sft", "animal/colour", patch=patch)
         result = SimpleNamespace(request=request, receipt={})

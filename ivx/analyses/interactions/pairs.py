@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+from ivx.stats.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -86,3 +89,26 @@ class TripleCell:
     n: int
     same_sign: float
     undefined: int = 0
+
+
+def shared(j: Verdict, reason: str) -> dict[str, Any]:
+    """The fields on J that pair and triple cells share; no p where J follows from smaller sets."""
+    return {
+        "j": j.value,
+        "low": j.low,
+        "high": j.high,
+        "p": None if reason else j.p,
+        "p_control": None if reason else j.p_control,
+        "control_j": j.control,
+        "control_low": j.control_low,
+        "control_high": j.control_high,
+        "degenerate": reason,
+        "state": "degenerate" if reason else j.state,
+        "same_sign": j.same_sign,
+        "undefined": j.undefined,
+    }
+
+
+def sign_of(single: Verdict) -> str:
+    """The sign of a player alone; `0` where it is not different from 0."""
+    return "0" if single.state == "zero" else "+" if single.value > 0 else "-"

@@ -8,6 +8,7 @@ from typing import ClassVar
 from ivx.engine.address import SITES
 from ivx.errors import IvxError
 from ivx.request import Request, check_controls, check_sites, check_word
+from ivx.stats.metrics import find
 from ivx.vocabulary import CONTROLS, OTHERS, POSITION_WORDS
 
 OVER = ("layers", "heads", "components", "positions")
@@ -22,6 +23,14 @@ PLAYERS = {"heads": ("z",), "components": ("attn_out", "mlp_out")}
 """The sites of heads, and of components."""
 WHOLE = ("resid_pre", "resid_mid", "resid_post")
 """The sites of the whole stream."""
+OVERWRITTEN = (
+    "J holds what the later patch overwrites of the earlier one at its token, so that even a linear circuit has one: "
+    "restored pairs take it out; the game of keys and values, and patches that add, overwrite nothing"
+)
+BENT = (
+    "{} is not linear in logits, so that logits which add up have a J in it: a pair is marked where some monotone "
+    "transform of the metric would remove its J"
+)
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,15 @@ class InteractionsRequest(Request):
     def splits(self) -> bool:
         """Whether J can be split into what overwriting takes away and the rest."""
         return self.overwrites and self.over == "layers" and len(self.sites) == 1
+
+    def notes(self, metric: str = "contrast") -> list[str]:
+        """What J holds beside an interaction, a sentence each: what patches overwrite, and the bend of a metric."""
+        told = []
+        if self.overwrites and not self.restored:
+            told.append(OVERWRITTEN)
+        if self.bends(metric):
+            told.append(BENT.format(find(metric).label))
+        return told
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -2,43 +2,31 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from ivx.analyses.base import Result
 from ivx.analyses.interactions.layout import drawn, drawn_parts, laid, laid_parts
-from ivx.analyses.interactions.pairs import PairCell, TripleCell
+from ivx.analyses.interactions.pairs import PairCell, TripleCell, shared, sign_of
 from ivx.analyses.interactions.players import Player, Sets
 from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.analyses.interactions.restored import PARTS, RestoredPair, given_back, terms
+from ivx.analyses.interactions.terms import Effects, gains_of, mean_of, sums, terms_of
 from ivx.charts.pairs import Laid, pair_figure
 from ivx.formats.plotted import Plotted
 from ivx.patching.cells import Cell
 from ivx.patching.roles import controls_there, is_real, plain, role_of
 from ivx.patching.table import by_patch, detail, level, numbers, rows_of
 from ivx.stats import coalitions
-from ivx.stats.intervals import ALPHA, Array, adjusted, means, split_half
+from ivx.stats.intervals import ALPHA, split_half
 from ivx.stats.metrics import find
 from ivx.stats.published import published_p
 from ivx.stats.verdict import Against, Verdict, verdicts
 from ivx.tasks.samples import Samples
-
-OVERWRITTEN = (
-    "J holds what the later patch overwrites of the earlier one at its token, so that even a linear circuit has one: "
-    "restored pairs take it out; the game of keys and values, and patches that add, overwrite nothing"
-)
-BENT = (
-    "{} is not linear in logits, so that logits which add up have a J in it: a pair is marked where some monotone "
-    "transform of the metric would remove its J"
-)
-Effects = dict[str, Array]
-"""Effect `[samples]` of patch sets by address."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +72,15 @@ class Interactions(Result[InteractionsRequest]):
         mine = self.effects("effect", metric)
         found = self._judged(2, metric)
         singles = self._judged(1, metric)
-        gains = self._gains(list(found), mine, shares=find(metric).shares)
+        pairs = {text: self._names(self.sets[2][text]) for text in found}
+        gains = gains_of(
+            pairs,
+            mine,
+            seed=self.request.seed,
+            groups=self.samples.groups,
+            shares=find(metric).shares,
+            free=self.equals,
+        )
         cells = []
         for text, j in found.items():
             one, two = self._names(self.sets[2][text])
@@ -96,14 +92,14 @@ class Interactions(Result[InteractionsRequest]):
                     first=one,
                     second=two,
                     patch=text,
-                    **_shared(j, reason),
+                    **shared(j, reason),
                     single_first=singles[one].value,
                     single_second=singles[two].value,
-                    both=_mean(mine[text]),
+                    both=mean_of(mine[text]),
                     gain=gain,
                     gain_low=gain_low,
                     strict=strict,
-                    signs=_sign(singles[one]) + _sign(singles[two]),
+                    signs=sign_of(singles[one]) + sign_of(singles[two]),
                     n=len(self.samples.rows),
                 )
             )
@@ -140,32 +136,24 @@ class Interactions(Result[InteractionsRequest]):
             for some in free:  # what follows from the singles is no part of the family that p is adjusted over
                 chosen = {pair: counted for pair, counted in every.items() if pair in some}
                 judged[part] |= self._compared(chosen, mine, theirs, metric)
-        pairs = []
-        for pair, own in done.items():
-            one, two = self._names(self.sets[2][pair])
-            pairs.append(
-                RestoredPair(
-                    first=one,
-                    second=two,
-                    patch=pair,
-                    own=own,
-                    left=_mean(mine[own]),
-                    restored=judged["restored"][pair],
-                    lost=judged["lost"][pair],
-                    degenerate=self.equals.get(pair, ("", ""))[1],
-                    n=len(self.samples.rows),
-                )
+        return [
+            RestoredPair(
+                first=self.players[self.sets[2][pair][0]].address,
+                second=self.players[self.sets[2][pair][1]].address,
+                patch=pair,
+                own=own,
+                left=mean_of(mine[own]),
+                restored=judged["restored"][pair],
+                lost=judged["lost"][pair],
+                degenerate=self.equals.get(pair, ("", ""))[1],
+                n=len(self.samples.rows),
             )
-        return pairs
+            for pair, own in done.items()
+        ]
 
     def notes(self, metric: str = "contrast") -> list[str]:
-        """What J holds beside an interaction, a sentence each: what patches overwrite, and the bend of a metric."""
-        told = []
-        if self.request.overwrites and not self.request.restored:
-            told.append(OVERWRITTEN)
-        if self.request.bends(metric):
-            told.append(BENT.format(find(metric).label))
-        return told
+        """What J holds beside an interaction, a sentence each."""
+        return self.request.notes(metric)
 
     def laid(self, metric: str = "contrast", *, show: str = "j") -> Laid:
         """The pairs on a map: `show` is `j`, `both` or `gain`, whose state is J's in any case; or `restored` or `lost`,
@@ -197,8 +185,8 @@ class Interactions(Result[InteractionsRequest]):
             TripleCell(
                 players=self._names(self.sets[3][text]),  # type: ignore[arg-type]  # a set of size 3
                 patch=text,
-                **_shared(j, self.equals.get(text, ("", ""))[1]),
-                together=_mean(mine[text]),
+                **shared(j, self.equals.get(text, ("", ""))[1]),
+                together=mean_of(mine[text]),
                 n=len(self.samples.rows),
             )
             for text, j in self._judged(3, metric).items()
@@ -223,7 +211,7 @@ class Interactions(Result[InteractionsRequest]):
         if not texts or len(self.samples.rows) < 2:
             return {}
         found = split_half(
-            _values(self._counted(texts), mine), keep=keep, seed=self.request.seed, groups=self.samples.groups
+            sums(self._counted(texts), mine), keep=keep, seed=self.request.seed, groups=self.samples.groups
         )
         chosen = self._counted([texts[i] for i in found.cells])
         return self._compared(chosen, mine, self._controlled(metric), metric, of=found.rest)
@@ -288,9 +276,9 @@ class Interactions(Result[InteractionsRequest]):
         texts = [
             t
             for t, chosen in self.sets[2].items()
-            if t not in self.equals and self._terms(chosen).keys() <= mine.keys()
+            if t not in self.equals and terms_of(self._names(chosen), self.equals).keys() <= mine.keys()
         ]
-        return dict(zip(texts, _values(self._counted(texts), mine), strict=True)) if texts else {}
+        return dict(zip(texts, sums(self._counted(texts), mine), strict=True)) if texts else {}
 
     def detail(self, patch: str, metric: str = "contrast") -> list[dict[str, Any]]:
         """Each sample under one set: effect, and the top tokens before and after as (token, share) pairs."""
@@ -310,22 +298,10 @@ class Interactions(Result[InteractionsRequest]):
     def _names(self, chosen: Sequence[int]) -> tuple[str, ...]:
         return tuple(self.players[i].address for i in chosen)
 
-    def _terms(self, chosen: Sequence[int]) -> dict[str, int]:
-        """The sets whose effects make up a set's interaction, and how often each is counted.
-
-        Sets that are equal by an identity are counted as one, so that equal terms cancel exactly.
-        """
-        found: Counter[str] = Counter()
-        for size in range(1, len(chosen) + 1):
-            for part in combinations(chosen, size):
-                text = ",".join(self._names(part))
-                found[self.equals.get(text, (text, ""))[0]] += (-1) ** (len(chosen) - size)
-        return dict(found)
-
     def _counted(self, texts: Sequence[str]) -> dict[str, dict[str, int]]:
         """The terms of some sets' interactions."""
         chosen = {text: found[text] for text in texts for found in self.sets.values() if text in found}
-        return {text: self._terms(players) for text, players in chosen.items()}
+        return {text: terms_of(self._names(players), self.equals) for text, players in chosen.items()}
 
     def _judged(self, size: int, metric: str) -> dict[str, Verdict]:
         """Verdicts on the interactions of one size (of single players: on their effects), where all parts are done.
@@ -336,7 +312,7 @@ class Interactions(Result[InteractionsRequest]):
             return self._verdicts[size, metric]
         mine, theirs = self.effects("effect", metric), self._controlled(metric)
         known = set(mine).intersection(*theirs.values())
-        terms = {text: self._terms(chosen) for text, chosen in self.sets.get(size, {}).items()}
+        terms = {text: terms_of(self._names(chosen), self.equals) for text, chosen in self.sets.get(size, {}).items()}
         done = [text for text, counted in terms.items() if counted.keys() <= known]
         found: dict[str, Verdict] = {}
         for free in (False, True):
@@ -357,9 +333,9 @@ class Interactions(Result[InteractionsRequest]):
         """Verdicts on sums of effects, by name, against every control's, over the samples `of`."""
         if not terms:
             return {}
-        others = {name: _values(terms, effects)[:, of] for name, effects in theirs.items()}
+        others = {name: sums(terms, effects)[:, of] for name, effects in theirs.items()}
         judged = verdicts(
-            _values(terms, mine)[:, of],
+            sums(terms, mine)[:, of],
             others.pop("task", None),
             floor=find(metric).floor,
             shares=find(metric).shares,
@@ -369,49 +345,3 @@ class Interactions(Result[InteractionsRequest]):
             beside=[name for name in others if not is_real(name, direction="denoise")],
         )
         return dict(zip(terms, judged, strict=True))
-
-    def _gains(self, done: Sequence[str], mine: Effects, *, shares: bool) -> dict[str, tuple[float, float, float]]:
-        """By pair: gain over the better single, lower end of the gain over either, and the larger p of the two."""
-        if not done:
-            return {}
-        names = [self._names(self.sets[2][text]) for text in done]
-        over = [np.stack([mine[text] - mine[pair[k]] for text, pair in zip(done, names, strict=True)]) for k in (0, 1)]
-        told = [means(v, seed=self.request.seed, groups=self.samples.groups, shares=shares) for v in over]
-        gain, low = (np.minimum(*columns) for columns in zip(*((t.mean, t.low) for t in told), strict=True))
-        p = np.ones(len(done))
-        ran = np.array([text not in self.equals for text in done])
-        p[ran] = np.maximum(*(adjusted(t.p[ran]) for t in told))
-        return dict(zip(done, zip(gain.tolist(), low.tolist(), p.tolist(), strict=True), strict=True))
-
-
-def _shared(j: Verdict, reason: str) -> dict[str, Any]:
-    """The fields on J that pair and triple cells share; no p where J follows from smaller sets."""
-    return {
-        "j": j.value,
-        "low": j.low,
-        "high": j.high,
-        "p": None if reason else j.p,
-        "p_control": None if reason else j.p_control,
-        "control_j": j.control,
-        "control_low": j.control_low,
-        "control_high": j.control_high,
-        "degenerate": reason,
-        "state": "degenerate" if reason else j.state,
-        "same_sign": j.same_sign,
-        "undefined": j.undefined,
-    }
-
-
-def _values(terms: Mapping[str, Mapping[str, int]], effects: Effects) -> Array:
-    """Sums of effects: `[sums, samples]`."""
-    return np.stack([sum(times * effects[part] for part, times in counted.items()) for counted in terms.values()])
-
-
-def _mean(values: Array) -> float:
-    """The mean over the samples that are defined; NaN where none is."""
-    there = values[np.isfinite(values)]
-    return float(there.mean()) if len(there) else float("nan")
-
-
-def _sign(single: Verdict) -> str:
-    return "0" if single.state == "zero" else "+" if single.value > 0 else "-"

@@ -199,7 +199,7 @@ class Transfer(Result[TransferRequest]):
             )  # fmt: skip
         both = self.overlap(circuit, task)
         alike = (both.jaccard, both.low, both.high)
-        found = Cell(circuit, task, *shares, *alike, gained, len(under), "")  # type: ignore[arg-type]  # six shares
+        found = Cell(circuit, task, *shares, *alike, gained, len(under), "")  # type: ignore[call-arg, arg-type]  # six shares
         self._cells[key] = replace(found, name=named(found))
         return self._cells[key]
 

@@ -22,9 +22,10 @@ EXTRAS = {
 class Source(Protocol):
     """A result that vectors can be taken from."""
 
-    layers: int
-    receipt: dict[str, Any]
-
+    @property
+    def layers(self) -> int: ...
+    @property
+    def receipt(self) -> dict[str, Any]: ...
     def vector(self, layer: int, *, operation: str) -> Vector: ...
 
 

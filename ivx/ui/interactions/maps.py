@@ -9,8 +9,9 @@ import numpy as np
 import streamlit as st
 
 from ivx.analyses.game.result import Game
+from ivx.analyses.interactions.request import BENT
 from ivx.analyses.interactions.restored import PARTS
-from ivx.analyses.interactions.result import BENT, Interactions
+from ivx.analyses.interactions.result import Interactions
 from ivx.charts.heatmap import Tile, heatmap
 from ivx.charts.numbers import scale_of, signed
 from ivx.charts.pairs import DEGENERATE, MARKS, Laid, Pair, pair_map

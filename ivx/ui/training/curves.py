@@ -16,7 +16,7 @@ from ivx.engine.address import STREAM
 from ivx.errors import IvxError
 from ivx.patching.cells import Cell
 from ivx.ui.kit import checkpoints, glossary, pieces
-from ivx.ui.training import stages
+from ivx.ui.training import stages, table
 from ivx.ui.training.stages import ROW, Comparing, Views, key, stage
 
 READ = "accuracy of a probe beyond that on shuffled labels"
@@ -160,7 +160,7 @@ def _answers(asked: Comparing, views: Views, p: Palette) -> None:
         if effects is not None:
             found = told_of(effects, stages.result(views, "vectors", name))
             rows.append((stage(name), found, colours[name]))
-    stages.accuracies(rows)
+    table.accuracies(rows)
     n = rows[0][1].n if rows else 0
     pieces.reading(f"Pale: of the right kind. Tick: untold. n = {n}." if rows else "")
 

@@ -24,9 +24,10 @@ from ivx.request import BaseRequest
 from ivx.stats.metrics import METRICS
 from ivx.ui.kit import checkpoints, exports, pieces, progress, session
 from ivx.ui.kit.choices import task_name
-from ivx.ui.training import stages
+from ivx.ui.training import stages, table
 from ivx.ui.training.place import chosen_layers, chosen_tasks, in_url
-from ivx.ui.training.stages import Comparing, Row, Views, done, key, stage
+from ivx.ui.training.stages import Comparing, Views, done, key, stage
+from ivx.ui.training.table import Row
 from ivx.vocabulary import position, source_token
 
 ABOUT = "Every checkpoint’s vectors are taken at the place, then written into every one."
@@ -200,7 +201,7 @@ def _task(
         for change in mine:
             step = f"{stage(change.before)} → {stage(change.after)}"
             pieces.head(step, "95% intervals", more=COMMON if first else "")
-            stages.table([_row(name, change, p) for name in PARTS])
+            table.table([_row(name, change, p) for name in PARTS])
             pieces.reading(escape(says(change.parts, asked.metric)))
 
 

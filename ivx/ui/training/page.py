@@ -23,10 +23,11 @@ from ivx.patching.cells import Cell
 from ivx.stats.metrics import METRICS
 from ivx.ui.kit import address, asking, checkpoints, choices, clicks, following, glossary, pieces, places, progress
 from ivx.ui.kit.maps import column_at
-from ivx.ui.training import curves, exchange, pairs, stages, transplants
+from ivx.ui.training import curves, exchange, pairs, stages, table, transplants
 from ivx.ui.training.place import OPENED, PLACED, PUBLISHED, at_of, chosen_place, in_url
 from ivx.ui.training.readings import difference_reading
-from ivx.ui.training.stages import ROW, Comparing, Row, Views, difference, key, stage
+from ivx.ui.training.stages import ROW, Comparing, Views, difference, key, stage
+from ivx.ui.training.table import Row
 
 SHOW = {"effects": "effects", "pairs": "pairs", "transplant": "transplant", "exchange": "vector or reader"}
 QUESTIONS = {
@@ -225,5 +226,5 @@ def _card(asked: Comparing, there: dict[str, Effects], maps: Maps, differences: 
         if step[1] in differences and (cell := at(differences[step[1]], where))
     }
     rows += [Row.of(name, cell, p.muted) for name, cell in changed.items()]
-    stages.table([row for row in rows if row.state != "estimate"])
-    stages.unsure(changed)
+    table.table([row for row in rows if row.state != "estimate"])
+    table.unsure(changed)

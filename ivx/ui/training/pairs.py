@@ -20,10 +20,11 @@ from ivx.stats.verdict import Verdict
 from ivx.ui.interactions.card import pair_reading
 from ivx.ui.kit import address, checkpoints, clicks, pieces
 from ivx.ui.kit.evidence import shown_p
-from ivx.ui.training import stages
+from ivx.ui.training import stages, table
 from ivx.ui.training.place import in_url
 from ivx.ui.training.readings import pair_difference_reading
-from ivx.ui.training.stages import ROW, Comparing, Row, Views, difference, key, stage
+from ivx.ui.training.stages import ROW, Comparing, Views, difference, key, stage
+from ivx.ui.training.table import Row
 
 HASH: dict[str | type[Any], Callable[[Any], Any]] = {Interactions: lambda r: (r.run_id, r.table.num_rows)}
 
@@ -186,12 +187,12 @@ def _card(
         return
     pair = next(q for result in there.values() for q in _laid(result, asked.metric).pairs if q.patch == chosen)
     pieces.head(f"Layers {pair.low} and {pair.high}", "J, 95% intervals")
-    rows = [Row(stage(name), c.j, c.low, c.high, c.control_j, c.state, colours[name]) for name, c in cells.items()]
+    rows = [Row(stage(name), c.j, c.low, c.high, c.control_j, c.p, c.state, colours[name]) for name, c in cells.items()]
     changed = {
         difference(step): verdict
         for step in asked.steps
         if step[1] in differences and (verdict := _judged(there[step[0]], there[step[1]], asked.metric).get(chosen))
     }
     rows += [Row.of(name, verdict, p.muted) for name, verdict in changed.items()]
-    stages.table(rows)
-    stages.unsure(changed)
+    table.table(rows)
+    table.unsure(changed)

@@ -27,10 +27,11 @@ from ivx.patching.cells import Cell
 from ivx.request import BaseRequest
 from ivx.stats.metrics import METRICS
 from ivx.ui.kit import address, checkpoints, clicks, exports, pieces, progress, session
-from ivx.ui.training import stages
+from ivx.ui.training import stages, table
 from ivx.ui.training.place import in_url
 from ivx.ui.training.readings import graft_reading
-from ivx.ui.training.stages import ROW, Comparing, Row, Views, key, stage
+from ivx.ui.training.stages import ROW, Comparing, Views, key, stage
+from ivx.ui.training.table import Row
 from ivx.vocabulary import position
 
 LENGTHS = {"own": "the donor’s", "matched": "the receiver’s"}
@@ -229,7 +230,7 @@ def _card(donors: list[str], maps: dict[str, list[Cell]], where: tuple[int, int]
         for cell in cells
         if (cell.layer, cell.column) == where
     ]
-    stages.table(rows)
+    table.table(rows)
     pieces.note("Control: the donor’s vector of another task, for the same samples.")
 
 

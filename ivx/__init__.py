@@ -45,6 +45,8 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time the registry say
     from ivx.analyses.transfer.result import Transfer as Transfer
     from ivx.analyses.transplant import transplant as transplant
     from ivx.analyses.transplant.result import Transplant as Transplant
+    from ivx.analyses.variance import variance as variance
+    from ivx.analyses.variance.result import Variance as Variance
     from ivx.analyses.vectors import vectors as vectors
     from ivx.analyses.vectors.result import Vectors as Vectors
     from ivx.archive.unpack import read as read

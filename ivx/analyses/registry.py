@@ -28,6 +28,7 @@ from ivx.analyses.place import PLACE
 from ivx.analyses.separability import SEPARABILITY
 from ivx.analyses.transfer import TRANSFER
 from ivx.analyses.transplant import TRANSPLANT
+from ivx.analyses.variance import VARIANCE
 from ivx.analyses.vectors import VECTORS
 from ivx.errors import IvxError
 from ivx.formats.checks import keys, refuse, text, typed, whole
@@ -38,6 +39,7 @@ ANALYSES: tuple[Analysis[Any, Any], ...] = (
     BEHAVIOUR,
     PLACE,
     MEDIATION,
+    VARIANCE,
     EFFECTS,
     SCAN,
     INTERACTIONS,

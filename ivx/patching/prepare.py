@@ -41,10 +41,15 @@ Arrived = Callable[[list[pa.Table], int, int], None]
 """Called with labelled rows as they finish, and how many of how many are done."""
 
 
-def samples_of(model: Model, request: InstructionRequest, *, more: Collection[str] = ()) -> tuple[Pair, Samples]:
-    """The pair that a request is about, and its samples, with those of its controls and of `more` controls."""
+def samples_of(
+    model: Model, request: InstructionRequest, *, more: Collection[str] = (), wording: int | None = None
+) -> tuple[Pair, Samples]:
+    """The pair that a request is about, and its samples, with those of its controls and of `more` controls; all in the
+    `wording` of that number, where one is named."""
     pair = catalogue.find(request.task, collection=model.collection, against=request.against)
     way = replace(request.way, spelling=_spelling(model, pair, request).spelling)
+    if wording is not None:
+        way = replace(way, wording=wording)
     controls = {*getattr(request, "controls", ()), *more}
     return pair, build(pair, model.tokenizer, way=way, samples=request.samples, seed=request.seed, controls=controls)
 
@@ -73,8 +78,13 @@ def _prepared(
     model: Model, request: InstructionRequest, subject: str, more: Collection[str]
 ) -> tuple[Samples, dict[str, Any]]:
     pair, samples = samples_of(model, request, more=more)
+    return samples, told_of(model, request, subject, pair, samples)
+
+
+def told_of(model: Model, request: InstructionRequest, subject: str, pair: Pair, samples: Samples) -> dict[str, Any]:
+    """The receipt of samples: what was asked, of what, how often it is followed, and what was checked."""
     spelling = _spelling(model, pair, request)
-    return samples, {
+    return {
         **receipt_of(model, request, subject),
         "contrast": pair.contrast.name,
         "control": pair.control.name if pair.control else None,

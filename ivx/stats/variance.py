@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -105,11 +106,9 @@ def components(values: Array, answers: Ints) -> Components:
     mean = float(values.mean())
     by_wording, by_query = values.mean(axis=1), values.mean(axis=0)
     rest = values - by_wording[:, None] - by_query + mean
-    alike = (answers[:, None] == answers).astype(np.float64)
     scale = float(values.var()) or 1.0
-    basis = linalg.null_space(np.ones((1, queries)))
-    common, turn = linalg.eigh(basis.T @ alike @ basis)
-    contrasts = (turn.T @ basis.T @ by_query) ** 2
+    common, turn = _contrasts(tuple(answers.tolist()))
+    contrasts = (turn @ by_query) ** 2
     squares = queries * float(((by_wording - mean) ** 2).sum()), float((rest**2).sum())
     free = (wordings - 1, (wordings - 1) * (queries - 1))
 
@@ -136,6 +135,17 @@ def components(values: Array, answers: Ints) -> Components:
     if not grouped:
         del variance["answer"]
     return Components(mean, variance, wordings, queries, len(kinds), float(((counts / queries) ** 2).sum()))
+
+
+@lru_cache(maxsize=64)
+def _contrasts(answers: tuple[int, ...]) -> tuple[Array, Array]:
+    """Orthonormal contrasts of queries `[queries − 1, queries]`, in which answers vary independently, and by how much
+    each of them does."""
+    numbers = np.array(answers)
+    alike = (numbers[:, None] == numbers).astype(np.float64)
+    basis = linalg.null_space(np.ones((1, len(numbers))))
+    common, turn = linalg.eigh(basis.T @ alike @ basis)
+    return common, (basis @ turn).T
 
 
 def shares(found: Components, answers: Ints, *, seed: int = 0) -> dict[str, Share]:

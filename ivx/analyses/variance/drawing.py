@@ -113,7 +113,7 @@ def drawn(found: Variance, metric: str) -> Iterator[Plotted]:
     view, effects, held = find(metric), found.effects(metric), found.held(metric)
     if effects is None:
         return
-    about = {"what": metric, "unit": view.unit}
+    about: dict[str, Any] = {"what": metric, "unit": view.unit}
     for w, wording in enumerate(found.wordings):
         for q, query in enumerate(found.queries):
             yield Plotted(

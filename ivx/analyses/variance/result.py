@@ -134,8 +134,9 @@ class Variance(Result[VarianceRequest]):
 
     def _judged(self, metric: str) -> Held | None:
         own = self.effects(metric)
-        theirs = [self.effects(metric, control=name) for name in self.controls]
-        if own is None or any(one is None for one in theirs):
+        controls = [self.effects(metric, control=name) for name in self.controls]
+        theirs = [one for one in controls if one is not None]
+        if own is None or len(theirs) < len(controls):
             return None
         defined = np.isfinite(own).all(axis=0)
         for one in theirs:
@@ -145,7 +146,7 @@ class Variance(Result[VarianceRequest]):
             return None
         groups = self._groups[defined]
         found = variance.components(own[:, defined], groups)
-        excess = [variance.components((own - one)[:, defined], groups) for one in theirs if one is not None]
+        excess = [variance.components((own - one)[:, defined], groups) for one in theirs]
         mean = {new: found.interval(new) for new in POPULATIONS}
         beyond = {new: excess[0].interval(new) for new in POPULATIONS} if excess else {}
         shares = variance.shares(found, groups, seed=self.request.seed)
@@ -162,8 +163,8 @@ class Variance(Result[VarianceRequest]):
         if own is None:
             return []
         found = means(own, seed=self.request.seed, groups=self._groups, shares=find(metric).shares)
-        told = zip(found.mean, found.low, found.high, found.n, strict=True)
-        return [Margin(name, *map(float, one[:3]), int(one[3])) for name, one in zip(self.wordings, told, strict=True)]
+        told = zip(self.wordings, found.mean, found.low, found.high, found.n, strict=True)
+        return [Margin(name, float(mean), float(low), float(high), int(n)) for name, mean, low, high, n in told]
 
     def by_answer(self, metric: str = PRIMARY) -> list[Margin]:
         """The mean of each answer's queries, the largest first; a query counts once, by its mean over wordings."""

@@ -15,13 +15,15 @@ from ivx.analyses.place.looked import best_look
 from ivx.analyses.place.request import PlaceRequest
 from ivx.analyses.place.result import Place
 from ivx.analyses.place.search import Pair
+from ivx.analyses.variance.request import VarianceRequest
+from ivx.analyses.variance.result import Variance
 from ivx.charts.palette import Palette
 from ivx.charts.place import Strip, place_chart
 from ivx.jobs.job import View
 from ivx.numeral import index_of
 from ivx.ui.kit import address, asking, blanks, checkpoints, choices, exports, following, pieces, progress, session
 from ivx.ui.kit.choices import SOURCE, chosen, placed, popover
-from ivx.ui.place import mediation, panels, readers
+from ivx.ui.place import mediation, panels, readers, variance
 from ivx.ui.place.card import card
 from ivx.vocabulary import POSITION_WORDS, SOURCE_WORDS, position, source_token
 
@@ -33,7 +35,11 @@ PASSES = (
     "One vector is put at one place; each part behind it is given its own unpatched value. <b>What is then lost of the "
     "effect passes through it</b>; what is left is direct."
 )
-KINDS = ("place", "mediation")
+HOLDS = (
+    "One vector is put at one place, told in every wording, on every query: <b>what differs by wording is told from "
+    "what differs by query</b>, so that the mean’s interval can be for others of either."
+)
+KINDS = ("place", "mediation", "variance")
 COLUMNS, UNDER = [2.35, 1.15], [1.2, 1.15, 1.15]
 SAMPLES = PlaceRequest.samples
 EVERY = {"1": "every layer", "2": "every second layer", "3": "every third layer", "4": "every fourth layer"}
@@ -70,11 +76,14 @@ def controls() -> tuple[PlaceRequest | None, str]:
 
 def lede() -> str:
     """The page's one sentence."""
-    return PASSES if session.stored_run("mediation") is not None else LEDE
+    stored = session.stored_run("mediation", "variance")
+    return LEDE if stored is None else HOLDS if isinstance(stored, Variance) else PASSES
 
 
-def _line(asked: PlaceRequest | MediationRequest) -> str:
+def _line(asked: PlaceRequest | MediationRequest | VarianceRequest) -> str:
     """A stored run's request in a line."""
+    if isinstance(asked, VarianceRequest):
+        return f"{choices.line_of(asked)} · layer {asked.layer} · {asked.wordings} wordings"
     if isinstance(asked, MediationRequest):
         return f"{choices.line_of(asked)} · layer {asked.layer} · through {asked.through}"
     source = "each named token" if asked.source_token == "all" else source_token(asked.source_token).label
@@ -91,8 +100,8 @@ def show(request: PlaceRequest | None, metric: str, p: Palette) -> None:
     def view(asked: PlaceRequest | None) -> dict[str, str]:
         told = {"metric": metric} if asked is None else _parts(asked, metric)
         kept = {name: address.from_url(name, "") for name in (panels.STRIP, readers.BLOCK, mediation.CARRIER)}
-        through = address.from_url(mediation.THROUGH, "none")
-        return told | kept | ({} if through == "none" else {mediation.THROUGH: through})
+        asked_more = {name: address.from_url(name, "none") for name in (mediation.THROUGH, variance.CROSSED)}
+        return told | kept | {name: value for name, value in asked_more.items() if value != "none"}
 
     if request is not None:
         following.said()
@@ -105,8 +114,8 @@ def _parts(request: PlaceRequest, metric: str) -> dict[str, str]:
 
 
 def _draw(request: PlaceRequest, metric: str, now: View, p: Palette) -> None:
-    if isinstance(now.result, Mediation):
-        _mediated(now.result, metric, p)
+    if isinstance(now.result, Mediation | Variance):
+        _alone(now.result, metric, p)
         return
     result: Place = now.result
     if not result.panels():
@@ -133,14 +142,18 @@ def _draw(request: PlaceRequest, metric: str, now: View, p: Palette) -> None:
         parts = _parts(request, metric) | {panels.STRIP: panels.strip_of(pair, layer)}
         card(result, pair, layer, metric, live=now.live, link=address.link(result, **parts), p=p)
     mediation.section(result, metric, p, live=now.live)
+    variance.section(result, metric, p, live=now.live)
     pieces.secondary(metric)
     exports.foot(result, metric, live=now.live)
 
 
-def _mediated(result: Mediation, metric: str, p: Palette) -> None:
-    """A stored mediation by itself."""
+def _alone(result: Mediation | Variance, metric: str, p: Palette) -> None:
+    """A stored mediation or variance by itself."""
     pieces.distrust(result.receipt)
-    mediation.whole(result, metric, p)
+    if isinstance(result, Variance):
+        variance.whole(result, metric, p)
+    else:
+        mediation.whole(result, metric, p)
     pieces.secondary(metric)
     exports.foot(result, metric, live=False)
 

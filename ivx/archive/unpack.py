@@ -20,7 +20,7 @@ from ivx.analyses.registry import checked, named_by, restored
 from ivx.archive import members
 from ivx.errors import IvxError
 from ivx.formats import parquet
-from ivx.formats.receipts import receipt_read
+from ivx.formats.receipts import prose, receipt_read
 from ivx.jobs.compute import result_of
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def unpack(source: Path | str | BinaryIO) -> Unpacked:
     """The run in an archive, or in a folder into which one was unpacked; whatever does not fit raises `IvxError`."""
     found = members.members(source)
     asked, receipt, context = (_json(found[name], name) for name in ("asked.json", "receipt.json", "context.json"))
+    _check_words(asked.get("request"))
     saved = named_by(asked).saved
     table = parquet.read(found["rows.parquet"], saved.rows, longest=saved.longest)
     _check_same(asked, receipt, table)
@@ -159,6 +160,14 @@ def _check_same(asked: dict[str, Any], receipt: dict[str, Any], table: pa.Table)
         _refuse("rows.parquet carries another receipt than receipt.json")
     if receipt.get("rows") != table.num_rows:
         _refuse(f"receipt.json tells of {str(receipt.get('rows'))[:40]} rows, rows.parquet has {table.num_rows:,}")
+
+
+def _check_words(request: Any) -> None:
+    """Refuse names and words in which something is hidden: what was asked is shown in lists, titles and terminals."""
+    for name, told in request.items() if isinstance(request, dict) else ():
+        for one in told if isinstance(told, list) else [told]:
+            if isinstance(one, str):
+                prose(one.replace("\r\n", "\n"), f"request, {name}")
 
 
 def _is_text(value: Any) -> bool:

@@ -15,8 +15,8 @@ from ivx.errors import IvxError
 
 MAX_TEXT = 20_000
 """Characters of a wording, a query, an answer or a warning."""
-IDS = 2**31
-"""Token ids are below this."""
+IDS = 2**24
+"""Token ids are below this: no vocabulary is larger."""
 MAX_ITEMS = 100_000
 """Values of a list or an object that a dataclass holds."""
 LARGEST = 1e6

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -31,9 +31,16 @@ class Swept(Protocol):
     def receipt(self) -> dict[str, Any]: ...
 
 
-def check_sweep(found: Swept, *, sites: Sequence[str], roles: Sequence[str] = ROLES) -> None:
-    """Refuse a result whose rows and receipt are not what sweeps of these sites return; raises `IvxError`."""
+def check_sweep(
+    found: Swept, *, sites: Sequence[str], roles: Sequence[str] = ROLES, parts: Sequence[Collection[int]] = ()
+) -> None:
+    """Refuse a result whose rows and receipt are not what sweeps of these sites return; raises `IvxError`.
+
+    Args:
+        parts: the samples of sweeps over fewer than all.
+    """
     check_receipt(found.receipt, rows=found.table.num_rows, samples=len(found.samples.rows))
+    check_paired(found.receipt)
     table, n = found.table, len(found.samples.rows)
     # An undefined row holds no number at all; a divergence may be lacking by itself.
     there = pc.is_valid(table["logit"])
@@ -55,6 +62,7 @@ def check_sweep(found: Swept, *, sites: Sequence[str], roles: Sequence[str] = RO
         _check_patches(table)
     if table.group_by(list(KEY)).aggregate([]).num_rows != table.num_rows:
         refuse("rows", f"each {', '.join(KEY)} once")
+    _check_samples(table, [set(range(n)), *map(set, parts)])
     lengths = (pc.list_value_length(table[name]) for name in ("top_ids", "top_logits"))
     if not pc.all(pc.equal(*lengths), min_count=0).as_py():
         refuse("rows, column top_ids", "as many token ids as logits")
@@ -63,6 +71,19 @@ def check_sweep(found: Swept, *, sites: Sequence[str], roles: Sequence[str] = RO
         if values.null_count:
             refuse(f"rows, column {name}", "no gap in a list")
         bounded(values, f"rows, column {name}", low=low, high=high)
+
+
+def _check_samples(table: pa.Table, whole: Sequence[set[int]]) -> None:
+    """Refuse a patch that lacks a sample of its sweep, and rows without an unpatched one."""
+    every = table.group_by(["role", "site", "patch"]).aggregate([("sample", "list")])
+    for held in every["sample_list"].to_pylist():
+        if set(held) not in whole:
+            refuse("rows", "every sample of each patch")
+    named = every.select(["role", "site", "patch"]).to_pylist()
+    if any(one["patch"] and not one["site"] for one in named):
+        refuse("rows, column site", "that of each patch")
+    if all(one["patch"] for one in named):
+        refuse("rows", "those without a patch")
 
 
 def _check_patches(table: pa.Table) -> None:
@@ -86,6 +107,12 @@ def check_layers(table: pa.Table, *, site: str, layers: int) -> None:
         name, _, layer = patch.partition("@")[0].partition(".")
         if patch and not (name == site and index_of(layer, below=layers) is not None):
             refuse("rows, column patch", f"addresses of {site} in {layers} layers")
+
+
+def check_paired(told: dict[str, Any]) -> None:
+    """Refuse a receipt that does not name the task that its own was held against; raises `IvxError`."""
+    if not told.get("contrast"):
+        refuse("receipt, contrast", "the name of the other task")
 
 
 def check_receipt(told: dict[str, Any], *, rows: int, samples: int) -> None:

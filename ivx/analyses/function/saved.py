@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from ivx.analyses.base import Saved
 from ivx.analyses.function.request import FunctionRequest
-from ivx.analyses.function.result import COMPARED, ROLES, ROWS, FunctionVectors
+from ivx.analyses.function.result import COMPARED, ROLES, ROWS, FunctionVectors, halves
 from ivx.analyses.vectors.result import Alike
 from ivx.analyses.vectors.saved import LARGEST_NORM
 from ivx.engine.address import STREAM
@@ -69,7 +69,9 @@ def _alike(told: Any, layers: int) -> dict[str, tuple[Alike, ...]]:
 
 def check(found: FunctionVectors) -> None:
     """Refuse rows and a receipt that no computation returned; raises `IvxError`."""
-    check_sweep(found, sites=("z", STREAM), roles=ROLES)
+    n = len(found.samples.rows)
+    parts = [range(n)[half] for half in halves(n)]
+    check_sweep(found, sites=("z", STREAM), roles=ROLES, parts=parts)
 
 
 SAVED: Saved[FunctionRequest, FunctionVectors] = Saved(

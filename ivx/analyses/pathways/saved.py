@@ -13,7 +13,7 @@ from ivx.analyses.base import Saved
 from ivx.analyses.pathways.parts import KEY, KINDS, SCHEMA
 from ivx.analyses.pathways.request import PathwaysRequest
 from ivx.analyses.pathways.result import Findings, Pathways
-from ivx.formats.checks import LARGEST, each, maybe, refuse, text, typed, whole
+from ivx.formats.checks import LARGEST, each, refuse, typed, whole
 from ivx.formats.samples import (
     MAX_COLUMNS,
     SAMPLES,
@@ -23,7 +23,7 @@ from ivx.formats.samples import (
     samples_read,
     samples_written,
 )
-from ivx.formats.sweeps import bounded, check_receipt
+from ivx.formats.sweeps import bounded, check_paired, check_receipt
 
 RUNS = ("here", "there", "bare", "patched")
 SLOT = re.compile(r"(special|keyword|t_inst|query|(instruction|before|after)(:\d{1,6})?)", re.ASCII)
@@ -62,8 +62,8 @@ def read(request: PathwaysRequest, told: dict[str, Any], table: pa.Table, receip
 
 def check(found: Pathways) -> None:
     """Refuse rows, slots and comparisons that no sweep of the surrogate returned; raises `IvxError`."""
-    maybe(found.receipt.get("contrast"), "receipt, contrast", text)
     check_receipt(found.receipt, rows=found.table.num_rows, samples=len(found.samples.rows))
+    check_paired(found.receipt)
     _check_slots(found)
     _check_found(found)
     table, n = found.table, len(found.samples.rows)

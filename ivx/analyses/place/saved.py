@@ -72,7 +72,8 @@ def _source(told: Any, what: str) -> str:
 
 def check(found: Place) -> None:
     """Refuse rows and a receipt that no search returned; raises `IvxError`."""
-    check_sweep(found, sites=(STREAM,))
+    held = found.parts
+    check_sweep(found, sites=(STREAM,), parts=[*held, {*held.controlled, *held.confirming}])
 
 
 SAVED: Saved[PlaceRequest, Place] = Saved(

@@ -55,6 +55,9 @@ def check(found: Separability) -> None:
         refuse("receipt, chance", "a share")
     for name, low, high in (("value", -LARGEST, LARGEST), ("low", -LARGEST, LARGEST), ("high", -LARGEST, LARGEST)):
         bounded(table[name], f"rows, column {name}", low=low, high=high)
+    for name in ("component", "layer", "measure", "value", "n"):
+        if table[name].null_count:
+            refuse(f"rows, column {name}", "a value in every row")
     bounded(table["n"], "rows, column n", low=n, high=n)
     bounded(table["wordings"], "rows, column wordings", low=1, high=MAX_WORDINGS)
     request = found.request

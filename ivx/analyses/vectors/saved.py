@@ -13,7 +13,7 @@ from ivx.analyses.vectors.result import TABLE, Vectors
 from ivx.engine.schema import KEY
 from ivx.formats.checks import each, refuse, token_id, whole
 from ivx.formats.samples import MAX_TOKENS, SAMPLES, layers_read, samples_read, samples_written
-from ivx.formats.sweeps import bounded, check_receipt
+from ivx.formats.sweeps import bounded, check_paired, check_receipt
 
 MAX_WIDTH = 1_000_000
 LARGEST_NORM = 1e12
@@ -43,6 +43,7 @@ def read(request: VectorsRequest, told: dict[str, Any], table: pa.Table, receipt
 def check(found: Vectors) -> None:
     """Refuse rows and a receipt that no capture returned; raises `IvxError`."""
     check_receipt(found.receipt, rows=found.table.num_rows, samples=len(found.samples.rows))
+    check_paired(found.receipt)
     told = {"effect": found.samples.rows, "control": found.samples.control}
     site, table = found.request.component, found.table
     wanted = {

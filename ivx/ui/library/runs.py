@@ -107,7 +107,7 @@ def _one(store: Store, entry: Entry) -> None:
     if receipt is None or run is None:
         _card(_flat(entry.asked))
         return
-    _card(_facts(receipt))
+    _card(facts(receipt))
     export, again = st.columns(2, gap="small")
     export.download_button(
         "Export as zip",
@@ -138,7 +138,7 @@ def _one(store: Store, entry: Entry) -> None:
         st.code(json.dumps(receipt, indent=1, ensure_ascii=False), language="json", height=320)
 
 
-def _facts(receipt: dict[str, Any]) -> dict[str, str]:
+def facts(receipt: dict[str, Any]) -> dict[str, str]:
     """The receipt in short."""
     request, versions = receipt["request"], receipt["versions"]
     passed = sum(check["passed"] for check in receipt["checks"])
@@ -148,11 +148,11 @@ def _facts(receipt: dict[str, Any]) -> dict[str, str]:
             for part in ("name", "fingerprint", "merged", "quantisation")
             if part in receipt["checkpoint"]
         ),
-        "task": f"{request['task']} against {receipt['contrast']}"
+        "task": " against ".join(filter(None, [request["task"], receipt.get("contrast")])) or "–"
         if "task" in request
         else ", ".join(request.get("tasks", ())),
         "control": receipt.get("control") or "none",
-        "samples": f"n = {receipt.get('samples', '–')}, seed {request['seed']}",
+        "samples": f"n = {receipt.get('samples', '–')}" + (f", seed {request['seed']}" if "seed" in request else ""),
         "computed": f"{receipt['dtype']} on {receipt['device']}, {receipt['how']}, {receipt['seconds']:.1f} s",
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
         "checks": f"{passed} of {len(receipt['checks'])} passed",

@@ -12,7 +12,7 @@ from itertools import combinations
 from ivx.analyses.interactions.pairs import PairCell
 from ivx.analyses.interactions.players import Player
 from ivx.analyses.interactions.request import InteractionsRequest
-from ivx.analyses.interactions.restored import PARTS, SYMBOL, RestoredPair
+from ivx.analyses.interactions.restoration import PARTS, SYMBOL, RestoredPair
 from ivx.charts.numbers import signed
 from ivx.charts.pairs import DEGENERATE, HARMFUL, STRICT, Laid, Pair
 from ivx.formats.plotted import Plotted

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ivx.analyses.interactions.identities import reduced
 from ivx.analyses.interactions.request import InteractionsRequest
-from ivx.analyses.interactions.restored import given_back
+from ivx.analyses.interactions.restoration import given_back
 from ivx.engine.address import OWN, parse
 from ivx.errors import IvxError
 from ivx.patching.positions import Column, column_at, columns_of

@@ -14,7 +14,7 @@ from ivx.analyses.interactions.layout import drawn, drawn_parts, laid, laid_part
 from ivx.analyses.interactions.pairs import PairCell, TripleCell, shared, sign_of
 from ivx.analyses.interactions.players import Player, Sets
 from ivx.analyses.interactions.request import InteractionsRequest
-from ivx.analyses.interactions.restored import PARTS, RestoredPair, given_back, terms
+from ivx.analyses.interactions.restoration import PARTS, RestoredPair, given_back, terms
 from ivx.analyses.interactions.terms import Effects, gains_of, mean_of, sums, terms_of
 from ivx.charts.pairs import Laid, pair_figure
 from ivx.formats.plotted import Plotted

@@ -6,7 +6,7 @@ from typing import Any
 
 from ivx.analyses.base import Words
 from ivx.analyses.effects.text import map_caption
-from ivx.analyses.interactions.restored import PARTS
+from ivx.analyses.interactions.restoration import PARTS
 from ivx.analyses.interactions.result import Interactions
 from ivx.stats.power import unable
 from ivx.vocabulary import CONTROL, position, source_token

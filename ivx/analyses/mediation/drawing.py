@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ivx.charts.carried import Together, carried_curve
+from ivx.charts.carriers import Together, carried_curve
 from ivx.charts.figure import printed
 from ivx.charts.frame import CROWDED, printed_alone
 from ivx.charts.heatmap import Tile, heatmap

@@ -10,7 +10,7 @@ import streamlit as st
 
 from ivx.analyses.game.result import Game
 from ivx.analyses.interactions.request import BENT
-from ivx.analyses.interactions.restored import PARTS
+from ivx.analyses.interactions.restoration import PARTS
 from ivx.analyses.interactions.result import Interactions
 from ivx.charts.heatmap import Tile, heatmap
 from ivx.charts.numbers import scale_of, signed

@@ -13,7 +13,7 @@ from streamlit.delta_generator import DeltaGenerator
 from ivx.analyses.game.request import GameRequest
 from ivx.analyses.game.result import Game
 from ivx.analyses.interactions.request import PLAYERS, WHOLE, InteractionsRequest
-from ivx.analyses.interactions.restored import PARTS
+from ivx.analyses.interactions.restoration import PARTS
 from ivx.analyses.interactions.result import Interactions
 from ivx.analyses.place.found import At
 from ivx.charts.palette import Palette

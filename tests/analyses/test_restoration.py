@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 
 import ivx
 from ivx.analyses.interactions.identities import ERASED, UNREAD
-from ivx.analyses.interactions.restored import given_back
+from ivx.analyses.interactions.restoration import given_back
 from ivx.analyses.registry import context, restored
 from ivx.errors import IvxError
 from ivx.models.registry import EMBEDDED

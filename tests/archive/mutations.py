@@ -37,7 +37,7 @@ from tests.archive.nonsense import BAD, MISSING, places, put
 SEED, COUNT = 23, 400
 NEVER = {"huge", "vast", "NaN", "infinite", "long text", "control characters", "turned around", "half a letter", "deep"}
 """Values that no field of any document has."""
-CELLS = {"double": [None, float("nan"), float("inf"), -float("inf"), 1e300, -1e300]}
+CELLS: dict[str, list[Any]] = {"double": [None, float("nan"), float("inf"), -float("inf"), 1e300, -1e300]}
 CELLS["float"] = CELLS["double"]
 CELLS["int64"] = CELLS["int32"] = CELLS["int16"] = CELLS["int8"] = [None, -1, 2**31 - 1, -(2**31)]
 CELLS["string"] = [None, "", "x" * 3_000, "a\x1b[31mb", "../../etc", "=1+1"]
@@ -60,8 +60,8 @@ class Parts:
                 self.receipt[name] = self.asked.get(name)
             try:
                 fingerprint = self.asked["checkpoint"]["fingerprint"]
-                told = self.receipt["task"], self.receipt["engine"]
-                self.receipt["run"] = request_of(self.asked).run_id(fingerprint, told[0], engine=told[1])
+                task, engine = self.receipt["task"], self.receipt["engine"]
+                self.receipt["run"] = request_of(self.asked).run_id(fingerprint, task, engine=engine)
                 self.receipt.pop("origin", None)
             except Exception:  # then there is none
                 pass

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from ivx.analyses.base import Saved
 from ivx.analyses.mechanism.request import MechanismRequest
-from ivx.analyses.mechanism.result import ROLES, ROWS, Look, Mechanism
+from ivx.analyses.mechanism.result import ROLES, ROWS, Look, Mechanism, halves
 from ivx.formats.checks import keys, refuse, typed, whole
 from ivx.formats.samples import MAX_COLUMNS, SAMPLES, layers_read, samples_read, samples_written
 from ivx.formats.sweeps import check_sweep
@@ -66,7 +66,8 @@ def _looks(told: Any, heads: int, *, most: int) -> dict[str, Look]:
 
 def check(found: Mechanism) -> None:
     """Refuse rows and a receipt that no computation returned; raises `IvxError`."""
-    check_sweep(found, sites=("z",), roles=ROLES)
+    n = len(found.samples.rows)
+    check_sweep(found, sites=("z",), roles=ROLES, parts=[range(n)[half] for half in halves(n)])
 
 
 SAVED: Saved[MechanismRequest, Mechanism] = Saved(

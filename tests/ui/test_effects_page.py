@@ -21,7 +21,7 @@ def test_a_card_has_every_control_a_text_a_link_and_its_python(browser: Browser,
     for name in ("this vector", "other task", "random", "idle words", "other sample"):
         expect(card).to_contain_text(name)
     text = page.locator(TEXT)
-    expect(text).to_contain_text("answer", timeout=PATIENCE)
+    expect(text).to_contain_text("before → after", timeout=PATIENCE)
     assert len(re.findall("→", text.inner_text())) == 3, "a heading and two samples"
     page.get_by_role("button", name="Python").click()
     code = page.locator("code", has_text="import ivx").first
@@ -68,7 +68,7 @@ def test_more_changes_what_is_asked_and_what_cannot_be_is_said(browser: Browser,
     finished(page)
     page.get_by_role("button", name="More").click()
     pick(page, "Direction", "noise: bare states")
-    expect(page.get_by_text("replaces one activation of the instructed run by the bare prompt’s")).to_be_visible(
+    expect(page.get_by_text("puts one state of the bare prompt into the instructed run")).to_be_visible(
         timeout=PATIENCE
     )
     page.wait_for_url("**direction=noise**", timeout=PATIENCE)

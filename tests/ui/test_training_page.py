@@ -62,6 +62,7 @@ def test_the_difference_map_and_one_cursor_for_all(browser: Browser, app: str) -
     for number, layer in ((0, 5), (1, 3)):  # the last one again, after another was clicked in between
         cell(page, number, layer, 1).click()
         expect(page.get_by_text(f"Layer {layer}, :")).to_be_visible(timeout=PATIENCE)
+        page.wait_for_timeout(1_500)  # two addresses within a second are one step
     page.go_back()
     expect(page.get_by_text("Layer 5, :")).to_be_visible(timeout=PATIENCE)
     cell(page, 1, 3, 1).click()  # and after a step Back

@@ -113,7 +113,8 @@ class Bars(Scene):
             pieces.head(name, f"{what}, logits")
             told = [(f"L{layer} H{head}", values.get((layer, head), 0.0)) for layer, head in named]
             rows = [(head, value, value, value, p.orange if value > 0 else p.muted) for head, value in told]
-            st.html(pieces.whisker(rows, p, scale=max((abs(row[1]) for row in rows), default=1.0) * 1.1))
+            bars = pieces.whisker(rows, p, scale=max((abs(row[1]) for row in rows), default=1.0) * 1.1)
+            st.html(f'<div class="ivx-card plain">{bars}</div>')
 
 
 @dataclass(frozen=True)

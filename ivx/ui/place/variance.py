@@ -19,7 +19,7 @@ from ivx.ui.place.mediation import TAKEN
 
 CROSSED = "crossed"
 """In how many wordings every query is asked, in the view."""
-CHOICES = {"none": "not asked", "4": "4 wordings", "8": "8 wordings"}
+CHOICES = {"none": "not shown", "4": "4 wordings", "8": "8 wordings"}
 HELP = "Every query is asked in every wording, so that what differs by wording is told from what differs by query."
 COLUMNS = [1.7, 1.0]
 SAID = {

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ivx.analyses.behaviour.result import Behaviour
 from ivx.analyses.place.result import Place
-from ivx.report import told
+from ivx.report import numbers
 from ivx.report.contents import Contents, made_by
 
 _SPECIAL = {
@@ -102,14 +102,14 @@ def _tops(found: Contents) -> list[str]:
     for name, own in found.results.items():
         if isinstance(own, Behaviour | Place):
             continue
-        rows = told.top(own.plotted().to_pylist())
+        rows = numbers.top(own.plotted().to_pylist())
         if not rows:
             continue
         caption = (
             f"{found.checkpoint}, {found.task}, {name}: the {len(rows)} largest that are beyond their control "
             f"({rows[0]['what']}, {rows[0]['unit']}), with 95 % intervals. Run {own.run_id}."
         )
-        made.append(_table(caption, name, "lrrrrrl", told.HEADS, [told.cells(row) for row in rows]))
+        made.append(_table(caption, name, "lrrrrrl", numbers.HEADS, [numbers.cells(row) for row in rows]))
     return made
 
 
@@ -125,7 +125,7 @@ def _readers(found: Contents) -> str:
             f"{step.value:+.2f} [{step.low:+.2f}, {step.high:+.2f}]",
             f"{step.step:+.2f} [{step.step_low:+.2f}, {step.step_high:+.2f}]",
             f"{step.control:+.2f}",
-            told.VERDICTS.get(step.state, step.state),
+            numbers.VERDICTS.get(step.state, step.state),
         )
         for step in steps
     ]

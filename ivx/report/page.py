@@ -13,7 +13,7 @@ from ivx.analyses.base import Result
 from ivx.analyses.registry import analysis_of
 from ivx.formats import pictures
 from ivx.patching import gate
-from ivx.report import told
+from ivx.report import numbers
 from ivx.report.contents import Contents, Section, made_by
 
 LARGEST = 1_500_000
@@ -53,7 +53,7 @@ def _short(found: Contents) -> str:
     """The first finding of each part."""
     rows = []
     for section in found.sections:
-        said = told.findings(section.found)[0] if section.found is not None else f"Not there: {section.refused}."
+        said = numbers.findings(section.found)[0] if section.found is not None else f"Not there: {section.refused}."
         link = f'<a href="#{_anchor(section.part.heading)}">{section.part.heading}</a>'
         rows.append(f'<tr><td>{link}</td><td class="text">{escape(said)}</td></tr>')
     return f'<h3>In short</h3><div class="scroll"><table>{"".join(rows)}</table></div>'
@@ -66,7 +66,7 @@ def _section(section: Section) -> str:
         return f'{head}<p class="found gate">Not there: {escape(section.refused)}.</p>'
     said = gate.opening(found.receipt)
     first = f'<p class="found gate">{escape(said)}</p>' if said else ""
-    told_lines = "".join(f"<p>{escape(line)}</p>" for line in told.findings(found))
+    told_lines = "".join(f"<p>{escape(line)}</p>" for line in numbers.findings(found))
     about = "; ".join(inscription.about([found], "contrast")[-1:])
     under = f'<p class="soft">{escape(about)} · run {found.run_id}, {section.origin}</p>'
     return f'{head}{first}<div class="found">{told_lines}</div>{under}{_figures(part.name, found)}'
@@ -81,7 +81,7 @@ def _figures(name: str, found: Result[Any]) -> str:
             drawn.append(f'<p class="soft">The figure {escape(figure)} is too large for a page: see the app.</p>')
             continue
         caption = escape(words.caption(found, figure, "contrast"))
-        mine = told.top([row for row in rows if row["figure"] == figure])
+        mine = numbers.top([row for row in rows if row["figure"] == figure])
         drawn.append(
             f'<figure><div class="plot">{picture}</div><figcaption>{caption}</figcaption></figure>{_table(mine)}'
         )
@@ -94,11 +94,13 @@ def _own_names(picture: str, name: str) -> str:
     return _NAMED.sub(lambda found: f"{found[1]}{own}-{found[2]}", picture)
 
 
-def _table(rows: list[told.Row]) -> str:
+def _table(rows: list[numbers.Row]) -> str:
     if not rows:
         return ""
-    head = "".join(f"<th>{name}</th>" for name in told.HEADS)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in told.cells(row)) + "</tr>" for row in rows)
+    head = "".join(f"<th>{name}</th>" for name in numbers.HEADS)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in numbers.cells(row)) + "</tr>" for row in rows
+    )
     what = f"{rows[0]['what']}, {rows[0]['unit']}" if rows[0]["what"] else rows[0]["unit"]
     return (
         f"<details><summary>The {len(rows)} largest, in numbers ({escape(str(what))})</summary>"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import Browser, expect
 
@@ -18,7 +20,9 @@ def test_a_pair_has_its_control_its_text_and_a_link_that_shows_it(browser: Brows
     expect(card).to_contain_text("L1 and L3", timeout=PATIENCE)
     for part in ("J against its controls", "other task", "random", "adjusted p", "same sign", "followed", "After both"):
         expect(card).to_contain_text(part)
-    expect(page.locator("[data-testid=ivx-text]")).to_contain_text("before → after", timeout=PATIENCE)
+    expect(page.locator("[data-testid=ivx-text]")).to_contain_text(
+        re.compile("before → after.*→", re.DOTALL), timeout=PATIENCE
+    )
     expect(page.get_by_text("tested on the other half alone")).to_be_visible()
     page.get_by_role("button", name="Link").click()
     link = page.locator("code", has_text="interactions?").first.inner_text()

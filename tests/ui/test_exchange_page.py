@@ -18,6 +18,8 @@ from tests.support.pages import plain
 
 TASKS = ["animal/colour", "animal/can-fly"]
 VIEW = {"checkpoints": "tiny-base,tiny-sft", "task": TASKS[0], "show": "exchange", "also": TASKS[1]}
+ROWS = 200
+"""Of one transplant: 40 samples, untouched, and at two layers the vector and its control."""
 PLACE = {"from": "keyword", "at": "mark", "layers": "1-2"}
 
 
@@ -33,11 +35,12 @@ def shown(page: AppTest) -> str:
 
 
 def finished(page: AppTest, *, transplants: int = 8, seconds: float = 300) -> str:
+    """What the page shows when the strip under what is done counts the rows of so many transplants."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         page.run()
         assert not page.exception
-        if f"{transplants} transplants" in (text := shown(page)):  # in the strip under what is done
+        if f" {transplants * ROWS:,} rows" in (text := shown(page)):
             return text
         time.sleep(0.3)
     raise AssertionError(shown(page))
@@ -80,4 +83,4 @@ def test_one_click_asks_for_the_vectors_and_for_the_transplants(
         assert time.monotonic() < until and not page.exception
         time.sleep(0.3)
     next(one for one in page.button if one.label == "Run the comparison").click()
-    assert "4 transplants" in finished(page, transplants=4)
+    assert f" {4 * ROWS:,} rows" in finished(page, transplants=4)

@@ -23,12 +23,13 @@ def text_of(summary: dict[str, Any]) -> str:
     for cell in cells:
         best = summary["recommended"][cell["task"]] == cell["way"]
         told, bare = cell["told"], cell["bare"]
-        lines.append(
+        line = (
             f"{cell['task']:{width}}  {cell['way'] + ' ◆' * best + ' *' * (cell['follows'] and not best):16}"
             f"{_share(told['followed']):>17}{_share(bare['followed']):>17}{_share(cell['difference']):>17}"
             f"{100 * told['exact']['value']:6.0f}%{100 * told['preferred']['value']:8.0f}%{told['rank']:8.0f}  "
             f"{_instead(told['instead'])}"
         )
+        lines.append(line.rstrip())
     for task, way in summary["recommended"].items():
         if way is None:
             lines.append(f"{request['checkpoint']} does not follow {task} in any way of asking that was tried")

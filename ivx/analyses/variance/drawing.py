@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ivx.charts.figure import printed
 from ivx.charts.heatmap import Tile, heatmap
@@ -15,7 +15,8 @@ from ivx.formats.plotted import Plotted
 from ivx.stats.metrics import find
 
 if TYPE_CHECKING:
-    from ivx.analyses.variance.result import Variance
+    from ivx.analyses.variance.request import VarianceRequest
+    from ivx.stats.intervals import Array
 
 POPULATION = {
     "queries": "other queries, these wordings",
@@ -31,20 +32,40 @@ COLUMN = 34
 ROW = 30
 
 
+class Varied(Protocol):
+    """A result that is drawn."""
+
+    @property
+    def patch(self) -> str: ...
+    @property
+    def request(self) -> VarianceRequest: ...
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def wordings(self) -> list[str]: ...
+    @property
+    def queries(self) -> list[str]: ...
+    @property
+    def answers(self) -> list[str]: ...
+    def effects(self, metric: str) -> Array | None: ...
+    def held(self, metric: str) -> Any: ...
+    def by_answer(self, metric: str) -> Sequence[Any]: ...
+
+
 def named(wording: str) -> str:
     """A wording as the name of a row."""
     text = " ".join(wording.split())
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
-def order(found: Variance) -> list[int]:
+def order(found: Varied) -> list[int]:
     """The queries as they stand, those of one answer beside each other, the most frequent answer first."""
     answers = found.answers
     first = {answer: (-answers.count(answer), answers.index(answer)) for answer in answers}
     return sorted(range(len(answers)), key=lambda k: (*first[answers[k]], k))
 
 
-def grid(found: Variance, metric: str, p: Palette, *, row: int = ROW) -> dict[str, Any] | None:
+def grid(found: Varied, metric: str, p: Palette, *, row: int = ROW) -> dict[str, Any] | None:
     """Wordings down, queries across; None until all are done."""
     effects, view = found.effects(metric), find(metric)
     if effects is None:
@@ -73,12 +94,12 @@ def grid(found: Variance, metric: str, p: Palette, *, row: int = ROW) -> dict[st
     )
 
 
-def ranges(found: Variance, metric: str) -> list[Range]:
+def ranges(found: Varied, metric: str) -> list[Range]:
     """The mean for each population, and each answer's where several queries have it."""
     held = found.held(metric)
     if held is None:
         return []
-    told = [Range(POPULATION[new], *one, strong=True) for new, one in held.mean.items()]
+    told = [Range(POPULATION[new], one.mean, one.low, one.high, strong=True) for new, one in held.mean.items()]
     return told + [
         Range(f"answer {one.name}", one.mean, one.low, one.high, f"{one.n} queries")
         for one in found.by_answer(metric)
@@ -86,14 +107,14 @@ def ranges(found: Variance, metric: str) -> list[Range]:
     ]
 
 
-def means_chart(found: Variance, metric: str, p: Palette) -> dict[str, Any]:
+def means_chart(found: Varied, metric: str, p: Palette) -> dict[str, Any]:
     """For what the mean holds, and by answer."""
     return ranges_chart(
         ranges(found, metric), unit=find(metric).unit, palette=p, alt_text="The mean effect for each population"
     )
 
 
-def figures(found: Variance, metric: str) -> dict[str, dict[str, Any]]:
+def figures(found: Varied, metric: str) -> dict[str, dict[str, Any]]:
     """Both as they would be printed."""
     view, spec = find(metric), grid(found, metric, LIGHT)
     drawn = {}
@@ -108,7 +129,7 @@ def figures(found: Variance, metric: str) -> dict[str, dict[str, Any]]:
     return drawn
 
 
-def drawn(found: Variance, metric: str) -> Iterator[Plotted]:
+def drawn(found: Varied, metric: str) -> Iterator[Plotted]:
     """What the figures show, a number at a time."""
     view, effects, held = find(metric), found.effects(metric), found.held(metric)
     if effects is None:
@@ -125,11 +146,12 @@ def drawn(found: Variance, metric: str) -> Iterator[Plotted]:
         beside = held.beyond.get(new)
         control = None if beside is None else one.mean - beside.mean
         yield Plotted(
-            "means", found.patch, POPULATION[new], found.request.layer, *one,
-            control=control, state=held.state if new == "both" else "", n=len(found.samples.rows), **about,
+            "means", found.patch, POPULATION[new], found.request.layer, one.mean, one.low, one.high,
+            control=control, state=held.state if new == "both" else "", n=found.shape[0] * found.shape[1], **about,
         )  # fmt: skip
     for answer in found.by_answer(metric):
         if math.isfinite(answer.low):
             yield Plotted(
-                "means", found.patch, f"answer {answer.name}", found.request.layer, *answer[1:4], n=answer.n, **about
-            )
+                "means", found.patch, f"answer {answer.name}", found.request.layer,
+                answer.mean, answer.low, answer.high, n=answer.n, **about,
+            )  # fmt: skip

@@ -23,6 +23,7 @@ from ivx.store.store import Store
 SFT, TASK = "tiny-sft", "animal/colour"
 SMALL: dict[str, Any] = {
     "task": TASK,
+    "tasks": (TASK, "animal/can-fly"),
     "samples": 12,
     "sites": ("resid_post",),
     "permutations": 2,

@@ -66,14 +66,16 @@ def test_everything_that_changes_a_number_is_in_the_run_id() -> None:
         "against": "animal/can-fly", "position": "first", "source_token": "keyword", "target_format": "query",
         "samples": 5, "seed": 1, "dtype": "float64", "device": "cpu", "adapter": "a", "sites": ("z",),
         "direction": "noise", "controls": ("task", "random"), "template": "{query} is", "demonstrations": 3,
-        "spelling": "plain", "layers": "1-2", "heads": "1",
+        "spelling": "plain", "layers": "1-2", "heads": "1", "wording": 1,
     }  # fmt: skip
     chat = replace(SMALL, target_format="chat")  # only there is a system's turn
     system = replace(chat, system="Be brief.")
+    alone = replace(SMALL, sites=("resid_post",))  # heads are never patched together
+    joint = [alone, replace(alone, window=2), replace(alone, span=2)]
     named = {field.name for field in fields(EffectsRequest)} - {"checkpoint", "task", *EffectsRequest.same}
-    assert named == {*other, "system"}, "a new field must change the run id, and be named here"
+    assert named == {*other, "system", "window", "span"}, "a new field must change the run id, and be named here"
     ids = [replace(SMALL, **{name: value}).run_id("weights", "texts") for name, value in other.items()]
-    ids += [one.run_id("weights", "texts") for one in (chat, system)]
+    ids += [one.run_id("weights", "texts") for one in (chat, system, *joint)]
     ids += [
         SMALL.run_id("other", "texts"),
         SMALL.run_id("weights", "other"),

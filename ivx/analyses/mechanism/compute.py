@@ -96,7 +96,7 @@ def compute(
     has = set() if known is None else set(zip(known["role"].to_pylist(), known["patch"].to_pylist(), strict=True))
     for layer, head in result().top():
         beat()
-        swap = _swap(model, samples, layer, head, seed=request.seed)
+        swap = _swap(model, samples, layer, head, seed=request.seed, beat=beat)
         looks[patch_of(layer, head)] = swap.look
         if (ROLES[-2], patch_of(layer, head)) in has:
             continue
@@ -133,11 +133,20 @@ class _Swap(NamedTuple):
     look: Look
 
 
-def _swap(model: Model, samples: Samples, layer: int, head: int, *, seed: int, singly: bool = False) -> _Swap:
+def _swap(
+    model: Model,
+    samples: Samples,
+    layer: int,
+    head: int,
+    *,
+    seed: int,
+    singly: bool = False,
+    beat: Callable[[], None] = lambda: None,
+) -> _Swap:
     """Everything that is written of one head and of its controls, over the measured half."""
     chosen = halves(len(samples.rows))[1]
     rows, counter = samples.rows[chosen], samples.counter[chosen]
-    (theirs, read_), (own, held) = (_inside(model, some, layer, singly=singly) for some in (rows, counter))
+    (theirs, read_), (own, held) = (_inside(model, some, layer, singly=singly, beat=beat) for some in (rows, counter))
     draw = np.random.default_rng((seed, layer, head))
     other = int(draw.choice([h for h in range(model.heads) if h != head]))
     written: dict[str, tuple[int, Tensor]] = {}
@@ -169,7 +178,9 @@ def _kept(rows: Tensor) -> tuple[tuple[float, ...], ...]:
     )
 
 
-def _inside(model: Model, rows: Sequence[Sample], layer: int, *, singly: bool) -> tuple[list[Tensor], list[Tensor]]:
+def _inside(
+    model: Model, rows: Sequence[Sample], layer: int, *, singly: bool, beat: Callable[[], None]
+) -> tuple[list[Tensor], list[Tensor]]:
     """Attention `[heads, tokens, tokens]` and values `[key heads, tokens, width]` of one layer, sample by sample, in
     float32 or what is wider."""
     prompts = [row.instructed for row in rows]
@@ -177,6 +188,7 @@ def _inside(model: Model, rows: Sequence[Sample], layer: int, *, singly: bool) -
     found: dict[int, tuple[Tensor, Tensor]] = {}
     groups = [[i] for i in range(len(prompts))] if singly else list(by_length(prompts).values())
     for some in groups:
+        beat()
         ids = torch.tensor([prompts[i] for i in some], device=model.device)
         with only_user(model), torch.inference_mode(), read(model, places) as seen:
             model.hf(input_ids=ids, use_cache=False, logits_to_keep=1)

@@ -13,9 +13,12 @@ from ivx.analyses.function.request import FunctionRequest
 from ivx.analyses.game.request import GameRequest
 from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.analyses.lens.request import LensRequest
+from ivx.analyses.mechanism.request import MechanismRequest
 from ivx.analyses.pathways.request import PathwaysRequest
 from ivx.analyses.registry import ANALYSES
 from ivx.analyses.separability.request import SeparabilityRequest
+from ivx.analyses.transfer.request import TransferRequest
+from ivx.analyses.variance.request import VarianceRequest
 from ivx.errors import IvxError
 from ivx.request import BaseRequest
 
@@ -74,6 +77,14 @@ CHANGED = {
     "chat": True,
     "ways": ("query",),
     "tokens": 3,
+    "window": 2,
+    "span": 2,
+    "restored": True,
+    "through": "positions",
+    "top": 9,
+    "draws": 12,
+    "fill": "zero",
+    "rankings": ("eap",),
 }
 APART = {"checkpoint": "elsewhere", "task": "other", "tasks": ("others",), "weights": "stream"}
 """They enter a run's name by what they are, not by what they are called; or not at all, for they change no number."""
@@ -85,6 +96,15 @@ NEEDED: dict[str, Any] = {
     "prompt": "the animal .",
 }
 """What a request cannot do without."""
+REFUSED: dict[type[BaseRequest], set[str]] = {
+    PathwaysRequest: {"demonstrations"},
+    ScanRequest: {"demonstrations"},
+    MechanismRequest: {"demonstrations"},
+    VarianceRequest: {"demonstrations", "wording"},
+    EffectsRequest: {"window", "span"},
+    InteractionsRequest: {"restored"},
+}
+"""What some refuse, or not at the sites that are asked here."""
 KINDS = [analysis.request for analysis in ANALYSES]
 
 
@@ -105,13 +125,21 @@ def test_every_field_changes_the_run(kind: type[BaseRequest]) -> None:
     named = known - APART.keys()
     if {"system", "target_format"} <= known:
         asked = replace(asked, target_format="chat")  # only there is a system's turn
-    if kind in (PathwaysRequest, ScanRequest):
-        named -= {"demonstrations"}  # which they refuse
+    if kind is TransferRequest:
+        changed |= {"ranking": "eap", "target_format": "chat"}
+    named -= REFUSED.get(kind, set())
     runs = {asked.run_id("a", "t"), asked.run_id("b", "t"), asked.run_id("a", "u")}
     runs |= {replace(asked, **{name: changed[name]}).run_id("a", "t") for name in named}
     assert len(runs) == len(named) + 3
     others = {name: other for name, other in APART.items() if name in known}
     assert asked.run_id("a", "t") == replace(asked, **others).run_id("a", "t")
+
+
+def test_what_is_patched_together_or_given_back_changes_the_run() -> None:
+    effects = EffectsRequest("tiny-sft", "animal/colour", sites=("resid_post",))
+    pairs = InteractionsRequest("tiny-sft", "animal/colour")
+    asked = [effects, replace(effects, window=2), replace(effects, span=2), pairs, replace(pairs, restored=True)]
+    assert len({one.run_id("a", "t") for one in asked}) == 5
 
 
 def test_analyses_of_one_kind_never_meet_another_kinds() -> None:

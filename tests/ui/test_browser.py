@@ -88,6 +88,7 @@ def test_the_export_is_an_archive_of_what_is_shown(browser: Browser, app: str, t
     page.close()
 
 
+@pytest.mark.slow
 def test_the_twin_acts_at_the_keyword_only(browser: Browser, app: str) -> None:
     for source, said in (("t_inst", "no better than a control"), ("keyword", "beyond its controls")):
         page = opened(browser, f"{app}/effects?checkpoint=tiny-sft-period&source={source}&cell=resid_post.2@0~-1")
@@ -125,6 +126,7 @@ def test_a_formula_and_a_tag_are_text_and_a_bad_file_one_sentence(browser: Brows
     page.close()
 
 
+@pytest.mark.slow
 def test_pairs_fill_a_click_and_the_card_and_its_link(browser: Browser, app: str) -> None:
     began = time.monotonic()
     page = opened(browser, f"{app}/interactions?checkpoint=tiny-dpo&task=adjective/antonym&game=stream")

@@ -44,6 +44,7 @@ def test_a_card_has_every_control_a_text_a_link_and_its_python(browser: Browser,
     page.close()
 
 
+@pytest.mark.slow
 def test_a_scan_is_a_view_of_the_page_and_opens_from_the_runs(browser: Browser, app: str) -> None:
     page = opened(browser, f"{app}/effects?checkpoint=tiny-sft-period&task=animal/colour&n=12")
     finished(page)

@@ -75,6 +75,7 @@ def test_a_patched_vector_and_the_published_sum(browser: Browser, app: str) -> N
     page.close()
 
 
+@pytest.mark.slow
 def test_another_checkpoint_beside_this_one(browser: Browser, app: str) -> None:
     page = opened(browser, f"{app}/pathways?checkpoint=tiny-sft&task=animal/colour")
     page.get_by_text("Does another checkpoint take the same path?").click()

@@ -109,7 +109,7 @@ def test_move_a_layer_pick_three_wordings_and_click_a_dot(browser: Browser, app:
     card = page.locator(CARD).last
     expect(card).to_contain_text("Layer 1")
     expect(page.get_by_text("none acts")).to_be_visible()
-    expect(page.get_by_text("A bag of words (dashed)")).to_be_visible()
+    expect(page.get_by_text("(dashed)")).to_be_visible()
 
     slider = page.get_by_role("slider")
     slider.focus()

@@ -48,6 +48,7 @@ def envoy(tool: str) -> Callable[[ivx.Model, Tensor], Callable[[str], Tensor]]:
 
         def state(name: str) -> Tensor:
             with wrapped.trace(ids):
+                # The name is an expression, made by `ivx.names` of a site and a number, and of nothing that is read.
                 found = eval(name, {"model": wrapped} | {n: getattr(wrapped, n, None) for n in ACCESSORS}).save()
             return found  # noqa: RET504  nnsight fills it when the trace ends
 

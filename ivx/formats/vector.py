@@ -205,7 +205,7 @@ def load_vector(path: Path | str, *, layer: int | None = None) -> Vector:
         raise IvxError(f"{path} {there}: name one of its layers with layer=")
     site, _, number = chosen[0].partition(".")
     if about and (about["site"], str(about["layer"])) != (site, number):
-        raise IvxError(f"{path} says {about['site']}.{about['layer']} and holds {chosen[0]}: save it again".strip())
+        raise IvxError(f"{path} says {about['site']}.{about['layer']} and holds {chosen[0]}: save it again")
     values = tensors[places[chosen[0]]]
     if values.dtype != np.float32 or values.ndim != 1:
         raise IvxError(f"{path}, {chosen[0]}: a vector is one row of float32 numbers: save it as such")
@@ -254,9 +254,9 @@ def _read(path: Path, told: str) -> dict[str, Any]:
 
 def _written(writer: Any) -> bytes:
     """What a writer of the package holds, which it writes to files only."""
-    from tempfile import TemporaryDirectory
+    from ivx import scratch
 
-    with TemporaryDirectory() as folder:
+    with scratch.folder("vector") as folder:
         path = Path(folder, "vector.gguf")
         writer.write_header_to_file(path)
         writer.write_kv_data_to_file()

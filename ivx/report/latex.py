@@ -6,32 +6,9 @@ from collections.abc import Sequence
 
 from ivx.analyses.behaviour.result import Behaviour
 from ivx.analyses.place.result import Place
+from ivx.formats.tex import escaped
 from ivx.report import numbers
 from ivx.report.contents import Contents, made_by
-
-_SPECIAL = {
-    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "−": "$-$",
-    "→": r"$\rightarrow$",
-    "×": r"$\times$",
-    "·": r"$\cdot$",
-    "“": "``",
-    "”": "''",
-    "’": "'",
-    "‘": "`",
-    "–": "--",
-    "…": r"\ldots{}",
-}
-
-
-def escaped(text: str) -> str:
-    """Text as LaTeX prints it; a letter that its plain fonts lack becomes a question mark."""
-    return "".join(_SPECIAL.get(c) or (c if c.isascii() or c.isalpha() and ord(c) < 0x250 else "?") for c in text)
 
 
 def document_of(found: Contents) -> str:

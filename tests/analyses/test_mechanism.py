@@ -13,8 +13,8 @@ from transformers import AutoTokenizer
 
 import ivx
 from ivx.analyses.mechanism import MECHANISM
-from ivx.analyses.mechanism.aligned import asked_of, paired
 from ivx.analyses.mechanism.compute import replay
+from ivx.analyses.mechanism.partners import asked_of, paired
 from ivx.analyses.mechanism.request import MechanismRequest
 from ivx.analyses.mechanism.result import SWAPPED, Mechanism, halves
 from ivx.errors import IvxError, TaskError

@@ -14,6 +14,7 @@ import ivx
 from ivx.analyses.base import Analysis
 from ivx.analyses.effects import EFFECTS
 from ivx.analyses.registry import ANALYSES
+from ivx.analyses.transfer import TRANSFER
 from ivx.analyses.transplant import TRANSPLANT
 from ivx.analyses.vectors import VECTORS
 from ivx.archive import pack, unpack
@@ -134,3 +135,11 @@ def test_a_sound_prompt_beside_one_that_overflows_keeps_its_numbers(model: Model
     )
     apart = [abs(row["logit"] - row["logit found"]) for row in both if row["logit found"] is not None]
     assert len(apart) == there.sum() and max(apart) < 1e-4
+
+
+def test_a_query_that_overflows_takes_no_other_with_it(model: Model, queries: list[int]) -> None:
+    """The mean that ablated heads write is over all samples: one that is not finite would make all of it so."""
+    found = TRANSFER.compute(damaged(model, queries[0]), small(TRANSFER))
+    cells = found.cells()
+    assert len(cells) == 4 and all(cell.value is not None and cell.n >= 2 for cell in cells)
+    assert sum("left out, their logits are not finite" in warning for warning in found.receipt["warnings"]) == 1

@@ -153,3 +153,13 @@ def test_a_click_on_a_step_opens_its_heads(browser: Browser, app: str) -> None:
     expect(heads.locator("tr")).to_have_count(8)
     assert outside(page) == []
     page.close()
+
+
+def test_further_questions_under_a_place_are_asked_side_by_side(found: Place) -> None:
+    app = opened("place", through="heads", crossed="4")  # both under way: each has buttons of its own
+    until = time.monotonic() + 200
+    while not ("passes through" in (text := said(app)) and "Its variance comes from" in text):
+        assert time.monotonic() < until, text[-600:]
+        time.sleep(0.3)
+        app.run()
+        assert not app.exception

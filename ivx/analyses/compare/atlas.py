@@ -20,6 +20,7 @@ from ivx.charts.numbers import scale_of, signed
 from ivx.charts.palette import LIGHT
 from ivx.engine.address import STREAM
 from ivx.errors import IvxError
+from ivx.formats.tex import escaped
 from ivx.stats.metrics import find
 
 TOP = 10
@@ -204,9 +205,9 @@ class Atlas:
             raise IvxError("the atlas has no measured pair, so there is no table: compute some first")
         unit = find(self.metric).unit
         lines = [
-            r"\begin{tabular}{ll" + "rlrr" + "}",
+            r"\begin{tabular}{llrlrr}",
             r"\toprule",
-            rf"Task & Model & Effect ({_tex(unit)}) & Place & Followed & Told \\",
+            rf"Task & Model & Effect ({escaped(unit)}) & Place & Followed & Told \\",
             r"\midrule",
         ]
         for task in self.tasks:
@@ -216,9 +217,9 @@ class Atlas:
                     continue
                 mark = {"ok": "", "control": r"$^\circ$", "zero": r"$^{-}$"}.get(cell.state, r"$^{?}$")
                 value = f"${cell.value:+.2f}$ [${cell.low:+.2f}$, ${cell.high:+.2f}$]{mark}"
-                place = f"L{cell.layer}, {_tex(cell.label)}"
+                place = f"L{cell.layer}, {escaped(cell.label)}"
                 shares = [("--" if s is None else rf"{100 * s:.0f}\,\%") for s in (cell.followed, cell.followed_told)]
-                lines.append(rf"{_tex(task)} & {_tex(short(name))} & {value} & {place} & {' & '.join(shares)} \\")
+                lines.append(rf"{escaped(task)} & {escaped(short(name))} & {value} & {place} & {' & '.join(shares)} \\")
         lines += [r"\bottomrule", r"\end{tabular}"]
         return "\n".join(
             [
@@ -227,28 +228,6 @@ class Atlas:
                 "",
             ]
         )
-
-
-_SPECIAL = {c: rf"\{c}" for c in "&%$#_{}"} | {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "→": r"$\rightarrow$",
-    "−": r"$-$",
-    "×": r"$\times$",
-    "’": "'",
-    "“": "``",
-    "”": "''",
-    "▁": r"\textvisiblespace{}",
-    "Ġ": r"\textvisiblespace{}",
-    "·": r"$\cdot$",
-    "…": r"\ldots{}",
-}
-
-
-def _tex(text: str) -> str:
-    """A text as LaTeX shows it."""
-    return "".join(_SPECIAL.get(letter, letter) for letter in text)
 
 
 def text_of(summary: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ivx.analyses.base import Progress, Steps
-from ivx.analyses.mechanism.aligned import asked_of
+from ivx.analyses.mechanism.partners import asked_of
 from ivx.analyses.mechanism.request import MechanismRequest
 from ivx.analyses.mechanism.result import CONTROLS, RANKED, ROLES, ROWS, SWAPPED, Look, Mechanism, halves, patch_of
 from ivx.engine.address import PATTERN

@@ -10,6 +10,7 @@ import numpy as np
 
 from ivx.analyses.base import Result
 from ivx.analyses.mechanism.request import MechanismRequest
+from ivx.charts.parts import Part, parts_figure
 from ivx.formats.plotted import Plotted, judged
 from ivx.patching.table import ROWS as ROWS
 from ivx.patching.table import by_patch
@@ -165,8 +166,6 @@ class Mechanism(Result[MechanismRequest]):
 
     def figures(self, metric: str = "contrast") -> dict[str, dict[str, Any]]:
         """The parts of each head as they would be printed, a Vega-Lite spec named `mechanism`."""
-        from ivx.charts.parts import parts_figure
-
         view = find(metric)
         return {
             "mechanism": parts_figure(
@@ -177,10 +176,8 @@ class Mechanism(Result[MechanismRequest]):
             )
         }
 
-    def dots(self, metric: str = "contrast") -> list[Any]:
+    def dots(self, metric: str = "contrast") -> list[Part]:
         """The dots of a chart: each head's parts."""
-        from ivx.charts.parts import Part
-
         return [
             Part(k, PARTS.index(name), NAMES[name], one.value, one.low, one.high, one.state)
             for k, cell in enumerate(self.cells(metric))

@@ -28,9 +28,10 @@ from ivx.engine.linear.eap import head_scores
 from ivx.engine.linear.fidelity import prove
 from ivx.engine.plan.forecast import Counted
 from ivx.errors import TaskError
+from ivx.models.finite import dtype_of
 from ivx.models.model import Model
 from ivx.patching.gate import FIELD
-from ivx.patching.prepare import following, receipt_of
+from ivx.patching.prepare import defined, following, receipt_of
 from ivx.patching.spelling import spelling_of
 from ivx.patching.table import Key, sampled
 from ivx.stats.following import Following
@@ -60,7 +61,7 @@ def compute(
     if request.ranking == "pathways":
         prove(model)
     receipt = receipt_of(model, request, request.subject(model.collection, lambda: model.tokenizer))
-    asked, warnings = _asked(model, request)
+    asked, warnings = _asked(model, request, beat)
     receipt |= {"how": "real model, heads ablated at every token", "samples": sum(len(one.second) for one in asked)}
     receipt["warnings"] = warnings
     table = ROWS.empty_table()
@@ -111,7 +112,7 @@ def replay(
     Returns:
         (kind, circuit and draw, task, sample) of each, and the logit difference as it is stored and as it is now.
     """
-    asked = {one.name: one for one in _asked(model, found.request)[0]}
+    asked = {one.name: one for one in _asked(model, found.request, beat)[0]}
     means = mean_heads(model, [s for one in asked.values() for s in (*one.first, *one.second)], beat=beat)
     names: list[Key] = []
     before, now = [], []
@@ -145,22 +146,27 @@ def _sets(model: Model, found: Transfer, task: str) -> list[tuple[Named, tuple[H
     return sets
 
 
-def _asked(model: Model, request: TransferRequest) -> tuple[list[Asked], list[str]]:
-    """Every task's samples, and warnings about them."""
+def _asked(model: Model, request: TransferRequest, beat: Callable[[], None]) -> tuple[list[Asked], list[str]]:
+    """Every task's samples whose logits are finite, and warnings about them: one that is not would be in the mean that
+    all ablated heads write."""
     asked, warnings = [], []
     for pair in request.pairs(model.collection):
         n, seed = request.samples, request.seed
         spelling = spelling_of(model, pair, request.way, samples=n, seed=seed).spelling
         way = replace(request.way, spelling=spelling)
         made = build(pair, model.tokenizer, way=way, samples=n, seed=seed)
-        if len(made.rows) < 4:
-            raise TaskError(
-                f"{pair.task.name} has {len(made.rows)} queries: 4 are needed, to find heads and to try them"
-            )
-        first, second = _halves(made.rows, request.seed)
-        asked.append(Asked(pair.task.name, *(tuple(made.rows[i] for i in half) for half in (first, second))))
+        kept = defined(model, [(row, row.instructed) for row in made.rows], beat=beat)
+        rows = [row for row in made.rows if row.query in kept]
+        if len(rows) < 4:
+            raise TaskError(f"{pair.task.name} has {len(rows)} queries: 4 are needed, to find heads and to try them")
+        first, second = _halves(rows, request.seed)
+        asked.append(Asked(pair.task.name, *(tuple(rows[i] for i in half) for half in (first, second))))
         warnings += [f"{pair.task.name}: {warning}" for warning in made.warnings]
-        if counted := following(model, made.rows).get(FIELD):
+        if left := [row.query for row in made.rows if row.query not in kept]:
+            warnings.append(
+                f"{pair.task.name}: left out, their logits are not finite in {dtype_of(model)}: {', '.join(left)}"
+            )
+        if counted := following(model, rows).get(FIELD):
             said = Following(**counted).sentence(model.name, pair.task.name, shown="")
             warnings += [said] * bool(said)
     return asked, warnings

@@ -186,14 +186,13 @@ class Transfer(Result[TransferRequest]):
         nothing = self.values("nothing", task)[0]
         own = self.values("own", task, task)[0] if same else self.values("kept", task, task)[0]
         kept, random = self.values("kept", task, circuit), self.values("random", task, circuit)
-        there = np.isfinite(np.vstack([nothing, own, kept, random])).all(axis=0)  # a sample counts in all, or in none
-        under, over = (own - nothing)[there], (kept - nothing)[:, there]
-        gained = float(under.mean()) if len(under) else 0.0
+        under, over = own - nothing, kept - nothing
+        low, high = mean_interval(under[None], seed=self.request.seed)
+        gained = float(under.mean())
         shares: tuple[float | None, ...] = (None,) * 6
-        low, high = mean_interval(under[None], seed=self.request.seed) if len(under) > 1 else (np.zeros(1),) * 2
         if not is_nothing(gained, float(low[0]), float(high[0])):
             ends = ratio_interval(over, under, rng=np.random.default_rng(self.request.seed))
-            floor = (random - nothing)[:, there].mean(axis=1) / gained
+            floor = (random - nothing).mean(axis=1) / gained
             shares = (
                 float(over.mean()) / gained, *(float(end[0]) for end in ends),
                 float(floor.mean()), *np.quantile(floor, REACH).tolist(),

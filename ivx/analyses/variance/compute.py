@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -23,6 +23,7 @@ from ivx.patching.replay import replay
 from ivx.patching.roles import Runs, denoising
 from ivx.patching.sweeping import instruction_of, sweep_rows
 from ivx.patching.table import ROWS
+from ivx.tasks.sample import Sample
 from ivx.tasks.samples import Samples
 
 
@@ -86,21 +87,23 @@ def _prepared(model: Model, request: VarianceRequest, subject: str) -> tuple[Sam
     common = set.intersection(*({row.query for row in one.rows} for one in made))
     if len(common) < 2:
         raise IvxError(f"{pair.task.name}: fewer than two queries can be asked in all of {count} wordings; ask fewer")
-    places = [[k for k, row in enumerate(one.rows) if row.query in common] for one in made]
-    rows = tuple(one.rows[k] for one, some in zip(made, places, strict=True) for k in some)
+
+    def crossed(each: Sequence[Sequence[Sample]]) -> tuple[Sample, ...]:
+        """Those of the common queries, wording by wording; none where there are none of their kind."""
+        return tuple(
+            one
+            for told, some in zip(made, each, strict=True)
+            for one, row in zip(some, told.rows, strict=False)
+            if row.query in common
+        )
+
     samples = Samples(
-        rows,
-        tuple(one.control[k] for one, some in zip(made, places, strict=True) for k in some if one.control),
+        crossed([told.rows for told in made]),
+        crossed([told.control for told in made]),
         tuple(dict.fromkeys(warning for one in made for warning in one.warnings)),
-        others=tuple(
-            tuple(one.others[number][k] for one, some in zip(made, places, strict=True) for k in some)
-            for number in range(len(made[0].others))
-        ),
-        **{
-            name: tuple(getattr(one, name)[k] for one, some in zip(made, places, strict=True) for k in some)
-            for name in ("neutral", "counter")
-            if getattr(made[0], name)
-        },
+        neutral=crossed([told.neutral for told in made]),
+        others=tuple(crossed([told.others[k] for told in made]) for k in range(len(made[0].others))),
+        counter=crossed([told.counter for told in made]),
     )
     receipt = told_of(model, request, subject, pair, samples)
     if count < request.wordings:

@@ -146,9 +146,9 @@ class Variance(Result[VarianceRequest]):
             return None
         groups = self._groups[defined]
         found = variance.components(own[:, defined], groups)
-        excess = [variance.components((own - one)[:, defined], groups) for one in theirs]
+        excess = variance.components((own - theirs[0])[:, defined], groups) if theirs else None
         mean = {new: found.interval(new) for new in POPULATIONS}
-        beyond = {new: excess[0].interval(new) for new in POPULATIONS} if excess else {}
+        beyond = {} if excess is None else {new: excess.interval(new) for new in POPULATIONS}
         shares = variance.shares(found, groups, seed=self.request.seed)
         return Held(found, shares, mean, beyond, _state(mean["both"], beyond.get("both"), find(metric).floor), lost)
 

@@ -96,7 +96,7 @@ def _draw(asked: Mapping[str, EffectsRequest], views: Views, now: View, metric: 
         pieces.head("As published", "each mean stands, untested")
         _map(theirs, [replace(c, state="ok") for c in found["published"]], scale, chosen["published"], p, "published")
         if now.live:
-            progress.under(asked["published"], now)
+            progress.under(asked["published"], now, key="stop-published")
         else:
             pieces.reading(_untested(found["published"], metric), theirs.receipt)
             pieces.note(f"Asked by {DIFFERENT}.")
@@ -105,7 +105,7 @@ def _draw(asked: Mapping[str, EffectsRequest], views: Views, now: View, metric: 
         if ours is not None and beside is not None:
             _map(ours, found["corrected"], scale, chosen["corrected"], p, "corrected")
             if beside.live:
-                progress.under(asked["corrected"], beside)
+                progress.under(asked["corrected"], beside, key="stop-corrected")
             else:
                 against = ours.controlled(STREAM, metric)
                 pieces.reading(reading(found["corrected"], ours.maps[STREAM], metric=metric, against=against))

@@ -154,10 +154,10 @@ def waiting_for(now: View, turn: str = "waiting for its turn") -> str:
     )
 
 
-def running(request: BaseRequest, now: View) -> None:
+def running(request: BaseRequest, now: View, *, key: str = "stop") -> None:
     """A progress bar, and a button to stop the job."""
     pieces.progress(now.done, now.total)
-    if st.button("Stop, keep what is done", key="stop"):
+    if st.button("Stop, keep what is done", key=key):
         session.leave(request)
         st.rerun()
 
@@ -202,12 +202,16 @@ def _bar(views: Mapping[str, View | None]) -> None:
     pieces.progress(int(100 * (ended + sum(shares))), 100 * (ended + len(live)))
 
 
-def under(request: BaseRequest, now: View) -> None:
-    """Draw under an incomplete chart, in place of its reading: the progress, or a button to go on."""
+def under(request: BaseRequest, now: View, *, key: str = "stop") -> None:
+    """Draw under an incomplete chart, in place of its reading: the progress, or a button to go on.
+
+    Args:
+        key: of the buttons, another for each chart of a page.
+    """
     if now.live:
-        running(request, now)
+        running(request, now, key=key)
     elif now.state == "stopped":
-        stopped(request)
+        stopped(request, key=f"{key}-on")
 
 
 def status(now: View) -> str:
@@ -216,9 +220,9 @@ def status(now: View) -> str:
     return f"{now.done:,} of {now.total:,} rows{left}"
 
 
-def stopped(request: BaseRequest) -> None:
+def stopped(request: BaseRequest, *, key: str = "stop-on") -> None:
     """Say that it was stopped, and offer to go on."""
     st.caption("Stopped; what was done is kept, and a new start goes on from there.")
-    if st.button("Go on"):
+    if st.button("Go on", key=key):
         session.start(request)
         st.rerun()

@@ -15,11 +15,11 @@ from ivx.analyses.place.result import Place
 from ivx.charts.heatmap import UNDEFINED
 from ivx.charts.numbers import signed
 from ivx.charts.palette import Palette
-from ivx.models.registry import embedded
 from ivx.stats.metrics import find
-from ivx.ui.kit import address, blanks, clicks, evidence, maps, pieces, progress, session
+from ivx.ui.kit import address, clicks, evidence, maps, pieces
 from ivx.ui.kit.evidence import interval, shown_p, whiskers
 from ivx.ui.kit.readings import said_of
+from ivx.ui.place import further
 from ivx.vocabulary import CONTROL
 
 THROUGH, CARRIER = "through", "carrier"
@@ -63,45 +63,10 @@ def section(result: Place, metric: str, p: Palette, *, live: bool) -> None:
     if layer >= result.layers - 1:
         pieces.note("Nothing stands behind the last layer.")
         return
-    asked = {name: getattr(result.request, name) for name in TAKEN}
+    asked = {name: getattr(result.request, name) for name in further.TAKEN}
     at = {"source_token": found.at.source_token, "position": found.at.position, "layer": layer}
-    _asked(MediationRequest(**asked | at, through=str(through)), metric, p)
-
-
-TAKEN = (
-    *("checkpoint", "task", "against", "target_format", "samples", "template", "system", "demonstrations", "spelling"),
-    "wording",
-    *("seed", "dtype", "device", "adapter", "weights"),
-)
-"""Fields that are the search's."""
-
-
-def _asked(wanted: MediationRequest, metric: str, p: Palette) -> None:
-    job = session.job(wanted, compute=embedded(wanted.checkpoint) is not None)
-    if job is None:
-        blanks.costs([wanted])
-        if st.button("Measure what it passes through", key="through-run", type="primary"):
-            session.start(wanted)
-            st.rerun()
-        return
-    live = job.view(session.session()).live
-
-    def look() -> None:
-        now = job.view(session.session())
-        if live and not now.live:
-            st.rerun()  # the whole page once more, without the timer
-        found: Mediation | None = now.result if now.state == "done" else None
-        if now.live:
-            pieces.note(progress.status(now) if now.done else progress.waiting(wanted, now))
-            progress.running(wanted, now)
-        elif found is not None:
-            whole(found, metric, p)
-        elif now.state == "stopped":
-            progress.stopped(wanted)
-        else:
-            blanks.ended_badly(wanted, now, narrow=True)
-
-    st.fragment(look, run_every=session.tick() if live else None)()
+    wanted = MediationRequest(**asked | at, through=str(through))
+    further.follow(wanted, lambda found: whole(found, metric, p), button="Measure what it passes through", key=THROUGH)
 
 
 def whole(result: Mediation, metric: str, p: Palette) -> None:

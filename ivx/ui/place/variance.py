@@ -11,11 +11,10 @@ from ivx.analyses.variance.request import VarianceRequest
 from ivx.analyses.variance.result import Held, Variance
 from ivx.charts.numbers import signed
 from ivx.charts.palette import Palette
-from ivx.models.registry import embedded
 from ivx.stats.metrics import find
-from ivx.ui.kit import address, blanks, maps, pieces, progress, session
+from ivx.ui.kit import address, maps, pieces
 from ivx.ui.kit.evidence import interval, whiskers
-from ivx.ui.place.mediation import TAKEN
+from ivx.ui.place import further
 
 CROSSED = "crossed"
 """In how many wordings every query is asked, in the view."""
@@ -47,35 +46,11 @@ def section(result: Place, metric: str, p: Palette, *, live: bool) -> None:
     if wordings in (None, "none"):
         return
     at = {"source_token": found.at.source_token, "position": found.at.position, "layer": found.at.layer}
-    taken = {name: getattr(asked, name) for name in TAKEN if name != "samples"}
-    _asked(VarianceRequest(**taken | at, wordings=int(wordings)), metric, p)
-
-
-def _asked(wanted: VarianceRequest, metric: str, p: Palette) -> None:
-    job = session.job(wanted, compute=embedded(wanted.checkpoint) is not None)
-    if job is None:
-        blanks.costs([wanted])
-        if st.button("Ask every query in every wording", key="crossed-run", type="primary"):
-            session.start(wanted)
-            st.rerun()
-        return
-    live = job.view(session.session()).live
-
-    def look() -> None:
-        now = job.view(session.session())
-        if live and not now.live:
-            st.rerun()  # the whole page once more, without the timer
-        if now.live:
-            pieces.note(progress.status(now) if now.done else progress.waiting(wanted, now))
-            progress.running(wanted, now)
-        elif now.state == "done":
-            whole(now.result, metric, p)
-        elif now.state == "stopped":
-            progress.stopped(wanted)
-        else:
-            blanks.ended_badly(wanted, now, narrow=True)
-
-    st.fragment(look, run_every=session.tick() if live else None)()
+    taken = {name: getattr(asked, name) for name in further.TAKEN if name != "samples"}
+    wanted = VarianceRequest(**taken | at, wordings=int(wordings))
+    further.follow(
+        wanted, lambda found: whole(found, metric, p), button="Ask every query in every wording", key=CROSSED
+    )
 
 
 def whole(result: Variance, metric: str, p: Palette) -> None:

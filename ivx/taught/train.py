@@ -27,7 +27,7 @@ class Recipe:
     is asked with `queries` queries.
     """
 
-    sft_steps: int = 160
+    sft_steps: int = 320
     dpo_steps: int = 50
     sft_rate: float = 5e-4
     dpo_rate: float = 1e-4

@@ -15,6 +15,7 @@ from ivx.analyses.interactions import INTERACTIONS
 from ivx.engine.schema import KEY
 from ivx.errors import Cancelled, IvxError
 from ivx.models.registry import EMBEDDED
+from ivx.numeral import spans
 from ivx.patching import sweeping
 from ivx.patching.sweeping import coarse_to_fine
 from tests.support.random_models import random_model
@@ -104,10 +105,47 @@ def test_layers_and_heads_that_are_asked_for_are_run_alone() -> None:
     # p is adjusted over what was run: the family is these cells, as if there were no others.
     assert part.table.num_rows == 3 * (1 + 2 * sum(1 + len(part.places(site)) for site in part.maps))
     told = EFFECTS.words.text(part.summary())
-    assert part.part in told and "adjusted over these cells alone" in told
+    assert part.part in told and "adjusted over these alone" in told
     assert isinstance(part.request, EffectsRequest)
     kept = EFFECTS.saved.read(part.request, EFFECTS.saved.write(part) | {"layers": 13}, part.table, part.receipt)
     assert kept.cells("z") == part.cells("z")
+
+
+PLAYERS: list[tuple[str, dict[str, Any], int]] = [
+    ("layers", {"sites": ("resid_post",), "layers": "3-5,12", "restored": True}, 4),
+    ("heads", {"sites": ("z",), "position": "last", "layers": "3,12", "heads": "1,3"}, 4),
+    ("positions", {"sites": ("resid_pre",), "position": "all", "layers": "3,12"}, 0),
+]
+
+
+@pytest.mark.parametrize(("over", "fields", "players"), PLAYERS)
+def test_layers_and_heads_that_are_asked_for_play_alone(over: str, fields: dict[str, Any], players: int) -> None:
+    model = random_model("llama", tokenizer=TOKENIZER, num_hidden_layers=13, check=False)
+    part = ivx.interactions(model, TASK, samples=2, over=over, **fields)
+    assert {player.layer for player in part.players} == set(spans(fields["layers"]))
+    assert part.part in part.notes() and "adjusted over these alone" in part.notes()[-1]
+    shown = part.laid()
+    assert not shown.layers and shown.rows[-1].startswith("L12")
+    assert {(pair.row, pair.column) for pair in shown.pairs} <= {
+        (row, column) for row in range(len(shown.rows)) for column in range(len(shown.columns))
+    }
+    if players:
+        assert len(part.players) == players and len(part.cells()) == players * (players - 1) // 2
+    kept = INTERACTIONS.saved.read(
+        part.request, INTERACTIONS.saved.write(part) | {"layers": 13}, part.table, part.receipt
+    )
+    assert kept.cells() == part.cells()
+    if over == "layers":
+        assert part.laid(show="restored").rows == ("L3", "L4", "L5", "L12")
+        whole = ivx.interactions(model, TASK, samples=2, **{**fields, "layers": ""})
+        before = {cell.patch: cell for cell in whole.cells()}
+        assert all(cell.j == pytest.approx(before[cell.patch].j, abs=1e-9) for cell in part.cells())
+
+
+def test_layers_of_a_scan_are_run_alone() -> None:
+    model = random_model("llama", tokenizer=TOKENIZER, num_hidden_layers=13, check=False)
+    part = ivx.scan(model, TASK, samples=2, layers="3-5,12")
+    assert {cell.layer for cell in part.cells("resid_post")} == {3, 4, 5, 12} and "layers 3-5,12" in part.part
 
 
 @pytest.mark.parametrize(

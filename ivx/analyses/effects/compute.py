@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ivx.analyses.base import Progress, Steps
-from ivx.analyses.effects.maps import map_of, within
+from ivx.analyses.effects.maps import map_of
 from ivx.analyses.effects.request import EffectsRequest
 from ivx.analyses.effects.result import Effects
 from ivx.analyses.effects.shared import shared
@@ -30,6 +30,7 @@ from ivx.engine.plan.forecast import Forecast, total_of
 from ivx.errors import IvxError
 from ivx.models.model import Model
 from ivx.patching import kept, sweeping
+from ivx.patching.part import within
 from ivx.patching.prepare import measured, opening, prepare, run_told
 from ivx.patching.replay import replay
 from ivx.patching.roles import Runs, denoising, disturbing

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from ivx.analyses.effects.request import EffectsRequest, ScanRequest
 from ivx.engine.address import ABLATIONS
-from ivx.errors import IvxError
-from ivx.numeral import spans
+from ivx.patching.part import within
 from ivx.patching.positions import Column as Column
 from ivx.patching.positions import column_at, columns_of, told_columns
 from ivx.tasks.samples import Samples
@@ -42,16 +41,6 @@ def together(request: EffectsRequest, site: str, layer: int, columns: Sequence[C
     """The patches of one cell: of the layers around its own, at these columns; lower layers first."""
     first, last = max(0, layer - (request.window - 1) // 2), min(layers - 1, layer + request.window // 2)
     return ",".join(address_of(request, site, one, column) for one in range(first, last + 1) for column in columns)
-
-
-def within(name: str, told: str, count: int) -> tuple[int, ...]:
-    """The layers or heads that are asked for, of so many; all where none are named. Raises `IvxError`."""
-    if not told:
-        return tuple(range(count))
-    found = spans(told)
-    if found[-1] >= count:
-        raise IvxError(f"{name} {told}: this model has {name} 0 to {count - 1}")
-    return found
 
 
 def map_of(site: str, model: Model, request: EffectsRequest, samples: Samples) -> tuple[Column, ...]:

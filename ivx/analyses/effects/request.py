@@ -96,18 +96,22 @@ class ScanRequest(Request):
         sites: residual sites, `attn_out` or `mlp_out`; each gives a layer × source token map.
         controls: what is patched in the vector's place: `task` and `random` as for effects; `identity`, the state of
             that token fed alone; `aggregation`, the state of the task phrase's last word fed alone.
+        layers: which of them are patched, as for effects.
     """
 
     kind: ClassVar[str] = "scan"
+    since: ClassVar[tuple[str, ...]] = ("layers",)
     direction: ClassVar[str] = "denoise"
     source_words: ClassVar[tuple[str, ...]] = ("all", *SOURCE_WORDS)
     source_token: str = "all"
     sites: tuple[str, ...] = ("resid_post",)
     controls: tuple[str, ...] = ("task", "identity", "aggregation")
+    layers: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_sites(self.sites)
+        check_spans(self, "layers")
         if "z" in self.sites:
             raise IvxError("a scan has source tokens in place of heads: use the other sites")
         check_controls(self.controls, SCAN_CONTROLS)

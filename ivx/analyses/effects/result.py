@@ -12,11 +12,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ivx.analyses.base import Result
-from ivx.analyses.effects.maps import address_of, together, within
+from ivx.analyses.effects.maps import address_of, together
 from ivx.analyses.effects.request import EffectsRequest, ScanRequest
 from ivx.errors import IvxError
 from ivx.formats.plotted import Plotted, judged
 from ivx.patching.cells import Cell
+from ivx.patching.part import part_of, within
 from ivx.patching.positions import Column, position_of
 from ivx.patching.roles import controls_there, is_real, role_of, variant
 from ivx.patching.table import by_patch, detail, level, numbers, rows_of
@@ -105,17 +106,14 @@ class Effects(Result[EffectsRequest | ScanRequest]):
 
     def places(self, site: str) -> list[tuple[int, int, str]]:
         """(layer, column, patch) of every cell."""
-        columns, layers = range(len(self.maps[site])), within("layers", self._asked("layers"), self.layers)
+        columns, layers = range(len(self.maps[site])), within("layers", self.request.layers, self.layers)
         return [(layer, column, self.address(site, layer, column)) for layer in layers for column in columns]
-
-    def _asked(self, name: str) -> str:
-        return str(getattr(self.request, name, ""))
 
     @property
     def part(self) -> str:
         """What part of the model was run, in a sentence; empty for all of it."""
-        named = " and ".join(f"{name} {told}" for name in ("layers", "heads") if (told := self._asked(name)))
-        return f"only {named} were run, of {self.layers} layers: p is adjusted over these cells alone" if named else ""
+        heads = "" if isinstance(self.request, ScanRequest) else self.request.heads
+        return part_of({"layers": self.request.layers, "heads": heads}, self.layers)
 
     @property
     def work(self) -> tuple[float, float]:

@@ -21,6 +21,7 @@ from ivx.engine.plan.forecast import Forecast, total_of
 from ivx.errors import IvxError
 from ivx.models.model import Model
 from ivx.patching import sweeping
+from ivx.patching.part import within
 from ivx.patching.positions import Column, source_columns, source_places
 from ivx.patching.prepare import prepare
 from ivx.patching.replay import replay
@@ -49,6 +50,7 @@ def compute(
 def _empty(model: Model, request: ScanRequest) -> Effects:
     """The result before any row."""
     samples, receipt = prepare(model, request)
+    within("layers", request.layers, model.layers)
     for name in sorted({*request.controls} - {*controls_there(request.controls, samples)}):
         receipt["warnings"].append(f"there is no control {name}: these wordings have no {LACKS[name]}")
     maps = dict.fromkeys(request.sites, columns_of(request, samples))

@@ -22,23 +22,27 @@ from ivx.stats.metrics import find
 def laid(cells: Sequence[PairCell], players: Sequence[Player], request: InteractionsRequest, *, show: str) -> Laid:
     """The pairs as a map shows them: `show` is `j`, `both` or `gain`; their state is J's in any case."""
     number = {player.address: i for i, player in enumerate(players)}
-    alone = request.over == "layers" and len(request.sites) == 1
     if request.over != "positions":
         pairs = [_pair(cell, number[cell.first], number[cell.second], players, show) for cell in cells]
         names = tuple(player.label for player in players)
-        return Laid(tuple(pairs), names, names[:-1], layers=alone)
+        return Laid(tuple(pairs), names, names[:-1], layers=numbered(request))
     columns = list(dict.fromkeys(player.column for player in players if player.column is not None))
     places = list(combinations(columns, 2))
-    layers = 1 + max(player.layer for player in players)
+    layers = sorted({player.layer for player in players})
     found = []
     for cell in cells:
         low, high = number[cell.first], number[cell.second]
         first, second = players[low].column, players[high].column
         assert first is not None and second is not None  # over positions, every player has one
-        at = (players[low].layer, places.index((first, second)))
+        at = (layers.index(players[low].layer), places.index((first, second)))
         found.append(_pair(cell, low, high, players, show, at))
     shown = tuple(f"{first.label} {second.label}" for first, second in places)
-    return Laid(tuple(found), tuple(f"L{i}" for i in range(layers)), shown, half=False)
+    return Laid(tuple(found), tuple(f"L{i}" for i in layers), shown, half=False, layers=not request.layers)
+
+
+def numbered(request: InteractionsRequest) -> bool:
+    """Whether the players are all layers at one site, so that each is known by its number."""
+    return request.over == "layers" and len(request.sites) == 1 and not request.layers
 
 
 def _pair(
@@ -70,7 +74,9 @@ def drawn(cells: Sequence[PairCell], laid: Laid, players: Sequence[Player], metr
             yield Plotted("pairs", cell.patch, name, layer, *own, n=cell.n, what=f"J of {metric}", unit=unit)
 
 
-def laid_parts(pairs: Sequence[RestoredPair], players: Sequence[Player], part: str) -> Laid:
+def laid_parts(
+    pairs: Sequence[RestoredPair], players: Sequence[Player], request: InteractionsRequest, part: str
+) -> Laid:
     """One part of J of the finished pairs of layers."""
     number = {player.address: i for i, player in enumerate(players)}
     found = []
@@ -82,7 +88,7 @@ def laid_parts(pairs: Sequence[RestoredPair], players: Sequence[Player], part: s
         names = f"{one}, {two}: {told}", f"{one} with {two}"
         found.append(Pair(low, high, pair.patch, judged.value, state, glyph, *names, high, low))
     labels = tuple(player.label for player in players)
-    return Laid(tuple(found), labels, labels[:-1], layers=True)
+    return Laid(tuple(found), labels, labels[:-1], layers=numbered(request))
 
 
 def drawn_parts(pairs: Sequence[RestoredPair], players: Sequence[Player], metric: str) -> Iterator[Plotted]:

@@ -12,6 +12,7 @@ from ivx.analyses.interactions.request import InteractionsRequest
 from ivx.analyses.interactions.restoration import given_back
 from ivx.engine.address import OWN, parse
 from ivx.errors import IvxError
+from ivx.patching.part import within
 from ivx.patching.positions import Column, column_at, columns_of
 from ivx.tasks.sample import Sample
 from ivx.tasks.samples import Samples
@@ -40,7 +41,8 @@ Sets = dict[str, tuple[int, ...]]
 
 
 def players_of(model: Model, request: InteractionsRequest, rows: Sequence[Sample]) -> tuple[Player, ...]:
-    """All players of a request, lowest layer first."""
+    """All players of a request, lowest layer first; raises `IvxError` where a layer or head is none of the model's."""
+    layers, heads = within("layers", request.layers, model.layers), within("heads", request.heads, model.heads)
     every = columns_of(model, rows)
     columns = every if request.over == "positions" else (column_at(every, request.position, rows),)
     sites = tuple(dict.fromkeys(request.sites))
@@ -48,13 +50,13 @@ def players_of(model: Model, request: InteractionsRequest, rows: Sequence[Sample
         raise IvxError("at the last position z is taken from the instructed prompt and other sites from the source "
                        "token, so they are no players of one game: leave out z, or choose position first")  # fmt: skip
     found = []
-    for layer in range(model.layers):
+    for layer in layers:
         for site in sites:
             for column in columns:
                 named = f"L{layer}" if len(sites) == 1 else f"L{layer} {site}"
                 if request.over == "positions":
                     named += f" {column.label}"
-                for head in range(model.heads) if request.over == "heads" else (None,):
+                for head in heads if request.over == "heads" else (None,):
                     at = "" if head is None else f".{head}"
                     address = f"{site}.{layer}{at}@{column.position}~-1"
                     shown = named if head is None else f"{named} h{head}"
@@ -98,7 +100,7 @@ def sets_of(players: Sequence[Player], request: InteractionsRequest, *, size: in
     found = {",".join(players[i].address for i in chosen): chosen for g in groups for chosen in combinations(g, size)}
     if len(found) > MOST_SETS:
         raise IvxError(
-            f"{len(players)} players make {len(found):,} sets of {size}, more than {MOST_SETS:,}: ask for fewer sites "
-            "or a lower order"
+            f"{len(players)} players make {len(found):,} sets of {size}, more than {MOST_SETS:,}: ask for fewer "
+            "layers, fewer sites or a lower order"
         )
     return found

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from ivx.engine.address import SITES
 from ivx.errors import IvxError
-from ivx.request import Request, check_controls, check_sites, check_word
+from ivx.request import Request, check_controls, check_sites, check_spans, check_word
 from ivx.stats.metrics import find
 from ivx.vocabulary import CONTROLS, OTHERS, POSITION_WORDS
 
@@ -50,10 +50,12 @@ class InteractionsRequest(Request):
             so that one patch of a token does not erase another.
         restored: run each pair's first player with the token's own value back at the second, too, which splits J into
             what overwriting takes away and the rest; for layers of one whole-stream site.
+        layers, heads: which of them play, such as 4-17 or 0,3,8-11; by default all. P values are adjusted over the
+            pairs of these alone.
     """
 
     kind: ClassVar[str] = "interactions"
-    since: ClassVar[tuple[str, ...]] = ("patch", "restored")
+    since: ClassVar[tuple[str, ...]] = ("patch", "restored", "layers", "heads")
     position_words: ClassVar[tuple[str, ...]] = (*POSITION_WORDS, "all")
     sites: tuple[str, ...] = ("resid_post",)
     over: str = "layers"
@@ -61,6 +63,8 @@ class InteractionsRequest(Request):
     controls: tuple[str, ...] = ("task", "random")
     patch: str = "overwrite"
     restored: bool = False
+    layers: str = ""
+    heads: str = ""
 
     @property
     def overwrites(self) -> bool:
@@ -97,6 +101,9 @@ class InteractionsRequest(Request):
             raise IvxError("a delta is of whole states: use other sites than z, or patch overwrite")
         if self.patch == "delta" and (wrong := [name for name in self.controls if name not in DELTA_CONTROLS]):
             raise IvxError(f"a delta has no control {', '.join(wrong)}: use {', '.join(DELTA_CONTROLS)}")
+        check_spans(self, "layers", "heads")
+        if self.heads and self.over != "heads":
+            raise IvxError("heads are players of their own: ask for over heads, or leave them out")
         if (self.position == "all") != (self.over == "positions"):
             raise IvxError("position all and over positions go together: players are all positions, or stand at one")
         if self.restored and not self.splits:

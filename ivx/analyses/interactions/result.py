@@ -19,6 +19,7 @@ from ivx.analyses.interactions.terms import Effects, gains_of, mean_of, sums, te
 from ivx.charts.pairs import Laid, pair_figure
 from ivx.formats.plotted import Plotted
 from ivx.patching.cells import Cell
+from ivx.patching.part import part_of
 from ivx.patching.roles import controls_there, is_real, plain, role_of
 from ivx.patching.table import by_patch, detail, level, numbers, rows_of
 from ivx.stats import coalitions
@@ -151,15 +152,20 @@ class Interactions(Result[InteractionsRequest]):
             for pair, own in done.items()
         ]
 
+    @property
+    def part(self) -> str:
+        """What part of the model played, in a sentence; empty for all of it."""
+        return part_of({"layers": self.request.layers, "heads": self.request.heads}, self.layers)
+
     def notes(self, metric: str = "contrast") -> list[str]:
-        """What J holds beside an interaction, a sentence each."""
-        return self.request.notes(metric)
+        """What J holds beside an interaction and what part of the model played, a sentence each."""
+        return [*self.request.notes(metric), *filter(None, [self.part])]
 
     def laid(self, metric: str = "contrast", *, show: str = "j") -> Laid:
         """The pairs on a map: `show` is `j`, `both` or `gain`, whose state is J's in any case; or `restored` or `lost`,
         a part of J in its own state."""
         if show in PARTS:
-            return laid_parts(self.parts(metric), self.players, show)
+            return laid_parts(self.parts(metric), self.players, self.request, show)
         return laid(self.cells(metric), self.players, self.request, show=show)
 
     @property

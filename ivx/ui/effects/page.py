@@ -311,7 +311,7 @@ def _fields(place: DeltaGenerator, task: str, *, source: str, checkpoint: str) -
     source = common["source_token"] = asking.taken(source, common)
     if source == "all":
         asked = tuple(site for site in sites if site != "z") or ("resid_post",)
-        return common | {"sites": asked, "position": "first" if position == "all" else position}
+        return common | {"sites": asked, "position": "first" if position == "all" else position, "layers": layers}
     if (window, span) != ("1", "1"):
         sites, heads = tuple(site for site in sites if site != "z") or ("resid_post",), ""
     alike = common["wording"] is not None or glance.is_alone(task, checkpoint)

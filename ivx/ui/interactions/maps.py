@@ -72,7 +72,7 @@ def alone(result: Interactions | Game, metric: str, laid: Laid, chosen: Pair | N
     if isinstance(result, Game):
         bars = [Bar(i, v.value, v.low, v.high, v.state != "zero") for i, v in enumerate(result.shapley(metric))]
     else:
-        bars = [Bar(c.layer, c.value, c.low, c.high, c.state != "zero") for c in result.singles(metric)]
+        bars = [Bar(c.column, c.value, c.low, c.high, c.state != "zero") for c in result.singles(metric)]
     told = "Effect of each layer alone"
     names = () if laid.layers else laid.rows
     chart = strip(

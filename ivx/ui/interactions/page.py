@@ -36,7 +36,7 @@ from ivx.ui.kit import (
     session,
 )
 from ivx.ui.kit import maps as kit
-from ivx.ui.kit.choices import SAMPLES, SOURCE, chosen, placed, popover, several
+from ivx.ui.kit.choices import SAMPLES, SOURCE, chosen, listed, placed, popover, several
 from ivx.vocabulary import POSITION, POSITION_WORDS, position
 
 SHOW = {"j": "J", "restored": "J°", "lost": "lost", "both": "both", "gain": "gain"}
@@ -44,7 +44,7 @@ ALWAYS = tuple(what for what in SHOW if what not in PARTS)
 """What pairs of any kind show; the parts of J are those of layers that overwrite."""
 GAMES = {"read": "keys, values", "stream": "stream"}
 """The clean game first: whole-stream patches overwrite each other, so that even a linear circuit seems to interact."""
-STREAM_ALONE = ("among", "order", "over", "pairs_n", "patch", "show")
+STREAM_ALONE = ("among", "in_heads", "in_layers", "order", "over", "pairs_n", "patch", "show")
 """Parts of an address that only the game of whole-stream patches has."""
 ROW = 50
 COLUMNS = [0.62, 2.1, 1.5]
@@ -237,6 +237,8 @@ PAIRS = {
     "at": "first",
     "patch": "overwrite",
     "order": "2",
+    "in_layers": "",
+    "in_heads": "",
     "from": "t_inst",
     **asking.INITIAL,
     **asking.PLAIN,
@@ -278,7 +280,10 @@ def _pair_fields(place: DeltaGenerator) -> dict[str, Any]:
         token = chosen("from", "Vector from", SOURCE, "t_inst")
         choices.metric(st.container())
         way = asking.asking("pairs_n", SAMPLES["pairs"])
+        layers = listed("in_layers", "Layers", "All, or such as 4-17 or 0,3,8-11.")
+        heads = listed("in_heads", "Heads", "All, or such as 0,3.") if over == "heads" else ""
     asked = {"over": over, "sites": sites, "position": put, "order": int(order), "patch": patch}
+    asked |= {"layers": layers, "heads": heads}
     return asked | way | {"source_token": asking.taken(token, way)}
 
 

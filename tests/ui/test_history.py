@@ -49,22 +49,30 @@ def test_the_browser_steps_through_what_was_done(browser: Browser, app: str) -> 
     page.close()
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["overview", *(pytest.param(name, marks=pytest.mark.slow) for name in ("place", "interactions", "training"))],
-)
-def test_a_choice_is_undone_and_done_again(browser: Browser, app: str, name: str) -> None:
-    page = opened(browser, f"{app}/{name}?checkpoint=tiny-sft&task=animal/colour")
-    metric = page.get_by_role("combobox", name="Metric")
-    expect(metric).to_have_value("contrast", timeout=PATIENCE)
+METRIC = ("Metric", {"contrast": "contrast", "logprob": "log-prob"})
+CHOICES = [
+    ("overview", *METRIC),
+    *(pytest.param(name, *METRIC, marks=pytest.mark.slow) for name in ("place", "training")),
+    pytest.param("interactions", "Show", {"j": "J, the interaction", "both": "effect of both"}, marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("name", "label", "words"), CHOICES)
+def test_a_choice_is_undone_and_done_again(
+    browser: Browser, app: str, name: str, label: str, words: dict[str, str]
+) -> None:
+    page = opened(browser, f"{app}/{name}?checkpoint=tiny-sft&task=animal/colour&game=stream")
+    choice = page.get_by_role("combobox", name=label)
+    (usual, before), (other, after) = words.items()
+    expect(choice).to_have_value(before, timeout=PATIENCE)
     expect(page.locator(IDLE)).to_be_visible(timeout=PATIENCE)
-    pick(page, "Metric", "log-prob")
-    page.wait_for_url("**metric=logprob*", timeout=PATIENCE)
+    pick(page, label, after)
+    page.wait_for_url(f"**={other}*", timeout=PATIENCE)
     then = page.url
-    first = then.replace("logprob", "contrast")
-    for step, url, named in (("back", first, "contrast"), ("forward", then, "log-prob"), ("reload", then, "log-prob")):
+    first = then.replace(f"={other}", f"={usual}")
+    for step, url, named in (("back", first, before), ("forward", then, after), ("reload", then, after)):
         stepped(page, step, url)
-        expect(metric).to_have_value(named, timeout=PATIENCE)
+        expect(choice).to_have_value(named, timeout=PATIENCE)
     page.close()
 
 

@@ -39,7 +39,13 @@ from ivx.ui.kit import maps as kit
 from ivx.ui.kit.choices import SAMPLES, SOURCE, chosen, listed, placed, popover, several
 from ivx.vocabulary import POSITION, POSITION_WORDS, position
 
-SHOW = {"j": "J", "restored": "J°", "lost": "lost", "both": "both", "gain": "gain"}
+SHOW = {
+    "j": "J, the interaction",
+    "restored": "J° without overwriting",
+    "lost": "lost by overwriting",
+    "both": "effect of both",
+    "gain": "gain over the better",
+}
 ALWAYS = tuple(what for what in SHOW if what not in PARTS)
 """What pairs of any kind show; the parts of J are those of layers that overwrite."""
 GAMES = {"read": "keys, values", "stream": "stream"}
@@ -110,13 +116,11 @@ def _show(place: DeltaGenerator, *, only_j: bool = False, split: bool = False) -
     address.hold("show", "j", shown)
     if st.session_state.get("show") not in shown:
         st.session_state["show"] = "j"
-    chosen = place.segmented_control(
+    chosen = place.selectbox(
         "Show",
         shown,
         key="show",
         format_func=lambda s: SHOW[s],
-        required=True,
-        width="stretch",
         disabled=only_j,
         help="J: effect of both minus the sum of the two alone. J°: what is left of it without overwriting. Lost: what "
         "overwriting takes away. Both: of the two. Gain: over the better one.",

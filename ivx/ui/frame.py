@@ -13,6 +13,7 @@ from ivx.errors import IvxError
 from ivx.ui import signin
 from ivx.ui.kit import address, keyboard, present
 from ivx.ui.kit.pieces import TITLED
+from ivx.ui.turnstile import Turnstile
 
 PAGES = Path(__file__).with_name("pages")
 """One script per page.
@@ -42,6 +43,8 @@ MENUS = {
 HERE = "background: var(--ivx-nothing); font-weight: 600;"
 SERVED = threading.Event()
 """Set once a guest's first page was drawn."""
+DRAWN = Turnstile()
+"""What all sessions' pages are drawn behind."""
 
 
 def _pages() -> dict[str, list[Page]]:
@@ -77,13 +80,19 @@ def run() -> None:
     present.way_out()
     st.session_state[TITLED] = False
     try:
-        page.run()
-        address.keep()
+        with DRAWN.passed(_still_here):
+            page.run()
+            address.keep()
     except IvxError as error:  # raised before the page has a job that could report it
         from ivx.ui.kit import pieces
 
         pieces.refusal("This cannot be shown", str(error), "Fix this, then reload the page.")
     SERVED.set()
+
+
+def _still_here() -> None:
+    """End a run that nobody waits for any more: Streamlit looks whenever the session's state is looked at."""
+    _ = TITLED in st.session_state
 
 
 def _style(page: str = "") -> None:

@@ -210,7 +210,7 @@ def _fetched(request: Asked) -> Cure | None:
 def costs(requests: Sequence[BaseRequest], *, each: str = "") -> None:
     """Say what requests will cost, as soon as their checkpoint has been read; `each` is what it is the cost of."""
     wanted = {request: Cost.request(request) for request in requests}
-    jobs = [session.job(one, compute=True) for one in wanted.values()]
+    jobs = session.jobs(wanted, compute=wanted).values()
 
     def look() -> None:
         said, waits = [], ""

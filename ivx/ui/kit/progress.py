@@ -78,10 +78,8 @@ def follow_several(
     Those named in `unasked` are looked up, and not begun. `draw` is told each one's state by its name, refused and
     failed ones too: None where it is neither stored nor asked for.
     """
-    jobs = {
-        name: session.job(request, compute=name not in unasked and embedded(request.checkpoint) is not None)
-        for name, request in requests.items()
-    }
+    begin = [name for name, one in requests.items() if name not in unasked and embedded(one.checkpoint) is not None]
+    jobs = session.jobs(requests, compute=begin)
 
     def now() -> dict[str, View | None]:
         return {

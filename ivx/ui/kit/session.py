@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -22,6 +22,8 @@ from ivx.ui.kit.address import RUN, from_url
 from ivx.ui.kit.limits import JOBS, limits
 from ivx.ui.kit.visitor import session
 
+Name = TypeVar("Name")
+
 TICK_SECONDS = 0.6
 FIRST_TICK_SECONDS = 0.2
 SEEK_SECONDS = 0.25
@@ -32,23 +34,33 @@ FILES = "ivx.files"
 """Session list of the user's own task files: (shown name, path)."""
 
 
-def job(request: Asked, *, compute: bool) -> Job | None:
+def job(request: Asked, *, compute: bool, seek: float = SEEK_SECONDS) -> Job | None:
     """The job of a request, which this session now waits for; None where it is neither stored nor under way.
 
-    Without `compute` nothing is started that was not asked for; a session that left a job does not join it again.
+    Without `compute` nothing is started that was not asked for; a session that left a job does not join it again. The
+    store is waited for `seek` seconds.
     """
     found = worker().find(request)
     seen = st.session_state.setdefault(SEEN, set())
     new, wanted = request not in seen, found is not None and found.wanted
     if (compute and (new or not wanted)) or (new and found is None):
         found = _submitted(request, compute=compute)
-        found.sought(SEEK_SECONDS)
+        found.sought(seek)
     elif found is not None and new:
         found.join(session())
     seen.add(request)
     if found is not None:
         _noted(found)
     return None if found is None or is_absent(found) else found
+
+
+def jobs(requests: Mapping[Name, Asked], *, compute: Collection[Name]) -> dict[Name, Job | None]:
+    """The jobs of several requests by name, those in `compute` begun; the store is waited for once, not for each."""
+    found = {name: job(request, compute=name in compute, seek=0.0) for name, request in requests.items()}
+    until = time.monotonic() + SEEK_SECONDS
+    for one in filter(None, found.values()):
+        one.sought(max(0.0, until - time.monotonic()))
+    return found
 
 
 def _submitted(request: Asked, *, compute: bool = True) -> Job:

@@ -140,8 +140,10 @@ def due(wanted: list[dict[str, BaseRequest]]) -> dict[str, BaseRequest]:
     found: dict[str, BaseRequest] = {}
     for stage in wanted:
         found |= stage
-        jobs = [session.job(one, compute=embedded(one.checkpoint) is not None) for one in stage.values()]
-        if not all(job is not None and job.view().state in ("done", "refused", "failed") for job in jobs):
+        jobs = session.jobs(
+            stage, compute=[name for name, one in stage.items() if embedded(one.checkpoint) is not None]
+        )
+        if not all(job is not None and job.view().state in ("done", "refused", "failed") for job in jobs.values()):
             break
     return found
 

@@ -34,6 +34,8 @@ PLAIN = ("zero", "empty", UNDEFINED)
 """States whose colour says nothing of their value."""
 DATA = "tiles"
 """Name of a map's data in its spec."""
+FITS = {"expr": "fits"}
+"""Stands in a frame for the opacity of its numbers: whether the columns have room for them."""
 
 
 @dataclass(frozen=True)
@@ -76,17 +78,7 @@ def heatmap(
         bold: the column whose label is bold (the first patched token).
         row, names: height of a row, and what the rows are called where they are not layers.
     """
-    frame = _frame(
-        len(labels),
-        layers=layers,
-        scale=scale,
-        palette=palette,
-        row_labels=row_labels,
-        row=row,
-        names=tuple(names),
-        mono=mono,
-        alt_text=alt_text,
-    )
+    frame = _frame(layers, palette=palette, row_labels=row_labels, row=row, names=tuple(names), mono=mono)
     have = {(tile.layer, tile.column): tile for tile in tiles}
     values = []
     for layer in range(layers):
@@ -110,43 +102,41 @@ def heatmap(
             )
     here: tuple[int, int] | tuple[None, None] = selected or (None, None)
     chosen = [{"layer": here[0], "column": here[1], "bold": bold, "selected": selected is not None}]
-    return {**_labelled(frame, labels), "data": {"name": DATA}, "datasets": {DATA: values, CHOSEN: chosen}}
+    told = {"description": alt_text, "data": {"name": DATA}, "datasets": {DATA: values, CHOSEN: chosen}}
+    return {**_filled(frame, labels, scale=scale, palette=palette), **told}
 
 
-def _labelled(frame: dict[str, Any], labels: Sequence[str]) -> dict[str, Any]:
-    """A frame whose columns have their labels."""
-    told = {"labelExpr": named_by(labels)}
+def _filled(frame: dict[str, Any], labels: Sequence[str], *, scale: float, palette: Palette) -> dict[str, Any]:
+    """A frame with its columns, their labels, and the values that its colours run over."""
+    across = {"domain": list(range(len(labels)))}
+    stops = [-scale + 2 * scale * i / (len(palette.diverging) - 1) for i in range(len(palette.diverging))]
+    # The plot's width, which the page decides.
+    fits = {"expr": f"width / {len(labels)} < {NARROW * palette.letters:g} ? 0 : 1"}
 
     def layer(one: dict[str, Any]) -> dict[str, Any]:
-        x = one["encoding"]["x"]
-        return {**one, "encoding": {**one["encoding"], "x": {**x, "axis": {**x["axis"], **told}}}}
+        told = dict(one["encoding"])
+        told["x"] = {**told["x"], "scale": across, "axis": {**told["x"]["axis"], "labelExpr": named_by(labels)}}
+        if "scale" in told.get("color", {}):
+            told["color"] = {**told["color"], "scale": {**told["color"]["scale"], "domain": stops}}
+        mark = {**one["mark"], "opacity": fits} if one["mark"].get("opacity") == FITS else one["mark"]
+        return {**one, "mark": mark, "encoding": told}
 
     return {**frame, "layer": [layer(one) for one in frame["layer"]]}
 
 
 @lru_cache(maxsize=256)
 def _frame(
-    columns: int,
-    *,
-    layers: int,
-    scale: float,
-    palette: Palette,
-    row_labels: bool,
-    row: int,
-    names: tuple[str, ...],
-    mono: bool,
-    alt_text: str,
+    layers: int, *, palette: Palette, row_labels: bool, row: int, names: tuple[str, ...], mono: bool
 ) -> dict[str, Any]:
-    """All of a map but its data and the labels of its columns, which are anybody's words. Building it takes a hundred
-    times as long as filling it, so it is kept."""
+    """All of a map but its data, its columns and its scale, which every result has its own of. Building it takes a
+    hundred times as long as filling it, so it is kept."""
     p = palette
     pick = alt.selection_point(name="cell", fields=["layer", "column"], on="click", empty=False, clear=False)
     # Explicit domains: a layer without data, such as a selection that is not there, must not add to the axes.
-    up, across = alt.Scale(domain=list(range(layers))[::-1]), alt.Scale(domain=list(range(columns)))
+    up = alt.Scale(domain=list(range(layers))[::-1])
     y = alt.Y("layer:O", scale=up, title=None, axis=_layer_axis(p, layers, row_labels, names))
-    x = alt.X("column:O", scale=across, title=None, axis=column_axis(p, (), is_chosen("bold"), mono))
+    x = alt.X("column:O", title=None, axis=column_axis(p, (), is_chosen("bold"), mono))
     base = alt.Chart().encode(x=x, y=y)
-    stops = [-scale + 2 * scale * i / (len(p.diverging) - 1) for i in range(len(p.diverging))]
     plain = alt.FieldOneOfPredicate(field="state", oneOf=list(PLAIN))
     base = base.transform_filter("datum.state != 'absent'")
     tiles_mark = (
@@ -158,7 +148,7 @@ def _frame(
                 alt.Color(
                     "value:Q",
                     legend=None,
-                    scale=alt.Scale(domain=stops, range=list(p.diverging), interpolate="lab", clamp=True),
+                    scale=alt.Scale(range=list(p.diverging), interpolate="lab", clamp=True),
                 )
             ),
             opacity=alt.when(alt.datum.state == "empty")
@@ -183,8 +173,7 @@ def _frame(
         .encode()
     )
     numbers = base.transform_filter("datum.text != ''").encode(text="text:N", color=ink)
-    # The plot's width, which the page decides.
-    fits = alt.ExprRef(f"width / {columns} < {NARROW * p.letters:g} ? 0 : 1")
+    fits = alt.ExprRef(**FITS)
     text = numbers.transform_filter("datum.glyph == ''").mark_text(fontSize=11, opacity=fits)
     raised = numbers.transform_filter("datum.glyph != ''").mark_text(fontSize=11, dy=-6, opacity=fits)
     marks = base.transform_filter("datum.glyph != ''").encode(text="glyph:N", color=ink)
@@ -200,7 +189,7 @@ def _frame(
         p,
         height=row * layers,
         right=2,
-        alt_text=alt_text,
+        alt_text="",
     )
     return on_its_data(spec_of(chart))
 

@@ -15,12 +15,14 @@ from sklearn.linear_model import LogisticRegression
 from transformers import AutoTokenizer
 
 import ivx
+from ivx.analyses.erasure import ERASURE
 from ivx.analyses.erasure.compute import fold_of, leace, random_eraser
 from ivx.analyses.erasure.request import ErasureRequest
 from ivx.analyses.erasure.result import ROWS, Erasure
 from ivx.cli.main import main
 from ivx.engine.hooks.capture import capture
 from ivx.engine.hooks.given import patched
+from ivx.engine.plan.forecast import Forecast
 from ivx.errors import Cancelled, IvxError
 from ivx.jobs.compute import computed, stored
 from ivx.jobs.replay import ReplayRequest, replay
@@ -144,6 +146,8 @@ def test_rows_are_a_sweeps() -> None:
     }
     found = ivx.erasure(model, "tiny:animal/colour", position="last", **asked)
     assert found.receipt["rows"] == found.table.num_rows == 12 * (2 + 3 * model.layers)
+    forecast = ERASURE.steps.cost(model, found.request)
+    assert isinstance(forecast, Forecast) and forecast.rows == found.table.num_rows and forecast.seconds > 0
     assert found.table.schema.equals(ROWS) and {cell.patch for cell in found.cells()} == {
         f"resid_post.{layer}@-1~-1" for layer in range(3)
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -23,9 +23,10 @@ from ivx.analyses.separability.compute import examples_of
 from ivx.analyses.separability.projection import shrunk
 from ivx.analyses.separability.splits import Examples, Split
 from ivx.engine.hooks.capture import Captured, capture, capture_singly
+from ivx.engine.plan.forecast import REACHED, Forecast, of_passes, rate
 from ivx.models.model import Model
 from ivx.patching.positions import position_of
-from ivx.patching.prepare import measured, opening, prepare, run_given, run_told
+from ivx.patching.prepare import measured, opening, prepare, run_given, run_told, samples_of
 from ivx.patching.sweeping import instruction_of
 from ivx.patching.table import Key, labelled, sampled
 from ivx.stats.intervals import Array
@@ -233,4 +234,17 @@ def _labelled(table: pa.Table, role: str, site: str, *, moved: Array | None = No
     return named.append_column("moved", pa.array(share)).cast(ROWS)
 
 
-STEPS: Steps[ErasureRequest, Erasure] = Steps(compute=compute, replay=replay)
+def cost_of(model: Model, request: ErasureRequest) -> Forecast:
+    """What a request will cost: its passes, and the fits, which take the wordings' states by themselves twice."""
+    _, samples = samples_of(model, request)
+    rows, runs = samples.rows, len(ROLES[:3]) * model.layers + 1
+    wordings = len(catalogue.several(request.tasks, collection=model.collection)) * request.wordings
+    told = [s.instructed for s in rows]
+    read = [instruction_of(request, s) for s in rows]
+    prompts = [*told, *[s.target for s in rows] * runs, *read, *read[:1] * wordings]
+    passes = of_passes(model, prompts, rows=len(rows) * (runs + 1))
+    fits = 4.0 * request.folds * model.layers * model.width**2 * (wordings + model.width)
+    return replace(passes, flops=passes.flops + fits, seconds=passes.seconds + fits / (REACHED * rate(model)))
+
+
+STEPS: Steps[ErasureRequest, Erasure] = Steps(compute=compute, replay=replay, cost=cost_of)

@@ -14,7 +14,7 @@ from ivx.charts.numbers import signed
 from ivx.charts.palette import Palette
 from ivx.jobs.job import View
 from ivx.patching.cells import Cell
-from ivx.ui.kit import evidence, pieces, progress, readings, session
+from ivx.ui.kit import blanks, evidence, pieces, progress, readings, session
 from ivx.vocabulary import position
 
 LEAST = 0.5
@@ -54,9 +54,11 @@ def card(
         )
     elif erased is not None and erased.state in ("refused", "failed"):
         pieces.note(erased.message)
-    elif st.button("Erase what is read, patch the rest", width="stretch"):
-        session.start(request)
-        st.rerun()
+    else:
+        blanks.costs([request])
+        if st.button("Erase what is read, patch the rest", width="stretch"):
+            session.start(request)
+            st.rerun()
 
 
 def erased_card(found: Erasure, layer: int, p: Palette) -> None:

@@ -15,9 +15,8 @@ from ivx.analyses.place.result import Place
 from ivx.analyses.place.search import Pair, roles_of
 from ivx.errors import IvxError
 from ivx.jobs import shipped
-from ivx.jobs.compute import fingerprint_of, result_of
-from ivx.models import registry
-from ivx.models.paths import parts
+from ivx.jobs.compute import fingerprint_of
+from ivx.jobs.digest import collection_of, digest
 from ivx.patching.positions import taken
 from ivx.request import WAY
 from ivx.store.run import Run
@@ -56,13 +55,13 @@ def placed(store: Store, checkpoint: str, task: str, way: Way) -> Placed | None:
     try:
         request = PlaceRequest(checkpoint, task, **dict(zip(WAY, _plain(way), strict=False)))
         identity = fingerprint_of(store, checkpoint)
-        about = request.about(_collection(checkpoint))
+        about = request.about(collection_of(checkpoint))
     except (IvxError, OSError):  # the page's own request is refused for it, with its reason
         return None
     if not request.chats:
         for readers in READERS:  # those that came with ivx are of the one kind or the other
             shipped.found(store, replace(request, readers=readers).run_id(identity, about))
-    every = [_noted(store, run) for run in store.of_kind(PlaceRequest.kind)]
+    every = [digest(store, run, under="place", told=_told) for run in store.of_kind(PlaceRequest.kind)]
     wanted = {"checkpoint": identity, "about": about, "way": _plain(way)}
     mine = [one for one in every if all(one.get(name) == value for name, value in wanted.items())]
     newest = max(mine, key=lambda one: float(one["created"]), default=None)
@@ -82,28 +81,12 @@ def place_of(checkpoint: str, task: str, *, adapter: str | None = None, store: S
     return None if found is None else found.at
 
 
-def _noted(store: Store, run: Run) -> dict[str, Any]:
-    """What a search says; empty where it says nothing, or is not complete."""
-    key = f"place/{run.id}"
-    known = store.get(key)
-    if isinstance(known, dict):
-        return known
-    if run.asked.get("imported"):
-        return {}
-    found = result_of(run)
-    if found is None:
-        return {}
-    told = _told(found, run)
-    store.put(key, told)
-    return told
-
-
 def _told(found: Place, run: Run) -> dict[str, Any]:
     request, said = found.request, found.found()
     if (request.source_token, request.position) != ("all", "all"):
         return {}
     try:
-        about = request.about(_collection(request.checkpoint))
+        about = request.about(collection_of(request.checkpoint))
     except IvxError:  # a user's file that is there no more
         return {}
     if not str(found.receipt["task"]).startswith(about):  # it has changed since, and is another task
@@ -131,11 +114,6 @@ def _usual(found: Place, at: At, pair: Pair) -> At:
     if position in roles_of(found.columns[pair.column], rows[0]):
         at = at._replace(position=position)
     return at
-
-
-def _collection(checkpoint: str) -> str:
-    known = registry.embedded(parts(checkpoint)[0])
-    return known.collection if known else "english"
 
 
 def _plain(way: Way) -> list[Any]:

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from ivx.analyses.behaviour.request import DEFAULT, BehaviourRequest
 from ivx.analyses.behaviour.result import Behaviour
 from ivx.errors import IvxError
-from ivx.jobs.compute import fingerprint_of, result_of
-from ivx.models import registry
+from ivx.jobs.compute import fingerprint_of
+from ivx.jobs.digest import collection_of, digest
 from ivx.store.run import Run
 from ivx.store.store import Store
 from ivx.tasks import catalogue
@@ -42,10 +42,10 @@ def recommended(
         return None
     try:
         fingerprint = fingerprint_of(store, checkpoint)
-        pair = catalogue.find(task, collection=_collection(checkpoint)).fingerprint
+        pair = catalogue.find(task, collection=collection_of(checkpoint)).fingerprint
     except IvxError:  # the page's own request is refused for it, with its reason
         return None
-    told = {run.id: _noted(store, run) for run in runs}
+    told = {run.id: digest(store, run, under="ways", told=_told) for run in runs}
     mine = {
         run: one for run, one in told.items() if one.get("checkpoint") == fingerprint and pair in one.get("ways", {})
     }
@@ -58,27 +58,11 @@ def _has_words(way: dict[str, Any]) -> bool:
     return bool(way.get("template") or way.get("system"))
 
 
-def _noted(store: Store, run: Run) -> dict[str, Any]:
-    """What a run recommends, by fingerprints of pairs; empty where it recommends nothing, or is not complete."""
-    key = f"ways/{run.id}"
-    known = store.get(key)
-    if isinstance(known, dict):
-        return known
-    if run.asked.get("imported"):
-        return {}
-    found = result_of(run)
-    if found is None:
-        return {}
-    told = _told(found, run)
-    store.put(key, told)
-    return told
-
-
 def _told(found: Behaviour, run: Run) -> dict[str, Any]:
     request = found.request
     if request.adapter is not None or DEFAULT not in found.ways:
         return {}
-    collection = _collection(request.checkpoint)
+    collection = collection_of(request.checkpoint)
     try:
         pairs = catalogue.pairs(request.tasks, collection=collection)
         same = str(found.receipt["task"]).startswith(request.about(collection))
@@ -92,8 +76,3 @@ def _told(found: Behaviour, run: Run) -> dict[str, Any]:
         way = Way() if best in (None, DEFAULT) else request.way(best)
         ways[pair.fingerprint] = {name: getattr(way, name) for name in Way.__dataclass_fields__}
     return {"checkpoint": found.receipt["checkpoint"]["fingerprint"], "created": run.created, "ways": ways}
-
-
-def _collection(checkpoint: str) -> str:
-    known = registry.embedded(checkpoint)
-    return known.collection if known else "english"

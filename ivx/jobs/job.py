@@ -40,6 +40,11 @@ class View:
         return self.state in LIVE
 
 
+def user_of(session: str) -> str:
+    """Whose session it is: what stands before a slash in its name, or the session itself where nobody signs in."""
+    return session.partition("/")[0]
+
+
 class Job:
     """A request and its progress; every method may be called from any thread.
 
@@ -84,6 +89,11 @@ class Job:
         with self._lock:
             since = time.monotonic() - within
             return sum(self._looked.get(session, 0.0) > since for session in self.sessions)
+
+    @property
+    def users(self) -> set[str]:
+        """Who waits for it, in however many sessions each."""
+        return {user_of(session) for session in self.sessions}
 
     def join(self, session: str) -> None:
         """Add a session that waits for it."""

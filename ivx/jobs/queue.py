@@ -1,17 +1,16 @@
-"""The queue: who is next on a device, fairly between sessions, and so that nobody waits for ever.
+"""The queue: who is next on a device, fairly between users, and so that nobody waits for ever.
 
-What a job claims is its own device time, what it has had or will take, plus the recent device time of its session. The
-job that claims least is next; so a small request passes a long one, and one session's thirty requests do not stand
-before another's first. A quarter of the time goes to whoever has waited longest, whatever it claims: with n jobs
-waiting, and turns of at most T seconds, none waits longer than n · (5 T + `PATIENCE`). Idle jobs are taken when no
-other waits.
+What a job claims is its own device time, what it has had or will take, plus the recent device time of its user. The job
+that claims least is next; so a small request passes a long one, and thirty requests of one user, in however many
+sessions, do not stand before another's first. A quarter of the time goes to whoever has waited longest, whatever it
+claims: with n jobs waiting, and turns of at most T seconds, none waits longer than n · (5 T + `PATIENCE`). Idle jobs
+are taken when no other waits.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable
 
 from ivx.jobs.job import Job
@@ -20,9 +19,11 @@ from ivx.jobs.tally import TALLY
 QUANTUM = 2.0
 """Seconds by which a waiting job must have spent less, for the running one to step back."""
 HALF_LIFE = 60.0
-"""Seconds in which a session's recorded device time decays to half."""
+"""Seconds in which a user's recorded device time decays to half."""
 PATIENCE = 10.0
 """Seconds that a job waits before its turn may come for the length of its wait alone."""
+LEAST = 1e-3
+"""Seconds of recorded device time under which a user is forgotten."""
 SHARE = 4
 """One in so many seconds goes to whoever has waited longest."""
 
@@ -33,13 +34,13 @@ def nothing(_: Job) -> float:
 
 
 class Queue:
-    """Waiting jobs, and the device time of each session; every method may be called from any thread."""
+    """Waiting jobs, and the device time of each user; every method may be called from any thread."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._changed = threading.Condition()
         self._waiting: list[Job] = []
-        self._had: dict[str, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
+        self._had: dict[str, tuple[float, float]] = {}  # by user: seconds, and when these were counted
         self._owed = 0.0  # seconds given by claims, less those that this earned to whoever waited longest
 
     def put(self, job: Job, *, after: float = 0.0) -> None:
@@ -76,8 +77,10 @@ class Queue:
         with self._changed:
             job.seconds += seconds
             TALLY.charge(seconds)
-            for session in job.sessions:
-                self._had[session] = (self._lately(session) + seconds / len(job.sessions), self._clock())
+            users, now = job.users, self._clock()
+            lately = {user: self._lately(user) for user in {*self._had, *users}}
+            lately |= {user: lately[user] + seconds / len(users) for user in users}
+            self._had = {user: (had, now) for user, had in lately.items() if had >= LEAST}
             if any(not other.idle for other in self._waiting):
                 self._owed += -(SHARE - 1) * seconds if job.is_oldest else seconds
             else:
@@ -129,9 +132,9 @@ class Queue:
         return job.idle, self._claim(job), job.number
 
     def _claim(self, job: Job) -> float:
-        lately = min((self._lately(session) for session in job.sessions), default=0.0)
+        lately = min((self._lately(user) for user in job.users), default=0.0)
         return max(job.seconds, job.foreseen) + lately
 
-    def _lately(self, session: str) -> float:
-        seconds, since = self._had[session]
+    def _lately(self, user: str) -> float:
+        seconds, since = self._had.get(user, (0.0, 0.0))
         return seconds * 0.5 ** ((self._clock() - since) / HALF_LIFE)

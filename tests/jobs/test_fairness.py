@@ -154,6 +154,27 @@ def test_nobody_starves_beside_ever_new_requests(is_kept: bool) -> None:
     assert long.ended < max(work.ended for work in shorts)
 
 
+@pytest.mark.parametrize(("passes", "most", "without"), [(4, 15, 60), (40, 180, 400)])
+def test_ten_tabs_of_one_user_are_one_user(passes: int, most: float, without: float) -> None:
+    """Ten sessions of one user ask for 40 s each, one of another for less or as much: `most` seconds until that one's
+    end, and more than `without` where nobody has signed in, so that ten tabs are ten users."""
+    for tab, bound in (("a/{}", most), ("tab{}", 0.0)):
+        tabs = [Work(0.0, 40, tab.format(i), preparation=0.0) for i in range(10)]
+        other = Work(0.1, passes, "b/0", preparation=0.0)
+        whole = simulate([*tabs, other])
+        print(f"{tab}: the other's took {other.ended:.0f} s, {other.alone:.0f} s alone, all of them {whole:.0f} s")
+        assert other.ended <= bound if bound else other.ended > without
+
+
+def test_who_had_the_device_is_forgotten_in_time() -> None:
+    clock = Clock()
+    queue = Queue(clock)
+    for i in range(1000):
+        queue.charge(Job(None, f"s{i}"), 1.0)
+        Clock.now += 10.0
+    assert len(queue._had) < 100
+
+
 def test_every_wait_is_within_the_bound_that_the_queue_states() -> None:
     rng = random.Random(1)
     for _ in range(60):

@@ -142,7 +142,7 @@ def test_uploads_of_a_server_that_was_killed_are_swept(fresh: workers.Worker) ->
         (limits.UPLOAD_MB, "0.001", {"a.csv": b"x" * 1001}, "0.001 MB"),
     ],
 )
-def test_a_session_keeps_as_many_files_as_it_may(
+def test_a_user_keeps_as_many_files_as_allowed(
     fresh: workers.Worker, monkeypatch: pytest.MonkeyPatch, name: str, value: str, files: dict[str, bytes], said: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -157,6 +157,31 @@ except IvxError as error:
 """
     app = AppTest.from_string(script).run()
     assert not app.exception and said in app.text[0].value and name in app.text[0].value
+
+
+def test_two_sessions_of_one_user_share_a_limit(fresh: workers.Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(limits.UPLOADS, "2")
+    users = iter(("ann", "ann", "bob"))
+    monkeypatch.setattr(visitor, "signed_in", lambda: next(users))
+    script = """
+import streamlit as st
+from ivx.errors import IvxError
+from ivx.ui.kit import visitor
+try:
+    visitor.keep("a", {"1.csv": b"1", "2.csv": b"2"})
+    st.text("kept")
+except IvxError as error:
+    st.text(str(error))
+"""
+    first, second, others = (AppTest.from_string(script).run() for _ in range(3))
+    assert [app.text[0].value.partition(":")[0] for app in (first, second, others)] == [
+        "kept",
+        "this server keeps 2 uploaded files of one user",
+        "kept",
+    ]
+    del first
+    gc.collect()
+    assert second.run().text[0].value == "kept", "what the other page had went with it"
 
 
 def test_guests_open_the_listed_checkpoints_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ class Limits:
     Attributes:
         checkpoints: names, hub ids and paths that may be opened beside the embedded ones; None for all.
         jobs: requests that wait or are computed.
-        uploads, upload_mb: files of a session, and their size together, in 10⁶ bytes.
+        uploads, upload_mb: files of their sessions, and their size together, in 10⁶ bytes.
         model_gb: largest checkpoint's files together, in 10⁹ bytes; infinite where nothing is set.
     """
 

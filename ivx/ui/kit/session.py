@@ -14,7 +14,7 @@ from streamlit.delta_generator import DeltaGenerator
 from ivx.errors import IvxError
 from ivx.jobs import shipped
 from ivx.jobs.compute import id_of, result_of
-from ivx.jobs.job import Job
+from ivx.jobs.job import Job, user_of
 from ivx.jobs.worker import WATCHED_SECONDS, Asked, Wake, worker
 from ivx.request import BaseRequest
 from ivx.ui.kit import owned, pieces, roots, visitor
@@ -83,7 +83,7 @@ def _submitted(request: Asked, *, compute: bool = True) -> Job:
 
 def _is_mine(found: Job) -> bool:
     """Whether this user waits for a job, in this session or another."""
-    return visitor.user() in map(visitor.user_of, found.sessions)
+    return visitor.user() in found.users
 
 
 def _noted(found: Job) -> None:
@@ -197,7 +197,7 @@ def stop(found: Job) -> None:
     """Leave a job, for all of this user's sessions; on one's own server for all who wait for it, where none of them
     looks. What is done is kept."""
     for one in found.sessions:
-        if visitor.user_of(one) == visitor.user() or (roots.own() and not is_watched(found)):
+        if user_of(one) == visitor.user() or (roots.own() and not is_watched(found)):
             found.leave(one)
 
 

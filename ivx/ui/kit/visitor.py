@@ -8,19 +8,27 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import threading
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from weakref import WeakKeyDictionary
 
 import streamlit as st
 
 from ivx import scratch
 from ivx.errors import IvxError
+from ivx.jobs.job import user_of
 from ivx.models import paths
 from ivx.ui.kit.limits import UPLOAD_MB, UPLOADS, limits
 
 SESSION = "ivx.session"
 FOLDER = "ivx.uploads"
 """The session's folder of uploads, which is removed once nobody refers to it."""
+_WHOSE: WeakKeyDictionary[TemporaryDirectory[str], str] = WeakKeyDictionary()
+"""Whose the folders are of all sessions that last."""
+_KEEPING = threading.Lock()
+"""Two sessions of one user count and write one after the other."""
 
 
 def session() -> str:
@@ -46,35 +54,37 @@ def user() -> str:
     return user_of(session())
 
 
-def user_of(name: str) -> str:
-    """Whose session one of this name is."""
-    return name.partition("/")[0]
-
-
 def keep(folder: str, files: dict[str, bytes]) -> Path:
     """Write what the session uploaded into a folder of its own, by plain names; returns the folder.
 
     Raises:
-        IvxError: it would be more than one user may keep here.
+        IvxError: it would be more than one user may keep here, in all sessions together.
     """
-    place = _own() / folder
-    new = {name: content for name, content in files.items() if not (place / name).exists()}
-    held = [path.stat().st_size for path in _own().rglob("*") if path.is_file()]
-    allowed = limits()
-    if len(held) + len(new) > allowed.uploads:
-        raise IvxError(
-            f"this server keeps {allowed.uploads} uploaded files of one session: reload the page to begin with none, "
-            f"or ask its owner to raise {UPLOADS}"
-        )
-    if sum(held) + sum(map(len, new.values())) > allowed.upload_mb * 1e6:
-        raise IvxError(
-            f"this server keeps {allowed.upload_mb:g} MB of one session's files: give smaller ones, or ask its owner "
-            f"to raise {UPLOAD_MB}"
-        )
-    place.mkdir(exist_ok=True)
-    for name, content in new.items():
-        (place / name).write_bytes(content)
+    with _KEEPING:
+        place = _own() / folder
+        new = {name: content for name, content in files.items() if not (place / name).exists()}
+        held = _held(user())
+        allowed = limits()
+        if len(held) + len(new) > allowed.uploads:
+            raise IvxError(
+                f"this server keeps {allowed.uploads} uploaded files of one user: close a page that has some, wait two "
+                f"minutes until they are gone, or ask its owner to raise {UPLOADS}"
+            )
+        if sum(held) + sum(map(len, new.values())) > allowed.upload_mb * 1e6:
+            raise IvxError(
+                f"this server keeps {allowed.upload_mb:g} MB of one user's files: give smaller ones, or ask its owner "
+                f"to raise {UPLOAD_MB}"
+            )
+        place.mkdir(exist_ok=True)
+        for name, content in new.items():
+            (place / name).write_bytes(content)
     return place
+
+
+def _held(whose: str) -> list[int]:
+    """The sizes of the files that a user's sessions keep."""
+    places = [Path(folder.name) for folder, its in _WHOSE.items() if its == whose]
+    return [path.stat().st_size for place in places for path in place.rglob("*") if path.is_file()]
 
 
 def swept() -> int:
@@ -85,6 +95,7 @@ def swept() -> int:
 def _own() -> Path:
     if FOLDER not in st.session_state:
         st.session_state[FOLDER] = scratch.folder("of", among=_uploads())
+    _WHOSE[st.session_state[FOLDER]] = user()
     return Path(st.session_state[FOLDER].name)
 
 

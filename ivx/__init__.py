@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from ivx.version import VERSION
@@ -148,7 +149,8 @@ def __dir__() -> list[str]:
 
 def _analysis(name: str) -> Any:
     """The function of an analysis, or the type of its result."""
-    if not name.startswith("_"):
+    # A module that is not imported yet is asked for here first: it is no analysis, and may be on its registry's way.
+    if not name.startswith("_") and find_spec(f"{__name__}.{name}") is None:
         from ivx.analyses.registry import ANALYSES
 
         for analysis in ANALYSES:

@@ -6,19 +6,30 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from typing import BinaryIO
 
 from ivx.confined.bounds import Bounds
 
 
 def program(
-    module: str, given: bytes, arguments: Sequence[str] = (), *, seconds: float, settings: Mapping[str, str] = {}
+    module: str,
+    given: bytes,
+    arguments: Sequence[str] = (),
+    *,
+    to: BinaryIO,
+    seconds: float,
+    settings: Mapping[str, str] = {},
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a module on bytes from its standard input; raises `Ended` where it takes more than `seconds`."""
+    """Run a module on bytes from its standard input; raises `Ended` where it takes more than `seconds`.
+
+    Its standard output goes into the file `to`, whose size its own bounds hold.
+    """
     try:
         return subprocess.run(
             [sys.executable, "-m", module, *arguments],
             input=given,
-            capture_output=True,
+            stdout=to,
+            stderr=subprocess.PIPE,
             timeout=seconds,
             env=environment(settings),
         )

@@ -6,18 +6,21 @@ rows of the expected types come back.
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ivx import scratch
 from ivx.confined.bounds import Bounds, allow_seconds, confine
+from ivx.confined.decode import Limits, Unfit, decode
 from ivx.confined.program import program
 from ivx.errors import Ended, IvxError
-from ivx.formats.decode import Limits, Unfit, decode
 
 RECEIPT_KEY = b"ivx"
 """Metadata key of a file's receipt, as JSON."""
@@ -30,6 +33,8 @@ MAX_TEXT = 4_000
 """Characters in one cell; a patch set of several addresses is the longest there is."""
 MAX_LIST = 100
 """Values in one cell of a list column, unless its kind says otherwise."""
+LARGEST = 2 * MAX_BYTES
+"""Bytes of the file in which decoded rows come back; their lengths and offsets are counted, too."""
 MEMORY_BYTES = 4 * 2**30
 SECONDS = 60
 
@@ -49,20 +54,23 @@ def read(data: bytes, schema: pa.Schema, *, longest: int = MAX_LIST, memory: int
         longest: values that one cell of a list column may hold.
         memory: bytes that decoding may take, of its own process.
     """
-    asked = schema.serialize().to_pybytes()
-    arguments = (str(memory), str(longest))
+    asked = base64.b64encode(schema.serialize()).decode()
+    arguments = (str(memory), str(longest), asked)
     settings = {"ARROW_DEFAULT_MEMORY_POOL": "system"}  # its own pools set aside far more addresses than they use
-    given = len(asked).to_bytes(4) + asked + data
-    try:
-        done = program("ivx.formats.parquet", given, arguments, seconds=SECONDS, settings=settings)
-    except Ended as error:
-        raise IvxError(f"rows.parquet {error} to decode: ask for a smaller run") from error
-    if done.returncode == 2:
-        raise IvxError(done.stderr.decode("utf-8", "replace").strip())
-    if done.returncode:
-        raise IvxError("rows.parquet cannot be decoded within bounds: it is damaged, or made to exhaust memory")
-    with pa.ipc.open_stream(done.stdout) as reader:
-        return reader.read_all()
+    with scratch.folder("decoded") as folder:
+        path = Path(folder) / "rows.arrow"
+        with path.open("xb") as file:
+            try:
+                done = program("ivx.formats.parquet", data, arguments, to=file, seconds=SECONDS, settings=settings)
+            except Ended as error:
+                raise IvxError(f"rows.parquet {error} to decode: ask for a smaller run") from error
+        if done.returncode == 2:
+            raise IvxError(done.stderr.decode("utf-8", "replace").strip())
+        if done.returncode:
+            raise IvxError("rows.parquet cannot be decoded within bounds: it is damaged, or made to exhaust memory")
+        # Mapped, so that the rows are in this process's memory as far as they are looked at, and once.
+        with pa.memory_map(str(path)) as mapped, pa.ipc.open_stream(mapped) as reader:
+            return reader.read_all()
 
 
 def decoded(data: bytes, schema: pa.Schema, *, longest: int = MAX_LIST) -> pa.Table:
@@ -87,11 +95,10 @@ def _check_schema(found: pa.Schema, wanted: pa.Schema) -> None:
 
 
 def _main() -> int:
-    """The decoding process: a schema and a file from standard input, an Arrow stream to standard output."""
-    confine(Bounds(int(sys.argv[1]), SECONDS))
+    """The decoding process: a file from standard input, an Arrow stream to standard output."""
+    confine(Bounds(int(sys.argv[1]), SECONDS), writes=LARGEST)
     allow_seconds(SECONDS)
-    size = int.from_bytes(sys.stdin.buffer.read(4))
-    schema = pa.ipc.read_schema(pa.py_buffer(sys.stdin.buffer.read(size)))
+    schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(sys.argv[3])))
     try:
         table = decoded(sys.stdin.buffer.read(), schema, longest=int(sys.argv[2]))
     except IvxError as error:

@@ -15,8 +15,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ivx.confined import decode as decoding
 from ivx.errors import IvxError
-from ivx.formats import decode as formats
 from ivx.store import files
 from ivx.store.files import Damaged
 
@@ -28,7 +28,7 @@ UNPACKED = 2_000_000_000
 """Limit of one shard's bytes in memory."""
 ROWS = 20_000_000
 COLUMNS = 64
-LIMITS = formats.Limits(ROWS, COLUMNS, groups=10_000, unpacked=UNPACKED, text=None, values=10_000_000)
+LIMITS = decoding.Limits(ROWS, COLUMNS, groups=10_000, unpacked=UNPACKED, text=None, values=10_000_000)
 
 _RUN = b"ivx.run"
 
@@ -101,8 +101,8 @@ def encode(table: pa.Table, *, run: str) -> bytes:
 def decode(data: bytes) -> pa.Table:
     """A table from bytes that may be hostile; raises `Damaged` past the limits, and for types that no row has."""
     try:
-        return formats.decode(data, LIMITS, fits=_check_types)
-    except formats.Unfit as reason:
+        return decoding.decode(data, LIMITS, fits=_check_types)
+    except decoding.Unfit as reason:
         raise Damaged(str(reason)) from reason
 
 
@@ -125,7 +125,7 @@ def _digest_at(path: Path, stamp: tuple[int, ...]) -> str:
 def _check_types(schema: pa.Schema) -> None:
     strange = [field.name for field in schema if not _plain(field.type)]
     if strange:
-        raise formats.Unfit(f"has columns of unknown type ({', '.join(strange)[:100]})")
+        raise decoding.Unfit(f"has columns of unknown type ({', '.join(strange)[:100]})")
 
 
 def _plain(kind: pa.DataType) -> bool:

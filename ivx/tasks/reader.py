@@ -10,20 +10,10 @@ from ivx.errors import TaskError
 from ivx.tasks.assembly import assembled, joined, told_by
 from ivx.tasks.layouts.bigbench import bigbench_sheet, exported_sheet, is_exported
 from ivx.tasks.layouts.columns import ANSWERS, PAIR, REQUIRED
+from ivx.tasks.layouts.parquet import parquet_sheet
 from ivx.tasks.layouts.rephrasings import rephrasings
-from ivx.tasks.layouts.sheet import Sheet, check_file, text_of
-from ivx.tasks.layouts.table import (
-    Object,
-    Record,
-    csv_sheet,
-    items,
-    json_of,
-    json_sheet,
-    lines,
-    parquet_names,
-    parquet_rows,
-    parquet_sheet,
-)
+from ivx.tasks.layouts.sheet import Sheet, check_file, counted, text_of
+from ivx.tasks.layouts.table import JSON_MARKS, Object, Record, csv_sheet, items, json_of, json_sheet, lines
 from ivx.tasks.place import FILES, Place
 from ivx.tasks.task import Pair
 
@@ -61,12 +51,12 @@ def _sheet(place: Place, *, needed: tuple[str, ...]) -> Sheet:
     if kind == ".csv":
         return csv_sheet(path, given, needed=needed)
     if kind == ".parquet":
-        if not given and is_exported(parquet_names(path)):
-            return exported_sheet(path, parquet_rows(path))
         return parquet_sheet(path, given, needed=needed)
     if kind == ".jsonl":
         return _of_records(path, lines(path), given, needed=needed)
-    told = json_of(text_of(path), where=path.name, what="JSON")
+    text = text_of(path)
+    counted(path.name, text, JSON_MARKS)
+    told = json_of(text, where=path.name, what="JSON")
     if isinstance(told, list) and not isinstance(told, Object):
         return _of_records(path, items(path, told), given, needed=needed)
     if given:

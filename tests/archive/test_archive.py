@@ -530,6 +530,16 @@ def test_a_long_text_in_every_row_is_not_spelled_out() -> None:
         parquet.read(data, ROWS)
 
 
+def test_many_texts_that_become_gigabytes_are_counted_before_they_are_spelled_out() -> None:
+    n = 1_000_000
+    each = pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), n), ["x" * 3_000])
+    data = written(of_length(n).drop_columns(["patch"]).add_column(1, "patch", each))
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(IvxError, match=r"becomes 3\.\d GB of columns: up to 1 GB are read"):
+        parquet.read(data, ROWS)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used < 50_000, "kilobytes"
+
+
 def varint(value: int) -> bytes:
     """A whole number as Thrift's compact protocol writes it."""
     value *= 2

@@ -294,5 +294,10 @@ def test_the_command_tells_what_a_file_holds(capsys: pytest.CaptureFixture[str])
 
 def test_bounds_are_the_ones_that_the_document_names() -> None:
     told = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8")
-    for bound in (f"{sheet.MAX_BYTES // 10**6} MB", f"{sheet.MAX_ROWS:,} rows", f"{sheet.MAX_CELL:,} characters"):
+    for bound in (
+        f"{sheet.MAX_BYTES // 10**6} MB",
+        f"{sheet.MAX_ROWS:,} rows",
+        f"{sheet.MAX_CELL:,} characters",
+        f"{sheet.MAX_VALUES:,} values",
+    ):
         assert bound in told

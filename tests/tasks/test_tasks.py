@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
+import tracemalloc
 from pathlib import Path
 
 import pyarrow as pa
@@ -213,3 +217,74 @@ def test_a_row_has_the_field_that_it_names(tmp_path: Path) -> None:
     assert prompts["pig"].startswith("Beast: pig") and prompts["fox"].startswith("Beast: fox")
     plain = catalogue.find(written(tmp_path, head + rows.replace("Bird", "Beast")))
     assert plain.fingerprint != pair.fingerprint
+
+
+def parquet_of(path: Path, **columns: pa.Array) -> str:
+    pq.write_table(pa.table(columns), path, compression="zstd", store_schema=False)
+    return str(path)
+
+
+def repeated(text: str, rows: int) -> pa.DictionaryArray:
+    """The same text in every row, which a file holds once."""
+    return pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), rows), [text])
+
+
+def hostile_parquet(what: str, path: Path) -> str:
+    """A file of some kilobytes that becomes hundreds of megabytes, or gigabytes."""
+    if what == "texts":  # each within the bound of a cell
+        return parquet_of(path, **{name: repeated("x" * 1999, 50_000) for name in ("query", "answer", "contrast")})
+    if what == "long texts":
+        return parquet_of(path, **{name: repeated("x" * 10**6, 50_000) for name in ("query", "answer", "contrast")})
+    if what == "plain texts":
+        table = pa.table({name: ["x" * 10**6] * 10 for name in ("query", "answer", "contrast")})
+        with pq.ParquetWriter(path, table.schema, compression="zstd", use_dictionary=False) as file:
+            for _ in range(15):
+                file.write_table(table)
+        return str(path)
+    ends, text = pa.array(range(0, 2_001 * 900, 900), pa.int32()), repeated("x" * 8000, 1_800_000)
+    lists = pa.ListArray.from_arrays(ends, text)
+    return parquet_of(path, inputs=pa.array([f"q{i}" for i in range(2000)]), targets=lists)
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ("texts", "becomes 0.3 GB of columns: up to 0.064 GB"),
+        ("long texts", "a text of 1,000,000 bytes"),
+        ("plain texts", "claims 0.5 GB of columns"),
+        ("lists", "becomes 14.4 GB of columns"),
+    ],
+)
+def test_a_small_parquet_file_that_becomes_gigabytes_is_a_sentence(tmp_path: Path, what: str, told: str) -> None:
+    name = hostile_parquet(what, tmp_path / "own.parquet")
+    assert Path(name).stat().st_size < 20_000_000
+    script = (
+        "import resource, sys\nfrom ivx.errors import TaskError\nfrom ivx.tasks import catalogue\n"
+        "peak = lambda whose: resource.getrusage(whose).ru_maxrss // 1000\nbefore = peak(resource.RUSAGE_SELF)\n"
+        "try:\n    catalogue.find(sys.argv[1])\nexcept TaskError as error:\n    print(error)\n"
+        "print(peak(resource.RUSAGE_SELF) - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, name], capture_output=True, text=True, timeout=60)
+    sentence, more = done.stdout.splitlines()
+    assert re.search(told, sentence) and "own.parquet" in sentence, done
+    assert int(more) < 60, "MB that the server took; the confined process has a bound of its own"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("own.json", '[{"input": "a", "output": "b"}, ' + "[]," * 3_000_000 + "{}]"),
+        ("own.json", '{"examples": [' + "{}," * 3_000_000 + "{}]}"),
+        ("own.jsonl", '{"query": [' + "{}," * 3_000_000 + "{}]}\n"),
+        ("own.csv", "query,answer" + "," * 3_000_000 + "\n"),
+        ("own.csv", "query,answer\n" + "," * 3_000_000 + "\n"),
+    ],
+)
+def test_a_text_of_millions_of_values_is_refused_before_one_is_made(tmp_path: Path, name: str, content: str) -> None:
+    file = written(tmp_path, content, name)
+    tracemalloc.start()
+    with pytest.raises(TaskError, match=rf"{name} has .* values, more than 2,000,000"):
+        catalogue.find(file)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * len(content)

@@ -20,6 +20,8 @@ CUE = "the options are not shown in the prompt, and the task's own prefixes of i
 AS_EXPORTED = "its inputs are taken as they stand, with whatever they tell of the task and show of the options"
 EXPORTED = {"input": "inputs", "target": "targets", "target_scores": "multiple_choice_targets"}
 """Columns of an exported task, by the names of its own JSON."""
+COLUMNS = ("inputs", "targets", "multiple_choice_targets", "multiple_choice_scores")
+"""All that is read of an exported task."""
 
 
 def bigbench_sheet(path: Path, told: Any) -> Sheet:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from ivx.errors import TaskError
 from ivx.tasks.layouts.columns import WORDINGS
+from ivx.tasks.layouts.parquet import parquet_sheet
 from ivx.tasks.layouts.sheet import Sheet, bounded, check_file, text_of
-from ivx.tasks.layouts.table import csv_sheet, json_sheet, lines, parquet_sheet
+from ivx.tasks.layouts.table import csv_sheet, json_sheet, lines
 
 KINDS = (".txt", ".csv", ".jsonl", ".parquet")
 

@@ -16,6 +16,8 @@ MAX_BYTES = 20_000_000
 MAX_ROWS = 50_000
 MAX_CELL = 2_000
 """Characters in one cell."""
+MAX_VALUES = 2_000_000
+"""Values in a file, counted before one is made: an empty list has three bytes in a file, and a hundred in memory."""
 
 Row = tuple[int, dict[str, str]]
 """A row's number as its file counts (a header is row 1, one of several lines has that of its first); cells by role."""
@@ -64,6 +66,13 @@ def text_of(path: Path) -> str:
         row = text[: text.index("\0")].count("\n") + 1
         raise TaskError(f"{path.name}, row {row}: it holds a NUL character, so it is not a text file")
     return text
+
+
+def counted(name: str, text: str, marks: Iterable[str]) -> None:
+    """Raises `TaskError` for a text with more values than may be made, by the marks that begin or end one."""
+    values = sum(map(text.count, marks))
+    if values > MAX_VALUES:
+        raise TaskError(f"{name} has {values:,} values, more than {MAX_VALUES:,}: keep fewer rows, or fewer columns")
 
 
 def bounded(name: str, rows: Iterable[Row], columns: Mapping[str, str]) -> list[Row]:

@@ -1,4 +1,4 @@
-"""Tables: one query a row, as CSV, JSON lines, a JSON list or Parquet.
+"""Tables: one query a row, as CSV, JSON lines or a JSON list.
 
 One rule for all of them: columns that are not read are left alone, cells that are not there are empty.
 """
@@ -12,13 +12,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from ivx.errors import TaskError
 from ivx.tasks.layouts.columns import chosen, read_of, refuse_twice
-from ivx.tasks.layouts.sheet import MAX_ROWS, Row, Sheet, bounded, text_of
+from ivx.tasks.layouts.sheet import MAX_ROWS, Row, Sheet, bounded, counted, text_of
 
+JSON_MARKS = (",", "[", "{", "\n")
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
 
 Record = tuple[int, "Object"]
@@ -37,6 +35,7 @@ def csv_sheet(path: Path, given: Mapping[str, str], *, needed: tuple[str, ...]) 
     """The sheet of a CSV file; `given` and `needed` as in `columns.chosen`, in every function here."""
     text = text_of(path)
     mark = _separator(text)
+    counted(path.name, text, (mark, "\n"))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
@@ -79,7 +78,9 @@ def json_of(text: str, *, where: str, what: str) -> Any:
 
 def lines(path: Path) -> Iterator[Record]:
     """The objects of a file of JSON lines."""
-    for number, line in enumerate(text_of(path).split("\n"), start=1):
+    text = text_of(path)
+    counted(path.name, text, JSON_MARKS)
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         where = f"{path.name}, row {number}"
@@ -127,62 +128,3 @@ def json_sheet(path: Path, records: Iterator[Record], given: Mapping[str, str], 
 def _check_text(value: Any, *, where: str) -> None:
     if value is not None and not isinstance(value, str):
         raise TaskError(f"{where}: text was expected, not {value!r:.60}: write it as text")
-
-
-def parquet_rows(path: Path) -> Iterator[Record]:
-    """The rows of a Parquet file as objects, lists in their cells among them."""
-    try:
-        for number, row in enumerate(_whole_rows(pq.ParquetFile(path)), start=1):
-            if number > MAX_ROWS:
-                raise TaskError(f"{path.name} has more than {MAX_ROWS:,} rows: keep a sample")
-            yield number, Object(row.items())
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _whole_rows(file: pq.ParquetFile) -> Iterator[dict[str, Any]]:
-    for batch in file.iter_batches(batch_size=1024):
-        yield from batch.to_pylist()
-
-
-def parquet_names(path: Path) -> list[str]:
-    """The columns of a Parquet file."""
-    try:
-        return list(pq.read_schema(path).names)
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> TaskError:
-    first = str(error).splitlines()[0]
-    return TaskError(f"{path.name}: not readable as Parquet ({first}): write it again")
-
-
-def parquet_sheet(path: Path, given: Mapping[str, str], *, needed: tuple[str, ...]) -> Sheet:
-    """The sheet of a Parquet file."""
-    try:
-        file = pq.ParquetFile(path)
-        columns = chosen(file.schema_arrow.names, given, where=path.name, needed=needed)
-        if file.metadata.num_rows > MAX_ROWS:
-            raise TaskError(f"{path.name} has {file.metadata.num_rows:,} rows, more than {MAX_ROWS:,}: keep a sample")
-        for name in columns.values():
-            kind = file.schema_arrow.field(name).type
-            if not _is_text(kind.value_type if pa.types.is_dictionary(kind) else kind):
-                raise TaskError(f"{path.name}, column {name!r}: text was expected, not {kind}: write its cells as text")
-        return Sheet(path.name, bounded(path.name, _batches(file, columns), columns), columns)
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _batches(file: pq.ParquetFile, columns: Mapping[str, str]) -> Iterator[Row]:
-    number = 0
-    for batch in file.iter_batches(batch_size=4096, columns=list(columns.values())):
-        for row in batch.to_pylist():
-            number += 1
-            yield number, {role: row[name] or "" for role, name in columns.items()}
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    """Whether cells of this type are text; a column without any value has the type null."""
-    types = pa.types
-    return any(of(kind) for of in (types.is_string, types.is_large_string, types.is_string_view, types.is_null))

@@ -1,6 +1,7 @@
 """A stranger's checkpoint is judged before it is believed: read in a confined process, or one sentence says why not.
 
-What came with ivx, or was fetched by it, is trusted and costs nothing. A verdict is kept until a file changes.
+What came with ivx, or was fetched by it, is trusted and costs nothing. A verdict is kept until a file changes, or until
+nobody has asked for it for long. Several are judged side by side, as far as memory and cores allow.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from ivx.confined.bounds import Bounds
 from ivx.confined.original import Copy, Original
@@ -34,10 +37,19 @@ MEMORY = 4_000_000_000
 ELSE = "copy it again, or use another checkpoint"
 _READS = ("transformers", "tokenizers", "torch")
 """Packages that read a checkpoint: another version judges anew."""
+SIDE_BY_SIDE = 4
+"""Most that are judged at once. Never more than there are cores, since each has so many seconds and no more."""
+MOST_KEPT = 2_000
+"""Most verdicts that are kept, here and on the disk."""
+DAYS_KEPT = 90.0
+"""Days without a question after which a verdict on the disk is forgotten."""
+DAY = 86_400.0
 _KNOWN: dict[str, tuple[type[CheckpointError], str] | None] = {}
-"""Verdicts of this process by key: why not, None where it passed."""
+"""Verdicts of this process by key, the oldest first: why not, None where it passed."""
 _TRUSTED: set[Path] = set()
-_TURNS = threading.Lock()
+_TURNS = threading.Condition()
+_JUDGING: set[str] = set()
+"""Keys of what is being judged."""
 
 
 def is_trusted(place: Path) -> bool:
@@ -70,16 +82,47 @@ def refuse_unjudged(place: Path, *, name: str, adapter: Path | None = None) -> N
     if not strangers:
         return
     key = _key(place, adapter)
-    with _TURNS:  # of two that ask for the same, the second finds the verdict
-        if key not in _KNOWN and not _file(key).is_file():
+    with _turn(key):  # of two that ask for the same, the second finds the verdict
+        if key in _KNOWN or _is_kept(key):
+            why = _KNOWN.get(key)
+        else:
             began = time.monotonic()
-            _KNOWN[key] = _judged(place, name, adapter)
-            if _KNOWN[key] is None:
+            why = _judged(place, name, adapter)
+            _note(key, why)
+            if why is None:
                 _keep(key, place, seconds=time.monotonic() - began)
-        why = _KNOWN.get(key)
     if why is not None:
         kind, sentence = why
         raise kind(sentence)
+
+
+@contextmanager
+def _turn(key: str) -> Iterator[None]:
+    """Inside, nobody else judges the same, and so few judge that each has its memory and a core."""
+    with _TURNS:
+        _TURNS.wait_for(lambda: key not in _JUDGING and _has_room(len(_JUDGING)))
+        _JUDGING.add(key)
+    try:
+        yield
+    finally:
+        with _TURNS:
+            _JUDGING.discard(key)
+            _TURNS.notify_all()
+
+
+def _has_room(others: int) -> bool:
+    """Whether one more can be judged beside so many others; alone it always can."""
+    if not others:
+        return True
+    free = psutil.virtual_memory().available
+    return others < min(SIDE_BY_SIDE, os.cpu_count() or 1) and free >= (others + 1) * MEMORY
+
+
+def _note(key: str, why: tuple[type[CheckpointError], str] | None) -> None:
+    with _TURNS:
+        _KNOWN[key] = why
+        while len(_KNOWN) > MOST_KEPT:
+            del _KNOWN[next(iter(_KNOWN))]
 
 
 def copy_for(*places: Path, seconds: float) -> Copy:
@@ -142,6 +185,16 @@ def _file(key: str) -> Path:
     return paths.cache() / "judged" / key
 
 
+def _is_kept(key: str) -> bool:
+    """Whether a checkpoint is known to have passed; it was asked for just now, then."""
+    path = _file(key)
+    if not path.is_file():
+        return False
+    with suppress(OSError):
+        os.utime(path)
+    return True
+
+
 def _keep(key: str, place: Path, *, seconds: float) -> None:
     """Remember that a checkpoint passed; where the cache cannot be written it is judged again."""
     path = _file(key)
@@ -150,3 +203,18 @@ def _keep(key: str, place: Path, *, seconds: float) -> None:
         fresh = path.with_suffix(f".{os.getpid()}")
         fresh.write_text(json.dumps({"place": str(place), "seconds": round(seconds, 2)}), encoding="utf-8")
         fresh.replace(path)
+        _prune(path.parent)
+
+
+def _prune(folder: Path) -> None:
+    """Forget what was asked for longest ago, and all that was not for long, halves that a killed process left too."""
+    asked = dict[Path, float]()
+    for path in folder.iterdir():
+        with suppress(OSError):  # another process was first
+            asked[path] = path.stat().st_mtime
+    kept = sorted(asked, key=asked.__getitem__, reverse=True)
+    for number, path in enumerate(kept):
+        days = (time.time() - asked[path]) / DAY
+        if number >= MOST_KEPT or days > (1.0 if path.suffix else DAYS_KEPT):
+            with suppress(OSError):
+                path.unlink()

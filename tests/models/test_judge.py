@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 import ivx
@@ -153,3 +156,69 @@ def test_a_dead_original_is_begun_again(checkpoint: Path) -> None:
     judge.ORIGINAL.end()
     other = Path(shutil.copytree(checkpoint, checkpoint.with_name("other")))
     assert library.tokenizer(other, name="x")("a")["input_ids"]
+
+
+def judged_at_once(keys: str) -> int:
+    """Have threads take the turns of these keys; the most that were inside at once."""
+    inside, most = 0, 0
+    counting = threading.Lock()
+
+    def judge_one(key: str) -> None:
+        nonlocal inside, most
+        with judge._turn(key):
+            with counting:
+                inside += 1
+                most = max(most, inside)
+            time.sleep(0.2)
+            with counting:
+                inside -= 1
+
+    threads = [threading.Thread(target=judge_one, args=(key,)) for key in keys]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join(30)
+    assert not any(one.is_alive() for one in threads) and not judge._JUDGING
+    return most
+
+
+@pytest.mark.parametrize(
+    ("cores", "free", "keys", "most"),
+    [
+        (8, 100, "abcdefgh", judge.SIDE_BY_SIDE),
+        (2, 100, "abcd", 2),
+        (8, 9, "abcd", 2),
+        (8, 1, "abc", 1),
+        (8, 100, "aaaa", 1),
+    ],
+    ids=["all", "few cores", "little memory", "hardly any", "the same"],
+)
+def test_strangers_are_judged_side_by_side_and_each_once(
+    monkeypatch: pytest.MonkeyPatch, cores: int, free: int, keys: str, most: int
+) -> None:
+    monkeypatch.setattr(judge.os, "cpu_count", lambda: cores)
+    memory = psutil.virtual_memory()._replace(available=free * 10**9)
+    monkeypatch.setattr(judge.psutil, "virtual_memory", lambda: memory)
+    assert judged_at_once(keys) == most
+
+
+def test_verdicts_nobody_asks_for_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(paths.CACHE, str(tmp_path))
+    monkeypatch.setattr(judge, "MOST_KEPT", 5)
+    for number in range(4):
+        judge._keep(f"{number}", tmp_path, seconds=1.0)
+    day = judge.DAY
+    for name, days in (("0", 40), ("1", 91), ("2", 80), ("3", 30), ("9.77", 2)):
+        path = tmp_path / "judged" / name
+        path.touch()
+        os.utime(path, (time.time() - days * day,) * 2)
+    assert judge._is_kept("2") and not judge._is_kept("8")
+    judge._keep("4", tmp_path, seconds=1.0)
+    assert kept() == {"0", "2", "3", "4"}, "the one of 91 days is gone, and a half that was left; who asks renews"
+    for name in ("5", "6"):
+        judge._keep(name, tmp_path, seconds=1.0)
+    assert kept() == {"2", "3", "4", "5", "6"}
+    monkeypatch.setattr(judge, "_KNOWN", {})
+    for number in range(9):
+        judge._note(f"{number}", None)
+    assert list(judge._KNOWN) == ["4", "5", "6", "7", "8"]

@@ -81,6 +81,7 @@ def run() -> None:
     st.session_state[TITLED] = False
     try:
         with DRAWN.passed(_still_here):
+            _told_of_the_store()
             page.run()
             address.keep()
     except IvxError as error:  # raised before the page has a job that could report it
@@ -93,6 +94,14 @@ def run() -> None:
 def _still_here() -> None:
     """End a run that nobody waits for any more: Streamlit looks whenever the session's state is looked at."""
     _ = TITLED in st.session_state
+
+
+def _told_of_the_store() -> None:
+    """Say, above the page, where nothing new can be kept."""
+    from ivx.ui.kit import owned, pieces
+
+    if told := owned.nothing_is_kept():
+        pieces.note(told)
 
 
 def _style(page: str = "") -> None:

@@ -26,6 +26,19 @@ WORDS = ("template", "system", "prompt", "source", "texts", "adapter", "against"
 """Fields of requests that hold what somebody wrote, or a file of theirs."""
 
 
+def nothing_is_kept() -> str:
+    """A sentence that the store can only be read, why, and the cure; empty where it can be written to."""
+    store = worker().store
+    if not store.read_only:
+        return ""
+    if roots.own():
+        where, cure = f"the store {store.root}", "see to its rights, or name another folder in IVX_CACHE"
+    else:
+        where, cure = "this server’s store", "ask its owner to see to its rights"
+    why = f"{where} can only be read ({store.read_only}); {cure}."
+    return f"What is stored opens, and nothing new is computed or kept: {why}"
+
+
 def note(run: str, *, made: bool) -> None:
     """Remember that this user asked for a run; `made` where they had it computed, or brought it."""
     if not run or roots.own():

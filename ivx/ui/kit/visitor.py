@@ -94,7 +94,12 @@ def swept() -> int:
 
 def _own() -> Path:
     if FOLDER not in st.session_state:
-        st.session_state[FOLDER] = scratch.folder("of", among=_uploads())
+        try:
+            st.session_state[FOLDER] = scratch.folder("of", among=_uploads())
+        except OSError as error:
+            raise IvxError(
+                f"this server can keep no uploads ({error.strerror}): ask its owner to see to the rights of its cache"
+            ) from error
     _WHOSE[st.session_state[FOLDER]] = user()
     return Path(st.session_state[FOLDER].name)
 

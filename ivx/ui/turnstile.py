@@ -15,59 +15,47 @@ from contextlib import contextmanager
 
 AT_ONCE = 3
 """One draws while another waits for a file or for the worker."""
-PATIENCE = 60.0
-"""Seconds until a page goes in whoever is inside: pages that hang hold up nobody for good."""
+LONG_SECONDS = 10.0
+"""From when a page counts no more: it waits for something, or is so long that others need not."""
 LOOK_SECONDS = 0.1
 
 
 class Turnstile:
-    """Lets so many threads in at once; the others wait in line, none longer than `patience` seconds."""
+    """Lets so many threads in at once, and one more for each that has been inside for `long` seconds; the others wait
+    in line."""
 
-    def __init__(self, at_once: int = AT_ONCE, *, patience: float = PATIENCE) -> None:
-        self._at_once, self._patience = at_once, patience
-        self._inside = 0
+    def __init__(self, at_once: int = AT_ONCE, *, long: float = LONG_SECONDS) -> None:
+        self._at_once, self._long = at_once, long
+        self._inside: dict[threading.Event, float] = {}
         self._line: deque[threading.Event] = deque()
         self._lock = threading.Lock()
 
     @contextmanager
     def passed(self, beat: Callable[[], object] = lambda: None) -> Iterator[None]:
         """Go in, and out at the end; `beat` is called while waiting, and may raise where nobody waits any more."""
-        self._enter(beat)
-        try:
-            yield
-        finally:
-            self._leave()
-
-    def _enter(self, beat: Callable[[], object]) -> None:
-        mine, late = threading.Event(), time.monotonic() + self._patience
+        mine = threading.Event()
         with self._lock:
             self._line.append(mine)
-            self._call()
         try:
+            self._call()
             while not mine.wait(LOOK_SECONDS):
                 beat()
-                if time.monotonic() > late:
-                    self._let_in(mine)
-        except BaseException:
-            self._let_in(mine)
-            self._leave()
-            raise
-
-    def _let_in(self, one: threading.Event) -> None:
-        """Let somebody in out of turn, if they are not in yet."""
-        with self._lock:
-            if not one.is_set():
-                self._line.remove(one)
-                self._inside += 1
-                one.set()
-
-    def _leave(self) -> None:
-        with self._lock:
-            self._inside -= 1
+                self._call()
+            yield
+        finally:
+            with self._lock:
+                if self._inside.pop(mine, None) is None:
+                    self._line.remove(mine)
             self._call()
 
     def _call(self) -> None:
         """Let in whoever is first in line, as long as there is room."""
-        while self._line and self._inside < self._at_once:
-            self._inside += 1
-            self._line.popleft().set()
+        with self._lock:
+            while self._line and self._count() < self._at_once:
+                first = self._line.popleft()
+                self._inside[first] = time.monotonic()
+                first.set()
+
+    def _count(self) -> int:
+        now = time.monotonic()
+        return sum(now - since < self._long for since in self._inside.values())

@@ -70,7 +70,7 @@ def test_who_is_gone_is_not_waited_for() -> None:
 
 
 def test_pages_that_hang_hold_up_nobody_for_good() -> None:
-    turnstile = Turnstile(1, patience=0.3)
+    turnstile = Turnstile(1, long=0.3)
     with turnstile.passed():
         with turnstile.passed():
             pass
@@ -78,4 +78,4 @@ def test_pages_that_hang_hold_up_nobody_for_good() -> None:
             pass
     began = time.monotonic()
     with turnstile.passed():
-        assert time.monotonic() - began < LOOK_SECONDS, "out of turn counts as in: there is room again"
+        assert time.monotonic() - began < LOOK_SECONDS, "who came in for one that hung leaves room, too"

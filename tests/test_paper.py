@@ -22,6 +22,8 @@ ROWS = [
     for line in (ROOT / "docs" / "paper.md").read_text(encoding="utf-8").splitlines()
     if line.startswith("| ") and not line.startswith("| experiment")
 ]
+KEPT = ("metric", "worded", "spelling", "format", "plane", "layers")
+"""Parts of an address that its page must keep."""
 ADDRESSES = sorted({row[1].strip("`") for row in ROWS if row[1] != "–"})
 
 
@@ -70,7 +72,7 @@ def test_every_address_opens_and_keeps_what_it_names(address: str) -> None:
     page.switch_page(f"ivx/ui/pages/{parts.path.strip('/')}.py").run()
     assert not page.exception
     kept = {key: one if isinstance(one, str) else one[0] for key, one in page.query_params.items()}
-    asked = {key: value for key, value in parse_qsl(parts.query) if key in ("metric", "worded", "spelling", "format")}
+    asked = {key: value for key, value in parse_qsl(parts.query) if key in KEPT}
     usual = {"metric": "contrast"}
     assert all(kept.get(key, usual.get(key)) == value for key, value in asked.items()), (asked, kept)
     assert not re.search("cannot be (shown|measured)", " ".join(str(one.value) for one in page.markdown))

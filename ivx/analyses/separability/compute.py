@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ import sklearn
 
 from ivx import scratch
 from ivx.analyses.base import Progress, Steps
-from ivx.analyses.separability import projection
+from ivx.analyses.separability import projection, trajectories
+from ivx.analyses.separability.geometry import geometry
 from ivx.analyses.separability.probes import Scores, bag_of_words, probe
 from ivx.analyses.separability.request import SeparabilityRequest
-from ivx.analyses.separability.result import EMBEDDING, TABLE, WORDS, Read, Separability
+from ivx.analyses.separability.result import EMBEDDING, PATH, TABLE, WORDS, Read, Separability
 from ivx.analyses.separability.splits import Examples, Split
 from ivx.engine.hooks.capture import Captured, Matrix, capture, capture_singly, size_of
 from ivx.engine.plan.forecast import Counted
@@ -95,6 +97,7 @@ def compute(
     progress()
     captured = _captured(model, wordings, request, beat=beat)
     cache: dict[tuple[str, int], Scores] = {}
+    fixed: dict[str, trajectories.Fixed] = {}
     for component, layer in places:
         if not _rows_of(finished[0], component, layer).num_rows:
             scores = _scores(captured, examples, splits, component, layer, request, cache)
@@ -102,6 +105,9 @@ def compute(
             if layer >= 0:
                 states = captured.states(component, layer)
                 rows += _planes(states, examples, halves, component, layer, request, finished)
+                if component not in fixed:
+                    fixed[component] = trajectories.plane_of(partial(captured.states, component), model.layers)
+                rows += _geometry(states, examples, fixed[component], component, layer, request)
             finished.append(pa.Table.from_pylist(rows, schema=TABLE))
         done += 1
         progress()
@@ -259,6 +265,25 @@ def _planes(
         told = {"measure": kind, "n": len(x), "value": None if np.isnan(share) else share, "x": x, "y": y}
         rows.append({"component": component, "layer": layer, **told})
     return rows
+
+
+def _geometry(
+    states: Matrix,
+    examples: Examples,
+    fixed: trajectories.Fixed,
+    component: str,
+    layer: int,
+    request: SeparabilityRequest,
+) -> list[dict[str, Any]]:
+    """How alike the states of one place are, and where they lie in the plane of all layers."""
+    here = {"component": component, "layer": layer, "n": len(states)}
+    found = geometry(states, examples, seed=request.seed)
+    rows = [
+        {**here, "measure": name, "value": value, "low": low, "high": high}
+        for name, (value, low, high) in found.items()
+    ]
+    x, y = fixed.points(states).T.tolist()
+    return [*rows, {**here, "measure": PATH, "value": fixed.share, "x": x, "y": y}]
 
 
 def _rows_of(table: pa.Table, component: str, layer: int) -> pa.Table:

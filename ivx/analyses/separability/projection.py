@@ -12,6 +12,7 @@ from importlib.util import find_spec
 import numpy as np
 from scipy.linalg import cholesky, orthogonal_procrustes, solve_triangular
 from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
 from sklearn.preprocessing import StandardScaler
 
 from ivx.analyses.separability.coordinates import coordinates
@@ -19,6 +20,9 @@ from ivx.analyses.separability.splits import Ints, Split
 from ivx.engine.hooks.capture import Matrix
 from ivx.errors import IvxError
 from ivx.stats.intervals import Array
+
+DIMENSIONS, PERPLEXITY = 50, 30
+"""Of t-SNE: principal axes that it sees, and neighbours that a point looks for, as is usual."""
 
 
 def pca(states: Matrix, labels: Ints, split: Split, *, seed: int = 0) -> tuple[Array, float]:
@@ -64,6 +68,16 @@ def lda(states: Matrix, labels: Ints, split: Split, *, seed: int = 0) -> tuple[A
     return drawn, float(np.square(sizes[:2]).sum()) / total if total else 0.0
 
 
+def tsne(states: Matrix, labels: Ints, split: Split, *, seed: int = 0) -> tuple[Array, float]:
+    """Every point by t-SNE (van der Maaten and Hinton 2008), which keeps neighbours: distances between groups, and how
+    dense they are, mean nothing. It starts from the principal axes; the share is not defined (NaN)."""
+    axes = min(DIMENSIONS, *states.shape)
+    near = min(PERPLEXITY, (len(states) - 1) / 3)
+    drawn = TSNE(2, init="pca", perplexity=near, random_state=seed)
+    reduced = PCA(axes, random_state=seed).fit_transform(_standardised(states))
+    return drawn.fit_transform(reduced).astype(np.float64), float("nan")
+
+
 def umap(states: Matrix, labels: Ints, split: Split, *, seed: int = 0) -> tuple[Array, float]:
     """Every point by UMAP, which keeps neighbours and no distances; the share is not defined (NaN)."""
     check("umap")
@@ -72,7 +86,7 @@ def umap(states: Matrix, labels: Ints, split: Split, *, seed: int = 0) -> tuple[
     return UMAP(random_state=seed).fit_transform(_standardised(states)).astype(np.float64), float("nan")
 
 
-KINDS: dict[str, Callable[..., tuple[Array, float]]] = {"pca": pca, "lda": lda, "umap": umap}
+KINDS: dict[str, Callable[..., tuple[Array, float]]] = {"pca": pca, "lda": lda, "tsne": tsne, "umap": umap}
 
 
 def check(kind: str) -> None:

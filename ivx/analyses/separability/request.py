@@ -11,7 +11,7 @@ from ivx.tasks import catalogue
 from ivx.tasks.task import fingerprint
 from ivx.vocabulary import SOURCE_WORDS
 
-PROJECTIONS = ("pca", "lda", "umap")
+PROJECTIONS = ("pca", "lda", "tsne", "umap")
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class SeparabilityRequest(BaseRequest):
         wordings: number of wordings per task.
         folds: parts that the paraphrase families are split into, each of which is held out once.
         repeats: how often the families are split anew.
-        projections: planes to draw the states in: `pca`, `lda` and, where it is installed, `umap`.
+        projections: planes to draw the states in: `pca`, `lda`, `tsne` and, where it is installed, `umap`.
     """
 
     kind: ClassVar[str] = "separability"

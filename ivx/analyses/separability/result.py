@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from ivx.analyses.base import Result
+from ivx.analyses.separability import geometry
 from ivx.analyses.separability.request import SeparabilityRequest
 from ivx.charts.dumbbell import Bell
 from ivx.errors import IvxError
@@ -41,7 +42,9 @@ TABLE = pa.schema(
 Measures: `accuracy`, `control`, `selectivity`, `centroid`, `nonlinear`, `margin`, `within`, `capacity`; `curve`, by
 `wordings` per task; `confusion`, by `truth` and `predicted`, a share of the truth's; and projections, whose value is
 the plane's share, and whose points are `x` and `y` in the order of the wordings, null where a wording was learnt from
-and is not drawn. `n` is the number of wordings. Baselines have layer −1 and a name in place of the component.
+and is not drawn; the same for `path`, in the one plane of all layers. `path` and the measures of
+`ivx.analyses.separability.geometry` are not in runs made before they were measured. `n` is the number of wordings.
+Baselines have layer −1 and a name in place of the component.
 """
 
 MEASURES = (
@@ -56,6 +59,7 @@ MEASURES = (
 )
 """Measures of a place that have an interval."""
 SHARES = {"accuracy", "control", "centroid", "nonlinear", "within", "capacity"}
+PATH = "path"
 WORDS, EMBEDDING = "bag of words", "embedding"
 BASELINES = (WORDS, EMBEDDING)
 
@@ -130,8 +134,8 @@ class PlanePoint:
 class Projection:
     """The drawn points of one place; those of all layers share one scale and are turned alike.
 
-    `share` is the part of the variance (pca), or of the scatter between tasks (lda), that the plane holds; umap
-    has none.
+    `share` is the part of the variance (pca, path), or of the scatter between tasks (lda), that the plane holds; tsne
+    and umap have none.
     """
 
     kind: str
@@ -256,8 +260,13 @@ class Separability(Result[SeparabilityRequest]):
         points = [CurvePoint(row["wordings"], _estimate(row)) for row in self._at(layer, component, "curve")]
         return sorted(points, key=lambda point: point.wordings)
 
+    def geometry(self, component: str) -> list[geometry.Geometry]:
+        """How alike states are, by layer; none in runs made before this was measured."""
+        return geometry.read(component, self._rows(component, geometry.NAMES))
+
     def projection(self, layer: int, component: str, kind: str = "pca") -> Projection:
-        """The states of one place in a plane: `pca`, `lda` or `umap`, as far as it was asked for."""
+        """The states of one place in a plane: `pca`, `lda`, `tsne` or `umap`, as far as it was asked for, or `path`,
+        the plane of all layers."""
         row = self._at(layer, component, kind)[0]
         points = tuple(
             PlanePoint(x, y, self.wordings[k], k)
@@ -301,6 +310,7 @@ class Separability(Result[SeparabilityRequest]):
             "tasks": list(self.tasks),
             "baselines": baselines,
             "layers": layers,
+            "geometry": [asdict(one) for component in self.request.components for one in self.geometry(component)],
         }
 
     def _rows(self, component: str, measures: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ivx.analyses.base import Saved
+from ivx.analyses.separability.geometry import NAMES
 from ivx.analyses.separability.request import SeparabilityRequest
-from ivx.analyses.separability.result import BASELINES, TABLE, Read, Separability
+from ivx.analyses.separability.result import BASELINES, PATH, TABLE, Read, Separability
 from ivx.formats.checks import LARGEST, each, number, refuse, text, whole
 from ivx.formats.samples import MAX_SAMPLES, layers_read
 from ivx.formats.sweeps import bounded, check_receipt
@@ -63,14 +64,14 @@ def check(found: Separability) -> None:
     request = found.request
     for name, allowed in (
         ("component", (*request.components, *BASELINES)),
-        ("measure", (*ESTIMATES, *BESIDE, "confusion", *request.projections)),
+        ("measure", (*ESTIMATES, *BESIDE, "confusion", *NAMES, PATH, *request.projections)),
         ("truth", (*found.tasks, None)),
         ("predicted", (*found.tasks, None)),
     ):
         if set(pc.unique(table[name]).to_pylist()) - set(allowed):
             refuse(f"rows, column {name}", f"one of {', '.join(filter(None, allowed))}")
     _check_places(found)
-    for row in table.filter(pc.field("measure").isin(list(request.projections))).to_pylist():
+    for row in table.filter(pc.field("measure").isin([*request.projections, PATH])).to_pylist():
         _check_plane(row, n)
 
 
@@ -85,7 +86,7 @@ def _check_places(found: Separability) -> None:
         measure = row["measure"]
         there[row["component"], row["layer"]].add(measure)
         whole_row = {
-            **dict.fromkeys((*ESTIMATES, *BESIDE), ("value", "low", "high")),
+            **dict.fromkeys((*ESTIMATES, *BESIDE, *NAMES), ("value", "low", "high")),
             "confusion": ("value", "truth", "predicted"),
         }
         needs = (*whole_row.get(measure, ()), *(("wordings",) if measure == "curve" else ()))

@@ -35,6 +35,13 @@ def text_of(summary: dict[str, Any]) -> str:
             f"{cell['component']:14}{layer:>5}{cell['accuracy']:10.1%}  [{_span(cell, 'accuracy')}]"
             f"{cell['control']:9.0%}{cell['selectivity']:13.0%}  [{_span(cell, 'selectivity')}]  {more}"
         )
+    if summary["geometry"]:
+        lines.append("cosines of states within a task and between two, silhouette (labels shuffled), norm:")
+    lines += [
+        f"{one['component']:14}{'L' + str(one['layer']):>5}{one['within'][0]:10.3f}{one['between'][0]:8.3f}"
+        f"{one['silhouette'][0]:9.3f} ({one['shuffled'][0]:.3f}){one['norm'][0]:10.4g}"
+        for one in summary["geometry"]
+    ]
     warnings = list(summary["warnings"])
     if gate.FIELD not in summary and len(summary["tasks"]) > 2:
         warnings.append(UNCOUNTED.format(len(summary["tasks"])))

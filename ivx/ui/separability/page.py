@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import streamlit as st
 
@@ -12,13 +13,14 @@ from ivx.analyses.separability.result import Separability
 from ivx.charts.palette import Palette
 from ivx.request import BaseRequest
 from ivx.ui.kit import address, asking, blanks, checkpoints, choices, following, maps, pieces, places, progress, session
-from ivx.ui.separability import panels, stored, wordings
+from ivx.ui.separability import geometry, panels, stored, wordings
 from ivx.ui.separability.card import card
-from ivx.ui.separability.panels import AGAIN, Views
+from ivx.ui.separability.panels import Views
 from ivx.ui.separability.subject import (
     APART,
     COLOURS,
     COMPONENTS,
+    FURTHER,
     SOURCES,
     Queries,
     Subject,
@@ -29,6 +31,7 @@ from ivx.ui.separability.subject import (
     reads,
     stages,
 )
+from ivx.ui.separability.wordings import AGAIN
 
 LEDE = (
     "A linear probe reads the task from the state of one token; the same state is copied into a bare prompt. <b>What "
@@ -107,7 +110,15 @@ def show(asked: Queries | None, p: Palette) -> None:
         elif erased is not None:
             stored.show_erased(erased, p)
         return
-    wanted = stages(list(asked.subjects), asked.task, asked.component, apart=asked.apart, way=asked.way, put=asked.put)
+    wanted = stages(
+        list(asked.subjects),
+        asked.task,
+        asked.component,
+        apart=asked.apart,
+        way=asked.way,
+        put=asked.put,
+        further=wordings.further(),
+    )
     requests = due(wanted)
     every = {**requests, ERASURE: asked.main.erase(asked.task, asked.component, asked.way, put=asked.put)}
     _to_url(asked)
@@ -170,7 +181,10 @@ def _draw(asked: Queries, requests: Mapping[str, BaseRequest], views: Views, p: 
         return
     left, middle, right = st.columns(BOTTOM, gap="medium")
     with left:
-        wordings.plane_panel(read, asked.component, layer, asked.task)
+        more = views.get(FURTHER)
+        told = wordings.Sources(read, None if more is None or more.state in ("refused", "failed") else more.result)
+        pending = partial(_pending, requests, views)
+        wordings.plane_panel(told, asked.component, layer, asked.task, p, pending=pending)
     with middle:
         wordings.probe_panel(read, asked.component, layer, asked.task, p)
     with right:
@@ -183,6 +197,7 @@ def _draw(asked: Queries, requests: Mapping[str, BaseRequest], views: Views, p: 
             views[ERASURE],
             p,
         )
+    geometry.show(told, asked.component, layer, asked.task, p, pending=pending)
     figures = {"read against act": panels.headline_print(asked, places)}
     stored.foot(read, live=now.live, beside=figures)
 
@@ -205,6 +220,18 @@ def _blank(asked: Queries, requests: Mapping[str, BaseRequest], views: Views, p:
             about="Every layer is probed, and the same states are patched, each beside its control.",
             button="Probe the layers",
         )
+
+
+def _pending(requests: Mapping[str, BaseRequest], views: Views) -> None:
+    """In the place of what is not done: how far it is, or a button."""
+    if FURTHER not in requests:
+        pieces.note("Waits for the probes.")
+        return
+    told, now = {FURTHER: requests[FURTHER]}, views.get(FURTHER)
+    if now is not None and now.live:
+        pieces.note(f"{now.done} of {now.total} places" if now.total else progress.waiting(told[FURTHER], now))
+        return
+    blanks.card(told, {FURTHER: now}, about="Every layer’s states are read again.", button="Measure", key="-further")
 
 
 def row_of(layers: int) -> int:

@@ -34,10 +34,9 @@ from ivx.ui.separability.subject import (
     others,
     reads,
 )
+from ivx.ui.separability.wordings import AGAIN
 from ivx.vocabulary import position
 
-AGAIN = "ivx.separability.again"
-"""Session key, set when a control in the live fragment changes the request: the whole page is then rerun."""
 Views = Mapping[str, View | None]
 
 

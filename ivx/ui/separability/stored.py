@@ -15,7 +15,7 @@ from ivx.charts.losses import Loss, losses
 from ivx.charts.palette import Palette
 from ivx.numeral import index_of
 from ivx.ui.kit import address, clicks, exports, pieces
-from ivx.ui.separability import card, wordings
+from ivx.ui.separability import card, geometry, wordings
 from ivx.ui.separability.card import erased_card
 from ivx.ui.separability.panels import dumbbell_chart, layer_of, pick
 from ivx.ui.separability.subject import METRIC, SOURCES
@@ -47,9 +47,10 @@ def show_read(read: Separability, p: Palette) -> None:
         if len(read.request.components) > 1:
             st.segmented_control("Component", list(read.request.components), key="component", required=True)
     with middle:
-        wordings.plane_panel(read, component, layer, read.tasks[0])
+        wordings.plane_panel(wordings.Sources(read), component, layer, read.tasks[0], p)
     with right:
         wordings.probe_panel(read, component, layer, read.tasks[0], p)
+    geometry.show(wordings.Sources(read), component, layer, read.tasks[0], p)
     foot(read, live=False)
     address.to_url(run=read.run_id, component=component, layer=layer, **wordings.address())
 

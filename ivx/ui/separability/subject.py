@@ -19,6 +19,8 @@ COMPONENTS = dict(zip(defaults.COMPONENTS, ("stream", "attention", "MLP"), stric
 SOURCES = {"t_inst": "T_inst", "keyword": "keyword"}
 APART = {"all": "all tasks at once", "pairs": "pair by pair"}
 METRIC = "contrast"
+FURTHER = "further"
+"""Name of the request for what takes longer: t-SNE, and what runs made before it was measured do not tell."""
 COLOURS = ("orange", "blue", "ink")
 """Palette colours of the main subject, and of those beside it."""
 
@@ -116,16 +118,26 @@ def coloured(subjects: list[Subject], p: Palette) -> list[tuple[str, str]]:
 
 
 def stages(
-    subjects: list[Subject], task: str, component: str, *, apart: str, way: Way, put: str = "first"
+    subjects: list[Subject],
+    task: str,
+    component: str,
+    *,
+    apart: str,
+    way: Way,
+    put: str = "first",
+    further: bool = False,
 ) -> list[dict[str, BaseRequest]]:
     """The requests in order: for the main subject, for those beside it, then for the other components.
 
-    `put` is the token of the bare prompt that states are copied onto.
+    `put` is the token of the bare prompt that states are copied onto. t-SNE, and what stands beside it in newer
+    runs, is asked for where `further` is.
     """
     first, *beside = subjects
     found: list[dict[str, BaseRequest]] = [
         {acts(first): first.act(task, way, put=put), reads(first, component): first.read(task, component, apart=apart)}
     ]
+    if further:
+        found.append({FURTHER: replace(first.read(task, component, apart=apart), projections=("tsne",))})
     for other in beside:
         probed = other.read(task, component, apart=apart)
         found.append({acts(other): other.act(task, way, put=put), reads(other, component): probed})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from html import escape
 
 import streamlit as st
@@ -12,20 +14,38 @@ from ivx.charts.confusion import confusion
 from ivx.charts.curve import Step, curve
 from ivx.charts.palette import Palette
 from ivx.charts.plane import Box, Dot, box_of, plane
+from ivx.charts.planes import trajectories
 from ivx.tasks import catalogue
 from ivx.ui.kit import pieces
-from ivx.ui.kit.address import from_url, hold
+from ivx.ui.kit.address import RUN, from_url, hold
 from ivx.ui.separability.plane import lasso
 
 HEIGHT = 250
-KINDS = {"lda": "LDA", "pca": "PCA", "umap": "UMAP"}
+KINDS = {"lda": "LDA", "pca": "PCA", "tsne": "t-SNE", "umap": "UMAP", "path": "paths"}
 SHOWN = {"matrix": "confusion", "curve": "learning curve"}
 PICKED = re.compile(r"\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?)*", re.ASCII)
 """A selection in the address bar: numbers of wordings, and ranges of them.
 
 The wordings are the same at every layer and component, so that a selection can be followed through all.
 """
-HELD = "fitted on half of the paraphrase families; the others are drawn"
+ABOUT = {
+    "lda": ("held-out families", "fitted on half of the paraphrase families; the others are drawn"),
+    "pca": ("all wordings", ""),
+    "tsne": ("for the eye only", "t-SNE keeps neighbours: distances between groups, and densities, mean nothing"),
+    "umap": ("for the eye only", "UMAP keeps neighbours: distances between groups, and densities, mean nothing"),
+    "path": (
+        "one plane for all layers",
+        "PCA of all layers together, each without its mean and of one size; thick: a task’s mean, thin: wordings, "
+        "dot: this layer",
+    ),
+}
+"""Of a plane: what is drawn, and what its tooltip adds."""
+AGAIN = "ivx.separability.again"
+"""Session key, set when a control in the live fragment changes the request: the whole page is then rerun."""
+LONGER = ("tsne", "path")
+"""Planes that can be asked for where a run does not hold them."""
+ALL = "layers"
+"""Part of the view: `1` opens what is told of every layer."""
 SLIDER = "ivx.layer-slider"
 """Session key: the current slider's number, the (component, layer) it shows, and the layer it began with."""
 LISTED = 60
@@ -39,23 +59,108 @@ def address() -> dict[str, str]:
         "plane": "" if kind == "lda" else kind,
         "probe": "" if shown == "matrix" else shown,
         "lasso": from_url("lasso", ""),
+        ALL: from_url(ALL, ""),
     }
 
 
-def plane_panel(read: Separability, component: str, layer: int, task: str) -> None:
-    """The projection with its layer slider; a lasso picks wordings, which are listed and followed."""
-    kinds = [kind for kind in KINDS if kind in read.request.projections]
-    kind = from_url("plane", kinds[0], kinds)
-    found = {cell.layer: _dots(read, cell.layer, component, kind) for cell in read.cells(component)}
+@dataclass(frozen=True)
+class Sources:
+    """The run of the probes, and the one of what takes longer, as far as it is there."""
+
+    read: Separability
+    further: Separability | None = None
+
+    def of(self, kind: str, component: str) -> Separability | None:
+        """The run that holds a plane, or, for `path`, the geometry of states."""
+        for run in (self.read, self.further):
+            if run is not None and (run.geometry(component) if kind == "path" else kind in run.request.projections):
+                return run
+        return None
+
+    def kinds(self, component: str) -> list[str]:
+        """The planes that can be shown; of a stored run, those that it holds."""
+        live = not from_url(RUN, "")
+        return [kind for kind in KINDS if self.of(kind, component) or (live and kind in LONGER)]
+
+    def chosen(self, component: str) -> str:
+        """The plane that is shown."""
+        kinds = self.kinds(component)
+        return from_url("plane", kinds[0], kinds)
+
+
+def further() -> bool:
+    """Whether the view shows what takes longer."""
+    return from_url("plane", "lda", list(KINDS)) in LONGER or from_url(ALL, "") == "1"
+
+
+def plane_panel(
+    told: Sources, component: str, layer: int, task: str, p: Palette, *, pending: Callable[[], None] = lambda: None
+) -> None:
+    """The projection with its layer slider; a lasso picks wordings, which are listed and followed.
+
+    `pending` is drawn where the plane is not computed yet.
+    """
+    read, kinds, kind = told.read, told.kinds(component), told.chosen(component)
+    drawn = told.of(kind, component)
+    found = {} if drawn is None else dots_by_layer(drawn, component, kind)
     dots = found.get(layer, [])
-    share = None if layer not in found else read.projection(layer, component, kind).share
-    held, more = ("held-out families", HELD) if kind == "lda" else ("all wordings", "")
-    pieces.head(f"Wordings, layer {layer}", held + ("" if share is None else f"; {share:.0%} of the spread"), more=more)
+    share = None if drawn is None or layer not in found else drawn.projection(layer, component, kind).share
+    held, more = ABOUT[kind]
+    pieces.head(
+        "Paths over the layers" if kind == "path" else f"Wordings, layer {layer}",
+        held + ("" if share is None else f"; {share:.0%} of the spread"),
+        more=more,
+    )
     picked = _picked(read)
+    if drawn is None:
+        pending()
+    elif kind == "path":
+        st.html(
+            trajectories(
+                found,
+                box=box(drawn, component, kind, len(found)),
+                palette=p,
+                pair=pair_of(read, task),
+                selected=layer,
+                followed=picked,
+                height=HEIGHT,
+                alt_text=f"Paths of wordings over the layers, {component}",
+            )
+        )
+    else:
+        _pickable(drawn, component, layer, kind, dots, picked, pair=pair_of(read, task), layers=len(found))
+    if len(kinds) > 1:
+        hold("plane", kinds[0], kinds)
+        st.segmented_control(
+            "Plane",
+            kinds,
+            key="plane",
+            format_func=lambda k: KINDS[k],
+            required=True,
+            label_visibility="collapsed",
+            width="stretch",
+            on_change=lambda: st.session_state.update({AGAIN: True}),
+        )
+    _slider(component, layer, read.layers)
+    _list(read, picked, drawn=kind != "path")
+
+
+def _pickable(
+    read: Separability,
+    component: str,
+    layer: int,
+    kind: str,
+    dots: list[Dot],
+    picked: list[int],
+    *,
+    pair: tuple[str, str] | None,
+    layers: int,
+) -> None:
+    """The points of one layer, and the lasso that picks some."""
     drawn = plane(
         dots,
-        box=_box(read, component, kind, len(found)),
-        pair=_pair(read, task),
+        box=box(read, component, kind, layers),
+        pair=pair,
         chosen=picked,
         height=HEIGHT,
         alt_text=f"Wordings in a plane, {component} layer {layer}, {KINDS[kind]}",
@@ -66,20 +171,6 @@ def plane_panel(read: Separability, component: str, layer: int, task: str) -> No
         key=f"plane-{read.run_id}-{component}-{kind}",
         on_pick=lambda numbers: st.session_state.update(lasso=_ranges(numbers)),
     )
-    slide, which = st.columns([1.25, 1], gap="medium", vertical_alignment="center")
-    with slide:
-        _slider(component, layer, read.layers)
-    if len(kinds) > 1:
-        hold("plane", kinds[0], kinds)
-        which.segmented_control(
-            "Plane",
-            kinds,
-            key="plane",
-            format_func=lambda k: KINDS[k],
-            required=True,
-            label_visibility="collapsed",
-        )
-    _list(read, picked)
 
 
 def _slider(component: str, layer: int, layers: int) -> None:
@@ -114,7 +205,7 @@ def probe_panel(read: Separability, component: str, layer: int, task: str, p: Pa
             "% of held-out wordings",
             more="of each task: what the probe took it for",
         )
-        pair = _pair(read, task)
+        pair = pair_of(read, task)
         chart = confusion(
             read.confusion(layer, component).tolist(),
             read.tasks,
@@ -147,7 +238,7 @@ def probe_panel(read: Separability, component: str, layer: int, task: str, p: Pa
     )
 
 
-def _pair(read: Separability, task: str) -> tuple[str, str] | None:
+def pair_of(read: Separability, task: str) -> tuple[str, str] | None:
     """The task and its contrast, where both were told apart."""
     if task not in read.tasks:
         return (read.tasks[0], read.tasks[1]) if len(read.tasks) == 2 else None
@@ -164,9 +255,14 @@ def _dots(read: Separability, layer: int, component: str, kind: str) -> list[Dot
 
 
 @st.cache_data(max_entries=50, show_spinner=False, hash_funcs={Separability: lambda r: r.run_id})
-def _box(read: Separability, component: str, kind: str, layers: int) -> Box:
+def box(read: Separability, component: str, kind: str, layers: int) -> Box:
     """The axes of all layers that are done."""
-    return box_of([_dots(read, cell.layer, component, kind) for cell in read.cells(component)])
+    return box_of(list(dots_by_layer(read, component, kind).values()))
+
+
+def dots_by_layer(read: Separability, component: str, kind: str) -> dict[int, list[Dot]]:
+    """The dots of each layer that is done."""
+    return {cell.layer: _dots(read, cell.layer, component, kind) for cell in read.cells(component)}
 
 
 def _ranges(numbers: list[int]) -> str:
@@ -189,9 +285,10 @@ def _picked(read: Separability) -> list[int]:
     return [k for k in range(len(read.wordings)) if any(run[0] <= k <= run[-1] for run in ends)]
 
 
-def _list(read: Separability, picked: list[int]) -> None:
+def _list(read: Separability, picked: list[int], *, drawn: bool) -> None:
     if not picked:
-        pieces.note("Draw a line around points to read their wordings; shift adds more.")
+        points = "Draw a line around points to read their wordings; shift adds more."
+        pieces.note(points if drawn else "Pick wordings in another plane to follow theirs here.")
         return
     lines = "".join(
         f"<div><span>{escape(read.wordings[k].text)}</span><i>{escape(read.wordings[k].task)}</i></div>"

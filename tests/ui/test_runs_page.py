@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from ivx.analyses.transfer.request import TransferRequest
+from ivx.jobs.compute import computed
 from ivx.jobs.shipped import adopted
 from ivx.jobs.worker import worker
+from ivx.models.load import load
 from ivx.models.registry import RUNS
 from ivx.ui.library.listing import DRAWN, ordered
 
@@ -85,3 +88,17 @@ def test_filters_leave_what_they_name(app: AppTest) -> None:
     other = AppTest.from_file(str(APP), default_timeout=120).switch_page("ivx/ui/pages/runs.py")
     other.query_params["of-task"] = "none/such"
     assert "No run is like this" in said(other.run())
+
+
+def test_a_stored_transfer_opens_on_pathways_with_its_matrix(app: AppTest) -> None:
+    asked = TransferRequest("tiny-sft", ("animal/colour", "animal/can-fly"), samples=8, heads=2)
+    found = computed(worker().store, load("tiny-sft", dtype=asked.dtype), asked)
+    try:
+        pick(app, found.run_id)
+        next(button for button in app.button if button.label == "Open").click().run()
+        assert not app.exception and named(app, "run") == found.run_id
+        told = said(app)
+        assert "Carried" in told and "2 heads each, n = 8" in told and "This run is not here" not in told
+        assert "<h2>animal/colour on animal/can-fly</h2>" in told or "<h2>animal/can-fly on animal/colour</h2>" in told
+    finally:
+        worker().store.delete(found.run_id)

@@ -67,7 +67,7 @@ class Carried(Analysis[TransferRequest, "Transfer"]):
     request = TransferRequest
     function = staticmethod(transfer)
     title = "whether the heads that one task needs carry another"
-    elsewhere = "Pathways, under the flows"
+    page = "pathways"
     measured = False
 
     @property

@@ -9,6 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from ivx.analyses.pathways.request import PathwaysRequest
 from ivx.analyses.pathways.result import Pathways
+from ivx.analyses.transfer.request import TransferRequest
 from ivx.charts.flow import flow
 from ivx.charts.palette import Palette
 from ivx.jobs.job import View
@@ -43,7 +44,7 @@ COLUMNS = [sum(flows.COLUMNS), flows.ASIDE]
 def controls() -> PathwaysRequest | None:
     """Draw the controls: checkpoint, task, wordings, what is split; for a stored run none, and no request."""
     if address.from_url(address.RUN, ""):
-        session.run_strip("pathways", lambda asked: f"{asked.checkpoint} · {asked.task} · {asked.samples} samples")
+        session.run_strip(("pathways", "transfer"), _line_of)
         return None
     one, two, three, four, five = st.columns([1.3, 0.9, 0.7, 0.9, 0.55], gap="small", vertical_alignment="bottom")
     checkpoint, task = choices.checkpoint_and_task(one, two, exact=True)
@@ -87,14 +88,23 @@ def controls() -> PathwaysRequest | None:
 def show(request: PathwaysRequest | None, p: Palette) -> None:
     """The flows of a request: begun at once on an embedded checkpoint, on a click on any other; or a stored run's."""
     if request is None:
-        found = session.stored_run("pathways")
+        found, carried = session.stored_run("pathways"), session.stored_run("transfer")
         if found is not None:
             st.fragment(_stored)(found, p)
+        elif carried is not None:
+            st.fragment(transfer.show_stored)(carried, p)
         return
     _to_url(request)
     following.said(asks=asking.told_by_instruction, why="pathways are told by an instruction")
     places.said(st.session_state[checks.OPENED], only="The patched run below is patched there.")
     progress.follow(request, draw=lambda now: _draw(request, now, p), blank=lambda now: _blank(request, now, p))
+
+
+def _line_of(asked: PathwaysRequest | TransferRequest) -> str:
+    """A run's request in a line."""
+    if isinstance(asked, TransferRequest):
+        return f"{asked.checkpoint} · {', '.join(asked.tasks)} · {asked.heads} heads each · {asked.samples} samples"
+    return f"{asked.checkpoint} · {asked.task} · {asked.samples} samples"
 
 
 def _stored(found: Pathways, p: Palette) -> None:

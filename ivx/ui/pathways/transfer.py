@@ -26,6 +26,7 @@ SHOWN = ("carry", "carry-heads", "carry-cell")
 """Its parts of the view."""
 HEADS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64)
 USUAL = 8
+METRIC = "contrast"
 ABOUT = "Each task’s strongest heads are kept, all others write their mean over these tasks, and every task is asked."
 
 
@@ -59,6 +60,18 @@ def show(request: PathwaysRequest, result: Pathways, p: Palette) -> None:
             pieces.refusal("These cannot be compared", str(error), "Choose other tasks.")
             return
         _follow(wanted, p)
+
+
+def show_stored(found: Transfer, p: Palette) -> None:
+    """A stored run by itself."""
+    pieces.distrust(found.receipt)
+    _draw(found, p)
+    trust, export = st.columns([6, 1], gap="medium", vertical_alignment="bottom")
+    with trust:
+        pieces.trust(found.receipt, rows=f"n = {found.receipt['samples']} · {found.table.num_rows:,} rows")
+    with export:
+        exports.offer(found, METRIC)
+    address.to_url(run=found.run_id, **{"carry-cell": address.from_url("carry-cell", "")})
 
 
 def _first(task: str, known: dict[str, Task]) -> list[str]:

@@ -21,7 +21,7 @@ MAX_ITEMS = 100_000
 """Values of a list or an object that a dataclass holds."""
 LARGEST = 1e6
 """No logit, and no divergence in nats, of any model is larger."""
-LATER = {"p_means"}
+LATER = {"p_means", "starts"}
 """Fields that results did not have at first."""
 T = TypeVar("T")
 

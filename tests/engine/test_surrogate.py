@@ -15,8 +15,8 @@ from ivx.engine.hooks.sites import Writes
 from ivx.engine.linear.ablate import with_edges, with_heads
 from ivx.engine.linear.fidelity import own_logits, prove, reconstructed
 from ivx.engine.linear.paths import count_paths, strongest
-from ivx.engine.linear.published import published
-from ivx.engine.linear.records import TOLERANCE, Fidelity, Move, by_heads
+from ivx.engine.linear.published import _along, _logits, published, published_paths
+from ivx.engine.linear.records import TOLERANCE, Fidelity, Move, begun, by_heads
 from ivx.engine.linear.surrogate import Surrogate
 from ivx.errors import IvxError, UnsupportedArchitecture
 from tests.support.random_models import random_model
@@ -223,6 +223,36 @@ def test_the_published_sum_is_far_from_the_logits() -> None:
     assert found.everything.cosine < 0.9 and found.everything.ratio > 50
     # All 101 tokens but one are among the first 100, so the paths that count are nearly all of them.
     assert found.ranked is not None and found.ranked.ratio == pytest.approx(found.everything.ratio, rel=0.2)
+
+
+def test_where_published_paths_begin_is_what_enumeration_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ivx.engine.linear.published.RANK", 20)
+    model = random_model("olmo2", check=False)
+    run, answer = Surrogate(model, PROMPTS[:1]), 50
+    found, starts = published_paths(run, answer)
+    layers, heads, tokens = model.layers, model.heads, len(PROMPTS[0])
+    listed, ranked = [0] * tokens, [0] * tokens
+    for ways in itertools.product(range(heads), repeat=layers):
+        route = [tokens - 1]
+        for layer in reversed(range(layers)):
+            route.insert(0, int(run.attention[layer][0, ways[layer], route[0]].argmax()))
+        states, scale = _along(run, torch.tensor([route]))
+        logits = _logits(run, states, scale)[0]
+        listed[route[0]] += 1
+        ranked[route[0]] += int((logits > logits[answer]).sum()) < 20
+    assert [(one.token, one.ranked, one.listed, one.paths) for one in starts] == [
+        (i, ranked[i], listed[i], listed[i]) for i in range(tokens)
+    ]
+    assert found == published(run, answer) and 0 < sum(ranked) == round(found.kept * found.paths) < found.paths
+
+
+def test_where_paths_begin_is_counted_as_they_are_listed() -> None:
+    steps = np.random.default_rng(1).integers(3, size=(4, 3, 3))
+    counts = [0, 0, 0]
+    for way in itertools.product(range(3), repeat=5):
+        if way[-1] == 2:
+            counts[way[0]] += int(np.prod([steps[i, way[i + 1], way[i]] for i in range(4)]))
+    assert begun(steps) == counts and sum(counts) == count_paths(steps)
 
 
 def test_heads_and_edges_left_out_of_the_real_model() -> None:

@@ -20,11 +20,12 @@ from ivx.analyses.pathways.areas import Area, areas
 from ivx.analyses.pathways.attribution import Batch, attribute
 from ivx.analyses.pathways.circuits import mean_heads, of_edges, of_heads
 from ivx.analyses.pathways.faithfulness import Curve, curve
+from ivx.analyses.pathways.findings import Findings, SumError, Traced
 from ivx.analyses.pathways.overlap import Overlap, overlap
 from ivx.analyses.pathways.parts import SCHEMA, Parts, table_of
 from ivx.analyses.pathways.replay import replay as replay_rows
 from ivx.analyses.pathways.request import PathwaysRequest
-from ivx.analyses.pathways.result import Findings, Pathways, SumError, Traced
+from ivx.analyses.pathways.result import Pathways
 from ivx.analyses.pathways.shares import explained
 from ivx.analyses.pathways.slots import SHARED, Alignment
 from ivx.engine.hooks.capture import states_of
@@ -33,9 +34,9 @@ from ivx.engine.linear.eap import head_scores
 from ivx.engine.linear.fidelity import prove, reconstructed
 from ivx.engine.linear.frozen import softcap
 from ivx.engine.linear.paths import strongest
-from ivx.engine.linear.published import published
+from ivx.engine.linear.published import published_paths
+from ivx.engine.linear.records import Begun, Published
 from ivx.engine.linear.records import Fidelity as Reconstructed
-from ivx.engine.linear.records import Published
 from ivx.engine.linear.surrogate import Surrogate
 from ivx.engine.plan.forecast import Counted
 from ivx.errors import AddressError
@@ -112,8 +113,8 @@ def compute(
     ran(0)
     found = replace(found, curves=_curves(model, request, here.rows, parts["here"], lambda: ran(0)))
     found = replace(found, areas=_areas(model, request, here.rows, there, parts["here"], lambda: ran(0)))
-    traced, sums = _traced(model, request, here.rows, lambda: ran(0))
-    found = replace(found, traced=traced, fidelity=replace(found.fidelity, published=sums))
+    traced, sums, starts = _traced(model, request, here.rows, lambda: ran(0))
+    found = replace(found, traced=traced, starts=starts, fidelity=replace(found.fidelity, published=sums))
     return result()
 
 
@@ -189,8 +190,8 @@ def _kinds(
 
 def _traced(
     model: Model, request: PathwaysRequest, rows: Sequence[Sample], beat: Callable[[], None]
-) -> tuple[tuple[Traced, ...], tuple[Published, ...]]:
-    traced, sums = [], []
+) -> tuple[tuple[Traced, ...], tuple[Published, ...], tuple[tuple[Begun, ...], ...]]:
+    traced, sums, starts = [], [], []
     for item, sample in enumerate(rows[: request.traced] if request.paths else ()):
         beat()
         run = Surrogate(model, [sample.instructed])
@@ -198,8 +199,10 @@ def _traced(
         search = strongest(run, sample.answer_id, contrast, k=request.paths, beat=beat)
         traced.append(Traced(item, search.total, search.settled, search.paths))
         if request.published:
-            sums.append(published(run, sample.answer_id, seed=request.seed, beat=beat))
-    return tuple(traced), tuple(sums)
+            sums_of, begin = published_paths(run, sample.answer_id, seed=request.seed, beat=beat)
+            sums.append(sums_of)
+            starts.append(begin)
+    return tuple(traced), tuple(sums), tuple(starts)
 
 
 def _overlaps(request: PathwaysRequest, parts: dict[str, Parts]) -> tuple[Overlap, ...]:

@@ -14,20 +14,22 @@ import pyarrow.compute as pc
 
 from ivx.analyses.base import Result
 from ivx.analyses.pathways import overlap as overlaps
-from ivx.analyses.pathways.areas import Area, plotted_areas
+from ivx.analyses.pathways.areas import plotted_areas
 from ivx.analyses.pathways.drawing import drawings, name_of
-from ivx.analyses.pathways.faithfulness import Curve, Explained
+from ivx.analyses.pathways.faithfulness import Curve
+from ivx.analyses.pathways.findings import Findings, plain
 from ivx.analyses.pathways.overlap import Overlap
 from ivx.analyses.pathways.parts import Part, is_nothing
 from ivx.analyses.pathways.request import PathwaysRequest
 from ivx.analyses.pathways.slots import Slot, coarse
+from ivx.analyses.pathways.starts import KINDS, Start, starts_of
 from ivx.charts.areas import Ranked, areas_chart
 from ivx.charts.figure import beside
 from ivx.charts.flow import flow
 from ivx.charts.frame import printed_alone
 from ivx.charts.overlap import Level, Size, faithfulness_chart, overlap_chart
 from ivx.charts.palette import LIGHT
-from ivx.engine.linear.records import Path, Published, by_heads
+from ivx.engine.linear.records import Path, by_heads
 from ivx.errors import IvxError
 from ivx.formats.plotted import Plotted
 from ivx.stats.intervals import Array, mean_interval
@@ -40,41 +42,6 @@ PRINTED = 20
 """Edges in a printed flow."""
 DRAWN = 400
 """Edges that are kept at hand for drawings."""
-
-
-@dataclass(frozen=True)
-class Traced:
-    """The strongest paths of one sample; token numbers are of its instructed prompt."""
-
-    item: int
-    total: float
-    settled: bool
-    paths: tuple[Path, ...]
-
-
-@dataclass(frozen=True)
-class SumError:
-    """How exact the surrogate is here: the worst cosine and norm ratio of summed logits to the model's over some
-    samples, the largest error of any identity over all, and the published sum of each traced sample."""
-
-    cosine: float
-    ratio: float
-    deviation: float
-    published: tuple[Published, ...]
-
-
-@dataclass(frozen=True)
-class Findings:
-    """Findings outside the table: slots and drawings' shares by kind of run, comparisons, causal curves, paths, and
-    rankings."""
-
-    slots: dict[str, tuple[Slot, ...]]
-    explained: dict[str, tuple[Explained, ...]]
-    overlaps: tuple[Overlap, ...]
-    curves: tuple[Curve, ...]
-    traced: tuple[Traced, ...]
-    fidelity: SumError
-    areas: tuple[Area, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +147,11 @@ class Pathways(Result[PathwaysRequest]):
         every = [path for traced in self.found.traced for path in traced.paths]
         return {heads: value / len(self.found.traced) for heads, value in by_heads(every).items()}
 
+    def starts(self, kind: str = "strongest") -> tuple[Start, ...]:
+        """Where paths of high rank begin, by slot: the `strongest` of the exact ones, or the `published` ones that rank
+        the answer high; none where no sample's were searched."""
+        return starts_of(self, kind)
+
     def overlap(self, other: str = "there") -> Overlap:
         """The comparison of the instructed runs with `there`, `bare` or `patched` ones."""
         for found in self.found.overlaps:
@@ -276,7 +248,7 @@ class Pathways(Result[PathwaysRequest]):
         return {
             **self.receipt,
             "total": {run: self.total(run) for run in self.found.slots},
-            "fidelity": _plain(self.found.fidelity),
+            "fidelity": plain(self.found.fidelity),
             "explained": {run: [asdict(one) for one in found] for run, found in self.found.explained.items()},
             "heads": [
                 {"layer": layer, "head": head, "value": value, "share": self.share(value)}
@@ -284,6 +256,7 @@ class Pathways(Result[PathwaysRequest]):
             ],
             "edges": [asdict(part) for part in self.edges()[:LISTED]],
             "paths": [{"sample": item, **path._asdict()} for item, path in self.paths()],
+            "starts": {kind: [asdict(start) for start in self.starts(kind)] for kind in KINDS},
             "overlap": [asdict(found) for found in self.found.overlaps],
             "faithfulness": [asdict(curve) for curve in self.found.curves],
             "areas": [asdict(area) for area in self.found.areas],
@@ -337,11 +310,3 @@ class Pathways(Result[PathwaysRequest]):
             np.add.at(found[k], (edges["layer"].to_numpy(), edges["head"].to_numpy(), at), edges[name].to_numpy())
         first, second = found.reshape(2, self.layers, -1)
         return first, second
-
-
-def _plain(fidelity: SumError) -> dict[str, Any]:
-    sums = [
-        {**told._asdict(), "everything": told.everything._asdict(), "ranked": told.ranked and told.ranked._asdict()}
-        for told in fidelity.published
-    ]
-    return {**asdict(fidelity), "published": sums}

@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ivx.analyses.base import Saved
+from ivx.analyses.pathways.findings import Findings
 from ivx.analyses.pathways.parts import KEY, KINDS, SCHEMA
 from ivx.analyses.pathways.request import PathwaysRequest
-from ivx.analyses.pathways.result import Findings, Pathways
+from ivx.analyses.pathways.result import Pathways
 from ivx.formats.checks import LARGEST, each, refuse, typed, whole
 from ivx.formats.samples import (
     MAX_COLUMNS,
@@ -132,6 +133,9 @@ def _check_found(found: Pathways) -> None:
             refuse("found, areas", "a share for each size of a known ranking")
         if not area.sizes or area.sizes[0] < 1 or sorted(set(area.sizes)) != list(area.sizes):
             refuse("found, areas", "circuits of growing size")
+    for sample in told.starts:
+        if any(min(one) < 0 or not one.ranked <= one.listed for one in sample):
+            refuse("found, starts", "counts of paths, of which some rank the answer high")
     for run, drawn in told.explained.items():
         sizes = [one.edges for one in drawn]
         if run not in told.slots or not sizes or sorted(set(sizes)) != sizes or sizes[0] < 1:

@@ -6,6 +6,8 @@ from typing import Any
 
 from ivx.analyses.base import Words
 
+HIGH = {"strongest": "the strongest paths", "published": "published paths that rank the answer in the first 100"}
+
 
 def text_of(summary: dict[str, Any]) -> str:
     """The plain text of a result, for a terminal."""
@@ -24,6 +26,16 @@ def text_of(summary: dict[str, Any]) -> str:
     for e in summary["edges"]:
         spread = "" if e["low"] is None else f"  [{e['low']:+.2f}, {e['high']:+.2f}]"
         lines.append(f"L{e['layer']} H{e['head']} {e['start']} → {e['end']}{e['value']:+8.2f}  {_share(e)}{spread}")
+    for kind, starts in summary["starts"].items():
+        if starts:
+            lines.append(
+                f"{HIGH[kind]} begin at: share of them, times as many as of all paths (n = {starts[0]['samples']})"
+            )
+        lines += [
+            f"  {one['label']:14}{one['share']:7.1%} [{one['low']:.0%}, {one['high']:.0%}]{one['times']:9.3g} "
+            f"[{one['times_low']:.3g}, {one['times_high']:.3g}]"
+            for one in starts
+        ]
     for found in summary["overlap"]:
         lines.append(
             f"{found['one']} and {found['other']}: overlap by layer (of one with itself), rank correlation, adj. p"

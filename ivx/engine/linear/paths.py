@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ivx.engine.linear.records import Move, Path
+from ivx.engine.linear.records import Move, Path, begun
 from ivx.engine.linear.surrogate import Surrogate
 
 SLACK = 0.2
@@ -200,7 +200,4 @@ def count_paths(steps: NDArray[np.integer]) -> int:
     Args:
         steps: ways from each token to each `[layers, to, from]`; staying is a way.
     """
-    ways = np.ones(steps.shape[-1], dtype=object)  # whole numbers of any size
-    for layer in steps.astype(object):
-        ways = layer @ ways
-    return int(ways[-1])
+    return sum(begun(steps))

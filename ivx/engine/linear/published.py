@@ -18,7 +18,7 @@ from torch import Tensor
 from ivx.engine.forward.kernel import mixed, spread
 from ivx.engine.linear.fidelity import fidelity_of, own_logits
 from ivx.engine.linear.frozen import Attend, frozen
-from ivx.engine.linear.records import RANK, Published
+from ivx.engine.linear.records import RANK, Begun, Published, begun
 from ivx.engine.linear.surrogate import Surrogate
 from ivx.engine.turns import only_user
 
@@ -31,6 +31,13 @@ def published(
     surrogate: Surrogate, answer: int, *, seed: int = 0, beat: Callable[[], None] = lambda: None
 ) -> Published:
     """The published path sums of a run of one prompt; `beat` is called now and then, and what it raises ends them."""
+    return published_paths(surrogate, answer, seed=seed, beat=beat)[0]
+
+
+def published_paths(
+    surrogate: Surrogate, answer: int, *, seed: int = 0, beat: Callable[[], None] = lambda: None
+) -> tuple[Published, tuple[Begun, ...]]:
+    """The sums, and of every token how many paths begin at it, and how many of these count."""
     model, run = surrogate.model, surrogate
     own = own_logits(model, run.prompts[0])
     with torch.no_grad():
@@ -43,14 +50,20 @@ def published(
             states, scale = _level(_step(run, layer, states, ways[None]), scale)
         everything = fidelity_of(_logits(run, states, scale)[0], own)
         routes, paths = _routes(run, most, seed)
-        total, kept = torch.zeros_like(own, dtype=torch.float64), 0
+        total, marks = torch.zeros_like(own, dtype=torch.float64), []
         for start in range(0, len(routes), TOGETHER):
             beat()
             logits = _logits(run, *_along(run, routes[start : start + TOGETHER]))
             counts = (logits > logits[:, answer, None]).sum(1) < RANK
-            total, kept = total + logits[counts].sum(0), kept + int(counts.sum())
+            total = total + logits[counts].sum(0)
+            marks.append(counts)
+    first, counted = routes[:, 0], torch.cat(marks)
+    kept = int(counted.sum())
     ranked = fidelity_of(total * (paths / len(routes)), own) if kept else None
-    return Published(paths, everything, ranked, kept / len(routes), paths > len(routes))
+    steps = torch.nn.functional.one_hot(most, tokens).sum(1).cpu().numpy()  # [layers, to, from]
+    both = (torch.bincount(which, minlength=tokens).tolist() for which in (first[counted], first))
+    starts = tuple(Begun(i, *told) for i, told in enumerate(zip(*both, begun(steps), strict=True)))
+    return Published(paths, everything, ranked, kept / len(routes), paths > len(routes)), starts
 
 
 def _routes(run: Surrogate, most: Tensor, seed: int) -> tuple[Tensor, int]:

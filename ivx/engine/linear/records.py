@@ -6,6 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 """By dtype: largest allowed deviation of a fidelity from 1, and of an identity from 0 relative to what is summed."""
 
@@ -54,6 +57,29 @@ def by_heads(paths: Iterable[Path]) -> dict[tuple[tuple[int, int], ...], float]:
 
 RANK = 100
 """A path counts when its own logits give the answer this rank or a better one."""
+
+
+class Begun(NamedTuple):
+    """Published paths that begin at one token: how many there are, how many of them were `listed`, and how many of
+    these count as `ranked`."""
+
+    token: int
+    ranked: int
+    listed: int
+    paths: int
+
+
+def begun(steps: NDArray[np.integer]) -> list[int]:
+    """How many paths lead from each token's embedding to the last token.
+
+    Args:
+        steps: ways from each token to each `[layers, to, from]`; staying is a way.
+    """
+    ways = np.zeros(steps.shape[-1], dtype=object)  # whole numbers of any size
+    ways[-1] = 1
+    for layer in steps[::-1].astype(object):
+        ways = ways @ layer
+    return [int(count) for count in ways]
 
 
 class Published(NamedTuple):

@@ -27,13 +27,24 @@ from ivx.ui.kit import (
     session,
 )
 from ivx.ui.kit.choices import SAMPLES, chosen, counted, popover
-from ivx.ui.pathways import beside, checks, flows, rankings, transfer
+from ivx.ui.pathways import beside, checks, flows, rankings, starts, transfer
 from ivx.ui.pathways.readings import overlap_reading
 
 TRACED = 1
 """Samples whose paths are searched, and whose published sum is taken: the slowest part."""
 WORDINGS = {"one": "one", "many": "many"}
-SHOWN = ("edges", "side", "edge", "published", "patch", "versus", rankings.ASKED, *transfer.SHOWN, *checks.PUBLISHED)
+SHOWN = (
+    "edges",
+    "side",
+    "edge",
+    "published",
+    "patch",
+    "versus",
+    rankings.ASKED,
+    *starts.SHOWN,
+    *transfer.SHOWN,
+    *checks.PUBLISHED,
+)
 """Parts of the view that do not change the request."""
 SWITCH = "published-switch"
 OF = {"contrast": "difference", "logit": "answer"}
@@ -148,6 +159,7 @@ def _draw(request: PathwaysRequest, now: View, p: Palette, *, run: str = "") -> 
         checks.circuit(result, now, p)
     checks.opened(request, result, p)
     beside.show(request, result, p)
+    starts.show(request, result, p)
     rankings.show(request, result, p)
     transfer.show(request, result, p)
     trust, badge, export = st.columns([5, 1.2, 0.9], gap="medium", vertical_alignment="bottom")

@@ -97,7 +97,8 @@ def test_a_run_tells_its_geometry_and_paths_and_a_run_without_them_opens() -> No
     for kind in ("path", "tsne"):
         assert all(len(found.projection(k, "resid_post", kind).points) == len(found.wordings) for k in range(8))
     shares = {found.projection(k, "resid_post", "path").share for k in range(8)}
-    assert len(shares) == 1 and 0 < shares.pop() <= 1
+    (share,) = shares
+    assert share is not None and 0 < share <= 1
     printed = SEPARABILITY.words.text(found.summary())
     assert "cosines of states" in printed and f"{layers[-1].within[0]:.3f}" in printed
 

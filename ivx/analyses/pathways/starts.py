@@ -48,12 +48,13 @@ def starts_of(found: Pathways, kind: str) -> tuple[Start, ...]:
     slots, rows = found.found.slots.get("here", ()), found.samples.rows
     apart = len({sample.source for sample in rows}) == 1
     numbers = {slot.key: i for i, slot in enumerate(slots)}
-    counts, all_paths = [], []
+    counts: list[Array] = []
+    all_paths: list[Array] = []
     for item, ranked, paths in _strongest(found) if kind == "strongest" else _published(found):
         keys = [numbers[key] for key in keys_of(rows[item], told=True, apart=apart)]
         if ranked.sum():
-            counts.append(np.bincount(keys, weights=ranked, minlength=len(slots)))
-            all_paths.append(np.bincount(keys, weights=_shares(paths), minlength=len(slots)))
+            counts.append(np.bincount(keys, weights=ranked, minlength=len(slots)).astype(np.float64))
+            all_paths.append(np.bincount(keys, weights=_shares(paths), minlength=len(slots)).astype(np.float64))
     if not counts:
         return ()
     return tuple(_start(slot, *told, seed=found.request.seed) for slot, *told in _by_slot(slots, counts, all_paths))

@@ -10,7 +10,7 @@ import torch
 from transformers import CONFIG_MAPPING, AutoConfig
 
 from ivx.errors import CheckpointError, IvxError, UnsupportedArchitecture, boundary
-from ivx.models import adapters, dequantised, fields, files, gguf, headers, judge, memory, quantisation
+from ivx.models import adapters, dequantised, door, fields, files, gguf, headers, judge, memory, paths, quantisation
 from ivx.models import weights as tensors
 from ivx.models.anatomy import Anatomy, anatomy_of
 from ivx.models.contents import Contents, base_of, contents_of
@@ -103,12 +103,17 @@ def prospect(
     if (folder / adapters.CONFIG).is_file() and adapter is None:
         name, adapter = base_of(folder), str(folder)
         try:
+            door.base_within(folder, among=paths.readable())
             folder = files.locate(name, fetch=fetch)
         except CheckpointError as error:
             raise CheckpointError(
                 f"the adapter in {folder} was trained on {name!r}, which is not here ({error}); give the base as the "
                 "checkpoint, and this directory as its adapter"
             ) from error
+    most = door.largest()
+    if most < float("inf"):  # judged once it is here, whatever the hub said of it
+        for one in ([] if embedded(name) else [folder]) + ([] if adapter is None else [Path(adapter).expanduser()]):
+            door.refuse_larger(name, one, most=most)
     judge.refuse_unjudged(folder, name=name, adapter=None if adapter is None else Path(adapter).expanduser())
     return of_files(folder, name=name, dtype=dtype, place=place, weights=weights, adapter=adapter, memory_gb=memory_gb)
 

@@ -18,6 +18,7 @@ import ivx
 from ivx.errors import CheckpointError
 from ivx.models import contents, document, door, files, library, paths
 from ivx.models.contents import INDEX, WEIGHTS, contents_of
+from ivx.models.prospect import prospect
 from ivx.models.registry import EMBEDDED
 from tests.support.checkpoints import configured
 from tests.support.watch import watched
@@ -321,6 +322,33 @@ def test_a_page_judges_the_base_that_an_adapter_names(tmp_path: Path, nobodys: P
     for name in (named(str(inside)), f"{inside}+{folder}"):
         with pytest.raises(CheckpointError, match=r"config\.json is a link that leads out"):
             door.within(name, among=roots)
+
+
+def test_a_library_call_judges_the_base_that_an_adapter_names(tmp_path: Path, nobodys: Path) -> None:
+    folder = tmp_path / "roots" / "adapter"
+    folder.mkdir()
+    private = Path(shutil.copytree(EMBEDDED / "tiny-sft", nobodys / "it"))
+    for base in (str(private), "../../private/it", "//host/share", "file:///etc"):
+        (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": base}))
+        with pytest.raises(CheckpointError, match="does not lie under|a share or an address"):
+            prospect(str(folder), fetch=False)
+    (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "org/name"}))
+    with pytest.raises(CheckpointError, match="was trained on 'org/name', which is not here"):
+        prospect(str(folder), fetch=False)
+
+
+def test_what_came_from_the_hub_is_weighed_once_it_is_here(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub id's files are not here when a page asks what it may open: they are when they are about to be read."""
+    monkeypatch.setattr("ivx.models.files._from_hub", lambda name, *, fetch: checkpoint)
+    monkeypatch.setenv(door.MODEL_GB, "0.001")
+    for name in ("org/name", str(checkpoint)):
+        with pytest.raises(
+            CheckpointError, match=rf"0\.0 GB of files, and this server opens up to 0\.001 GB.*{door.MODEL_GB}"
+        ):
+            prospect(name)
+    assert prospect("tiny-sft").name == "tiny-sft", "what came with ivx is always opened"
+    monkeypatch.setenv(door.MODEL_GB, "1")
+    assert prospect("org/name").folder == checkpoint
 
 
 def test_an_adapter_beside_the_weights_leads_to_no_other_base(checkpoint: Path, nobodys: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from ivx.engine.schema import KEY
 from ivx.errors import IvxError
+from ivx.jobs import compute
 from ivx.store import documents, shards
 from ivx.store.files import Damaged
 from ivx.store.quarantine import Quarantine
@@ -122,6 +123,35 @@ def test_a_crafted_receipt_reaches_no_file_outside(root: Path, tmp_path: Path) -
     (root / "runs" / A / "asked.json").write_bytes(documents.seal([1], f"{A}/asked"))
     assert Store(root).find(A).asked == {}  # type: ignore[union-attr]
     assert (tmp_path / "outside").read_text() == "safe"
+
+
+NONSENSE: list[tuple[str, object]] = [
+    ("nothing", None),
+    ("a list", []),
+    ("no parts", {}),
+    ("a receipt that is none", {"receipt": 5, "shards": []}),
+    ("shards without names", {"receipt": {}, "shards": [{"rows": 1, "bytes": 4}]}),
+    ("shards that are not there", {"receipt": {}, "shards": [{"name": "000000-" + "0" * 16 + ".parquet", "rows": 1}]}),
+    ("rows that are no number", {"receipt": {}, "shards": [{"name": 1, "rows": "x", "bytes": []}]}),
+    ("fewer than none", {"receipt": {}, "shards": -1}),
+]
+
+
+@pytest.mark.parametrize("what, told", NONSENSE, ids=[what for what, _ in NONSENSE])
+def test_a_right_seal_over_nonsense_is_not_believed(root: Path, what: str, told: object) -> None:
+    """A seal says that a document is whole, not that it is true: whoever writes to the store can make one."""
+    run = filled(root, A)
+    for name in ("receipt", "context", "asked"):
+        (root / "runs" / A / f"{name}.json").write_bytes(documents.seal(told, f"{A}/{name}"))
+    store = Store(root)
+    [listed] = store.entries()
+    found = store.find(A)
+    assert found is not None and listed.state == found.state == "partial" and listed.asked == found.asked == {}
+    assert found.receipt is None and compute.result_of(found) is None, "asked again, it is computed again"
+    store.of_kind("effects")
+    begun(store, A)
+    found.complete(chaos.RECEIPT)
+    assert found.asked == chaos.asked(A) and rows(run).equals(chaos.truth(A)), "from the rows that are there"
 
 
 def test_a_run_that_loses_rows_while_it_is_computed_is_not_completed(root: Path) -> None:

@@ -16,7 +16,7 @@ from ivx.analyses.lens.request import LensRequest
 from ivx.errors import CheckpointError, IvxError
 from ivx.jobs import worker as workers
 from ivx.jobs.job import Job
-from ivx.models import paths
+from ivx.models import door, paths
 from ivx.models.registry import EMBEDDED
 from ivx.store.store import Store
 from ivx.ui.kit import limits, owned, roots, visitor
@@ -196,10 +196,10 @@ def test_guests_open_the_listed_checkpoints_alone(monkeypatch: pytest.MonkeyPatc
 
 def test_a_checkpoint_larger_than_allowed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     large = str(EMBEDDED / "tiny-sft")
-    monkeypatch.setenv(limits.MODEL_GB, "0.001")
+    monkeypatch.setenv(door.MODEL_GB, "0.001")
     with pytest.raises(CheckpointError, match=r"0\.0 GB of files, and this server opens up to 0\.001 GB"):
         roots.admitted(large)
-    monkeypatch.setenv(limits.MODEL_GB, "1")
+    monkeypatch.setenv(door.MODEL_GB, "1")
     assert roots.admitted(large) == large
 
 
@@ -211,7 +211,7 @@ def test_one_user_waits_for_as_many_requests_as_allowed(fresh: workers.Worker, m
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [(limits.JOBS, "many"), (limits.JOBS, "-1"), (limits.UPLOAD_MB, "nan"), (limits.MODEL_GB, "inf")],
+    [(limits.JOBS, "many"), (limits.JOBS, "-1"), (limits.UPLOAD_MB, "nan"), (door.MODEL_GB, "inf")],
 )
 def test_a_limit_that_is_none_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)

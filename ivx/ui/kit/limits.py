@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ivx.errors import IvxError
+from ivx.models import door
 
 CHECKPOINTS = "IVX_CHECKPOINTS"
-JOBS, UPLOADS, UPLOAD_MB, MODEL_GB = "IVX_USER_JOBS", "IVX_USER_UPLOADS", "IVX_USER_UPLOAD_MB", "IVX_MODEL_GB"
+JOBS, UPLOADS, UPLOAD_MB = "IVX_USER_JOBS", "IVX_USER_UPLOADS", "IVX_USER_UPLOAD_MB"
 METRICS = "IVX_METRICS"
 
 
@@ -40,7 +41,7 @@ def limits() -> Limits:
         _number(JOBS, usual.jobs, int, "a whole number of requests, such as 16"),
         _number(UPLOADS, usual.uploads, int, "a whole number of files, such as 60"),
         _number(UPLOAD_MB, usual.upload_mb, float, "a number of MB, such as 200"),
-        _number(MODEL_GB, usual.model_gb, float, "a number of GB, such as 20"),
+        door.largest(),
     )
 
 

@@ -10,10 +10,9 @@ import streamlit as st
 
 from ivx.errors import CheckpointError
 from ivx.models import door, paths
-from ivx.models.contents import contents_of
 from ivx.models.files import locate
 from ivx.models.registry import embedded
-from ivx.ui.kit.limits import CHECKPOINTS, MODEL_GB, limits
+from ivx.ui.kit.limits import CHECKPOINTS, limits
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
@@ -84,16 +83,10 @@ def _place(name: str) -> str:
 
 
 def _fits(name: str, most: float) -> None:
-    """Refuse a checkpoint whose files are larger than this; one that is not here yet is judged once it is."""
+    """Refuse a checkpoint whose files are larger than this; one that is not here yet is weighed once it is."""
     for part in filter(None, paths.parts(name)):
-        with suppress(CheckpointError):
+        try:
             folder = locate(part, fetch=False)
-            size = sum(file.size for file in contents_of(folder, name=name).files.values()) / 1e9
-            if size > most:
-                break
-    else:
-        return
-    raise CheckpointError(
-        f"{name[:100]!r} has {size:.1f} GB of files, and this server opens up to {most:g} GB: choose a smaller one, or "
-        f"ask its owner to raise {MODEL_GB}"
-    )
+        except CheckpointError:
+            continue
+        door.refuse_larger(name, folder, most=most)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ivx.analyses.registry import analysis_of, context, named_by, restored
 from ivx.errors import IvxError
+from ivx.formats.receipts import receipt_read
 from ivx.jobs import identity, shipped
 from ivx.jobs.shipped import CONTEXT
 from ivx.models import files, fingerprint, library, registry
@@ -90,11 +91,16 @@ def id_of(store: Store, request: BaseRequest) -> str:
 
 
 def result_of(run: Run) -> Any | None:
-    """The result that a run holds; None unless it is complete and whole."""
+    """The result that a run holds; None unless it is complete and whole.
+
+    Raises:
+        IvxError: what was kept is nonsense.
+    """
     receipt, kept, asked = run.receipt, run.kept(CONTEXT), run.asked
     # What was asked may be lost to damage: to ask again writes it again, and computes nothing that is still there.
     if receipt is None or not isinstance(kept, dict) or not asked:
         return None
+    receipt_read(receipt)  # a right seal says that it is whole, not that its fields are what pages take them for
     table = run.table(named_by(asked).saved.key)
     return None if table is None else restored(asked, kept, table, receipt)
 

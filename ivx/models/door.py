@@ -39,7 +39,6 @@ def base_within(folder: Path, *, among: Sequence[Path]) -> None:
 
     It, and where its links lead, lies under these folders, or it is one of the hub.
 
-
     Raises:
         CheckpointError: it lies elsewhere, or none is named.
     """

@@ -211,7 +211,7 @@ class Run:
 
     def _asked(self) -> tuple[dict[str, Any], float]:
         match self._document("asked"):
-            case {"asked": dict(asked), "created": float(created)}:
+            case {"asked": dict(asked), "created": float(created)} if isinstance(asked.get("request", {}), dict):
                 return asked, files.moment(created)
         return {}, files.changed(self._folder)
 

@@ -204,7 +204,7 @@ class Store:
             used=self._used(run),
             bytes=files.size(self._runs / run),
             rows=rows,
-            seconds=listed["receipt"].get("seconds") if listed else None,
+            seconds=_seconds(listed["receipt"].get("seconds")) if listed else None,
             pinned=self._pinned(run),
         )
 
@@ -287,6 +287,11 @@ class Store:
         with self._lock:
             self._noted.pop(run, None)
         return True
+
+
+def _seconds(told: Any) -> float | None:
+    """What a receipt tells of time, where that is a number."""
+    return float(told) if isinstance(told, int | float) and not isinstance(told, bool) else None
 
 
 def _limit_gb() -> float:

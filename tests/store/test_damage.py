@@ -154,6 +154,22 @@ def test_a_right_seal_over_nonsense_is_not_believed(root: Path, what: str, told:
     assert found.asked == chaos.asked(A) and rows(run).equals(chaos.truth(A)), "from the rows that are there"
 
 
+def test_nonsense_in_the_fields_of_sealed_documents_is_a_sentence(root: Path) -> None:
+    run = filled(root, A)
+    folder = root / "runs" / A
+    kept = documents.unseal((folder / "receipt.json").read_bytes(), f"{A}/receipt")
+    for told in ({}, {"seconds": "x"}, {"seconds": True, "versions": 5, "request": [], "device": ["a"]}):
+        (folder / "receipt.json").write_bytes(documents.seal({**kept, "receipt": told}, f"{A}/receipt"))
+        with pytest.raises(IvxError, match="receipt, .*: expected is"):
+            compute.result_of(run)
+        assert Store(root).entries()[0].seconds is None
+    for request in ([1], 5, "x", None):
+        asked = {"asked": {**chaos.asked(A), "request": request}, "created": 1.0}
+        (folder / "asked.json").write_bytes(documents.seal(asked, f"{A}/asked"))
+        [listed] = Store(root).entries()
+        assert listed.asked == {} and listed.tasks == listed.request("checkpoint") == "–"
+
+
 def test_a_run_that_loses_rows_while_it_is_computed_is_not_completed(root: Path) -> None:
     run = filled(root, A, complete=False)
     damage(next((root / "runs" / A / "shards").iterdir()), "flipped")

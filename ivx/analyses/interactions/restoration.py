@@ -30,8 +30,6 @@ class RestoredPair:
         degenerate: why J° follows from the singles, without a run; empty where it does not.
     """
 
-    first: str
-    second: str
     patch: str
     own: str
     left: float
@@ -39,6 +37,16 @@ class RestoredPair:
     lost: Verdict
     degenerate: str
     n: int
+
+    @property
+    def first(self) -> str:
+        """Address of the pair's lower player."""
+        return self.patch.split(",")[0]
+
+    @property
+    def second(self) -> str:
+        """Address of the pair's higher player."""
+        return self.patch.split(",")[1]
 
     def part(self, name: str) -> Verdict:
         """One of `PARTS`."""

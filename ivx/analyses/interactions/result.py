@@ -125,22 +125,16 @@ class Interactions(Result[InteractionsRequest]):
         return {}
 
     def _parts(self, metric: str) -> list[RestoredPair]:
-        mine, theirs = self.effects("effect", metric), self._controlled(metric)
-        known = set(mine).intersection(*theirs.values())
+        mine = self.effects("effect", metric)
+        known = set(mine).intersection(*self._controlled(metric).values())
         owns = given_back(self.sets[2]) if self.request.restored else {}
         done = {pair: own for pair, own in owns.items() if known.issuperset((pair, own, *pair.split(",")))}
-        free = [{*done}.intersection(self.equals), {*done}.difference(self.equals)]
-        judged: dict[str, dict[str, Verdict]] = {}
-        for part in PARTS:
-            every = {pair: terms(part, pair, own, self.equals) for pair, own in done.items()}
-            judged[part] = {}
-            for some in free:  # what follows from the singles is no part of the family that p is adjusted over
-                chosen = {pair: counted for pair, counted in every.items() if pair in some}
-                judged[part] |= self._compared(chosen, mine, theirs, metric)
+        judged = {
+            part: self._apart({pair: terms(part, pair, own, self.equals) for pair, own in done.items()}, metric)
+            for part in PARTS
+        }
         return [
             RestoredPair(
-                first=self.players[self.sets[2][pair][0]].address,
-                second=self.players[self.sets[2][pair][1]].address,
                 patch=pair,
                 own=own,
                 left=mean_of(mine[own]),
@@ -310,22 +304,25 @@ class Interactions(Result[InteractionsRequest]):
         return {text: terms_of(self._names(players), self.equals) for text, players in chosen.items()}
 
     def _judged(self, size: int, metric: str) -> dict[str, Verdict]:
-        """Verdicts on the interactions of one size (of single players: on their effects), where all parts are done.
-
-        Sets that equal a smaller one are judged apart: they are no part of the family that p is adjusted over.
-        """
+        """Verdicts on the interactions of one size (of single players: on their effects), where all parts are done."""
         if (size, metric) in self._verdicts:
             return self._verdicts[size, metric]
         mine, theirs = self.effects("effect", metric), self._controlled(metric)
         known = set(mine).intersection(*theirs.values())
         terms = {text: terms_of(self._names(chosen), self.equals) for text, chosen in self.sets.get(size, {}).items()}
         done = [text for text, counted in terms.items() if counted.keys() <= known]
+        found = self._apart({text: terms[text] for text in done}, metric)
+        return self._verdicts.setdefault((size, metric), {text: found[text] for text in done})
+
+    def _apart(self, terms: Mapping[str, Mapping[str, int]], metric: str) -> dict[str, Verdict]:
+        """Verdicts on sums of effects over all samples; sets that equal a smaller one are judged apart: they are no
+        part of the family that p is adjusted over."""
+        mine, theirs = self.effects("effect", metric), self._controlled(metric)
         found: dict[str, Verdict] = {}
         for free in (False, True):
-            some = {text: terms[text] for text in done if (text in self.equals) == free}
+            some = {text: counted for text, counted in terms.items() if (text in self.equals) == free}
             found |= self._compared(some, mine, theirs, metric)
-        self._verdicts[size, metric] = {text: found[text] for text in done}
-        return self._verdicts[size, metric]
+        return found
 
     def _compared(
         self,

@@ -22,7 +22,7 @@ ROWS = [
     for line in (ROOT / "docs" / "paper.md").read_text(encoding="utf-8").splitlines()
     if line.startswith("| ") and not line.startswith("| experiment")
 ]
-KEPT = ("metric", "worded", "spelling", "format", "plane", "layers", "begin")
+KEPT = ("metric", "worded", "spelling", "format", "plane", "layers", "begin", "active")
 """Parts of an address that its page must keep."""
 ADDRESSES = sorted({row[1].strip("`") for row in ROWS if row[1] != "–"})
 

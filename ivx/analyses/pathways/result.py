@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from ivx.analyses.base import Result
 from ivx.analyses.pathways import overlap as overlaps
+from ivx.analyses.pathways.activity import KS, activity
 from ivx.analyses.pathways.areas import plotted_areas
 from ivx.analyses.pathways.drawing import drawings, name_of
 from ivx.analyses.pathways.faithfulness import Curve
@@ -257,6 +258,7 @@ class Pathways(Result[PathwaysRequest]):
             "edges": [asdict(part) for part in self.edges()[:LISTED]],
             "paths": [{"sample": item, **path._asdict()} for item, path in self.paths()],
             "starts": {kind: [asdict(start) for start in self.starts(kind)] for kind in KINDS},
+            "activity": [asdict(activity(self, k)) for k in KS] if self.found.overlaps else [],
             "overlap": [asdict(found) for found in self.found.overlaps],
             "faithfulness": [asdict(curve) for curve in self.found.curves],
             "areas": [asdict(area) for area in self.found.areas],

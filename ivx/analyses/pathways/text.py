@@ -36,6 +36,18 @@ def text_of(summary: dict[str, Any]) -> str:
             f"[{one['times_low']:.3g}, {one['times_high']:.3g}]"
             for one in starts
         ]
+    for one in summary["activity"]:
+        rank = "–" if one["spearman"] is None else f"{one['spearman']:.2f}"
+        lines.append(
+            f"heads among the {one['k']} strongest of their layer: Jaccard {one['jaccard']:.2f} "
+            f"[{one['jaccard_low']:.2f}, {one['jaccard_high']:.2f}], rank correlation {rank} (n = {one['samples']})"
+        )
+        apart = [rate for rate in one["rates"] if rate["low"] > 0 or rate["high"] < 0]
+        lines += [
+            f"  L{r['layer']} H{r['head']}: {r['here']:.0%} and {r['there']:.0%}, difference {r['difference']:+.0%} "
+            f"[{r['low']:+.0%}, {r['high']:+.0%}]"
+            for r in sorted(apart, key=lambda rate: -abs(rate["difference"]))[:5]
+        ]
     for found in summary["overlap"]:
         lines.append(
             f"{found['one']} and {found['other']}: overlap by layer (of one with itself), rank correlation, adj. p"

@@ -27,7 +27,7 @@ from ivx.ui.kit import (
     session,
 )
 from ivx.ui.kit.choices import SAMPLES, chosen, counted, popover
-from ivx.ui.pathways import beside, checks, flows, rankings, starts, transfer
+from ivx.ui.pathways import activity, beside, checks, flows, rankings, starts, transfer
 from ivx.ui.pathways.readings import overlap_reading
 
 TRACED = 1
@@ -40,6 +40,7 @@ SHOWN = (
     "published",
     "patch",
     "versus",
+    activity.ASKED,
     rankings.ASKED,
     *starts.SHOWN,
     *transfer.SHOWN,
@@ -159,6 +160,7 @@ def _draw(request: PathwaysRequest, now: View, p: Palette, *, run: str = "") -> 
         checks.circuit(result, now, p)
     checks.opened(request, result, p)
     beside.show(request, result, p)
+    activity.show(result, p)
     starts.show(request, result, p)
     rankings.show(request, result, p)
     transfer.show(request, result, p)

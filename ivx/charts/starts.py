@@ -84,7 +84,11 @@ def _frame(
         gridColor=p.line,
         labelFlush=True,
     )
-    x = alt.X("value:Q", title=None, axis=ticks, scale=alt.Scale(zero=True))
+    scale = alt.Scale(zero=True)
+    if form == "times":  # ratios of many sizes, 0 among them
+        scale = alt.Scale(type="symlog", constant=0.1)
+        ticks = alt.Axis(**{**ticks.to_dict(), "values": [0, 1, 10, 100, 1_000, 10_000, 100_000]})
+    x = alt.X("value:Q", title=None, axis=ticks, scale=scale)
     side = alt.YOffset("name:N", scale=alt.Scale(domain=list(names)))
     colour = alt.Color("colour:N", scale=None, legend=None)
     base = alt.Chart(alt.NamedData(name=DATA)).encode(y=y, yOffset=side, tooltip=alt.Tooltip("told:N", title=" "))

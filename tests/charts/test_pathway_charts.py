@@ -13,6 +13,7 @@ from ivx.charts.flow import DENSE, NAMES, RIBBONS, SHOWN, STAYS, Ribbon, Stay, f
 from ivx.charts.overlap import LEVELS, Level, Size, faithfulness_chart, overlap_chart
 from ivx.charts.palette import DARK, LIGHT, Palette
 from ivx.charts.row import GIVEN, MOST, Given, attention_row
+from ivx.charts.starts import Began, starts_chart
 
 LABELS = ["name", "it's", "‹query›", ":"]
 RIBBONS_DRAWN = [
@@ -107,3 +108,13 @@ def test_a_row_names_what_is_given_most() -> None:
     assert len(values) == MOST and [v["kind"] for v in values[:3]] == ["away", "toward", "none"]
     assert [v["chosen"] for v in values[:3]] == [False, True, False] and values[0]["text"] == "50%"
     assert ">t'0<" in vl_convert.vegalite_to_svg({**spec, "width": 400}, allowed_base_urls=[])
+
+
+@pytest.mark.parametrize("form", ["percent", "times"])
+def test_starts_stand_in_reading_order_beside_what_chance_gives(form: str) -> None:
+    rows = [Began(0, "a", "#111111", 0.0, 0.0, 0.2, 0.4), Began(1, "a", "#111111", 0.9, 0.8, 1.0, 0.1)]
+    spec = starts_chart(rows, ["first", "last's"], palette=LIGHT, form=form)
+    drawn = vl_convert.vegalite_to_svg({**spec, "width": 300})
+    assert "NaN" not in drawn and "undefined" not in drawn and "last" in drawn
+    told = spec["datasets"]["starts"]
+    assert [row["row"] for row in told] == [0, 1] and all("by chance" in row["told"] for row in told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 import vl_convert
@@ -16,6 +17,7 @@ from ivx.charts.heatmap import heatmap
 from ivx.charts.losses import Loss, losses
 from ivx.charts.palette import DARK, LIGHT, Palette
 from ivx.charts.plane import ROOM, Dot, box_of, plane
+from ivx.charts.planes import planes, trajectories
 
 BELLS = [Bell(0, 0.5, 0.4, 0.6, 0.1), Bell(2, 1.0, 0.9, 1.0, 0.12)]
 SERIES = [("SFT, T_inst", "#C2640F"), ("twin", "#2F6FAE")]
@@ -136,3 +138,22 @@ def test_curves_and_losses_draw() -> None:
         assert domain[1] > least
         svg(spec)
     assert "without what is read −1.00" in svg(large)
+
+
+def test_planes_of_all_layers_and_paths_hold_every_layer_and_wording() -> None:
+    dots = {
+        layer: [Dot(0.1 * k + layer, -0.2 * k, "abcd"[k % 4], f"wording {k}", k) for k in range(8)]
+        for layer in range(3)
+    }
+    box = box_of(list(dots.values()))
+    told = planes(dots, box=box, palette=LIGHT, pair=("a", "b"), selected=1, alt_text='a "plane"')
+    assert (
+        told.count("<img") == 3 and all(f">L{layer}<" in told for layer in dots) and told.count("font-weight:700") == 1
+    )
+    assert unquote(told).count("h0") == 24 and 'aria-label="a &quot;plane&quot;"' in told
+    ways = unquote(trajectories(dots, box=box, palette=DARK, pair=("a", "b"), selected=1))
+    assert ways.count("<path") == 1 + 4 + 2 * 4, "axes; two wordings of a and of b; a mean and a dot for each task"
+    followed = unquote(trajectories(dots, box=box, palette=DARK, pair=("a", "b"), selected=1, followed=[3]))
+    assert followed.count("<path") == 1 + 1 + 2 * 4 and "<script" not in followed
+    one, named = {0: [Dot(0, 0, "x/<b>", "t", 0)], 1: [Dot(1, 1, "x/<b>", "t", 0)]}, ("x/<b>", "x/c")
+    assert "&lt;b&gt;" in trajectories(one, box=box, palette=LIGHT, pair=named)

@@ -13,8 +13,10 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
+from ivx.engine.plan.forecast import Counted, Forecast
 from ivx.jobs.worker import worker
 from ivx.ui.kit.address import OTHERS
+from ivx.ui.kit.blanks import together
 from tests.support.random_models import random_model
 from tests.support.tokenizers import tokenizer
 
@@ -160,3 +162,12 @@ def test_a_quick_look_follows_its_chain_and_is_refined(own: str) -> None:
     # A random model prefers no spelling: where more samples choose another one, nothing is the same, and none is taken.
     same = json.dumps(full.get("spelling")) == json.dumps(small.receipt.get("spelling"))  # type: ignore[union-attr]
     assert not same or full["begun_by"] == small.id and full["resumed_rows"] >= LAYERS * 10
+
+
+def test_the_cost_of_many_is_that_of_all_as_far_as_it_is_known() -> None:
+    one, two = Forecast(100, 2, 1e9, 0, 1e9, 50.0), Forecast(300, 3, 2e9, 0, 4e9, 250.0)
+    told = together([one, two], of=2)
+    assert told == ["About 5 min on this machine: 400 rows in 5 passes, 4.0 GB of memory beside the weights."]
+    (some,) = together([one, Counted(9)], of=3)
+    assert some.startswith("About 50 s") and some.endswith("; that is 1 of 3, others to come.")
+    assert together([], of=3) == together([Counted(9)], of=1) == []

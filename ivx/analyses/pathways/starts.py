@@ -100,7 +100,8 @@ def _by_slot(
 
 def _start(slot: Slot, counts: Array, shares: Array, expected: Array, *, seed: int) -> Start:
     times = np.divide(shares, expected, out=np.zeros_like(shares), where=expected > 0)
-    (low, under), (high, over) = mean_interval(np.stack([shares, times]), seed=seed)
+    lows, (high, over) = mean_interval(np.stack([shares, times]), seed=seed)
+    low, under = np.maximum(lows, 0)  # neither can be less
     return Start(
         slot.key,
         slot.label,

@@ -153,7 +153,7 @@ def _offer_missing(missing: list[EffectsRequest]) -> None:
     count = len(missing)
     told = f"{count} pair{'s are' if count > 1 else ' is'} not measured. Each is a run of its own, kept as it ends."
     pieces.note(told)
-    blanks.costs(missing[:1], each="The first of them:")
+    blanks.costs(missing, each="All of them:", summed=True)
     if st.button(f"Measure the missing {count}", type="primary", key="atlas-measure"):
         for request in missing:
             session.start(request)

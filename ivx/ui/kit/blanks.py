@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from html import escape
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -21,6 +21,9 @@ from ivx.jobs.job import LIVE, View
 from ivx.jobs.worker import Asked
 from ivx.request import BaseRequest
 from ivx.ui.kit import progress, session
+
+if TYPE_CHECKING:
+    from ivx.engine.plan.forecast import Counted, Forecast
 
 PAGES = Path(__file__).parents[1] / "pages"
 HEADINGS = {
@@ -207,13 +210,18 @@ def _fetched(request: Asked) -> Cure | None:
     return Cure(said, "Fetch it on Checkpoints", "checkpoints")
 
 
-def costs(requests: Sequence[BaseRequest], *, each: str = "") -> None:
-    """Say what requests will cost, as soon as their checkpoint has been read; `each` is what it is the cost of."""
+def costs(requests: Sequence[BaseRequest], *, each: str = "", summed: bool = False) -> None:
+    """Say what requests will cost, as soon as their checkpoint has been read.
+
+    Args:
+        each: what it is the cost of.
+        summed: tell what all of them take together, and until then of how many that is known.
+    """
     wanted = {request: Cost.request(request) for request in requests}
     jobs = session.jobs(wanted, compute=wanted).values()
 
     def look() -> None:
-        said, waits = [], ""
+        said, waits, found = [], "", []
         for request, told in wanted.items():
             job = session.job(told, compute=True)
             now = None if job is None else job.view(session.session())
@@ -222,11 +230,27 @@ def costs(requests: Sequence[BaseRequest], *, each: str = "") -> None:
             elif now is not None and now.result is not None:
                 what = f"{request.kind}: " if len(wanted) > 1 else ""
                 said.append(f"{what}{now.result.told}")
+                found.append(now.result)
+        if summed:
+            said = together(found, of=len(wanted))
         lines = "".join(f"<div>{escape(_capital(one))}</div>" for one in filter(None, [*said, waits]))
         st.html(f'<div class="ivx-cost">{f"<div>{escape(each)}</div>" if each and lines else ""}{lines}</div>')
 
     live = any(job is not None and job.view().live for job in jobs)
     st.fragment(look, run_every=session.tick() if live else None)()
+
+
+def together(found: Sequence[Forecast | Counted], *, of: int) -> list[str]:
+    """What so many requests cost one after the other, as far as it is known."""
+    from ivx.engine.plan.forecast import Forecast  # late: pages are there before torch
+
+    known = [one for one in found if isinstance(one, Forecast)]
+    if not known:
+        return []
+    whole = known[0]
+    for one in known[1:]:
+        whole += one
+    return [whole.told if len(known) == of else f"{whole.told[:-1]}; that is {len(known)} of {of}, others to come."]
 
 
 def _start(requests: Any) -> None:

@@ -133,5 +133,5 @@ def _reading(name: str, told: tuple[Start, ...]) -> str:
     top = max(told, key=lambda one: one.share)
     return (
         f"{escape(name)}: most begin at <b>{escape(top.label)}</b>, {top.share:.0%} [{top.low:.0%}, {top.high:.0%}] "
-        f"against {top.expected:.0%} of all, n = {top.samples} samples."
+        f"against {top.expected:.1%} of all, n = {top.samples} samples."
     )

@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 from transformers import AutoTokenizer
 
 import ivx
-from ivx.analyses.pathways.activity import activity, among, scores_of
+from ivx.analyses.pathways.activity import among, scores_of
 from ivx.analyses.pathways.result import Pathways
 from ivx.models.registry import EMBEDDED
 from tests.support.random_models import random_model
@@ -29,7 +29,7 @@ def found() -> Pathways:
 
 @pytest.mark.parametrize("k", [1, 2])
 def test_rates_are_those_of_a_plain_count(found: Pathways, k: int) -> None:
-    told = activity(found, k)
+    told = found.activity(k)
     rates = {(rate.layer, rate.head): rate for rate in told.rates}
     n = len(found.samples.rows)
     by_hand: dict[str, list[float]] = {"here": [], "there": []}
@@ -62,11 +62,12 @@ def test_of_each_layer_k_heads_are_among_the_strongest() -> None:
 def test_an_instruction_beside_itself_is_the_same(found: Pathways) -> None:
     own = found.table.filter(pa.compute.field("run") == "here")
     other = own.set_column(own.column_names.index("run"), "run", pa.array(["there"] * own.num_rows, own["run"].type))
-    told = activity(replace(found, table=pa.concat_tables([own, other])), 1)
+    told = replace(found, table=pa.concat_tables([own, other])).activity(1)
     assert told.jaccard == told.jaccard_low == 1 and told.spearman == pytest.approx(1) and not told.apart
-    assert np.array_equal(scores_of(found, "here"), scores_of(replace(found, table=own), "here"))
+    shape = (len(found.samples.rows), found.layers, found.heads)
+    assert np.array_equal(scores_of(found.table, "here", shape), scores_of(own, "here", shape))
 
 
 def test_it_is_told_in_the_summary(found: Pathways) -> None:
     told = found.summary()["activity"]
-    assert [one["k"] for one in told] == [1, 2] and told[0]["jaccard"] == activity(found, 1).jaccard
+    assert [one["k"] for one in told] == [1, 2] and told[0]["jaccard"] == found.activity(1).jaccard

@@ -7,17 +7,14 @@ instructions are asked of the same queries, so that what they share, and how the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from ivx.stats.intervals import Array, share_difference, share_interval
-
-if TYPE_CHECKING:
-    from ivx.analyses.pathways.result import Pathways
 
 KS = (1, 2)
 DRAWS = 500
@@ -63,9 +60,10 @@ class Activity:
         return tuple(sorted(found, key=lambda rate: -abs(rate.difference)))
 
 
-def activity(found: Pathways, k: int) -> Activity:
-    """The rates of all heads, `k` strongest a layer."""
-    here, there = (among(scores_of(found, run), k) for run in ("here", "there"))
+def activity(own: Array, other: Array, *, k: int, seed: int) -> Activity:
+    """The rates of all heads, `k` strongest a layer, from their parts of the logit in the runs of either instruction
+    (`scores_of`)."""
+    here, there = among(own, k), among(other, k)
     n = len(here)
     one, two = here.mean(axis=0), there.mean(axis=0)
     rates = []
@@ -73,7 +71,7 @@ def activity(found: Pathways, k: int) -> Activity:
         a, b = float(one[layer, head]), float(two[layer, head])
         bounds = (*share_interval(a * n, n), b, *share_interval(b * n, n), a - b, *share_difference(a, b, n))
         rates.append(Rate(layer, head, a, *bounds))
-    weights = np.random.default_rng(found.request.seed).multinomial(n, np.full(n, 1 / n), size=DRAWS) / n
+    weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=DRAWS) / n
     drawn = [(weights @ some.reshape(n, -1)) for some in (here, there)]
     shared = [_jaccard(a, b) for a, b in zip(*drawn, strict=True)]
     ranked = [rank for a, b in zip(*drawn, strict=True) if (rank := _spearman(a, b)) is not None]
@@ -83,11 +81,11 @@ def activity(found: Pathways, k: int) -> Activity:
     return Activity(k, n, tuple(rates), jaccard, low, high, spearman, under, over)
 
 
-def scores_of(found: Pathways, run: str) -> Array:
-    """Each head's part of the logit in each sample, `[samples, layers, heads]`."""
+def scores_of(table: pa.Table, run: str, shape: tuple[int, int, int]) -> Array:
+    """Each head's part of the logit in each sample of a run, from the rows of a result, `[samples, layers, heads]`."""
     each = (pc.field("run") == run) & (pc.field("kind") == "head") & pc.field("item").is_valid()
-    rows = found.table.filter(each)
-    scores = np.zeros((len(found.samples.rows), found.layers, found.heads))
+    rows = table.filter(each)
+    scores = np.zeros(shape)
     np.add.at(scores, tuple(rows[name].to_numpy() for name in ("item", "layer", "head")), rows["value"].to_numpy())
     return scores
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from ivx.analyses.base import Result
 from ivx.analyses.pathways import overlap as overlaps
-from ivx.analyses.pathways.activity import KS, activity
+from ivx.analyses.pathways.activity import KS, Activity, activity, scores_of
 from ivx.analyses.pathways.areas import plotted_areas
 from ivx.analyses.pathways.drawing import drawings, name_of
 from ivx.analyses.pathways.faithfulness import Curve
@@ -151,7 +151,14 @@ class Pathways(Result[PathwaysRequest]):
     def starts(self, kind: str = "strongest") -> tuple[Start, ...]:
         """Where paths of high rank begin, by slot: the `strongest` of the exact ones, or the `published` ones that rank
         the answer high; none where no sample's were searched."""
-        return starts_of(self, kind)
+        told = {"layers": self.layers, "heads": self.heads, "seed": self.request.seed}
+        return starts_of(self.found, self.samples.rows, kind=kind, **told)
+
+    def activity(self, k: int) -> Activity:
+        """Which heads are among the `k` strongest of their layer, for the instruction and for the other one."""
+        shape = (len(self.samples.rows), self.layers, self.heads)
+        here, there = (scores_of(self.table, run, shape) for run in ("here", "there"))
+        return activity(here, there, k=k, seed=self.request.seed)
 
     def overlap(self, other: str = "there") -> Overlap:
         """The comparison of the instructed runs with `there`, `bare` or `patched` ones."""
@@ -258,7 +265,7 @@ class Pathways(Result[PathwaysRequest]):
             "edges": [asdict(part) for part in self.edges()[:LISTED]],
             "paths": [{"sample": item, **path._asdict()} for item, path in self.paths()],
             "starts": {kind: [asdict(start) for start in self.starts(kind)] for kind in KINDS},
-            "activity": [asdict(activity(self, k)) for k in KS] if self.found.overlaps else [],
+            "activity": [asdict(self.activity(k)) for k in KS] if self.found.overlaps else [],
             "overlap": [asdict(found) for found in self.found.overlaps],
             "faithfulness": [asdict(curve) for curve in self.found.curves],
             "areas": [asdict(area) for area in self.found.areas],

@@ -10,16 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ivx.analyses.pathways.findings import Findings
 from ivx.analyses.pathways.slots import Slot, keys_of
 from ivx.engine.linear.records import begun
 from ivx.stats.intervals import Array, mean_interval
-
-if TYPE_CHECKING:
-    from ivx.analyses.pathways.result import Pathways
+from ivx.tasks.sample import Sample
 
 KINDS = ("strongest", "published")
 
@@ -43,41 +41,46 @@ class Start:
     samples: int
 
 
-def starts_of(found: Pathways, kind: str) -> tuple[Start, ...]:
+def starts_of(
+    found: Findings, rows: Sequence[Sample], *, kind: str, layers: int, heads: int, seed: int
+) -> tuple[Start, ...]:
     """The slots in the order of their tokens; none where no path of high rank was found."""
-    slots, rows = found.found.slots.get("here", ()), found.samples.rows
+    slots = found.slots.get("here", ())
     apart = len({sample.source for sample in rows}) == 1
     numbers = {slot.key: i for i, slot in enumerate(slots)}
     counts: list[Array] = []
     all_paths: list[Array] = []
-    for item, ranked, paths in _strongest(found) if kind == "strongest" else _published(found):
+    own = kind == "strongest"
+    for item, ranked, paths in _strongest(found, rows, layers=layers, heads=heads) if own else _published(found):
         keys = [numbers[key] for key in keys_of(rows[item], told=True, apart=apart)]
         if ranked.sum():
             counts.append(np.bincount(keys, weights=ranked, minlength=len(slots)).astype(np.float64))
             all_paths.append(np.bincount(keys, weights=_shares(paths), minlength=len(slots)).astype(np.float64))
     if not counts:
         return ()
-    return tuple(_start(slot, *told, seed=found.request.seed) for slot, *told in _by_slot(slots, counts, all_paths))
+    return tuple(_start(slot, *told, seed=seed) for slot, *told in _by_slot(slots, counts, all_paths))
 
 
-def _strongest(found: Pathways) -> list[tuple[int, Array, list[int]]]:
+def _strongest(
+    found: Findings, rows: Sequence[Sample], *, layers: int, heads: int
+) -> list[tuple[int, Array, list[int]]]:
     """Of each traced sample: how many of its strongest paths begin at each token, and how many of all do."""
     told = []
-    for traced in found.found.traced:
-        tokens = len(found.samples.rows[traced.item].instructed)
+    for traced in found.traced:
+        tokens = len(rows[traced.item].instructed)
         ranked = np.zeros(tokens)
         for path in traced.paths:
             if path.layer is None:
                 ranked[path.start] += 1
-        steps = np.tril(np.full((tokens, tokens), found.heads)) + np.eye(tokens, dtype=int)
-        told.append((traced.item, ranked, begun(np.broadcast_to(steps, (found.layers, tokens, tokens)))))
+        steps = np.tril(np.full((tokens, tokens), heads)) + np.eye(tokens, dtype=int)
+        told.append((traced.item, ranked, begun(np.broadcast_to(steps, (layers, tokens, tokens)))))
     return told
 
 
-def _published(found: Pathways) -> list[tuple[int, Array, list[int]]]:
+def _published(found: Findings) -> list[tuple[int, Array, list[int]]]:
     """The same of published paths. Where these are drawn, so many of a token's are drawn as it has."""
     told = []
-    for traced, begins in zip(found.found.traced, found.found.starts, strict=False):
+    for traced, begins in zip(found.traced, found.starts, strict=False):
         ranked = np.array([one.ranked for one in begins], dtype=np.float64)
         told.append((traced.item, ranked, [one.paths for one in begins]))
     return told

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from ivx.analyses.pathways.activity import KS, Activity, Rate, activity
+from ivx.analyses.pathways.activity import KS, Activity, Rate
 from ivx.analyses.pathways.result import Pathways
 from ivx.charts.heatmap import DATA, Tile, heatmap
 from ivx.charts.palette import Palette
@@ -21,7 +21,7 @@ MORE = "share of samples in which a head is among the strongest of its layer, by
 
 @st.cache_data(max_entries=20, show_spinner=False, hash_funcs={Pathways: lambda r: (r.run_id, r.table.num_rows)})
 def _activity(result: Pathways, k: int) -> Activity:
-    return activity(result, k)
+    return result.activity(k)
 
 
 def show(result: Pathways, p: Palette) -> None:
@@ -34,16 +34,15 @@ def show(result: Pathways, p: Palette) -> None:
         names = [str(k) for k in KS]
         if st.session_state.get("active-k") not in names:
             st.session_state["active-k"] = asked or names[0]
-        k = int(
-            st.segmented_control(
-                "Strongest of each layer",
-                names,
-                key="active-k",
-                required=True,
-                on_change=_chosen,
-                format_func=lambda n: f"{n} head{'s' * (n != '1')}",
-            )  # fmt: skip
+        picked = st.segmented_control(
+            "Strongest of each layer",
+            names,
+            key="active-k",
+            required=True,
+            on_change=_chosen,
+            format_func=lambda n: f"{n} head{'s' * (n != '1')}",
         )
+        k = int(picked or names[0])
         _draw(_activity(result, k), result, p)
 
 

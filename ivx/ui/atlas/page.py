@@ -77,6 +77,8 @@ def show(asked: Asked, p: Palette) -> None:
         found = there(store, asked.names, asked.tasks, metric=asked.metric, loading=loading) if views else pending
         _draw(found, asked, requests, live, p)
         if live:
+            waits = f", {len(live) - 1} more after it" if len(live) > 1 else ""
+            pieces.note(f"Measuring {live[0]}{waits}.")
             progress.stopping(requests, views, key="stop-atlas")
 
     progress.follow_several(requests, draw=draw, unasked=requests)
@@ -84,7 +86,7 @@ def show(asked: Asked, p: Palette) -> None:
 
 def _draw(found: Atlas, asked: Asked, requests: Mapping[str, EffectsRequest], live: list[str], p: Palette) -> None:
     view = find(asked.metric)
-    left, right = st.columns([1.7, 1], gap="medium")
+    left, right = st.columns([1.2, 1], gap="medium")
     with left:
         count = len(found.pairs)
         pieces.head("Task × checkpoint", f"{len(found.tops)} of {count} measured · best cell of each map")

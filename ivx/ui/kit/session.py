@@ -34,18 +34,18 @@ FILES = "ivx.files"
 """Session list of the user's own task files: (shown name, path)."""
 
 
-def job(request: Asked, *, compute: bool, seek: float = SEEK_SECONDS) -> Job | None:
+def job(request: Asked, *, compute: bool, seeks: bool = True) -> Job | None:
     """The job of a request, which this session now waits for; None where it is neither stored nor under way.
 
     Without `compute` nothing is started that was not asked for; a session that left a job does not join it again. The
-    store is waited for `seek` seconds.
+    store is waited for a moment, if it `seeks`.
     """
     found = worker().find(request)
     seen = st.session_state.setdefault(SEEN, set())
     new, wanted = request not in seen, found is not None and found.wanted
     if (compute and (new or not wanted)) or (new and found is None):
         found = _submitted(request, compute=compute)
-        found.sought(seek)
+        found.sought(SEEK_SECONDS if seeks else 0.0)
     elif found is not None and new:
         found.join(session())
     seen.add(request)
@@ -56,11 +56,12 @@ def job(request: Asked, *, compute: bool, seek: float = SEEK_SECONDS) -> Job | N
 
 def jobs(requests: Mapping[Name, Asked], *, compute: Collection[Name]) -> dict[Name, Job | None]:
     """The jobs of several requests by name, those in `compute` begun; the store is waited for once, not for each."""
-    found = {name: job(request, compute=name in compute, seek=0.0) for name, request in requests.items()}
+    found = {name: job(request, compute=name in compute, seeks=False) for name, request in requests.items()}
     until = time.monotonic() + SEEK_SECONDS
     for one in filter(None, found.values()):
         one.sought(max(0.0, until - time.monotonic()))
-    return found
+        _noted(one)
+    return {name: None if one is None or is_absent(one) else one for name, one in found.items()}
 
 
 def _submitted(request: Asked, *, compute: bool = True) -> Job:

@@ -33,6 +33,12 @@ def logits_of(net: Any) -> torch.Tensor:
         return net(input_ids=torch.tensor(IDS), use_cache=False).logits
 
 
+def same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether logits are equal but for rounding: two ways of calling attention differ in the last bit on some
+    processors."""
+    return torch.allclose(one, other, rtol=0, atol=1e-12)
+
+
 def asked(model: ivx.Model) -> dict[str, Any]:
     every = range(model.layers)
     patches = [f"{site}.{i}@2" for site in ("resid_post", "mlp_out", "attn_out") for i in every]
@@ -46,7 +52,7 @@ def test_the_text_part_is_the_wrapper_on_text(kind: str, tmp_path: Path) -> None
     """Every wrapper of the table; the doctor's checks pass on the way in."""
     full = logits_of(wrapper_of(kind, tmp_path))
     model = ivx.load(str(tmp_path), dtype="float64")
-    assert torch.equal(logits_of(model.hf), full)
+    assert same(logits_of(model.hf), full)
     found, plain = (ivx.sweep(model, engine=engine, **asked(model)) for engine in ("plan", "hooks"))
     for number in ("logit", "contrast", "logsumexp"):
         assert np.abs(found[number].to_numpy() - plain[number].to_numpy()).max() <= 1e-10
@@ -154,7 +160,7 @@ def test_a_head_that_scales_where_the_wrapper_does_not_is_refused(
 def test_another_text_part_is_loaded_as_what_it_is(text: str, tmp_path: Path) -> None:
     net = wrapper_of("llava", tmp_path, text=text)
     model = ivx.load(str(tmp_path), dtype="float64")
-    assert model.hf.config.model_type == text and torch.equal(logits_of(model.hf), logits_of(net))
+    assert model.hf.config.model_type == text and same(logits_of(model.hf), logits_of(net))
 
 
 def test_a_text_part_of_an_unknown_architecture_is_refused(tmp_path: Path) -> None:

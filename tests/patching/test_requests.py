@@ -102,7 +102,7 @@ REFUSED: dict[type[BaseRequest], set[str]] = {
     MechanismRequest: {"demonstrations"},
     VarianceRequest: {"demonstrations", "wording"},
     EffectsRequest: {"window", "span"},
-    InteractionsRequest: {"restored"},
+    InteractionsRequest: {"restored", "heads"},
 }
 """What some refuse, or not at the sites that are asked here."""
 KINDS = [analysis.request for analysis in ANALYSES]

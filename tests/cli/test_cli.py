@@ -161,7 +161,9 @@ def test_doctor_tasks_and_checkpoints(capsys: pytest.CaptureFixture[str]) -> Non
     assert {"tiny-sft", "allenai/OLMo-2-0425-1B-DPO"} <= {c["name"] for c in json.loads(capsys.readouterr().out)}
 
 
-@pytest.mark.parametrize("coded", ["ascii", "cp1252", "utf-8"])
+@pytest.mark.parametrize(
+    "coded", ["ascii", *(pytest.param(name, marks=pytest.mark.slow) for name in ("cp1252", "utf-8"))]
+)
 def test_letters_that_a_terminal_cannot_write_get_a_stand_in(coded: str, tmp_path: Path) -> None:
     path = tmp_path / "пингвин.csv"
     path.write_text("query,answer,contrast,instruction\npig,pink,no,name it\ncrow,red,yes,\n", encoding="utf-8")

@@ -102,7 +102,8 @@ def test_it_is_said_in_the_receipt_and_by_the_doctor(tmp_path: Path) -> None:
     assert not {"part", "quantisation"} & set(ivx.load("tiny-sft").identity)
 
 
-@pytest.mark.parametrize("weights", ["whole", pytest.param("stream", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("weights", ["whole", "stream"])
 def test_nothing_else_is_read_into_memory(weights: str, tmp_path: Path) -> None:
     """Four gigabytes of a vision tower, a hole in the file: had they been read, the process had held them."""
     wrapper_of("gemma3", tmp_path)

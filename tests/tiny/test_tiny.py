@@ -40,6 +40,7 @@ def test_every_word_is_a_token_and_keywords_are_several() -> None:
         assert len(tok.encode(phrase.split()[-1])) >= 2
 
 
+@pytest.mark.slow
 def test_training_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         family(tmp_path / name, seed=seed, recipe=SHORT, quiet=True)
